@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* gemma : Gemma-2 language models from an ordinary Hugging Face folder (config.json,
+ * model.safetensors or shards with an index, tokenizer.model). Exact architecture, f32 arithmetic
+ * with an f32 residual stream; one tap and one splice at resid_post of any layer. Knows no SAE.
+ *
+ * Letters: T positions of a sequence, D width, V vocabulary, L layers. */
+#ifndef SAE_GEMMA_GEMMA_H
+#define SAE_GEMMA_GEMMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+struct gemma_config {
+    char name[256];   /* last part of the folder's path */
+    size_t V, D, F, L, H, K, head_dim, window, max_context;
+    uint32_t bos, eos, pad;
+    double rms_eps, rope_theta, score_scale, attn_cap, final_cap; /* caps 0 = none */
+    bool sliding[256]; /* per layer */
+};
+
+/* Weights, immutable, shareable. */
+struct gemma_model;
+
+/* Opens a folder. Weights are mapped; layers above `last_layer` (and the head) are neither read
+ * nor needed where last_layer < L - 1 and head is false.
+ * Fails: SAE_EIO, SAE_EFORMAT (config or tensors: message names key or tensor, found, expected),
+ * SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder,
+                                                struct sae_err *err);
+void gemma_model_close(struct gemma_model *model);
+const struct gemma_config *gemma_model_config(const struct gemma_model *model);
+/* SHA-256 over config.json, tokenizer.model and the weight files; computed once, on request. */
+SAE_MUST_CHECK enum sae_status gemma_model_id(struct gemma_model *model, char hex[65],
+                                              struct sae_err *err);
+
+/* --- forward pass --------------------------------------------------------------------------- */
+
+/* Scratch for batches of up to n_max tokens, sequences of up to T_max. */
+struct gemma_run;
+SAE_MUST_CHECK enum sae_status gemma_run_open(struct gemma_run **ret,
+                                              const struct gemma_model *model, size_t n_max,
+                                              size_t T_max, struct sae_err *err);
+void gemma_run_close(struct gemma_run *run);
+
+/* Runs B sequences of T tokens (ids [B][T]) through layers 0..layer and copies resid_post of
+ * `layer` to x, host f32 [B*T][D]. Causal; no padding logic: right padding is invisible to
+ * earlier positions. Fails: SAE_ERANGE id >= V, B*T > n_max, T > T_max, layer >= L */
+SAE_MUST_CHECK enum sae_status gemma_run_tap(struct gemma_run *run, const uint32_t *ids, size_t B,
+                                             size_t T, size_t layer, float *x, struct sae_err *err);
+
+/* Continues from resid_post of `layer` given as x [B*T][D] (as tapped, or replaced) through the
+ * remaining layers and the final norm; the result stays in the run for gemma_run_logits.
+ * Tap followed by resume with the same x equals a straight pass, bit for bit. */
+SAE_MUST_CHECK enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B,
+                                                size_t T, size_t layer, struct sae_err *err);
+
+/* Logits (capped) of rows [first, first + n) of the last resume: host f32 [n][V]. */
+SAE_MUST_CHECK enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n,
+                                                float *logits, struct sae_err *err);
+
+/* --- tokenizer ------------------------------------------------------------------------------ */
+
+struct gemma_tok; /* const calls are thread-safe */
+/* Opens folder/tokenizer.model and checks it against the config (size, bos, eos, pad). */
+SAE_MUST_CHECK enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
+                                              const struct gemma_config *config,
+                                              struct sae_err *err);
+void gemma_tok_close(struct gemma_tok *tok);
+/* Token ids of text, without BOS. *ret in new memory. Long texts are cut at safe points (before
+ * a newline not preceded by one), with the same result as whole. Invalid UTF-8 is replaced per
+ * maximal subpart by U+FFFD. */
+SAE_MUST_CHECK enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text,
+                                                size_t len, uint32_t **ret, size_t *ret_n,
+                                                struct sae_err *err);
+size_t gemma_tok_size(const struct gemma_tok *tok);
+/* Piece of an id as text: U+2581 as space, byte pieces as the byte, control pieces as their
+ * names. Borrowed, valid for the tokenizer's life. NULL for id out of range. */
+const char *gemma_tok_piece(const struct gemma_tok *tok, uint32_t id);
+bool gemma_tok_is_control(const struct gemma_tok *tok, uint32_t id);
+
+#endif /* SAE_GEMMA_GEMMA_H */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* fs : folders, paths, and text files that appear whole or not at all. */
+#ifndef SAE_LIB_BASE_FS_H
+#define SAE_LIB_BASE_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+bool sae_fs_is_dir(const char *path);
+bool sae_fs_is_file(const char *path);
+SAE_MUST_CHECK enum sae_status sae_fs_make_dirs(const char *path, struct sae_err *err);
+
+/* "dir/name" in new memory; `name` alone where it is absolute or dir is NULL or empty. */
+SAE_MUST_CHECK enum sae_status sae_fs_join(char **ret, const char *dir, const char *name,
+                                           struct sae_err *err);
+const char *sae_fs_base(const char *path);                       /* after the last '/' */
+SAE_MUST_CHECK enum sae_status sae_fs_dir(char **ret, const char *path, struct sae_err *err);
+
+/* `to` as seen from folder `from`, both existing: "../acts". New memory. */
+SAE_MUST_CHECK enum sae_status sae_fs_relative(char **ret, const char *from, const char *to,
+                                               struct sae_err *err);
+
+/* Names in a folder that start with `prefix` and end with `suffix`, sorted by natural order
+ * (ckpt_50 before ckpt_100). Free with sae_fs_list_free. */
+SAE_MUST_CHECK enum sae_status sae_fs_list(char ***ret_names, size_t *ret_n, const char *dir,
+                                           const char *prefix, const char *suffix,
+                                           struct sae_err *err);
+void sae_fs_list_free(char **names, size_t n);
+int sae_fs_natural_cmp(const char *a, const char *b);
+
+/* Reads a whole file; *ret is NUL-terminated. Fails: SAE_EIO, SAE_ERANGE above max_bytes. */
+SAE_MUST_CHECK enum sae_status sae_fs_read(char **ret, size_t *ret_len, const char *path,
+                                           size_t max_bytes, struct sae_err *err);
+
+/* Writes path.part, syncs, renames over path. */
+SAE_MUST_CHECK enum sae_status sae_fs_write(const char *path, const char *data, size_t len,
+                                            struct sae_err *err);
+
+/* fsync(path.part) and rename to path, for files a library has written and closed. */
+SAE_MUST_CHECK enum sae_status sae_fs_publish(const char *part, const char *path,
+                                              struct sae_err *err);
+
+#endif /* SAE_LIB_BASE_FS_H */

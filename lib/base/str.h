@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* str : a growing string, and strict conversions of text to numbers. */
+#ifndef SAE_LIB_BASE_STR_H
+#define SAE_LIB_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+/* Born as {0}; `s` is NULL until the first append, then always NUL-terminated. */
+struct sae_str {
+    char *s;
+    size_t len;
+    size_t cap;
+};
+
+SAE_MUST_CHECK enum sae_status sae_str_append(struct sae_str *str, const char *text, size_t len,
+                                              struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_str_printf(struct sae_str *str, struct sae_err *err,
+                                              const char *fmt, ...) SAE_PRINTF(3, 4);
+void sae_str_clear(struct sae_str *str); /* frees and zeroes */
+
+/* Whole-string conversions: empty text, trailing text, sign errors and overflow are refused
+ * (they return false and leave *ret). Counts take one suffix K, M or G (powers of 1000) and a
+ * decimal point before it: 5M, 1.5K. */
+bool sae_str_u64(const char *s, uint64_t *ret);
+bool sae_str_count(const char *s, uint64_t *ret);
+bool sae_str_real(const char *s, double *ret);
+
+bool sae_str_ends(const char *s, const char *suffix);
+
+#endif /* SAE_LIB_BASE_STR_H */

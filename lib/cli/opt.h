@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* opt : one table of options per program. From its rows come parsing, --help, --help=all, the man
+ * page (--help=man), shell completion (--help=bash), --print-config, --config FILE, and the
+ * options recorded in every file the program writes. */
+#ifndef SAE_LIB_CLI_OPT_H
+#define SAE_LIB_CLI_OPT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+enum sae_opt_kind {
+    SAE_OPT_FLAG,     /* bool *          --json, --no-json */
+    SAE_OPT_U64,      /* uint64_t *      a plain integer */
+    SAE_OPT_COUNT,    /* uint64_t *      with K, M, G: 5M */
+    SAE_OPT_REAL,     /* double * */
+    SAE_OPT_STR,      /* const char ** */
+    SAE_OPT_PATH,     /* const char ** */
+    SAE_OPT_ENUM,     /* int *           index into choices */
+    SAE_OPT_U64S,     /* struct sae_u64s *   comma-separated */
+    SAE_OPT_REALS,    /* struct sae_reals *  comma-separated */
+    SAE_OPT_STRS      /* struct sae_strs *   may be given several times; commas separate too */
+};
+
+struct sae_u64s {
+    size_t n;
+    uint64_t *v;
+};
+struct sae_reals {
+    size_t n;
+    double *v;
+};
+struct sae_strs {
+    size_t n;
+    char **v;
+};
+
+enum {
+    SAE_OPT_MAIN = 1,      /* shown by plain --help */
+    SAE_OPT_UNRECORDED = 2 /* says where or how loudly, not what: output path, --force, --json */
+};
+
+/* A row. The table ends with a row whose name is NULL. */
+struct sae_opt {
+    const char *name; /* without dashes */
+    char letter;      /* 0 for none */
+    enum sae_opt_kind kind;
+    void *to;             /* where the value goes; type by kind */
+    const char *value;    /* default, as a user would type it; NULL = unset (NULL / 0 / empty) */
+    const char *const *choices; /* SAE_OPT_ENUM: NULL-terminated */
+    double min, max;      /* numbers; both 0 = no bound */
+    const char *arg;      /* name of the value in help: "DIR" */
+    const char *group;    /* heading in --help=all */
+    const char *help;     /* one line; for enums the choices are added by themselves */
+    unsigned flags;
+};
+
+/* A program as data; main is `return sae_program_main(&program, argc, argv);`. */
+struct sae_cli;
+struct sae_program {
+    const char *name;    /* "sae-train" */
+    const char *summary; /* "train one sparse autoencoder on an activation store" */
+    const char *usage;   /* "sae-train --acts DIR [options] -o RUN" */
+    const char *examples; /* lines, each a pasteable command with a comment above it */
+    const char *about;   /* paragraphs for the man page: what it does, files, caveats */
+    const char *operands; /* "CHECKPOINT|RUN ..." or NULL where none are taken */
+    const struct sae_opt *opts; /* own rows; the common ones are added */
+    enum sae_status (*run)(const struct sae_cli *cli, struct sae_err *err);
+};
+
+/* What run() sees. The common options are: --backend, --threads, --force, --json (result as JSON
+ * on stdout instead of the table), -v, -q, --config, --print-config, --help, --version. */
+struct sae_cli {
+    const struct sae_program *program;
+    size_t n_args;      /* operands */
+    char **args;
+    bool force, json, quiet, verbose;
+    const char *backend; /* "auto" */
+    uint64_t threads;    /* 0 = all */
+    const bool *given_;  /* internal */
+    void *self_;         /* internal */
+};
+
+/* Parses, talks, runs, closes stdout and returns the exit code:
+ * 0 done, 1 could not, 2 asked wrongly (SAE_EARG), 3 done but a check asked for does not hold,
+ * 130/143 stopped by a signal with state saved. */
+int sae_program_main(const struct sae_program *program, int argc, char **argv);
+
+/* Whether the user gave this option (on the command line or in --config). */
+bool sae_opt_given(const struct sae_cli *cli, const char *name);
+
+/* The record of this invocation (record.h): program, version, command, options, libraries. */
+SAE_MUST_CHECK enum sae_status sae_opt_record(json_t **ret, const struct sae_cli *cli,
+                                              struct sae_err *err);
+/* Applies recorded options (of --resume) to the table's destinations, as if typed; options
+ * given on the command line that differ from the record are refused by name. */
+SAE_MUST_CHECK enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
+                                             struct sae_err *err);
+
+#endif /* SAE_LIB_CLI_OPT_H */

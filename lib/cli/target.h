@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* target : which checkpoints a tool works on.
+ *   a file            that checkpoint
+ *   a run folder      its last checkpoint; with all, each of them in order
+ *   nothing           the newest checkpoint of the run one stands in (the current folder holds
+ *                     ckpt_*.h5), else of every run_* folder here
+ * The newest of a run is the one with the highest number: ckpt_50 before ckpt_100. */
+#ifndef SAE_LIB_CLI_TARGET_H
+#define SAE_LIB_CLI_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+/* *ret: paths, free with sae_fs_list_free. Fails: SAE_EIO no such file; SAE_EARG nothing found
+ * (the message says where it looked) */
+SAE_MUST_CHECK enum sae_status sae_target_find(char ***ret, size_t *ret_n, char *const *args,
+                                               size_t n_args, bool all, struct sae_err *err);
+/* Run folder of a checkpoint path: "run_2/ckpt_50.h5" -> "run_2" ("." where it has none). */
+SAE_MUST_CHECK enum sae_status sae_target_run(char **ret, const char *ckpt_path,
+                                              struct sae_err *err);
+/* "run_2" for "a/b/run_2/ckpt_50.h5", real name also for "ckpt_50.h5" typed inside the run. */
+SAE_MUST_CHECK enum sae_status sae_target_run_name(char **ret, const char *ckpt_path,
+                                                   struct sae_err *err);
+/* Folder of the activation store a checkpoint's record names, seen from here (joined with the
+ * run's folder). Fails: SAE_EIO not there any more: says where it looked and the option to use. */
+struct sae_ckpt;
+SAE_MUST_CHECK enum sae_status sae_target_acts(char **ret, const char *ckpt_path,
+                                               const char *recorded, struct sae_err *err);
+
+#endif /* SAE_LIB_CLI_TARGET_H */

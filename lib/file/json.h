@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* json : jansson values to and from files, with messages that name the file and the key. */
+#ifndef SAE_LIB_FILE_JSON_H
+#define SAE_LIB_FILE_JSON_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+/* Duplicate keys and trailing text are refused. *ret is the caller's (json_decref). */
+SAE_MUST_CHECK enum sae_status sae_json_load(json_t **ret, const char *path, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_json_parse(json_t **ret, const char *text, const char *name,
+                                              struct sae_err *err);
+
+/* Indent 2, keys in insertion order, shortest reals that read back equal; whole or absent. */
+SAE_MUST_CHECK enum sae_status sae_json_save(const char *path, const json_t *value,
+                                             struct sae_err *err);
+
+/* Value at a dotted path ("options.k"), NULL where absent. Borrowed. */
+json_t *sae_json_at(const json_t *value, const char *path);
+/* Likewise converted; the default where absent or of another type. */
+double sae_json_real(const json_t *value, const char *path, double otherwise);
+uint64_t sae_json_u64(const json_t *value, const char *path, uint64_t otherwise);
+const char *sae_json_str(const json_t *value, const char *path, const char *otherwise);
+
+/* A JSON real, or null where x is not finite (JSON has no NaN). New reference. */
+json_t *sae_json_number(double x);
+
+#endif /* SAE_LIB_FILE_JSON_H */

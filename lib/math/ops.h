@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* ops : the table of numeric kernels. One list, one plain reference (ref), one fast version on
+ * OpenBLAS and OpenMP (cpu), and room for one on a GPU behind the same pointers.
+ *
+ * Pointers to float, idx and so on below are *backend memory*: from ops->alloc, host memory for
+ * ref and cpu. Matrices are row-major. Letters: n tokens in a batch, d model width, m dictionary
+ * width (latents), k kept latents a token.
+ *
+ * Contract, on every backend: f32 storage; the result depends on shapes and inputs only, never
+ * on the thread count, and two runs give equal bits (on one machine and build); ties in a
+ * selection go to the lower index; NaN is never selected. Bounds of error: docs/MATH.md. */
+#ifndef SAE_LIB_MATH_OPS_H
+#define SAE_LIB_MATH_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+/* Sparse rows: row t holds entries [start[t], start[t+1]), idx ascending within a row. */
+struct sae_csr {
+    size_t n;        /* rows */
+    size_t cap;      /* entries that idx and val can hold */
+    size_t *start;   /* [n+1] */
+    uint32_t *idx;   /* [cap] latent */
+    float *val;      /* [cap] activation, > 0 */
+};
+
+/* The same entries by latent: entries of latent j are [start[j], start[j+1]), rows ascending. */
+struct sae_csc {
+    size_t m;
+    size_t *start;   /* [m+1] */
+    uint32_t *row;   /* [nnz] token */
+    uint32_t *pos;   /* [nnz] position of the entry in the csr arrays */
+    size_t cap;
+};
+
+/* One step of Adam (Kingma and Ba 2015, bias-corrected, no weight decay). */
+struct sae_adam {
+    float lr, beta1, beta2, eps;
+    uint64_t step;   /* 1 for the first update */
+    float scale;     /* gradients are multiplied by this first (clipping) */
+};
+
+/* Competing partners of each latent: symmetric, no diagonal; partners ascending. */
+struct sae_pairs {
+    size_t m;
+    size_t *start;   /* [m+1] */
+    uint32_t *idx;   /* [n] partner */
+    float *c;        /* [n] competition coefficient > 0 */
+    size_t cap;
+};
+
+struct sae_orth_stats {
+    double loss;       /* sum over i < j of c_ij |f_i . f_j|, before any normaliser or weight */
+    size_t n_pairs;    /* pairs i < j with c_ij > 0 */
+    double mean_abs_cos, max_abs_cos; /* over those pairs; 0 where there are none */
+};
+
+struct sae_ops {
+    const char *name; /* "ref", "cpu", "cuda" */
+
+    /* memory: zeroed; put and get copy between host and backend */
+    enum sae_status (*alloc)(void *ret, size_t n, size_t size, struct sae_err *err);
+    void (*free)(void *p);
+    void (*put)(void *to, const void *host, size_t bytes);
+    void (*get)(void *host, const void *from, size_t bytes);
+
+    /* C[M][N] = alpha op(A) op(B) + beta C, op = transpose where ta / tb. lda etc. = row strides. */
+    void (*gemm)(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
+                 size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc);
+
+    /* xc[t] = x[t] - b   [n][d] */
+    void (*center)(size_t n, size_t d, const float *x, const float *b, float *xc);
+
+    /* Row-wise: keeps the k largest of relu(pre + b_enc) that are > 0. csr->cap >= n*k. */
+    void (*topk)(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                 struct sae_csr *csr);
+    /* The n*k largest over the whole batch (batch top-k). csr->cap >= n*k. */
+    void (*batchtopk)(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                      struct sae_csr *csr);
+    /* Keeps pre + b_enc where it is > max(theta_i, 0); theta NULL means 0. Entries needed are
+     * written to *ret_nnz; where it exceeds csr->cap nothing is kept and the caller grows. */
+    void (*threshold)(size_t n, size_t m, const float *pre, const float *b_enc,
+                      const float *theta, struct sae_csr *csr, size_t *ret_nnz);
+
+    /* csc from csr; csc->cap >= nnz, csc->start has m+1. */
+    void (*transpose)(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
+
+    /* xhat[t] = b_dec + sum_e val_e W_dec[idx_e]   [n][d] */
+    void (*decode)(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
+                   float *xhat);
+
+    /* Given g = dL/dxhat [n][d]:  dz_e = g[row_e] . W_dec[idx_e]  (per entry, csr order),
+     * dW_dec[j] = sum over entries of j of val_e g[row_e]   [m][d], every row written. */
+    void (*grad_dec)(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                     const float *g, const float *W_dec, float *dz, float *dW_dec);
+    /* dW_enc[j] = sum over entries of j of dz_e xc[row_e]  [m][d];  db_enc[j] = sum of dz_e */
+    void (*grad_enc)(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                     const float *dz, const float *xc, float *dW_enc, float *db_enc);
+
+    /* out[j] = sum over rows of A[t][j]  [n][d] -> [d];  row sums of squares in double */
+    void (*col_sum)(size_t n, size_t d, const float *A, float *out);
+    double (*sum_sq)(size_t n, const float *a);
+
+    /* G[j] -= (G[j].u_j) u_j with u_j = W[j] / (|W[j]| + eps)   [m][d] */
+    void (*project_rows)(size_t m, size_t d, const float *W, float eps, float *G);
+    /* W[j] /= (|W[j]| + eps) */
+    void (*unit_rows)(size_t m, size_t d, float eps, float *W);
+    void (*adam)(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
+
+    /* Orthogonality: G[i] += weight * sum_j c_ij sign(W[i].W[j]) W[j], sign(0) = 0; G may be NULL
+     * (loss only). Gout receives the term alone where not NULL (for monitors). */
+    void (*orth)(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
+                 float *G, float *Gout, struct sae_orth_stats *stats);
+
+    /* Histogram of cos_ij over i < j of unit rows: bin = floor((cos + 1) / 2 * n_bins), clamped.
+     * Also per row the largest and smallest cosine to another row. Blocked; no m x m matrix. */
+    enum sae_status (*cos_hist)(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
+                                float *row_max, uint32_t *row_argmax, float *row_min,
+                                struct sae_err *err);
+};
+
+extern const struct sae_ops sae_ops_ref, sae_ops_cpu;
+
+/* "auto", "ref", "cpu", "cuda". Fails: SAE_EBACKEND not in this build or no device; SAE_EARG */
+SAE_MUST_CHECK enum sae_status sae_ops_open(const struct sae_ops **ret, const char *name,
+                                            size_t n_threads, struct sae_err *err);
+/* Threads of BLAS and OpenMP, both; 0 = as many as processors allowed to this process. */
+void sae_ops_threads(size_t n);
+const char *sae_ops_blas(void); /* "OpenBLAS 0.3.21 ..." for records and --version */
+
+/* Helpers over any backend's alloc. */
+SAE_MUST_CHECK enum sae_status sae_csr_alloc(struct sae_csr *ret, const struct sae_ops *ops,
+                                             size_t n, size_t cap, struct sae_err *err);
+void sae_csr_free(struct sae_csr *csr, const struct sae_ops *ops);
+SAE_MUST_CHECK enum sae_status sae_csc_alloc(struct sae_csc *ret, const struct sae_ops *ops,
+                                             size_t m, size_t cap, struct sae_err *err);
+void sae_csc_free(struct sae_csc *csc, const struct sae_ops *ops);
+void sae_pairs_free(struct sae_pairs *pairs, const struct sae_ops *ops);
+
+#endif /* SAE_LIB_MATH_OPS_H */

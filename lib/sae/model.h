@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* model : a sparse autoencoder's weights and its inference, encode and decode.
+ * Latent-major: row i of W_enc and of W_dec belongs to latent i. Equations: docs/MATH.md. */
+#ifndef SAE_LIB_SAE_MODEL_H
+#define SAE_LIB_SAE_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/math/ops.h"
+
+enum sae_arch {
+    SAE_ARCH_STANDARD,  /* f = relu(W_enc (x - b_dec) + b_enc) */
+    SAE_ARCH_TOPK,      /* the k largest of that */
+    SAE_ARCH_BATCHTOPK, /* inference: f * (f > threshold) */
+    SAE_ARCH_JUMPRELU,  /* z = W_enc x + b_enc (b_dec not subtracted); relu(z) * (z > threshold) */
+    SAE_ARCH_GATED,
+    SAE_ARCH_N
+};
+const char *sae_arch_name(enum sae_arch arch); /* "standard", "topk", ... */
+bool sae_arch_parse(const char *name, enum sae_arch *ret);
+
+/* Host memory, owned. Arrays an architecture lacks are NULL. */
+struct sae_model {
+    enum sae_arch arch;
+    size_t d, m, k;
+    bool subtract_b_dec; /* whether encode uses x - b_dec */
+    float *W_enc, *W_dec;  /* [m][d] */
+    float *b_enc, *b_dec;  /* [m], [d] */
+    float *threshold;      /* [m] */
+    float *b_gate, *b_mag, *r_mag; /* [m] */
+};
+
+SAE_MUST_CHECK enum sae_status sae_model_alloc(struct sae_model *ret, enum sae_arch arch, size_t d,
+                                               size_t m, size_t k, struct sae_err *err);
+void sae_model_clear(struct sae_model *model); /* accepts zeroed */
+
+/* Inference. Makes and reuses scratch for batches of up to n_max rows. */
+struct sae_coder;
+SAE_MUST_CHECK enum sae_status sae_coder_open(struct sae_coder **ret, const struct sae_model *model,
+                                              const struct sae_ops *ops, size_t n_max,
+                                              struct sae_err *err);
+void sae_coder_close(struct sae_coder *coder);
+
+/* x: host f32 [n][d], raw activations, n <= n_max. *ret_f is borrowed, host memory, valid until
+ * the next call. Only entries > 0 are kept. */
+SAE_MUST_CHECK enum sae_status sae_coder_encode(struct sae_coder *coder, const float *x, size_t n,
+                                                const struct sae_csr **ret_f, struct sae_err *err);
+/* xhat: host f32 [n][d], from the last encode, or from any host csr of its shape. */
+SAE_MUST_CHECK enum sae_status sae_coder_decode(struct sae_coder *coder, const struct sae_csr *f,
+                                                float *xhat, struct sae_err *err);
+
+#endif /* SAE_LIB_SAE_MODEL_H */
