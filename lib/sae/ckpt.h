@@ -10,7 +10,7 @@
  *   /series/<name> f64 [n]     the run's time series so far; /series/step is its axis
  *   /heldout/start u64 [B+1], /heldout/idx u32 [nnz], /heldout/val f32 [nnz]
  *                              latents active on a fixed held-out batch, CSR by token
- *   /heldout/metric/<name>     attributes of group /heldout: loss, explained_variance, l0, ...
+ *   attributes of /heldout     its metrics: loss, explained_variance, l0, ... (those measured)
  *   /pairs/i, /pairs/j u32 [P], /pairs/kind u8 [P] (0 competitor, 1 co-active, 2 never together),
  *   /pairs/c, /pairs/nhat, /pairs/cos f32 [n_logged][P], /pairs/step f64 [n_logged]
  *   /optimizer/..., /state/...  what an exact resume needs (written and read by train)
@@ -28,7 +28,7 @@
 
 /* Sparse rows on the host: latents active on each token. idx ascends within a row. */
 struct sae_masks {
-    size_t n_rows; /* tokens */
+    size_t n_rows;   /* tokens */
     uint64_t *start; /* [n_rows+1] */
     uint32_t *idx;
     float *val;
@@ -67,5 +67,20 @@ void sae_ckpt_clear(struct sae_ckpt *ckpt); /* accepts zeroed */
 
 /* A series column by name, NULL where absent. */
 const double *sae_ckpt_series(const struct sae_ckpt *ckpt, const char *name);
+
+/* Held-out metrics a file may hold as attributes of /heldout; NULL-terminated. Those that were not
+ * measured are absent. Meaning: docs/FORMATS.md. */
+extern const char *const sae_ckpt_metric_names[];
+
+/* --- writing ------------------------------------------------------------------------------ */
+
+/* Puts everything of `ckpt` but path, id and record into a file that sae_h5_create began; the
+ * caller may add groups of its own (/optimizer, /state) before it commits. */
+struct sae_h5;
+SAE_MUST_CHECK enum sae_status sae_ckpt_put(struct sae_h5 *file, const struct sae_ckpt *ckpt,
+                                            struct sae_err *err);
+/* A whole checkpoint without optimiser and state: begins, puts, commits with ckpt->record. */
+SAE_MUST_CHECK enum sae_status sae_ckpt_save(const char *path, const struct sae_ckpt *ckpt,
+                                             bool force, struct sae_err *err);
 
 #endif /* SAE_LIB_SAE_CKPT_H */

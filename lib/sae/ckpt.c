@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/* ckpt : checkpoints on disk. The header lists every dataset.
+ * Contents: 1. tables   2. writing   3. reading */
+#include "lib/sae/ckpt.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/file/h5.h"
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+
+static const char KIND[] = "checkpoint";
+
+/* --- 1. tables ---------------------------------------------------------------------------- */
+
+const char *const sae_ckpt_metric_names[] = {"loss",
+                                             "recon",
+                                             "mse",
+                                             "explained_variance",
+                                             "fraction_variance_explained",
+                                             "l0",
+                                             "l1",
+                                             "cossim",
+                                             "l2_ratio",
+                                             "alive_share",
+                                             "dead",
+                                             "competing_pairs",
+                                             "mean_abs_cos",
+                                             "max_abs_cos",
+                                             "tokens",
+                                             NULL};
+
+/* Weight arrays by name; two-dimensional ones have d columns. */
+struct array {
+    const char *name;
+    float **data;
+    size_t rows, cols; /* cols 0: one dimension */
+    bool needed;
+};
+enum { N_ARRAYS = 8 };
+
+static void list_arrays(struct sae_model *model, struct array arrays[N_ARRAYS])
+{
+    const bool gated = model->arch == SAE_ARCH_GATED;
+    const bool cut = model->arch == SAE_ARCH_BATCHTOPK || model->arch == SAE_ARCH_JUMPRELU;
+    const size_t m = model->m, d = model->d;
+    const struct array all[N_ARRAYS] = {
+        {"/W_enc",     &model->W_enc,     m, d, true  },
+        {"/W_dec",     &model->W_dec,     m, d, true  },
+        {"/b_enc",     &model->b_enc,     m, 0, !gated},
+        {"/b_dec",     &model->b_dec,     d, 0, true  },
+        {"/threshold", &model->threshold, m, 0, cut   },
+        {"/b_gate",    &model->b_gate,    m, 0, gated },
+        {"/b_mag",     &model->b_mag,     m, 0, gated },
+        {"/r_mag",     &model->r_mag,     m, 0, gated },
+    };
+    memcpy(arrays, all, sizeof all);
+}
+
+/* --- 2. writing --------------------------------------------------------------------------- */
+
+static enum sae_status put_head(struct sae_h5 *file, const struct sae_ckpt *ckpt,
+                                struct sae_err *err)
+{
+    const struct sae_model *const model = &ckpt->model;
+    SAE_TRY(sae_h5_attr_put_str(file, "/", "arch", sae_arch_name(model->arch), err));
+    SAE_TRY(sae_h5_attr_put_u64(file, "/", "d", model->d, err));
+    SAE_TRY(sae_h5_attr_put_u64(file, "/", "m", model->m, err));
+    SAE_TRY(sae_h5_attr_put_u64(file, "/", "k", model->k, err));
+    SAE_TRY(sae_h5_attr_put_u64(file, "/", "step", ckpt->step, err));
+    SAE_TRY(sae_h5_attr_put_u64(file, "/", "total_steps", ckpt->total_steps, err));
+    SAE_TRY(sae_h5_attr_put_f64(file, "/", "progress", ckpt->progress, err));
+    return sae_h5_attr_put_u64(file, "/", "seed", ckpt->seed, err);
+}
+
+static enum sae_status put_model(struct sae_h5 *file, struct sae_model model, struct sae_err *err)
+{
+    struct array arrays[N_ARRAYS];
+    list_arrays(&model, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        const struct array *const a = &arrays[i];
+        if (!*a->data)
+            continue;
+        if (a->cols)
+            SAE_TRY(sae_h5_put2(file, a->name, SAE_H5_F32, a->rows, a->cols, *a->data, err));
+        else
+            SAE_TRY(sae_h5_put1(file, a->name, SAE_H5_F32, a->rows, *a->data, err));
+    }
+    return SAE_OK;
+}
+
+static enum sae_status put_series(struct sae_h5 *file, const struct sae_series *series,
+                                  struct sae_err *err)
+{
+    struct sae_str name = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t c = 0; c < series->n_columns; c++) {
+        sae_str_clear(&name);
+        SAE_GO(st, sae_str_printf(&name, err, "/series/%s", series->names[c]));
+        SAE_GO(st, sae_h5_put1(file, name.s, SAE_H5_F64, series->n_points, series->values[c], err));
+    }
+done:
+    sae_str_clear(&name);
+    return st;
+}
+
+static enum sae_status put_heldout(struct sae_h5 *file, const struct sae_ckpt *ckpt,
+                                   struct sae_err *err)
+{
+    const struct sae_masks *const masks = &ckpt->heldout;
+    if (!masks->start)
+        return SAE_OK;
+    const size_t nnz = masks->start[masks->n_rows];
+    SAE_TRY(sae_h5_put1(file, "/heldout/start", SAE_H5_U64, masks->n_rows + 1, masks->start, err));
+    SAE_TRY(sae_h5_put1(file, "/heldout/idx", SAE_H5_U32, nnz, masks->idx, err));
+    SAE_TRY(sae_h5_put1(file, "/heldout/val", SAE_H5_F32, nnz, masks->val, err));
+    for (const char *const *name = sae_ckpt_metric_names; *name; name++) {
+        const json_t *const v = json_object_get(ckpt->heldout_metrics, *name);
+        if (json_is_number(v))
+            SAE_TRY(sae_h5_attr_put_f64(file, "/heldout", *name, json_number_value(v), err));
+    }
+    return SAE_OK;
+}
+
+static enum sae_status put_pairs(struct sae_h5 *file, const struct sae_ckpt *ckpt,
+                                 struct sae_err *err)
+{
+    const size_t n = ckpt->pairs.n, logged = ckpt->pairs.n_logged;
+    if (n == 0)
+        return SAE_OK;
+    SAE_TRY(sae_h5_put1(file, "/pairs/i", SAE_H5_U32, n, ckpt->pairs.i, err));
+    SAE_TRY(sae_h5_put1(file, "/pairs/j", SAE_H5_U32, n, ckpt->pairs.j, err));
+    SAE_TRY(sae_h5_put1(file, "/pairs/kind", SAE_H5_U8, n, ckpt->pairs.kind, err));
+    SAE_TRY(sae_h5_put2(file, "/pairs/c", SAE_H5_F32, logged, n, ckpt->pairs.c, err));
+    SAE_TRY(sae_h5_put2(file, "/pairs/nhat", SAE_H5_F32, logged, n, ckpt->pairs.nhat, err));
+    SAE_TRY(sae_h5_put2(file, "/pairs/cos", SAE_H5_F32, logged, n, ckpt->pairs.cos, err));
+    return sae_h5_put1(file, "/pairs/step", SAE_H5_F64, logged, ckpt->pairs.step, err);
+}
+
+enum sae_status sae_ckpt_put(struct sae_h5 *file, const struct sae_ckpt *ckpt, struct sae_err *err)
+{
+    SAE_TRY(put_head(file, ckpt, err));
+    SAE_TRY(put_model(file, ckpt->model, err));
+    SAE_TRY(put_series(file, &ckpt->series, err));
+    SAE_TRY(put_heldout(file, ckpt, err));
+    return put_pairs(file, ckpt, err);
+}
+
+enum sae_status sae_ckpt_save(const char *path, const struct sae_ckpt *ckpt, bool force,
+                              struct sae_err *err)
+{
+    struct sae_h5 *file = NULL;
+    char *text = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_record_text(&text, ckpt->record, err));
+    SAE_GO(st, sae_h5_create(&file, path, KIND, force, err));
+    SAE_GO(st, sae_ckpt_put(file, ckpt, err));
+    SAE_GO(st, sae_h5_commit(&file, text, err));
+done:
+    sae_h5_close(file);
+    free(text);
+    return st;
+}
+
+/* --- 3. reading --------------------------------------------------------------------------- */
+
+static enum sae_status get_head(struct sae_ckpt *ckpt, const struct sae_h5 *file,
+                                struct sae_err *err)
+{
+    struct sae_model *const model = &ckpt->model;
+    char *arch = NULL;
+    uint64_t d = 0, m = 0, k = 0;
+    SAE_TRY(sae_h5_attr_str(file, "/", "arch", &arch, err));
+    const bool known = sae_arch_parse(arch, &model->arch);
+    enum sae_status st = SAE_OK;
+    if (!known)
+        st = sae_err_set(err, SAE_EVERSION,
+                         "'%s' is of architecture '%s', which this build does not know",
+                         sae_h5_path(file), arch);
+    free(arch);
+    SAE_TRY(st);
+    SAE_TRY(sae_h5_attr_u64(file, "/", "d", &d, err));
+    SAE_TRY(sae_h5_attr_u64(file, "/", "m", &m, err));
+    SAE_TRY(sae_h5_attr_u64(file, "/", "k", &k, err));
+    SAE_TRY(sae_h5_attr_u64(file, "/", "step", &ckpt->step, err));
+    SAE_TRY(sae_h5_attr_u64(file, "/", "total_steps", &ckpt->total_steps, err));
+    SAE_TRY(sae_h5_attr_f64(file, "/", "progress", &ckpt->progress, err));
+    SAE_TRY(sae_h5_attr_u64(file, "/", "seed", &ckpt->seed, err));
+    if (d == 0 || m == 0 || d > UINT32_MAX || m > UINT32_MAX)
+        return sae_err_set(err, SAE_EFORMAT, "'%s': d = %zu and m = %zu cannot be",
+                           sae_h5_path(file), (size_t)d, (size_t)m);
+    model->d = (size_t)d;
+    model->m = (size_t)m;
+    model->k = (size_t)k;
+    model->subtract_b_dec = model->arch != SAE_ARCH_JUMPRELU;
+    return SAE_OK;
+}
+
+static enum sae_status get_model(struct sae_model *model, const struct sae_h5 *file,
+                                 struct sae_err *err)
+{
+    struct array arrays[N_ARRAYS];
+    list_arrays(model, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        const struct array *const a = &arrays[i];
+        if (!a->needed && !sae_h5_has(file, a->name))
+            continue;
+        const size_t want[2] = {a->rows, a->cols};
+        SAE_TRY(sae_h5_get(file, a->name, SAE_H5_F32, a->cols ? 2 : 1, want, NULL, a->data, err));
+        const size_t n = a->rows * (a->cols ? a->cols : 1);
+        for (size_t j = 0; j < n; j++)
+            if (!isfinite((*a->data)[j]))
+                return sae_err_set(err, SAE_EFORMAT,
+                                   "'%s': %s holds %f at %zu; weights must be "
+                                   "finite numbers",
+                                   sae_h5_path(file), a->name + 1, (double)(*a->data)[j], j);
+    }
+    return SAE_OK;
+}
+
+static enum sae_status get_series(struct sae_series *series, const struct sae_h5 *file,
+                                  struct sae_err *err)
+{
+    if (!sae_h5_has(file, "/series"))
+        return SAE_OK;
+    size_t n = 0;
+    SAE_TRY(sae_h5_names(file, "/series", &n, &series->names, err));
+    series->n_columns = n;
+    SAE_TRY(sae_mem_alloc(&series->values, n, sizeof *series->values, err));
+    struct sae_str name = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t c = 0; c < n; c++) {
+        size_t got = 0;
+        const size_t want = c == 0 ? 0 : series->n_points;
+        sae_str_clear(&name);
+        SAE_GO(st, sae_str_printf(&name, err, "/series/%s", series->names[c]));
+        SAE_GO(st, sae_h5_get(file, name.s, SAE_H5_F64, 1, &want, &got, &series->values[c], err));
+        series->n_points = got;
+    }
+done:
+    sae_str_clear(&name);
+    return st;
+}
+
+static enum sae_status check_masks(const struct sae_masks *masks, size_t nnz, size_t m,
+                                   const char *path, struct sae_err *err)
+{
+    bool good = masks->start[0] == 0 && masks->start[masks->n_rows] == nnz;
+    for (size_t t = 0; good && t < masks->n_rows; t++) {
+        good = masks->start[t] <= masks->start[t + 1] && masks->start[t + 1] <= nnz;
+        for (uint64_t e = masks->start[t]; good && e < masks->start[t + 1]; e++)
+            good = masks->idx[e] < m && (e == masks->start[t] || masks->idx[e - 1] < masks->idx[e]);
+    }
+    if (good)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s': /heldout is not a list of ascending latents by token", path);
+}
+
+static enum sae_status get_heldout(struct sae_ckpt *ckpt, const struct sae_h5 *file,
+                                   struct sae_err *err)
+{
+    ckpt->heldout_metrics = json_object();
+    if (!ckpt->heldout_metrics)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    if (!sae_h5_has(file, "/heldout"))
+        return SAE_OK;
+    struct sae_masks *const masks = &ckpt->heldout;
+    const size_t any = 0;
+    size_t n = 0, nnz = 0;
+    SAE_TRY(sae_h5_get(file, "/heldout/start", SAE_H5_U64, 1, &any, &n, &masks->start, err));
+    SAE_TRY(sae_h5_get(file, "/heldout/idx", SAE_H5_U32, 1, &any, &nnz, &masks->idx, err));
+    SAE_TRY(sae_h5_get(file, "/heldout/val", SAE_H5_F32, 1, &nnz, NULL, &masks->val, err));
+    if (n == 0)
+        return sae_err_set(err, SAE_EFORMAT, "'%s': /heldout/start is empty", sae_h5_path(file));
+    masks->n_rows = n - 1;
+    SAE_TRY(check_masks(masks, nnz, ckpt->model.m, sae_h5_path(file), err));
+    for (const char *const *name = sae_ckpt_metric_names; *name; name++) {
+        double v;
+        if (sae_h5_attr_f64(file, "/heldout", *name, &v, NULL) != SAE_OK)
+            continue;
+        if (json_object_set_new(ckpt->heldout_metrics, *name, sae_json_number(v)) != 0)
+            return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    }
+    return SAE_OK;
+}
+
+static enum sae_status get_pairs(struct sae_ckpt *ckpt, const struct sae_h5 *file,
+                                 struct sae_err *err)
+{
+    if (!sae_h5_has(file, "/pairs"))
+        return SAE_OK;
+    const size_t any = 0;
+    size_t n = 0, logged = 0;
+    SAE_TRY(sae_h5_get(file, "/pairs/i", SAE_H5_U32, 1, &any, &n, &ckpt->pairs.i, err));
+    SAE_TRY(sae_h5_get(file, "/pairs/j", SAE_H5_U32, 1, &n, NULL, &ckpt->pairs.j, err));
+    SAE_TRY(sae_h5_get(file, "/pairs/kind", SAE_H5_U8, 1, &n, NULL, &ckpt->pairs.kind, err));
+    SAE_TRY(sae_h5_get(file, "/pairs/step", SAE_H5_F64, 1, &any, &logged, &ckpt->pairs.step, err));
+    const size_t want[2] = {logged, n};
+    SAE_TRY(sae_h5_get(file, "/pairs/c", SAE_H5_F32, 2, want, NULL, &ckpt->pairs.c, err));
+    SAE_TRY(sae_h5_get(file, "/pairs/nhat", SAE_H5_F32, 2, want, NULL, &ckpt->pairs.nhat, err));
+    SAE_TRY(sae_h5_get(file, "/pairs/cos", SAE_H5_F32, 2, want, NULL, &ckpt->pairs.cos, err));
+    for (size_t p = 0; p < n; p++)
+        if (ckpt->pairs.i[p] >= ckpt->model.m || ckpt->pairs.j[p] >= ckpt->model.m ||
+            ckpt->pairs.kind[p] > 2)
+            return sae_err_set(err, SAE_EFORMAT, "'%s': pair %zu names no latent of this file",
+                               sae_h5_path(file), p);
+    ckpt->pairs.n = n;
+    ckpt->pairs.n_logged = logged;
+    return SAE_OK;
+}
+
+enum sae_status sae_ckpt_load(struct sae_ckpt *ret, const char *path, struct sae_err *err)
+{
+    struct sae_ckpt ckpt = {0};
+    struct sae_h5 *file = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_h5_open(&file, path, KIND, err));
+    SAE_GO(st, sae_mem_strdup(&ckpt.path, path, err));
+    snprintf(ckpt.id, sizeof ckpt.id, "%s", sae_h5_id(file));
+    SAE_GO(st, sae_json_parse(&ckpt.record, sae_h5_record(file), path, err));
+    SAE_GO(st, get_head(&ckpt, file, err));
+    SAE_GO(st, get_model(&ckpt.model, file, err));
+    SAE_GO(st, get_series(&ckpt.series, file, err));
+    SAE_GO(st, get_heldout(&ckpt, file, err));
+    SAE_GO(st, get_pairs(&ckpt, file, err));
+    *ret = ckpt;
+    ckpt = (struct sae_ckpt){0};
+done:
+    sae_h5_close(file);
+    sae_ckpt_clear(&ckpt);
+    return st;
+}
+
+void sae_ckpt_clear(struct sae_ckpt *ckpt)
+{
+    free(ckpt->path);
+    sae_model_clear(&ckpt->model);
+    json_decref(ckpt->record);
+    json_decref(ckpt->heldout_metrics);
+    free(ckpt->heldout.start);
+    free(ckpt->heldout.idx);
+    free(ckpt->heldout.val);
+    for (size_t c = 0; ckpt->series.values && c < ckpt->series.n_columns; c++)
+        free(ckpt->series.values[c]);
+    free(ckpt->series.values);
+    sae_h5_strings_free(ckpt->series.names, ckpt->series.n_columns);
+    free(ckpt->pairs.i);
+    free(ckpt->pairs.j);
+    free(ckpt->pairs.kind);
+    free(ckpt->pairs.c);
+    free(ckpt->pairs.nhat);
+    free(ckpt->pairs.cos);
+    free(ckpt->pairs.step);
+    *ckpt = (struct sae_ckpt){0};
+}
+
+const double *sae_ckpt_series(const struct sae_ckpt *ckpt, const char *name)
+{
+    for (size_t c = 0; c < ckpt->series.n_columns; c++)
+        if (strcmp(ckpt->series.names[c], name) == 0)
+            return ckpt->series.values[c];
+    return NULL;
+}
