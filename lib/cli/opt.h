@@ -80,13 +80,11 @@ struct sae_cli {
     bool force, json, quiet, verbose;
     const char *backend; /* "auto" */
     uint64_t threads;    /* 0 = all */
-    const bool *given_;  /* internal */
-    void *self_;         /* internal */
+    const struct sae_opt_set *set; /* what the parser knows; see lib/cli/parse.h */
 };
 
 /* Parses, talks, runs, closes stdout and returns the exit code:
- * 0 done, 1 could not, 2 asked wrongly (SAE_EARG), 3 done but a check asked for does not hold,
- * 130/143 stopped by a signal with state saved. */
+ * 0 done, 1 could not, 2 asked wrongly (SAE_EARG), 130/143 stopped by a signal. */
 int sae_program_main(const struct sae_program *program, int argc, char **argv);
 
 /* Whether the user gave this option (on the command line or in --config). */

@@ -33,6 +33,17 @@ struct sae_h5 {
 
 /* --- 1. types ----------------------------------------------------------------------------- */
 
+const char *sae_h5_library(void)
+{
+    static char text[32];
+    unsigned major = 0, minor = 0, release = 0;
+    if (text[0] == '\0') {
+        H5get_libversion(&major, &minor, &release);
+        snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
+    }
+    return text;
+}
+
 /* bf16 as an HDF5 float: sign 15, exponent 8 bits from 7, fraction 7 bits, bias 127. */
 static hid_t make_bf16(void)
 {

@@ -19,6 +19,9 @@
 
 struct sae_h5; /* one open file; one thread at a time */
 
+/* Version of the HDF5 library in use, "1.10.8", for records; static text. */
+const char *sae_h5_library(void);
+
 enum sae_h5_type {
     SAE_H5_F32,
     SAE_H5_F64,

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+/* opt : parsing from the option table, and the record of what was resolved.
+ * Contents: 1. values   2. common rows   3. finding rows   4. command line   5. config files
+ *           6. record */
+#include "lib/cli/opt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/cli/parse.h"
+#include "lib/file/h5.h"
+#include "lib/math/ops.h"
+
+/* --- 1. values ---------------------------------------------------------------------------- */
+
+static enum sae_status check_bounds(const struct sae_opt *row, const char *text, double v,
+                                    struct sae_err *err)
+{
+    if (row->min == 0 && row->max == 0)
+        return SAE_OK;
+    if (v < row->min)
+        return sae_err_set(err, SAE_EARG, "--%s %s: must be at least %g", row->name, text,
+                           row->min);
+    if (row->max > row->min && v > row->max)
+        return sae_err_set(err, SAE_EARG, "--%s %s: must be at most %g", row->name, text,
+                           row->max);
+    return SAE_OK;
+}
+
+static enum sae_status to_u64(const struct sae_opt *row, const char *text, uint64_t *ret,
+                              struct sae_err *err)
+{
+    const bool count = row->kind == SAE_OPT_COUNT;
+    if (!(count ? sae_str_count(text, ret) : sae_str_u64(text, ret)))
+        return sae_err_set(err, SAE_EARG, "--%s '%s': expected a whole number%s", row->name, text,
+                           count ? ", such as 2000, 5M or 1.5K" : "");
+    return check_bounds(row, text, (double)*ret, err);
+}
+
+static enum sae_status to_real(const struct sae_opt *row, const char *text, double *ret,
+                               struct sae_err *err)
+{
+    if (!sae_str_real(text, ret))
+        return sae_err_set(err, SAE_EARG, "--%s '%s': expected a number", row->name, text);
+    return check_bounds(row, text, *ret, err);
+}
+
+static enum sae_status to_choice(const struct sae_opt *row, const char *text, int *ret,
+                                 struct sae_err *err)
+{
+    struct sae_str all = {0};
+    for (int i = 0; row->choices[i] != NULL; i++) {
+        if (strcmp(row->choices[i], text) == 0) {
+            sae_str_clear(&all);
+            *ret = i;
+            return SAE_OK;
+        }
+        SAE_TRY(sae_str_printf(&all, err, "%s%s", i == 0 ? "" : ", ", row->choices[i]));
+    }
+    const enum sae_status st = sae_err_set(err, SAE_EARG, "--%s '%s': expected one of %s",
+                                           row->name, text, all.s == NULL ? "nothing" : all.s);
+    sae_str_clear(&all);
+    return st;
+}
+
+/* Splits at commas; calls one conversion per part. Empty parts are refused. */
+static enum sae_status to_list(const struct sae_opt *row, const char *text, struct sae_err *err)
+{
+    size_t n = 1;
+    for (const char *p = text; *p != '\0'; p++)
+        n += *p == ',';
+    char *copy = NULL;
+    SAE_TRY(sae_mem_strdup(&copy, text, err));
+    void *values = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&values, n, sizeof(uint64_t), err));
+    char *part = copy;
+    for (size_t i = 0; i < n; i++) {
+        char *const end = part + strcspn(part, ",");
+        *end = '\0';
+        if (row->kind == SAE_OPT_U64S)
+            SAE_GO(st, to_u64(row, part, (uint64_t *)values + i, err));
+        else if (row->kind == SAE_OPT_REALS)
+            SAE_GO(st, to_real(row, part, (double *)values + i, err));
+        else if (*part == '\0')
+            SAE_GO(st, sae_err_set(err, SAE_EARG, "--%s '%s': empty part", row->name, text));
+        else
+            SAE_GO(st, sae_mem_strdup((char **)values + i, part, err));
+        part = end + 1;
+    }
+    /* The three list structs share one shape: a count and a pointer. */
+    struct sae_strs list = {n, values};
+    memcpy(row->to, &list, sizeof list);
+    values = NULL;
+done:
+    free(values);
+    free(copy);
+    return st;
+}
+
+static void free_list(const struct sae_opt *row)
+{
+    struct sae_strs list;
+    memcpy(&list, row->to, sizeof list);
+    for (size_t i = 0; row->kind == SAE_OPT_STRS && i < list.n; i++)
+        free(list.v[i]);
+    free(list.v);
+    memset(row->to, 0, sizeof list);
+}
+
+static bool is_list(const struct sae_opt *row)
+{
+    return row->kind == SAE_OPT_U64S || row->kind == SAE_OPT_REALS || row->kind == SAE_OPT_STRS;
+}
+
+static enum sae_status convert(const struct sae_opt *row, const char *text, struct sae_err *err)
+{
+    switch (row->kind) {
+    case SAE_OPT_FLAG:
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+            return sae_err_set(err, SAE_EARG, "--%s '%s': expected true or false", row->name,
+                               text);
+        *(bool *)row->to = strcmp(text, "true") == 0;
+        return SAE_OK;
+    case SAE_OPT_U64:
+    case SAE_OPT_COUNT:
+        return to_u64(row, text, row->to, err);
+    case SAE_OPT_REAL:
+        return to_real(row, text, row->to, err);
+    case SAE_OPT_ENUM:
+        return to_choice(row, text, row->to, err);
+    case SAE_OPT_STR:
+    case SAE_OPT_PATH:
+        if (*text == '\0')
+            return sae_err_set(err, SAE_EARG, "--%s: empty value", row->name);
+        *(const char **)row->to = text;
+        return SAE_OK;
+    case SAE_OPT_U64S:
+    case SAE_OPT_REALS:
+    case SAE_OPT_STRS:
+        free_list(row);
+        return to_list(row, text, err);
+    }
+    return SAE_OK;
+}
+
+/* Sets row i from text; a repeated --strs option adds to what was given before. */
+static enum sae_status assign(struct sae_opt_set *set, size_t i, const char *text, bool given,
+                              struct sae_err *err)
+{
+    const struct sae_opt *row = &set->rows[i];
+    struct sae_str whole = {0};
+    enum sae_status st = SAE_OK;
+    if (row->kind == SAE_OPT_STRS && given && set->given[i] && set->text[i] != NULL)
+        st = sae_str_printf(&whole, err, "%s,%s", set->text[i], text);
+    else
+        st = sae_str_printf(&whole, err, "%s", text);
+    if (st == SAE_OK)
+        st = convert(row, whole.s, err);
+    if (st != SAE_OK) {
+        sae_str_clear(&whole);
+        return st;
+    }
+    free(set->text[i]);
+    set->text[i] = whole.s;
+    set->given[i] = set->given[i] || given;
+    return SAE_OK;
+}
+
+/* --- 2. common rows ----------------------------------------------------------------------- */
+
+static size_t append_rows(struct sae_opt_set *set, const struct sae_opt *rows)
+{
+    for (size_t i = 0; rows != NULL && rows[i].name != NULL && set->n < SAE_OPT_MAX; i++)
+        set->rows[set->n++] = rows[i];
+    return set->n;
+}
+
+enum sae_status sae_opt_set_init(struct sae_opt_set *set, struct sae_cli *cli,
+                                 const struct sae_program *program, struct sae_err *err)
+{
+    static const char common[] = "Common options";
+    const struct sae_opt rows[] = {
+        {"backend", 0, SAE_OPT_STR, &cli->backend, "auto", NULL, 0, 0, "NAME", common,
+         "numeric kernels: auto, cpu, ref, cuda", 0},
+        {"threads", 0, SAE_OPT_U64, &cli->threads, "0", NULL, 0, 4096, "N", common,
+         "processor threads; 0 takes all that this process may use", SAE_OPT_UNRECORDED},
+        {"force", 0, SAE_OPT_FLAG, &cli->force, "false", NULL, 0, 0, NULL, common,
+         "replace files that exist", SAE_OPT_UNRECORDED},
+        {"json", 0, SAE_OPT_FLAG, &cli->json, "false", NULL, 0, 0, NULL, common,
+         "print the result as JSON instead of tables", SAE_OPT_UNRECORDED},
+        {"verbose", 'v', SAE_OPT_FLAG, &cli->verbose, "false", NULL, 0, 0, NULL, common,
+         "say more on stderr", SAE_OPT_UNRECORDED},
+        {"quiet", 'q', SAE_OPT_FLAG, &cli->quiet, "false", NULL, 0, 0, NULL, common,
+         "say only warnings and errors", SAE_OPT_UNRECORDED},
+        {"config", 0, SAE_OPT_PATH, &set->config, NULL, NULL, 0, 0, "FILE", common,
+         "read options from 'name = value' lines; the command line wins", SAE_OPT_UNRECORDED},
+        {"print-config", 0, SAE_OPT_FLAG, &set->print_config, "false", NULL, 0, 0, NULL, common,
+         "print all resolved options in that form, and stop", SAE_OPT_UNRECORDED},
+        {"version", 0, SAE_OPT_FLAG, &set->version, "false", NULL, 0, 0, NULL, common,
+         "print version, libraries and backends, and stop", SAE_OPT_UNRECORDED},
+        {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
+    *set = (struct sae_opt_set){.program = program};
+    append_rows(set, program->opts);
+    append_rows(set, rows);
+    for (size_t i = 0; i < set->n; i++)
+        if (set->rows[i].value != NULL)
+            SAE_TRY(assign(set, i, set->rows[i].value, false, err));
+    return SAE_OK;
+}
+
+void sae_opt_set_clear(struct sae_opt_set *set)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        free(set->text[i]);
+        if (is_list(&set->rows[i]))
+            free_list(&set->rows[i]);
+    }
+    set->n = 0;
+}
+
+/* --- 3. finding rows ---------------------------------------------------------------------- */
+
+static bool find_name(const struct sae_opt_set *set, const char *name, size_t len, size_t *ret)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        if (strlen(set->rows[i].name) == len && memcmp(set->rows[i].name, name, len) == 0) {
+            *ret = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Levenshtein distance, for "did you mean"; names longer than 40 are not compared. */
+static size_t distance(const char *a, size_t na, const char *b, size_t nb)
+{
+    enum { MAX = 40 };
+    size_t row[MAX + 1];
+    if (na > MAX || nb > MAX)
+        return MAX;
+    for (size_t j = 0; j <= nb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            const size_t up = row[j];
+            const size_t change = diagonal + (a[i - 1] != b[j - 1]);
+            size_t best = up < row[j - 1] ? up + 1 : row[j - 1] + 1;
+            best = change < best ? change : best;
+            diagonal = up;
+            row[j] = best;
+        }
+    }
+    return row[nb];
+}
+
+static enum sae_status unknown(const struct sae_opt_set *set, const char *name, size_t len,
+                               struct sae_err *err)
+{
+    const char *nearest = NULL;
+    size_t best = 4; /* further away than this is no help */
+    for (size_t i = 0; i < set->n; i++) {
+        const size_t d = distance(name, len, set->rows[i].name, strlen(set->rows[i].name));
+        if (d < best) {
+            best = d;
+            nearest = set->rows[i].name;
+        }
+    }
+    return sae_err_set(err, SAE_EARG, "unknown option '--%.*s'%s%s%s; --help=all lists them",
+                       (int)len, name, nearest == NULL ? "" : ", did you mean '--",
+                       nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'");
+}
+
+/* --- 4. command line ---------------------------------------------------------------------- */
+
+struct words {
+    int argc, next;
+    char **argv;
+};
+
+static enum sae_status value_after(struct words *w, const struct sae_opt *row, const char **ret,
+                                   struct sae_err *err)
+{
+    if (w->next >= w->argc)
+        return sae_err_set(err, SAE_EARG, "--%s needs a value%s%s", row->name,
+                           row->arg == NULL ? "" : ": ", row->arg == NULL ? "" : row->arg);
+    *ret = w->argv[w->next++];
+    return SAE_OK;
+}
+
+static enum sae_status parse_long(struct sae_opt_set *set, struct words *w, const char *name,
+                                  struct sae_err *err)
+{
+    const size_t len = strcspn(name, "=");
+    const char *value = name[len] == '=' ? name + len + 1 : NULL;
+    if (len == 4 && memcmp(name, "help", 4) == 0) {
+        set->help = value == NULL ? "main" : value;
+        return SAE_OK;
+    }
+    size_t i;
+    if (find_name(set, name, len, &i)) {
+        if (set->rows[i].kind == SAE_OPT_FLAG)
+            return assign(set, i, value == NULL ? "true" : value, true, err);
+        if (value == NULL)
+            SAE_TRY(value_after(w, &set->rows[i], &value, err));
+        return assign(set, i, value, true, err);
+    }
+    if (len > 3 && memcmp(name, "no-", 3) == 0 && value == NULL &&
+        find_name(set, name + 3, len - 3, &i) && set->rows[i].kind == SAE_OPT_FLAG)
+        return assign(set, i, "false", true, err);
+    return unknown(set, name, len, err);
+}
+
+static enum sae_status parse_letter(struct sae_opt_set *set, struct words *w, const char *word,
+                                    struct sae_err *err)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->rows[i].letter == 0 || set->rows[i].letter != word[1])
+            continue;
+        if (set->rows[i].kind == SAE_OPT_FLAG && word[2] == '\0')
+            return assign(set, i, "true", true, err);
+        const char *value = word + 2;
+        if (set->rows[i].kind != SAE_OPT_FLAG && *value == '\0')
+            SAE_TRY(value_after(w, &set->rows[i], &value, err));
+        if (set->rows[i].kind != SAE_OPT_FLAG)
+            return assign(set, i, value, true, err);
+    }
+    if (word[1] == 'h' && word[2] == '\0') {
+        set->help = "main";
+        return SAE_OK;
+    }
+    return sae_err_set(err, SAE_EARG, "unknown option '%s'; --help=all lists them", word);
+}
+
+static enum sae_status parse_words(struct sae_opt_set *set, struct sae_cli *cli, int argc,
+                                   char **argv, struct sae_err *err)
+{
+    struct words w = {argc, 1, argv};
+    bool only_operands = false;
+    while (w.next < argc) {
+        char *word = argv[w.next++];
+        if (only_operands || word[0] != '-' || word[1] == '\0')
+            cli->args[cli->n_args++] = word;
+        else if (strcmp(word, "--") == 0)
+            only_operands = true;
+        else if (word[1] == '-')
+            SAE_TRY(parse_long(set, &w, word + 2, err));
+        else
+            SAE_TRY(parse_letter(set, &w, word, err));
+    }
+    if (cli->n_args > 0 && set->program->operands == NULL && set->help == NULL)
+        return sae_err_set(err, SAE_EARG, "unexpected operand '%s'; usage: %s", cli->args[0],
+                           set->program->usage);
+    return SAE_OK;
+}
+
+/* --- 5. config files ---------------------------------------------------------------------- */
+
+static char *trim(char *s)
+{
+    s += strspn(s, " \t\r");
+    size_t n = strlen(s);
+    while (n > 0 && strchr(" \t\r", s[n - 1]) != NULL)
+        s[--n] = '\0';
+    return s;
+}
+
+static enum sae_status config_line(struct sae_opt_set *set, const char *path, size_t number,
+                                   char *line, struct sae_err *err)
+{
+    line = trim(line);
+    if (*line == '\0' || *line == '#')
+        return SAE_OK;
+    char *equals = strchr(line, '=');
+    if (equals == NULL)
+        return sae_err_set(err, SAE_EARG, "'%s' line %zu: expected 'name = value', found '%s'",
+                           path, number, line);
+    *equals = '\0';
+    const char *name = trim(line);
+    size_t i;
+    if (!find_name(set, name, strlen(name), &i)) {
+        (void)unknown(set, name, strlen(name), err);
+        (void)sae_err_prefix(err, "'%s' line %zu", path, number);
+        return SAE_EARG;
+    }
+    if (set->given[i])
+        return SAE_OK; /* the command line was read first and wins */
+    return assign(set, i, trim(equals + 1), true, err);
+}
+
+static enum sae_status read_config(struct sae_opt_set *set, const char *path, struct sae_err *err)
+{
+    char *text = NULL;
+    size_t len;
+    SAE_TRY(sae_fs_read(&text, &len, path, 1 << 20, err));
+    enum sae_status st = SAE_OK;
+    size_t number = 1;
+    for (char *line = text; st == SAE_OK && line < text + len; number++) {
+        char *end = line + strcspn(line, "\n");
+        *end = '\0';
+        st = config_line(set, path, number, line, err);
+        line = end + 1;
+    }
+    free(text);
+    return st;
+}
+
+enum sae_status sae_opt_set_parse(struct sae_opt_set *set, struct sae_cli *cli, int argc,
+                                  char **argv, struct sae_err *err)
+{
+    cli->program = set->program;
+    cli->set = set;
+    SAE_TRY(sae_mem_alloc(&cli->args, (size_t)argc, sizeof *cli->args, err));
+    SAE_TRY(parse_words(set, cli, argc, argv, err));
+    if (set->config != NULL)
+        SAE_TRY(read_config(set, set->config, err));
+    return SAE_OK;
+}
+
+/* --- 6. record ---------------------------------------------------------------------------- */
+
+bool sae_opt_given(const struct sae_cli *cli, const char *name)
+{
+    size_t i;
+    return find_name(cli->set, name, strlen(name), &i) && cli->set->given[i];
+}
+
+/* Appends a word so that a shell reads it back as one. */
+static enum sae_status add_word(struct sae_str *s, const char *word, struct sae_err *err)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "-_./,:=+@%";
+    if (*word != '\0' && strspn(word, safe) == strlen(word))
+        return sae_str_printf(s, err, " %s", word);
+    SAE_TRY(sae_str_append(s, " '", 2, err));
+    for (const char *p = word; *p != '\0'; p++)
+        SAE_TRY(*p == '\'' ? sae_str_append(s, "'\\''", 4, err) : sae_str_append(s, p, 1, err));
+    return sae_str_append(s, "'", 1, err);
+}
+
+static enum sae_status command_text(struct sae_str *s, const struct sae_cli *cli,
+                                    struct sae_err *err)
+{
+    const struct sae_opt_set *set = cli->set;
+    SAE_TRY(sae_str_printf(s, err, "%s", set->program->name));
+    for (size_t i = 0; i < set->n; i++) {
+        const struct sae_opt *row = &set->rows[i];
+        const char *text = set->text[i];
+        if ((row->flags & SAE_OPT_UNRECORDED) != 0 || text == NULL ||
+            (row->value != NULL && strcmp(text, row->value) == 0))
+            continue;
+        const bool off = row->kind == SAE_OPT_FLAG && strcmp(text, "false") == 0;
+        SAE_TRY(sae_str_printf(s, err, " --%s%s", off ? "no-" : "", row->name));
+        if (row->kind != SAE_OPT_FLAG)
+            SAE_TRY(add_word(s, text, err));
+    }
+    for (size_t i = 0; i < cli->n_args; i++)
+        SAE_TRY(add_word(s, cli->args[i], err));
+    return SAE_OK;
+}
+
+enum sae_status sae_opt_record(json_t **ret, const struct sae_cli *cli, struct sae_err *err)
+{
+    const struct sae_opt_set *set = cli->set;
+    struct sae_str command = {0};
+    json_t *options = json_object();
+    enum sae_status st;
+    SAE_GO(st, command_text(&command, cli, err));
+    int failed = options == NULL;
+    for (size_t i = 0; !failed && i < set->n; i++)
+        if ((set->rows[i].flags & SAE_OPT_UNRECORDED) == 0)
+            failed = json_object_set_new(options, set->rows[i].name,
+                                         set->text[i] == NULL ? json_null()
+                                                              : json_string(set->text[i])) != 0;
+    json_t *record =
+        failed ? NULL
+               : json_pack("{s:s, s:s, s:s, s:O, s:{s:s, s:s}, s:[]}", "program",
+                           set->program->name, "version", SAE_VERSION, "command", command.s,
+                           "options", options, "libraries", "hdf5", sae_h5_library(), "blas",
+                           sae_ops_blas(), "inputs");
+    if (record == NULL)
+        st = sae_err_set(err, SAE_EARG, "options cannot be recorded: a value is not valid UTF-8");
+    else
+        *ret = record;
+done:
+    json_decref(options);
+    sae_str_clear(&command);
+    return st;
+}
+
+enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
+                              struct sae_err *err)
+{
+    struct sae_opt_set *set = (struct sae_opt_set *)cli->set;
+    for (size_t i = 0; i < set->n; i++) {
+        const struct sae_opt *row = &set->rows[i];
+        const json_t *recorded = json_object_get(options, row->name);
+        if ((row->flags & SAE_OPT_UNRECORDED) != 0 || !json_is_string(recorded))
+            continue;
+        const char *text = json_string_value(recorded);
+        const bool differs = set->text[i] == NULL || strcmp(set->text[i], text) != 0;
+        if (set->given[i] && differs)
+            return sae_err_set(err, SAE_EARG,
+                               "--%s %s: the run was started with %s; leave it out to continue",
+                               row->name, set->text[i], text);
+        if (differs)
+            SAE_TRY(assign(set, i, text, false, err));
+    }
+    return SAE_OK;
+}

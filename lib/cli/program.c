@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* program : the life of a program - parse, talk, run, close stdout, exit code. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "lib/base/stop.h"
+#include "lib/cli/opt.h"
+#include "lib/cli/parse.h"
+
+static int exit_code(enum sae_status st)
+{
+    switch (st) {
+    case SAE_OK:
+        return 0;
+    case SAE_EARG:
+        return 2;
+    case SAE_EINTR:
+        return sae_stop_exit_code();
+    default:
+        return 1;
+    }
+}
+
+/* A full disk behind stdout is not a success. */
+static int close_stdout(int code)
+{
+    const int failed = ferror(stdout) != 0;
+    if (fclose(stdout) != 0 || failed) {
+        sae_log_error("cannot write to standard output: %s", strerror(errno));
+        return code == 0 ? 1 : code;
+    }
+    return code;
+}
+
+static enum sae_status answer_questions(const struct sae_opt_set *set, bool *ret_done,
+                                        struct sae_err *err)
+{
+    *ret_done = true;
+    if (set->help != NULL) {
+        static const char *const known[] = {"main", "all", "man", "bash"};
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            if (strcmp(set->help, known[i]) == 0) {
+                sae_help_print(set, set->help);
+                return SAE_OK;
+            }
+        return sae_err_set(err, SAE_EARG, "--help=%s: expected all, man or bash", set->help);
+    }
+    if (set->version)
+        sae_help_version(set->program);
+    else if (set->print_config)
+        sae_help_config(set);
+    else
+        *ret_done = false;
+    return SAE_OK;
+}
+
+int sae_program_main(const struct sae_program *program, int argc, char **argv)
+{
+    struct sae_err err = {0};
+    struct sae_cli cli = {0};
+    struct sae_opt_set *set = calloc(1, sizeof *set);
+    bool done = false;
+    sae_log_setup(program->name, SAE_LOG_INFO);
+    if (set == NULL) {
+        sae_log_error("out of memory");
+        return 1;
+    }
+    enum sae_status st = sae_opt_set_init(set, &cli, program, &err);
+    if (st == SAE_OK)
+        st = sae_opt_set_parse(set, &cli, argc, argv, &err);
+    sae_log_setup(program->name, cli.quiet     ? SAE_LOG_WARN
+                                 : cli.verbose ? SAE_LOG_DEBUG
+                                               : SAE_LOG_INFO);
+    if (st == SAE_OK)
+        st = answer_questions(set, &done, &err);
+    if (st == SAE_OK && !done) {
+        sae_stop_install();
+        st = program->run(&cli, &err);
+    }
+    if (st != SAE_OK)
+        sae_log_error("%s", err.msg[0] != '\0' ? err.msg : "failed without a message");
+    sae_opt_set_clear(set);
+    free(set);
+    free(cli.args);
+    return close_stdout(exit_code(st));
+}

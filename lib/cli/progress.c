@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* progress : see the header. */
+#include "lib/cli/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/stop.h"
+
+static const double TERMINAL_SECONDS = 0.1; /* between redraws */
+static const double LOG_SECONDS = 15;       /* between lines elsewhere */
+
+static void clear_line(void)
+{
+    fputs("\r\033[K", stderr);
+}
+
+static void duration(char *to, size_t n, double seconds)
+{
+    const long s = (long)(seconds + 0.5);
+    if (s < 60)
+        snprintf(to, n, "%ld s", s);
+    else if (s < 3600)
+        snprintf(to, n, "%ld min %02ld s", s / 60, s % 60);
+    else
+        snprintf(to, n, "%ld h %02ld min", s / 3600, s / 60 % 60);
+}
+
+static double rate_of(const struct sae_progress *bar, double now)
+{
+    const double seconds = now - bar->began;
+    return seconds > 0 ? (double)(bar->done - bar->first) / seconds : 0;
+}
+
+static void show(struct sae_progress *bar, double now, const char *note)
+{
+    enum { WIDTH = 20 };
+    const double rate = rate_of(bar, now);
+    const double share = bar->total == 0 ? 0 : (double)bar->done / (double)bar->total;
+    char left[32] = "?";
+    if (rate > 0 && bar->total >= bar->done)
+        duration(left, sizeof left, (double)(bar->total - bar->done) / rate);
+    const int full = share > 1 ? WIDTH : (int)(share * WIDTH);
+    if (bar->terminal) {
+        fprintf(stderr, "\r\033[K%s [%.*s%*s] %3.0f%%  %.4g %s/s  %s left%s%s", bar->what, full,
+                "####################", WIDTH - full, "", 100 * share, rate, bar->unit, left,
+                note == NULL ? "" : "  ", note == NULL ? "" : note);
+        fflush(stderr);
+    } else {
+        sae_log_info("%s: %3.0f%%  %llu of %llu %s  %.4g/s  %s left%s%s", bar->what, 100 * share,
+                     (unsigned long long)bar->done, (unsigned long long)bar->total, bar->unit,
+                     rate, left, note == NULL ? "" : "  ", note == NULL ? "" : note);
+    }
+    bar->shown = now;
+}
+
+void sae_progress_begin(struct sae_progress *bar, const char *what, const char *unit,
+                        uint64_t first, uint64_t total)
+{
+    const double now = sae_stop_clock();
+    *bar = (struct sae_progress){.what = what, .unit = unit, .done = first, .total = total,
+                                 .first = first, .began = now, .shown = now};
+    bar->terminal = isatty(STDERR_FILENO);
+    bar->quiet = sae_log_level_now() < SAE_LOG_INFO;
+    if (bar->terminal && !bar->quiet)
+        sae_log_before(clear_line);
+}
+
+void sae_progress_step(struct sae_progress *bar, uint64_t done, const char *note)
+{
+    bar->done = done;
+    const double now = sae_stop_clock();
+    if (!bar->quiet && now - bar->shown >= (bar->terminal ? TERMINAL_SECONDS : LOG_SECONDS))
+        show(bar, now, note);
+}
+
+void sae_progress_end(struct sae_progress *bar)
+{
+    if (bar->quiet)
+        return;
+    const double now = sae_stop_clock();
+    char took[32];
+    duration(took, sizeof took, now - bar->began);
+    sae_log_info("%s: %llu %s in %s (%.4g %s/s)", bar->what,
+                 (unsigned long long)(bar->done - bar->first), bar->unit, took, rate_of(bar, now),
+                 bar->unit);
+    sae_log_before(NULL);
+}

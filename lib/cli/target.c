@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* target : which checkpoints a tool works on. */
+#include "lib/cli/target.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+
+struct paths {
+    char **v;
+    size_t n, cap;
+};
+
+static enum sae_status add(struct paths *paths, const char *dir, const char *name,
+                           struct sae_err *err)
+{
+    SAE_TRY(sae_mem_grow(&paths->v, &paths->cap, paths->n + 1, sizeof *paths->v, err));
+    SAE_TRY(sae_fs_join(&paths->v[paths->n], dir, name, err));
+    paths->n++;
+    return SAE_OK;
+}
+
+/* Adds the last checkpoint of a run folder, or all; *ret_found tells how many it has. */
+static enum sae_status add_run(struct paths *paths, const char *dir, bool all, size_t *ret_found,
+                               struct sae_err *err)
+{
+    char **names = NULL;
+    size_t n = 0;
+    SAE_TRY(sae_fs_list(&names, &n, dir, "ckpt_", ".h5", err));
+    enum sae_status st = SAE_OK;
+    const char *shown = strcmp(dir, ".") == 0 ? NULL : dir; /* "ckpt_50.h5", not "./ckpt_50.h5" */
+    for (size_t i = all || n == 0 ? 0 : n - 1; st == SAE_OK && i < n; i++)
+        st = add(paths, shown, names[i], err);
+    sae_fs_list_free(names, n);
+    *ret_found = n;
+    return st;
+}
+
+static enum sae_status add_operand(struct paths *paths, const char *arg, bool all,
+                                   struct sae_err *err)
+{
+    if (!sae_fs_is_dir(arg)) {
+        if (!sae_fs_is_file(arg))
+            return sae_err_set(err, SAE_EIO, "cannot find '%s': no such file or folder", arg);
+        return add(paths, NULL, arg, err);
+    }
+    size_t found;
+    SAE_TRY(add_run(paths, arg, all, &found, err));
+    if (found == 0)
+        return sae_err_set(err, SAE_EARG, "'%s' holds no ckpt_*.h5; name a run folder of sae-train "
+                           "or a checkpoint", arg);
+    return SAE_OK;
+}
+
+static enum sae_status add_from_here(struct paths *paths, bool all, struct sae_err *err)
+{
+    size_t found;
+    SAE_TRY(add_run(paths, ".", all, &found, err));
+    if (found > 0)
+        return SAE_OK;
+    char **runs = NULL;
+    size_t n = 0;
+    SAE_TRY(sae_fs_list(&runs, &n, ".", "run_", "", err));
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; st == SAE_OK && i < n; i++)
+        if (sae_fs_is_dir(runs[i]))
+            st = add_run(paths, runs[i], all, &found, err);
+    sae_fs_list_free(runs, n);
+    if (st == SAE_OK && paths->n == 0)
+        st = sae_err_set(err, SAE_EARG, "no checkpoint given, and none found: the current folder "
+                         "holds neither ckpt_*.h5 nor run_*/ckpt_*.h5");
+    return st;
+}
+
+enum sae_status sae_target_find(char ***ret, size_t *ret_n, char *const *args, size_t n_args,
+                                bool all, struct sae_err *err)
+{
+    struct paths paths = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; st == SAE_OK && i < n_args; i++)
+        st = add_operand(&paths, args[i], all, err);
+    if (st == SAE_OK && n_args == 0)
+        st = add_from_here(&paths, all, err);
+    if (st != SAE_OK) {
+        sae_fs_list_free(paths.v, paths.n);
+        return st;
+    }
+    *ret = paths.v;
+    *ret_n = paths.n;
+    return SAE_OK;
+}
+
+enum sae_status sae_target_run(char **ret, const char *ckpt_path, struct sae_err *err)
+{
+    return sae_fs_dir(ret, ckpt_path, err);
+}
+
+enum sae_status sae_target_run_name(char **ret, const char *ckpt_path, struct sae_err *err)
+{
+    char real[PATH_MAX];
+    char *dir = NULL;
+    SAE_TRY(sae_fs_dir(&dir, ckpt_path, err));
+    const char *whole = realpath(dir, real);
+    const enum sae_status st = sae_mem_strdup(ret, sae_fs_base(whole != NULL ? whole : dir), err);
+    free(dir);
+    return st;
+}
+
+enum sae_status sae_target_acts(char **ret, const char *ckpt_path, const char *recorded,
+                                struct sae_err *err)
+{
+    char *run = NULL, *path = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_target_run(&run, ckpt_path, err));
+    SAE_GO(st, sae_fs_join(&path, run, recorded, err));
+    if (!sae_fs_is_dir(path)) {
+        st = sae_err_set(err, SAE_EIO, "the activation store of '%s' is not at '%s' any more; put "
+                         "it back, or name the sets by option", ckpt_path, path);
+        goto done;
+    }
+    *ret = path;
+    path = NULL;
+done:
+    free(path);
+    free(run);
+    return st;
+}
