@@ -60,6 +60,7 @@ struct sae_orth_stats {
 
 struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
+    bool host;        /* backend memory is host memory: put and get are plain copies */
 
     /* memory: zeroed; put and get copy between host and backend */
     enum sae_status (*alloc)(void *ret, size_t n, size_t size, struct sae_err *err);
@@ -74,21 +75,23 @@ struct sae_ops {
     /* xc[t] = x[t] - b   [n][d] */
     void (*center)(size_t n, size_t d, const float *x, const float *b, float *xc);
 
-    /* Row-wise: keeps the k largest of relu(pre + b_enc) that are > 0. csr->cap >= n*k. */
+    /* Selections set csr->n = n and write csr->start [n+1]. +inf may be kept.
+     * Row-wise: keeps the k largest of relu(pre + b_enc) that are > 0. csr->cap >= n*k. */
     void (*topk)(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                  struct sae_csr *csr);
     /* The n*k largest over the whole batch (batch top-k). csr->cap >= n*k. */
     void (*batchtopk)(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                       struct sae_csr *csr);
     /* Keeps pre + b_enc where it is > max(theta_i, 0); theta NULL means 0. Entries needed are
-     * written to *ret_nnz; where it exceeds csr->cap nothing is kept and the caller grows. */
+     * written to *ret_nnz; where it exceeds csr->cap nothing is kept (all rows empty) and the
+     * caller grows. */
     void (*threshold)(size_t n, size_t m, const float *pre, const float *b_enc,
                       const float *theta, struct sae_csr *csr, size_t *ret_nnz);
 
     /* csc from csr; csc->cap >= nnz, csc->start has m+1. */
     void (*transpose)(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
 
-    /* xhat[t] = b_dec + sum_e val_e W_dec[idx_e]   [n][d] */
+    /* xhat[t] = b_dec + sum_e val_e W_dec[idx_e]   [n][d]; b_dec NULL means 0 */
     void (*decode)(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
                    float *xhat);
 
@@ -106,7 +109,7 @@ struct sae_ops {
 
     /* G[j] -= (G[j].u_j) u_j with u_j = W[j] / (|W[j]| + eps)   [m][d] */
     void (*project_rows)(size_t m, size_t d, const float *W, float eps, float *G);
-    /* W[j] /= (|W[j]| + eps) */
+    /* W[j] /= (|W[j]| + eps). Here and in project_rows, a row with |W[j]| + eps = 0 stays. */
     void (*unit_rows)(size_t m, size_t d, float eps, float *W);
     void (*adam)(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu : threads, memory, matrix product and the table of the OpenBLAS and OpenMP backend. */
+#include <cblas.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/math/cpu/cpu.h"
+
+/* Sides of the tiles of C that gemm cuts; a tile is one call of a one-thread sgemm. */
+enum { TILE_ROWS = 2048, TILE_COLS = 1024, TILE_COLS_MIN = 128 };
+
+static size_t allowed_processors(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    const int n = CPU_COUNT(&set);
+    return n > 0 ? (size_t)n : 1;
+}
+
+void sae_ops_threads(size_t n)
+{
+    const int threads = (int)(n > 0 ? n : allowed_processors());
+    omp_set_dynamic(0);
+    openblas_set_num_threads(threads);
+    omp_set_num_threads(threads);
+}
+
+const char *sae_ops_blas(void)
+{
+    return openblas_get_config();
+}
+
+static enum sae_status mem_alloc(void *ret, size_t n, size_t size, struct sae_err *err)
+{
+    return sae_mem_alloc(ret, n, size, err);
+}
+
+static void mem_free(void *p)
+{
+    free(p);
+}
+
+static void mem_put(void *to, const void *host, size_t bytes)
+{
+    if (bytes > 0)
+        memcpy(to, host, bytes);
+}
+
+static void mem_get(void *host, const void *from, size_t bytes)
+{
+    if (bytes > 0)
+        memcpy(host, from, bytes);
+}
+
+/* OpenBLAS cuts C by its thread count, and which kernel an element meets changes its last bits.
+ * So the cut is made here, by shape, and each tile is multiplied by one thread; free tiles also
+ * go to whoever is free, where a fixed cut waits for the slowest processor. */
+void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
+                  size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc)
+{
+    if (M == 0 || N == 0)
+        return;
+    size_t cols = TILE_COLS;
+    while (cols > TILE_COLS_MIN && N < 8 * cols)
+        cols /= 2;
+    const size_t rows = N >= 4 * cols ? TILE_ROWS : TILE_ROWS / 4;
+    const size_t n_rows = (M + rows - 1) / rows, n_cols = (N + cols - 1) / cols;
+    const int threads = openblas_get_num_threads();
+    if (threads > 1)
+        openblas_set_num_threads(1);
+#pragma omp parallel for schedule(dynamic, 1) collapse(2)
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t c = 0; c < n_cols; c++) {
+            const size_t i = r * rows, j = c * cols;
+            const size_t nr = M - i < rows ? M - i : rows, nc = N - j < cols ? N - j : cols;
+            cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans,
+                        tb ? CblasTrans : CblasNoTrans, (blasint)nr, (blasint)nc, (blasint)K, alpha,
+                        ta ? A + i : A + i * lda, (blasint)lda, tb ? B + j * ldb : B + j,
+                        (blasint)ldb, beta, C + i * ldc + j, (blasint)ldc);
+        }
+    }
+    if (threads > 1)
+        openblas_set_num_threads(threads);
+}
+
+const struct sae_ops sae_ops_cpu = {
+    .name = "cpu",
+    .host = true,
+    .alloc = mem_alloc,
+    .free = mem_free,
+    .put = mem_put,
+    .get = mem_get,
+    .gemm = sae_cpu_gemm,
+    .center = sae_cpu_center,
+    .topk = sae_cpu_topk,
+    .batchtopk = sae_cpu_batchtopk,
+    .threshold = sae_cpu_threshold,
+    .transpose = sae_cpu_transpose,
+    .decode = sae_cpu_decode,
+    .grad_dec = sae_cpu_grad_dec,
+    .grad_enc = sae_cpu_grad_enc,
+    .col_sum = sae_cpu_col_sum,
+    .sum_sq = sae_cpu_sum_sq,
+    .project_rows = sae_cpu_project_rows,
+    .unit_rows = sae_cpu_unit_rows,
+    .adam = sae_cpu_adam,
+    .orth = sae_cpu_orth,
+    .cos_hist = sae_cpu_cos_hist,
+};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu : the backend on OpenBLAS and OpenMP. Internal to lib/math/cpu.
+ *
+ * How results stay independent of the thread count: work is cut into pieces by the shapes alone,
+ * every output element belongs to one piece, and sums over pieces are taken in the order of the
+ * pieces. Only the assignment of pieces to threads varies. */
+#ifndef SAE_LIB_MATH_CPU_CPU_H
+#define SAE_LIB_MATH_CPU_CPU_H
+
+#include "lib/math/ops.h"
+
+/* Built for three levels of x86-64 and chosen when the program starts. Put it on functions that
+ * hold a hot loop and no OpenMP region: the outlined body of a region is not cloned. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define SAE_CLONES                                                                                 \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
+#else
+#define SAE_CLONES
+#endif
+
+void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
+                  size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc);
+
+void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                  struct sae_csr *csr);
+void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                       struct sae_csr *csr);
+void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                       struct sae_csr *csr, size_t *ret_nnz);
+
+void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
+void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
+                    float *xhat);
+void sae_cpu_grad_dec(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *g, const float *W_dec, float *dz, float *dW_dec);
+void sae_cpu_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *dz, const float *xc, float *dW_enc, float *db_enc);
+
+void sae_cpu_center(size_t n, size_t d, const float *x, const float *b, float *xc);
+void sae_cpu_col_sum(size_t n, size_t d, const float *A, float *out);
+double sae_cpu_sum_sq(size_t n, const float *a);
+void sae_cpu_project_rows(size_t m, size_t d, const float *W, float eps, float *G);
+void sae_cpu_unit_rows(size_t m, size_t d, float eps, float *W);
+void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
+
+void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
+                  float *G, float *Gout, struct sae_orth_stats *stats);
+enum sae_status sae_cpu_cos_hist(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
+                                 float *row_max, uint32_t *row_argmax, float *row_min,
+                                 struct sae_err *err);
+
+#endif /* SAE_LIB_MATH_CPU_CPU_H */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu_rows : element-wise and row-wise passes over dense arrays; bound by memory. */
+#include <math.h>
+
+#include "lib/math/cpu/cpu.h"
+
+enum { CHUNK = 16384, COLUMNS = 64, PARTS = 256 };
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+SAE_CLONES static void center_row(size_t d, const float *x, const float *b, float *xc)
+{
+    for (size_t i = 0; i < d; i++)
+        xc[i] = x[i] - b[i];
+}
+
+void sae_cpu_center(size_t n, size_t d, const float *x, const float *b, float *xc)
+{
+#pragma omp parallel for schedule(dynamic, 64)
+    for (size_t t = 0; t < n; t++)
+        center_row(d, x + t * d, b, xc + t * d);
+}
+
+/* Columns [i0, i0 + w), w <= COLUMNS */
+SAE_CLONES static void sum_columns(size_t n, size_t d, size_t i0, size_t w, const float *A,
+                                   float *out)
+{
+    double sum[COLUMNS] = {0};
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < w; i++)
+            sum[i] += A[t * d + i0 + i];
+    for (size_t i = 0; i < w; i++)
+        out[i0 + i] = (float)sum[i];
+}
+
+void sae_cpu_col_sum(size_t n, size_t d, const float *A, float *out)
+{
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t i0 = 0; i0 < d; i0 += COLUMNS)
+        sum_columns(n, d, i0, min_size(COLUMNS, d - i0), A, out);
+}
+
+SAE_CLONES static double sum_sq_part(size_t n, const float *a)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * a[i];
+    return sum;
+}
+
+double sae_cpu_sum_sq(size_t n, const float *a)
+{
+    double part[PARTS];
+    const size_t chunk = (n + PARTS - 1) / PARTS;
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t p = 0; p < PARTS; p++) {
+        const size_t i = min_size(p * chunk, n);
+        part[p] = sum_sq_part(min_size(chunk, n - i), a + i);
+    }
+    double sum = 0;
+    for (size_t p = 0; p < PARTS; p++)
+        sum += part[p];
+    return sum;
+}
+
+SAE_CLONES static void project_row(size_t d, const float *w, float eps, float *g)
+{
+    double dot = 0, sq = 0;
+#pragma omp simd reduction(+ : dot, sq)
+    for (size_t i = 0; i < d; i++) {
+        dot += (double)g[i] * w[i];
+        sq += (double)w[i] * w[i];
+    }
+    const double norm = sqrt(sq) + eps;
+    if (norm == 0)
+        return;
+    const float along = (float)(dot / norm / norm);
+    for (size_t i = 0; i < d; i++)
+        g[i] -= along * w[i];
+}
+
+void sae_cpu_project_rows(size_t m, size_t d, const float *W, float eps, float *G)
+{
+#pragma omp parallel for schedule(dynamic, 16)
+    for (size_t j = 0; j < m; j++)
+        project_row(d, W + j * d, eps, G + j * d);
+}
+
+SAE_CLONES static void unit_row(size_t d, float eps, float *w)
+{
+    const double norm = sqrt(sum_sq_part(d, w)) + eps;
+    if (norm == 0)
+        return;
+    for (size_t i = 0; i < d; i++)
+        w[i] = (float)(w[i] / norm);
+}
+
+void sae_cpu_unit_rows(size_t m, size_t d, float eps, float *W)
+{
+#pragma omp parallel for schedule(dynamic, 16)
+    for (size_t j = 0; j < m; j++)
+        unit_row(d, eps, W + j * d);
+}
+
+/* Adam's numbers of one step, in the form the loop wants them. */
+struct adam_step {
+    float b1, a1, b2, a2, scale, rate, root, eps; /* a = 1 - b; root = 1 / sqrt(1 - b2^t) */
+};
+
+SAE_CLONES static void adam_part(size_t n, const struct adam_step *s, float *restrict W,
+                                 const float *restrict G, float *restrict M, float *restrict V)
+{
+    const struct adam_step h = *s;
+    for (size_t i = 0; i < n; i++) {
+        const float g = h.scale * G[i];
+        const float mom = h.b1 * M[i] + h.a1 * g;
+        const float var = h.b2 * V[i] + h.a2 * (g * g);
+        M[i] = mom;
+        V[i] = var;
+        W[i] -= h.rate * mom / (sqrtf(var) * h.root + h.eps);
+    }
+}
+
+void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V)
+{
+    const double b1 = h->beta1, b2 = h->beta2;
+    const double c1 = 1 - pow(b1, (double)h->step), c2 = 1 - pow(b2, (double)h->step);
+    const struct adam_step s = {.b1 = h->beta1,
+                                .a1 = (float)(1 - b1),
+                                .b2 = h->beta2,
+                                .a2 = (float)(1 - b2),
+                                .scale = h->scale,
+                                .rate = (float)(h->lr / c1),
+                                .root = (float)(1 / sqrt(c2)),
+                                .eps = h->eps};
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t i = 0; i < n; i += CHUNK)
+        adam_part(min_size(CHUNK, n - i), &s, W + i, G + i, M + i, V + i);
+}

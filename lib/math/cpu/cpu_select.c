@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu_select : which latents stay. Exact; equal to ref bit for bit.
+ *
+ * A row's k-th largest value is found in three steps: the maxima of groups of latents; the k-th
+ * largest of those, a lower bound that few values reach; the exact cut among those few. Positive
+ * floats order as their bit patterns do, so a cut is found by bisecting bits, counting each
+ * time. The float sum pre + b_enc is formed again wherever it is needed: cheaper than a copy.
+ *
+ * Contents: 1. one row   2. the whole batch   3. a threshold */
+#include <string.h>
+
+#include "lib/math/cpu/cpu.h"
+
+enum { GROUPS_MAX = 2048, FEW_MAX = 4096 };
+
+/* 1. one row */
+
+static uint32_t bits_of(float v)
+{
+    uint32_t u;
+    memcpy(&u, &v, sizeof u);
+    return u;
+}
+
+/* Bits of v where it is > 0, else 0 (NaN too). */
+static inline uint32_t key_of(float v)
+{
+    return v > 0 ? bits_of(v) : 0;
+}
+
+SAE_CLONES static size_t count_reaching(size_t n, const uint32_t *key, uint32_t cut)
+{
+    uint32_t reached = 0;
+    for (size_t i = 0; i < n; i++)
+        reached += key[i] >= cut;
+    return reached;
+}
+
+/* A cut that at least k of the keys reach (exactly k where no tie forbids it), the largest such
+ * up to that; 0 where fewer than k keys are > 0. */
+static uint32_t cut_of(size_t n, const uint32_t *key, size_t k)
+{
+    uint32_t cut = 0;
+    for (int bit = 30; bit >= 0; bit--) {
+        const uint32_t trial = cut | (uint32_t)1 << bit;
+        const size_t reached = count_reaching(n, key, trial);
+        if (reached >= k)
+            cut = trial;
+        if (reached == k)
+            break;
+    }
+    return cut;
+}
+
+SAE_CLONES static void group_maxima(size_t m, size_t n_groups, const float *pre, const float *b,
+                                    float *restrict top)
+{
+    memset(top, 0, n_groups * sizeof *top);
+    for (size_t j0 = 0; j0 < m; j0 += n_groups) {
+        const size_t w = m - j0 < n_groups ? m - j0 : n_groups;
+        const float *const p = pre + j0, *const q = b + j0;
+        for (size_t i = 0; i < w; i++) {
+            const float v = p[i] + q[i];
+            top[i] = v > top[i] ? v : top[i];
+        }
+    }
+}
+
+/* Latents whose key reaches cut > 0, up to FEW_MAX + 1 of them; returns their number. */
+SAE_CLONES static size_t collect(size_t m, uint32_t cut, const float *pre, const float *b,
+                                 uint32_t *restrict idx, uint32_t *restrict key)
+{
+    float low;
+    memcpy(&low, &cut, sizeof low);
+    size_t n = 0;
+    for (size_t j0 = 0; j0 < m; j0 += 16) {
+        const size_t j1 = m - j0 < 16 ? m : j0 + 16;
+        int any = 0;
+        for (size_t j = j0; j < j1; j++)
+            any |= pre[j] + b[j] >= low;
+        if (!any)
+            continue;
+        if (n + 16 > FEW_MAX)
+            return FEW_MAX + 1;
+        for (size_t j = j0; j < j1; j++) {
+            const float v = pre[j] + b[j];
+            idx[n] = (uint32_t)j;
+            key[n] = bits_of(v);
+            n += v >= low;
+        }
+    }
+    return n;
+}
+
+SAE_CLONES static size_t count_row(size_t m, const float *pre, const float *b, uint32_t cut)
+{
+    uint32_t reached = 0;
+    for (size_t j = 0; j < m; j++)
+        reached += key_of(pre[j] + b[j]) >= cut;
+    return reached;
+}
+
+/* Writes the keys above cut, and of those equal to it the first `ties`. */
+static size_t emit(size_t n, const uint32_t *idx, const uint32_t *key, uint32_t cut, size_t ties,
+                   uint32_t *ret_idx, float *ret_val)
+{
+    size_t e = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (key[i] == 0 || key[i] < cut)
+            continue;
+        if (key[i] == cut) {
+            if (ties == 0)
+                continue;
+            ties--;
+        }
+        ret_idx[e] = idx[i];
+        memcpy(&ret_val[e++], &key[i], sizeof *ret_val);
+    }
+    return e;
+}
+
+static size_t emit_row(size_t m, const float *pre, const float *b, uint32_t cut, size_t ties,
+                       uint32_t *ret_idx, float *ret_val)
+{
+    size_t e = 0;
+    for (size_t j = 0; j < m; j++) {
+        const uint32_t key = key_of(pre[j] + b[j]);
+        const uint32_t j32 = (uint32_t)j;
+        if (key >= cut && key > 0) {
+            const size_t one = emit(1, &j32, &key, cut, ties, ret_idx + e, ret_val + e);
+            ties -= one && key == cut;
+            e += one;
+        }
+    }
+    return e;
+}
+
+/* The way without scratch, for rows with very many candidates. */
+static size_t select_wide(size_t m, size_t k, const float *pre, const float *b, uint32_t *idx,
+                          float *val)
+{
+    uint32_t cut = 0;
+    for (int bit = 30; bit >= 0; bit--) {
+        const uint32_t trial = cut | (uint32_t)1 << bit;
+        if (count_row(m, pre, b, trial) >= k)
+            cut = trial;
+    }
+    const size_t above = count_row(m, pre, b, cut + 1);
+    return emit_row(m, pre, b, cut, k - (above < k ? above : k), idx, val);
+}
+
+static size_t select_row(size_t m, size_t k, const float *pre, const float *b, uint32_t *idx,
+                         float *val)
+{
+    _Alignas(64) uint32_t few_idx[FEW_MAX + 16], few_key[FEW_MAX + 16];
+    _Alignas(64) float top[GROUPS_MAX];
+    uint32_t low = 0;
+    size_t n_groups = 64;
+    while (n_groups < 3 * k && n_groups < GROUPS_MAX)
+        n_groups *= 2;
+    if (k <= n_groups && 2 * n_groups <= m) {
+        group_maxima(m, n_groups, pre, b, top);
+        memcpy(few_key, top, n_groups * sizeof *top);
+        low = cut_of(n_groups, few_key, k);
+    }
+    const size_t n = collect(m, low > 0 ? low : 1, pre, b, few_idx, few_key);
+    if (n > FEW_MAX)
+        return select_wide(m, k, pre, b, idx, val);
+    if (n <= k)
+        return emit(n, few_idx, few_key, 1, n, idx, val);
+    const uint32_t cut = cut_of(n, few_key, k);
+    const size_t above = count_reaching(n, few_key, cut + 1);
+    return emit(n, few_idx, few_key, cut, k - above, idx, val);
+}
+
+/* Rows were written at t * k, with their counts in start[t + 1]: closes the gaps. */
+static void close_gaps(size_t n, size_t k, struct sae_csr *csr)
+{
+    size_t e = 0;
+    csr->start[0] = 0;
+    for (size_t t = 0; t < n; t++) {
+        const size_t count = csr->start[t + 1];
+        if (e != t * k && count > 0) {
+            memmove(csr->idx + e, csr->idx + t * k, count * sizeof *csr->idx);
+            memmove(csr->val + e, csr->val + t * k, count * sizeof *csr->val);
+        }
+        e += count;
+        csr->start[t + 1] = e;
+    }
+}
+
+void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                  struct sae_csr *csr)
+{
+    csr->n = n;
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < n; t++)
+        csr->start[t + 1] =
+            select_row(m, k, pre + t * m, b_enc, csr->idx + t * k, csr->val + t * k);
+    close_gaps(n, k, csr);
+}
+
+/* 2. the whole batch: the cut by three counts of digits of the keys, from the top */
+
+enum { DIGIT_BITS = 11, BINS = 1 << DIGIT_BITS };
+static const int digit_shift[3] = {20, 10, 0}, digit_bits[3] = {11, 10, 10};
+
+/* Counts the digits of those keys whose bits above the digit are `prefix`. */
+static void count_digits(size_t m, const float *pre, const float *b, int shift, int bits,
+                         uint32_t prefix, uint32_t *bins)
+{
+    const uint32_t mask = ((uint32_t)1 << bits) - 1;
+    for (size_t j = 0; j < m; j++) {
+        const uint32_t key = key_of(pre[j] + b[j]);
+        if (key > 0 && key >> shift >> bits == prefix)
+            bins[key >> shift & mask]++;
+    }
+}
+
+static void count_batch(size_t n, size_t m, const float *pre, const float *b, int level,
+                        uint32_t prefix, size_t *total)
+{
+    memset(total, 0, BINS * sizeof *total);
+#pragma omp parallel
+    {
+        uint32_t bins[BINS] = {0};
+#pragma omp for schedule(dynamic, 8)
+        for (size_t t = 0; t < n; t++)
+            count_digits(m, pre + t * m, b, digit_shift[level], digit_bits[level], prefix, bins);
+#pragma omp critical(sae_count_batch)
+        for (size_t i = 0; i < BINS; i++)
+            total[i] += bins[i];
+    }
+}
+
+/* The cut of the batch, and how many of the keys equal to it are kept. */
+static uint32_t cut_batch(size_t n, size_t m, size_t keep, const float *pre, const float *b,
+                          size_t *ret_ties)
+{
+    size_t total[BINS];
+    uint32_t prefix = 0;
+    for (int level = 0; level < 3; level++) {
+        count_batch(n, m, pre, b, level, prefix, total);
+        size_t digit = (size_t)1 << digit_bits[level];
+        while (digit > 0 && total[digit - 1] < keep)
+            keep -= total[--digit];
+        if (digit == 0) { /* first level only: all that are > 0 fit */
+            *ret_ties = SIZE_MAX;
+            return 1;
+        }
+        prefix = prefix << digit_bits[level] | (uint32_t)(digit - 1);
+    }
+    *ret_ties = keep;
+    return prefix;
+}
+
+SAE_CLONES static size_t count_equal(size_t m, const float *pre, const float *b, uint32_t cut)
+{
+    uint32_t equal = 0;
+    for (size_t j = 0; j < m; j++)
+        equal += key_of(pre[j] + b[j]) == cut;
+    return equal;
+}
+
+/* Writes what of a row reaches low > 0 and, where theta is given, exceeds it: at most `cap`
+ * entries; returns how many there are. */
+SAE_CLONES static size_t fill_row(size_t m, const float *pre, const float *b, float low,
+                                  const float *theta, size_t cap, uint32_t *idx, float *val)
+{
+    size_t e = 0;
+    for (size_t j0 = 0; j0 < m; j0 += 16) {
+        const size_t j1 = m - j0 < 16 ? m : j0 + 16;
+        int any = 0;
+        for (size_t j = j0; j < j1; j++)
+            any |= pre[j] + b[j] >= low;
+        for (size_t j = j0; any && j < j1; j++) {
+            const float v = pre[j] + b[j];
+            if (!(v >= low) || (theta && !(v > theta[j])))
+                continue;
+            if (e < cap) {
+                idx[e] = (uint32_t)j;
+                val[e] = v;
+            }
+            e++;
+        }
+    }
+    return e;
+}
+
+static float float_of(uint32_t bits)
+{
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                       struct sae_csr *csr)
+{
+    size_t ties = 0;
+    csr->n = n;
+    memset(csr->start, 0, (n + 1) * sizeof *csr->start);
+    if (n * k == 0)
+        return;
+    const uint32_t cut = cut_batch(n, m, n * k, pre, b_enc, &ties);
+    /* start[t + 1] holds the number of ties of row t, then its number of entries, then its end */
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < n; t++)
+        csr->start[t + 1] =
+            count_row(m, pre + t * m, b_enc, cut) | count_equal(m, pre + t * m, b_enc, cut) << 32;
+    for (size_t t = 0; t < n; t++) {
+        const size_t equal = csr->start[t + 1] >> 32, reached = csr->start[t + 1] & UINT32_MAX;
+        const size_t kept = equal < ties ? equal : ties;
+        ties -= kept;
+        csr->start[t + 1] = csr->start[t] + reached - equal + kept;
+    }
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < n; t++) {
+        const size_t e = csr->start[t], count = csr->start[t + 1] - e;
+        const float *const p = pre + t * m;
+        if (count == 0)
+            continue;
+        const size_t reached = count_row(m, p, b_enc, cut);
+        if (reached == count)
+            fill_row(m, p, b_enc, float_of(cut), NULL, count, csr->idx + e, csr->val + e);
+        else
+            emit_row(m, p, b_enc, cut, count - count_row(m, p, b_enc, cut + 1), csr->idx + e,
+                     csr->val + e);
+    }
+}
+
+/* 3. a threshold: count, place, fill */
+
+SAE_CLONES static size_t count_above(size_t m, const float *pre, const float *b, const float *theta)
+{
+    uint32_t above = 0;
+    if (theta)
+        for (size_t j = 0; j < m; j++) {
+            const float v = pre[j] + b[j];
+            above += (v > 0) & (v > theta[j]);
+        }
+    else
+        for (size_t j = 0; j < m; j++)
+            above += pre[j] + b[j] > 0;
+    return above;
+}
+
+void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                       struct sae_csr *csr, size_t *ret_nnz)
+{
+    csr->n = n;
+    csr->start[0] = 0;
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < n; t++)
+        csr->start[t + 1] = count_above(m, pre + t * m, b_enc, theta);
+    for (size_t t = 0; t < n; t++)
+        csr->start[t + 1] += csr->start[t];
+    *ret_nnz = csr->start[n];
+    if (*ret_nnz > csr->cap) {
+        memset(csr->start, 0, (n + 1) * sizeof *csr->start);
+        return;
+    }
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < n; t++) {
+        const size_t e = csr->start[t];
+        fill_row(m, pre + t * m, b_enc, float_of(1), theta, csr->start[t + 1] - e, csr->idx + e,
+                 csr->val + e);
+    }
+}

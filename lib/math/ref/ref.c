@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* ref : dense operations of the plain backend, and its table. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/math/ref/ref.h"
+
+static enum sae_status mem_alloc(void *ret, size_t n, size_t size, struct sae_err *err)
+{
+    return sae_mem_alloc(ret, n, size, err);
+}
+
+static void mem_free(void *p)
+{
+    free(p);
+}
+
+static void mem_put(void *to, const void *host, size_t bytes)
+{
+    if (bytes > 0)
+        memcpy(to, host, bytes);
+}
+
+static void mem_get(void *host, const void *from, size_t bytes)
+{
+    if (bytes > 0)
+        memcpy(host, from, bytes);
+}
+
+static void gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
+                 size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc)
+{
+    for (size_t i = 0; i < M; i++) {
+        for (size_t j = 0; j < N; j++) {
+            double sum = 0;
+            for (size_t l = 0; l < K; l++) {
+                const float a = ta ? A[l * lda + i] : A[i * lda + l];
+                const float b = tb ? B[j * ldb + l] : B[l * ldb + j];
+                sum += (double)a * b;
+            }
+            float *const c = &C[i * ldc + j];
+            /* beta 0 means that C need not be set before, as in BLAS */
+            *c = (float)(alpha * sum + (beta == 0 ? 0 : (double)beta * *c));
+        }
+    }
+}
+
+static void center(size_t n, size_t d, const float *x, const float *b, float *xc)
+{
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < d; i++)
+            xc[t * d + i] = x[t * d + i] - b[i];
+}
+
+static void col_sum(size_t n, size_t d, const float *A, float *out)
+{
+    for (size_t i = 0; i < d; i++) {
+        double sum = 0;
+        for (size_t t = 0; t < n; t++)
+            sum += A[t * d + i];
+        out[i] = (float)sum;
+    }
+}
+
+static double sum_sq(size_t n, const float *a)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * a[i];
+    return sum;
+}
+
+static void project_rows(size_t m, size_t d, const float *W, float eps, float *G)
+{
+    for (size_t j = 0; j < m; j++) {
+        const float *const w = W + j * d;
+        float *const g = G + j * d;
+        double dot = 0;
+        for (size_t i = 0; i < d; i++)
+            dot += (double)g[i] * w[i];
+        const double norm = sqrt(sum_sq(d, w)) + eps;
+        if (norm == 0) /* no direction, nothing to project out */
+            continue;
+        for (size_t i = 0; i < d; i++)
+            g[i] = (float)(g[i] - dot / norm * (w[i] / norm));
+    }
+}
+
+static void unit_rows(size_t m, size_t d, float eps, float *W)
+{
+    for (size_t j = 0; j < m; j++) {
+        float *const w = W + j * d;
+        const double norm = sqrt(sum_sq(d, w)) + eps;
+        if (norm == 0)
+            continue;
+        for (size_t i = 0; i < d; i++)
+            w[i] = (float)(w[i] / norm);
+    }
+}
+
+static void adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V)
+{
+    const double b1 = h->beta1, b2 = h->beta2;
+    const double c1 = 1 - pow(b1, (double)h->step), c2 = 1 - pow(b2, (double)h->step);
+    for (size_t i = 0; i < n; i++) {
+        const double g = (double)h->scale * G[i];
+        const double mom = b1 * M[i] + (1 - b1) * g;
+        const double var = b2 * V[i] + (1 - b2) * g * g;
+        M[i] = (float)mom;
+        V[i] = (float)var;
+        W[i] = (float)(W[i] - h->lr * (mom / c1) / (sqrt(var / c2) + h->eps));
+    }
+}
+
+const struct sae_ops sae_ops_ref = {
+    .name = "ref",
+    .host = true,
+    .alloc = mem_alloc,
+    .free = mem_free,
+    .put = mem_put,
+    .get = mem_get,
+    .gemm = gemm,
+    .center = center,
+    .topk = sae_ref_topk,
+    .batchtopk = sae_ref_batchtopk,
+    .threshold = sae_ref_threshold,
+    .transpose = sae_ref_transpose,
+    .decode = sae_ref_decode,
+    .grad_dec = sae_ref_grad_dec,
+    .grad_enc = sae_ref_grad_enc,
+    .col_sum = col_sum,
+    .sum_sq = sum_sq,
+    .project_rows = project_rows,
+    .unit_rows = unit_rows,
+    .adam = adam,
+    .orth = sae_ref_orth,
+    .cos_hist = sae_ref_cos_hist,
+};
