@@ -29,6 +29,6 @@ enum sae_status sae_err_prefix(struct sae_err *err, const char *fmt, ...)
     const int n = vsnprintf(err->msg, sizeof err->msg, fmt, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof err->msg)
-        snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %.*s", (int)sizeof old, old);
+        snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %.900s", old);
     return err->code;
 }

@@ -82,9 +82,9 @@ done:
 }
 
 /* Runs gnuplot on a script file. Returns its exit status, or -1 where it cannot be started. */
-static int run_gnuplot(const char *script)
+static int run_gnuplot(const char *script, const char *output)
 {
-    char *const argv[] = {(char *)"gnuplot", (char *)script, NULL};
+    char *const argv[] = {(char *)"gnuplot", (char *)"-c", (char *)script, (char *)output, NULL};
     pid_t child;
     if (posix_spawnp(&child, "gnuplot", NULL, NULL, argv, environ) != 0)
         return -1;
@@ -100,11 +100,11 @@ static int run_gnuplot(const char *script)
 static enum sae_status draw(const char *gp_path, const char *svg, const char *part,
                             struct sae_err *err)
 {
-    const int code = run_gnuplot(gp_path);
+    const int code = run_gnuplot(gp_path, part);
     if (code < 0) {
         unlink(part);
         sae_log_warn("'%s' not drawn: gnuplot is not there; install gnuplot-nox and run "
-                     "'gnuplot %s'", svg, gp_path);
+                     "'gnuplot -c %s %s'", svg, gp_path, svg);
         return SAE_OK;
     }
     if (code != 0 || !sae_fs_is_file(part)) {
@@ -124,7 +124,9 @@ enum sae_status sae_chart_end(struct sae_str *gp, const char *dir, const char *n
     SAE_GO(st, sae_str_printf(&svg, err, "%s/%s.svg", dir, name));
     SAE_GO(st, sae_str_printf(&part, err, "%s.part", svg.s));
     /* gnuplot writes beside the final name; the rename makes the chart whole or absent. */
-    SAE_GO(st, sae_str_printf(&whole, err, "set output '%s'\n%s\nset output\n", part.s, gp->s));
+    SAE_GO(st, sae_str_printf(&whole, err,
+                              "if (!exists('ARG1')) ARG1 = '%s.svg'\nset output ARG1\n%s\n"
+                              "set output\n", name, gp->s));
     SAE_GO(st, sae_fs_write(gp_path.s, whole.s, whole.len, err));
     SAE_GO(st, draw(gp_path.s, svg.s, part.s, err));
 done:

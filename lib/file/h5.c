@@ -321,11 +321,34 @@ static hid_t layout(size_t rank, const size_t *dims, size_t elem)
     return dcpl;
 }
 
-static hid_t make_groups(void)
+/* Makes the group at path where it is not there yet. Groups carry timestamps unless told not to,
+ * and HDF5's own making of intermediate groups cannot be told, so they are made here. */
+static bool make_group(hid_t file, const char *path)
 {
-    const hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
-    H5Pset_create_intermediate_group(lcpl, 1);
-    return lcpl;
+    if (H5Lexists(file, path, H5P_DEFAULT) > 0)
+        return true;
+    const hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_obj_track_times(gcpl, 0);
+    const hid_t group = H5Gcreate2(file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT);
+    H5Pclose(gcpl);
+    return group >= 0 && H5Gclose(group) >= 0;
+}
+
+/* Makes every group above `name`: "/a" and "/a/b" for "/a/b/c". */
+static bool make_parents(hid_t file, const char *name)
+{
+    char path[512];
+    if (strlen(name) >= sizeof path)
+        return false;
+    for (size_t i = 1; name[i] != '\0'; i++) {
+        if (name[i] != '/')
+            continue;
+        memcpy(path, name, i);
+        path[i] = '\0';
+        if (!make_group(file, path))
+            return false;
+    }
+    return true;
 }
 
 static void digest_dataset(struct sae_h5 *file, const char *name, size_t rank, const size_t *dims,
@@ -352,9 +375,10 @@ static enum sae_status put_typed(struct sae_h5 *file, const char *name, hid_t ty
     }
     const hid_t space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple((int)rank, extent, NULL);
     const hid_t dcpl = layout(rank, dims, elem);
-    const hid_t lcpl = make_groups();
     errno = 0;
-    const hid_t set = H5Dcreate2(file->id, name, type, space, lcpl, dcpl, H5P_DEFAULT);
+    const hid_t set = !make_parents(file->id, name)
+                          ? H5I_INVALID_HID
+                          : H5Dcreate2(file->id, name, type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
     const herr_t wrote =
         set < 0 ? -1 : n == 0 ? 0 : H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
     enum sae_status st = SAE_OK;
@@ -362,7 +386,6 @@ static enum sae_status put_typed(struct sae_h5 *file, const char *name, hid_t ty
         st = fail(file, err, SAE_EIO, "write", name);
     if (set >= 0 && H5Dclose(set) < 0 && st == SAE_OK)
         st = fail(file, err, SAE_EIO, "write", name);
-    H5Pclose(lcpl);
     H5Pclose(dcpl);
     H5Sclose(space);
     if (st == SAE_OK)
@@ -548,17 +571,10 @@ enum sae_status sae_h5_read_rows(const struct sae_h5 *file, const char *name,
 /* Opens the object an attribute belongs to, making it a group where it is not there yet. */
 static hid_t object_open(const struct sae_h5 *file, const char *object)
 {
-    if (sae_h5_has(file, object))
-        return H5Oopen(file->id, object, H5P_DEFAULT);
-    if (file->part == NULL)
+    if (!sae_h5_has(file, object) &&
+        (file->part == NULL || !make_parents(file->id, object) || !make_group(file->id, object)))
         return H5I_INVALID_HID;
-    const hid_t lcpl = make_groups();
-    const hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE);
-    H5Pset_obj_track_times(gcpl, 0);
-    const hid_t group = H5Gcreate2(file->id, object, lcpl, gcpl, H5P_DEFAULT);
-    H5Pclose(gcpl);
-    H5Pclose(lcpl);
-    return group;
+    return H5Oopen(file->id, object, H5P_DEFAULT);
 }
 
 static enum sae_status attr_put(struct sae_h5 *file, const char *object, const char *name,

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of lib/file/h5: round trips, equal bytes, and every way a file can be wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/bf16.h"
+#include "lib/base/digest.h"
+#include "lib/base/fs.h"
+#include "lib/file/h5.h"
+
+static char dir[] = "/tmp/saekit-h5-XXXXXX";
+static char path[64], other[64];
+
+static int setup(void **state)
+{
+    (void)state;
+    if (mkdtemp(dir) == NULL)
+        return -1;
+    snprintf(path, sizeof path, "%s/a.h5", dir);
+    snprintf(other, sizeof other, "%s/b.h5", dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
+enum { ROWS = 3000, COLS = 40 };
+
+/* A file with one of everything. */
+static void write_sample(const char *to, float first)
+{
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    float *x = calloc(ROWS * COLS, sizeof *x);
+    uint16_t b[ROWS];
+    char *const words[] = {(char *)" cat", (char *)"d\xc3\xb6g", (char *)""};
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        x[i] = (float)i * 0.5F;
+    x[0] = first;
+    for (size_t i = 0; i < ROWS; i++)
+        b[i] = sae_bf16_from_f32((float)i);
+    assert_int_equal(sae_h5_create(&f, to, "test", true, &err), SAE_OK);
+    assert_int_equal(sae_h5_put2(f, "/deep/group/x", SAE_H5_F32, ROWS, COLS, x, &err), SAE_OK);
+    assert_int_equal(sae_h5_put1(f, "/b", SAE_H5_BF16, ROWS, b, &err), SAE_OK);
+    assert_int_equal(sae_h5_put1(f, "/empty", SAE_H5_U32, 0, NULL, &err), SAE_OK);
+    assert_int_equal(sae_h5_put_strings(f, "/words", 3, words, &err), SAE_OK);
+    assert_int_equal(sae_h5_attr_put_u64(f, "/", "step", 7, &err), SAE_OK);
+    assert_int_equal(sae_h5_attr_put_f64(f, "/deep", "loss", 2.5, &err), SAE_OK);
+    assert_int_equal(sae_h5_attr_put_str(f, "/new", "name", "value", &err), SAE_OK);
+    assert_int_equal(sae_h5_commit(&f, "{\"a\":1}", &err), SAE_OK);
+    assert_null(f);
+    free(x);
+}
+
+static void round_trip(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    write_sample(path, 0.0F);
+    assert_int_equal(sae_h5_open(&f, path, "test", &err), SAE_OK);
+    assert_string_equal(sae_h5_record(f), "{\"a\":1}");
+    float *x = NULL;
+    size_t got[2];
+    const size_t want[2] = {0, COLS};
+    assert_int_equal(sae_h5_get(f, "/deep/group/x", SAE_H5_F32, 2, want, got, &x, &err), SAE_OK);
+    assert_int_equal(got[0], ROWS);
+    assert_true(x[ROWS * COLS - 1] == (ROWS * COLS - 1) * 0.5F);
+    free(x);
+    float rows[2 * COLS];
+    assert_int_equal(sae_h5_read_rows(f, "/deep/group/x", SAE_H5_F32, 10, 2, rows, &err), SAE_OK);
+    assert_true(rows[0] == 10 * COLS * 0.5F && rows[COLS] == 11 * COLS * 0.5F);
+    float *wide = NULL; /* HDF5 itself widens our bf16 type, as it does for other readers */
+    assert_int_equal(sae_h5_get(f, "/b", SAE_H5_F32, 1, NULL, NULL, &wide, &err), SAE_OK);
+    assert_true(wide[100] == 100.0F && wide[2999] == 2992.0F); /* 2999 rounded to 8 bits */
+    free(wide);
+    char **words;
+    size_t n;
+    assert_int_equal(sae_h5_get_strings(f, "/words", &n, &words, &err), SAE_OK);
+    assert_int_equal(n, 3);
+    assert_string_equal(words[0], " cat");
+    assert_string_equal(words[1], "d\xc3\xb6g");
+    assert_string_equal(words[2], "");
+    sae_h5_strings_free(words, n);
+    uint64_t step;
+    double loss;
+    char *name = NULL;
+    assert_int_equal(sae_h5_attr_u64(f, "/", "step", &step, &err), SAE_OK);
+    assert_int_equal(sae_h5_attr_f64(f, "/deep", "loss", &loss, &err), SAE_OK);
+    assert_int_equal(sae_h5_attr_str(f, "/new", "name", &name, &err), SAE_OK);
+    assert_true(step == 7 && loss == 2.5 && strcmp(name, "value") == 0);
+    free(name);
+    assert_int_equal(sae_h5_names(f, "/deep", &n, &words, &err), SAE_OK);
+    assert_true(n == 1 && strcmp(words[0], "group") == 0);
+    sae_h5_strings_free(words, n);
+    assert_true(sae_h5_has(f, "/deep/group/x") && !sae_h5_has(f, "/deep/no/x"));
+    sae_h5_close(f);
+}
+
+static void equal_content_gives_equal_bytes_and_id(void **state)
+{
+    (void)state;
+    char a[SAE_DIGEST_HEX], b[SAE_DIGEST_HEX];
+    write_sample(path, 0.0F);
+    sleep(1); /* a timestamp inside the file would show */
+    write_sample(other, 0.0F);
+    assert_int_equal(sae_digest_file(path, a, NULL), SAE_OK);
+    assert_int_equal(sae_digest_file(other, b, NULL), SAE_OK);
+    assert_string_equal(a, b);
+    struct sae_h5 *f = NULL;
+    char id[65];
+    assert_int_equal(sae_h5_open(&f, path, NULL, NULL), SAE_OK);
+    snprintf(id, sizeof id, "%s", sae_h5_id(f));
+    sae_h5_close(f);
+    write_sample(other, 1.0F);
+    assert_int_equal(sae_h5_open(&f, other, NULL, NULL), SAE_OK);
+    assert_string_not_equal(id, sae_h5_id(f));
+    sae_h5_close(f);
+}
+
+static void wrong_files_are_refused(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    assert_int_equal(sae_h5_open(&f, "/nowhere.h5", NULL, &err), SAE_EIO);
+    assert_int_equal(sae_h5_open(&f, dir, NULL, &err), SAE_EIO);
+    assert_int_equal(sae_fs_write(other, "not hdf5", 8, &err), SAE_OK);
+    assert_int_equal(sae_h5_open(&f, other, NULL, &err), SAE_EFORMAT);
+    write_sample(path, 0.0F);
+    assert_int_equal(sae_h5_open(&f, path, "checkpoint", &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "of kind 'test', expected 'checkpoint'"));
+    assert_int_equal(sae_h5_create(&f, path, "test", false, &err), SAE_EARG);
+    assert_int_equal(sae_h5_create(&f, "/nowhere/x.h5", "test", false, &err), SAE_EIO);
+    assert_null(f);
+}
+
+static void truncation_and_damage_are_noticed(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    char *bytes = NULL;
+    size_t len;
+    write_sample(path, 0.0F);
+    assert_int_equal(sae_fs_read(&bytes, &len, path, 1 << 24, &err), SAE_OK);
+    assert_int_equal(sae_fs_write(other, bytes, len / 2, &err), SAE_OK);
+    assert_int_equal(sae_h5_open(&f, other, NULL, &err), SAE_EFORMAT);
+    /* One flipped bit in the rows of x: 1.0 is 0x3f800000, found by its neighbours 0.5 and 1.5. */
+    const float pattern[3] = {0.5F, 1.0F, 1.5F};
+    char *at = memmem(bytes, len, pattern, sizeof pattern);
+    assert_non_null(at);
+    at[4] ^= 1;
+    assert_int_equal(sae_fs_write(other, bytes, len, &err), SAE_OK);
+    assert_int_equal(sae_h5_open(&f, other, NULL, &err), SAE_OK);
+    float *x = NULL;
+    assert_int_equal(sae_h5_get(f, "/deep/group/x", SAE_H5_F32, 2, NULL, NULL, &x, &err),
+                     SAE_EFORMAT);
+    assert_null(x);
+    sae_h5_close(f);
+    free(bytes);
+}
+
+static void shapes_and_types_are_checked(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    float *x = NULL;
+    char *s = NULL;
+    uint64_t u;
+    write_sample(path, 0.0F);
+    assert_int_equal(sae_h5_open(&f, path, NULL, &err), SAE_OK);
+    const size_t want[2] = {0, COLS + 1};
+    assert_int_equal(sae_h5_get(f, "/deep/group/x", SAE_H5_F32, 2, want, NULL, &x, &err),
+                     SAE_EFORMAT);
+    assert_int_equal(sae_h5_get(f, "/deep/group/x", SAE_H5_F32, 1, NULL, NULL, &x, &err),
+                     SAE_EFORMAT);
+    assert_int_equal(sae_h5_get(f, "/words", SAE_H5_F32, 1, NULL, NULL, &x, &err), SAE_EFORMAT);
+    assert_int_equal(sae_h5_get(f, "/none", SAE_H5_F32, 1, NULL, NULL, &x, &err), SAE_EFORMAT);
+    float row[COLS];
+    assert_int_equal(sae_h5_read_rows(f, "/deep/group/x", SAE_H5_F32, ROWS, 1, row, &err),
+                     SAE_ERANGE);
+    assert_int_equal(sae_h5_attr_str(f, "/", "step", &s, &err), SAE_EFORMAT);
+    assert_int_equal(sae_h5_attr_u64(f, "/", "kind", &u, &err), SAE_EFORMAT);
+    assert_int_equal(sae_h5_attr_u64(f, "/", "none", &u, &err), SAE_EFORMAT);
+    sae_h5_close(f);
+}
+
+static void an_uncommitted_file_leaves_nothing(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    char part[80];
+    unlink(other);
+    snprintf(part, sizeof part, "%s.part", other);
+    assert_int_equal(sae_h5_create(&f, other, "test", false, &err), SAE_OK);
+    assert_true(sae_fs_is_file(part));
+    sae_h5_close(f);
+    assert_false(sae_fs_is_file(part));
+    assert_false(sae_fs_is_file(other));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(equal_content_gives_equal_bytes_and_id),
+        cmocka_unit_test(wrong_files_are_refused),
+        cmocka_unit_test(truncation_and_damage_are_noticed),
+        cmocka_unit_test(shapes_and_types_are_checked),
+        cmocka_unit_test(an_uncommitted_file_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of lib/cli/opt: parsing, refusal, config files, records. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/fs.h"
+#include "lib/cli/opt.h"
+#include "lib/cli/parse.h"
+#include "lib/file/json.h"
+
+static struct {
+    bool flag;
+    uint64_t k, tokens;
+    double lr;
+    const char *acts;
+    const char *out;
+    int arch;
+    struct sae_u64s ks;
+    struct sae_strs labels;
+} s;
+
+static const char *const archs[] = {"topk", "standard", NULL};
+
+static const struct sae_opt rows[] = {
+    {"flag", 'f', SAE_OPT_FLAG, &s.flag, "false", NULL, 0, 0, NULL, "A", "a flag", 0},
+    {"k", 0, SAE_OPT_U64, &s.k, "32", NULL, 1, 100, "N", "A", "latents", SAE_OPT_MAIN},
+    {"tokens", 0, SAE_OPT_COUNT, &s.tokens, NULL, NULL, 0, 0, "N", "A", "tokens", 0},
+    {"lr", 0, SAE_OPT_REAL, &s.lr, "0.001", NULL, 0, 0, "X", "A", "learning rate", 0},
+    {"acts", 0, SAE_OPT_PATH, &s.acts, NULL, NULL, 0, 0, "DIR", "A", "store", 0},
+    {"out", 'o', SAE_OPT_PATH, &s.out, NULL, NULL, 0, 0, "DIR", "A", "run", SAE_OPT_UNRECORDED},
+    {"arch", 0, SAE_OPT_ENUM, &s.arch, "topk", archs, 0, 0, NULL, "A", "architecture", 0},
+    {"ks", 0, SAE_OPT_U64S, &s.ks, "1,2", NULL, 1, 9, "LIST", "A", "list", 0},
+    {"labels", 0, SAE_OPT_STRS, &s.labels, NULL, NULL, 0, 0, "FILE", "A", "files", 0},
+    {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
+
+static const struct sae_program program = {.name = "sae-test",
+                                           .summary = "test",
+                                           .usage = "sae-test",
+                                           .operands = "FILE ...",
+                                           .opts = rows};
+
+/* One invocation; words are separated by single spaces. */
+static struct sae_cli cli;
+static struct sae_opt_set set;
+static struct sae_err err;
+static char line[400];
+static char *argv[32];
+
+static enum sae_status parse(const char *words)
+{
+    int argc = 1;
+    free(cli.args);
+    sae_opt_set_clear(&set);
+    memset(&cli, 0, sizeof cli);
+    memset(&s, 0, sizeof s);
+    argv[0] = (char *)"sae-test";
+    snprintf(line, sizeof line, "%s", words);
+    for (char *p = strtok(line, " "); p != NULL; p = strtok(NULL, " "))
+        argv[argc++] = p;
+    enum sae_status st = sae_opt_set_init(&set, &cli, &program, &err);
+    if (st == SAE_OK)
+        st = sae_opt_set_parse(&set, &cli, argc, argv, &err);
+    return st;
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    free(cli.args);
+    cli.args = NULL;
+    sae_opt_set_clear(&set);
+    return 0;
+}
+
+static void defaults_and_forms(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(""), SAE_OK);
+    assert_true(s.k == 32 && s.lr == 0.001 && s.arch == 0 && !s.flag && s.acts == NULL);
+    assert_true(s.ks.n == 2 && s.ks.v[1] == 2);
+    assert_int_equal(parse("--k=7 --tokens 5M -f -oRUN --arch standard x.h5 --ks 3,4,5 y"), SAE_OK);
+    assert_true(s.k == 7 && s.tokens == 5000000 && s.flag && s.arch == 1);
+    assert_string_equal(s.out, "RUN");
+    assert_true(s.ks.n == 3 && s.ks.v[2] == 5);
+    assert_true(cli.n_args == 2 && strcmp(cli.args[1], "y") == 0);
+    assert_int_equal(parse("--flag --no-flag --force -- --k"), SAE_OK);
+    assert_true(!s.flag && cli.force && cli.n_args == 1);
+    assert_int_equal(parse("--labels a,b --labels c"), SAE_OK);
+    assert_true(s.labels.n == 3 && strcmp(s.labels.v[2], "c") == 0);
+}
+
+static void wrong_words_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words, *part;
+    } cases[] = {
+        {"--k 0", "--k 0: must be at least 1"},
+        {"--k 101", "--k 101: must be at most 100"},
+        {"--k 3x", "--k '3x': expected a whole number"},
+        {"--k", "--k needs a value"},
+        {"--tokens 1.00005K", "such as 2000, 5M or 1.5K"},
+        {"--arch gated", "expected one of topk, standard"},
+        {"--ks 1,,2", "--ks '': expected a whole number"},
+        {"--tokenz 3", "did you mean '--tokens'"},
+        {"--zzzzzzzzzz", "unknown option '--zzzzzzzzzz'; --help=all"},
+        {"-x", "unknown option '-x'"},
+        {"--lr nan", "--lr 'nan': expected a number"},
+        {"--flag=maybe", "expected true or false"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(parse(cases[i].words), SAE_EARG);
+        if (strstr(err.msg, cases[i].part) == NULL)
+            fail_msg("'%s' does not contain '%s'", err.msg, cases[i].part);
+    }
+}
+
+static void config_files_yield_to_the_command_line(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/saekit-opt-XXXXXX", words[100];
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    const char text[] = "# comment\n k = 9 \nlr=0.5\n\nflag = true\n";
+    assert_int_equal(sae_fs_write(path, text, sizeof text - 1, &err), SAE_OK);
+    snprintf(words, sizeof words, "--lr 0.25 --config %s", path);
+    assert_int_equal(parse(words), SAE_OK);
+    assert_true(s.k == 9 && s.lr == 0.25 && s.flag && sae_opt_given(&cli, "k"));
+    const char bad[] = "k = 9\nnonsense = 1\n";
+    assert_int_equal(sae_fs_write(path, bad, sizeof bad - 1, &err), SAE_OK);
+    assert_int_equal(parse(words), SAE_EARG);
+    assert_non_null(strstr(err.msg, "line 2"));
+    unlink(path);
+}
+
+static void the_record_leaves_out_where_and_how_loudly(void **state)
+{
+    (void)state;
+    json_t *record = NULL;
+    assert_int_equal(parse("--k 7 -o RUN --acts it's -v x.h5"), SAE_OK);
+    assert_int_equal(sae_opt_record(&record, &cli, &err), SAE_OK);
+    assert_string_equal(sae_json_str(record, "command", ""),
+                        "sae-test --k 7 --acts 'it'\\''s' x.h5");
+    assert_string_equal(sae_json_str(record, "options.k", ""), "7");
+    assert_string_equal(sae_json_str(record, "options.lr", ""), "0.001");
+    assert_null(sae_json_at(record, "options.out"));
+    assert_true(json_is_null(sae_json_at(record, "options.tokens")));
+    json_decref(record);
+}
+
+static void a_recorded_run_is_taken_up_again(void **state)
+{
+    (void)state;
+    json_t *options = json_pack("{s:s, s:s, s:n}", "k", "64", "arch", "standard", "tokens");
+    assert_int_equal(parse(""), SAE_OK);
+    assert_int_equal(sae_opt_apply(&cli, options, &err), SAE_OK);
+    assert_true(s.k == 64 && s.arch == 1);
+    assert_int_equal(parse("--k 64"), SAE_OK);
+    assert_int_equal(sae_opt_apply(&cli, options, &err), SAE_OK);
+    assert_int_equal(parse("--k 65"), SAE_OK);
+    assert_int_equal(sae_opt_apply(&cli, options, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "--k 65: the run was started with 64"));
+    json_decref(options);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(defaults_and_forms, clean),
+        cmocka_unit_test_teardown(wrong_words_are_named, clean),
+        cmocka_unit_test_teardown(config_files_yield_to_the_command_line, clean),
+        cmocka_unit_test_teardown(the_record_leaves_out_where_and_how_loudly, clean),
+        cmocka_unit_test_teardown(a_recorded_run_is_taken_up_again, clean),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
