@@ -37,14 +37,15 @@ SAE_MUST_CHECK enum sae_status sae_model_alloc(struct sae_model *ret, enum sae_a
                                                size_t m, size_t k, struct sae_err *err);
 void sae_model_clear(struct sae_model *model); /* accepts zeroed */
 
-/* Inference. Makes and reuses scratch for batches of up to n_max rows. */
+/* Inference. Makes and reuses scratch for batches of up to n_max rows; the model must outlive it.
+ * Where backend memory is host memory the weights are read in place, so changes are seen. */
 struct sae_coder;
 SAE_MUST_CHECK enum sae_status sae_coder_open(struct sae_coder **ret, const struct sae_model *model,
                                               const struct sae_ops *ops, size_t n_max,
                                               struct sae_err *err);
 void sae_coder_close(struct sae_coder *coder);
 
-/* x: host f32 [n][d], raw activations, n <= n_max. *ret_f is borrowed, host memory, valid until
+/* x: host f32 [n][d], raw activations, n <= n_max (else SAE_EARG). *ret_f is borrowed, host memory, valid until
  * the next call. Only entries > 0 are kept. */
 SAE_MUST_CHECK enum sae_status sae_coder_encode(struct sae_coder *coder, const float *x, size_t n,
                                                 const struct sae_csr **ret_f, struct sae_err *err);

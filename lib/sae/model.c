@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/* model : weights, and inference on any backend.
+ *
+ *   z = W_enc (x - b_dec) + b_enc      (b_dec only where the model subtracts it)
+ *   standard   f = relu(z)                    topk       f = the k largest of relu(z)
+ *   batchtopk  f = relu(z) 1[z > threshold]   jumprelu   the same
+ *   gated      f = 1[u + b_gate > 0] relu(exp(r_mag) u + b_mag),   u = W_enc (x - b_dec)
+ *
+ * The dense pre-activations are formed for as many tokens at a time as SCRATCH_BYTES hold.
+ *
+ * Contents: 1. weights   2. coder   3. encode   4. decode */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/sae/model.h"
+
+/* 1. weights */
+
+static const char *const arch_names[SAE_ARCH_N] = {"standard", "topk", "batchtopk", "jumprelu",
+                                                   "gated"};
+
+const char *sae_arch_name(enum sae_arch arch)
+{
+    return (unsigned)arch < SAE_ARCH_N ? arch_names[arch] : "unknown";
+}
+
+bool sae_arch_parse(const char *name, enum sae_arch *ret)
+{
+    for (int a = 0; a < SAE_ARCH_N; a++) {
+        if (strcmp(name, arch_names[a]) == 0) {
+            *ret = (enum sae_arch)a;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_threshold(enum sae_arch arch)
+{
+    return arch == SAE_ARCH_BATCHTOPK || arch == SAE_ARCH_JUMPRELU;
+}
+
+enum sae_status sae_model_alloc(struct sae_model *ret, enum sae_arch arch, size_t d, size_t m,
+                                size_t k, struct sae_err *err)
+{
+    struct sae_model model = {
+        .arch = arch, .d = d, .m = m, .k = k, .subtract_b_dec = arch != SAE_ARCH_JUMPRELU};
+    const bool gated = arch == SAE_ARCH_GATED;
+    enum sae_status st;
+    if (d > 0 && m > SIZE_MAX / d)
+        return sae_err_set(err, SAE_ENOMEM, "no memory for a model of %zu x %zu", m, d);
+    SAE_GO(st, sae_mem_alloc(&model.W_enc, m * d, sizeof(float), err));
+    SAE_GO(st, sae_mem_alloc(&model.W_dec, m * d, sizeof(float), err));
+    SAE_GO(st, sae_mem_alloc(&model.b_dec, d, sizeof(float), err));
+    if (has_threshold(arch))
+        SAE_GO(st, sae_mem_alloc(&model.threshold, m, sizeof(float), err));
+    if (gated) {
+        SAE_GO(st, sae_mem_alloc(&model.b_gate, m, sizeof(float), err));
+        SAE_GO(st, sae_mem_alloc(&model.b_mag, m, sizeof(float), err));
+        SAE_GO(st, sae_mem_alloc(&model.r_mag, m, sizeof(float), err));
+    } else {
+        SAE_GO(st, sae_mem_alloc(&model.b_enc, m, sizeof(float), err));
+    }
+    *ret = model;
+done:
+    if (st != SAE_OK)
+        sae_model_clear(&model);
+    return st;
+}
+
+void sae_model_clear(struct sae_model *model)
+{
+    if (!model)
+        return;
+    free(model->W_enc);
+    free(model->W_dec);
+    free(model->b_enc);
+    free(model->b_dec);
+    free(model->threshold);
+    free(model->b_gate);
+    free(model->b_mag);
+    free(model->r_mag);
+    *model = (struct sae_model){0};
+}
+
+/* 2. coder */
+
+#define SCRATCH_BYTES ((size_t)256 << 20)
+
+struct sae_coder {
+    const struct sae_model *model; /* borrowed */
+    const struct sae_ops *ops;
+    size_t n_max, chunk; /* tokens of a batch; tokens whose pre-activations fit */
+    /* backend memory; the weights are the model's own where the backend is the host */
+    float *W_enc, *W_dec, *b_enc, *b_dec, *threshold;
+    float *pre, *xc;     /* [chunk][m], [chunk][d] */
+    float *x, *xhat;     /* [chunk][d], on a device only */
+    struct sae_csr part; /* of one chunk */
+    /* host memory */
+    size_t *start;       /* [chunk+1] rows on their way to a device */
+    float *pre_host;     /* [chunk][m], gated on a device only */
+    float *exp_r;        /* [m] gated */
+    struct sae_csr host; /* what encode returns */
+};
+
+/* The backend's copy of a weight array; NULL for NULL. */
+static enum sae_status place(float **ret, const struct sae_ops *ops, float *host, size_t n,
+                             struct sae_err *err)
+{
+    if (!host || ops->host) {
+        *ret = host;
+        return SAE_OK;
+    }
+    SAE_TRY(ops->alloc(ret, n, sizeof(float), err));
+    ops->put(*ret, host, n * sizeof(float));
+    return SAE_OK;
+}
+
+static enum sae_status place_weights(struct sae_coder *c, struct sae_err *err)
+{
+    const struct sae_model *const s = c->model;
+    SAE_TRY(place(&c->W_enc, c->ops, s->W_enc, s->m * s->d, err));
+    SAE_TRY(place(&c->W_dec, c->ops, s->W_dec, s->m * s->d, err));
+    SAE_TRY(place(&c->b_enc, c->ops, s->b_enc, s->m, err));
+    SAE_TRY(place(&c->b_dec, c->ops, s->b_dec, s->d, err));
+    return place(&c->threshold, c->ops, s->threshold, s->m, err);
+}
+
+/* Entries of a token to begin with; only for top-k is it a promise. */
+static size_t kept_per_token(const struct sae_model *s)
+{
+    const size_t k = s->k > 0 ? s->k : 64;
+    return k < s->m ? k : s->m;
+}
+
+static enum sae_status make_scratch(struct sae_coder *c, struct sae_err *err)
+{
+    const size_t m = c->model->m, d = c->model->d, n = c->chunk;
+    const size_t k = kept_per_token(c->model);
+    const bool gated = c->model->arch == SAE_ARCH_GATED;
+    SAE_TRY(c->ops->alloc(&c->pre, n * m, sizeof(float), err));
+    SAE_TRY(c->ops->alloc(&c->xc, n * d, sizeof(float), err));
+    SAE_TRY(sae_csr_alloc(&c->part, c->ops, n, gated && c->ops->host ? 0 : n * k, err));
+    SAE_TRY(sae_csr_alloc(&c->host, &sae_ops_cpu, c->n_max, c->n_max * k, err));
+    if (gated)
+        SAE_TRY(sae_mem_alloc(&c->exp_r, m, sizeof(float), err));
+    if (c->ops->host)
+        return SAE_OK;
+    SAE_TRY(c->ops->alloc(&c->x, n * d, sizeof(float), err));
+    SAE_TRY(c->ops->alloc(&c->xhat, n * d, sizeof(float), err));
+    SAE_TRY(sae_mem_alloc(&c->start, n + 1, sizeof *c->start, err));
+    return gated ? sae_mem_alloc(&c->pre_host, n * m, sizeof(float), err) : SAE_OK;
+}
+
+enum sae_status sae_coder_open(struct sae_coder **ret, const struct sae_model *model,
+                               const struct sae_ops *ops, size_t n_max, struct sae_err *err)
+{
+    struct sae_coder *c = NULL;
+    enum sae_status st;
+    if (n_max == 0 || model->m == 0 || model->d == 0)
+        return sae_err_set(err, SAE_EARG,
+                           "cannot encode %zu tokens of width %zu with %zu latents; each must be "
+                           "at least 1",
+                           n_max, model->d, model->m);
+    SAE_TRY(sae_mem_alloc(&c, 1, sizeof *c, err));
+    c->model = model;
+    c->ops = ops;
+    c->n_max = n_max;
+    const size_t fit = SCRATCH_BYTES / (model->m * sizeof(float));
+    c->chunk = fit < 1 ? 1 : fit < n_max ? fit : n_max;
+    SAE_GO(st, place_weights(c, err));
+    SAE_GO(st, make_scratch(c, err));
+    *ret = c;
+    c = NULL;
+done:
+    sae_coder_close(c);
+    return st;
+}
+
+void sae_coder_close(struct sae_coder *c)
+{
+    if (!c)
+        return;
+    if (!c->ops->host) {
+        float *const weights[] = {c->W_enc, c->W_dec, c->b_enc, c->b_dec, c->threshold};
+        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+            c->ops->free(weights[i]);
+    }
+    c->ops->free(c->x);
+    c->ops->free(c->xc);
+    c->ops->free(c->pre);
+    c->ops->free(c->xhat);
+    sae_csr_free(&c->part, c->ops);
+    sae_csr_free(&c->host, &sae_ops_cpu);
+    free(c->start);
+    free(c->pre_host);
+    free(c->exp_r);
+    free(c);
+}
+
+/* 3. encode */
+
+/* Room for n entries in what encode returns; keeps those there. */
+static enum sae_status host_room(struct sae_coder *c, size_t n, struct sae_err *err)
+{
+    size_t cap_idx = c->host.cap, cap_val = c->host.cap;
+    SAE_TRY(sae_mem_grow(&c->host.idx, &cap_idx, n, sizeof *c->host.idx, err));
+    SAE_TRY(sae_mem_grow(&c->host.val, &cap_val, n, sizeof *c->host.val, err));
+    c->host.cap = cap_idx < cap_val ? cap_idx : cap_val;
+    return SAE_OK;
+}
+
+/* Selects among c->pre into c->part, on the backend. */
+static enum sae_status select_part(struct sae_coder *c, size_t n, struct sae_err *err)
+{
+    const struct sae_model *const s = c->model;
+    size_t nnz = 0;
+    if (s->arch == SAE_ARCH_TOPK) {
+        c->ops->topk(n, s->m, kept_per_token(s), c->pre, c->b_enc, &c->part);
+        return SAE_OK;
+    }
+    c->ops->threshold(n, s->m, c->pre, c->b_enc, c->threshold, &c->part, &nnz);
+    if (nnz <= c->part.cap)
+        return SAE_OK;
+    struct sae_csr more;
+    SAE_TRY(sae_csr_alloc(&more, c->ops, c->chunk, nnz, err));
+    sae_csr_free(&c->part, c->ops);
+    c->part = more;
+    c->ops->threshold(n, s->m, c->pre, c->b_enc, c->threshold, &c->part, &nnz);
+    return SAE_OK;
+}
+
+/* Appends c->part as rows [t0, t0 + n). */
+static enum sae_status append_part(struct sae_coder *c, size_t t0, size_t n, struct sae_err *err)
+{
+    size_t *const start = c->host.start + t0;
+    const size_t before = start[0];
+    c->ops->get(start, c->part.start, (n + 1) * sizeof *start);
+    const size_t nnz = start[n];
+    for (size_t t = 0; t <= n; t++)
+        start[t] += before;
+    SAE_TRY(host_room(c, before + nnz, err));
+    c->ops->get(c->host.idx + before, c->part.idx, nnz * sizeof *c->host.idx);
+    c->ops->get(c->host.val + before, c->part.val, nnz * sizeof *c->host.val);
+    return SAE_OK;
+}
+
+/* f of the gated architecture at u. */
+static inline float gated_at(const struct sae_coder *c, size_t j, float u)
+{
+    const float f = c->exp_r[j] * u + c->model->b_mag[j];
+    return u + c->model->b_gate[j] > 0 && f > 0 ? f : 0;
+}
+
+/* Gate and magnitude read one product twice, which no operation of the table does: on the host,
+ * counting first so that every row knows its place. */
+static enum sae_status append_gated(struct sae_coder *c, size_t t0, size_t n, struct sae_err *err)
+{
+    const size_t m = c->model->m;
+    size_t *const start = c->host.start + t0;
+    const float *u = c->pre;
+    if (!c->ops->host) {
+        c->ops->get(c->pre_host, c->pre, n * m * sizeof(float));
+        u = c->pre_host;
+    }
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < n; t++) {
+        size_t count = 0;
+        for (size_t j = 0; j < m; j++)
+            count += gated_at(c, j, u[t * m + j]) > 0;
+        start[t + 1] = count;
+    }
+    for (size_t t = 0; t < n; t++)
+        start[t + 1] += start[t];
+    SAE_TRY(host_room(c, start[n], err));
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < n; t++) {
+        size_t e = start[t];
+        for (size_t j = 0; j < m; j++) {
+            const float v = gated_at(c, j, u[t * m + j]);
+            if (v > 0) {
+                c->host.idx[e] = (uint32_t)j;
+                c->host.val[e++] = v;
+            }
+        }
+    }
+    return SAE_OK;
+}
+
+static enum sae_status encode_chunk(struct sae_coder *c, const float *x, size_t t0, size_t n,
+                                    struct sae_err *err)
+{
+    const struct sae_model *const s = c->model;
+    const float *in = c->x;
+    if (c->ops->host)
+        in = x;
+    else
+        c->ops->put(c->x, x, n * s->d * sizeof *x);
+    if (s->subtract_b_dec) {
+        c->ops->center(n, s->d, in, c->b_dec, c->xc);
+        in = c->xc;
+    }
+    c->ops->gemm(false, true, n, s->m, s->d, 1, in, s->d, c->W_enc, s->d, 0, c->pre, s->m);
+    if (s->arch == SAE_ARCH_GATED)
+        return append_gated(c, t0, n, err);
+    SAE_TRY(select_part(c, n, err));
+    return append_part(c, t0, n, err);
+}
+
+enum sae_status sae_coder_encode(struct sae_coder *c, const float *x, size_t n,
+                                 const struct sae_csr **ret_f, struct sae_err *err)
+{
+    const struct sae_model *const s = c->model;
+    if (n > c->n_max)
+        return sae_err_set(err, SAE_EARG, "%zu tokens at once, but the coder was made for %zu", n,
+                           c->n_max);
+    if (s->arch == SAE_ARCH_GATED)
+        for (size_t j = 0; j < s->m; j++) /* weights may have changed since the last batch */
+            c->exp_r[j] = expf(s->r_mag[j]);
+    c->host.n = n;
+    c->host.start[0] = 0;
+    for (size_t t = 0; t < n; t += c->chunk)
+        SAE_TRY(encode_chunk(c, x + t * s->d, t, n - t < c->chunk ? n - t : c->chunk, err));
+    *ret_f = &c->host;
+    return SAE_OK;
+}
+
+/* 4. decode */
+
+static enum sae_status put_rows(struct sae_coder *c, const struct sae_csr *f, size_t t0, size_t n,
+                                struct sae_err *err)
+{
+    const size_t first = f->start[t0], nnz = f->start[t0 + n] - first;
+    if (nnz > c->part.cap) {
+        struct sae_csr more;
+        SAE_TRY(sae_csr_alloc(&more, c->ops, c->chunk, nnz, err));
+        sae_csr_free(&c->part, c->ops);
+        c->part = more;
+    }
+    for (size_t t = 0; t <= n; t++)
+        c->start[t] = f->start[t0 + t] - first;
+    c->part.n = n;
+    c->ops->put(c->part.start, c->start, (n + 1) * sizeof *c->start);
+    c->ops->put(c->part.idx, f->idx + first, nnz * sizeof *f->idx);
+    c->ops->put(c->part.val, f->val + first, nnz * sizeof *f->val);
+    return SAE_OK;
+}
+
+enum sae_status sae_coder_decode(struct sae_coder *c, const struct sae_csr *f, float *xhat,
+                                 struct sae_err *err)
+{
+    const size_t d = c->model->d;
+    if (c->ops->host) {
+        c->ops->decode(d, f, c->W_dec, c->b_dec, xhat);
+        return SAE_OK;
+    }
+    for (size_t t = 0; t < f->n; t += c->chunk) {
+        const size_t n = f->n - t < c->chunk ? f->n - t : c->chunk;
+        SAE_TRY(put_rows(c, f, t, n, err));
+        c->ops->decode(d, &c->part, c->W_dec, c->b_dec, c->xhat);
+        c->ops->get(xhat + t * d, c->xhat, n * d * sizeof *xhat);
+    }
+    return SAE_OK;
+}
