@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* site : checkpoints against evaluation sets. */
+#include "lib/eval/site.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/cli/target.h"
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+
+const json_t *sae_site_of(const json_t *record)
+{
+    const json_t *site = record ? sae_json_at(record, "site") : NULL;
+    if (site || !record)
+        return site;
+    const json_t *const acts = sae_record_find_input(record, "acts");
+    return acts ? sae_json_at(acts, "record.site") : NULL;
+}
+
+enum sae_status sae_site_folder(char **ret, const struct sae_ckpt *ckpt, const char *option,
+                                struct sae_err *err)
+{
+    const json_t *const acts = ckpt->record ? sae_record_find_input(ckpt->record, "acts") : NULL;
+    const char *const recorded = acts ? sae_json_str(acts, "path", NULL) : NULL;
+    if (!recorded)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' does not say which activation store it was trained on; "
+                           "name the sets with %s FILE",
+                           ckpt->path, option);
+    char *folder = NULL;
+    SAE_TRY(sae_target_acts(&folder, ckpt->path, recorded, err));
+    if (!sae_fs_is_dir(folder)) { /* recorded as the store's acts.json or a shard */
+        char *parent = NULL;
+        const enum sae_status st = sae_fs_dir(&parent, folder, err);
+        free(folder);
+        if (st != SAE_OK)
+            return st;
+        folder = parent;
+    }
+    *ret = folder;
+    return SAE_OK;
+}
+
+enum sae_status sae_site_check(const struct sae_ckpt *ckpt, const char *set_path, size_t set_d,
+                               const json_t *set_record, struct sae_err *err)
+{
+    const json_t *const want = sae_site_of(ckpt->record), *const got = sae_site_of(set_record);
+    const char *const want_id = want ? sae_json_str(want, "model_id", NULL) : NULL;
+    const char *const got_id = got ? sae_json_str(got, "model_id", NULL) : NULL;
+    const uint64_t none = UINT64_MAX;
+    const uint64_t want_layer = want ? sae_json_u64(want, "layer", none) : none;
+    const uint64_t got_layer = got ? sae_json_u64(got, "layer", none) : none;
+    const bool other_model = want_id && got_id && strcmp(want_id, got_id) != 0;
+    const bool other_layer = want_layer != none && got_layer != none && want_layer != got_layer;
+    if (other_model || other_layer)
+        return sae_err_set(
+            err, SAE_EARG,
+            "cannot use '%s': it holds layer %" PRIu64 " of model '%s' (%.12s), but '%s' was "
+            "trained on layer %" PRIu64 " of model '%s' (%.12s); harvest the set again there",
+            set_path, got_layer, sae_json_str(got, "model", "?"), got_id ? got_id : "?",
+            ckpt->path, want_layer, sae_json_str(want, "model", "?"), want_id ? want_id : "?");
+    if (set_d != ckpt->model.d)
+        return sae_err_set(err, SAE_EARG,
+                           "cannot use '%s': width %zu, but '%s' was trained on %zu; "
+                           "harvest the set from the model and layer of the checkpoint",
+                           set_path, set_d, ckpt->path, ckpt->model.d);
+    if (!want_id || !got_id || want_layer == none || got_layer == none)
+        sae_log_warn("cannot tell whether '%s' and '%s' come from the same model and layer: "
+                     "one of them does not say; only the width was compared",
+                     set_path, ckpt->path);
+    return SAE_OK;
+}
+
+enum sae_status sae_site_config(json_t **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
+{
+    const json_t *const site = sae_site_of(ckpt->record);
+    const struct sae_model *const model = &ckpt->model;
+    json_t *const layer = site ? sae_json_at(site, "layer") : NULL;
+    json_t *const cfg = json_pack(
+        "{s:s?, s:I, s:I, s:O?, s:s?, s:s, s:b, s:s, s:b, s:s, s:s, s:I, s:I}",
+        "model_name", site ? sae_json_str(site, "model", NULL) : NULL,
+        "d_in", (json_int_t)model->d, "d_sae", (json_int_t)model->m,
+        "hook_layer", layer, "hook_name", site ? sae_json_str(site, "hook", NULL) : NULL,
+        "architecture", sae_arch_name(model->arch), "apply_b_dec_to_input", model->subtract_b_dec,
+        "normalize_activations", "none", "prepend_bos", 1, "dtype", "float32", "device", "cpu",
+        "k", (json_int_t)model->k, "training_steps", (json_int_t)ckpt->step);
+    if (!cfg)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
+    *ret = cfg;
+    return SAE_OK;
+}
+
+enum sae_status sae_site_checkpoint(json_t **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
+{
+    char *run = NULL;
+    SAE_TRY(sae_target_run_name(&run, ckpt->path, err));
+    json_t *const path = json_sprintf("%s/%s", run, sae_fs_base(ckpt->path));
+    json_t *const made = json_pack(
+        "{s:s, s:o, s:s, s:I, s:f, s:s}", "run", run, "path", path, "id", ckpt->id, "step",
+        (json_int_t)ckpt->step, "progress", ckpt->progress, "arch",
+        sae_arch_name(ckpt->model.arch));
+    free(run);
+    if (!made)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
+    *ret = made;
+    return SAE_OK;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* answer : the probing result as JSON in SAEBench's shape, and as a table for people.
+ *
+ * Keys of SAEBench keep their names and meaning: {llm,sae}_top_{k}_test_accuracy,
+ * {llm,sae}_test_accuracy. Beside each stand ..._se (standard error over seeds), and for F1 and
+ * AUC ..._f1, ..._auc in place of ..._accuracy. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/fs.h"
+#include "lib/cli/table.h"
+#include "lib/eval/site.h"
+#include "lib/file/json.h"
+#include "lib/file/result.h"
+#include "probe/probe.h"
+
+enum { KEY_BYTES = 64 };
+static const uint64_t bench_k[] = {1, 2, 5, 10, 20, 50, 100}; /* SAEBench's fields, null if not run */
+
+/* "sae_top_5_test_accuracy"; k = 0 is the full probe: "sae_test_accuracy". */
+static void make_key(char key[KEY_BYTES], bool latents, uint64_t k, enum probe_metric metric,
+                     const char *suffix)
+{
+    const char *const side = latents ? "sae" : "llm", *const name = probe_metric_names[metric];
+    if (k == 0)
+        snprintf(key, KEY_BYTES, "%s_test_%s%s", side, name, suffix);
+    else
+        snprintf(key, KEY_BYTES, "%s_top_%llu_test_%s%s", side, (unsigned long long)k, name,
+                 suffix);
+}
+
+static int put_mean(json_t *to, bool latents, uint64_t k, enum probe_metric metric,
+                    struct probe_mean mean)
+{
+    char key[KEY_BYTES];
+    make_key(key, latents, k, metric, "");
+    int bad = json_object_set_new(to, key, sae_json_number(mean.mean));
+    make_key(key, latents, k, metric, "_se");
+    bad |= json_object_set_new(to, key, sae_json_number(mean.se));
+    return bad;
+}
+
+/* All metrics of one side over one or several sets; SAEBench's keys first, in its order. */
+static int put_side(json_t *to, bool latents, const struct probe_set *sets, size_t n_sets,
+                    const struct probe_settings *s)
+{
+    char key[KEY_BYTES];
+    make_key(key, latents, 0, PROBE_ACCURACY, "");
+    int bad = json_object_set_new(to, key, json_null());
+    for (size_t i = 0; i < sizeof bench_k / sizeof *bench_k; i++) {
+        make_key(key, latents, bench_k[i], PROBE_ACCURACY, "");
+        bad |= json_object_set_new(to, key, json_null());
+    }
+    for (size_t p = 0; p < s->n_k + s->full; p++)
+        for (int m = 0; m < PROBE_N_METRICS; m++)
+            bad |= put_mean(to, latents, p < s->n_k ? s->k[p] : 0, (enum probe_metric)m,
+                            probe_sets_mean(sets, n_sets, latents, p, (enum probe_metric)m));
+    return bad;
+}
+
+static json_t *make_details(const struct probe_set *set, const struct probe_settings *s)
+{
+    json_t *const to = json_object();
+    int bad = json_object_set_new(to, "dataset_name", json_sprintf("%s_results", set->name));
+    bad |= put_side(to, false, set, 1, s) | put_side(to, true, set, 1, s);
+    size_t train_min = SIZE_MAX, train_max = 0, test_min = SIZE_MAX, test_max = 0;
+    for (size_t c = 0; c < set->n_classes; c++) {
+        train_min = set->n_train[c] < train_min ? set->n_train[c] : train_min;
+        train_max = set->n_train[c] > train_max ? set->n_train[c] : train_max;
+        test_min = set->n_test[c] < test_min ? set->n_test[c] : test_min;
+        test_max = set->n_test[c] > test_max ? set->n_test[c] : test_max;
+    }
+    const struct {
+        const char *key;
+        size_t n;
+    } sizes[] = {{"n_classes", set->n_classes},     {"n_classes_left_out", set->n_left_out},
+                 {"n_train_texts_min", train_min},  {"n_train_texts_max", train_max},
+                 {"n_test_texts_min", test_min},    {"n_test_texts_max", test_max}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        bad |= json_object_set_new(to, sizes[i].key, json_integer((json_int_t)sizes[i].n));
+    return bad ? NULL : to;
+}
+
+/* {"<metric>": {"<class>": value}} of one set, and how many texts its tasks had. */
+static json_t *make_classes(const struct probe_set *set, const struct probe_settings *s)
+{
+    json_t *const to = json_object();
+    int bad = 0;
+    for (int latents = 0; latents < 2; latents++)
+        for (size_t p = 0; p < s->n_k + s->full; p++)
+            for (int m = 0; m < PROBE_N_METRICS; m++) {
+                char key[KEY_BYTES];
+                make_key(key, latents, p < s->n_k ? s->k[p] : 0, (enum probe_metric)m, "");
+                json_t *const by_class = json_object();
+                for (size_t c = 0; c < set->n_classes; c++)
+                    bad |= json_object_set_new(
+                        by_class, set->classes[c],
+                        sae_json_number(probe_scores_class(latents ? &set->latents
+                                                                   : &set->neurons,
+                                                           p, c, (enum probe_metric)m)));
+                bad |= json_object_set_new(to, key, by_class);
+            }
+    json_t *const n_train = json_object(), *const n_test = json_object();
+    for (size_t c = 0; c < set->n_classes; c++) {
+        bad |= json_object_set_new(n_train, set->classes[c],
+                                   json_integer((json_int_t)set->n_train[c]));
+        bad |= json_object_set_new(n_test, set->classes[c],
+                                   json_integer((json_int_t)set->n_test[c]));
+    }
+    bad |= json_object_set_new(to, "n_train_texts", n_train);
+    bad |= json_object_set_new(to, "n_test_texts", n_test);
+    return bad ? NULL : to;
+}
+
+static json_t *make_config(const struct sae_ckpt *ckpt, const struct probe_set *sets,
+                           size_t n_sets, const struct probe_settings *s)
+{
+    const json_t *const site = sae_site_of(ckpt->record);
+    json_t *const names = json_array(), *const ks = json_array(), *const seeds = json_array();
+    for (size_t i = 0; i < n_sets; i++)
+        json_array_append_new(names, json_string(sets[i].name));
+    for (size_t i = 0; i < s->n_k; i++)
+        json_array_append_new(ks, json_integer((json_int_t)s->k[i]));
+    for (size_t i = 0; i < s->n_seeds; i++)
+        json_array_append_new(seeds, json_integer((json_int_t)s->seeds[i]));
+    return json_pack("{s:I, s:o, s:I, s:I, s:O?, s:I, s:n, s:s, s:s?, s:o, s:b, s:o}",
+                     "random_seed", (json_int_t)s->seeds[0], "dataset_names", names,
+                     "probe_train_set_size", (json_int_t)s->train_size, "probe_test_set_size",
+                     (json_int_t)s->test_size, "context_length",
+                     site ? sae_json_at(site, "context") : NULL, "sae_batch_size",
+                     (json_int_t)s->batch, "llm_batch_size", "llm_dtype", "float32", "model_name",
+                     site ? sae_json_str(site, "model", NULL) : NULL, "k_values", ks,
+                     "lower_vram_usage", !s->full, "random_seeds", seeds);
+}
+
+static json_t *make_versions(void)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s}", "top_k_test_accuracy",
+        "saebench-0.6 sparse_probing: mean-difference selection, L2 logistic regression C=1",
+        "test_accuracy",
+        "saekit-1: L2 logistic regression C=1 on every feature (saebench-0.6 trains by AdamW "
+        "and reports its best test epoch)",
+        "test_f1", "saekit-1: F1 of the positive class at score > 0", "test_auc",
+        "saekit-1: area under the ROC curve, ties count one half", "se",
+        "saekit-1: sample standard deviation over seeds / sqrt(seeds)");
+}
+
+enum sae_status probe_result_make(json_t **ret, const struct sae_ckpt *ckpt,
+                                  const struct probe_set *sets, size_t n_sets,
+                                  const struct probe_settings *settings, json_t *record,
+                                  struct sae_err *err)
+{
+    json_t *const llm = json_object(), *const sae = json_object();
+    json_t *const metrics = json_pack("{s:o, s:o}", "llm", llm, "sae", sae);
+    json_t *const details = json_array(), *const classes = json_object();
+    int bad = put_side(llm, false, sets, n_sets, settings) |
+              put_side(sae, true, sets, n_sets, settings);
+    for (size_t i = 0; i < n_sets; i++) {
+        char key[256];
+        snprintf(key, sizeof key, "%s_results", sets[i].name);
+        bad |= json_array_append_new(details, make_details(&sets[i], settings));
+        bad |= json_object_set_new(classes, key, make_classes(&sets[i], settings));
+    }
+    struct sae_result_parts parts = {.eval_type_id = "sparse_probing",
+                                     .config = make_config(ckpt, sets, n_sets, settings),
+                                     .metrics = metrics,
+                                     .details = details,
+                                     .unstructured = classes,
+                                     .record = record,
+                                     .versions = make_versions()};
+    enum sae_status st;
+    if (bad || !parts.config || !parts.versions) {
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory writing the result");
+        goto done;
+    }
+    SAE_GO(st, sae_site_config(&parts.sae_cfg, ckpt, err));
+    SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, ckpt, err));
+    SAE_GO(st, sae_result_make(ret, &parts, err));
+done:
+    json_decref(metrics);
+    json_decref(details);
+    json_decref(classes);
+    json_decref(parts.config);
+    json_decref(parts.versions);
+    json_decref(parts.sae_cfg);
+    json_decref(parts.checkpoint);
+    return st;
+}
+
+/* --- the table ---------------------------------------------------------------------------- */
+
+static void row_numbers(struct sae_table *table, const struct probe_set *sets, size_t n_sets,
+                        const struct probe_settings *s, bool errors)
+{
+    for (int latents = 1; latents >= 0; latents--)
+        for (size_t p = 0; p < s->n_k + s->full; p++) {
+            const struct probe_mean m =
+                probe_sets_mean(sets, n_sets, latents, p, PROBE_ACCURACY);
+            sae_table_real(table, errors ? m.se : m.mean, 4);
+        }
+}
+
+static void row_set(struct sae_table *table, const struct probe_set *set,
+                    const struct probe_settings *s)
+{
+    size_t train = SIZE_MAX, test = SIZE_MAX;
+    for (size_t c = 0; c < set->n_classes; c++) {
+        train = set->n_train[c] < train ? set->n_train[c] : train;
+        test = set->n_test[c] < test ? set->n_test[c] : test;
+    }
+    sae_table_text(table, "%s", set->name);
+    sae_table_count(table, (double)set->n_classes);
+    sae_table_count(table, (double)train);
+    sae_table_count(table, (double)test);
+    row_numbers(table, set, 1, s, false);
+}
+
+static void row_overall(struct sae_table *table, const char *name, const struct probe_set *sets,
+                        size_t n_sets, const struct probe_settings *s, bool errors)
+{
+    sae_table_text(table, "%s", name);
+    for (int i = 0; i < 3; i++)
+        sae_table_text(table, "%s", "");
+    row_numbers(table, sets, n_sets, s, errors);
+}
+
+enum sae_status probe_table_print(const struct sae_ckpt *ckpt, const struct probe_set *sets,
+                                  size_t n_sets, const struct probe_settings *s, void *to,
+                                  struct sae_err *err)
+{
+    const size_t n_probes = s->n_k + s->full, n_columns = 4 + 2 * n_probes;
+    char(*text)[32] = calloc(n_columns, sizeof *text);
+    const char **heads = calloc(n_columns, sizeof *heads);
+    struct sae_table *table = NULL;
+    enum sae_status st;
+    if (!text || !heads) {
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory printing the table");
+        goto done;
+    }
+    snprintf(text[0], sizeof *text, "set");
+    snprintf(text[1], sizeof *text, "classes");
+    snprintf(text[2], sizeof *text, "train");
+    snprintf(text[3], sizeof *text, "test");
+    for (size_t side = 0; side < 2; side++)
+        for (size_t p = 0; p < n_probes; p++) {
+            char *const head = text[4 + side * n_probes + p];
+            if (p < s->n_k)
+                snprintf(head, sizeof *text, "%s k=%llu", side ? "neurons" : "latents",
+                         (unsigned long long)s->k[p]);
+            else
+                snprintf(head, sizeof *text, "%s all", side ? "neurons" : "latents");
+        }
+    for (size_t c = 0; c < n_columns; c++)
+        heads[c] = text[c];
+    SAE_GO(st, sae_table_make(&table, n_columns, heads, err));
+    for (size_t i = 0; i < n_sets; i++)
+        row_set(table, &sets[i], s);
+    row_overall(table, "mean", sets, n_sets, s, false);
+    if (s->n_seeds > 1)
+        row_overall(table, "s.e. over seeds", sets, n_sets, s, true);
+    fprintf(to, "%s  %s  d %zu  m %zu  k %zu: accuracy of k-sparse probes, %zu seed%s\n",
+            ckpt->path, sae_arch_name(ckpt->model.arch), ckpt->model.d, ckpt->model.m,
+            ckpt->model.k, s->n_seeds, s->n_seeds == 1 ? "" : "s");
+    SAE_GO(st, sae_table_print(table, to, 2, err));
+done:
+    sae_table_free(table);
+    free(heads);
+    free(text);
+    return st;
+}
