@@ -1,0 +1,37 @@
+#!/bin/sh
+# Checks the direction of every include against the table in docs/ARCHITECTURE.md.
+# Usage: layers.sh SOURCE_ROOT
+set -eu
+cd "$1"
+table=$(sed -n 's/^    \([a-z]* *: .*\)$/\1/p' docs/ARCHITECTURE.md)
+[ -n "$table" ] || { echo "no table of layers in docs/ARCHITECTURE.md"; exit 1; }
+bad=0
+folder_of() {
+    case "$1" in
+    base | math | file | cli | sae | eval) echo "lib/$1" ;;
+    *) echo "$1" ;;
+    esac
+}
+# Include paths start at the root: "lib/base/err.h" -> base, "gemma/gemma.h" -> gemma.
+check_layer() {
+    layer=$1 allowed=" $2 "
+    for found in $(grep -rhoE '#include "[a-z0-9_/]+/[a-z0-9_]+\.h"' --include='*.[ch]' --include='*.cc' \
+        "$(folder_of "$layer")" | sed 's/.*"\(.*\)".*/\1/' | sort -u); do
+        name=${found#lib/}
+        name=${name%%/*}
+        case "$allowed" in
+        *" $name "*) ;;
+        *) echo "$layer includes $found, which ARCHITECTURE.md does not allow" && bad=1 ;;
+        esac
+    done
+}
+while read -r layer colon allowed; do
+    [ "$colon" = : ] && [ -d "$(folder_of "$layer")" ] || continue
+    check_layer "$layer" "$allowed"
+done <<END
+$table
+END
+others=$(grep -rlE '#include <hdf5' --include='*.[ch]' lib gemma harvest train analyze probe absorb \
+    splice report | grep -v '^lib/file/h5.c$' || true)
+[ -z "$others" ] || { echo "only lib/file/h5.c may include hdf5.h, but so do: $others"; bad=1; }
+exit $bad
