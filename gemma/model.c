@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/* model : opens a folder, finds every tensor, checks its shape against the config. */
+#include "gemma/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gemma/config.h"
+#include "lib/base/digest.h"
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+
+/* Up to this many bytes of f32 a model is converted once, when opened. */
+#define SMALL_MAX ((size_t)512 << 20)
+enum { NAME_LEN = 160, SHAPE_LEN = 200 };
+
+/* --- finding tensors ------------------------------------------------------------------------ */
+
+static void show_shape(char text[SHAPE_LEN], const size_t *shape, size_t rank)
+{
+    size_t at = (size_t)snprintf(text, SHAPE_LEN, "[");
+    for (size_t i = 0; i < rank && at < SHAPE_LEN - 24; i++)
+        at += (size_t)snprintf(text + at, SHAPE_LEN - at, "%s%zu", i == 0 ? "" : ", ", shape[i]);
+    (void)snprintf(text + at, SHAPE_LEN - at, "]");
+}
+
+/* The tensor `name`, of shape [rows][cols], or [rows] where cols is 0. */
+static enum sae_status find(const struct gemma_st_tensor **ret, const struct gemma_st *st,
+                            const char *name, size_t rows, size_t cols, struct sae_err *err)
+{
+    const struct gemma_st_tensor *t = gemma_st_find(st, name);
+    if (t == NULL)
+        return sae_err_set(err, SAE_EFORMAT, "no tensor '%s' among the %zu of the model", name,
+                           gemma_st_size(st));
+    const size_t want[2] = {rows, cols}, rank = cols == 0 ? 1 : 2;
+    if (t->rank != rank || memcmp(t->shape, want, rank * sizeof want[0]) != 0) {
+        char found[SHAPE_LEN], expected[SHAPE_LEN];
+        show_shape(found, t->shape, t->rank);
+        show_shape(expected, want, rank);
+        return sae_err_set(err, SAE_EFORMAT, "tensor '%s' has shape %s, expected %s by the config",
+                           name, found, expected);
+    }
+    if (t->dtype == GEMMA_ST_OTHER)
+        return sae_err_set(err, SAE_EFORMAT, "tensor '%s' is %s, expected F32, BF16 or F16", name,
+                           t->dtype_name);
+    *ret = t;
+    return SAE_OK;
+}
+
+/* What finds the tensors of one model, layer by layer. */
+struct finder {
+    const struct gemma_st *st;
+    const char *prefix; /* "model." or "" */
+    size_t layer;
+    struct sae_err *err;
+};
+
+static enum sae_status find_in_layer(const struct finder *f, const struct gemma_st_tensor **ret,
+                                     const char *part, size_t rows, size_t cols)
+{
+    char name[NAME_LEN];
+    (void)snprintf(name, sizeof name, "%slayers.%zu.%s.weight", f->prefix, f->layer, part);
+    return find(ret, f->st, name, rows, cols, f->err);
+}
+
+static enum sae_status add_part(const struct finder *f, struct gemma_panel *panel, const char *part,
+                                size_t rows, size_t cols)
+{
+    SAE_TRY(find_in_layer(f, &panel->parts[panel->n_parts], part, rows, cols));
+    panel->n_parts++;
+    panel->n_rows += rows;
+    panel->n_cols = cols;
+    return SAE_OK;
+}
+
+static enum sae_status find_panels(const struct finder *f, struct gemma_layer *layer,
+                                   const struct gemma_config *c)
+{
+    const size_t hd = c->H * c->head_dim, kd = c->K * c->head_dim;
+    SAE_TRY(add_part(f, &layer->qkv, "self_attn.q_proj", hd, c->D));
+    SAE_TRY(add_part(f, &layer->qkv, "self_attn.k_proj", kd, c->D));
+    SAE_TRY(add_part(f, &layer->qkv, "self_attn.v_proj", kd, c->D));
+    SAE_TRY(add_part(f, &layer->out, "self_attn.o_proj", c->D, hd));
+    SAE_TRY(add_part(f, &layer->gate_up, "mlp.gate_proj", c->F, c->D));
+    SAE_TRY(add_part(f, &layer->gate_up, "mlp.up_proj", c->F, c->D));
+    return add_part(f, &layer->down, "mlp.down_proj", c->D, c->F);
+}
+
+/* Tensors of the norms: norms[4 * layer + kind], and the final one last. */
+static enum sae_status find_all(struct gemma_model *m, const struct gemma_st_tensor **norms,
+                                struct sae_err *err)
+{
+    static const char *const kinds[4] = {"input_layernorm", "post_attention_layernorm",
+                                         "pre_feedforward_layernorm", "post_feedforward_layernorm"};
+    const struct gemma_config *c = &m->config;
+    const char *prefix =
+        gemma_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
+    struct finder f = {.st = m->st, .prefix = prefix, .err = err};
+    char name[NAME_LEN];
+    (void)snprintf(name, sizeof name, "%sembed_tokens.weight", prefix);
+    SAE_TRY(find(&m->embed.parts[0], m->st, name, c->V, c->D, err));
+    m->embed.n_parts = 1;
+    m->embed.n_rows = c->V;
+    m->embed.n_cols = c->D;
+    for (size_t i = 0; i < c->L; i++) {
+        f.layer = i;
+        SAE_TRY(find_panels(&f, &m->layers[i], c));
+        for (size_t k = 0; k < 4; k++)
+            SAE_TRY(find_in_layer(&f, &norms[4 * i + k], kinds[k], c->D, 0));
+    }
+    (void)snprintf(name, sizeof name, "%snorm.weight", prefix);
+    return find(&norms[4 * c->L], m->st, name, c->D, 0, err);
+}
+
+/* --- converting ----------------------------------------------------------------------------- */
+
+const float *gemma_panel_rows(const struct gemma_panel *panel, size_t first, size_t n,
+                              float *scratch)
+{
+    if (panel->copy != NULL)
+        return panel->copy + first * panel->n_cols;
+    size_t top = 0, done = 0;
+    for (size_t i = 0; i < panel->n_parts && done < n; i++) {
+        const size_t rows = panel->parts[i]->shape[0];
+        const size_t at = first + done;
+        if (at < top + rows) {
+            const size_t left = top + rows - at, take = left < n - done ? left : n - done;
+            gemma_st_widen(scratch + done * panel->n_cols, panel->parts[i],
+                           (at - top) * panel->n_cols, take * panel->n_cols);
+            done += take;
+        }
+        top += rows;
+    }
+    return scratch;
+}
+
+static size_t panel_size(const struct gemma_panel *panel)
+{
+    return panel->n_rows * panel->n_cols;
+}
+
+static float *copy_panel(struct gemma_panel *panel, float *to)
+{
+    panel->copy = gemma_panel_rows(panel, 0, panel->n_rows, to);
+    return to + panel_size(panel);
+}
+
+static enum sae_status convert(struct gemma_model *m, const struct gemma_st_tensor **norms,
+                               struct sae_err *err)
+{
+    const size_t D = m->config.D, L = m->config.L;
+    size_t n_panels = panel_size(&m->embed);
+    for (size_t i = 0; i < L; i++) {
+        const struct gemma_layer *y = &m->layers[i];
+        n_panels += panel_size(&y->qkv) + panel_size(&y->out) + panel_size(&y->gate_up) +
+                    panel_size(&y->down);
+    }
+    const bool small = n_panels <= SMALL_MAX / sizeof(float);
+    const size_t n_norms = (4 * L + 1) * D;
+    SAE_TRY(sae_mem_alloc(&m->arena, n_norms + (small ? n_panels : 0), sizeof(float), err));
+    for (size_t i = 0; i <= 4 * L; i++) {
+        float *to = m->arena + i * D;
+        gemma_st_widen(to, norms[i], 0, D);
+        if (i == 4 * L)
+            m->norm = to;
+        else
+            m->layers[i / 4].norms[i % 4] = to;
+    }
+    if (!small)
+        return SAE_OK;
+    float *at = copy_panel(&m->embed, m->arena + n_norms);
+    for (size_t i = 0; i < L; i++) {
+        at = copy_panel(&m->layers[i].qkv, at);
+        at = copy_panel(&m->layers[i].out, at);
+        at = copy_panel(&m->layers[i].gate_up, at);
+        at = copy_panel(&m->layers[i].down, at);
+    }
+    return SAE_OK;
+}
+
+/* --- the folder ----------------------------------------------------------------------------- */
+
+enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder, struct sae_err *err)
+{
+    struct gemma_model *m = NULL;
+    const struct gemma_st_tensor **norms = NULL;
+    enum sae_status st;
+    SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
+    SAE_GO(st, sae_mem_strdup(&m->folder, folder, err));
+    SAE_GO(st, gemma_config_read(&m->config, folder, err));
+    SAE_GO(st, gemma_st_open_folder(&m->st, folder, err));
+    SAE_GO(st, sae_mem_alloc(&m->layers, m->config.L, sizeof *m->layers, err));
+    SAE_GO(st, sae_mem_alloc(&norms, 4 * m->config.L + 1, sizeof *norms, err));
+    st = find_all(m, norms, err);
+    if (st != SAE_OK) {
+        (void)sae_err_prefix(err, "model folder '%s'", folder);
+        goto done;
+    }
+    SAE_GO(st, convert(m, norms, err));
+    *ret = m;
+done:
+    free(norms);
+    if (st != SAE_OK)
+        gemma_model_close(m);
+    return st;
+}
+
+void gemma_model_close(struct gemma_model *model)
+{
+    if (model == NULL)
+        return;
+    gemma_st_close(model->st);
+    free(model->layers);
+    free(model->arena);
+    free(model->folder);
+    free(model);
+}
+
+const struct gemma_config *gemma_model_config(const struct gemma_model *model)
+{
+    return &model->config;
+}
+
+/* --- identity ------------------------------------------------------------------------------- */
+
+/* Adds "name hex\n" of one file, the form of a checksum list. */
+static enum sae_status add_file(struct sae_digest *digest, const char *path, struct sae_err *err)
+{
+    char hex[SAE_DIGEST_HEX];
+    SAE_TRY(sae_digest_file(path, hex, err));
+    const char *name = sae_fs_base(path);
+    sae_digest_update(digest, name, strlen(name));
+    sae_digest_update(digest, " ", 1);
+    sae_digest_update(digest, hex, strlen(hex));
+    sae_digest_update(digest, "\n", 1);
+    return SAE_OK;
+}
+
+static enum sae_status add_named(struct sae_digest *digest, const char *folder, const char *name,
+                                 struct sae_err *err)
+{
+    char *path = NULL;
+    SAE_TRY(sae_fs_join(&path, folder, name, err));
+    enum sae_status st = SAE_OK;
+    if (sae_fs_is_file(path)) /* a folder of weights alone has no tokenizer */
+        st = add_file(digest, path, err);
+    free(path);
+    return st;
+}
+
+enum sae_status gemma_model_id(struct gemma_model *model, char hex[65], struct sae_err *err)
+{
+    if (model->id[0] == '\0') {
+        struct sae_digest digest;
+        sae_digest_init(&digest);
+        SAE_TRY(add_named(&digest, model->folder, "config.json", err));
+        SAE_TRY(add_named(&digest, model->folder, "tokenizer.model", err));
+        for (size_t i = 0; i < gemma_st_n_files(model->st); i++)
+            SAE_TRY(add_file(&digest, gemma_st_file(model->st, i), err));
+        sae_digest_hex(&digest, model->id);
+    }
+    memcpy(hex, model->id, sizeof model->id);
+    return SAE_OK;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* model : the weights as the forward pass reads them. */
+#ifndef SAE_GEMMA_MODEL_H
+#define SAE_GEMMA_MODEL_H
+
+#include "gemma/gemma.h"
+#include "gemma/safetensors.h"
+
+/* One GEMM operand [n_rows][n_cols], stacked from up to three tensors (q|k|v, gate|up). Small
+ * models keep it in f32 at `copy`; of large ones the caller converts it into scratch. */
+struct gemma_panel {
+    const struct gemma_st_tensor *parts[3];
+    size_t n_parts, n_rows, n_cols;
+    const float *copy; /* or NULL */
+};
+
+enum gemma_norm { GEMMA_NORM_IN = 0, GEMMA_NORM_POST_ATTN, GEMMA_NORM_PRE_FF, GEMMA_NORM_POST_FF };
+
+struct gemma_layer {
+    struct gemma_panel qkv, out, gate_up, down;
+    const float *norms[4]; /* [D], stored around 0 */
+};
+
+struct gemma_model {
+    struct gemma_config config;
+    char *folder;
+    struct gemma_st *st;
+    struct gemma_layer *layers;
+    struct gemma_panel embed;
+    const float *norm; /* the final one */
+    float *arena;      /* all norms, and the copies of a small model */
+    char id[65];
+};
+
+/* The panel's rows [first, first + n) as f32: its copy, or converted into scratch. */
+const float *gemma_panel_rows(const struct gemma_panel *panel, size_t first, size_t n,
+                              float *scratch);
+
+#endif /* SAE_GEMMA_MODEL_H */

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* tok : text to token ids and ids to pieces of text.
+ * SentencePiece slows down with the length of its input, so long texts go in chunks, cut where
+ * the result is the same as of the whole: before a newline that follows no newline. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gemma/gemma.h"
+#include "gemma/spm.h"
+#include "gemma/utf8.h"
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+
+#define MODEL_MAX ((size_t)256 << 20) /* bytes of tokenizer.model */
+enum {
+    CHUNK = 4096,        /* bytes after which the next safe cut is taken */
+    CHUNK_MAX = 1 << 20, /* bytes of one line after which any cut is taken */
+    MESSAGE_LEN = 400
+};
+
+struct gemma_tok {
+    struct gemma_spm *spm;
+    size_t n;
+    char *text;        /* all pieces, each NUL-terminated */
+    size_t *at;        /* [n] where a piece begins in text */
+    bool cuts_are_safe; /* no piece holds a newline beside other characters */
+};
+
+/* --- pieces --------------------------------------------------------------------------------- */
+
+/* "<0x0A>" */
+static char byte_of(const char *piece, size_t len)
+{
+    char digits[3] = {0};
+    if (len == 6)
+        memcpy(digits, piece + 3, 2);
+    return (char)strtoul(digits, NULL, 16);
+}
+
+/* A piece as text at `to`; returns its length. U+2581, E2 96 81, stands for a space. */
+static size_t write_piece(char *to, const struct gemma_spm *spm, int id)
+{
+    size_t len = 0, n = 0;
+    const char *piece = gemma_spm_piece(spm, id, &len);
+    if (gemma_spm_is_byte(spm, id)) {
+        to[n++] = byte_of(piece, len);
+    } else {
+        for (size_t i = 0; i < len;) {
+            const bool space = len - i >= 3 && memcmp(piece + i, "\xe2\x96\x81", 3) == 0 &&
+                               !gemma_spm_is_control(spm, id);
+            to[n++] = space ? ' ' : piece[i];
+            i += space ? 3 : 1;
+        }
+    }
+    to[n] = '\0';
+    return n;
+}
+
+static bool mixes_newline(const char *piece, size_t len)
+{
+    size_t newlines = 0;
+    for (size_t i = 0; i < len; i++)
+        newlines += piece[i] == '\n';
+    return newlines != 0 && newlines != len;
+}
+
+static enum sae_status read_pieces(struct gemma_tok *tok, struct sae_err *err)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < tok->n; i++) {
+        size_t len = 0;
+        (void)gemma_spm_piece(tok->spm, (int)i, &len);
+        total += len + 2; /* a byte piece may be shorter than its byte and NUL */
+    }
+    SAE_TRY(sae_mem_alloc(&tok->text, total, 1, err));
+    SAE_TRY(sae_mem_alloc(&tok->at, tok->n, sizeof *tok->at, err));
+    tok->cuts_are_safe = true;
+    size_t at = 0;
+    for (size_t i = 0; i < tok->n; i++) {
+        tok->at[i] = at;
+        const size_t len = write_piece(tok->text + at, tok->spm, (int)i);
+        if (mixes_newline(tok->text + at, len))
+            tok->cuts_are_safe = false;
+        at += len + 1;
+    }
+    return SAE_OK;
+}
+
+/* --- encoding ------------------------------------------------------------------------------- */
+
+/* Where a line too long for one chunk is cut: at its last run of spaces, else at a code point. */
+static size_t cut_line(const char *text, size_t len)
+{
+    for (size_t i = len - 1; i > len / 2; i--)
+        if (text[i] == ' ' && text[i - 1] != ' ')
+            return i;
+    size_t i = len;
+    while (i > 1 && ((unsigned char)text[i] & 0xc0U) == 0x80)
+        i--;
+    return i;
+}
+
+/* Length of the next chunk. */
+static size_t next_cut(const struct gemma_tok *tok, const char *text, size_t len)
+{
+    if (len <= CHUNK || !tok->cuts_are_safe)
+        return len;
+    const size_t max = len < CHUNK_MAX ? len : CHUNK_MAX;
+    for (size_t i = CHUNK; i < max;) {
+        const char *newline = memchr(text + i, '\n', max - i);
+        if (newline == NULL)
+            break;
+        i = (size_t)(newline - text);
+        if (text[i - 1] != '\n')
+            return i;
+        i++;
+    }
+    return len <= CHUNK_MAX ? len : cut_line(text, CHUNK_MAX);
+}
+
+static enum sae_status encode_valid(const struct gemma_tok *tok, const char *text, size_t len,
+                                    uint32_t **ret, size_t *ret_n, struct sae_err *err)
+{
+    int *ids = NULL;
+    size_t n = 0, cap = 0;
+    enum sae_status st = SAE_OK;
+    for (size_t at = 0; at < len && st == SAE_OK;) {
+        const size_t step = next_cut(tok, text + at, len - at);
+        if (!gemma_spm_encode(tok->spm, text + at, step, &ids, &n, &cap))
+            st = sae_err_set(err, SAE_EBACKEND, "SentencePiece cannot encode %zu bytes of text",
+                             step);
+        at += step;
+    }
+    uint32_t *copy = NULL;
+    if (st == SAE_OK)
+        st = sae_mem_alloc(&copy, n, sizeof *copy, err);
+    for (size_t i = 0; i < n && st == SAE_OK; i++) {
+        if (ids[i] < 0 || (size_t)ids[i] >= tok->n)
+            st = sae_err_set(err, SAE_EFORMAT,
+                             "the tokenizer gives id %d, but has %zu pieces; its model is damaged",
+                             ids[i], tok->n);
+        else
+            copy[i] = (uint32_t)ids[i];
+    }
+    free(ids);
+    if (st != SAE_OK) {
+        free(copy);
+        return st;
+    }
+    *ret = copy;
+    *ret_n = n;
+    return SAE_OK;
+}
+
+enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text, size_t len,
+                                 uint32_t **ret, size_t *ret_n, struct sae_err *err)
+{
+    if (gemma_utf8_is_valid(text, len))
+        return encode_valid(tok, text, len, ret, ret_n, err);
+    char *repaired = NULL;
+    size_t n = 0;
+    SAE_TRY(gemma_utf8_repair(&repaired, &n, text, len, err));
+    const enum sae_status st = encode_valid(tok, repaired, n, ret, ret_n, err);
+    free(repaired);
+    return st;
+}
+
+/* --- checks after loading ------------------------------------------------------------------- */
+
+static enum sae_status check_id(const char *name, int found, uint32_t expected, struct sae_err *err)
+{
+    if (found >= 0 && (uint32_t)found != expected)
+        return sae_err_set(err, SAE_EFORMAT, "%s id %d, but config.json says %lu", name, found,
+                           (unsigned long)expected);
+    return SAE_OK;
+}
+
+static enum sae_status check_ids(const struct gemma_tok *tok, const struct gemma_config *config,
+                                 struct sae_err *err)
+{
+    if (tok->n > config->V)
+        return sae_err_set(err, SAE_EFORMAT, "%zu pieces, but 'vocab_size' of config.json is %zu",
+                           tok->n, config->V);
+    SAE_TRY(check_id("bos", gemma_spm_bos(tok->spm), config->bos, err));
+    SAE_TRY(check_id("eos", gemma_spm_eos(tok->spm), config->eos, err));
+    SAE_TRY(check_id("pad", gemma_spm_pad(tok->spm), config->pad, err));
+    if (gemma_spm_unk(tok->spm) < 0)
+        return sae_err_set(err, SAE_EFORMAT, "no unknown piece");
+    return SAE_OK;
+}
+
+/* Whether the pieces of `text` joined are the text again: no added prefix, no lost space. */
+static enum sae_status check_round_trip(const struct gemma_tok *tok, const char *text, size_t len,
+                                        struct sae_err *err)
+{
+    uint32_t *ids = NULL;
+    size_t n = 0, at = 0;
+    SAE_TRY(gemma_tok_encode(tok, text, len, &ids, &n, err));
+    bool same = true;
+    for (size_t i = 0; i < n && same; i++) {
+        const char *piece = gemma_tok_piece(tok, ids[i]);
+        size_t m = strlen(piece);
+        if (m == 0)
+            m = 1; /* the byte piece of NUL */
+        same = m <= len - at && memcmp(text + at, piece, m) == 0;
+        at += m;
+    }
+    free(ids);
+    if (same && at == len)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "%zu bytes of plain text do not come back from their pieces; expected a "
+                       "model without prefix space, whitespace removal and normalisation",
+                       len);
+}
+
+static enum sae_status check_sanity(const struct gemma_tok *tok, const struct gemma_config *config,
+                                    struct sae_err *err)
+{
+    static const char sentence[] = " The quick  brown fox, 1234 times\n\n\tover the lazy dog. ";
+    SAE_TRY(check_ids(tok, config, err));
+    SAE_TRY(check_round_trip(tok, "", 0, err));
+    SAE_TRY(check_round_trip(tok, sentence, sizeof sentence - 1, err));
+    char bytes[256]; /* every byte value; ids out of range are refused by the encoder */
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)i;
+    uint32_t *ids = NULL;
+    size_t n = 0;
+    SAE_TRY(gemma_tok_encode(tok, bytes, sizeof bytes, &ids, &n, err));
+    free(ids);
+    return SAE_OK;
+}
+
+/* --- opening -------------------------------------------------------------------------------- */
+
+static enum sae_status load(struct gemma_tok *tok, const char *path, struct sae_err *err)
+{
+    char *bytes = NULL, why[MESSAGE_LEN] = "";
+    size_t n = 0;
+    SAE_TRY(sae_fs_read(&bytes, &n, path, MODEL_MAX, err));
+    tok->spm = gemma_spm_load(bytes, n, why, sizeof why);
+    free(bytes);
+    if (tok->spm == NULL)
+        return sae_err_set(err, SAE_EFORMAT, "'%s' is not a SentencePiece model: %s", path, why);
+    tok->n = (size_t)gemma_spm_size(tok->spm);
+    if (tok->n == 0)
+        return sae_err_set(err, SAE_EFORMAT, "'%s' holds no pieces", path);
+    return read_pieces(tok, err);
+}
+
+enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
+                               const struct gemma_config *config, struct sae_err *err)
+{
+    struct gemma_tok *tok = NULL;
+    char *path = NULL;
+    enum sae_status st;
+    SAE_TRY(sae_mem_alloc(&tok, 1, sizeof *tok, err));
+    SAE_GO(st, sae_fs_join(&path, folder, "tokenizer.model", err));
+    SAE_GO(st, load(tok, path, err));
+    st = check_sanity(tok, config, err);
+    if (st != SAE_OK)
+        (void)sae_err_prefix(err, "'%s'", path);
+    else
+        *ret = tok;
+done:
+    free(path);
+    if (st != SAE_OK)
+        gemma_tok_close(tok);
+    return st;
+}
+
+void gemma_tok_close(struct gemma_tok *tok)
+{
+    if (tok == NULL)
+        return;
+    gemma_spm_close(tok->spm);
+    free(tok->text);
+    free(tok->at);
+    free(tok);
+}
+
+size_t gemma_tok_size(const struct gemma_tok *tok)
+{
+    return tok->n;
+}
+
+const char *gemma_tok_piece(const struct gemma_tok *tok, uint32_t id)
+{
+    return id < tok->n ? tok->text + tok->at[id] : NULL;
+}
+
+bool gemma_tok_is_control(const struct gemma_tok *tok, uint32_t id)
+{
+    return id < tok->n && gemma_spm_is_control(tok->spm, (int)id);
+}
