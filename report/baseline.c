@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* baseline : the published results that runs are set beside. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/file/json.h"
+#include "report/report.h"
+
+/* Set by the build; a program moved elsewhere still finds ../share beside itself. */
+#ifndef REPORT_DATA_INSTALLED
+#define REPORT_DATA_INSTALLED "/usr/local/share/saekit"
+#endif
+#ifndef REPORT_DATA_SOURCE
+#define REPORT_DATA_SOURCE ""
+#endif
+
+static const json_t *training(const json_t *json)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)json, key, value)
+    {
+        if (strncmp(key, "training results", strlen("training results")) == 0)
+            return value;
+    }
+    return NULL;
+}
+
+static enum sae_status describe(struct report_baseline *one, const json_t *config,
+                                struct sae_err *err)
+{
+    struct sae_str title = {0};
+    enum sae_status st = SAE_OK;
+    const uint64_t k = sae_json_u64(config, "k", 0);
+    const double l1 = sae_json_real(config, "l1_penalty", 0);
+    const uint64_t steps =
+        sae_json_u64(training(one->json), "final_info.training_steps", 0);
+    if (k > 0)
+        SAE_GO(st, sae_str_printf(&title, err, "TopK, k %llu", (unsigned long long)k));
+    else
+        SAE_GO(st, sae_str_printf(&title, err, "standard, L1 %g", l1));
+    SAE_GO(st, sae_str_printf(&title, err, ", m %llu, %llu steps",
+                              (unsigned long long)sae_json_u64(config, "dict_size", 0),
+                              (unsigned long long)steps));
+    SAE_GO(st, sae_mem_strdup(&one->title, title.s, err));
+done:
+    sae_str_clear(&title);
+    return st;
+}
+
+enum sae_status report_baseline_load(struct report_baseline *ret, const char *path,
+                                     struct sae_err *err)
+{
+    struct report_baseline one = {0};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, sae_json_load(&one.json, path, err));
+    const json_t *const config = json_object_get(training(one.json), "config");
+    if (!json_is_object(config)) {
+        st = sae_err_set(err, SAE_EFORMAT,
+                         "'%s': no \"training results ...\" with a config; not a published baseline",
+                         path);
+        goto done;
+    }
+    SAE_GO(st, sae_mem_strdup(&one.name, sae_fs_base(path), err));
+    one.name[strlen(one.name) - strlen(".json")] = '\0';
+    SAE_GO(st, sae_mem_strdup(&one.model, sae_fs_base(sae_json_str(config, "lm_name", "unknown")),
+                              err));
+    one.layer = (long)sae_json_u64(config, "layer", 0);
+    SAE_GO(st, describe(&one, config, err));
+    *ret = one;
+    return SAE_OK;
+done:
+    report_baseline_clear(&one);
+    return st;
+}
+
+void report_baseline_clear(struct report_baseline *baseline)
+{
+    free(baseline->name);
+    free(baseline->title);
+    free(baseline->model);
+    json_decref(baseline->json);
+    *baseline = (struct report_baseline){0};
+}
+
+bool report_same_site(const struct report_run *run, const struct report_baseline *baseline)
+{
+    const json_t *const site = report_site(run);
+    const char *const model = sae_json_str(site, "model", NULL);
+    if (model == NULL)
+        return false;
+    return strcmp(sae_fs_base(model), baseline->model) == 0 &&
+           sae_json_u64(site, "layer", UINT64_MAX) == (uint64_t)baseline->layer;
+}
+
+/* "/usr/bin/sae-report" -> "/usr/bin/../share/saekit" */
+static enum sae_status beside_program(char **ret, const char *program, struct sae_err *err)
+{
+    char *folder = NULL;
+    enum sae_status st = sae_fs_dir(&folder, program, err);
+    if (st == SAE_OK)
+        st = sae_fs_join(ret, folder, "../share/saekit", err);
+    free(folder);
+    return st;
+}
+
+enum sae_status report_baselines_dir(char **ret, const struct report_settings *settings,
+                                     struct sae_err *err)
+{
+    *ret = NULL;
+    if (settings->baselines != NULL)
+        return sae_mem_strdup(ret, settings->baselines, err);
+    char *near = NULL;
+    if (settings->program != NULL)
+        SAE_TRY(beside_program(&near, settings->program, err));
+    const char *const places[] = {near, REPORT_DATA_SOURCE, REPORT_DATA_INSTALLED};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < 3 && *ret == NULL && st == SAE_OK; i++) {
+        if (places[i] == NULL || places[i][0] == '\0')
+            continue;
+        char *dir = NULL;
+        st = sae_fs_join(&dir, places[i], "baselines", err);
+        if (st == SAE_OK && sae_fs_is_dir(dir))
+            *ret = dir;
+        else
+            free(dir);
+    }
+    free(near);
+    return st;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* charts : the charts by phase - separation, reconstruction, probing, absorption, core - and the
+ * list of all charts in the order in which the notes name them. */
+#include "report/charts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cli/chart.h"
+
+static enum sae_status separation(struct report *report, const char *dir, struct sae_err *err)
+{
+    struct chart chart = {.dir = dir};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, chart_phases(&chart, report, "mean_max_cos", "cosine to the nearest feature",
+                            "mean over features", false, err));
+    SAE_GO(st, chart_phases(&chart, report, "n_pairs", "competing pairs", "pairs", true, err));
+    SAE_GO(st, chart_phases(&chart, report, "pairs_mean_abs_cos", "|cosine| of competing pairs",
+                            "mean over pairs", false, err));
+    return chart_finish(&chart, report, "separation", "Separation of features through training",
+                        "lower is better in every panel",
+                        "how near features are to their nearest neighbour and how many pairs "
+                        "compete, by phase and run; lower is better",
+                        err);
+done:
+    chart_clear(&chart);
+    return st;
+}
+
+static enum sae_status reconstruction(struct report *report, const char *dir, struct sae_err *err)
+{
+    struct chart chart = {.dir = dir};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, chart_phases(&chart, report, "heldout_ev", "explained variance (higher is better)",
+                            "share of variance", false, err));
+    SAE_GO(st, chart_phases(&chart, report, "heldout_loss", "squared error (lower is better)",
+                            "|x - xhat|^2 per token", true, err));
+    return chart_finish(&chart, report, "reconstruction", "Held-out reconstruction",
+                        "rows that training never sees",
+                        "what the orthogonality term costs: explained variance and error on "
+                        "held-out rows, by phase and run",
+                        err);
+done:
+    chart_clear(&chart);
+    return st;
+}
+
+/* Where a run stands between the two aims, phase by phase: right is better, down is better. */
+static enum sae_status trade_off(struct report *report, const char *dir, struct sae_err *err)
+{
+    const struct report_metric *ev = report_metric_by("heldout_ev");
+    const struct report_metric *cos = report_metric_by("mean_max_cos");
+    struct chart chart = {.dir = dir};
+    size_t n_curves = 0;
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, chart_panel(&chart, "", "explained variance, held out (right is better)",
+                           "mean cosine to the nearest feature (down is better)", err));
+    SAE_GO(st, sae_str_printf(chart_now(&chart), err, "set offsets graph 0.06, 0.08, 0.06, 0.06\n"));
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const struct report_run *run = &report->runs[i];
+        size_t block, n = 0;
+        SAE_GO(st, chart_open(&chart, &block, err));
+        for (size_t p = 0; p < run->n_phases; p++) {
+            const double x = report_value(&run->phases[p], ev);
+            const double y = report_value(&run->phases[p], cos);
+            /* at 0 % nothing is learned: the point would only flatten the rest */
+            if (!isfinite(x) || !isfinite(y) || run->phases[p].percent == 0)
+                continue;
+            SAE_GO(st, sae_str_printf(&chart.data, err, "%.9g %.9g \"%d %%\"\n", x, y,
+                                      run->phases[p].percent));
+            n++;
+        }
+        SAE_GO(st, chart_close(&chart, err));
+        if (n == 0)
+            continue;
+        char with[96];
+        snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", i % 8 + 1);
+        SAE_GO(st, chart_curve(&chart, n_curves++ == 0, block, with, run->name, err));
+        SAE_GO(st, chart_curve(&chart, false, block,
+                               "using 1:2:3 with labels offset 0.8,0.7 left font ',10'", NULL,
+                               err));
+    }
+    if (n_curves == 0)
+        chart_drop(&chart);
+    return chart_finish(&chart, report, "trade_off", "Reconstruction against separation",
+                        "one point a phase, joined in order of training",
+                        "both aims in one picture: a run further right reconstructs better, "
+                        "further down separates better",
+                        err);
+done:
+    chart_clear(&chart);
+    return st;
+}
+
+/* The raw neurons' accuracy does not depend on the run; the last value found is drawn as a line. */
+static double neurons(const struct report *report, const char *id)
+{
+    double x = NAN;
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t p = 0; p < report->runs[i].n_phases; p++) {
+            const double y = report_value(&report->runs[i].phases[p], report_metric_by(id));
+            x = isfinite(y) ? y : x;
+        }
+    return x;
+}
+
+static enum sae_status probing_panel(struct chart *chart, const struct report *report,
+                                     const char *sae, const char *llm, const char *title,
+                                     struct sae_err *err)
+{
+    const size_t before = chart->n_panels;
+    SAE_TRY(chart_phases(chart, report, sae, title, "test accuracy", false, err));
+    const double level = neurons(report, llm);
+    if (chart->n_panels == before || !isfinite(level))
+        return SAE_OK;
+    return sae_str_printf(chart_now(chart), err,
+                          ", %.9g with lines lw 1.8 dt 2 lc rgb '#000000' title \"raw neurons\"",
+                          level);
+}
+
+static enum sae_status probing(struct report *report, const char *dir, struct sae_err *err)
+{
+    struct chart chart = {.dir = dir};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, probing_panel(&chart, report, "top_1", "llm_top_1", "single best latent (k = 1)",
+                             err));
+    SAE_GO(st, probing_panel(&chart, report, "top_5", "llm_top_5", "best five latents (k = 5)",
+                             err));
+    return chart_finish(&chart, report, "probing", "k-sparse probing of labelled concepts",
+                        "higher is better; 0.5 is chance; dashed: the best raw neurons",
+                        "accuracy of the best latent (k = 1) and the best five, by phase and run, "
+                        "against raw neurons; higher is better",
+                        err);
+done:
+    chart_clear(&chart);
+    return st;
+}
+
+static enum sae_status absorption(struct report *report, const char *dir, struct sae_err *err)
+{
+    struct chart chart = {.dir = dir};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, chart_phases(&chart, report, "absorption_full", "full absorption",
+                            "share of words", false, err));
+    SAE_GO(st, chart_phases(&chart, report, "absorption_fraction",
+                            "absorption fraction (version C)", "share of the letter direction",
+                            false, err));
+    return chart_finish(&chart, report, "absorption", "First-letter absorption",
+                        "lower is better",
+                        "words whose letter latent stays silent while another carries the letter, "
+                        "by phase and run; lower is better",
+                        err);
+done:
+    chart_clear(&chart);
+    return st;
+}
+
+static enum sae_status core(struct report *report, const char *dir, struct sae_err *err)
+{
+    struct chart chart = {.dir = dir};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, chart_phases(&chart, report, "ce_score", "cross-entropy recovered", "score", false,
+                            err));
+    SAE_GO(st, chart_phases(&chart, report, "kl_score", "predicted distribution recovered (KL)",
+                            "score", false, err));
+    SAE_GO(st, chart_phases(&chart, report, "core_ev_pooled", "explained variance",
+                            "share of variance", false, err));
+    return chart_finish(&chart, report, "core",
+                        "What the language model keeps when the reconstruction replaces its stream",
+                        "1 is all of it, 0 is as bad as zeros; higher is better",
+                        "cross-entropy and KL recovered by the spliced model, by phase and run; "
+                        "higher is better",
+                        err);
+done:
+    chart_clear(&chart);
+    return st;
+}
+
+enum sae_status report_draw(struct report *report, const char *dir, struct sae_err *err)
+{
+    SAE_TRY(separation(report, dir, err));
+    SAE_TRY(reconstruction(report, dir, err));
+    SAE_TRY(trade_off(report, dir, err));
+    SAE_TRY(charts_cos_hist(report, dir, err));
+    SAE_TRY(charts_training(report, dir, err));
+    SAE_TRY(charts_pairs(report, dir, err));
+    SAE_TRY(probing(report, dir, err));
+    SAE_TRY(absorption(report, dir, err));
+    return core(report, dir, err);
+}

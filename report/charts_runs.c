@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* charts_runs : charts of what the checkpoints hold - time series, trajectories of pairs - and the
+ * cosine histograms of sae-analyze. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/file/json.h"
+#include "report/charts.h"
+
+/* --- time series ---------------------------------------------------------------------------- */
+
+/* One panel of a chart: names of the column, newest first. */
+struct column {
+    const char *names[4];
+    const char *title, *ylabel;
+    bool log_y;
+};
+
+static enum sae_status series_chart(struct report *report, const char *dir,
+                                    const struct column *columns, size_t n, const char *name,
+                                    const char *title, const char *subtitle, const char *caption,
+                                    struct sae_err *err)
+{
+    struct chart chart = {.dir = dir};
+    for (size_t i = 0; i < n; i++) {
+        const enum sae_status st =
+            chart_series(&chart, report, columns[i].names, columns[i].title, columns[i].ylabel,
+                         columns[i].log_y, err);
+        if (st != SAE_OK) {
+            chart_clear(&chart);
+            return st;
+        }
+    }
+    return chart_finish(&chart, report, name, title, subtitle, caption, err);
+}
+
+enum sae_status charts_training(struct report *report, const char *dir, struct sae_err *err)
+{
+    static const struct column losses[] = {
+        {{"recon", "recon_loss", NULL}, "reconstruction", "|x - xhat|^2 per token", true},
+        {{"orth", "orth_loss", NULL}, "orthogonality, before its weight", "L_orth", true},
+        {{"sparse", "sparse_loss", NULL}, "sparsity (L1)", "sum of activations", true},
+        {{"aux", "auxk", NULL}, "auxiliary (dead latents)", "AuxK loss", true},
+    };
+    static const struct column schedules[] = {
+        {{"lambda2", NULL}, "weight lambda2", "lambda2", false},
+        {{"tau", NULL}, "competition threshold tau", "tau", false},
+    };
+    static const struct column monitors[] = {
+        {{"n_pairs", "competing_pairs", "pairs", NULL}, "competing pairs in a batch", "pairs",
+         true},
+        {{"mean_abs_cos", "pairs_mean_abs_cos", NULL}, "|cosine| of competing pairs",
+         "mean over pairs", false},
+        {{"dead", "n_dead", NULL}, "dead latents", "latents", false},
+        {{"oversuppressed", "over_suppressed", "oversuppression", NULL}, "over-suppressed latents",
+         "share of latents", false},
+    };
+    SAE_TRY(series_chart(report, dir, losses, 4, "loss_parts", "Parts of the training loss",
+                         "each part on its own, per step; a part that a run lacks is not drawn",
+                         "reconstruction, orthogonality and other loss parts over the steps, a "
+                         "line a run",
+                         err));
+    SAE_TRY(series_chart(report, dir, schedules, 2, "schedules",
+                         "Schedules of the orthogonality term",
+                         "lambda2 weighs the term; pairs compete above the overlap tau",
+                         "weight lambda2 and threshold tau over the steps, a line a run", err));
+    return series_chart(report, dir, monitors, 4, "monitors", "What the orthogonality term meets",
+                        "over-suppressed: its gradient on the latent exceeds the reconstruction's",
+                        "competing pairs, their cosine, dead and over-suppressed latents over "
+                        "the steps, a line a run",
+                        err);
+}
+
+/* --- trajectories of representative pairs ---------------------------------------------------- */
+
+enum { N_KINDS = 3, THIN = 12 };
+static const char *const kinds[N_KINDS] = {"strongest competitors", "random, active together",
+                                           "random, never together"};
+
+/* A few single pairs, thin, and the mean of their kind, thick. */
+static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ckpt,
+                                  const float *values, const char *title, const char *ylabel,
+                                  struct sae_err *err)
+{
+    const size_t n = ckpt->pairs.n, n_logged = ckpt->pairs.n_logged;
+    size_t n_curves = 0, means[N_KINDS], with_kind[N_KINDS] = {0};
+    char with[96];
+    SAE_TRY(chart_panel(chart, title, "step", ylabel, err));
+    SAE_TRY(sae_str_printf(chart_now(chart), err, "set xtics autofreq\n"));
+    for (unsigned kind = 0; kind < N_KINDS; kind++) {
+        for (size_t p = 0; p < n; p++) {
+            if (ckpt->pairs.kind[p] != kind || with_kind[kind]++ >= THIN)
+                continue;
+            size_t block;
+            SAE_TRY(chart_open(chart, &block, err));
+            for (size_t t = 0; t < n_logged; t++)
+                SAE_TRY(sae_str_printf(&chart->data, err, "%.0f %.6g\n", ckpt->pairs.step[t],
+                                       (double)values[t * n + p]));
+            SAE_TRY(chart_close(chart, err));
+            snprintf(with, sizeof with, "using 1:2 with lines lw 0.7 lc rgb '%s'",
+                     kind == 0 ? "#b3d4e8" : kind == 1 ? "#f0c3a3" : "#a8dccb");
+            SAE_TRY(chart_curve(chart, n_curves++ == 0, block, with, NULL, err));
+        }
+    }
+    for (unsigned kind = 0; kind < N_KINDS; kind++) {
+        if (with_kind[kind] == 0)
+            continue;
+        SAE_TRY(chart_open(chart, &means[kind], err));
+        for (size_t t = 0; t < n_logged; t++) {
+            double sum = 0;
+            for (size_t p = 0; p < n; p++)
+                if (ckpt->pairs.kind[p] == kind)
+                    sum += (double)values[t * n + p];
+            SAE_TRY(sae_str_printf(&chart->data, err, "%.0f %.6g\n", ckpt->pairs.step[t],
+                                   sum / (double)with_kind[kind]));
+        }
+        SAE_TRY(chart_close(chart, err));
+        snprintf(with, sizeof with, "using 1:2 with lines ls %u lw 3", kind + 1);
+        SAE_TRY(chart_curve(chart, n_curves++ == 0, means[kind], with, kinds[kind], err));
+    }
+    if (n_curves == 0)
+        chart_drop(chart);
+    return SAE_OK;
+}
+
+static enum sae_status pair_chart(struct report *report, const struct report_run *run,
+                                  const char *dir, struct sae_err *err)
+{
+    const struct sae_ckpt *ckpt = &run->last;
+    struct chart chart = {.dir = dir, .key_below = true};
+    struct sae_str name = {0}, title = {0}, caption = {0};
+    enum sae_status st = SAE_OK;
+    if (ckpt->pairs.n == 0 || ckpt->pairs.n_logged < 2)
+        return SAE_OK;
+    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.c, "competition c", "coefficient", err));
+    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.nhat, "overlap nhat", "normalised overlap",
+                          err));
+    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.cos, "cosine", "cosine of the two directions",
+                          err));
+    SAE_GO(st, sae_str_printf(&name, err, "pairs_%s", run->name));
+    SAE_GO(st, sae_str_printf(&title, err, "%s: representative pairs through training",
+                              run->name));
+    SAE_GO(st, sae_str_printf(&caption, err,
+                              "competition, overlap and cosine of %zu pairs of %s, chosen at the "
+                              "first checkpoint and followed to the end",
+                              ckpt->pairs.n, run->name));
+    st = chart_finish(&chart, report, name.s, title.s,
+                      "thick: mean of a kind; thin: some of its pairs, chosen at the first "
+                      "checkpoint",
+                      caption.s, err);
+done:
+    chart_clear(&chart);
+    sae_str_clear(&name);
+    sae_str_clear(&title);
+    sae_str_clear(&caption);
+    return st;
+}
+
+enum sae_status charts_pairs(struct report *report, const char *dir, struct sae_err *err)
+{
+    for (size_t i = 0; i < report->n_runs; i++)
+        SAE_TRY(pair_chart(report, &report->runs[i], dir, err));
+    return SAE_OK;
+}
+
+/* --- cosine histograms ----------------------------------------------------------------------- */
+
+/* Counts over equal bins from lo to hi, as sae-analyze leaves them. */
+struct cos_hist {
+    const json_t *counts;
+    double lo, hi, total;
+};
+
+static bool find_hist(const struct report_phase *phase, struct cos_hist *ret)
+{
+    static const char *const places[] = {"eval_result_unstructured.cosine_histogram",
+                                         "eval_result_unstructured.histograms.cosine",
+                                         "eval_result_unstructured.cos_hist"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const json_t *hist = sae_json_at(phase->result[REPORT_ANALYZE], places[i]);
+        const json_t *counts = json_object_get(hist, "counts");
+        if (counts == NULL)
+            counts = json_object_get(hist, "count");
+        if (json_array_size(counts) < 2)
+            continue;
+        *ret = (struct cos_hist){.counts = counts,
+                                 .lo = sae_json_real(hist, "lo", -1),
+                                 .hi = sae_json_real(hist, "hi", 1)};
+        size_t b;
+        json_t *value;
+        json_array_foreach((json_t *)counts, b, value)
+        {
+            ret->total += json_number_value(value);
+        }
+        return ret->total > 0;
+    }
+    return false;
+}
+
+/* Share of pairs per bin, neighbouring bins joined to about a hundred; empty ends are left out. */
+static enum sae_status hist_block(struct chart *chart, const struct cos_hist *hist, size_t *block,
+                                  struct sae_err *err)
+{
+    const size_t n = json_array_size(hist->counts), join = n / 100 > 0 ? n / 100 : 1;
+    SAE_TRY(chart_open(chart, block, err));
+    for (size_t b = 0; b + join <= n; b += join) {
+        double sum = 0;
+        for (size_t i = b; i < b + join; i++)
+            sum += json_number_value(json_array_get(hist->counts, i));
+        const double middle =
+            hist->lo + (hist->hi - hist->lo) * ((double)b + 0.5 * (double)join) / (double)n;
+        if (sum > 0)
+            SAE_TRY(sae_str_printf(&chart->data, err, "%.6g %.6g\n", middle,
+                                   100 * sum / hist->total));
+    }
+    return chart_close(chart, err);
+}
+
+static enum sae_status hist_panel(struct chart *chart, const struct report_run *run,
+                                  struct sae_err *err)
+{
+    size_t n_curves = 0;
+    SAE_TRY(chart_panel(chart, run->name, "cosine of two features", "share of pairs (%)", err));
+    SAE_TRY(sae_str_printf(chart_now(chart), err,
+                           "set logscale y\nset format y \"10^{%%L}\"\nset xrange [-1:1]\n"
+                           "set xtics -1,0.5,1\n"));
+    for (size_t p = 0; p < run->n_phases; p++) {
+        struct cos_hist hist = {0};
+        size_t block;
+        char with[64], label[32];
+        if (!find_hist(&run->phases[p], &hist))
+            continue;
+        SAE_TRY(hist_block(chart, &hist, &block, err));
+        snprintf(with, sizeof with, "using 1:2 with lines ls %zu", n_curves % 8 + 1);
+        snprintf(label, sizeof label, "%d %%", run->phases[p].percent);
+        SAE_TRY(chart_curve(chart, n_curves++ == 0, block, with, label, err));
+    }
+    if (n_curves == 0)
+        chart_drop(chart);
+    return SAE_OK;
+}
+
+enum sae_status charts_cos_hist(struct report *report, const char *dir, struct sae_err *err)
+{
+    struct chart chart = {.dir = dir};
+    for (size_t i = 0; i < report->n_runs && i < CHART_PANELS; i++) {
+        const enum sae_status st = hist_panel(&chart, &report->runs[i], err);
+        if (st != SAE_OK) {
+            chart_clear(&chart);
+            return st;
+        }
+    }
+    return chart_finish(&chart, report, "cosines", "Cosines of all pairs of features, by phase",
+                        "a narrow peak at 0 is well separated; a tail to the right is shared "
+                        "direction",
+                        "histogram of the cosine over all pairs of features, a panel a run, a "
+                        "line a phase; log scale",
+                        err);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* group : runs that differ in their seed only, and what scatter that seed makes. */
+#include <math.h>
+#include <string.h>
+
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+#include "report/report.h"
+
+static enum sae_status options_but_seed(json_t **ret, const struct report_run *run,
+                                        struct sae_err *err)
+{
+    json_t *copy = json_deep_copy(sae_json_at(run->record, "options"));
+    if (copy == NULL)
+        copy = json_object();
+    if (copy == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    json_object_del(copy, "seed");
+    *ret = copy;
+    return SAE_OK;
+}
+
+/* Runs without a record are never taken for repeats of another. */
+static bool same_but_seed(const struct report_run *a, const struct report_run *b, const json_t *x,
+                          const json_t *y)
+{
+    if (a->record == NULL || b->record == NULL)
+        return false;
+    const char *s = sae_json_str(sae_record_find_input(a->record, "acts"), "id", "");
+    const char *t = sae_json_str(sae_record_find_input(b->record, "acts"), "id", "");
+    return a->seed != b->seed && a->arch == b->arch && a->d == b->d && a->m == b->m &&
+           a->k == b->k && a->total_steps == b->total_steps && strcmp(s, t) == 0 &&
+           json_equal(x, y);
+}
+
+enum sae_status report_group(struct report *report, struct sae_err *err)
+{
+    report->n_groups = 0;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        json_t *mine = NULL;
+        SAE_TRY(options_but_seed(&mine, &report->runs[i], err));
+        report->runs[i].group = SIZE_MAX;
+        for (size_t j = 0; j < i && report->runs[i].group == SIZE_MAX; j++) {
+            json_t *other = NULL;
+            const enum sae_status st = options_but_seed(&other, &report->runs[j], err);
+            if (st != SAE_OK) {
+                json_decref(mine);
+                return st;
+            }
+            if (same_but_seed(&report->runs[i], &report->runs[j], mine, other))
+                report->runs[i].group = report->runs[j].group;
+            json_decref(other);
+        }
+        if (report->runs[i].group == SIZE_MAX)
+            report->runs[i].group = report->n_groups++;
+        json_decref(mine);
+    }
+    return SAE_OK;
+}
+
+size_t report_group_stats(const struct report *report, size_t group, int percent,
+                          const struct report_metric *metric, double *mean, double *se)
+{
+    double sum = 0, sq = 0;
+    size_t n = 0;
+    *mean = *se = NAN;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        if (report->runs[i].group != group)
+            continue;
+        const double x = report_value(report_phase_at(&report->runs[i], percent), metric);
+        if (isfinite(x)) {
+            sum += x;
+            n++;
+        }
+    }
+    if (n == 0)
+        return 0;
+    *mean = sum / (double)n;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        if (report->runs[i].group != group)
+            continue;
+        const double x = report_value(report_phase_at(&report->runs[i], percent), metric);
+        if (isfinite(x))
+            sq += (x - *mean) * (x - *mean);
+    }
+    if (n > 1)
+        *se = sqrt(sq / (double)(n - 1) / (double)n);
+    return n;
+}

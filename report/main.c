@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* sae-report : all runs and the published baselines side by side. Notes on stdout, charts beside. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/cli/opt.h"
+#include "report/report.h"
+
+static struct {
+    const char *against, *baselines, *charts;
+    bool draw;
+} given;
+
+static const struct sae_opt opts[] = {
+    {"charts", 0, SAE_OPT_PATH, &given.charts, "report_charts", NULL, 0, 0, "DIR", "Output",
+     "folder for the charts (SVG, and the gnuplot script of each)",
+     SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"draw", 0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
+     "draw the charts; --no-draw writes the notes alone", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
+     "run that differences are taken from; default: the first", SAE_OPT_MAIN},
+    {"baselines", 0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
+     "folder of published results (*.json); default: those that come with saekit", SAE_OPT_MAIN},
+    {NULL},
+};
+
+static enum sae_status print_json(const struct report *report, struct sae_err *err)
+{
+    json_t *json = NULL;
+    SAE_TRY(report_json(&json, report, err));
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    fputc('\n', stdout);
+    json_decref(json);
+    return SAE_OK;
+}
+
+static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
+{
+    char self[PATH_MAX];
+    const ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[len > 0 ? len : 0] = '\0';
+    const struct report_settings settings = {
+        .operands = cli->args,
+        .n_operands = cli->n_args,
+        .against = given.against,
+        .baselines = given.baselines,
+        .charts = given.draw ? given.charts : NULL,
+        .program = len > 0 ? self : NULL,
+    };
+    struct report report = {0};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, report_load(&report, &settings, err));
+    for (size_t i = 0; i < report.problems.n; i++)
+        sae_log_warn("%s", report.problems.v[i]);
+    if (settings.charts != NULL)
+        SAE_GO(st, report_draw(&report, settings.charts, err));
+    st = cli->json ? print_json(&report, err) : report_notes(&report, stdout, err);
+done:
+    report_clear(&report);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct sae_program program = {
+        .name = "sae-report",
+        .summary = "runs and published baselines side by side: tables on stdout, charts beside",
+        .usage = "sae-report [options] [RUN ...] > notes.txt",
+        .examples = "# every run_* folder here\n"
+                    "sae-report > notes.txt\n"
+                    "# three runs, differences taken from the second\n"
+                    "sae-report --against run_2 run_1 run_2 run_3 > notes.txt\n"
+                    "# all numbers, for a program\n"
+                    "sae-report --json --no-draw run_1 run_2 > report.json\n",
+        .about =
+            "Reads the checkpoints of each run and the results that lie beside them "
+            "(ckpt_50.analyze.json, .probe.json, .absorb.json, .core.json), and nothing else: it "
+            "measures nothing itself. The notes say what was run, what each number means, how the "
+            "runs compare at each phase of training, which score targets are met, and which "
+            "command makes each result that is missing.\n\n"
+            "A file that cannot be read is named in the notes and on stderr, and the rest is "
+            "reported; the exit status is 0 if anything could be reported. A result made from an "
+            "earlier version of its checkpoint is left out.\n\n"
+            "Published results stand in [brackets]. They were measured on gemma-2-2b, layer 12.",
+        .operands = "RUN|CHECKPOINT ...",
+        .opts = opts,
+        .run = run,
+    };
+    return sae_program_main(&program, argc, argv);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* missing : which results are not there, and the command that makes each. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/str.h"
+#include "report/report.h"
+
+/* The commands of one run and one tool: each checkpoint, or --all where all of them lack it. */
+static enum sae_status missing_of(struct report *report, const struct report_run *run,
+                                  enum report_source source, struct sae_err *err)
+{
+    struct sae_str paths = {0}, phases = {0};
+    size_t n = 0, n_readable = 0;
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < run->n_phases; i++) {
+        const struct report_phase *phase = &run->phases[i];
+        n_readable += phase->readable;
+        if (!phase->readable || phase->result[source] != NULL)
+            continue;
+        SAE_GO(st, sae_str_printf(&paths, err, " %s", phase->path));
+        SAE_GO(st, sae_str_printf(&phases, err, "%s%d %%", n > 0 ? ", " : "", phase->percent));
+        n++;
+    }
+    if (n == 0)
+        goto done;
+    SAE_GO(st, report_lines_add(&report->missing_why, err, "%s at %s: %s", run->name, phases.s,
+                                report_source_title(source)));
+    const char *const command = report_source_command(source);
+    if (n == n_readable && n > 1)
+        st = report_lines_add(&report->missing_command, err, "%s --all %s", command, run->path);
+    else
+        st = report_lines_add(&report->missing_command, err, "%s%s", command, paths.s);
+done:
+    sae_str_clear(&paths);
+    sae_str_clear(&phases);
+    return st;
+}
+
+static bool is_unfinished(const struct report_run *run)
+{
+    const struct report_phase *last = report_phase_last(run);
+    return last != NULL && last->readable && last->step < last->total_steps;
+}
+
+enum sae_status report_find_missing(struct report *report, struct sae_err *err)
+{
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const struct report_run *run = &report->runs[i];
+        if (is_unfinished(run)) {
+            const struct report_phase *last = report_phase_last(run);
+            SAE_TRY(report_lines_add(&report->missing_why, err,
+                                     "%s: stopped at step %llu of %llu", run->name,
+                                     (unsigned long long)last->step,
+                                     (unsigned long long)last->total_steps));
+            SAE_TRY(report_lines_add(&report->missing_command, err, "sae-train --resume %s",
+                                     run->path));
+        }
+        for (enum report_source s = REPORT_ANALYZE; s < REPORT_UNLEARN; s++)
+            SAE_TRY(missing_of(report, run, s, err));
+    }
+    return SAE_OK;
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/* notes : the report as plain text, for a person who was not there.
+ *
+ * Contents:  1. helpers   2. in short   3. what was run   4. cautions   5. the whole */
+#include "report/notes.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/str.h"
+#include "lib/cli/table.h"
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+
+/* --- 1. helpers ----------------------------------------------------------------------------- */
+
+void report_wrap(FILE *to, const char *lead, int indent, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, fmt);
+    const int n = vasprintf(&text, fmt, args);
+    va_end(args);
+    if (n < 0)
+        return;
+    int column = fprintf(to, "%s", lead);
+    bool fresh = true;
+    for (const char *p = text; *p != '\0';) {
+        const size_t word = strcspn(p, " ");
+        if (!fresh && column + 1 + (int)word > REPORT_WIDTH) {
+            fprintf(to, "\n%*s", indent, "");
+            column = indent;
+            fresh = true;
+        }
+        column += fprintf(to, "%s%.*s", fresh ? "" : " ", (int)word, p);
+        fresh = false;
+        p += word;
+        p += strspn(p, " ");
+    }
+    fputc('\n', to);
+    free(text);
+}
+
+void notes_heading(FILE *to, const char *title)
+{
+    fprintf(to, "\n%s\n", title);
+    for (size_t i = 0; i < strlen(title); i++)
+        fputc('-', to);
+    fputs("\n\n", to);
+}
+
+size_t notes_percents(const struct report *report, int *percents, size_t cap)
+{
+    size_t n = 0;
+    for (int p = 0; p <= 1000 && n < cap; p++)
+        for (size_t i = 0; i < report->n_runs; i++)
+            if (report_phase_at(&report->runs[i], p) != NULL) {
+                percents[n++] = p;
+                break;
+            }
+    return n;
+}
+
+const char *const notes_headline[] = {"heldout_ev", "mean_max_cos",    "n_pairs", "top_1",
+                                      "absorption_a", "absorption_full", "ce_score"};
+const size_t notes_n_headline = sizeof notes_headline / sizeof *notes_headline;
+
+void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference)
+{
+    const double delta = value - reference;
+    const char *mark = "";
+    if (!isfinite(delta)) {
+        buf[0] = '\0';
+        return;
+    }
+    if (metric->better != 0 && delta != 0)
+        mark = delta * metric->better > 0 ? " b" : " w";
+    snprintf(buf, 32, "%+.*f%s", metric->digits, delta, mark);
+}
+
+/* --- 2. in short ---------------------------------------------------------------------------- */
+
+/* "better in mean max cos (0.41 -> 0.33)"; the list of one direction. */
+static enum sae_status changes(struct sae_str *text, const struct report_phase *mine,
+                               const struct report_phase *ref, int direction, struct sae_err *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < notes_n_headline; i++) {
+        const struct report_metric *metric = report_metric_by(notes_headline[i]);
+        const double x = report_value(mine, metric), y = report_value(ref, metric);
+        const double gain = (x - y) * metric->better;
+        if (!(gain * direction > 0))
+            continue;
+        SAE_TRY(sae_str_printf(text, err, "%s%s %.*f -> %.*f", n++ > 0 ? ", " : "", metric->head,
+                               metric->digits, y, metric->digits, x));
+    }
+    return SAE_OK;
+}
+
+static enum sae_status compare_line(const struct report *report, size_t i, FILE *to,
+                                    struct sae_err *err)
+{
+    const struct report_run *run = &report->runs[i], *against = &report->runs[report->against];
+    const struct report_phase *mine = report_phase_last(run);
+    const struct report_phase *ref = report_phase_at(against, mine->percent);
+    struct sae_str better = {0}, worse = {0};
+    enum sae_status st = SAE_OK;
+    if (ref == NULL)
+        return SAE_OK;
+    SAE_GO(st, changes(&better, mine, ref, +1, err));
+    SAE_GO(st, changes(&worse, mine, ref, -1, err));
+    report_wrap(to, "  ", 6, "%s against %s at %d %%: better in %s; worse in %s.", run->name,
+                against->name, mine->percent, better.s != NULL ? better.s : "nothing measured",
+                worse.s != NULL ? worse.s : "nothing measured");
+done:
+    sae_str_clear(&better);
+    sae_str_clear(&worse);
+    return st;
+}
+
+enum sae_status notes_summary(const struct report *report, FILE *to, struct sae_err *err)
+{
+    notes_heading(to, "In short");
+    for (size_t i = 0; i < report->n_runs; i++) {
+        char *what = NULL;
+        SAE_TRY(notes_describe(&what, &report->runs[i], err));
+        char lead[80];
+        snprintf(lead, sizeof lead, "  %-12s  ", report->runs[i].name);
+        report_wrap(to, lead, 16, "%s", what);
+        free(what);
+    }
+    fputc('\n', to);
+    const bool several = report->n_runs > 1;
+    for (size_t i = 0; i < report->n_runs; i++)
+        if (i != report->against)
+            SAE_TRY(compare_line(report, i, to, err));
+    if (several && report->n_groups == report->n_runs)
+        report_wrap(to, "  ", 2,
+                    "Each setting was run once: how much a different seed alone would move these "
+                    "numbers is not known. Repeat runs with another --seed for standard errors.");
+    return SAE_OK;
+}
+
+/* --- 3. what was run ------------------------------------------------------------------------ */
+
+static void print_store(const struct report_run *run, FILE *to)
+{
+    const json_t *acts = sae_record_find_input(run->record, "acts");
+    const char *path = sae_json_str(acts, "path", NULL);
+    const char *id = sae_json_str(acts, "id", "");
+    if (path == NULL)
+        return;
+    report_wrap(to, "    store      ", 15, "%s (id %.12s)", path, id);
+    const json_t *record = sae_json_at(acts, "record");
+    const char *command = sae_json_str(record, "command", NULL);
+    if (command != NULL)
+        report_wrap(to, "    made by    ", 15, "%s", command);
+}
+
+static void print_tokens(const struct report_run *run, FILE *to)
+{
+    const double batch = sae_json_real(run->record, "options.batch", NAN);
+    const struct report_phase *last = report_phase_last(run);
+    if (run->total_steps == 0)
+        return;
+    if (isfinite(batch))
+        report_wrap(to, "    training   ", 15,
+                    "%llu of %llu steps of %.0f tokens: %.0f tokens seen; seed %llu",
+                    (unsigned long long)last->step, (unsigned long long)last->total_steps, batch,
+                    batch * (double)last->step, (unsigned long long)run->seed);
+    else
+        report_wrap(to, "    training   ", 15, "%llu of %llu steps; seed %llu",
+                    (unsigned long long)last->step, (unsigned long long)last->total_steps,
+                    (unsigned long long)run->seed);
+}
+
+enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err *err)
+{
+    (void)err;
+    notes_heading(to, "What was run");
+    const char *shown = "";
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const struct report_run *run = &report->runs[i];
+        fprintf(to, "  %s\n", run->name);
+        if (run->record == NULL) {
+            fputs("    no checkpoint of it could be read; only its results are shown\n", to);
+            continue;
+        }
+        const json_t *site = report_site(run);
+        if (site != NULL)
+            report_wrap(to, "    model      ", 15, "%s, layer %lld (%s), width d %zu",
+                        sae_json_str(site, "model", "unknown"),
+                        (long long)sae_json_u64(site, "layer", 0),
+                        sae_json_str(site, "hook", "hook unknown"), run->d);
+        report_wrap(to, "    SAE        ", 15, "%s, %zu latents (m), k %zu",
+                    sae_arch_name(run->arch), run->m, run->k);
+        print_tokens(run, to);
+        const char *id =
+            sae_json_str(sae_record_find_input(run->record, "acts"), "id", "unknown");
+        if (strcmp(shown, id) != 0)
+            print_store(run, to);
+        else
+            fputs("    store      the same as above\n", to);
+        shown = id;
+    }
+    return SAE_OK;
+}
+
+/* --- 4. cautions ---------------------------------------------------------------------------- */
+
+/* L0 of the last phase: held out, else on the splice text. */
+static double last_l0(const struct report_run *run)
+{
+    const double x = report_value(report_phase_last(run), report_metric_by("heldout_l0"));
+    return isfinite(x) ? x
+                       : report_value(report_phase_last(run), report_metric_by("core_l0"));
+}
+
+static void caution_l0(const struct report *report, FILE *to)
+{
+    double low = INFINITY, high = -INFINITY;
+    size_t at_low = 0, at_high = 0;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const double x = last_l0(&report->runs[i]);
+        if (isfinite(x) && x < low) {
+            low = x;
+            at_low = i;
+        }
+        if (isfinite(x) && x > high) {
+            high = x;
+            at_high = i;
+        }
+    }
+    if (!(high > 1.05 * low))
+        return;
+    report_wrap(to, "  * ", 4,
+                "NOT AT EQUAL L0: %s has %.1f active latents a token, %s has %.1f. More active "
+                "latents reconstruct better by themselves; differences between these runs in "
+                "reconstruction, probing or absorption are not due to the method alone.",
+                report->runs[at_low].name, low, report->runs[at_high].name, high);
+}
+
+static bool any_other_site(const struct report *report)
+{
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t j = 0; j < report->n_baselines; j++)
+            if (!report_same_site(&report->runs[i], &report->baselines[j]))
+                return true;
+    return false;
+}
+
+static void caution_baselines(const struct report *report, FILE *to)
+{
+    if (report->n_baselines == 0)
+        return;
+    if (any_other_site(report))
+        report_wrap(to, "  * ", 4,
+                    "Rows in [brackets] are published: %s layer %ld; not comparable in absolute "
+                    "terms to this model. Other model, other layer, other texts: read them as "
+                    "orders of magnitude.",
+                    report->baselines[0].model, report->baselines[0].layer);
+    const struct report_metric *l0 = report_metric_by("core_l0");
+    struct sae_str text = {0};
+    double low = INFINITY, high = 0;
+    for (size_t j = 0; j < report->n_baselines; j++) {
+        const double x = report_baseline_value(&report->baselines[j], l0);
+        if (!isfinite(x))
+            continue;
+        low = fmin(low, x);
+        high = fmax(high, x);
+        if (sae_str_printf(&text, NULL, "%s[%s] %.0f", text.s != NULL ? ", " : "",
+                           report->baselines[j].name, x) != SAE_OK)
+            break;
+    }
+    if (high > 1.05 * low && text.s != NULL)
+        report_wrap(to, "  * ", 4,
+                    "Published rows differ in active latents a token (%s): comparing k 40 with "
+                    "k 320 is not a fair comparison and says nothing about the orthogonality term.",
+                    text.s);
+    sae_str_clear(&text);
+    report_wrap(to, "  * ", 4,
+                "Published absorption is version A, explained variance the legacy formula, and CE "
+                "and KL come from bf16 models.");
+}
+
+static void caution_different_sites(const struct report *report, FILE *to)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const char *id =
+            sae_json_str(sae_record_find_input(report->runs[i].record, "acts"), "id", NULL);
+        if (id == NULL)
+            continue;
+        if (first != NULL && strcmp(first, id) != 0) {
+            report_wrap(to, "  * ", 4,
+                        "The runs were not trained on one activation store: differences may come "
+                        "from the data.");
+            return;
+        }
+        first = id;
+    }
+}
+
+enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae_err *err)
+{
+    (void)err;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *part = open_memstream(&text, &len);
+    if (part == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    caution_l0(report, part);
+    caution_different_sites(report, part);
+    caution_baselines(report, part);
+    fclose(part);
+    if (len > 0) {
+        notes_heading(to, "Cautions");
+        fputs(text, to);
+    }
+    free(text);
+    return SAE_OK;
+}
+
+/* --- 5. the whole --------------------------------------------------------------------------- */
+
+static void print_title(const struct report *report, FILE *to)
+{
+    int column = fprintf(to, "%s", "Sparse autoencoder runs: ");
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const char *name = report->runs[i].name;
+        if (i > 0 && column + (int)strlen(name) + 2 > REPORT_WIDTH)
+            column = fprintf(to, ",\n    ") - 2;
+        else if (i > 0)
+            column += fprintf(to, ", ");
+        column += fprintf(to, "%s", name);
+    }
+    fputs("\n==================================================\n", to);
+}
+
+static void print_missing(const struct report *report, FILE *to)
+{
+    if (report->missing_why.n > 0) {
+        notes_heading(to, "Not measured yet, and the command that measures it");
+        for (size_t i = 0; i < report->missing_why.n; i++) {
+            report_wrap(to, "  ", 4, "%s", report->missing_why.v[i]);
+            fprintf(to, "      %s\n", report->missing_command.v[i]);
+        }
+    }
+    if (report->problems.n > 0) {
+        notes_heading(to, "Missing or unreadable");
+        for (size_t i = 0; i < report->problems.n; i++)
+            report_wrap(to, "  * ", 4, "%s", report->problems.v[i]);
+    }
+}
+
+static void print_charts(const struct report *report, FILE *to)
+{
+    if (report->charts.n == 0)
+        return;
+    notes_heading(to, "Charts");
+    for (size_t i = 0; i < report->charts.n; i++) {
+        const char *line = report->charts.v[i];
+        const char *tab = strchr(line, '\t');
+        fprintf(to, "  %.*s\n", (int)(tab - line), line);
+        report_wrap(to, "      ", 6, "%s", tab + 1);
+    }
+}
+
+enum sae_status report_notes(const struct report *report, FILE *to, struct sae_err *err)
+{
+    print_title(report, to);
+    SAE_TRY(notes_summary(report, to, err));
+    SAE_TRY(notes_what(report, to, err));
+    SAE_TRY(notes_settings(report, to, err));
+    SAE_TRY(notes_cautions(report, to, err));
+    for (enum report_source s = REPORT_HELDOUT; s < REPORT_SOURCE_N; s++)
+        SAE_TRY(notes_family(report, s, to, err));
+    SAE_TRY(notes_targets(report, to, err));
+    SAE_TRY(notes_differences(report, to, err));
+    SAE_TRY(notes_seeds(report, to, err));
+    print_missing(report, to);
+    print_charts(report, to);
+    if (ferror(to))
+        return sae_err_set(err, SAE_EIO, "cannot write the notes");
+    return SAE_OK;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* notes : parts of the notes, one function a section; each prints nothing where it has nothing. */
+#ifndef SAE_REPORT_NOTES_H
+#define SAE_REPORT_NOTES_H
+
+#include <stdio.h>
+
+#include "lib/base/err.h"
+#include "report/report.h"
+
+void notes_heading(FILE *to, const char *title);
+/* Distinct percents of all phases, ascending; n <= cap. Returns n. */
+size_t notes_percents(const struct report *report, int *percents, size_t cap);
+/* "topk, k 32, orth progressive: lambda2-max 0.1 ..." in new memory. */
+SAE_MUST_CHECK enum sae_status notes_describe(char **ret, const struct report_run *run,
+                                              struct sae_err *err);
+
+SAE_MUST_CHECK enum sae_status notes_summary(const struct report *report, FILE *to,
+                                             struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_what(const struct report *report, FILE *to,
+                                          struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_settings(const struct report *report, FILE *to,
+                                              struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_family(const struct report *report, enum report_source source,
+                                            FILE *to, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_targets(const struct report *report, FILE *to,
+                                             struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_differences(const struct report *report, FILE *to,
+                                                 struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_seeds(const struct report *report, FILE *to,
+                                           struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_cautions(const struct report *report, FILE *to,
+                                              struct sae_err *err);
+
+/* "met", "missed" or "not measured" of a target at a value. */
+const char *notes_verdict(const struct report_target *target, double value);
+/* Signed difference with b (better) or w (worse): "-0.0312 b". buf of 32 bytes. */
+void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference);
+
+/* Metrics that the short summary and the differences show. */
+extern const char *const notes_headline[];
+extern const size_t notes_n_headline;
+
+#endif /* SAE_REPORT_NOTES_H */

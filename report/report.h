@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* report : runs and published baselines side by side. Reads checkpoints and result files, learns
+ * nothing, runs no model. A run is a folder of ckpt_*.h5; a phase is one of them with the results
+ * that lie beside it. What cannot be read becomes a problem that the notes name; the rest is
+ * reported. */
+#ifndef SAE_REPORT_REPORT_H
+#define SAE_REPORT_REPORT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lib/base/err.h"
+#include "lib/sae/ckpt.h"
+
+#define REPORT_WIDTH 106 /* columns of the notes */
+
+/* Where a number comes from. The checkpoint itself holds the held-out metrics. */
+enum report_source {
+    REPORT_HELDOUT,
+    REPORT_ANALYZE,
+    REPORT_PROBE,
+    REPORT_ABSORB,
+    REPORT_CORE,
+    REPORT_UNLEARN,
+    REPORT_SOURCE_N
+};
+
+/* One number of a phase: where it stands, how it prints, what it means. */
+struct report_metric {
+    const char *id; /* key in --json */
+    enum report_source source;
+    const char *path[3]; /* dotted, in the source's JSON; the first that holds a number wins */
+    const char *head;    /* column head */
+    int digits;
+    int better; /* +1 higher, -1 lower, 0 neither */
+    const char *meaning;
+    const char *version; /* of the formula; NULL where there is only one */
+    bool extra;          /* not in the tables, only in --json, targets and charts */
+};
+extern const struct report_metric report_metrics[];
+extern const size_t report_n_metrics;
+const struct report_metric *report_metric_by(const char *id); /* NULL if none */
+const char *report_source_suffix(enum report_source source);  /* "probe.json" */
+const char *report_source_title(enum report_source source);   /* "Sparse probing" */
+const char *report_source_command(enum report_source source); /* "sae-probe --k 1,2,5" */
+
+/* A score that the study wants to reach. */
+struct report_target {
+    const char *metric, *label;
+    double bound;
+    int better; /* -1: below the bound */
+};
+extern const struct report_target report_targets[];
+extern const size_t report_n_targets;
+
+struct report_phase {
+    char *path; /* run_2/ckpt_50.h5 */
+    char id[65];
+    int percent;
+    uint64_t step, total_steps;
+    bool readable;
+    json_t *result[REPORT_SOURCE_N]; /* NULL where absent or unusable */
+};
+
+struct report_run {
+    char *name, *path;
+    json_t *record; /* of the last readable checkpoint */
+    enum sae_arch arch;
+    size_t d, m, k;
+    uint64_t seed, total_steps;
+    size_t n_phases, cap_phases;
+    struct report_phase *phases;
+    struct sae_ckpt last; /* its series and pairs only; the big arrays are dropped */
+    size_t group;         /* runs of one group differ in their seed only */
+};
+
+struct report_baseline {
+    char *name; /* "topk" */
+    char *title;
+    char *model;
+    long layer;
+    json_t *json;
+};
+
+/* A line of text in a list. */
+struct report_lines {
+    size_t n, cap;
+    char **v;
+};
+SAE_MUST_CHECK enum sae_status report_lines_add(struct report_lines *lines, struct sae_err *err,
+                                                const char *fmt, ...) SAE_PRINTF(3, 4);
+void report_lines_clear(struct report_lines *lines);
+
+struct report {
+    size_t n_runs, cap_runs;
+    struct report_run *runs;
+    size_t n_baselines, cap_baselines;
+    struct report_baseline *baselines;
+    size_t against;  /* run that differences are taken from */
+    size_t n_groups; /* runs[i].group < n_groups */
+    struct report_lines problems;
+    struct report_lines charts; /* "file<TAB>caption" */
+    struct report_lines missing_why, missing_command;
+};
+
+struct report_settings {
+    char *const *operands; /* run folders or checkpoints; none: what lies here */
+    size_t n_operands;
+    const char *against;   /* run name, NULL = first */
+    const char *baselines; /* folder, NULL = the published ones of this installation */
+    const char *charts;    /* folder, NULL = no charts */
+    const char *program;   /* path of the running program, to find the installed data; or NULL */
+};
+
+/* Loads everything; problems are collected, not failed on.
+ * Fails: SAE_EARG no run named or found, --against names none of them;
+ *        SAE_EFORMAT nothing of what was named can be read */
+SAE_MUST_CHECK enum sae_status report_load(struct report *ret,
+                                           const struct report_settings *settings,
+                                           struct sae_err *err);
+void report_clear(struct report *report); /* accepts zeroed */
+
+/* The value of a metric, NaN where absent. */
+double report_value(const struct report_phase *phase, const struct report_metric *metric);
+double report_baseline_value(const struct report_baseline *baseline,
+                             const struct report_metric *metric);
+/* Phase of a run by percent; NULL if none. The last phase that is there. */
+const struct report_phase *report_phase_at(const struct report_run *run, int percent);
+const struct report_phase *report_phase_last(const struct report_run *run);
+bool report_has(const struct report *report, enum report_source source);
+const json_t *report_site(const struct report_run *run); /* record's "site", NULL if unknown */
+bool report_same_site(const struct report_run *run, const struct report_baseline *baseline);
+/* Reads one published result. Fails: SAE_EIO, SAE_EFORMAT */
+SAE_MUST_CHECK enum sae_status report_baseline_load(struct report_baseline *ret, const char *path,
+                                                    struct sae_err *err);
+void report_baseline_clear(struct report_baseline *baseline);
+/* Folder of the published baselines: asked, installed, beside the program, or in the source tree.
+ * *ret NULL where none is there. */
+SAE_MUST_CHECK enum sae_status report_baselines_dir(char **ret,
+                                                    const struct report_settings *settings,
+                                                    struct sae_err *err);
+
+/* Sorts runs into groups that differ in seed only: fills group, n_groups. */
+SAE_MUST_CHECK enum sae_status report_group(struct report *report, struct sae_err *err);
+/* Mean and standard error (sample, sqrt(s^2 / n)) of a metric over a group's runs at a percent;
+ * se NaN for one run. Returns the number of runs that have it. */
+size_t report_group_stats(const struct report *report, size_t group, int percent,
+                          const struct report_metric *metric, double *mean, double *se);
+
+/* Fills missing_why and missing_command. */
+SAE_MUST_CHECK enum sae_status report_find_missing(struct report *report, struct sae_err *err);
+
+/* Draws the charts into dir and lists them in report->charts. */
+SAE_MUST_CHECK enum sae_status report_draw(struct report *report, const char *dir,
+                                           struct sae_err *err);
+
+/* Writes the notes. `to` may be any stream; widths stay within REPORT_WIDTH + 4 columns. */
+SAE_MUST_CHECK enum sae_status report_notes(const struct report *report, FILE *to,
+                                            struct sae_err *err);
+/* Everything in the notes as numbers. New reference. */
+SAE_MUST_CHECK enum sae_status report_json(json_t **ret, const struct report *report,
+                                           struct sae_err *err);
+
+/* Prints text wrapped to REPORT_WIDTH, first line after `first` columns of `lead`, further lines
+ * indented by `indent`. */
+void report_wrap(FILE *to, const char *lead, int indent, const char *fmt, ...) SAE_PRINTF(4, 5);
+
+#endif /* SAE_REPORT_REPORT_H */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* settings : the runs' options side by side; those that differ first, the common ones briefly. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/cli/table.h"
+#include "lib/file/json.h"
+#include "report/notes.h"
+
+#define VALUE_MAX 24
+
+/* An option's value as a user would type it. buf of VALUE_MAX + 1. */
+static const char *option_text(const struct report_run *run, const char *name, char *buf)
+{
+    const json_t *value = json_object_get(sae_json_at(run->record, "options"), name);
+    if (value == NULL || json_is_null(value))
+        return "";
+    if (json_is_string(value)) {
+        snprintf(buf, VALUE_MAX + 1, "%s", json_string_value(value));
+    } else if (json_is_real(value)) {
+        snprintf(buf, VALUE_MAX + 1, "%g", json_real_value(value));
+    } else {
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        snprintf(buf, VALUE_MAX + 1, "%s", text != NULL ? text : "");
+        free(text);
+    }
+    return buf;
+}
+
+static bool differs(const struct report *report, const char *name)
+{
+    const json_t *const first =
+        json_object_get(sae_json_at(report->runs[0].record, "options"), name);
+    for (size_t i = 1; i < report->n_runs; i++) {
+        const json_t *const other =
+            json_object_get(sae_json_at(report->runs[i].record, "options"), name);
+        if ((first == NULL) != (other == NULL) || (first != NULL && !json_equal(first, other)))
+            return true;
+    }
+    return false;
+}
+
+/* Names of all options of all runs, in the order in which they are first met. */
+static enum sae_status option_names(const struct report *report, json_t **ret, struct sae_err *err)
+{
+    json_t *names = json_object();
+    if (names == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const char *key;
+        json_t *value;
+        json_object_foreach(sae_json_at(report->runs[i].record, "options"), key, value)
+        {
+            json_object_set_new(names, key, json_true());
+        }
+    }
+    *ret = names;
+    return SAE_OK;
+}
+
+/* Runs [from, to) in one table. */
+static enum sae_status print_differing(const struct report *report, json_t *names, size_t from,
+                                       size_t to_run, FILE *to, struct sae_err *err)
+{
+    const char *heads[9] = {"option"};
+    char buf[VALUE_MAX + 1];
+    for (size_t i = from; i < to_run; i++)
+        heads[1 + i - from] = report->runs[i].name;
+    struct sae_table *table = NULL;
+    SAE_TRY(sae_table_make(&table, 1 + to_run - from, heads, err));
+    const char *key;
+    json_t *value;
+    json_object_foreach(names, key, value)
+    {
+        if (!differs(report, key))
+            continue;
+        sae_table_text(table, "--%s", key);
+        for (size_t i = from; i < to_run; i++)
+            sae_table_text(table, "%s", option_text(&report->runs[i], key, buf));
+    }
+    const enum sae_status st = sae_table_print(table, to, 2, err);
+    sae_table_free(table);
+    return st;
+}
+
+static enum sae_status print_common(const struct report *report, json_t *names, FILE *to,
+                                    struct sae_err *err)
+{
+    struct sae_str text = {0};
+    enum sae_status st = SAE_OK;
+    char buf[VALUE_MAX + 1];
+    const char *key;
+    json_t *value;
+    json_object_foreach(names, key, value)
+    {
+        const char *shown = option_text(&report->runs[0], key, buf);
+        if (!differs(report, key) && shown[0] != '\0')
+            SAE_GO(st, sae_str_printf(&text, err, "%s%s %s", text.s != NULL ? ", " : "", key,
+                                      shown));
+    }
+    if (text.s != NULL)
+        report_wrap(to, "  ", 4, "%s: %s", report->n_runs > 1 ? "Common to all" : "Options",
+                    text.s);
+done:
+    sae_str_clear(&text);
+    return st;
+}
+
+enum sae_status notes_settings(const struct report *report, FILE *to, struct sae_err *err)
+{
+    json_t *names = NULL;
+    SAE_TRY(option_names(report, &names, err));
+    enum sae_status st = SAE_OK;
+    if (json_object_size(names) == 0)
+        goto done;
+    notes_heading(to, "Settings");
+    bool any = false;
+    const char *key;
+    json_t *value;
+    json_object_foreach(names, key, value)
+    {
+        any |= differs(report, key);
+    }
+    const size_t a_table = 4;
+    for (size_t i = 0; any && i < report->n_runs; i += a_table) {
+        const size_t end = i + a_table < report->n_runs ? i + a_table : report->n_runs;
+        SAE_GO(st, print_differing(report, names, i, end, to, err));
+        fputc('\n', to);
+    }
+    if (!any && report->n_runs > 1)
+        fputs("  No option differs between the runs.\n", to);
+    st = print_common(report, names, to, err);
+done:
+    json_decref(names);
+    return st;
+}
+
+/* --- one run in a line ---------------------------------------------------------------------- */
+
+static enum sae_status add_option(struct sae_str *text, const struct report_run *run,
+                                  const char *name, const char *label, struct sae_err *err)
+{
+    char buf[VALUE_MAX + 1];
+    const char *shown = option_text(run, name, buf);
+    if (shown[0] == '\0')
+        return SAE_OK;
+    return sae_str_printf(text, err, ", %s %s", label, shown);
+}
+
+enum sae_status notes_describe(char **ret, const struct report_run *run, struct sae_err *err)
+{
+    struct sae_str text = {0};
+    enum sae_status st = SAE_OK;
+    char buf[VALUE_MAX + 1];
+    if (run->record == NULL)
+        return sae_mem_strdup(ret, "(settings unknown: no readable checkpoint)", err);
+    SAE_GO(st, sae_str_printf(&text, err, "%s SAE, m %zu", sae_arch_name(run->arch), run->m));
+    if (run->k > 0)
+        SAE_GO(st, sae_str_printf(&text, err, ", k %zu", run->k));
+    else
+        SAE_GO(st, add_option(&text, run, "l1", "L1", err));
+    const char *orth = option_text(run, "orth", buf);
+    if (orth[0] == '\0' || strcmp(orth, "none") == 0 || strcmp(orth, "off") == 0) {
+        SAE_GO(st, sae_str_printf(&text, err, "; no orthogonality term"));
+    } else {
+        SAE_GO(st, sae_str_printf(&text, err, "; orthogonality %s", orth));
+        SAE_GO(st, add_option(&text, run, "lambda2-max", "lambda2 max", err));
+        if (strcmp(orth, "progressive") == 0) {
+            SAE_GO(st, add_option(&text, run, "gamma", "gamma", err));
+            SAE_GO(st, add_option(&text, run, "tau-schedule", "tau", err));
+            SAE_GO(st, add_option(&text, run, "tau0", "from", err));
+        }
+    }
+    SAE_GO(st, sae_str_printf(&text, err, "; seed %llu", (unsigned long long)run->seed));
+    *ret = text.s;
+    return SAE_OK;
+done:
+    sae_str_clear(&text);
+    return st;
+}

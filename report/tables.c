@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/* tables : the notes' tables - each family of metrics by phase and run with the published rows
+ * below, score targets, differences from the reference run, means over seeds. Rows are sorted by
+ * phase, then run, so that what is to be compared stands together. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cli/table.h"
+#include "report/notes.h"
+
+#define MAX_COLUMNS 24
+#define MAX_PERCENTS 64
+
+struct columns {
+    size_t n;
+    const struct report_metric *v[MAX_COLUMNS];
+};
+
+static bool metric_seen(const struct report *report, const struct report_metric *metric)
+{
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t p = 0; p < report->runs[i].n_phases; p++)
+            if (isfinite(report_value(&report->runs[i].phases[p], metric)))
+                return true;
+    return false;
+}
+
+static size_t longest_name(const struct report *report)
+{
+    size_t longest = strlen("run");
+    for (size_t i = 0; i < report->n_runs; i++)
+        if (strlen(report->runs[i].name) > longest)
+            longest = strlen(report->runs[i].name);
+    for (size_t i = 0; i < report->n_baselines; i++)
+        if (strlen(report->baselines[i].name) + 2 > longest)
+            longest = strlen(report->baselines[i].name) + 2;
+    return longest;
+}
+
+/* A column is as wide as its head or its numbers, two spaces between. */
+static size_t width_of(const struct report_metric *metric, size_t extra)
+{
+    const size_t number = (size_t)metric->digits + 5 + extra;
+    return 2 + (strlen(metric->head) > number ? strlen(metric->head) : number);
+}
+
+static void cell(struct sae_table *table, const struct report_metric *metric, double x)
+{
+    if (metric->digits == 0)
+        sae_table_count(table, x);
+    else
+        sae_table_real(table, x, metric->digits);
+}
+
+static void phase_cell(struct sae_table *table, bool first, int percent)
+{
+    if (first)
+        sae_table_text(table, "%d %%", percent);
+    else
+        sae_table_text(table, "  ");
+}
+
+/* --- families ------------------------------------------------------------------------------- */
+
+static void explain(const struct report_metric *metric, FILE *to)
+{
+    static const char *const direction[] = {"Lower is better: ", "", "Higher is better: "};
+    char lead[64];
+    snprintf(lead, sizeof lead, "  %-13s ", metric->head);
+    const char *dir = direction[metric->better + 1];
+    if (metric->version != NULL)
+        report_wrap(to, lead, 16, "%s%s. Formula: %s.", dir, metric->meaning, metric->version);
+    else
+        report_wrap(to, lead, 16, "%s%s.", dir, metric->meaning);
+}
+
+static bool phase_has_any(const struct report_phase *phase, const struct columns *columns)
+{
+    for (size_t c = 0; c < columns->n; c++)
+        if (phase != NULL && isfinite(report_value(phase, columns->v[c])))
+            return true;
+    return false;
+}
+
+static void fill_runs(const struct report *report, const struct columns *columns,
+                      struct sae_table *table)
+{
+    int percents[MAX_PERCENTS];
+    const size_t n = notes_percents(report, percents, MAX_PERCENTS);
+    for (size_t p = 0; p < n; p++) {
+        bool first = true;
+        for (size_t i = 0; i < report->n_runs; i++) {
+            const struct report_phase *phase = report_phase_at(&report->runs[i], percents[p]);
+            if (!phase_has_any(phase, columns))
+                continue;
+            phase_cell(table, first, percents[p]);
+            sae_table_text(table, "%s", report->runs[i].name);
+            for (size_t c = 0; c < columns->n; c++)
+                cell(table, columns->v[c], report_value(phase, columns->v[c]));
+            first = false;
+        }
+    }
+}
+
+static void fill_baselines(const struct report *report, const struct columns *columns,
+                           struct sae_table *table)
+{
+    bool first = true;
+    for (size_t b = 0; b < report->n_baselines; b++) {
+        bool any = false;
+        for (size_t c = 0; c < columns->n; c++)
+            any |= isfinite(report_baseline_value(&report->baselines[b], columns->v[c]));
+        if (!any)
+            continue;
+        sae_table_text(table, "%s", first ? "publ." : "  ");
+        sae_table_text(table, "[%s]", report->baselines[b].name);
+        for (size_t c = 0; c < columns->n; c++)
+            cell(table, columns->v[c],
+                 report_baseline_value(&report->baselines[b], columns->v[c]));
+        first = false;
+    }
+}
+
+static enum sae_status print_block(const struct report *report, const struct columns *columns,
+                                   FILE *to, struct sae_err *err)
+{
+    const char *heads[MAX_COLUMNS + 2] = {"at", "run"};
+    for (size_t c = 0; c < columns->n; c++)
+        heads[c + 2] = columns->v[c]->head;
+    struct sae_table *table = NULL;
+    SAE_TRY(sae_table_make(&table, columns->n + 2, heads, err));
+    fill_runs(report, columns, table);
+    fill_baselines(report, columns, table);
+    const enum sae_status st = sae_table_print(table, to, 2, err);
+    sae_table_free(table);
+    return st;
+}
+
+/* Prints the columns in as many tables as the width of the notes asks for. */
+static enum sae_status print_blocks(const struct report *report, const struct columns *all,
+                                    FILE *to, struct sae_err *err)
+{
+    const size_t room = REPORT_WIDTH - 2 - 7 - longest_name(report);
+    struct columns block = {0};
+    size_t used = 0;
+    for (size_t c = 0; c < all->n; c++) {
+        const size_t width = width_of(all->v[c], 0);
+        if (block.n > 0 && used + width > room) {
+            SAE_TRY(print_block(report, &block, to, err));
+            fputc('\n', to);
+            block.n = 0;
+            used = 0;
+        }
+        block.v[block.n++] = all->v[c];
+        used += width;
+    }
+    return block.n > 0 ? print_block(report, &block, to, err) : SAE_OK;
+}
+
+static const char *family_note(enum report_source source)
+{
+    switch (source) {
+    case REPORT_HELDOUT:
+        return "Measured by training itself, at each checkpoint, on rows it never trains on.";
+    case REPORT_ANALYZE:
+        return "From the decoder directions and the held-out masks of each checkpoint.";
+    case REPORT_PROBE:
+        return "Can single latents tell labelled concepts apart? Accuracy from 0.5 (chance) to 1.";
+    case REPORT_ABSORB:
+        return "Does a latent for 'starts with L' fire on every word with L, or do other latents "
+               "swallow some of them?";
+    case REPORT_CORE:
+        return "The reconstruction replaces the residual stream while the language model reads "
+               "text.";
+    default:
+        return "Does clamping chosen latents remove dangerous knowledge and nothing else?";
+    }
+}
+
+enum sae_status notes_family(const struct report *report, enum report_source source, FILE *to,
+                             struct sae_err *err)
+{
+    struct columns columns = {0};
+    for (size_t i = 0; i < report_n_metrics && columns.n < MAX_COLUMNS; i++) {
+        const struct report_metric *metric = &report_metrics[i];
+        if (metric->source == source && !metric->extra && metric_seen(report, metric))
+            columns.v[columns.n++] = metric;
+    }
+    if (columns.n == 0)
+        return SAE_OK;
+    notes_heading(to, report_source_title(source));
+    report_wrap(to, "  ", 2, "%s", family_note(source));
+    fputc('\n', to);
+    for (size_t c = 0; c < columns.n; c++)
+        explain(columns.v[c], to);
+    fputc('\n', to);
+    return print_blocks(report, &columns, to, err);
+}
+
+/* --- targets -------------------------------------------------------------------------------- */
+
+const char *notes_verdict(const struct report_target *target, double value)
+{
+    if (!isfinite(value))
+        return "not measured";
+    return (value - target->bound) * target->better > 0 ? "met" : "missed";
+}
+
+static void verdict_cell(struct sae_table *table, const struct report_target *target, double x)
+{
+    if (isfinite(x))
+        sae_table_text(table, "%.4f %s", x, notes_verdict(target, x));
+    else
+        sae_table_text(table, "%s", notes_verdict(target, x));
+}
+
+enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_err *err)
+{
+    notes_heading(to, "Score targets");
+    for (size_t t = 0; t < report_n_targets; t++)
+        fprintf(to, "  %-12s  %s %s %g\n", report_metric_by(report_targets[t].metric)->head,
+                report_targets[t].label, report_targets[t].better < 0 ? "<" : ">",
+                report_targets[t].bound);
+    fputs("  The targets were set for gemma-2-2b, layer 12.\n\n", to);
+    static const char *const heads[] = {"run", "at", "absorption < 0.01", "unlearning > 0.1",
+                                        "probing top 1 > 0.74"};
+    struct sae_table *table = NULL;
+    SAE_TRY(sae_table_make(&table, 2 + report_n_targets, heads, err));
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const struct report_phase *last = report_phase_last(&report->runs[i]);
+        sae_table_text(table, "%s", report->runs[i].name);
+        sae_table_text(table, "%d %%", last->percent);
+        for (size_t t = 0; t < report_n_targets; t++)
+            verdict_cell(table, &report_targets[t],
+                         report_value(last, report_metric_by(report_targets[t].metric)));
+    }
+    for (size_t b = 0; b < report->n_baselines; b++) {
+        sae_table_text(table, "[%s]", report->baselines[b].name);
+        sae_table_text(table, "publ.");
+        for (size_t t = 0; t < report_n_targets; t++)
+            verdict_cell(table, &report_targets[t],
+                         report_baseline_value(&report->baselines[b],
+                                               report_metric_by(report_targets[t].metric)));
+    }
+    const enum sae_status st = sae_table_print(table, to, 2, err);
+    sae_table_free(table);
+    return st;
+}
+
+/* --- differences ---------------------------------------------------------------------------- */
+
+static void headline_columns(const struct report *report, struct columns *columns)
+{
+    columns->n = 0;
+    for (size_t i = 0; i < notes_n_headline; i++) {
+        const struct report_metric *metric = report_metric_by(notes_headline[i]);
+        if (metric_seen(report, metric))
+            columns->v[columns->n++] = metric;
+    }
+}
+
+static void fill_differences(const struct report *report, const struct columns *columns,
+                             struct sae_table *table)
+{
+    const struct report_run *against = &report->runs[report->against];
+    int percents[MAX_PERCENTS];
+    const size_t n = notes_percents(report, percents, MAX_PERCENTS);
+    for (size_t p = 0; p < n; p++) {
+        const struct report_phase *ref = report_phase_at(against, percents[p]);
+        bool first = true;
+        for (size_t i = 0; i < report->n_runs && ref != NULL; i++) {
+            const struct report_phase *phase = report_phase_at(&report->runs[i], percents[p]);
+            if (i == report->against || !phase_has_any(phase, columns))
+                continue;
+            phase_cell(table, first, percents[p]);
+            sae_table_text(table, "%s", report->runs[i].name);
+            for (size_t c = 0; c < columns->n; c++) {
+                char buf[32];
+                notes_delta(buf, columns->v[c], report_value(phase, columns->v[c]),
+                            report_value(ref, columns->v[c]));
+                sae_table_text(table, "%s", buf);
+            }
+            first = false;
+        }
+    }
+}
+
+enum sae_status notes_differences(const struct report *report, FILE *to, struct sae_err *err)
+{
+    struct columns columns;
+    headline_columns(report, &columns);
+    if (report->n_runs < 2 || columns.n == 0)
+        return SAE_OK;
+    char title[256];
+    snprintf(title, sizeof title, "Differences from %.200s", report->runs[report->against].name);
+    notes_heading(to, title);
+    report_wrap(to, "  ", 2, "At the same share of training. b: better, w: worse.");
+    fputc('\n', to);
+    const char *heads[MAX_COLUMNS + 2] = {"at", "run"};
+    for (size_t c = 0; c < columns.n; c++)
+        heads[c + 2] = columns.v[c]->head;
+    struct sae_table *table = NULL;
+    SAE_TRY(sae_table_make(&table, columns.n + 2, heads, err));
+    fill_differences(report, &columns, table);
+    const enum sae_status st = sae_table_print(table, to, 2, err);
+    sae_table_free(table);
+    return st;
+}
+
+/* --- seeds ---------------------------------------------------------------------------------- */
+
+static size_t group_size(const struct report *report, size_t group, size_t *first)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < report->n_runs; i++)
+        if (report->runs[i].group == group && n++ == 0)
+            *first = i;
+    return n;
+}
+
+static void fill_seeds(const struct report *report, const struct columns *columns, size_t group,
+                       const char *name, struct sae_table *table)
+{
+    int percents[MAX_PERCENTS];
+    const size_t n = notes_percents(report, percents, MAX_PERCENTS);
+    for (size_t p = 0; p < n; p++) {
+        sae_table_text(table, "%d %%", percents[p]);
+        sae_table_text(table, "%s ...", name);
+        for (size_t c = 0; c < columns->n; c++) {
+            double mean, se;
+            const size_t with = report_group_stats(report, group, percents[p], columns->v[c],
+                                                   &mean, &se);
+            const int digits = columns->v[c]->digits;
+            if (with == 0)
+                sae_table_text(table, "%s", "");
+            else if (with == 1)
+                sae_table_text(table, "%.*f", digits, mean);
+            else
+                sae_table_text(table, "%.*f +- %.*f", digits, mean, digits, se);
+        }
+    }
+}
+
+enum sae_status notes_seeds(const struct report *report, FILE *to, struct sae_err *err)
+{
+    struct columns columns;
+    headline_columns(report, &columns);
+    if (report->n_groups == report->n_runs || columns.n == 0)
+        return SAE_OK;
+    notes_heading(to, "Over seeds");
+    report_wrap(to, "  ", 2,
+                "Runs that differ in their seed only: mean +- standard error of the mean. A "
+                "difference of less than about two standard errors may be chance.");
+    for (size_t g = 0; g < report->n_groups; g++) {
+        size_t first = 0;
+        if (group_size(report, g, &first) < 2)
+            continue;
+        fputs("\n  ", to);
+        for (size_t i = 0; i < report->n_runs; i++)
+            if (report->runs[i].group == g)
+                fprintf(to, "%s%s (seed %llu)", i == first ? "" : ", ", report->runs[i].name,
+                        (unsigned long long)report->runs[i].seed);
+        fputs("\n\n", to);
+        /* two numbers a cell: as many columns as fit */
+        for (size_t c = 0; c < columns.n; c += 4) {
+            struct columns part = {0};
+            const char *heads[MAX_COLUMNS + 2] = {"at", "runs"};
+            for (size_t j = c; j < columns.n && j < c + 4; j++) {
+                heads[part.n + 2] = columns.v[j]->head;
+                part.v[part.n++] = columns.v[j];
+            }
+            struct sae_table *table = NULL;
+            SAE_TRY(sae_table_make(&table, part.n + 2, heads, err));
+            fill_seeds(report, &part, g, report->runs[first].name, table);
+            const enum sae_status st = sae_table_print(table, to, 2, err);
+            sae_table_free(table);
+            SAE_TRY(st);
+        }
+    }
+    return SAE_OK;
+}
