@@ -1,0 +1,74 @@
+#!/bin/sh
+# The whole study in small, on the language model that ships in data/tiny-g2: harvest, train three
+# runs, analyze, splice, probe, absorb, report. Everything it makes is in ./demo; run it again and
+# ./demo is made anew. About ten minutes of computing on two cores.
+set -eu
+cd "$(dirname "$0")"
+root=$PWD
+began=$(date +%s)
+
+step() { printf '\n== %s  (%d s)\n' "$*" "$(($(date +%s) - began))"; }
+# Shows a command as one would type it, then runs it.
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+step "packages"
+./packages.sh demo
+
+step "build"
+[ -f build/build.ninja ] || meson setup build --buildtype=release >/dev/null
+ninja -C build >build/demo-ninja.log || { tail -n 40 build/demo-ninja.log; exit 1; }
+for tool in harvest train analyze splice probe absorb report; do
+    PATH="$root/build/$tool:$PATH"
+done
+export PATH OMP_WAIT_POLICY=passive
+
+step "texts, from installed packages"
+rm -rf demo
+mkdir demo
+for recipe in "$root"/data/corpora/make_*.sh; do
+    sh "$recipe" demo/texts
+done
+cd demo
+began=$(date +%s) # the ten minutes are of computing: from here on
+
+step "harvest: what layer 3 of the language model does on these texts"
+run sae-harvest --model ../data/tiny-g2 --layer 3 --text texts/prose --tokens 1.2M -o acts
+run sae-harvest --model ../data/tiny-g2 --layer 3 --context 64 \
+    --labels "$(echo texts/labels/*.csv | tr ' ' ',')" -o acts
+run sae-harvest --model ../data/tiny-g2 --layer 3 --words -o acts
+
+step "train: TopK; TopK with progressive orthogonality; standard"
+run sae-train --acts acts --arch topk --k 32 --m 2048 --lr 1e-3 -o run_1
+run sae-train --acts acts --arch topk --k 32 --m 2048 --lr 1e-3 \
+    --orth progressive --lambda2-max 0.1 -o run_2
+run sae-train --acts acts --arch standard --m 2048 --lr 1e-3 -o run_3
+
+step "analyze: how separated are the features, at every checkpoint"
+run sae-analyze --all run_1 run_2 run_3
+# also from inside a run, as in: sae-analyze run_2/ckpt_50.h5
+
+step "splice: what the language model loses"
+run sae-splice --all run_1 run_2 run_3
+
+step "probe: does one latent know a concept, against one neuron"
+run sae-probe --k 1,2,5 --all run_1 run_2 run_3
+
+step "absorb: does a first-letter latent stay silent where a word's own latent speaks"
+run sae-absorb --all run_1 run_2 run_3
+
+step "report"
+printf '\n$ sae-report run_1 run_2 run_3 > notes.txt\n'
+sae-report run_1 run_2 run_3 >notes.txt
+sed -n '1,60p' notes.txt
+cat <<END
+
+== done in $(($(date +%s) - began)) s of computing. To look at, in $root/demo:
+   notes.txt                               every number of every run at every phase, explained
+   report_charts/*.svg                     the runs side by side
+   run_2/charts/ckpt_100.*.svg             one checkpoint in detail
+   h5dump -H run_2/ckpt_50.h5              what a checkpoint holds
+The same commands work on google/gemma-2-2b: see README.md.
+END
