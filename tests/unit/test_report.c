@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* test_report : fabricated runs whose every number is known. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/str.h"
+#include "lib/file/json.h"
+#include "report/notes.h"
+#include "tests/unit/report_runs.h"
+
+static char dir[] = "/tmp/test_report_XXXXXX";
+static char baselines[512];
+
+static void in_dir(char path[512], const char *name)
+{
+    snprintf(path, 512, "%s/%s", dir, name);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    static const struct fake_run runs[] = {
+        {"run_1", "none", 42, 4, 0, {0, 50, 100, -1}, 1},
+        {"run_2", "progressive", 42, 4, 0.01, {0, 50, 100, -1}, 1},
+        {"run_3", "progressive", 43, 4, 0.03, {0, 50, 100, -1}, 1},
+        {"run_k", "none", 42, 8, 0, {0, 50, -1}, 0},
+    };
+    struct sae_err err;
+    const char *root = getenv("SAE_SOURCE_ROOT");
+    if (root == NULL || mkdtemp(dir) == NULL)
+        return -1;
+    snprintf(baselines, sizeof baselines, "%s/data/baselines", root);
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        if (fake_run_make(dir, &runs[i], &err) != SAE_OK)
+            return -1;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+/* Loads the named runs of the scratch folder. */
+static enum sae_status load(struct report *report, const char *const *names, size_t n,
+                            const char *against, struct sae_err *err)
+{
+    char paths[8][512], *operands[8];
+    for (size_t i = 0; i < n; i++) {
+        in_dir(paths[i], names[i]);
+        operands[i] = paths[i];
+    }
+    const struct report_settings settings = {
+        .operands = operands, .n_operands = n, .against = against, .baselines = baselines};
+    return report_load(report, &settings, err);
+}
+
+static char *notes_of(const struct report *report)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    assert_int_equal(report_notes(report, to, NULL), SAE_OK);
+    fclose(to);
+    return text;
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_2"};
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    assert_int_equal(report.n_runs, 2);
+    assert_int_equal(report.runs[1].n_phases, 3);
+    const struct report_phase *half = report_phase_at(&report.runs[1], 50);
+    assert_non_null(half);
+    assert_int_equal(half->step, 100);
+    const double ev = report_value(half, report_metric_by("heldout_ev"));
+    assert_float_equal(ev, 0.85 + 0.01, 1e-9);
+    assert_float_equal(report_value(half, report_metric_by("mean_max_cos")), 0.44, 1e-9);
+    assert_float_equal(report_value(half, report_metric_by("top_1")), 0.66, 1e-9);
+    assert_true(isnan(report_value(half, report_metric_by("unlearning"))));
+    assert_int_equal(report.problems.n, 0);
+    assert_int_equal(report.missing_command.n, 0);
+    report_clear(&report);
+}
+
+/* Two seeds with explained variance 0.91 and 0.93: mean 0.92, s = sqrt(2)/100, se = 0.01. */
+static void test_seed_group(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_2", "run_3"};
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 3, NULL, NULL), SAE_OK);
+    assert_int_equal(report.n_groups, 2);
+    assert_int_equal(report.runs[1].group, report.runs[2].group);
+    assert_int_not_equal(report.runs[0].group, report.runs[1].group);
+    double mean, se;
+    assert_int_equal(report_group_stats(&report, 1, 100, report_metric_by("heldout_ev"), &mean,
+                                        &se),
+                     2);
+    assert_float_equal(mean, 0.92, 1e-9);
+    assert_float_equal(se, 0.01, 1e-9);
+    assert_int_equal(report_group_stats(&report, 0, 100, report_metric_by("heldout_ev"), &mean,
+                                        &se),
+                     1);
+    assert_true(isnan(se));
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "0.9200 +- 0.0100"));
+    free(text);
+    report_clear(&report);
+}
+
+static void test_targets(void **state)
+{
+    (void)state;
+    assert_string_equal(notes_verdict(&report_targets[0], 0.0099), "met");
+    assert_string_equal(notes_verdict(&report_targets[0], 0.01), "missed");
+    assert_string_equal(notes_verdict(&report_targets[1], 0.2), "met");
+    assert_string_equal(notes_verdict(&report_targets[1], 0.1), "missed");
+    assert_string_equal(notes_verdict(&report_targets[2], NAN), "not measured");
+}
+
+static void test_delta(void **state)
+{
+    (void)state;
+    char buf[32];
+    notes_delta(buf, report_metric_by("mean_max_cos"), 0.25, 0.5);
+    assert_string_equal(buf, "-0.2500 b");
+    notes_delta(buf, report_metric_by("heldout_ev"), 0.25, 0.5);
+    assert_string_equal(buf, "-0.2500 w");
+    notes_delta(buf, report_metric_by("heldout_l0"), 30, 20);
+    assert_string_equal(buf, "+10.0");
+    notes_delta(buf, report_metric_by("heldout_ev"), NAN, 0.5);
+    assert_string_equal(buf, "");
+}
+
+static void test_baselines(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1"};
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 1, NULL, NULL), SAE_OK);
+    assert_int_equal(report.n_baselines, 4);
+    const struct report_baseline *topk = &report.baselines[3];
+    assert_string_equal(topk->name, "topk");
+    assert_string_equal(topk->model, "gemma-2-2b");
+    assert_int_equal(topk->layer, 12);
+    assert_false(report_same_site(&report.runs[0], topk));
+    /* read off the published file */
+    static const struct {
+        const char *metric;
+        double value;
+    } known[] = {{"absorption_a", 0.02959233779334607},
+                 {"split_features", 1.36},
+                 {"top_1", 0.7449375},
+                 {"unlearning", 0.06367039680480957},
+                 {"ce_score", 0.9884868421052632},
+                 {"core_ev_legacy", 0.74609375},
+                 {"core_l0", 320}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        assert_float_equal(report_baseline_value(topk, report_metric_by(known[i].metric)),
+                           known[i].value, 1e-9);
+    /* the plain name is the legacy formula there, never SAEBench 0.6's */
+    assert_true(isnan(report_baseline_value(topk, report_metric_by("core_ev"))));
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "published: gemma-2-2b layer 12; not comparable in absolute"));
+    assert_non_null(strstr(text, "not a fair comparison"));
+    free(text);
+    report_clear(&report);
+}
+
+static void test_equal_l0_and_missing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_k"};
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    char *text = notes_of(&report), command[600], path[512];
+    assert_non_null(strstr(text, "NOT AT EQUAL L0: run_1 has 4.0"));
+    in_dir(path, "run_k");
+    snprintf(command, sizeof command, "sae-probe --k 1,2,5 --all %s\n", path);
+    assert_non_null(strstr(text, command));
+    snprintf(command, sizeof command, "sae-train --resume %s\n", path);
+    assert_non_null(strstr(text, command)); /* stopped at 50 % */
+    free(text);
+    report_clear(&report);
+}
+
+/* One result taken away: the very command that makes it again, for that checkpoint alone. */
+static void test_one_missing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_2"};
+    char path[512], kept[512], command[600];
+    struct report report = {0};
+    in_dir(path, "run_2/ckpt_50.probe.json");
+    in_dir(kept, "kept.json");
+    assert_int_equal(rename(path, kept), 0);
+    assert_int_equal(load(&report, names, 1, NULL, NULL), SAE_OK);
+    assert_int_equal(report.missing_command.n, 1);
+    snprintf(command, sizeof command, "sae-probe --k 1,2,5 %s/run_2/ckpt_50.h5", dir);
+    assert_string_equal(report.missing_command.v[0], command);
+    report_clear(&report);
+    assert_int_equal(rename(kept, path), 0);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    assert_int_equal(sae_fs_write(path, text, strlen(text), NULL), SAE_OK);
+}
+
+static void test_damage_is_named(void **state)
+{
+    (void)state;
+    static const struct fake_run run = {"run_d", "none", 42, 4, 0, {0, 50, 100, -1}, 1};
+    static const char *const names[] = {"run_1", "run_d"};
+    char path[512];
+    struct report report = {0};
+    assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    in_dir(path, "run_d/ckpt_50.h5");
+    assert_int_equal(truncate(path, 1000), 0);
+    in_dir(path, "run_d/ckpt_100.absorb.json");
+    write_text(path, "{\"eval_result_metrics\": ");
+    in_dir(path, "run_d/ckpt_00.core.json");
+    write_text(path, "{\"eval_result_metrics\": {}, \"saekit\": {\"checkpoint\": {\"id\": \"x\"}}}");
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    assert_int_equal(report.problems.n, 3);
+    assert_non_null(strstr(report.problems.v[0], "ckpt_00.core.json"));
+    assert_non_null(strstr(report.problems.v[0], "earlier"));
+    assert_non_null(strstr(report.problems.v[1], "ckpt_50.h5"));
+    assert_non_null(strstr(report.problems.v[2], "ckpt_100.absorb.json"));
+    /* the damaged checkpoint's results still count, by the percent in its name */
+    const struct report_phase *half = report_phase_at(&report.runs[1], 50);
+    assert_non_null(half);
+    assert_false(half->readable);
+    assert_float_equal(report_value(half, report_metric_by("top_1")), 0.65, 1e-9);
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "Missing or unreadable"));
+    free(text);
+    report_clear(&report);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"no_such_run"}, *const one[] = {"run_1"};
+    struct report report = {0};
+    struct sae_err err = {0};
+    assert_int_equal(load(&report, none, 1, NULL, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "no_such_run"));
+    assert_int_equal(load(&report, one, 1, "run_9", &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "--against run_9"));
+}
+
+/* Lines stay within 110 columns; numbers of --json are those of the runs. */
+static void test_width_and_json(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_2", "run_3"};
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 3, "run_2", NULL), SAE_OK);
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "Differences from run_2"));
+    for (char *line = text; *line != '\0';) {
+        const size_t len = strcspn(line, "\n");
+        if (len > 110 && strstr(line, dir) == NULL)
+            fail_msg("%zu columns: %.*s", len, (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+    free(text);
+    json_t *json = NULL;
+    assert_int_equal(report_json(&json, &report, NULL), SAE_OK);
+    const json_t *run = json_array_get(json_object_get(json, "runs"), 0);
+    const json_t *phase = json_array_get(json_object_get(run, "phases"), 2);
+    assert_float_equal(sae_json_real(phase, "metrics.heldout_ev", NAN), 0.9, 1e-9);
+    assert_string_equal(sae_json_str(json, "against", ""), "run_2");
+    json_decref(json);
+    report_clear(&report);
+}
+
+static void test_metric_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < report_n_metrics; i++) {
+        assert_ptr_equal(report_metric_by(report_metrics[i].id), &report_metrics[i]);
+        assert_true(strlen(report_metrics[i].meaning) > 0);
+    }
+    for (size_t i = 0; i < notes_n_headline; i++)
+        assert_non_null(report_metric_by(notes_headline[i]));
+    for (size_t i = 0; i < report_n_targets; i++)
+        assert_non_null(report_metric_by(report_targets[i].metric));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_metric_table),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_seed_group),       cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_delta),            cmocka_unit_test(test_baselines),
+        cmocka_unit_test(test_equal_l0_and_missing),
+        cmocka_unit_test(test_one_missing),      cmocka_unit_test(test_damage_is_named),
+        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_width_and_json),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
