@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* analyze : measures one checkpoint.
+ *
+ * Contents:  1. directions   2. spectrum   3. masks   4. close pairs   5. the report */
+#include "analyze/analyze.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/random.h"
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/base/stop.h"
+#include "lib/cli/target.h"
+
+enum {
+    MIN_FINE_BINS = 2000, /* quantiles and means of |cos| are read from these */
+    NEAREST_BINS = 100,
+    MAX_EDGES = 2000000 /* searched for triangles */
+};
+
+/* --- 1. directions ------------------------------------------------------------------------ */
+
+static void summarise_rows(struct analyze_report *r, double *scratch)
+{
+    const size_t m = r->dec.m;
+    for (size_t i = 0; i < m; i++) {
+        scratch[i] = (double)r->dec.row_max[i];
+        analyze_hist_add(&r->nearest, scratch[i]);
+    }
+    analyze_summary_of(&r->max_dec, scratch, m);
+    for (size_t i = 0; i < m; i++)
+        scratch[i] = fmax(fabs((double)r->dec.row_max[i]), fabs((double)r->dec.row_min[i]));
+    analyze_summary_of(&r->max_abs_dec, scratch, m);
+    for (size_t i = 0; i < m; i++)
+        scratch[i] = (double)r->enc.row_max[i];
+    analyze_summary_of(&r->max_enc, scratch, m);
+}
+
+static enum sae_status measure_directions(struct analyze_report *r, const struct sae_ops *ops,
+                                          const struct analyze_settings *s, float *U,
+                                          struct sae_err *err)
+{
+    const struct sae_model *model = &r->ckpt.model;
+    const size_t m = model->m, d = model->d, n_bins = (size_t)s->n_bins;
+    const size_t fine = (MIN_FINE_BINS + n_bins - 1) / n_bins * n_bins;
+    double *scratch = NULL;
+    enum sae_status status;
+    SAE_GO(status, sae_mem_alloc(&scratch, m, sizeof *scratch, err));
+    SAE_GO(status, analyze_hist_init(&r->dec_folded, -1, 1, n_bins, err));
+    SAE_GO(status, analyze_hist_init(&r->nearest, -1, 1, NEAREST_BINS, err));
+    /* the encoder first: U is left holding the decoder's rows */
+    analyze_geom_unit(m, d, model->W_enc, U);
+    SAE_GO(status, analyze_geom_cosines(&r->enc, ops, m, d, U, NEAREST_BINS, err));
+    r->n_zero_rows = analyze_geom_unit(m, d, model->W_dec, U);
+    SAE_GO(status, analyze_geom_cosines(&r->dec, ops, m, d, U, fine, err));
+    analyze_hist_fold(&r->dec_folded, &r->dec.hist);
+    analyze_geom_paired(m, d, model->W_enc, model->W_dec, scratch);
+    analyze_summary_of(&r->enc_dec, scratch, m);
+    summarise_rows(r, scratch);
+done:
+    free(scratch);
+    return status;
+}
+
+/* --- 2. spectrum -------------------------------------------------------------------------- */
+
+static enum sae_status measure_spectrum(struct analyze_report *r, const float *U,
+                                        const struct analyze_settings *s, struct sae_err *err)
+{
+    const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
+    SAE_TRY(sae_mem_alloc(&r->eig, d, sizeof *r->eig, err));
+    SAE_TRY(sae_mem_alloc(&r->random_eig, d, sizeof *r->random_eig, err));
+    const enum sae_status status = analyze_spectrum_eigenvalues(m, d, U, r->eig, err);
+    sae_ops_threads((size_t)s->n_threads);
+    SAE_TRY(status);
+    analyze_spectrum_ranks(&r->ranks, r->eig, d, m);
+    analyze_random_eigenvalues(m, d, r->random_eig);
+    analyze_spectrum_ranks(&r->random_ranks, r->random_eig, d, m);
+    analyze_geom_moments(&r->moments, &r->dec, U, r->ranks.frame_potential);
+    return SAE_OK;
+}
+
+struct analyze_baseline analyze_baseline_of(size_t m, size_t d)
+{
+    const double M = (double)m, D = (double)d;
+    return (struct analyze_baseline){
+        .std = 1 / sqrt(D),
+        .mean_abs = analyze_random_mean_abs_cos(D),
+        .max_dec = analyze_random_max_cos(M - 1, D),
+        .max_abs_dec = analyze_random_max_abs_cos(M - 1, D),
+        .coherence = analyze_random_max_abs_cos(0.5 * M * (M - 1), D),
+        .welch = analyze_welch_bound(M, D),
+        .frame = analyze_random_frame(M, D),
+        .frame_bound = analyze_frame_bound(M, D),
+    };
+}
+
+/* --- 3. masks ----------------------------------------------------------------------------- */
+
+static enum sae_status measure_masks(struct analyze_report *r, const struct sae_ops *ops,
+                                     const struct analyze_settings *s, const float *U,
+                                     struct sae_err *err)
+{
+    const struct sae_model *model = &r->ckpt.model;
+    if (s->weights_only)
+        return SAE_OK;
+    if (r->ckpt.heldout.n_rows == 0)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' has no held-out masks (group /heldout); use --weights-only to "
+                           "measure directions without overlaps, or train again with sae-train",
+                           r->ckpt.path);
+    if (analyze_usage_make(&r->usage, model->m, &r->ckpt.heldout, err) != SAE_OK)
+        return sae_err_prefix(err, "cannot use '%s'", r->ckpt.path);
+    const struct analyze_cooc_settings settings = {
+        .floor = s->floor,
+        .run = analyze_rule_of(&r->ckpt),
+        .reference = analyze_rule_reference(),
+    };
+    SAE_TRY(analyze_cooc_make(&r->cooc, ops, model->m, model->d, U, &r->ckpt.heldout, &r->usage,
+                              &settings, err));
+    r->has_masks = true;
+    return SAE_OK;
+}
+
+/* --- 4. close pairs ----------------------------------------------------------------------- */
+
+/* Tokens on which both latents of each close pair are active; rows of the masks ascend. */
+static void count_together(struct analyze_report *r)
+{
+    const struct sae_masks *masks = &r->ckpt.heldout;
+    for (size_t p = 0; p < r->n_close; p++) {
+        struct analyze_close *close = &r->close[p];
+        close->n_i = r->usage.n[close->edge.i];
+        close->n_j = r->usage.n[close->edge.j];
+        for (size_t t = 0; t < masks->n_rows; t++) {
+            int both = 0;
+            for (uint64_t e = masks->start[t]; e < masks->start[t + 1]; e++)
+                both += masks->idx[e] == close->edge.i || masks->idx[e] == close->edge.j;
+            close->n_ij += both == 2;
+        }
+    }
+}
+
+static enum sae_status find_close(struct analyze_report *r, const struct sae_ops *ops,
+                                  const struct analyze_settings *s, const float *U,
+                                  struct sae_err *err)
+{
+    const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
+    SAE_TRY(analyze_graph_make(&r->graph, ops, m, d, U, (size_t)s->n_top, MAX_EDGES, s->duplicate,
+                               err));
+    r->n_duplicates = r->graph.n_above;
+    SAE_TRY(sae_mem_alloc(&r->close, r->graph.n_top, sizeof *r->close, err));
+    for (r->n_close = 0; r->n_close < r->graph.n_top; r->n_close++)
+        r->close[r->n_close].edge = r->graph.top[r->n_close];
+    if (r->has_masks)
+        count_together(r);
+    return SAE_OK;
+}
+
+/* --- 5. the report ------------------------------------------------------------------------ */
+
+void analyze_report_clear(struct analyze_report *r)
+{
+    sae_ckpt_clear(&r->ckpt);
+    free(r->run);
+    free(r->name);
+    analyze_geom_clear(&r->dec);
+    analyze_geom_clear(&r->enc);
+    analyze_hist_clear(&r->dec_folded);
+    analyze_hist_clear(&r->nearest);
+    free(r->eig);
+    free(r->random_eig);
+    analyze_graph_clear(&r->graph);
+    free(r->close);
+    analyze_sample_clear(&r->sample);
+    analyze_usage_clear(&r->usage);
+    analyze_cooc_clear(&r->cooc);
+    memset(r, 0, sizeof *r);
+}
+
+static enum sae_status name_report(struct analyze_report *r, const char *path, struct sae_err *err)
+{
+    SAE_TRY(sae_target_run_name(&r->run, path, err));
+    SAE_TRY(sae_mem_strdup(&r->name, sae_fs_base(path), err));
+    const size_t n = strlen(r->name);
+    if (n > 3 && strcmp(r->name + n - 3, ".h5") == 0)
+        r->name[n - 3] = '\0';
+    return SAE_OK;
+}
+
+static enum sae_status check_stop(struct sae_err *err)
+{
+    return sae_stop_asked() ? sae_err_set(err, SAE_EINTR, "stopped") : SAE_OK;
+}
+
+enum sae_status analyze_report_make(struct analyze_report *ret, const char *path,
+                                    const struct sae_ops *ops,
+                                    const struct analyze_settings *settings, struct sae_err *err)
+{
+    enum sae_status status;
+    struct analyze_report r = {0};
+    float *U = NULL;
+    SAE_GO(status, sae_ckpt_load(&r.ckpt, path, err));
+    SAE_GO(status, name_report(&r, path, err));
+    const size_t m = r.ckpt.model.m, d = r.ckpt.model.d;
+    if (m < 2) {
+        status = sae_err_set(err, SAE_ERANGE,
+                             "cannot analyze '%s': it has %zu latent, and pairs need two", path, m);
+        goto done;
+    }
+    SAE_GO(status, sae_mem_alloc(&U, m * d, sizeof *U, err));
+    SAE_GO(status, measure_directions(&r, ops, settings, U, err));
+    SAE_GO(status, check_stop(err));
+    SAE_GO(status, measure_spectrum(&r, U, settings, err));
+    SAE_GO(status, check_stop(err));
+    SAE_GO(status, measure_masks(&r, ops, settings, U, err));
+    SAE_GO(status, check_stop(err));
+    SAE_GO(status, find_close(&r, ops, settings, U, err));
+    SAE_GO(status, analyze_sample_make(&r.sample, m, d, U, r.has_masks ? &r.usage : NULL,
+                                       (size_t)settings->n_sample, err));
+    *ret = r;
+    memset(&r, 0, sizeof r);
+done:
+    free(U);
+    analyze_report_clear(&r);
+    return status;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* analyze : how separated the features of one checkpoint are - the whole of sae-analyze but its
+ * options. One report per checkpoint, from the checkpoint file alone. */
+#ifndef SAE_ANALYZE_ANALYZE_H
+#define SAE_ANALYZE_ANALYZE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "analyze/cooc.h"
+#include "analyze/geom.h"
+#include "analyze/graph.h"
+#include "analyze/sample.h"
+#include "analyze/spectrum.h"
+#include "analyze/usage.h"
+#include "lib/base/err.h"
+#include "lib/math/ops.h"
+#include "lib/sae/ckpt.h"
+
+struct analyze_settings {
+    uint64_t n_bins;    /* of the cosine histogram, over [-1, 1] */
+    uint64_t floor;     /* overlaps: latents that fire at least so often */
+    uint64_t n_sample;  /* latents in the similarity matrix */
+    uint64_t n_top;     /* closest pairs listed */
+    double duplicate;   /* pairs with a larger cosine count as duplicates */
+    bool weights_only;  /* leave out all that needs held-out masks */
+    uint64_t n_threads; /* given back to the BLAS after the eigenvalues; 0 = all */
+};
+
+/* One close pair, with how often it fires together. */
+struct analyze_close {
+    struct analyze_edge edge;
+    uint64_t n_i, n_j, n_ij;
+};
+
+struct analyze_report {
+    struct sae_ckpt ckpt;
+    char *run, *name;   /* "run_2", "ckpt_50" */
+    size_t n_zero_rows; /* decoder rows of length 0 */
+    struct analyze_cosines dec, enc;
+    struct analyze_hist dec_folded, nearest; /* n_bins; nearest: 100 bins over [-1, 1] */
+    struct analyze_moments moments;
+    struct analyze_summary max_dec, max_abs_dec, max_enc, enc_dec;
+    double *eig, *random_eig; /* [d] descending */
+    struct analyze_ranks ranks, random_ranks;
+    struct analyze_graph graph;
+    uint64_t n_duplicates;
+    size_t n_close;
+    struct analyze_close *close; /* [n_close], cosine descending */
+    struct analyze_sample sample;
+    bool has_masks;
+    struct analyze_usage usage; /* these two only where has_masks */
+    struct analyze_cooc cooc;
+};
+
+/* Loads and measures one checkpoint.
+ * Fails: as sae_ckpt_load; SAE_EFORMAT no held-out masks (without weights_only); SAE_ERANGE fewer
+ *        than two latents; SAE_EBACKEND; SAE_ENOMEM; SAE_EINTR */
+SAE_MUST_CHECK enum sae_status analyze_report_make(struct analyze_report *ret, const char *path,
+                                                   const struct sae_ops *ops,
+                                                   const struct analyze_settings *settings,
+                                                   struct sae_err *err);
+void analyze_report_clear(struct analyze_report *report); /* accepts zeroed */
+
+/* tables.c: for people. */
+SAE_MUST_CHECK enum sae_status analyze_tables_print(const struct analyze_report *report,
+                                                    const struct analyze_settings *settings,
+                                                    FILE *to, struct sae_err *err);
+/* compare.c: several checkpoints side by side, in the few numbers that answer most questions. */
+enum { ANALYZE_COMPARED = 17 };
+struct analyze_column {
+    char head[200]; /* "run_2/ckpt_50" */
+    double value[ANALYZE_COMPARED];
+};
+void analyze_compare_fill(struct analyze_column *ret, const struct analyze_report *report);
+SAE_MUST_CHECK enum sae_status analyze_compare_print(const struct analyze_column *columns, size_t n,
+                                                     FILE *to, struct sae_err *err);
+
+/* outcome.c: the result JSON. record: of this invocation; the checkpoint is added to its inputs.
+ * config: the settings. */
+SAE_MUST_CHECK enum sae_status analyze_outcome_make(json_t **ret,
+                                                    const struct analyze_report *report,
+                                                    const struct analyze_settings *settings,
+                                                    const json_t *record, struct sae_err *err);
+
+/* draw.c: the charts of a report, to dir/<ckpt>.<what>.svg; counts how many were made. */
+SAE_MUST_CHECK enum sae_status analyze_draw(const struct analyze_report *report, const char *dir,
+                                            size_t *ret_n, struct sae_err *err);
+
+/* Baselines of a report, so that tables and result agree. */
+struct analyze_baseline {
+    double std, mean_abs, max_dec, max_abs_dec, coherence, welch, frame, frame_bound;
+};
+struct analyze_baseline analyze_baseline_of(size_t m, size_t d);
+
+#endif /* SAE_ANALYZE_ANALYZE_H */

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* sae-analyze : how separated are the features of a checkpoint? */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analyze/analyze.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/cli/opt.h"
+#include "lib/cli/target.h"
+#include "lib/file/json.h"
+#include "lib/file/result.h"
+
+static struct analyze_settings settings;
+static struct {
+    bool all, charts;
+} wanted;
+
+static const struct sae_opt options[] = {
+    {"all",                                          0, SAE_OPT_FLAG, &wanted.all, NULL, NULL, 0, 0, NULL, "Checkpoints",
+     "every checkpoint of a run, not only its last", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"charts",                                  0, SAE_OPT_FLAG, &wanted.charts, "true", NULL, 0, 0, NULL, "Output",
+     "draw charts into the run's folder charts/ (--no-charts leaves them out)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"weights-only",                                          0, SAE_OPT_FLAG, &settings.weights_only, NULL, NULL, 0, 0, NULL, "Measures",
+     "directions and spectrum only; needs no held-out masks", SAE_OPT_MAIN},
+    {"floor",                                             0, SAE_OPT_U64, &settings.floor, "5", NULL, 1, 1e9, "N", "Measures",
+     "overlaps: only latents that fire on at least N held-out tokens", SAE_OPT_MAIN},
+    {"bins",                                          0, SAE_OPT_U64, &settings.n_bins, "200", NULL, 10, 10000, "N", "Measures",
+     "bins of the cosine histogram over [-1, 1]", SAE_OPT_MAIN},
+    {"sample", 0, SAE_OPT_U64, &settings.n_sample, "64", NULL, 2, 1024, "N", "Measures",
+     "latents in the similarity matrix (the most frequent)", SAE_OPT_MAIN},
+    {"top",                                              0, SAE_OPT_U64, &settings.n_top, "20", NULL, 0, 100000, "N", "Measures",
+     "closest pairs to list", SAE_OPT_MAIN},
+    {"duplicate",            0, SAE_OPT_REAL, &settings.duplicate, "0.9", NULL, 0.2, 1, "COS", "Measures",
+     "pairs with a larger cosine count as near duplicates", 0},
+    {NULL                               },
+};
+
+/* Writes the result and the charts of one report into its run's folder. */
+static enum sae_status save(const struct analyze_report *report, const json_t *result,
+                            struct sae_err *err)
+{
+    enum sae_status status;
+    char *path = NULL, *run = NULL, *charts = NULL;
+    size_t n_charts = 0;
+    SAE_GO(status, sae_result_path(&path, report->ckpt.path, "analyze.json", err));
+    SAE_GO(status, sae_json_save(path, result, err));
+    sae_log_info("wrote %s", path);
+    if (wanted.charts) {
+        SAE_GO(status, sae_target_run(&run, report->ckpt.path, err));
+        SAE_GO(status, sae_fs_join(&charts, run, "charts", err));
+        SAE_GO(status, analyze_draw(report, charts, &n_charts, err));
+        sae_log_info("drew %zu charts: %s/%s.*.svg", n_charts, charts, report->name);
+    }
+done:
+    free(path);
+    free(run);
+    free(charts);
+    return status;
+}
+
+/* One checkpoint: measure, save, and print its tables unless JSON is asked for. */
+static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_ops *ops,
+                                   const char *path, bool first, json_t *results,
+                                   struct analyze_column *column, struct sae_err *err)
+{
+    enum sae_status status;
+    struct analyze_report report = {0};
+    json_t *record = NULL, *result = NULL;
+    sae_log_info("measuring %s", path);
+    SAE_GO(status, analyze_report_make(&report, path, ops, &settings, err));
+    SAE_GO(status, sae_opt_record(&record, cli, err));
+    SAE_GO(status, analyze_outcome_make(&result, &report, &settings, record, err));
+    SAE_GO(status, save(&report, result, err));
+    analyze_compare_fill(column, &report);
+    if (cli->json) {
+        if (json_array_append(results, result) != 0)
+            status = sae_err_set(err, SAE_ENOMEM, "out of memory");
+    } else {
+        if (!first)
+            fputs("\n\n", stdout);
+        status = analyze_tables_print(&report, &settings, stdout, err);
+    }
+done:
+    json_decref(record);
+    json_decref(result);
+    analyze_report_clear(&report);
+    return status;
+}
+
+static enum sae_status print_json(const json_t *results, struct sae_err *err)
+{
+    const json_t *shown = json_array_size(results) == 1 ? json_array_get(results, 0) : results;
+    if (json_dumpf(shown, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0)
+        return sae_err_set(err, SAE_EIO, "cannot write to standard output");
+    fputc('\n', stdout);
+    return SAE_OK;
+}
+
+static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
+{
+    enum sae_status status;
+    const struct sae_ops *ops;
+    char **paths = NULL;
+    size_t n = 0;
+    struct analyze_column *columns = NULL;
+    json_t *results = json_array();
+    settings.n_threads = cli->threads;
+    SAE_GO(status, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
+    SAE_GO(status, sae_target_find(&paths, &n, cli->args, cli->n_args, wanted.all, err));
+    SAE_GO(status, sae_mem_alloc(&columns, n, sizeof *columns, err));
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(status, analyze_one(cli, ops, paths[i], i == 0, results, &columns[i], err));
+    if (cli->json) {
+        SAE_GO(status, print_json(results, err));
+    } else if (n > 1) {
+        fputs("\n\n", stdout);
+        SAE_GO(status, analyze_compare_print(columns, n, stdout, err));
+    }
+done:
+    json_decref(results);
+    free(columns);
+    sae_fs_list_free(paths, n);
+    return status;
+}
+
+static const struct sae_program program = {
+    .name = "sae-analyze",
+    .summary = "measure how separated the features of checkpoints are",
+    .usage = "sae-analyze [options] [CHECKPOINT|RUN ...]",
+    .operands = "CHECKPOINT|RUN ...",
+    .examples = "# one checkpoint\n"
+                "sae-analyze run_2/ckpt_50.h5\n"
+                "# every checkpoint of a run, side by side at the end\n"
+                "sae-analyze --all run_2\n"
+                "# last checkpoints of all runs here, for a program\n"
+                "sae-analyze --json --no-charts > separation.json\n",
+    .about =
+        "Reads one checkpoint (no other file) and tells how far apart its decoder directions are, "
+        "how many directions they span, how often latents fire together, whether latents that fire "
+        "together point the same way, and which pairs compete under the run's own schedule.\n\n"
+        "Without an operand it takes the last checkpoint of the run it stands in, or of every "
+        "run_* folder beside it. It writes CHECKPOINT.analyze.json and charts/CHECKPOINT.*.svg "
+        "into the run's folder. With --json, one checkpoint gives one object, several an array.\n\n"
+        "Overlaps come from the held-out batch stored in the checkpoint: rare latents overlap by "
+        "chance, so pairs below --floor are left out, and the value expected of independent "
+        "latents stands beside each number.",
+    .opts = options,
+    .run = run,
+};
+
+int main(int argc, char **argv)
+{
+    return sae_program_main(&program, argc, argv);
+}

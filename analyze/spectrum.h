@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* spectrum : eigenvalues of the d x d Gram matrix of the decoder's unit rows, and the ranks
+ * read from them. Formulas: docs/MATH.md, "Separation metrics". */
+#ifndef SAE_ANALYZE_SPECTRUM_H
+#define SAE_ANALYZE_SPECTRUM_H
+
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+/* Eigenvalues of U^T U, descending, in double on one thread (equal runs give equal bits).
+ * U: host f32 [m][d]; eig: the caller's [d]. Tiny negative values are set to 0.
+ * The caller sets the BLAS back to its own number of threads (sae_ops_threads).
+ * Fails: SAE_ENOMEM, SAE_EBACKEND LAPACK did not converge */
+SAE_MUST_CHECK enum sae_status analyze_spectrum_eigenvalues(size_t m, size_t d, const float *U,
+                                                            double *eig, struct sae_err *err);
+
+struct analyze_ranks {
+    double frame_potential; /* sum l^2 = sum over all i, j of cos_ij^2 */
+    double effective;       /* exp of the entropy of s / sum s, s = sqrt(l) */
+    double participation;   /* (sum l)^2 / sum l^2 */
+    double stable;          /* sum l / max l */
+    double largest, smallest;
+    double off_diagonal; /* sqrt(||U U^T - I||_F^2), from the frame potential */
+};
+/* eig descending, m the number of unit rows. */
+void analyze_spectrum_ranks(struct analyze_ranks *ret, const double *eig, size_t d, size_t m);
+
+#endif /* SAE_ANALYZE_SPECTRUM_H */
