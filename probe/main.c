@@ -163,15 +163,22 @@ static enum sae_status make_result(json_t **ret, const struct sae_cli *cli,
                                    struct sae_err *err)
 {
     json_t *record = NULL;
+    char *run = NULL, *seen = NULL;
     SAE_TRY(sae_opt_record(&record, cli, err));
     enum sae_status st;
+    SAE_GO(st, sae_target_run(&run, ckpt->path, err));
     SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt->path), ckpt->id,
                                 ckpt->record, err));
-    for (size_t i = 0; i < n_sets; i++)
-        SAE_GO(st, sae_record_input(record, "labels", sae_fs_base(sets[i].path), sets[i].id,
-                                    sets[i].record, err));
+    for (size_t i = 0; i < n_sets; i++) {
+        free(seen);
+        seen = NULL;
+        SAE_GO(st, sae_fs_relative(&seen, run, sets[i].path, err));
+        SAE_GO(st, sae_record_input(record, "labels", seen, sets[i].id, sets[i].record, err));
+    }
     SAE_GO(st, probe_result_make(ret, ckpt, sets, n_sets, s, record, err));
 done:
+    free(run);
+    free(seen);
     json_decref(record);
     return st;
 }
