@@ -37,8 +37,7 @@ static enum sae_status describe(struct report_baseline *one, const json_t *confi
     enum sae_status st = SAE_OK;
     const uint64_t k = sae_json_u64(config, "k", 0);
     const double l1 = sae_json_real(config, "l1_penalty", 0);
-    const uint64_t steps =
-        sae_json_u64(training(one->json), "final_info.training_steps", 0);
+    const uint64_t steps = sae_json_u64(training(one->json), "final_info.training_steps", 0);
     if (k > 0)
         SAE_GO(st, sae_str_printf(&title, err, "TopK, k %llu", (unsigned long long)k));
     else
@@ -60,9 +59,9 @@ enum sae_status report_baseline_load(struct report_baseline *ret, const char *pa
     SAE_GO(st, sae_json_load(&one.json, path, err));
     const json_t *const config = json_object_get(training(one.json), "config");
     if (!json_is_object(config)) {
-        st = sae_err_set(err, SAE_EFORMAT,
-                         "'%s': no \"training results ...\" with a config; not a published baseline",
-                         path);
+        st = sae_err_set(
+            err, SAE_EFORMAT,
+            "'%s': no \"training results ...\" with a config; not a published baseline", path);
         goto done;
     }
     SAE_GO(st, sae_mem_strdup(&one.name, sae_fs_base(path), err));

@@ -12,6 +12,8 @@ enum sae_status chart_panel(struct chart *chart, const char *title, const char *
 {
     if (chart->n_panels == CHART_PANELS)
         return sae_err_set(err, SAE_ERANGE, "more than %d panels in one chart", CHART_PANELS);
+    chart->curves[chart->n_panels] = 0;
+    chart->plotted = false;
     struct sae_str *gp = &chart->panels[chart->n_panels++];
     char *text[3] = {NULL};
     const char *const raw[3] = {title, xlabel, ylabel};
@@ -33,9 +35,10 @@ struct sae_str *chart_now(struct chart *chart)
     return &chart->panels[chart->n_panels - 1];
 }
 
-void chart_drop(struct chart *chart)
+void chart_end_panel(struct chart *chart)
 {
-    sae_str_clear(&chart->panels[--chart->n_panels]);
+    if (!chart->plotted)
+        sae_str_clear(&chart->panels[--chart->n_panels]);
 }
 
 enum sae_status chart_open(struct chart *chart, size_t *ret, struct sae_err *err)
@@ -49,16 +52,19 @@ enum sae_status chart_close(struct chart *chart, struct sae_err *err)
     return sae_str_printf(&chart->data, err, "EOD\n");
 }
 
-enum sae_status chart_curve(struct chart *chart, bool first, size_t block, const char *with,
-                            const char *label, struct sae_err *err)
+enum sae_status chart_curve(struct chart *chart, size_t block, const char *with, const char *label,
+                            struct sae_err *err)
 {
     char *quoted = NULL;
     enum sae_status st = SAE_OK;
     if (label != NULL)
         SAE_TRY(sae_chart_quote(&quoted, label, err));
-    st = sae_str_printf(chart_now(chart), err, "%s$b%zu %s %s%s%s", first ? "plot " : ", \\\n  ",
-                        block, with, quoted != NULL ? "title \"" : "notitle",
-                        quoted != NULL ? quoted : "", quoted != NULL ? "\"" : "");
+    st = sae_str_printf(chart_now(chart), err, "%s$b%zu %s %s%s%s",
+                        chart->plotted ? ", \\\n  " : "plot ", block, with,
+                        quoted != NULL ? "title \"" : "notitle", quoted != NULL ? quoted : "",
+                        quoted != NULL ? "\"" : "");
+    chart->plotted = true;
+    chart->curves[chart->n_panels - 1] += label != NULL;
     free(quoted);
     return st;
 }
@@ -71,6 +77,16 @@ void chart_clear(struct chart *chart)
     chart->n_panels = chart->n_blocks = 0;
 }
 
+/* The panel whose curves the common key names. */
+static size_t widest_key(const struct chart *chart)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < chart->n_panels; i++)
+        if (chart->curves[i] > chart->curves[best])
+            best = i;
+    return best;
+}
+
 /* One panel keeps the style's size; more are set in a grid, at most two wide (three of three). */
 static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, const char *title,
                                const char *subtitle, struct sae_err *err)
@@ -81,25 +97,34 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_chart_quote(&head, title, err));
     SAE_GO(st, sae_chart_quote(&below, subtitle, err));
-    const size_t width = cols == 1 ? 860 : cols * 480, height = cols == 1 ? 540 : rows * 400 + 80;
+    const size_t width = cols == 1 ? 860 : cols * 480, height = rows * 380 + 175;
+    const double h = (double)height;
     SAE_GO(st, sae_str_printf(gp, err,
                               "set terminal svg size %zu,%zu dynamic enhanced font "
                               "'Helvetica,14' background '#ffffff'\n",
                               width, height));
-    SAE_GO(st, sae_str_append(gp, chart->data.s != NULL ? chart->data.s : "",
-                              chart->data.len, err));
-    SAE_GO(st, sae_str_printf(gp, err, "%s",
-                              chart->key_below
-                                  ? "set key outside bottom center horizontal maxcols 3\n"
-                                  : ""));
+    SAE_GO(st,
+           sae_str_append(gp, chart->data.s != NULL ? chart->data.s : "", chart->data.len, err));
     SAE_GO(st, sae_str_printf(gp, err,
                               "set multiplot layout %zu,%zu title \"{/:Bold=17 %s}\\n{/*0.9 %s}\" "
-                              "margins %s spacing %s\n",
+                              "margins %g,0.98,%.4f,%.4f spacing 0.10,%.4f\n",
                               rows, cols, head, below,
-                              cols == 1 ? "0.10,0.97,0.13,0.80" : "0.08,0.98,0.12,0.80",
-                              rows == 1 ? "0.10,0.1" : "0.10,0.16"));
-    for (size_t i = 0; i < n; i++)
+                              cols == 1   ? 0.10
+                              : cols == 2 ? 0.09
+                                          : 0.06,
+                              105 / h, 1 - 105 / h, 95 / h));
+    const size_t key = widest_key(chart);
+    for (size_t i = 0; i < n; i++) {
+        /* vertical with few rows: a horizontal key is broken at the panel's width */
+        if (i == key)
+            SAE_GO(st, sae_str_printf(gp, err,
+                                      "set key at screen 0.5, screen 0.01 center bottom vertical "
+                                      "maxrows %zu samplen 3 width 1\n",
+                                      chart->curves[i] / 7 + 1));
+        else
+            SAE_GO(st, sae_str_printf(gp, err, "unset key\n"));
         SAE_GO(st, sae_str_printf(gp, err, "%s\n", chart->panels[i].s));
+    }
     st = sae_str_printf(gp, err, "unset multiplot\n");
 done:
     free(head);
@@ -127,26 +152,29 @@ done:
 
 /* --- the two panels that most charts are made of --------------------------------------------- */
 
-static enum sae_status axis(struct chart *chart, bool log_y, bool positive, struct sae_err *err)
+/* A log axis only where the values span more than a decade and a half: less reads better plain. */
+static enum sae_status axis(struct chart *chart, bool log_y, double low, double high,
+                            struct sae_err *err)
 {
-    if (log_y && positive)
-        return sae_str_printf(chart_now(chart), err,
-                              "set logscale y\nset format y \"10^{%%L}\"\n");
+    if (log_y && low > 0 && high > 30 * low)
+        SAE_TRY(
+            sae_str_printf(chart_now(chart), err, "set logscale y\nset format y \"10^{%%L}\"\n"));
     return SAE_OK;
 }
 
 enum sae_status chart_phases(struct chart *chart, const struct report *report, const char *metric,
-                             const char *title, const char *ylabel, bool log_y,
-                             struct sae_err *err)
+                             const char *title, const char *ylabel, bool log_y, struct sae_err *err)
 {
     const struct report_metric *what = report_metric_by(metric);
-    size_t n_curves = 0;
-    bool positive = true;
+    double low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < report->n_runs; i++)
-        for (size_t p = 0; p < report->runs[i].n_phases; p++)
-            positive &= !(report_value(&report->runs[i].phases[p], what) <= 0);
+        for (size_t p = 0; p < report->runs[i].n_phases; p++) {
+            const double x = report_value(&report->runs[i].phases[p], what);
+            low = fmin(low, x);
+            high = fmax(high, x);
+        }
     SAE_TRY(chart_panel(chart, title, "training done (%)", ylabel, err));
-    SAE_TRY(axis(chart, log_y, positive, err));
+    SAE_TRY(axis(chart, log_y, low, high, err));
     SAE_TRY(sae_str_printf(chart_now(chart), err, "set xrange [-3:103]\nset xtics 0,25,100\n"));
     for (size_t i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
@@ -164,59 +192,58 @@ enum sae_status chart_phases(struct chart *chart, const struct report *report, c
             continue;
         char with[64];
         snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", i % 8 + 1);
-        SAE_TRY(chart_curve(chart, n_curves++ == 0, block, with, run->name, err));
+        SAE_TRY(chart_curve(chart, block, with, run->name, err));
     }
-    if (n_curves == 0)
-        chart_drop(chart);
+    chart_end_panel(chart);
     return SAE_OK;
 }
 
-static const double *series_of(const struct report_run *run, const char *const *names)
+/* Points of one run's column: those measured, thinned to about 400. */
+static enum sae_status series_block(struct chart *chart, const struct report_run *run,
+                                    const double *y, size_t *block, struct sae_err *err)
 {
-    for (size_t i = 0; names[i] != NULL; i++) {
-        const double *column = sae_ckpt_series(&run->last, names[i]);
-        if (column != NULL)
-            return column;
-    }
-    return NULL;
+    const double *x = sae_ckpt_series(&run->last, "step");
+    const size_t n = run->last.series.n_points;
+    size_t n_measured = 0, seen = 0;
+    for (size_t t = 0; t < n; t++)
+        n_measured += isfinite(y[t]) != 0;
+    const size_t stride = n_measured / 400 + 1;
+    SAE_TRY(chart_open(chart, block, err));
+    for (size_t t = 0; t < n; t++)
+        if (isfinite(y[t]) && seen++ % stride == 0)
+            SAE_TRY(sae_str_printf(&chart->data, err, "%.0f %.9g\n", x != NULL ? x[t] : (double)t,
+                                   y[t]));
+    return chart_close(chart, err);
 }
 
-enum sae_status chart_series(struct chart *chart, const struct report *report,
-                             const char *const *names, const char *title, const char *ylabel,
-                             bool log_y, struct sae_err *err)
+enum sae_status chart_series(struct chart *chart, const struct report *report, const char *name,
+                             const char *title, const char *ylabel, bool log_y, struct sae_err *err)
 {
-    static const char *const step_names[] = {"step", NULL};
-    size_t n_curves = 0;
-    bool positive = true, any = false;
+    double low = INFINITY, high = -INFINITY;
+    bool any = false;
     for (size_t i = 0; i < report->n_runs; i++) {
-        const double *y = series_of(&report->runs[i], names);
+        const double *y = sae_ckpt_series(&report->runs[i].last, name);
         for (size_t t = 0; y != NULL && t < report->runs[i].last.series.n_points; t++) {
-            positive &= !(y[t] <= 0);
+            low = fmin(low, y[t]);
+            high = fmax(high, y[t]);
             any |= isfinite(y[t]) && y[t] != 0;
         }
     }
     if (!any) /* a column of zeros (no such term in these runs) is no chart */
         return SAE_OK;
     SAE_TRY(chart_panel(chart, title, "step", ylabel, err));
-    SAE_TRY(axis(chart, log_y, positive, err));
+    SAE_TRY(axis(chart, log_y, low, high, err));
     SAE_TRY(sae_str_printf(chart_now(chart), err, "set xtics autofreq\n"));
     for (size_t i = 0; i < report->n_runs; i++) {
-        const struct report_run *run = &report->runs[i];
-        const double *x = series_of(run, step_names), *y = series_of(run, names);
-        if (x == NULL || y == NULL)
-            continue;
-        const size_t n = run->last.series.n_points, stride = n / 400 + 1;
+        const double *y = sae_ckpt_series(&report->runs[i].last, name);
         size_t block;
-        SAE_TRY(chart_open(chart, &block, err));
-        for (size_t t = 0; t < n; t += stride)
-            if (isfinite(y[t]))
-                SAE_TRY(sae_str_printf(&chart->data, err, "%.0f %.9g\n", x[t], y[t]));
-        SAE_TRY(chart_close(chart, err));
         char with[64];
+        if (y == NULL)
+            continue;
+        SAE_TRY(series_block(chart, &report->runs[i], y, &block, err));
         snprintf(with, sizeof with, "using 1:2 with lines ls %zu", i % 8 + 1);
-        SAE_TRY(chart_curve(chart, n_curves++ == 0, block, with, run->name, err));
+        SAE_TRY(chart_curve(chart, block, with, report->runs[i].name, err));
     }
-    if (n_curves == 0)
-        chart_drop(chart);
+    chart_end_panel(chart);
     return SAE_OK;
 }

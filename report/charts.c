@@ -52,11 +52,10 @@ static enum sae_status trade_off(struct report *report, const char *dir, struct 
     const struct report_metric *ev = report_metric_by("heldout_ev");
     const struct report_metric *cos = report_metric_by("mean_max_cos");
     struct chart chart = {.dir = dir};
-    size_t n_curves = 0;
     enum sae_status st = SAE_OK;
     SAE_GO(st, chart_panel(&chart, "", "explained variance, held out (right is better)",
                            "mean cosine to the nearest feature (down is better)", err));
-    SAE_GO(st, sae_str_printf(chart_now(&chart), err, "set offsets graph 0.06, 0.08, 0.06, 0.06\n"));
+    SAE_GO(st, sae_str_printf(chart_now(&chart), err, "set offsets graph 0.05, 0.1, 0.1, 0.05\n"));
     for (size_t i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
         size_t block, n = 0;
@@ -67,7 +66,9 @@ static enum sae_status trade_off(struct report *report, const char *dir, struct 
             /* at 0 % nothing is learned: the point would only flatten the rest */
             if (!isfinite(x) || !isfinite(y) || run->phases[p].percent == 0)
                 continue;
-            SAE_GO(st, sae_str_printf(&chart.data, err, "%.9g %.9g \"%d %%\"\n", x, y,
+            const bool end = n == 0 || p + 1 == run->n_phases;
+            SAE_GO(st, sae_str_printf(&chart.data, err, "%.9g %.9g \"", x, y));
+            SAE_GO(st, sae_str_printf(&chart.data, err, end ? "%d %%\"\n" : "\"\n",
                                       run->phases[p].percent));
             n++;
         }
@@ -76,18 +77,18 @@ static enum sae_status trade_off(struct report *report, const char *dir, struct 
             continue;
         char with[96];
         snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", i % 8 + 1);
-        SAE_GO(st, chart_curve(&chart, n_curves++ == 0, block, with, run->name, err));
-        SAE_GO(st, chart_curve(&chart, false, block,
-                               "using 1:2:3 with labels offset 0.8,0.7 left font ',10'", NULL,
-                               err));
+        SAE_GO(st, chart_curve(&chart, block, with, run->name, err));
+        SAE_GO(st,
+               chart_curve(&chart, block, "using 1:2:3 with labels offset 0.8,0.7 left font ',10'",
+                           NULL, err));
     }
-    if (n_curves == 0)
-        chart_drop(&chart);
-    return chart_finish(&chart, report, "trade_off", "Reconstruction against separation",
-                        "one point a phase, joined in order of training",
-                        "both aims in one picture: a run further right reconstructs better, "
-                        "further down separates better",
-                        err);
+    chart_end_panel(&chart);
+    return chart_finish(
+        &chart, report, "trade_off", "Reconstruction against separation",
+        "one point a phase, joined in order of training; the first and the last are marked",
+        "both aims in one picture: a run further right reconstructs better, "
+        "further down separates better",
+        err);
 done:
     chart_clear(&chart);
     return st;
@@ -123,10 +124,10 @@ static enum sae_status probing(struct report *report, const char *dir, struct sa
 {
     struct chart chart = {.dir = dir};
     enum sae_status st = SAE_OK;
-    SAE_GO(st, probing_panel(&chart, report, "top_1", "llm_top_1", "single best latent (k = 1)",
-                             err));
-    SAE_GO(st, probing_panel(&chart, report, "top_5", "llm_top_5", "best five latents (k = 5)",
-                             err));
+    SAE_GO(st,
+           probing_panel(&chart, report, "top_1", "llm_top_1", "single best latent (k = 1)", err));
+    SAE_GO(st,
+           probing_panel(&chart, report, "top_5", "llm_top_5", "best five latents (k = 5)", err));
     return chart_finish(&chart, report, "probing", "k-sparse probing of labelled concepts",
                         "higher is better; 0.5 is chance; dashed: the best raw neurons",
                         "accuracy of the best latent (k = 1) and the best five, by phase and run, "
@@ -141,13 +142,12 @@ static enum sae_status absorption(struct report *report, const char *dir, struct
 {
     struct chart chart = {.dir = dir};
     enum sae_status st = SAE_OK;
-    SAE_GO(st, chart_phases(&chart, report, "absorption_full", "full absorption",
-                            "share of words", false, err));
-    SAE_GO(st, chart_phases(&chart, report, "absorption_fraction",
-                            "absorption fraction (version C)", "share of the letter direction",
+    SAE_GO(st, chart_phases(&chart, report, "absorption_full", "full absorption", "share of words",
                             false, err));
-    return chart_finish(&chart, report, "absorption", "First-letter absorption",
-                        "lower is better",
+    SAE_GO(st,
+           chart_phases(&chart, report, "absorption_fraction", "absorption fraction (version C)",
+                        "share of the letter direction", false, err));
+    return chart_finish(&chart, report, "absorption", "First-letter absorption", "lower is better",
                         "words whose letter latent stays silent while another carries the letter, "
                         "by phase and run; lower is better",
                         err);

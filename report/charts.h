@@ -12,10 +12,11 @@
 
 struct chart {
     const char *dir;
-    struct sae_str data;                /* $blocks */
+    struct sae_str data;                 /* $blocks */
     struct sae_str panels[CHART_PANELS]; /* settings and a plot command each */
+    size_t curves[CHART_PANELS];         /* with a label, in each panel */
+    bool plotted;                        /* the panel being filled has its plot command */
     size_t n_panels, n_blocks;
-    bool key_below; /* the key under the panel rather than inside */
 };
 
 /* Starts a panel: title, axis labels. */
@@ -24,17 +25,16 @@ SAE_MUST_CHECK enum sae_status chart_panel(struct chart *chart, const char *titl
                                            struct sae_err *err);
 /* The panel being filled. */
 struct sae_str *chart_now(struct chart *chart);
-/* Drops the panel being filled (nothing to show in it). */
-void chart_drop(struct chart *chart);
+/* Ends the panel; one without a curve is dropped. */
+void chart_end_panel(struct chart *chart);
 /* Opens a data block; rows follow through chart->data; chart_close ends it. *ret is its number:
  * plot it as $b<number>. */
 SAE_MUST_CHECK enum sae_status chart_open(struct chart *chart, size_t *ret, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status chart_close(struct chart *chart, struct sae_err *err);
-/* Adds one curve to the panel: "$b3 using 1:2 with lines ls 2 title ...". first starts the plot
- * command. label NULL: no key entry. */
-SAE_MUST_CHECK enum sae_status chart_curve(struct chart *chart, bool first, size_t block,
-                                           const char *with, const char *label,
-                                           struct sae_err *err);
+/* Adds one curve to the panel: "$b3 using 1:2 with lines ls 2 title ...". label NULL: no key
+ * entry. The key is drawn once for all panels, below them. */
+SAE_MUST_CHECK enum sae_status chart_curve(struct chart *chart, size_t block, const char *with,
+                                           const char *label, struct sae_err *err);
 /* Draws and lists the chart; nothing where it has no panel. Clears it. */
 SAE_MUST_CHECK enum sae_status chart_finish(struct chart *chart, struct report *report,
                                             const char *name, const char *title,
@@ -42,14 +42,15 @@ SAE_MUST_CHECK enum sae_status chart_finish(struct chart *chart, struct report *
                                             struct sae_err *err);
 void chart_clear(struct chart *chart);
 
-/* One panel: a metric by phase, a line a run. Returns with the panel dropped where no run has it. */
+/* One panel: a metric by phase, a line a run. Returns with the panel dropped where no run has it.
+ */
 SAE_MUST_CHECK enum sae_status chart_phases(struct chart *chart, const struct report *report,
                                             const char *metric, const char *title,
                                             const char *ylabel, bool log_y, struct sae_err *err);
-/* One panel: a column of the time series by step, a line a run. names: alternatives, NULL-ended. */
+/* One panel: a column of the time series by step, a line a run. */
 SAE_MUST_CHECK enum sae_status chart_series(struct chart *chart, const struct report *report,
-                                            const char *const *names, const char *title,
-                                            const char *ylabel, bool log_y, struct sae_err *err);
+                                            const char *name, const char *title, const char *ylabel,
+                                            bool log_y, struct sae_err *err);
 
 /* The charts of charts_runs.c: what the checkpoints themselves hold. */
 SAE_MUST_CHECK enum sae_status charts_training(struct report *report, const char *dir,

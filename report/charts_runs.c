@@ -11,9 +11,9 @@
 
 /* --- time series ---------------------------------------------------------------------------- */
 
-/* One panel of a chart: names of the column, newest first. */
+/* One panel of a chart, of one column. */
 struct column {
-    const char *names[4];
+    const char *name;
     const char *title, *ylabel;
     bool log_y;
 };
@@ -25,9 +25,8 @@ static enum sae_status series_chart(struct report *report, const char *dir,
 {
     struct chart chart = {.dir = dir};
     for (size_t i = 0; i < n; i++) {
-        const enum sae_status st =
-            chart_series(&chart, report, columns[i].names, columns[i].title, columns[i].ylabel,
-                         columns[i].log_y, err);
+        const enum sae_status st = chart_series(&chart, report, columns[i].name, columns[i].title,
+                                                columns[i].ylabel, columns[i].log_y, err);
         if (st != SAE_OK) {
             chart_clear(&chart);
             return st;
@@ -39,23 +38,20 @@ static enum sae_status series_chart(struct report *report, const char *dir,
 enum sae_status charts_training(struct report *report, const char *dir, struct sae_err *err)
 {
     static const struct column losses[] = {
-        {{"recon", "recon_loss", NULL}, "reconstruction", "|x - xhat|^2 per token", true},
-        {{"orth", "orth_loss", NULL}, "orthogonality, before its weight", "L_orth", true},
-        {{"sparse", "sparse_loss", NULL}, "sparsity (L1)", "sum of activations", true},
-        {{"aux", "auxk", NULL}, "auxiliary (dead latents)", "AuxK loss", true},
+        {"loss_recon",  "reconstruction",                   "|x - xhat|^2 per token", true},
+        {"loss_orth",   "orthogonality, before its weight", "L_orth",                 true},
+        {"loss_sparse", "sparsity (L1)",                    "sum of activations",     true},
+        {"loss_aux",    "auxiliary (dead latents)",         "AuxK loss",              true},
     };
     static const struct column schedules[] = {
-        {{"lambda2", NULL}, "weight lambda2", "lambda2", false},
-        {{"tau", NULL}, "competition threshold tau", "tau", false},
+        {"lambda2", "weight lambda2",            "lambda2", false},
+        {"tau",     "competition threshold tau", "tau",     false},
     };
     static const struct column monitors[] = {
-        {{"n_pairs", "competing_pairs", "pairs", NULL}, "competing pairs in a batch", "pairs",
-         true},
-        {{"mean_abs_cos", "pairs_mean_abs_cos", NULL}, "|cosine| of competing pairs",
-         "mean over pairs", false},
-        {{"dead", "n_dead", NULL}, "dead latents", "latents", false},
-        {{"oversuppressed", "over_suppressed", "oversuppression", NULL}, "over-suppressed latents",
-         "share of latents", false},
+        {"competing_pairs", "competing pairs in a batch",  "pairs",            true },
+        {"mean_abs_cos",    "|cosine| of competing pairs", "mean over pairs",  false},
+        {"dead",            "dead latents",                "latents",          false},
+        {"oversuppressed",  "over-suppressed latents",     "share of latents", false},
     };
     SAE_TRY(series_chart(report, dir, losses, 4, "loss_parts", "Parts of the training loss",
                          "each part on its own, per step; a part that a run lacks is not drawn",
@@ -85,7 +81,7 @@ static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ck
                                   struct sae_err *err)
 {
     const size_t n = ckpt->pairs.n, n_logged = ckpt->pairs.n_logged;
-    size_t n_curves = 0, means[N_KINDS], with_kind[N_KINDS] = {0};
+    size_t means[N_KINDS], with_kind[N_KINDS] = {0};
     char with[96];
     SAE_TRY(chart_panel(chart, title, "step", ylabel, err));
     SAE_TRY(sae_str_printf(chart_now(chart), err, "set xtics autofreq\n"));
@@ -100,8 +96,10 @@ static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ck
                                        (double)values[t * n + p]));
             SAE_TRY(chart_close(chart, err));
             snprintf(with, sizeof with, "using 1:2 with lines lw 0.7 lc rgb '%s'",
-                     kind == 0 ? "#b3d4e8" : kind == 1 ? "#f0c3a3" : "#a8dccb");
-            SAE_TRY(chart_curve(chart, n_curves++ == 0, block, with, NULL, err));
+                     kind == 0   ? "#b3d4e8"
+                     : kind == 1 ? "#f0c3a3"
+                                 : "#a8dccb");
+            SAE_TRY(chart_curve(chart, block, with, NULL, err));
         }
     }
     for (unsigned kind = 0; kind < N_KINDS; kind++) {
@@ -118,10 +116,9 @@ static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ck
         }
         SAE_TRY(chart_close(chart, err));
         snprintf(with, sizeof with, "using 1:2 with lines ls %u lw 3", kind + 1);
-        SAE_TRY(chart_curve(chart, n_curves++ == 0, means[kind], with, kinds[kind], err));
+        SAE_TRY(chart_curve(chart, means[kind], with, kinds[kind], err));
     }
-    if (n_curves == 0)
-        chart_drop(chart);
+    chart_end_panel(chart);
     return SAE_OK;
 }
 
@@ -129,19 +126,18 @@ static enum sae_status pair_chart(struct report *report, const struct report_run
                                   const char *dir, struct sae_err *err)
 {
     const struct sae_ckpt *ckpt = &run->last;
-    struct chart chart = {.dir = dir, .key_below = true};
+    struct chart chart = {.dir = dir};
     struct sae_str name = {0}, title = {0}, caption = {0};
     enum sae_status st = SAE_OK;
     if (ckpt->pairs.n == 0 || ckpt->pairs.n_logged < 2)
         return SAE_OK;
     SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.c, "competition c", "coefficient", err));
-    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.nhat, "overlap nhat", "normalised overlap",
-                          err));
+    SAE_GO(st,
+           pair_panel(&chart, ckpt, ckpt->pairs.nhat, "overlap nhat", "normalised overlap", err));
     SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.cos, "cosine", "cosine of the two directions",
                           err));
     SAE_GO(st, sae_str_printf(&name, err, "pairs_%s", run->name));
-    SAE_GO(st, sae_str_printf(&title, err, "%s: representative pairs through training",
-                              run->name));
+    SAE_GO(st, sae_str_printf(&title, err, "%s: representative pairs through training", run->name));
     SAE_GO(st, sae_str_printf(&caption, err,
                               "competition, overlap and cosine of %zu pairs of %s, chosen at the "
                               "first checkpoint and followed to the end",
@@ -175,28 +171,16 @@ struct cos_hist {
 
 static bool find_hist(const struct report_phase *phase, struct cos_hist *ret)
 {
-    static const char *const places[] = {"eval_result_unstructured.cosine_histogram",
-                                         "eval_result_unstructured.histograms.cosine",
-                                         "eval_result_unstructured.cos_hist"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const json_t *hist = sae_json_at(phase->result[REPORT_ANALYZE], places[i]);
-        const json_t *counts = json_object_get(hist, "counts");
-        if (counts == NULL)
-            counts = json_object_get(hist, "count");
-        if (json_array_size(counts) < 2)
-            continue;
-        *ret = (struct cos_hist){.counts = counts,
-                                 .lo = sae_json_real(hist, "lo", -1),
-                                 .hi = sae_json_real(hist, "hi", 1)};
-        size_t b;
-        json_t *value;
-        json_array_foreach((json_t *)counts, b, value)
-        {
-            ret->total += json_number_value(value);
-        }
-        return ret->total > 0;
-    }
-    return false;
+    const json_t *hist =
+        sae_json_at(phase->result[REPORT_ANALYZE], "eval_result_unstructured.cosine_histogram");
+    const json_t *counts = json_object_get(hist, "counts");
+    if (json_array_size(counts) < 2)
+        return false;
+    *ret = (struct cos_hist){
+        .counts = counts, .lo = sae_json_real(hist, "lo", -1), .hi = sae_json_real(hist, "hi", 1)};
+    for (size_t b = 0; b < json_array_size(counts); b++)
+        ret->total += json_number_value(json_array_get(counts, b));
+    return ret->total > 0;
 }
 
 /* Share of pairs per bin, neighbouring bins joined to about a hundred; empty ends are left out. */
@@ -212,8 +196,8 @@ static enum sae_status hist_block(struct chart *chart, const struct cos_hist *hi
         const double middle =
             hist->lo + (hist->hi - hist->lo) * ((double)b + 0.5 * (double)join) / (double)n;
         if (sum > 0)
-            SAE_TRY(sae_str_printf(&chart->data, err, "%.6g %.6g\n", middle,
-                                   100 * sum / hist->total));
+            SAE_TRY(
+                sae_str_printf(&chart->data, err, "%.6g %.6g\n", middle, 100 * sum / hist->total));
     }
     return chart_close(chart, err);
 }
@@ -221,7 +205,6 @@ static enum sae_status hist_block(struct chart *chart, const struct cos_hist *hi
 static enum sae_status hist_panel(struct chart *chart, const struct report_run *run,
                                   struct sae_err *err)
 {
-    size_t n_curves = 0;
     SAE_TRY(chart_panel(chart, run->name, "cosine of two features", "share of pairs (%)", err));
     SAE_TRY(sae_str_printf(chart_now(chart), err,
                            "set logscale y\nset format y \"10^{%%L}\"\nset xrange [-1:1]\n"
@@ -233,12 +216,11 @@ static enum sae_status hist_panel(struct chart *chart, const struct report_run *
         if (!find_hist(&run->phases[p], &hist))
             continue;
         SAE_TRY(hist_block(chart, &hist, &block, err));
-        snprintf(with, sizeof with, "using 1:2 with lines ls %zu", n_curves % 8 + 1);
+        snprintf(with, sizeof with, "using 1:2 with lines ls %zu", p % 8 + 1);
         snprintf(label, sizeof label, "%d %%", run->phases[p].percent);
-        SAE_TRY(chart_curve(chart, n_curves++ == 0, block, with, label, err));
+        SAE_TRY(chart_curve(chart, block, with, label, err));
     }
-    if (n_curves == 0)
-        chart_drop(chart);
+    chart_end_panel(chart);
     return SAE_OK;
 }
 

@@ -124,8 +124,8 @@ static enum sae_status add_phase(struct report *report, struct report_run *run, 
     for (size_t i = 0; i < run->n_phases; i++)
         if (strcmp(run->phases[i].path, path) == 0)
             return SAE_OK;
-    SAE_TRY(sae_mem_grow(&run->phases, &run->cap_phases, run->n_phases + 1, sizeof *run->phases,
-                         err));
+    SAE_TRY(
+        sae_mem_grow(&run->phases, &run->cap_phases, run->n_phases + 1, sizeof *run->phases, err));
     struct report_phase *phase = &run->phases[run->n_phases++];
     SAE_TRY(sae_mem_strdup(&phase->path, path, err));
     struct sae_ckpt ckpt = {0};
@@ -223,8 +223,8 @@ static enum sae_status add_operand(struct report *report, const char *operand, s
     if (sae_fs_is_dir(path)) {
         st = add_folder(report, path, err);
     } else if (!sae_fs_is_file(path)) {
-        st = report_lines_add(&report->problems, err,
-                              "'%s': no such folder or checkpoint", operand);
+        st =
+            report_lines_add(&report->problems, err, "'%s': no such folder or checkpoint", operand);
     } else {
         SAE_GO(st, sae_target_run(&folder, path, err));
         SAE_GO(st, find_run(report, folder, &run, err));
@@ -308,8 +308,8 @@ static enum sae_status load_baselines(struct report *report, const struct report
         if (st == SAE_OK && report_baseline_load(&one, path, &why) != SAE_OK)
             st = report_lines_add(&report->problems, err, "%s", why.msg);
         else if (st == SAE_OK)
-            st = sae_mem_grow(&report->baselines, &report->cap_baselines,
-                              report->n_baselines + 1, sizeof one, err);
+            st = sae_mem_grow(&report->baselines, &report->cap_baselines, report->n_baselines + 1,
+                              sizeof one, err);
         if (st == SAE_OK && one.json != NULL)
             report->baselines[report->n_baselines++] = one;
         else

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sae-report : all runs and the published baselines side by side. Notes on stdout, charts beside. */
+/* sae-report : all runs and the published baselines side by side. Notes on stdout, charts beside.
+ */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +16,15 @@ static struct {
 } given;
 
 static const struct sae_opt opts[] = {
-    {"charts", 0, SAE_OPT_PATH, &given.charts, "report_charts", NULL, 0, 0, "DIR", "Output",
-     "folder for the charts (SVG, and the gnuplot script of each)",
-     SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"draw", 0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
+    {"charts",         0, SAE_OPT_PATH, &given.charts, "report_charts", NULL, 0, 0, "DIR", "Output",
+     "folder for the charts (SVG, and the gnuplot script of each)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"draw",    0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
      "draw the charts; --no-draw writes the notes alone", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
      "run that differences are taken from; default: the first", SAE_OPT_MAIN},
-    {"baselines", 0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
+    {"baselines",               0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
      "folder of published results (*.json); default: those that come with saekit", SAE_OPT_MAIN},
-    {NULL},
+    {NULL          },
 };
 
 static enum sae_status print_json(const struct report *report, struct sae_err *err)

@@ -15,35 +15,45 @@
 
 const struct report_metric report_metrics[] = {
     /* held-out reconstruction, measured by training itself on rows it never trains on */
-    {"heldout_loss", REPORT_HELDOUT, {"loss", "recon", "mse"}, "loss", 3, -1,
+    {"heldout_loss", REPORT_HELDOUT, {"recon", "loss", "mse"}, "loss", 3, -1,
      "squared reconstruction error per held-out token, |x - xhat|^2 summed over the width", NULL, 0},
     {"heldout_ev", REPORT_HELDOUT, {"explained_variance"}, "expl.var.", 4, +1,
      "share of the held-out activations' variance that the reconstruction explains; 1 is perfect",
      "pooled: 1 - sum |x-xhat|^2 / sum |x-mean|^2", 0},
     {"heldout_l0", REPORT_HELDOUT, {"l0"}, "L0", 1, 0,
      "active latents per held-out token; compare other numbers only at equal L0", NULL, 0},
-    {"heldout_cosine", REPORT_HELDOUT, {"cosine", "cossim"}, "cosine", 4, +1,
+    {"heldout_cosine", REPORT_HELDOUT, {"cossim"}, "cosine", 4, +1,
      "mean cosine between activation and reconstruction", NULL, 0},
-    {"heldout_alive", REPORT_HELDOUT, {"alive", "n_alive"}, "alive", 0, +1,
-     "latents that fired at least once on the held-out batch", NULL, 0},
-    {"heldout_dead", REPORT_HELDOUT, {"dead", "n_dead"}, "dead", 0, -1,
+    {"heldout_alive", REPORT_HELDOUT, {"alive_share"}, "alive", 4, +1,
+     "share of latents that fire at least once on the held-out batch", NULL, 0},
+    {"heldout_dead", REPORT_HELDOUT, {"dead"}, "dead", 0, -1,
      "latents that have not fired for a long time (the training run's own dead-latent rule)", NULL, 0},
 
     /* separation */
-    {"mean_max_cos", REPORT_ANALYZE, {SEP "mean_max_cos"}, "mean max cos", 4, -1,
-     "each feature direction's cosine to its nearest other direction, averaged; lower is better separated", NULL, 0},
-    {"mean_max_abs_cos", REPORT_ANALYZE, {SEP "mean_max_abs_cos"}, "max |cos|", 4, -1,
+    {"mean_max_cos", REPORT_ANALYZE, {SEP "average_max_decoder_cosine_sim"}, "mean max cos", 4, -1,
+     "each feature direction's cosine to its nearest other direction, averaged over features", NULL, 0},
+    {"random_max_cos", REPORT_ANALYZE, {SEP "random_average_max_decoder_cosine_sim"}, "by chance", 4, 0,
+     "what random directions of this number and width would give for it", NULL, 0},
+    {"mean_max_abs_cos", REPORT_ANALYZE, {SEP "average_max_abs_decoder_cosine_sim"}, "max |cos|", 4, -1,
      "the same with opposite directions counted as near", NULL, 0},
-    {"mean_abs_cos", REPORT_ANALYZE, {SEP "mean_abs_cos"}, "mean |cos|", 4, -1,
-     "|cosine| over all pairs of directions; random directions in width d give about sqrt(2/(pi d))", NULL, 0},
+    {"mean_abs_cos", REPORT_ANALYZE, {SEP "mean_abs_cosine"}, "mean |cos|", 4, -1,
+     "|cosine| averaged over all pairs of directions", NULL, 0},
     {"coherence", REPORT_ANALYZE, {SEP "coherence"}, "coherence", 4, -1,
      "the largest |cosine| of any pair; 1 means two latents share one direction", NULL, 0},
     {"effective_rank", REPORT_ANALYZE, {SPEC "effective_rank"}, "eff. rank", 1, +1,
      "exp(entropy) of the decoder Gram spectrum: how many dimensions the directions really use, at most d", NULL, 0},
-    {"n_pairs", REPORT_ANALYZE, {COMP "n_pairs", COMP "n_competing"}, "comp. pairs", 0, -1,
-     "pairs of latents that compete (overlap above the threshold tau of that phase) on the held-out batch", NULL, 0},
-    {"pairs_mean_abs_cos", REPORT_ANALYZE, {COMP "mean_abs_cos"}, "their |cos|", 4, -1,
-     "mean |cosine| of those competing pairs: what the orthogonality term pushes down", NULL, 0},
+    {"n_pairs", REPORT_ANALYZE, {COMP "reference_competing_pairs"}, "comp. pairs", 0, -1,
+     "pairs of features that compete, that is, fire together on more than a tenth of the rarer one's tokens (tau 0.1, one rule for all runs and phases)", NULL, 0},
+    {"pairs_mean_abs_cos", REPORT_ANALYZE, {COMP "reference_mean_abs_cosine"}, "their |cos|", 4, -1,
+     "mean |cosine| of those competing pairs: what the orthogonality term is to push down", NULL, 0},
+    {"own_pairs", REPORT_ANALYZE, {COMP "competing_pairs"}, "own pairs", 0, 0,
+     "competing pairs under the run's own rule and threshold at that phase", NULL, 1},
+    {"own_mean_abs_cos", REPORT_ANALYZE, {COMP "mean_abs_cosine"}, "own |cos|", 4, 0,
+     "mean |cosine| of those", NULL, 1},
+    {"duplicates", REPORT_ANALYZE, {SEP "duplicate_pairs"}, "duplicates", 0, -1,
+     "pairs of features that point almost the same way", NULL, 1},
+    {"silent", REPORT_ANALYZE, {"eval_result_metrics.usage.dead_latents"}, "silent", 0, -1,
+     "latents that never fire on the held-out batch", NULL, 1},
 
     /* probing */
     {"top_1", REPORT_PROBE, {"eval_result_metrics.sae.sae_top_1_test_accuracy"}, "top 1", 4, +1,
@@ -116,20 +126,20 @@ const size_t report_n_metrics = sizeof report_metrics / sizeof *report_metrics;
 
 const struct report_target report_targets[] = {
     {"absorption_a", "absorption, mean_absorption_score (version A)", 0.01, -1},
-    {"unlearning", "unlearning_score", 0.1, +1},
-    {"top_1", "sae_top_1_test_accuracy", 0.74, +1},
+    {"unlearning",   "unlearning_score",                              0.1,  +1},
+    {"top_1",        "sae_top_1_test_accuracy",                       0.74, +1},
 };
 const size_t report_n_targets = sizeof report_targets / sizeof *report_targets;
 
 static const struct {
     const char *suffix, *title, *command;
 } sources[REPORT_SOURCE_N] = {
-    {"h5", "Held-out reconstruction", "sae-train"},
-    {"analyze.json", "Separation of features", "sae-analyze"},
-    {"probe.json", "Sparse probing", "sae-probe --k 1,2,5"},
-    {"absorb.json", "Absorption (first letters)", "sae-absorb"},
-    {"core.json", "What the language model loses (core)", "sae-splice"},
-    {"unlearn.json", "Unlearning", "sae-unlearn"},
+    {"h5",           "Held-out reconstruction",              "sae-train"          },
+    {"analyze.json", "Separation of features",               "sae-analyze"        },
+    {"probe.json",   "Sparse probing",                       "sae-probe --k 1,2,5"},
+    {"absorb.json",  "Absorption (first letters)",           "sae-absorb"         },
+    {"core.json",    "What the language model loses (core)", "sae-splice"         },
+    {"unlearn.json", "Unlearning",                           "sae-unlearn"        },
 };
 
 const char *report_source_suffix(enum report_source source)

@@ -49,9 +49,8 @@ enum sae_status report_find_missing(struct report *report, struct sae_err *err)
         const struct report_run *run = &report->runs[i];
         if (is_unfinished(run)) {
             const struct report_phase *last = report_phase_last(run);
-            SAE_TRY(report_lines_add(&report->missing_why, err,
-                                     "%s: stopped at step %llu of %llu", run->name,
-                                     (unsigned long long)last->step,
+            SAE_TRY(report_lines_add(&report->missing_why, err, "%s: stopped at step %llu of %llu",
+                                     run->name, (unsigned long long)last->step,
                                      (unsigned long long)last->total_steps));
             SAE_TRY(report_lines_add(&report->missing_command, err, "sae-train --resume %s",
                                      run->path));

@@ -64,8 +64,15 @@ size_t notes_percents(const struct report *report, int *percents, size_t cap)
     return n;
 }
 
-const char *const notes_headline[] = {"heldout_ev", "mean_max_cos",    "n_pairs", "top_1",
-                                      "absorption_a", "absorption_full", "ce_score"};
+const struct notes_headline notes_headline[] = {
+    {"heldout_ev",      "expl.var."      },
+    {"mean_max_cos",    "mean max cos"   },
+    {"n_pairs",         "comp.pairs"     },
+    {"top_1",           "probe top 1"    },
+    {"absorption_a",    "absorption(A)"  },
+    {"absorption_full", "absorption full"},
+    {"ce_score",        "CE score"       },
+};
 const size_t notes_n_headline = sizeof notes_headline / sizeof *notes_headline;
 
 void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference)
@@ -89,13 +96,13 @@ static enum sae_status changes(struct sae_str *text, const struct report_phase *
 {
     size_t n = 0;
     for (size_t i = 0; i < notes_n_headline; i++) {
-        const struct report_metric *metric = report_metric_by(notes_headline[i]);
+        const struct report_metric *metric = report_metric_by(notes_headline[i].id);
         const double x = report_value(mine, metric), y = report_value(ref, metric);
         const double gain = (x - y) * metric->better;
         if (!(gain * direction > 0))
             continue;
-        SAE_TRY(sae_str_printf(text, err, "%s%s %.*f -> %.*f", n++ > 0 ? ", " : "", metric->head,
-                               metric->digits, y, metric->digits, x));
+        SAE_TRY(sae_str_printf(text, err, "%s%s %.*f -> %.*f", n++ > 0 ? ", " : "",
+                               notes_headline[i].name, metric->digits, y, metric->digits, x));
     }
     return SAE_OK;
 }
@@ -112,9 +119,10 @@ static enum sae_status compare_line(const struct report *report, size_t i, FILE 
         return SAE_OK;
     SAE_GO(st, changes(&better, mine, ref, +1, err));
     SAE_GO(st, changes(&worse, mine, ref, -1, err));
-    report_wrap(to, "  ", 6, "%s against %s at %d %%: better in %s; worse in %s.", run->name,
-                against->name, mine->percent, better.s != NULL ? better.s : "nothing measured",
-                worse.s != NULL ? worse.s : "nothing measured");
+    report_wrap(to, "  ", 6, "%s against %s at %d %% of training. Better: %s. Worse: %s.",
+                run->name, against->name, mine->percent,
+                better.s != NULL ? better.s : "nothing that was measured",
+                worse.s != NULL ? worse.s : "nothing that was measured");
 done:
     sae_str_clear(&better);
     sae_str_clear(&worse);
@@ -198,8 +206,7 @@ enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err
         report_wrap(to, "    SAE        ", 15, "%s, %zu latents (m), k %zu",
                     sae_arch_name(run->arch), run->m, run->k);
         print_tokens(run, to);
-        const char *id =
-            sae_json_str(sae_record_find_input(run->record, "acts"), "id", "unknown");
+        const char *id = sae_json_str(sae_record_find_input(run->record, "acts"), "id", "unknown");
         if (strcmp(shown, id) != 0)
             print_store(run, to);
         else
@@ -215,8 +222,7 @@ enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err
 static double last_l0(const struct report_run *run)
 {
     const double x = report_value(report_phase_last(run), report_metric_by("heldout_l0"));
-    return isfinite(x) ? x
-                       : report_value(report_phase_last(run), report_metric_by("core_l0"));
+    return isfinite(x) ? x : report_value(report_phase_last(run), report_metric_by("core_l0"));
 }
 
 static void caution_l0(const struct report *report, FILE *to)
@@ -340,6 +346,19 @@ static void print_title(const struct report *report, FILE *to)
     fputs("\n==================================================\n", to);
 }
 
+/* For a reader who knows neither the runs nor the words. */
+static void print_introduction(FILE *to)
+{
+    fputc('\n', to);
+    report_wrap(to, "", 0,
+                "Each run trained a sparse autoencoder (SAE): m directions, called features or "
+                "latents, in the activations of one layer of a language model, few of them active "
+                "on each token, from which the activation is rebuilt. The questions are whether "
+                "features become better separated - one meaning each, little shared direction - "
+                "and what that costs in reconstruction. Percentages (0 %% ... 100 %%) are how much "
+                "of the training was done. Each section says what its numbers mean.");
+}
+
 static void print_missing(const struct report *report, FILE *to)
 {
     if (report->missing_why.n > 0) {
@@ -372,6 +391,7 @@ static void print_charts(const struct report *report, FILE *to)
 enum sae_status report_notes(const struct report *report, FILE *to, struct sae_err *err)
 {
     print_title(report, to);
+    print_introduction(to);
     SAE_TRY(notes_summary(report, to, err));
     SAE_TRY(notes_what(report, to, err));
     SAE_TRY(notes_settings(report, to, err));

@@ -37,8 +37,11 @@ const char *notes_verdict(const struct report_target *target, double value);
 /* Signed difference with b (better) or w (worse): "-0.0312 b". buf of 32 bytes. */
 void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference);
 
-/* Metrics that the short summary and the differences show. */
-extern const char *const notes_headline[];
+/* Metrics that the short summary and the differences show, by a name that stands alone. */
+struct notes_headline {
+    const char *id, *name;
+};
+extern const struct notes_headline notes_headline[];
 extern const size_t notes_n_headline;
 
 #endif /* SAE_REPORT_NOTES_H */

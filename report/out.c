@@ -24,12 +24,11 @@ static json_t *targets_of(const struct report_phase *phase, const struct report_
     for (size_t t = 0; t < report_n_targets; t++) {
         const struct report_target *target = &report_targets[t];
         const struct report_metric *metric = report_metric_by(target->metric);
-        const double x = phase != NULL ? report_value(phase, metric)
-                                       : report_baseline_value(baseline, metric);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:f, s:o, s:s}", "metric",
-                                              target->metric, "better",
-                                              target->better < 0 ? "below" : "above", "bound",
-                                              target->bound, "value", sae_json_number(x),
+        const double x =
+            phase != NULL ? report_value(phase, metric) : report_baseline_value(baseline, metric);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:f, s:o, s:s}", "metric", target->metric,
+                                              "better", target->better < 0 ? "below" : "above",
+                                              "bound", target->bound, "value", sae_json_number(x),
                                               "verdict", notes_verdict(target, x)));
     }
     return list;
@@ -40,21 +39,21 @@ static json_t *run_json(const struct report_run *run)
     json_t *phases = json_array();
     for (size_t p = 0; p < run->n_phases; p++) {
         const struct report_phase *phase = &run->phases[p];
-        json_array_append_new(
-            phases, json_pack("{s:s, s:s, s:i, s:I, s:b, s:o}", "path", phase->path, "id",
-                              phase->id, "percent", phase->percent, "step",
-                              (json_int_t)phase->step, "readable", (int)phase->readable, "metrics",
-                              metrics_of(phase, NULL)));
+        json_array_append_new(phases,
+                              json_pack("{s:s, s:s, s:i, s:I, s:b, s:o}", "path", phase->path, "id",
+                                        phase->id, "percent", phase->percent, "step",
+                                        (json_int_t)phase->step, "readable", (int)phase->readable,
+                                        "metrics", metrics_of(phase, NULL)));
     }
     json_t *options = sae_json_at(run->record, "options");
     json_t *site = (json_t *)report_site(run);
-    return json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O?, s:O?, s:o, s:o}", "name", run->name,
-        "path", run->path, "arch", run->record != NULL ? sae_arch_name(run->arch) : "unknown", "d",
-        (json_int_t)run->d, "m", (json_int_t)run->m, "k", (json_int_t)run->k, "seed",
-        (json_int_t)run->seed, "total_steps", (json_int_t)run->total_steps, "group",
-        (json_int_t)run->group, "site", site, "options", options, "phases", phases, "targets",
-        targets_of(report_phase_last(run), NULL));
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O?, s:O?, s:o, s:o}", "name",
+                     run->name, "path", run->path, "arch",
+                     run->record != NULL ? sae_arch_name(run->arch) : "unknown", "d",
+                     (json_int_t)run->d, "m", (json_int_t)run->m, "k", (json_int_t)run->k, "seed",
+                     (json_int_t)run->seed, "total_steps", (json_int_t)run->total_steps, "group",
+                     (json_int_t)run->group, "site", site, "options", options, "phases", phases,
+                     "targets", targets_of(report_phase_last(run), NULL));
 }
 
 static json_t *groups_json(const struct report *report)
@@ -79,8 +78,8 @@ static json_t *groups_json(const struct report *report)
                                                   sae_json_number(mean), "standard_error",
                                                   sae_json_number(se)));
             }
-            json_array_append_new(phases, json_pack("{s:i, s:o}", "percent", percents[p],
-                                                    "metrics", values));
+            json_array_append_new(
+                phases, json_pack("{s:i, s:o}", "percent", percents[p], "metrics", values));
         }
         json_array_append_new(groups, json_pack("{s:o, s:o}", "runs", names, "phases", phases));
     }
@@ -114,8 +113,8 @@ static json_t *charts_json(const struct report *report)
     json_t *list = json_array();
     for (size_t i = 0; i < report->charts.n; i++) {
         const char *line = report->charts.v[i], *tab = strchr(line, '\t');
-        json_array_append_new(list, json_pack("{s:s%, s:s}", "file", line, (size_t)(tab - line),
-                                              "shows", tab + 1));
+        json_array_append_new(
+            list, json_pack("{s:s%, s:s}", "file", line, (size_t)(tab - line), "shows", tab + 1));
     }
     return list;
 }
@@ -127,16 +126,16 @@ enum sae_status report_json(json_t **ret, const struct report *report, struct sa
         json_array_append_new(runs, run_json(&report->runs[i]));
     for (size_t b = 0; b < report->n_baselines; b++) {
         const struct report_baseline *one = &report->baselines[b];
-        json_array_append_new(
-            baselines, json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "name", one->name, "title",
-                                 one->title, "model", one->model, "layer", (json_int_t)one->layer,
-                                 "metrics", metrics_of(NULL, one), "targets",
-                                 targets_of(NULL, one)));
+        json_array_append_new(baselines,
+                              json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "name", one->name,
+                                        "title", one->title, "model", one->model, "layer",
+                                        (json_int_t)one->layer, "metrics", metrics_of(NULL, one),
+                                        "targets", targets_of(NULL, one)));
     }
     json_t *all = json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "against",
-        report->runs[report->against].name, "runs", runs, "published", baselines, "seed_groups",
-        groups_json(report), "missing_commands", lines_json(&report->missing_command), "problems",
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "against", report->runs[report->against].name,
+        "runs", runs, "published", baselines, "seed_groups", groups_json(report),
+        "missing_commands", lines_json(&report->missing_command), "problems",
         lines_json(&report->problems), "charts", charts_json(report), "metrics", metric_list());
     if (all == NULL)
         return sae_err_set(err, SAE_ENOMEM, "out of memory");

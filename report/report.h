@@ -118,9 +118,8 @@ struct report_settings {
 /* Loads everything; problems are collected, not failed on.
  * Fails: SAE_EARG no run named or found, --against names none of them;
  *        SAE_EFORMAT nothing of what was named can be read */
-SAE_MUST_CHECK enum sae_status report_load(struct report *ret,
-                                           const struct report_settings *settings,
-                                           struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+report_load(struct report *ret, const struct report_settings *settings, struct sae_err *err);
 void report_clear(struct report *report); /* accepts zeroed */
 
 /* The value of a metric, NaN where absent. */
@@ -139,9 +138,8 @@ SAE_MUST_CHECK enum sae_status report_baseline_load(struct report_baseline *ret,
 void report_baseline_clear(struct report_baseline *baseline);
 /* Folder of the published baselines: asked, installed, beside the program, or in the source tree.
  * *ret NULL where none is there. */
-SAE_MUST_CHECK enum sae_status report_baselines_dir(char **ret,
-                                                    const struct report_settings *settings,
-                                                    struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+report_baselines_dir(char **ret, const struct report_settings *settings, struct sae_err *err);
 
 /* Sorts runs into groups that differ in seed only: fills group, n_groups. */
 SAE_MUST_CHECK enum sae_status report_group(struct report *report, struct sae_err *err);

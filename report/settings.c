@@ -97,8 +97,8 @@ static enum sae_status print_common(const struct report *report, json_t *names, 
     {
         const char *shown = option_text(&report->runs[0], key, buf);
         if (!differs(report, key) && shown[0] != '\0')
-            SAE_GO(st, sae_str_printf(&text, err, "%s%s %s", text.s != NULL ? ", " : "", key,
-                                      shown));
+            SAE_GO(st,
+                   sae_str_printf(&text, err, "%s%s %s", text.s != NULL ? ", " : "", key, shown));
     }
     if (text.s != NULL)
         report_wrap(to, "  ", 4, "%s: %s", report->n_runs > 1 ? "Common to all" : "Options",

@@ -15,6 +15,7 @@
 struct columns {
     size_t n;
     const struct report_metric *v[MAX_COLUMNS];
+    const char *head[MAX_COLUMNS];
 };
 
 static bool metric_seen(const struct report *report, const struct report_metric *metric)
@@ -116,8 +117,7 @@ static void fill_baselines(const struct report *report, const struct columns *co
         sae_table_text(table, "%s", first ? "publ." : "  ");
         sae_table_text(table, "[%s]", report->baselines[b].name);
         for (size_t c = 0; c < columns->n; c++)
-            cell(table, columns->v[c],
-                 report_baseline_value(&report->baselines[b], columns->v[c]));
+            cell(table, columns->v[c], report_baseline_value(&report->baselines[b], columns->v[c]));
         first = false;
     }
 }
@@ -158,6 +158,24 @@ static enum sae_status print_blocks(const struct report *report, const struct co
     return block.n > 0 ? print_block(report, &block, to, err) : SAE_OK;
 }
 
+/* Under each table with published rows: what they are. */
+static void footnote(const struct report *report, const struct columns *columns, FILE *to)
+{
+    for (size_t b = 0; b < report->n_baselines; b++) {
+        const struct report_baseline *one = &report->baselines[b];
+        bool any = false, same = true;
+        for (size_t c = 0; c < columns->n; c++)
+            any |= isfinite(report_baseline_value(one, columns->v[c]));
+        for (size_t i = 0; i < report->n_runs; i++)
+            same &= report_same_site(&report->runs[i], one);
+        if (!any)
+            continue;
+        report_wrap(to, "  ", 2, "[...] published: %s layer %ld%s.", one->model, one->layer,
+                    same ? "" : "; not comparable in absolute terms to this model");
+        return;
+    }
+}
+
 static const char *family_note(enum report_source source)
 {
     switch (source) {
@@ -195,7 +213,9 @@ enum sae_status notes_family(const struct report *report, enum report_source sou
     for (size_t c = 0; c < columns.n; c++)
         explain(columns.v[c], to);
     fputc('\n', to);
-    return print_blocks(report, &columns, to, err);
+    SAE_TRY(print_blocks(report, &columns, to, err));
+    footnote(report, &columns, to);
+    return SAE_OK;
 }
 
 /* --- targets -------------------------------------------------------------------------------- */
@@ -222,7 +242,8 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         fprintf(to, "  %-12s  %s %s %g\n", report_metric_by(report_targets[t].metric)->head,
                 report_targets[t].label, report_targets[t].better < 0 ? "<" : ">",
                 report_targets[t].bound);
-    fputs("  The targets were set for gemma-2-2b, layer 12.\n\n", to);
+    fputs("  The targets were set for gemma-2-2b, layer 12; elsewhere they are a landmark.\n\n",
+          to);
     static const char *const heads[] = {"run", "at", "absorption < 0.01", "unlearning > 0.1",
                                         "probing top 1 > 0.74"};
     struct sae_table *table = NULL;
@@ -254,9 +275,11 @@ static void headline_columns(const struct report *report, struct columns *column
 {
     columns->n = 0;
     for (size_t i = 0; i < notes_n_headline; i++) {
-        const struct report_metric *metric = report_metric_by(notes_headline[i]);
-        if (metric_seen(report, metric))
-            columns->v[columns->n++] = metric;
+        const struct report_metric *metric = report_metric_by(notes_headline[i].id);
+        if (!metric_seen(report, metric))
+            continue;
+        columns->head[columns->n] = notes_headline[i].name;
+        columns->v[columns->n++] = metric;
     }
 }
 
@@ -299,7 +322,7 @@ enum sae_status notes_differences(const struct report *report, FILE *to, struct 
     fputc('\n', to);
     const char *heads[MAX_COLUMNS + 2] = {"at", "run"};
     for (size_t c = 0; c < columns.n; c++)
-        heads[c + 2] = columns.v[c]->head;
+        heads[c + 2] = columns.head[c];
     struct sae_table *table = NULL;
     SAE_TRY(sae_table_make(&table, columns.n + 2, heads, err));
     fill_differences(report, &columns, table);
@@ -326,11 +349,11 @@ static void fill_seeds(const struct report *report, const struct columns *column
     const size_t n = notes_percents(report, percents, MAX_PERCENTS);
     for (size_t p = 0; p < n; p++) {
         sae_table_text(table, "%d %%", percents[p]);
-        sae_table_text(table, "%s ...", name);
+        sae_table_text(table, "%s", name);
         for (size_t c = 0; c < columns->n; c++) {
             double mean, se;
-            const size_t with = report_group_stats(report, group, percents[p], columns->v[c],
-                                                   &mean, &se);
+            const size_t with =
+                report_group_stats(report, group, percents[p], columns->v[c], &mean, &se);
             const int digits = columns->v[c]->digits;
             if (with == 0)
                 sae_table_text(table, "%s", "");
@@ -364,10 +387,12 @@ enum sae_status notes_seeds(const struct report *report, FILE *to, struct sae_er
         fputs("\n\n", to);
         /* two numbers a cell: as many columns as fit */
         for (size_t c = 0; c < columns.n; c += 4) {
+            if (c > 0)
+                fputc('\n', to);
             struct columns part = {0};
             const char *heads[MAX_COLUMNS + 2] = {"at", "runs"};
             for (size_t j = c; j < columns.n && j < c + 4; j++) {
-                heads[part.n + 2] = columns.v[j]->head;
+                heads[part.n + 2] = columns.head[j];
                 part.v[part.n++] = columns.v[j];
             }
             struct sae_table *table = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* report_make : `report_make DIR` makes the three fabricated runs that tests/cli/report.sh reads. */
+/* report_make : `report_make DIR` makes the three fabricated runs that tests/cli/report.sh reads.
+ */
 #include <stdio.h>
 
 #include "tests/unit/report_runs.h"
@@ -7,7 +8,7 @@
 int main(int argc, char **argv)
 {
     static const struct fake_run runs[] = {
-        {"run_1", "none", 42, 4, 0, {0, 25, 50, 75, 100, -1}, 1},
+        {"run_1", "none",        42, 4, 0,    {0, 25, 50, 75, 100, -1}, 1},
         {"run_2", "progressive", 42, 4, 0.01, {0, 25, 50, 75, 100, -1}, 1},
         {"run_3", "progressive", 43, 4, 0.03, {0, 25, 50, 75, 100, -1}, 1},
     };

@@ -30,10 +30,10 @@ static int setup(void **state)
 {
     (void)state;
     static const struct fake_run runs[] = {
-        {"run_1", "none", 42, 4, 0, {0, 50, 100, -1}, 1},
+        {"run_1", "none",        42, 4, 0,    {0, 50, 100, -1}, 1},
         {"run_2", "progressive", 42, 4, 0.01, {0, 50, 100, -1}, 1},
         {"run_3", "progressive", 43, 4, 0.03, {0, 50, 100, -1}, 1},
-        {"run_k", "none", 42, 8, 0, {0, 50, -1}, 0},
+        {"run_k", "none",        42, 8, 0,    {0, 50, -1},      0},
     };
     struct sae_err err;
     const char *root = getenv("SAE_SOURCE_ROOT");
@@ -110,14 +110,12 @@ static void test_seed_group(void **state)
     assert_int_equal(report.runs[1].group, report.runs[2].group);
     assert_int_not_equal(report.runs[0].group, report.runs[1].group);
     double mean, se;
-    assert_int_equal(report_group_stats(&report, 1, 100, report_metric_by("heldout_ev"), &mean,
-                                        &se),
-                     2);
+    assert_int_equal(
+        report_group_stats(&report, 1, 100, report_metric_by("heldout_ev"), &mean, &se), 2);
     assert_float_equal(mean, 0.92, 1e-9);
     assert_float_equal(se, 0.01, 1e-9);
-    assert_int_equal(report_group_stats(&report, 0, 100, report_metric_by("heldout_ev"), &mean,
-                                        &se),
-                     1);
+    assert_int_equal(
+        report_group_stats(&report, 0, 100, report_metric_by("heldout_ev"), &mean, &se), 1);
     assert_true(isnan(se));
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "0.9200 +- 0.0100"));
@@ -165,13 +163,15 @@ static void test_baselines(void **state)
     static const struct {
         const char *metric;
         double value;
-    } known[] = {{"absorption_a", 0.02959233779334607},
-                 {"split_features", 1.36},
-                 {"top_1", 0.7449375},
-                 {"unlearning", 0.06367039680480957},
-                 {"ce_score", 0.9884868421052632},
-                 {"core_ev_legacy", 0.74609375},
-                 {"core_l0", 320}};
+    } known[] = {
+        {"absorption_a",   0.02959233779334607},
+        {"split_features", 1.36               },
+        {"top_1",          0.7449375          },
+        {"unlearning",     0.06367039680480957},
+        {"ce_score",       0.9884868421052632 },
+        {"core_ev_legacy", 0.74609375         },
+        {"core_l0",        320                }
+    };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         assert_float_equal(report_baseline_value(topk, report_metric_by(known[i].metric)),
                            known[i].value, 1e-9);
@@ -227,7 +227,10 @@ static void write_text(const char *path, const char *text)
 static void test_damage_is_named(void **state)
 {
     (void)state;
-    static const struct fake_run run = {"run_d", "none", 42, 4, 0, {0, 50, 100, -1}, 1};
+    static const struct fake_run run = {
+        "run_d", "none", 42, 4, 0, {0, 50, 100, -1},
+             1
+    };
     static const char *const names[] = {"run_1", "run_d"};
     char path[512];
     struct report report = {0};
@@ -237,7 +240,8 @@ static void test_damage_is_named(void **state)
     in_dir(path, "run_d/ckpt_100.absorb.json");
     write_text(path, "{\"eval_result_metrics\": ");
     in_dir(path, "run_d/ckpt_00.core.json");
-    write_text(path, "{\"eval_result_metrics\": {}, \"saekit\": {\"checkpoint\": {\"id\": \"x\"}}}");
+    write_text(path,
+               "{\"eval_result_metrics\": {}, \"saekit\": {\"checkpoint\": {\"id\": \"x\"}}}");
     assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
     assert_int_equal(report.problems.n, 3);
     assert_non_null(strstr(report.problems.v[0], "ckpt_00.core.json"));
@@ -301,7 +305,7 @@ static void test_metric_table(void **state)
         assert_true(strlen(report_metrics[i].meaning) > 0);
     }
     for (size_t i = 0; i < notes_n_headline; i++)
-        assert_non_null(report_metric_by(notes_headline[i]));
+        assert_non_null(report_metric_by(notes_headline[i].id));
     for (size_t i = 0; i < report_n_targets; i++)
         assert_non_null(report_metric_by(report_targets[i].metric));
 }
@@ -309,12 +313,17 @@ static void test_metric_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metric_table),     cmocka_unit_test(test_values),
-        cmocka_unit_test(test_seed_group),       cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_delta),            cmocka_unit_test(test_baselines),
+        cmocka_unit_test(test_metric_table),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_seed_group),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_delta),
+        cmocka_unit_test(test_baselines),
         cmocka_unit_test(test_equal_l0_and_missing),
-        cmocka_unit_test(test_one_missing),      cmocka_unit_test(test_damage_is_named),
-        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_width_and_json),
+        cmocka_unit_test(test_one_missing),
+        cmocka_unit_test(test_damage_is_named),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_width_and_json),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
