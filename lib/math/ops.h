@@ -113,7 +113,8 @@ struct sae_ops {
     void (*unit_rows)(size_t m, size_t d, float eps, float *W);
     void (*adam)(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
 
-    /* Orthogonality: G[i] += weight * sum_j c_ij sign(W[i].W[j]) W[j], sign(0) = 0; G may be NULL
+    /* Orthogonality: G[i] += weight * sum_j c_ij sign(W[i].W[j]) W[j], sign(0) = sign(NaN) = 0 (no
+     * term); G may be NULL
      * (loss only). Gout receives the term alone where not NULL (for monitors). */
     void (*orth)(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
                  float *G, float *Gout, struct sae_orth_stats *stats);

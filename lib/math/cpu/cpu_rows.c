@@ -121,7 +121,7 @@ SAE_CLONES static void adam_part(size_t n, const struct adam_step *s, float *res
         const float var = h.b2 * V[i] + h.a2 * (g * g);
         M[i] = mom;
         V[i] = var;
-        W[i] -= h.rate * mom / (sqrtf(var) * h.root + h.eps);
+        W[i] -= h.rate * (mom / (sqrtf(var) * h.root + h.eps));
     }
 }
 

@@ -22,29 +22,42 @@ static void add_pair_stats(struct sae_orth_stats *stats, double c, double dot)
         stats->max_abs_cos = fabs(dot);
 }
 
+/* Columns [l0, l0 + w) of the term of latent i. */
+static void orth_columns(size_t d, const float *W, const struct sae_pairs *pairs, size_t i,
+                         size_t l0, size_t w, double *sum)
+{
+    memset(sum, 0, w * sizeof *sum);
+    for (size_t e = pairs->start[i]; e < pairs->start[i + 1]; e++) {
+        const float *const partner = W + pairs->idx[e] * d;
+        const double dot = dot_rows(d, W + i * d, partner);
+        const double along = pairs->c[e] * (double)((dot > 0) - (dot < 0));
+        for (size_t l = 0; along != 0 && l < w; l++)
+            sum[l] += along * partner[l0 + l];
+    }
+}
+
 void sae_ref_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
                   float *G, float *Gout, struct sae_orth_stats *stats)
 {
+    enum { COLUMNS = 256 };
+    double sum[COLUMNS];
     *stats = (struct sae_orth_stats){0};
-    if (Gout)
-        memset(Gout, 0, m * d * sizeof *Gout);
     for (size_t i = 0; i < m; i++) {
         for (size_t e = pairs->start[i]; e < pairs->start[i + 1]; e++) {
             const size_t j = pairs->idx[e];
             if (j > i)
                 add_pair_stats(stats, pairs->c[e], dot_rows(d, W + i * d, W + j * d));
         }
-        for (size_t l = 0; (G || Gout) && l < d; l++) {
-            double sum = 0;
-            for (size_t e = pairs->start[i]; e < pairs->start[i + 1]; e++) {
-                const float *const w = W + pairs->idx[e] * d;
-                const double dot = dot_rows(d, W + i * d, w);
-                sum += (double)pairs->c[e] * ((dot > 0) - (dot < 0)) * w[l];
+        for (size_t l0 = 0; (G || Gout) && l0 < d; l0 += COLUMNS) {
+            const size_t w = d - l0 < COLUMNS ? d - l0 : COLUMNS;
+            orth_columns(d, W, pairs, i, l0, w, sum);
+            for (size_t l = 0; l < w; l++) {
+                const size_t at = i * d + l0 + l;
+                if (Gout)
+                    Gout[at] = (float)(weight * sum[l]);
+                if (G)
+                    G[at] = (float)(G[at] + weight * sum[l]);
             }
-            if (Gout)
-                Gout[i * d + l] = (float)(weight * sum);
-            if (G)
-                G[i * d + l] = (float)(G[i * d + l] + weight * sum);
         }
     }
     if (stats->n_pairs > 0)

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* case_dense : matrix product, and row-wise and element-wise operations. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkops.h"
+
+/* gemm: C = 2 A B' - C in each of the four transpositions; the rows of C are two floats apart */
+enum { GAP = 2 };
+
+static void sizes_gemm(const struct fix *f, size_t bytes[OUTS])
+{
+    for (int i = 0; i < 4; i++)
+        bytes[i] = f->s.n * (f->s.m + GAP) * sizeof(float);
+}
+
+static void fill_c(const struct fix *f, float *C)
+{
+    for (size_t t = 0; t < f->s.n; t++) {
+        memcpy(C + t * (f->s.m + GAP), f->pre + t * f->s.m, f->s.m * sizeof *C);
+        for (size_t i = 0; i < GAP; i++)
+            C[t * (f->s.m + GAP) + f->s.m + i] = 77;
+    }
+}
+
+/* W and x serve as they lie, or as matrices of the transposed shape made from the same floats. */
+static void run_gemm(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m, d = f->s.d;
+    for (int i = 0; i < 4; i++) {
+        const bool ta = i & 1, tb = i & 2;
+        fill_c(f, a[i]);
+        o->gemm(ta, tb, n, m, d, 2, f->x, ta ? n : d, f->W, tb ? d : m, -1, a[i], m + GAP);
+    }
+}
+
+static void check_gemm(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m, d = f->s.d, ld = m + GAP;
+    double *const bound = grab(n * ld, sizeof *bound);
+    for (int k = 0; k < 4; k++) {
+        const bool ta = k & 1, tb = k & 2;
+        for (size_t i = 0; i < n; i++) {
+            for (size_t j = 0; j < m; j++) {
+                double sum = fabs((double)f->pre[i * m + j]);
+                for (size_t l = 0; l < d; l++)
+                    sum += 2 * fabs((double)(ta ? f->x[l * n + i] : f->x[i * d + l]) *
+                                    (tb ? f->W[j * d + l] : f->W[l * m + j]));
+                bound[i * ld + j] = (double)(d + 4) * EPS * sum;
+            }
+        }
+        check_near("C", f, n * ld, ref[k], got[k], bound);
+    }
+    free(bound);
+}
+
+/* beta = 0 overwrites whatever C held */
+static void sizes_pre(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = f->s.n * f->s.m * sizeof(float);
+}
+
+static void run_gemm_over_nan(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    float *const C = a[0];
+    for (size_t i = 0; i < f->s.n * f->s.m; i++)
+        C[i] = NAN;
+    o->gemm(false, true, f->s.n, f->s.m, f->s.d, 1, f->x, f->s.d, f->W, f->s.d, 0, C, f->s.m);
+}
+
+static void check_gemm_over_nan(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m, d = f->s.d;
+    double *const bound = grab(n * m, sizeof *bound);
+    for (size_t i = 0; i < n * m; i++) {
+        for (size_t l = 0; l < d; l++)
+            bound[i] += fabs((double)f->x[i / m * d + l] * f->W[i % m * d + l]);
+        bound[i] *= (double)(d + 2) * EPS;
+    }
+    check_near("C", f, n * m, ref[0], got[0], bound);
+    free(bound);
+}
+
+/* center: one rounding, so equal; NaN may differ in its payload, so not by bits */
+static void sizes_center(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = f->s.n * f->s.d * sizeof(float);
+    bytes[1] = f->s.d * sizeof(float);
+    bytes[2] = sizeof(double);
+}
+
+/* outputs: center, col_sum, sum_sq */
+static void run_sums(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    double *const sq = a[2];
+    o->center(f->s.n, f->s.d, f->x, f->b_dec, a[0]);
+    o->col_sum(f->s.n, f->s.d, f->x, a[1]);
+    *sq = o->sum_sq(f->s.n * f->s.d, f->x);
+}
+
+static void check_sums(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.n, d = f->s.d;
+    double *const bound = grab(n * d, sizeof *bound);
+    check_near("center", f, n * d, ref[0], got[0], bound);
+    for (size_t i = 0; i < n * d; i++) /* rounding to float, and the order of a sum in double */
+        bound[i % d] += (EPS + (double)n * 0x1p-53) * fabs((double)f->x[i]);
+    check_near("col_sum", f, d, ref[1], got[1], bound);
+    const double *const a = ref[2], *const b = got[2];
+    float rel[2] = {1, (float)(*a == *b ? 1 : *b / *a)};
+    if (isnan(*a) && isnan(*b))
+        rel[1] = 1;
+    bound[0] = EPS; /* the quotient is tested in float; the sums agree to 1e-12 */
+    check_near("sum_sq", f, 1, &rel[0], &rel[1], bound);
+    free(bound);
+}
+
+/* outputs: G, W */
+static void sizes_rows(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = f->s.m * f->s.d * sizeof(float);
+}
+
+static void run_rows(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d;
+    memcpy(a[0], f->G, m * d * sizeof(float));
+    memcpy(a[1], f->W, m * d * sizeof(float));
+    o->project_rows(m, d, f->W, 1e-6f, a[0]);
+    o->unit_rows(m, d, 1e-6f, a[1]);
+}
+
+static void check_rows(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d;
+    const float *const unit = ref[1];
+    double *const bound = grab(m * d, sizeof *bound);
+    for (size_t j = 0; j < m; j++) {
+        double dot = 0;
+        for (size_t i = 0; i < d; i++)
+            dot += fabs((double)f->G[j * d + i] * unit[j * d + i]);
+        for (size_t i = 0; i < d; i++)
+            bound[j * d + i] =
+                4 * EPS * (fabs((double)f->G[j * d + i]) + dot * fabs((double)unit[j * d + i]));
+    }
+    check_near("project_rows", f, m * d, ref[0], got[0], bound);
+    for (size_t i = 0; i < m * d; i++)
+        bound[i] = 2 * EPS * fabs((double)unit[i]);
+    check_near("unit_rows", f, m * d, ref[1], got[1], bound);
+    free(bound);
+}
+
+/* outputs: W, M, V */
+static const struct sae_adam adam = {
+    .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .step = 3, .scale = 0.5f};
+
+static void sizes_adam(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = bytes[2] = f->s.m * f->s.d * sizeof(float);
+}
+
+static void run_adam(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.m * f->s.d;
+    memcpy(a[0], f->W, n * sizeof(float));
+    memcpy(a[1], f->M, n * sizeof(float));
+    memcpy(a[2], f->V, n * sizeof(float));
+    o->adam(n, &adam, a[0], f->G, a[1], a[2]);
+}
+
+static void check_adam(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.m * f->s.d;
+    double *const b_W = grab(n, sizeof *b_W), *const b_M = grab(n, sizeof *b_M),
+                  *const b_V = grab(n, sizeof *b_V);
+    const double b1 = adam.beta1, b2 = adam.beta2;
+    for (size_t i = 0; i < n; i++) {
+        const double g = (double)adam.scale * f->G[i];
+        const double mom = b1 * fabs((double)f->M[i]) + (1 - b1) * fabs(g);
+        const double var = b2 * f->V[i] + (1 - b2) * g * g;
+        b_M[i] = 4 * EPS * mom;
+        b_V[i] = 5 * EPS * var;
+        /* mom / c1 and sqrt(var) may be denormal: their rounding then is absolute */
+        b_W[i] = 2 * EPS * fabs((double)f->W[i]) + adam.lr * (12 * EPS * mom + 4 * 0x1p-149) /
+                                                       (1 - pow(b1, 3)) /
+                                                       (sqrt(var / (1 - pow(b2, 3))) + adam.eps);
+    }
+    check_near("M", f, n, ref[1], got[1], b_M);
+    check_near("V", f, n, ref[2], got[2], b_V);
+    check_near("W", f, n, ref[0], got[0], b_W);
+    free(b_W);
+    free(b_M);
+    free(b_V);
+}
+
+const struct op_case cases_dense[] = {
+    {"gemm",                    sizes_gemm,   run_gemm,          check_gemm,          0},
+    {"gemm with beta 0",        sizes_pre,    run_gemm_over_nan, check_gemm_over_nan, 0},
+    {"center, col_sum, sum_sq", sizes_center, run_sums,          check_sums,          0},
+    {"project_rows, unit_rows", sizes_rows,   run_rows,          check_rows,          0},
+    {"adam",                    sizes_adam,   run_adam,          check_adam,          0},
+    {NULL,                      NULL,         NULL,              NULL,                0}
+};

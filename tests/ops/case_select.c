@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* case_select : selections and the transpose; equal to ref bit for bit. */
+#include <string.h>
+
+#include "checkops.h"
+
+/* outputs: start, idx, val, number needed */
+static void sizes_csr(const struct fix *f, size_t bytes[OUTS])
+{
+    const size_t cap = f->s.n * f->s.k;
+    bytes[0] = (f->s.n + 1) * sizeof(size_t);
+    bytes[1] = cap * sizeof(uint32_t);
+    bytes[2] = cap * sizeof(float);
+}
+
+static void sizes_threshold(const struct fix *f, size_t bytes[OUTS])
+{
+    sizes_csr(f, bytes);
+    bytes[1] = f->s.n * f->s.m * sizeof(uint32_t);
+    bytes[2] = f->s.n * f->s.m * sizeof(float);
+    bytes[3] = sizeof(size_t);
+}
+
+static struct sae_csr csr_over(void *const a[OUTS], size_t cap)
+{
+    return (struct sae_csr){.cap = cap, .start = a[0], .idx = a[1], .val = a[2]};
+}
+
+static void run_topk(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = csr_over(a, f->s.n * f->s.k);
+    o->topk(f->s.n, f->s.m, f->s.k, f->pre, f->b_enc, &csr);
+}
+
+static void run_batchtopk(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = csr_over(a, f->s.n * f->s.k);
+    o->batchtopk(f->s.n, f->s.m, f->s.k, f->pre, f->b_enc, &csr);
+}
+
+static void run_threshold(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = csr_over(a, f->s.n * f->s.m);
+    o->threshold(f->s.n, f->s.m, f->pre, f->b_enc, f->theta, &csr, a[3]);
+}
+
+static void run_positive(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = csr_over(a, f->s.n * f->s.m);
+    o->threshold(f->s.n, f->s.m, f->pre, f->b_enc, NULL, &csr, a[3]);
+}
+
+/* Too small a csr keeps nothing and tells the number. */
+static void run_threshold_full(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = csr_over(a, 0);
+    o->threshold(f->s.n, f->s.m, f->pre, f->b_enc, NULL, &csr, a[3]);
+}
+
+static void check_csr(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t *const start = ref[0];
+    const size_t nnz = start[f->s.n];
+    check_bits("start", f, (f->s.n + 1) * sizeof *start, ref[0], got[0]);
+    check_bits("idx", f, nnz * sizeof(uint32_t), ref[1], got[1]);
+    check_bits("val", f, nnz * sizeof(float), ref[2], got[2]);
+}
+
+static void check_counted(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    check_csr(f, ref, got);
+    check_bits("ret_nnz", f, sizeof(size_t), ref[3], got[3]);
+}
+
+/* outputs: start, row, pos */
+static void sizes_csc(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = (f->s.m + 1) * sizeof(size_t);
+    bytes[1] = bytes[2] = fix_nnz(f) * sizeof(uint32_t);
+}
+
+static void run_transpose(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csc csc = {.cap = fix_nnz(f), .start = a[0], .row = a[1], .pos = a[2]};
+    o->transpose(f->s.m, &f->csr, &csc);
+}
+
+static void check_csc(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    check_bits("start", f, (f->s.m + 1) * sizeof(size_t), ref[0], got[0]);
+    check_bits("row", f, fix_nnz(f) * sizeof(uint32_t), ref[1], got[1]);
+    check_bits("pos", f, fix_nnz(f) * sizeof(uint32_t), ref[2], got[2]);
+}
+
+const struct op_case cases_select[] = {
+    {"topk",                   sizes_csr,       run_topk,           check_csr,     0},
+    {"batchtopk",              sizes_csr,       run_batchtopk,      check_csr,     0},
+    {"threshold",              sizes_threshold, run_threshold,      check_counted, 0},
+    {"threshold of zero",      sizes_threshold, run_positive,       check_counted, 0},
+    {"threshold without room", sizes_threshold, run_threshold_full, check_counted, 0},
+    {"transpose",              sizes_csc,       run_transpose,      check_csc,     0},
+    {NULL,                     NULL,            NULL,               NULL,          0}
+};

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* checkops : every operation x shape x fill, a backend against ref: within the stated bound, no
+ * byte written outside the outputs, equal bits in two runs and on 1, 2 and 3 threads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "checkops.h"
+
+static const struct shape shapes[] = {
+    {1,  1,    1,   1   },
+    {1,  7,    3,   7   }, /* all kept */
+    {2,  64,   64,  1   },
+    {3,  65,   17,  5   },
+    {5,  129,  100, 9   },
+    {33, 517,  75,  19  },
+    {17, 1100, 130, 40  }, /* more than one tile, a tail */
+    {64, 300,  257, 3   },
+    {2,  9000, 5,   4300}, /* more candidates than a row has scratch for */
+};
+
+enum { GUARD = 64, MAX_TESTS = 32 };
+#define GUARD_BYTE 0xA5
+
+static unsigned char *base_of(const struct outs *o, int i)
+{
+    return (unsigned char *)o->a[i] - GUARD;
+}
+
+static void outs_make(struct outs *o, const struct op_case *c, const struct fix *f)
+{
+    *o = (struct outs){0};
+    c->sizes(f, o->bytes);
+    for (int i = 0; i < OUTS; i++) {
+        unsigned char *const base = grab(o->bytes[i] + 2 * GUARD, 1);
+        memset(base, GUARD_BYTE, o->bytes[i] + 2 * GUARD);
+        o->a[i] = base + GUARD;
+    }
+}
+
+static void outs_clear(struct outs *o)
+{
+    for (int i = 0; i < OUTS; i++)
+        free(base_of(o, i));
+}
+
+static void check_guards(const struct outs *o, const struct fix *f)
+{
+    unsigned char want[GUARD];
+    memset(want, GUARD_BYTE, sizeof want);
+    for (int i = 0; i < OUTS; i++) {
+        check_bits("memory before an output", f, GUARD, want, base_of(o, i));
+        check_bits("memory behind an output", f, GUARD, want,
+                   (unsigned char *)o->a[i] + o->bytes[i]);
+    }
+}
+
+static void check_one(const struct op_case *c, const struct fix *f, const struct sae_ops *ops)
+{
+    static const size_t threads[] = {1, 1, 2, 3};
+    struct outs ref, first, again;
+    outs_make(&ref, c, f);
+    c->run(&sae_ops_ref, f, ref.a);
+    check_guards(&ref, f);
+    outs_make(&first, c, f);
+    sae_ops_threads(threads[0]);
+    c->run(ops, f, first.a);
+    check_guards(&first, f);
+    c->check(f, ref.a, first.a);
+    for (size_t i = 1; i < sizeof threads / sizeof *threads; i++) {
+        outs_make(&again, c, f);
+        sae_ops_threads(threads[i]);
+        c->run(ops, f, again.a);
+        for (int k = 0; k < OUTS; k++)
+            check_bits(i == 1 ? "the second run" : "another thread count", f, first.bytes[k],
+                       first.a[k], again.a[k]);
+        outs_clear(&again);
+    }
+    outs_clear(&ref);
+    outs_clear(&first);
+}
+
+static void check_case(void **state)
+{
+    const struct op_case *const c = *state;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        if (c->m_max > 0 && shapes[s].m > c->m_max)
+            continue;
+        for (int fill = 0; fill < N_FILLS; fill++) {
+            struct fix f;
+            fix_make(&f, &shapes[s], (enum fill)fill);
+            check_one(c, &f, &sae_ops_cpu);
+            fix_clear(&f);
+        }
+    }
+}
+
+static size_t add_cases(struct CMUnitTest *tests, size_t n, const struct op_case *cases)
+{
+    for (; cases->name; cases++)
+        tests[n++] = (struct CMUnitTest){.name = cases->name,
+                                         .test_func = check_case,
+                                         .initial_state = (void *)(uintptr_t)cases};
+    return n;
+}
+
+/* An argument chooses tests by name, with * and ?. */
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    struct CMUnitTest tests[MAX_TESTS];
+    size_t n = add_cases(tests, 0, cases_select);
+    n = add_cases(tests, n, cases_sparse);
+    n = add_cases(tests, n, cases_dense);
+    n = add_cases(tests, n, cases_orth);
+    return _cmocka_run_group_tests("ops", tests, n, NULL, NULL);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* fixture : inputs of the operations, and comparisons. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "checkops.h"
+#include "lib/base/mem.h"
+#include "lib/base/rng.h"
+
+const char *const fill_names[N_FILLS] = {"normal", "zeros", "huge",   "denormal",
+                                         "ties",   "nan",   "one-hot"};
+
+void *grab(size_t n, size_t size)
+{
+    void *p = NULL;
+    assert_int_equal(sae_mem_alloc(&p, n, size, NULL), SAE_OK);
+    return p;
+}
+
+static float draw(enum fill fill, struct sae_rng *rng, size_t i, size_t row)
+{
+    const float z = (float)sae_rng_normal(rng);
+    switch (fill) {
+    case FILL_ZEROS:
+        return 0;
+    case FILL_HUGE: /* products and sums of squares stay finite */
+        return z * 1e15f;
+    case FILL_DENORMAL:
+        return z * 1e-40f;
+    case FILL_TIES: /* few values, sums of products exact */
+        return roundf(z);
+    case FILL_NAN:
+        return sae_rng_below(rng, 61) == 0 ? NAN : z;
+    case FILL_ONEHOT:
+        return i % row == (i / row * 7 + 3) % row ? 1 : 0;
+    case FILL_NORMAL:
+    default:
+        return z;
+    }
+}
+
+static float *draw_array(enum fill fill, uint64_t stream, size_t rows, size_t cols)
+{
+    struct sae_rng rng = sae_rng_make(42, SAE_RNG_TEST + stream);
+    float *const a = grab(rows * cols, sizeof *a);
+    for (size_t i = 0; i < rows * cols; i++)
+        a[i] = draw(fill, &rng, i, cols);
+    return a;
+}
+
+/* A ring with a few chords: symmetric, ascending, coefficients in (0, 1]. */
+static const size_t chord[] = {1, 2, 7};
+enum { CHORDS = sizeof chord / sizeof *chord };
+
+static bool is_linked(size_t m, size_t i, size_t j)
+{
+    bool linked = false;
+    for (size_t s = 0; s < CHORDS; s++)
+        linked |=
+            ((i + chord[s]) % m == j && i % 5 != 4) || ((j + chord[s]) % m == i && j % 5 != 4);
+    return linked && i != j;
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void make_pairs(struct sae_pairs *pairs, size_t m)
+{
+    pairs->m = m;
+    pairs->cap = 2 * CHORDS * m;
+    pairs->start = grab(m + 1, sizeof *pairs->start);
+    pairs->idx = grab(pairs->cap, sizeof *pairs->idx);
+    pairs->c = grab(pairs->cap, sizeof *pairs->c);
+    size_t e = 0;
+    for (size_t i = 0; i < m; i++) {
+        uint32_t near[2 * CHORDS];
+        for (size_t s = 0; s < CHORDS; s++) {
+            near[2 * s] = (uint32_t)((i + chord[s]) % m);
+            near[2 * s + 1] = (uint32_t)((i + chord[s] * m - chord[s]) % m);
+        }
+        qsort(near, 2 * CHORDS, sizeof *near, compare_u32);
+        for (size_t s = 0; s < 2 * CHORDS; s++) {
+            const size_t j = near[s];
+            if (!is_linked(m, i, j) || (s > 0 && near[s - 1] == j))
+                continue;
+            pairs->idx[e] = (uint32_t)j;
+            pairs->c[e++] = (float)(1 + (i + j) % 8) / 8;
+        }
+        pairs->start[i + 1] = e;
+    }
+}
+
+void fix_make(struct fix *f, const struct shape *s, enum fill fill)
+{
+    const struct sae_ops *const ref = &sae_ops_ref;
+    *f = (struct fix){.s = *s, .fill = fill};
+    f->x = draw_array(fill, 1, s->n, s->d);
+    f->g = draw_array(fill, 2, s->n, s->d);
+    f->W = draw_array(fill, 3, s->m, s->d);
+    f->G = draw_array(fill, 4, s->m, s->d);
+    f->M = draw_array(fill, 5, s->m, s->d);
+    f->V = draw_array(fill, 6, s->m, s->d);
+    for (size_t i = 0; i < s->m * s->d; i++)
+        f->V[i] = fabsf(f->V[i]);
+    f->pre = draw_array(fill, 7, s->n, s->m);
+    f->b_enc = draw_array(fill, 8, 1, s->m);
+    f->b_dec = draw_array(fill, 9, 1, s->d);
+    f->theta = draw_array(fill, 10, 1, s->m);
+    assert_int_equal(sae_csr_alloc(&f->csr, ref, s->n, s->n * s->k, NULL), SAE_OK);
+    assert_int_equal(sae_csc_alloc(&f->csc, ref, s->m, s->n * s->k, NULL), SAE_OK);
+    ref->topk(s->n, s->m, s->k, f->pre, f->b_enc, &f->csr);
+    ref->transpose(s->m, &f->csr, &f->csc);
+    f->dz = draw_array(fill, 11, 1, fix_nnz(f) + 1);
+    make_pairs(&f->pairs, s->m);
+}
+
+void fix_clear(struct fix *f)
+{
+    float *const arrays[] = {f->x,   f->g,     f->W,     f->G,     f->M, f->V,
+                             f->pre, f->b_enc, f->b_dec, f->theta, f->dz};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+    sae_csr_free(&f->csr, &sae_ops_ref);
+    sae_csc_free(&f->csc, &sae_ops_ref);
+    sae_pairs_free(&f->pairs, &sae_ops_ref);
+}
+
+size_t fix_nnz(const struct fix *f)
+{
+    return f->csr.start[f->s.n];
+}
+
+void check_near(const char *what, const struct fix *f, size_t n, const float *ref, const float *got,
+                const double *bound)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double apart = fabs((double)ref[i] - got[i]);
+        if (ref[i] == got[i] || (isnan(ref[i]) && isnan(got[i])))
+            continue;
+        /* where a NaN enters the bound too, the other side must be NaN as well */
+        if (!(apart <= bound[i] + 1e-42))
+            fail_msg("%s, n %zu m %zu d %zu k %zu, fill %s: [%zu] is %.9g, expected %.9g within "
+                     "%.3g",
+                     what, f->s.n, f->s.m, f->s.d, f->s.k, fill_names[f->fill], i, (double)got[i],
+                     (double)ref[i], bound[i]);
+    }
+}
+
+void check_bits(const char *what, const struct fix *f, size_t bytes, const void *ref,
+                const void *got)
+{
+    const unsigned char *const a = ref, *const b = got;
+    for (size_t i = 0; i < bytes; i++)
+        if (a[i] != b[i])
+            fail_msg("%s, n %zu m %zu d %zu k %zu, fill %s: byte %zu of %zu differs", what, f->s.n,
+                     f->s.m, f->s.d, f->s.k, fill_names[f->fill], i, bytes);
+}
