@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* options : contradictions on the command line, and the record of what was chosen. */
+#include "train/options.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum sae_status refuse(const struct sae_cli *cli, const char *const *names,
+                              const char *because, struct sae_err *err)
+{
+    for (; *names; names++)
+        if (sae_opt_given(cli, *names))
+            return sae_err_set(err, SAE_EARG, "--%s has no meaning %s; leave it out", *names,
+                               because);
+    return SAE_OK;
+}
+
+enum sae_status options_check(const struct sae_cli *cli, const struct settings *set,
+                              struct sae_err *err)
+{
+    static const char *const topk_only[] = {"k", "k-start", "auxk-alpha", NULL};
+    static const char *const standard_only[] = {"l1", NULL};
+    static const char *const warmup_only[] = {"sparsity-warmup", NULL};
+    static const char *const orth_only[] = {"lambda2-max", "gamma", "orth-normalizer", NULL};
+    static const char *const sigmoid_only[] = {"sharpness", NULL};
+    if (sae_opt_given(cli, "tokens") && sae_opt_given(cli, "steps"))
+        return sae_err_set(err, SAE_EARG,
+                           "--tokens and --steps both set the length of the run; "
+                           "give one of them");
+    if (settings_is_standard(set))
+        SAE_TRY(refuse(cli, topk_only, "with --arch standard, which has no k", err));
+    else
+        SAE_TRY(refuse(cli, standard_only, "with --arch topk, which has no L1 term", err));
+    if (set->arch != TRAIN_STANDARD)
+        SAE_TRY(refuse(cli, warmup_only, "except with --arch standard", err));
+    if (set->orth == ORTH_NONE)
+        SAE_TRY(refuse(cli, orth_only, "without --orth static or --orth progressive", err));
+    if (set->competition != SAE_COMPETE_SIGMOID)
+        SAE_TRY(refuse(cli, sigmoid_only, "without --competition sigmoid", err));
+    return SAE_OK;
+}
+
+void options_unset(struct settings *set)
+{
+    set->m = set->tokens = set->steps = set->warmup = set->decay_start = SETTINGS_UNSET;
+    set->sparsity_warmup = set->dead_after = set->heldout_rows = SETTINGS_UNSET;
+    set->lr = set->gamma = NAN;
+}
+
+/* The shortest text that reads back as the same double. */
+static void real_text(double v, char *to, size_t size)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(to, size, "%.*g", digits, v);
+        if (strtod(to, NULL) == v)
+            return;
+    }
+}
+
+static int put_u64(json_t *options, const char *name, uint64_t v)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%" PRIu64, v);
+    return json_object_set_new(options, name, json_string(text));
+}
+
+static int put_real(json_t *options, const char *name, double v)
+{
+    char text[40];
+    real_text(v, text, sizeof text);
+    return json_object_set_new(options, name, json_string(text));
+}
+
+enum sae_status options_record(json_t *record, const struct settings *set, struct sae_err *err)
+{
+    json_t *const options = json_object_get(record, "options");
+    int bad = put_u64(options, "m", set->m);
+    bad |= put_u64(options, "tokens", set->tokens);
+    bad |= put_u64(options, "steps", set->steps);
+    bad |= put_real(options, "lr", set->lr);
+    bad |= put_u64(options, "warmup", set->warmup);
+    bad |= put_u64(options, "decay-start", set->decay_start);
+    bad |= put_u64(options, "dead-after", set->dead_after);
+    bad |= put_u64(options, "heldout-rows", set->heldout_rows);
+    if (set->arch == TRAIN_STANDARD)
+        bad |= put_u64(options, "sparsity-warmup", set->sparsity_warmup);
+    if (settings_is_standard(set)) {
+        bad |= json_object_set_new(options, "k", json_null());
+        bad |= json_object_set_new(options, "auxk-alpha", json_null());
+    } else {
+        bad |= json_object_set_new(options, "l1", json_null());
+    }
+    if (set->orth != ORTH_NONE)
+        bad |= put_real(options, "gamma", set->gamma);
+    else
+        bad |= json_object_set_new(options, "lambda2-max", json_null());
+    if (bad)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    return SAE_OK;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* pairs : representative pairs, chosen once and followed to the end of the run.
+ * Contents: 1. counts   2. choosing   3. following */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/rng.h"
+#include "train/series.h"
+
+/* --- 1. counts ---------------------------------------------------------------------------- */
+
+/* The masks of the last update: trainer_masks counts from the coming step, so step back one. */
+static void last_masks(struct trainer *t, struct sae_overlap_masks *ret)
+{
+    t->step--;
+    trainer_masks(t, ret);
+    t->step++;
+}
+
+static double count_of(const struct sae_overlap_masks *masks, uint32_t i)
+{
+    double n = 0;
+    for (size_t b = 0; b < masks->n_batches; b++)
+        n += masks->weight[b] * (double)(masks->csc[b]->start[i + 1] - masks->csc[b]->start[i]);
+    return n;
+}
+
+static double rows_of(const struct sae_overlap_masks *masks)
+{
+    double n = 0;
+    for (size_t b = 0; b < masks->n_batches; b++)
+        n += masks->weight[b] * (double)masks->csr[b]->n;
+    return n;
+}
+
+static double count_both(const struct sae_overlap_masks *masks, uint32_t i, uint32_t j)
+{
+    double n = 0;
+    for (size_t b = 0; b < masks->n_batches; b++) {
+        const struct sae_csc *const csc = masks->csc[b];
+        size_t p = csc->start[i], q = csc->start[j], meet = 0;
+        while (p < csc->start[i + 1] && q < csc->start[j + 1]) {
+            if (csc->row[p] == csc->row[q]) {
+                meet++;
+                p++;
+                q++;
+            } else if (csc->row[p] < csc->row[q]) {
+                p++;
+            } else {
+                q++;
+            }
+        }
+        n += masks->weight[b] * (double)meet;
+    }
+    return n;
+}
+
+static double cosine(const struct trainer *t, uint32_t i, uint32_t j)
+{
+    const float *const a = t->w.W_dec + (size_t)i * t->d, *const b = t->w.W_dec + (size_t)j * t->d;
+    double sum = 0;
+    for (size_t c = 0; c < t->d; c++)
+        sum += (double)a[c] * (double)b[c];
+    return sum;
+}
+
+/* --- 2. choosing -------------------------------------------------------------------------- */
+
+struct candidate {
+    uint32_t i, j;
+    double strength;
+};
+
+static int by_strength(const void *a, const void *b)
+{
+    const struct candidate *const x = a, *const y = b;
+    if (x->strength != y->strength)
+        return x->strength < y->strength ? 1 : -1;
+    if (x->i != y->i)
+        return x->i < y->i ? -1 : 1;
+    return x->j < y->j ? -1 : x->j > y->j;
+}
+
+static void add(struct pair_log *log, uint32_t i, uint32_t j, uint8_t kind)
+{
+    log->i[log->n] = i;
+    log->j[log->n] = j;
+    log->kind[log->n++] = kind;
+}
+
+static enum sae_status add_competitors(struct pair_log *log, struct trainer *t,
+                                       const struct sae_overlap_masks *masks, struct sae_err *err)
+{
+    struct sae_compete_rule rule;
+    trainer_rule(t, t->tau, &rule);
+    SAE_TRY(sae_overlap_pairs(t->m, masks, &rule, &t->pairs, err));
+    struct candidate *all = NULL;
+    size_t n = 0;
+    SAE_TRY(sae_mem_alloc(&all, t->pairs.start[t->m] / 2 + 1, sizeof *all, err));
+    for (uint32_t i = 0; i < t->m; i++)
+        for (size_t e = t->pairs.start[i]; e < t->pairs.start[i + 1]; e++)
+            if (t->pairs.idx[e] > i)
+                all[n++] =
+                    (struct candidate){i, t->pairs.idx[e],
+                                       (double)t->pairs.c[e] * fabs(cosine(t, i, t->pairs.idx[e]))};
+    qsort(all, n, sizeof *all, by_strength);
+    for (size_t p = 0; p < n && p < t->set.pairs; p++)
+        add(log, all[p].i, all[p].j, 0);
+    free(all);
+    return SAE_OK;
+}
+
+/* Reservoir: each pair that meets has the same chance, in one pass of unknown length. */
+struct reservoir {
+    struct sae_rng rng;
+    uint64_t seen;
+    size_t size, n;
+    double min_count;
+    struct candidate *kept;
+};
+
+static void offer(void *user, uint32_t i, uint32_t j, double n_i, double n_j, double n_ij)
+{
+    struct reservoir *const r = user;
+    (void)n_ij;
+    if (n_i < r->min_count || n_j < r->min_count)
+        return;
+    r->seen++;
+    if (r->n < r->size) {
+        r->kept[r->n++] = (struct candidate){i, j, 0};
+        return;
+    }
+    const uint64_t at = sae_rng_below(&r->rng, r->seen);
+    if (at < r->size)
+        r->kept[at] = (struct candidate){i, j, 0};
+}
+
+static enum sae_status add_coactive(struct pair_log *log, struct trainer *t,
+                                    const struct sae_overlap_masks *masks, struct sae_err *err)
+{
+    struct reservoir r = {.rng = sae_rng_make(t->set.seed, SAE_RNG_PAIRS),
+                          .size = (size_t)t->set.pairs,
+                          .min_count = t->set.min_count};
+    SAE_TRY(sae_mem_alloc(&r.kept, r.size, sizeof *r.kept, err));
+    const enum sae_status st = sae_overlap_visit(t->m, masks, offer, &r, err);
+    if (st == SAE_OK) {
+        qsort(r.kept, r.n, sizeof *r.kept, by_strength);
+        for (size_t p = 0; p < r.n; p++)
+            add(log, r.kept[p].i, r.kept[p].j, 1);
+    }
+    free(r.kept);
+    return st;
+}
+
+/* Draws pairs until enough never meet; gives up where nearly all do. */
+static void add_never(struct pair_log *log, const struct trainer *t,
+                      const struct sae_overlap_masks *masks)
+{
+    struct sae_rng rng = sae_rng_make(t->set.seed, SAE_RNG_PAIRS);
+    rng.counter = UINT64_C(1) << 60; /* apart from the draws for co-active pairs */
+    const size_t first = log->n;
+    for (size_t tries = 0; tries < 1000 * t->set.pairs && log->n - first < t->set.pairs; tries++) {
+        uint32_t i = (uint32_t)sae_rng_below(&rng, t->m), j = (uint32_t)sae_rng_below(&rng, t->m);
+        if (i == j)
+            continue;
+        if (i > j) {
+            const uint32_t swap = i;
+            i = j;
+            j = swap;
+        }
+        bool fresh = true;
+        for (size_t p = first; p < log->n; p++)
+            fresh = fresh && !(log->i[p] == i && log->j[p] == j);
+        if (fresh && count_of(masks, i) >= t->set.min_count &&
+            count_of(masks, j) >= t->set.min_count && count_both(masks, i, j) <= 0)
+            add(log, i, j, 2);
+    }
+}
+
+enum sae_status pair_log_choose(struct pair_log *log, struct trainer *t, struct sae_err *err)
+{
+    struct sae_overlap_masks masks;
+    last_masks(t, &masks);
+    if (masks.n_batches == 0 || t->set.pairs == 0)
+        return SAE_OK; /* a batch too dense to hold masks */
+    const size_t most = 3 * (size_t)t->set.pairs;
+    SAE_TRY(sae_mem_alloc(&log->i, most, sizeof *log->i, err));
+    SAE_TRY(sae_mem_alloc(&log->j, most, sizeof *log->j, err));
+    SAE_TRY(sae_mem_alloc(&log->kind, most, sizeof *log->kind, err));
+    SAE_TRY(add_competitors(log, t, &masks, err));
+    SAE_TRY(add_coactive(log, t, &masks, err));
+    add_never(log, t, &masks);
+    return SAE_OK;
+}
+
+/* --- 3. following ------------------------------------------------------------------------- */
+
+static enum sae_status reserve(struct pair_log *log, size_t n_logged, struct sae_err *err)
+{
+    float **const columns[] = {&log->c, &log->nhat, &log->cos};
+    for (size_t a = 0; a < 3; a++) {
+        size_t cap = log->cap * log->n;
+        SAE_TRY(sae_mem_grow(columns[a], &cap, n_logged * log->n, sizeof(float), err));
+    }
+    size_t cap = log->cap;
+    SAE_TRY(sae_mem_grow(&log->step, &cap, n_logged, sizeof *log->step, err));
+    log->cap = log->cap > n_logged ? log->cap : n_logged;
+    return SAE_OK;
+}
+
+enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, struct sae_err *err)
+{
+    if (log->n == 0)
+        return SAE_OK;
+    if (log->n_logged == log->cap)
+        SAE_TRY(reserve(log, log->cap ? 2 * log->cap : 16, err));
+    struct sae_overlap_masks masks;
+    last_masks(t, &masks);
+    const double B = rows_of(&masks);
+    for (size_t p = 0; p < log->n; p++) {
+        const uint32_t i = log->i[p], j = log->j[p];
+        const double n_i = count_of(&masks, i), n_j = count_of(&masks, j),
+                     n_ij = count_both(&masks, i, j);
+        const bool counted = n_i >= t->set.min_count && n_j >= t->set.min_count && n_ij > 0;
+        const double nhat =
+            n_ij > 0 ? sae_overlap_value((enum sae_overlap)t->set.overlap, B, n_i, n_j, n_ij) : 0;
+        const size_t at = log->n_logged * log->n + p;
+        log->nhat[at] = (float)nhat;
+        log->c[at] = counted ? (float)sae_compete_value((enum sae_compete)t->set.competition,
+                                                        t->set.sharpness, nhat, t->tau)
+                             : 0;
+        log->cos[at] = (float)cosine(t, i, j);
+    }
+    log->step[log->n_logged++] = (double)t->step;
+    return SAE_OK;
+}
+
+enum sae_status pair_log_restore(struct pair_log *log, const struct sae_ckpt *ckpt,
+                                 struct sae_err *err)
+{
+    const size_t n = ckpt->pairs.n, logged = ckpt->pairs.n_logged;
+    if (n == 0)
+        return SAE_OK;
+    SAE_TRY(sae_mem_alloc(&log->i, n, sizeof *log->i, err));
+    SAE_TRY(sae_mem_alloc(&log->j, n, sizeof *log->j, err));
+    SAE_TRY(sae_mem_alloc(&log->kind, n, sizeof *log->kind, err));
+    memcpy(log->i, ckpt->pairs.i, n * sizeof *log->i);
+    memcpy(log->j, ckpt->pairs.j, n * sizeof *log->j);
+    memcpy(log->kind, ckpt->pairs.kind, n * sizeof *log->kind);
+    log->n = n;
+    SAE_TRY(reserve(log, logged + 1, err));
+    memcpy(log->c, ckpt->pairs.c, logged * n * sizeof *log->c);
+    memcpy(log->nhat, ckpt->pairs.nhat, logged * n * sizeof *log->nhat);
+    memcpy(log->cos, ckpt->pairs.cos, logged * n * sizeof *log->cos);
+    memcpy(log->step, ckpt->pairs.step, logged * sizeof *log->step);
+    log->n_logged = logged;
+    return SAE_OK;
+}
+
+void pair_log_clear(struct pair_log *log)
+{
+    free(log->i);
+    free(log->j);
+    free(log->kind);
+    free(log->c);
+    free(log->nhat);
+    free(log->cos);
+    free(log->step);
+    *log = (struct pair_log){0};
+}

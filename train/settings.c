@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* settings : defaults that follow rules, and what cannot be trained. */
+#include "train/settings.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+const char *const train_arch_names[] = {"topk", "standard", "standard-2024", NULL};
+const char *const train_orth_names[] = {"none", "static", "progressive", NULL};
+const char *const train_norm_names[] = {"none", "unit", NULL};
+const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
+
+void settings_init(struct settings *set)
+{
+    *set = (struct settings){.k = 32,
+                             .m = SETTINGS_UNSET,
+                             .batch = 2048,
+                             .tokens = SETTINGS_UNSET,
+                             .steps = SETTINGS_UNSET,
+                             .lr = NAN,
+                             .l1 = 0.04,
+                             .warmup = SETTINGS_UNSET,
+                             .decay_start = SETTINGS_UNSET,
+                             .sparsity_warmup = SETTINGS_UNSET,
+                             .seed = 42,
+                             .auxk_alpha = 1.0 / 32,
+                             .dead_after = SETTINGS_UNSET,
+                             .lambda2_max = 0.1,
+                             .gamma = NAN,
+                             .base_threshold = 0.1,
+                             .threshold_floor = 0.001,
+                             .overlap_window = 1,
+                             .sharpness = 4,
+                             .min_count = 2,
+                             .log_every = 10,
+                             .heldout_rows = SETTINGS_UNSET,
+                             .pairs = 64};
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How the store is divided and how long the run is. */
+static enum sae_status resolve_length(struct settings *set, size_t n_rows, struct sae_err *err)
+{
+    if (set->batch == 0)
+        return sae_err_set(err, SAE_EARG, "--batch 0: must be at least 1");
+    if (set->heldout_rows == SETTINGS_UNSET) {
+        const uint64_t share = least(8192, n_rows / 10);
+        set->heldout_rows = share > set->batch ? share : set->batch;
+        /* A store of a few batches gives a tenth: training needs the rows more. */
+        if (set->heldout_rows + set->batch > n_rows && n_rows / 10 > 0)
+            set->heldout_rows = n_rows / 10;
+    }
+    if (set->heldout_rows == 0)
+        return sae_err_set(err, SAE_EARG, "--heldout-rows 0: must be at least 1");
+    if (set->heldout_rows >= n_rows || n_rows - set->heldout_rows < set->batch)
+        return sae_err_set(err, SAE_EARG,
+                           "the store has %zu rows, of which %" PRIu64 " are held out; training "
+                           "needs at least one batch of %" PRIu64 "; give a smaller --batch or "
+                           "--heldout-rows, or harvest more",
+                           n_rows, set->heldout_rows, set->batch);
+    const uint64_t n_train = n_rows - set->heldout_rows;
+    if (set->steps == SETTINGS_UNSET) {
+        if (set->tokens == SETTINGS_UNSET)
+            set->tokens = n_train;
+        if (set->tokens < set->batch)
+            return sae_err_set(err, SAE_EARG,
+                               "--tokens %" PRIu64 ": less than one batch of %" PRIu64, set->tokens,
+                               set->batch);
+        set->steps = set->tokens / set->batch;
+    }
+    if (set->steps == 0 || set->steps > UINT64_MAX / 2 / set->batch)
+        return sae_err_set(err, SAE_EARG, "--steps %" PRIu64 ": must be at least 1 and countable",
+                           set->steps);
+    set->tokens = set->steps * set->batch;
+    return SAE_OK;
+}
+
+static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
+{
+    const uint64_t steps = set->steps;
+    if (isnan(set->lr))
+        set->lr = settings_is_standard(set) ? 3e-4 : 2e-4 / sqrt((double)set->m / 16384);
+    if (set->warmup == SETTINGS_UNSET)
+        set->warmup = steps >= 2000 ? 1000 : steps / 10;
+    if (set->decay_start == SETTINGS_UNSET)
+        set->decay_start = steps;
+    if (set->arch != TRAIN_STANDARD)
+        set->sparsity_warmup = 0;
+    else if (set->sparsity_warmup == SETTINGS_UNSET)
+        set->sparsity_warmup = steps >= 4000 ? 2000 : steps / 5;
+    if (set->dead_after == SETTINGS_UNSET) {
+        set->dead_after = least(10000000, set->tokens / 10);
+        if (set->dead_after == 0)
+            set->dead_after = 1;
+    }
+    if (set->warmup >= steps && set->warmup > 0)
+        return sae_err_set(err, SAE_EARG,
+                           "--warmup %" PRIu64 ": the run has %" PRIu64 " steps; "
+                           "it must be less",
+                           set->warmup, steps);
+    if (set->decay_start < steps && set->decay_start <= set->warmup)
+        return sae_err_set(err, SAE_EARG,
+                           "--decay-start %" PRIu64 ": must come after the warm-up "
+                           "of %" PRIu64 " steps",
+                           set->decay_start, set->warmup);
+    if (set->decay_start < steps && set->decay_start <= set->sparsity_warmup)
+        return sae_err_set(err, SAE_EARG,
+                           "--decay-start %" PRIu64 ": must come after the sparsity "
+                           "warm-up of %" PRIu64 " steps",
+                           set->decay_start, set->sparsity_warmup);
+    return SAE_OK;
+}
+
+static enum sae_status resolve_orth(struct settings *set, struct sae_err *err)
+{
+    if (isnan(set->gamma))
+        set->gamma = set->orth == ORTH_PROGRESSIVE ? 2 : 0;
+    if (set->orth == ORTH_STATIC && set->gamma != 0)
+        return sae_err_set(err, SAE_EARG,
+                           "--gamma %g with --orth static: static means gamma 0; "
+                           "use --orth progressive",
+                           set->gamma);
+    if (!(set->gamma >= 0) || !(set->lambda2_max >= 0) || !isfinite(set->lambda2_max))
+        return sae_err_set(err, SAE_EARG, "--gamma and --lambda2-max must be 0 or more");
+    if (!(set->base_threshold > 0) || !(set->threshold_floor > 0))
+        return sae_err_set(err, SAE_EARG,
+                           "--base-threshold and --threshold-floor must be more than 0");
+    if (!(set->threshold_momentum >= 0 && set->threshold_momentum < 1))
+        return sae_err_set(err, SAE_EARG, "--threshold-momentum %g: must be in [0, 1)",
+                           set->threshold_momentum);
+    if (set->overlap_window == 0 || set->overlap_window > 10000)
+        return sae_err_set(err, SAE_EARG, "--overlap-window %" PRIu64 ": must be 1 to 10000",
+                           set->overlap_window);
+    return SAE_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static enum sae_status resolve_checkpoints(struct settings *set, struct sae_err *err)
+{
+    struct sae_reals *const list = &set->checkpoints;
+    for (size_t i = 0; i < list->n; i++)
+        if (!(list->v[i] >= 0 && list->v[i] <= 100))
+            return sae_err_set(err, SAE_EARG, "--checkpoints %g: percent of the run, 0 to 100",
+                               list->v[i]);
+    if (list->n > 1)
+        qsort(list->v, list->n, sizeof *list->v, by_value);
+    for (size_t i = 1; i < list->n; i++)
+        if (list->v[i] == list->v[i - 1])
+            return sae_err_set(err, SAE_EARG, "--checkpoints: %g is named twice", list->v[i]);
+    if (list->n == 0 || list->v[list->n - 1] != 100)
+        return sae_err_set(err, SAE_EARG,
+                           "--checkpoints must end with 100: the last checkpoint "
+                           "holds the trained autoencoder");
+    return SAE_OK;
+}
+
+enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, struct sae_err *err)
+{
+    if (set->m == SETTINGS_UNSET)
+        set->m = 16 * d;
+    if (set->m < 2 || set->m > UINT32_MAX / 2)
+        return sae_err_set(err, SAE_EARG, "--m %" PRIu64 ": must be 2 to 2^31", set->m);
+    if (settings_is_standard(set)) {
+        set->k = 0;
+        set->k_start = 0;
+        set->auxk_alpha = 0;
+    } else if (set->k == 0 || set->k > set->m || set->k_start > set->m) {
+        return sae_err_set(err, SAE_EARG,
+                           "--k %" PRIu64 ": must be 1 to the dictionary width (--m "
+                           "%" PRIu64 ")",
+                           set->k_start > set->m ? set->k_start : set->k, set->m);
+    }
+    if (set->log_every == 0)
+        return sae_err_set(err, SAE_EARG, "--log-every 0: must be at least 1");
+    SAE_TRY(resolve_length(set, n_rows, err));
+    SAE_TRY(resolve_rates(set, err));
+    SAE_TRY(resolve_orth(set, err));
+    return resolve_checkpoints(set, err);
+}

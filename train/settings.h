@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* settings : everything that decides what a training run computes. */
+#ifndef SAE_TRAIN_SETTINGS_H
+#define SAE_TRAIN_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/cli/opt.h"
+#include "lib/sae/model.h"
+#include "lib/sae/overlap.h"
+#include "lib/sae/sched.h"
+
+enum train_arch { TRAIN_TOPK, TRAIN_STANDARD, TRAIN_STANDARD_2024 };
+enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE };
+enum train_norm { NORM_NONE, NORM_UNIT };
+enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
+
+extern const char *const train_arch_names[];
+extern const char *const train_orth_names[];
+extern const char *const train_norm_names[];
+extern const char *const train_normalizer_names[];
+
+/* "Not given": the value is then chosen by settings_resolve. */
+#define SETTINGS_UNSET UINT64_MAX
+
+struct settings {
+    int arch;
+    uint64_t k, k_start, m, batch, tokens, steps;
+    double lr, l1;
+    uint64_t warmup, decay_start, sparsity_warmup, seed;
+    int normalize;
+    double auxk_alpha;
+    uint64_t dead_after;
+    int orth;
+    double lambda2_max, gamma, base_threshold;
+    int threshold_schedule;
+    double threshold_momentum, threshold_floor;
+    int overlap;
+    uint64_t overlap_window;
+    int competition;
+    double sharpness, min_count;
+    int orth_normalizer;
+    uint64_t log_every, heldout_rows, save_every, pairs;
+    struct sae_reals checkpoints; /* percent of the steps, ascending after resolving */
+};
+
+/* The defaults of the option table, with every rule-bound value unset (also for tests). */
+void settings_init(struct settings *set);
+
+/* Replaces what is unset by its rule for a store of n_rows rows of width d, and checks the
+ * whole: ranges, and settings that contradict the store or each other.
+ * Fails: SAE_EARG (the message names the option) */
+SAE_MUST_CHECK enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d,
+                                                struct sae_err *err);
+
+static inline bool settings_is_standard(const struct settings *set)
+{
+    return set->arch != TRAIN_TOPK;
+}
+
+static inline enum sae_arch settings_model_arch(const struct settings *set)
+{
+    return settings_is_standard(set) ? SAE_ARCH_STANDARD : SAE_ARCH_TOPK;
+}
+
+#endif /* SAE_TRAIN_SETTINGS_H */

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/* step : one update.
+ *
+ *   f    = TopK or ReLU of W_enc (x - b_dec) + b_enc          xhat = W_dec^T f + b_dec
+ *   g    = dL/dxhat = 2 (xhat - x) / n                        (standard-2024: unit vector / n)
+ *   dW_dec = f^T g     dz = g W_dec^T on active entries + l1  dW_enc = dz^T (x - b_dec)
+ *   db_dec = sum g - W_enc^T sum dz
+ *
+ * Contents: 1. forward   2. loss   3. backward   4. update   5. the step */
+#include <math.h>
+#include <string.h>
+
+#include "train/trainer.h"
+
+enum {
+    DENSE_SHARE = 16, /* more active entries than n m / 16: dense products are faster */
+    BLOCK = 256       /* tokens of a block of dense gradients */
+};
+
+/* --- 1. forward --------------------------------------------------------------------------- */
+
+static void pre_activations(struct trainer *t, const float *x, size_t rows)
+{
+    t->ops->center(rows, t->d, x, t->w.b_dec, t->xc);
+    t->ops->gemm(false, true, rows, t->m, t->d, 1, t->xc, t->d, t->w.W_enc, t->d, 0, t->pre, t->m);
+}
+
+/* Sparse activations, whatever their number. */
+static enum sae_status active_all(struct trainer *t, size_t rows, struct sae_csr *csr, size_t *nnz,
+                                  struct sae_err *err)
+{
+    t->ops->threshold(rows, t->m, t->pre, t->w.b_enc, NULL, csr, nnz);
+    if (*nnz <= csr->cap)
+        return SAE_OK;
+    SAE_TRY(trainer_csr_grow(t, csr, *nnz, err));
+    csr->n = rows;
+    t->ops->threshold(rows, t->m, t->pre, t->w.b_enc, NULL, csr, nnz);
+    return SAE_OK;
+}
+
+enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, uint64_t k,
+                                struct sae_csr *csr, struct sae_err *err)
+{
+    SAE_TRY(trainer_csr_grow(t, csr, rows * (k ? (size_t)k : 16), err));
+    pre_activations(t, x, rows);
+    csr->n = rows;
+    size_t nnz;
+    if (settings_is_standard(&t->set))
+        SAE_TRY(active_all(t, rows, csr, &nnz, err));
+    else
+        t->ops->topk(rows, t->m, (size_t)k, t->pre, t->w.b_enc, csr);
+    t->ops->decode(t->d, csr, t->w.W_dec, t->w.b_dec, t->xhat);
+    return SAE_OK;
+}
+
+/* relu(pre + b_enc) in place, and the reconstruction by a dense product. */
+static void forward_dense(struct trainer *t)
+{
+    for (size_t r = 0; r < t->n; r++) {
+        float *const row = t->pre + r * t->m;
+#pragma omp simd
+        for (size_t j = 0; j < t->m; j++) {
+            const float z = row[j] + t->w.b_enc[j];
+            row[j] = z > 0 ? z : 0;
+        }
+        memcpy(t->xhat + r * t->d, t->w.b_dec, t->d * sizeof *t->xhat);
+    }
+    t->ops->gemm(false, false, t->n, t->d, t->m, 1, t->pre, t->m, t->w.W_dec, t->d, 1, t->xhat,
+                 t->d);
+}
+
+/* The training forward pass. Sets t->dense; the masks of this step are complete where wanted. */
+static enum sae_status forward(struct trainer *t, const float *x, bool want_masks,
+                               struct masks *masks, size_t *ret_nnz, struct sae_err *err)
+{
+    t->dense = false;
+    masks->valid = false;
+    masks->csr.n = t->n;
+    pre_activations(t, x, t->n);
+    if (!settings_is_standard(&t->set)) {
+        t->ops->topk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
+    } else {
+        size_t nnz = 0;
+        t->ops->threshold(t->n, t->m, t->pre, t->w.b_enc, NULL, &masks->csr, &nnz);
+        t->dense = nnz > t->n * t->m / DENSE_SHARE;
+        if (nnz > masks->csr.cap && (want_masks || !t->dense))
+            SAE_TRY(active_all(t, t->n, &masks->csr, &nnz, err));
+        *ret_nnz = nnz;
+        if (t->dense && !want_masks) {
+            forward_dense(t);
+            return SAE_OK;
+        }
+    }
+    *ret_nnz = masks->csr.start[t->n];
+    SAE_TRY(trainer_masks_index(t, masks, err));
+    if (t->dense)
+        forward_dense(t);
+    else
+        t->ops->decode(t->d, &masks->csr, t->w.W_dec, t->w.b_dec, t->xhat);
+    return SAE_OK;
+}
+
+/* --- 2. loss ------------------------------------------------------------------------------ */
+
+/* Reconstruction loss, mean over tokens; t->grad = dL/dxhat. Sums in double, in row order. */
+static double loss_and_grad(struct trainer *t, const float *x)
+{
+    const bool norm_loss = t->set.arch == TRAIN_STANDARD_2024;
+    double sum = 0;
+    for (size_t r = 0; r < t->n; r++) {
+        const float *const a = x + r * t->d, *const b = t->xhat + r * t->d;
+        float *const g = t->grad + r * t->d;
+        double sq = 0;
+#pragma omp simd reduction(+ : sq)
+        for (size_t i = 0; i < t->d; i++) {
+            const float e = b[i] - a[i];
+            g[i] = e;
+            sq += (double)e * (double)e;
+        }
+        sum += norm_loss ? sqrt(sq) : sq;
+        /* A perfect reconstruction has no direction: its gradient is 0. */
+        const double scale = norm_loss ? (sq > 0 ? 1 / sqrt(sq) : 0) : 2;
+        const float s = (float)(scale / (double)t->n);
+#pragma omp simd
+        for (size_t i = 0; i < t->d; i++)
+            g[i] *= s;
+    }
+    return sum / (double)t->n;
+}
+
+/* Mean over tokens of the sum of activations. */
+static double l1_of(const struct trainer *t, const struct masks *masks)
+{
+    double sum = 0;
+    if (t->dense)
+        for (size_t r = 0; r < t->n; r++) {
+            double row = 0;
+            for (size_t j = 0; j < t->m; j++)
+                row += (double)t->pre[r * t->m + j];
+            sum += row;
+        }
+    else
+        for (size_t e = 0; e < masks->csr.start[t->n]; e++)
+            sum += (double)masks->csr.val[e];
+    return sum / (double)t->n;
+}
+
+double trainer_spread(size_t n, size_t d, const float *x, const float *minus, double *mean)
+{
+    memset(mean, 0, d * sizeof *mean);
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < d; i++)
+            mean[i] += (double)x[r * d + i] - (minus ? (double)minus[r * d + i] : 0);
+    for (size_t i = 0; i < d; i++)
+        mean[i] /= (double)n;
+    double sum = 0;
+    for (size_t r = 0; r < n; r++) {
+        double row = 0;
+#pragma omp simd reduction(+ : row)
+        for (size_t i = 0; i < d; i++) {
+            const double v =
+                (double)x[r * d + i] - (minus ? (double)minus[r * d + i] : 0) - mean[i];
+            row += v * v;
+        }
+        sum += row;
+    }
+    return sum;
+}
+
+/* 1 - sum |x - xhat|^2 / sum |x - mean|^2 over the batch. */
+static double explained_variance(const struct trainer *t, const float *x)
+{
+    double residual = 0;
+    for (size_t i = 0; i < t->n * t->d; i++) {
+        const double e = (double)(x[i] - t->xhat[i]);
+        residual += e * e;
+    }
+    const double total = trainer_spread(t->n, t->d, x, NULL, t->mean);
+    return total > 0 ? 1 - residual / total : NAN;
+}
+
+/* Ages every latent and resets those that were active; counts the dead. */
+static size_t count_idle(struct trainer *t, const struct masks *masks)
+{
+    for (size_t j = 0; j < t->m; j++)
+        t->idle[j] += t->n;
+    if (t->dense) {
+        for (size_t r = 0; r < t->n; r++)
+            for (size_t j = 0; j < t->m; j++)
+                if (t->pre[r * t->m + j] > 0)
+                    t->idle[j] = 0;
+    } else {
+        for (size_t j = 0; j < t->m; j++)
+            if (masks->csc.start[j + 1] > masks->csc.start[j])
+                t->idle[j] = 0;
+    }
+    size_t dead = 0;
+    for (size_t j = 0; j < t->m; j++)
+        dead += t->idle[j] >= t->set.dead_after;
+    return dead;
+}
+
+/* --- 3. backward -------------------------------------------------------------------------- */
+
+static enum sae_status backward_sparse(struct trainer *t, const struct masks *masks, float l1,
+                                       struct sae_err *err)
+{
+    const struct sae_ops *const ops = t->ops;
+    const size_t nnz = masks->csr.start[t->n];
+    if (nnz > t->dz_cap) {
+        if (t->dz)
+            ops->free(t->dz);
+        t->dz = NULL;
+        t->dz_cap = 0;
+        SAE_TRY(ops->alloc(&t->dz, masks->csr.cap, sizeof *t->dz, err));
+        t->dz_cap = masks->csr.cap;
+    }
+    ops->grad_dec(t->m, t->d, &masks->csr, &masks->csc, t->grad, t->w.W_dec, t->dz, t->g.W_dec);
+    if (l1 != 0)
+        for (size_t e = 0; e < nnz; e++)
+            t->dz[e] += l1;
+    ops->grad_enc(t->m, t->d, &masks->csr, &masks->csc, t->dz, t->xc, t->g.W_enc, t->g.b_enc);
+    return SAE_OK;
+}
+
+/* t->pre holds the activations. Gradients of pre-activations are made a block of tokens at a
+ * time: a second [n][m] array is never needed. */
+static enum sae_status backward_dense(struct trainer *t, float l1, struct sae_err *err)
+{
+    const struct sae_ops *const ops = t->ops;
+    const size_t m = t->m, d = t->d;
+    if (!t->block) /* one row more, for sums over tokens */
+        SAE_TRY(ops->alloc(&t->block, (BLOCK + 1) * m, sizeof *t->block, err));
+    float *const sums = t->block + BLOCK * m;
+    ops->gemm(true, false, m, d, t->n, 1, t->pre, m, t->grad, d, 0, t->g.W_dec, d);
+    memset(t->g.b_enc, 0, m * sizeof *t->g.b_enc);
+    for (size_t r0 = 0; r0 < t->n; r0 += BLOCK) {
+        const size_t rows = t->n - r0 < BLOCK ? t->n - r0 : BLOCK;
+        ops->gemm(false, true, rows, m, d, 1, t->grad + r0 * d, d, t->w.W_dec, d, 0, t->block, m);
+        for (size_t i = 0; i < rows * m; i++)
+            t->block[i] = t->pre[r0 * m + i] > 0 ? t->block[i] + l1 : 0;
+        ops->gemm(true, false, m, d, rows, 1, t->block, m, t->xc + r0 * d, d, r0 ? 1 : 0,
+                  t->g.W_enc, d);
+        ops->col_sum(rows, m, t->block, sums);
+        for (size_t j = 0; j < m; j++)
+            t->g.b_enc[j] += sums[j];
+    }
+    return SAE_OK;
+}
+
+/* b_dec is added at the end and subtracted at the start. The second part is a product of a vector:
+ * summing dz over tokens first saves an [n][d] gradient. */
+static void backward_b_dec(struct trainer *t)
+{
+    t->ops->col_sum(t->n, t->d, t->grad, t->g.b_dec);
+    t->ops->gemm(false, false, 1, t->d, t->m, -1, t->g.b_enc, t->m, t->w.W_enc, t->d, 1, t->g.b_dec,
+                 t->d);
+}
+
+/* --- 4. update ---------------------------------------------------------------------------- */
+
+/* Projects, clips (TopK), steps, renormalises. Returns the gradient norm before clipping. */
+static double update(struct trainer *t, double lr)
+{
+    const struct sae_ops *const ops = t->ops;
+    const bool standard = settings_is_standard(&t->set);
+    ops->project_rows(t->m, t->d, t->w.W_dec, standard ? 0 : 1e-6F, t->g.W_dec);
+    const double norm = sqrt(ops->sum_sq(t->g.n, t->g.all));
+    const struct sae_adam adam = {.lr = (float)lr,
+                                  .beta1 = 0.9F,
+                                  .beta2 = 0.999F,
+                                  .eps = 1e-8F,
+                                  .step = t->step + 1,
+                                  .scale = standard ? 1 : (float)fmin(1, 1 / (norm + 1e-6))};
+    ops->adam(t->w.n, &adam, t->w.all, t->g.all, t->m1.all, t->m2.all);
+    ops->unit_rows(t->m, t->d, standard ? 0 : 1.1920929e-7F, t->w.W_dec);
+    return norm;
+}
+
+/* --- 5. the step -------------------------------------------------------------------------- */
+
+static void schedule(struct trainer *t, struct step_stats *s)
+{
+    const struct settings *const set = &t->set;
+    s->p = (double)t->step / (double)set->steps;
+    s->lr = set->lr * sae_sched_lr(t->step, set->warmup, set->decay_start, set->steps);
+    s->lambda2 = set->orth == ORTH_NONE ? 0 : sae_sched_lambda2(set->lambda2_max, set->gamma, s->p);
+    s->tau = trainer_tau(t, s->p);
+    s->k = trainer_k(t);
+}
+
+static const struct step_stats blank = {.explained_variance = NAN,
+                                        .n_pairs = NAN,
+                                        .mean_abs_cos = NAN,
+                                        .max_abs_cos = NAN,
+                                        .orth = NAN,
+                                        .grad_recon = NAN,
+                                        .grad_orth = NAN,
+                                        .grad_cos = NAN,
+                                        .oversuppressed = NAN};
+
+enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
+                             struct step_stats *ret, struct sae_err *err)
+{
+    struct step_stats s = blank;
+    struct masks *const masks = &t->ring[t->step % t->ring_len];
+    const bool standard = settings_is_standard(&t->set);
+    schedule(t, &s);
+    size_t nnz = 0;
+    SAE_TRY(forward(t, x, t->set.orth != ORTH_NONE, masks, &nnz, err));
+    s.l0 = (double)nnz / (double)t->n;
+    s.recon = loss_and_grad(t, x);
+    if (!isfinite(s.recon))
+        return sae_err_set(err, SAE_ERANGE, "the loss is %f at step %llu", s.recon,
+                           (unsigned long long)t->step);
+    s.dead = (double)count_idle(t, masks);
+    if (measure)
+        s.explained_variance = explained_variance(t, x);
+    float l1 = 0;
+    double sparse_weight = 0;
+    if (standard) {
+        sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
+        l1 = (float)(sparse_weight / (double)t->n);
+        s.sparse = l1_of(t, masks);
+    }
+    SAE_TRY(t->dense ? backward_dense(t, l1, err) : backward_sparse(t, masks, l1, err));
+    if (t->set.auxk_alpha > 0 && s.dead > 0)
+        SAE_TRY(auxk_step(t, x, &s.aux, err));
+    backward_b_dec(t);
+    SAE_TRY(trainer_orth(t, measure, &s, err));
+    s.loss = s.recon + sparse_weight * s.sparse + t->set.auxk_alpha * s.aux +
+             (t->set.orth != ORTH_NONE ? s.lambda2 * s.orth : 0);
+    if (!isfinite(s.loss))
+        return sae_err_set(err, SAE_ERANGE, "the loss is %f at step %llu", s.loss,
+                           (unsigned long long)t->step);
+    s.grad_norm = update(t, s.lr);
+    t->tau = s.tau;
+    t->step++;
+    if (ret)
+        *ret = s;
+    return SAE_OK;
+}

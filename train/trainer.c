@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* trainer : memory, random weights, and the masks of recent batches.
+ * Contents: 1. open and close   2. initial weights   3. masks */
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/rng.h"
+
+/* --- 1. open and close -------------------------------------------------------------------- */
+
+static enum sae_status params_open(struct params *p, const struct sae_ops *ops, size_t m, size_t d,
+                                   struct sae_err *err)
+{
+    p->n = 2 * m * d + m + d;
+    SAE_TRY(ops->alloc(&p->all, p->n, sizeof *p->all, err));
+    p->W_enc = p->all;
+    p->W_dec = p->W_enc + m * d;
+    p->b_enc = p->W_dec + m * d;
+    p->b_dec = p->b_enc + m;
+    return SAE_OK;
+}
+
+static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
+{
+    const struct sae_ops *const ops = t->ops;
+    struct params *const all[] = {&t->w, &t->g, &t->m1, &t->m2};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        SAE_TRY(params_open(all[i], ops, t->m, t->d, err));
+    SAE_TRY(ops->alloc(&t->xc, t->n * t->d, sizeof *t->xc, err));
+    SAE_TRY(ops->alloc(&t->xhat, t->n * t->d, sizeof *t->xhat, err));
+    SAE_TRY(ops->alloc(&t->grad, t->n * t->d, sizeof *t->grad, err));
+    SAE_TRY(ops->alloc(&t->pre, t->n * t->m, sizeof *t->pre, err));
+    SAE_TRY(sae_mem_alloc(&t->mean, t->d, sizeof *t->mean, err));
+    SAE_TRY(sae_mem_alloc(&t->idle, t->m, sizeof *t->idle, err));
+    return auxk_open(&t->auxk, err);
+}
+
+static enum sae_status open_ring(struct trainer *t, struct sae_err *err)
+{
+    SAE_TRY(sae_mem_alloc(&t->ring, t->ring_len, sizeof *t->ring, err));
+    SAE_TRY(sae_mem_alloc(&t->csr_list, t->ring_len, sizeof *t->csr_list, err));
+    SAE_TRY(sae_mem_alloc(&t->csc_list, t->ring_len, sizeof *t->csc_list, err));
+    SAE_TRY(sae_mem_alloc(&t->weight_list, t->ring_len, sizeof *t->weight_list, err));
+    /* TopK needs n k entries; others grow from a small start. */
+    const size_t cap = t->n * (t->k_max ? t->k_max : 16);
+    for (size_t i = 0; i < t->ring_len; i++) {
+        SAE_TRY(sae_csr_alloc(&t->ring[i].csr, t->ops, t->n, cap, err));
+        SAE_TRY(sae_csc_alloc(&t->ring[i].csc, t->ops, t->m, cap, err));
+    }
+    return SAE_OK;
+}
+
+enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
+                             const struct sae_ops *ops, size_t d, struct sae_err *err)
+{
+    struct trainer *t = NULL;
+    enum sae_status st;
+    SAE_TRY(sae_mem_alloc(&t, 1, sizeof *t, err));
+    t->set = *set;
+    t->set.checkpoints = (struct sae_reals){0};
+    t->ops = ops;
+    t->n = (size_t)set->batch;
+    t->d = d;
+    t->m = (size_t)set->m;
+    t->k_max = (size_t)(set->k_start > set->k ? set->k_start : set->k);
+    t->tau = -1;
+    t->ring_len = set->overlap_window > 1 ? 3 * (size_t)set->overlap_window : 1;
+    SAE_GO(st, open_arrays(t, err));
+    SAE_GO(st, open_ring(t, err));
+    *ret = t;
+    t = NULL;
+done:
+    trainer_close(t);
+    return st;
+}
+
+void trainer_close(struct trainer *t)
+{
+    if (!t)
+        return;
+    const struct sae_ops *const ops = t->ops;
+    float *const arrays[] = {t->w.all, t->g.all, t->m1.all, t->m2.all, t->xc,       t->xhat,
+                             t->grad,  t->pre,   t->dz,     t->block,  t->orth_grad};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        if (arrays[i])
+            ops->free(arrays[i]);
+    for (size_t i = 0; t->ring && i < t->ring_len; i++) {
+        sae_csr_free(&t->ring[i].csr, ops);
+        sae_csc_free(&t->ring[i].csc, ops);
+    }
+    sae_pairs_free(&t->pairs, &sae_ops_cpu);
+    auxk_close(t->auxk, ops);
+    free(t->ring);
+    free(t->csr_list);
+    free(t->csc_list);
+    free(t->weight_list);
+    free(t->mean);
+    free(t->idle);
+    free(t);
+}
+
+/* --- 2. initial weights ------------------------------------------------------------------- */
+
+/* Weiszfeld's iteration. A point that equals the guess would weigh infinitely much: its distance
+ * is held at a small positive number instead. */
+void trainer_median(size_t n, size_t d, const float *x, float *ret)
+{
+    double *guess = NULL, *next = NULL;
+    if (sae_mem_alloc(&guess, d, sizeof *guess, NULL) != SAE_OK ||
+        sae_mem_alloc(&next, d, sizeof *next, NULL) != SAE_OK)
+        goto done; /* b_dec stays zero: a start, if a worse one */
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < d; i++)
+            guess[i] += (double)x[t * d + i] / (double)n;
+    for (int round = 0; round < 100; round++) {
+        double weights = 0, moved = 0;
+        memset(next, 0, d * sizeof *next);
+        for (size_t t = 0; t < n; t++) {
+            double sq = 0;
+            for (size_t i = 0; i < d; i++)
+                sq += ((double)x[t * d + i] - guess[i]) * ((double)x[t * d + i] - guess[i]);
+            const double w = 1 / fmax(sqrt(sq), 1e-10);
+            weights += w;
+            for (size_t i = 0; i < d; i++)
+                next[i] += w * (double)x[t * d + i];
+        }
+        for (size_t i = 0; i < d; i++) {
+            const double v = next[i] / weights;
+            moved += (v - guess[i]) * (v - guess[i]);
+            guess[i] = v;
+        }
+        if (sqrt(moved) < 1e-5)
+            break;
+    }
+    for (size_t i = 0; i < d; i++)
+        ret[i] = (float)guess[i];
+done:
+    free(guess);
+    free(next);
+}
+
+static void uniform(struct sae_rng *rng, double bound, size_t n, float *to)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = (float)((2 * sae_rng_uniform(rng) - 1) * bound);
+}
+
+static void normal(struct sae_rng *rng, size_t n, float *to)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = (float)sae_rng_normal(rng);
+}
+
+/* topk           decoder of uniform directions, unit rows; encoder its transpose; b_enc 0;
+ *                b_dec the geometric median of the first batch
+ * standard       normal directions; decoder unit, encoder 0.1 of it; biases 0. (Upstream starts
+ *                the decoder at 0.1 too, and its first optimiser call, of rate 0, makes it unit.)
+ * standard-2024  encoder and b_enc uniform in +-1/sqrt(d), decoder of unit normal rows, untied */
+void trainer_init(struct trainer *t, const float *x)
+{
+    struct sae_rng rng = sae_rng_make(t->set.seed, SAE_RNG_INIT);
+    const size_t md = t->m * t->d;
+    if (t->set.arch == TRAIN_TOPK) {
+        uniform(&rng, 1, md, t->w.W_dec);
+        t->ops->unit_rows(t->m, t->d, 0, t->w.W_dec);
+        memcpy(t->w.W_enc, t->w.W_dec, md * sizeof *t->w.W_enc);
+        trainer_median(t->n, t->d, x, t->w.b_dec);
+        return;
+    }
+    normal(&rng, md, t->w.W_dec);
+    t->ops->unit_rows(t->m, t->d, 0, t->w.W_dec);
+    if (t->set.arch == TRAIN_STANDARD) {
+        for (size_t i = 0; i < md; i++)
+            t->w.W_enc[i] = 0.1F * t->w.W_dec[i];
+    } else {
+        const double bound = 1 / sqrt((double)t->d);
+        uniform(&rng, bound, md, t->w.W_enc);
+        uniform(&rng, bound, t->m, t->w.b_enc);
+    }
+}
+
+/* --- 3. masks ----------------------------------------------------------------------------- */
+
+enum sae_status trainer_csr_grow(struct trainer *t, struct sae_csr *csr, size_t cap,
+                                 struct sae_err *err)
+{
+    if (cap <= csr->cap && csr->start)
+        return SAE_OK;
+    const size_t wider = cap < csr->cap * 2 ? csr->cap * 2 : cap;
+    struct sae_csr fresh = {0};
+    SAE_TRY(sae_csr_alloc(&fresh, t->ops, t->n, wider, err));
+    sae_csr_free(csr, t->ops);
+    *csr = fresh;
+    return SAE_OK;
+}
+
+enum sae_status trainer_masks_index(struct trainer *t, struct masks *masks, struct sae_err *err)
+{
+    const size_t nnz = masks->csr.start[masks->csr.n];
+    if (nnz > masks->csc.cap) {
+        struct sae_csc fresh = {0};
+        SAE_TRY(sae_csc_alloc(&fresh, t->ops, t->m, masks->csr.cap, err));
+        sae_csc_free(&masks->csc, t->ops);
+        masks->csc = fresh;
+    }
+    t->ops->transpose(t->m, &masks->csr, &masks->csc);
+    masks->valid = true;
+    return SAE_OK;
+}
+
+/* Weight (1 - 1/N)^age, cut where the ring ends (age 3N: 5 % of the mass). */
+void trainer_masks(struct trainer *t, struct sae_overlap_masks *ret)
+{
+    const double keep = 1 - 1 / (double)t->set.overlap_window;
+    size_t n = 0;
+    double weight = 1;
+    for (size_t age = 0; age < t->ring_len && age <= t->step; age++) {
+        const struct masks *const masks = &t->ring[(t->step - age) % t->ring_len];
+        if (masks->valid) {
+            t->csr_list[n] = &masks->csr;
+            t->csc_list[n] = &masks->csc;
+            t->weight_list[n++] = weight;
+        }
+        weight *= keep;
+    }
+    *ret = (struct sae_overlap_masks){
+        .n_batches = n, .csr = t->csr_list, .csc = t->csc_list, .weight = t->weight_list};
+}
+
+void trainer_rule(const struct trainer *t, double tau, struct sae_compete_rule *ret)
+{
+    *ret = (struct sae_compete_rule){.overlap = (enum sae_overlap)t->set.overlap,
+                                     .form = (enum sae_compete)t->set.competition,
+                                     .sharpness = t->set.sharpness,
+                                     .tau = tau,
+                                     .min_count = t->set.min_count};
+}
+
+uint64_t trainer_k(const struct trainer *t)
+{
+    return sae_sched_k(t->set.k_start, t->set.k, (double)t->step / (double)t->set.steps);
+}

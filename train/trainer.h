@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* trainer : one sparse autoencoder under training. Knows no file; equations: docs/MATH.md.
+ *
+ * Order of a step (that of the 2025 dictionary_learning trainers):
+ *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping (TopK),
+ *   Adam, unit decoder rows.
+ * Memory is the CPU backends': every array here is host memory. */
+#ifndef SAE_TRAIN_TRAINER_H
+#define SAE_TRAIN_TRAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/math/ops.h"
+#include "lib/sae/overlap.h"
+#include "train/settings.h"
+
+/* All parameters in one array, so that clipping and Adam see one vector. */
+struct params {
+    size_t n;
+    float *all;
+    float *W_enc, *W_dec; /* [m][d] views */
+    float *b_enc, *b_dec; /* [m], [d] views */
+};
+
+/* Masks of one batch, by token and by latent. */
+struct masks {
+    struct sae_csr csr;
+    struct sae_csc csc;
+    bool valid;
+};
+
+/* What one step did. NaN where not measured. */
+struct step_stats {
+    double p, lr, lambda2, tau;
+    uint64_t k;
+    double loss, recon, sparse, aux, orth; /* orth: L_orth after its normaliser, unweighted */
+    double l0, dead;
+    double grad_norm; /* of all parameters, after projection, before clipping */
+    /* only when asked to measure */
+    double explained_variance;
+    double n_pairs, mean_abs_cos, max_abs_cos;
+    double grad_recon, grad_orth, grad_cos, oversuppressed;
+};
+
+struct trainer {
+    struct settings set; /* resolved; `checkpoints` is not used */
+    const struct sae_ops *ops;
+    size_t n, d, m, k_max; /* n: tokens in a batch */
+    struct params w, g, m1, m2;
+    uint64_t step;      /* updates done */
+    uint64_t *idle;     /* [m] tokens since each latent was active */
+    double tau;         /* of the last step, for the momentum; < 0 before the first */
+    struct masks *ring; /* [ring_len] batch of step s is at s % ring_len */
+    size_t ring_len;
+    struct sae_pairs pairs;
+
+    float *xc, *xhat, *grad; /* [n][d] centered input, reconstruction, dL/dxhat */
+    float *pre;              /* [n][m] */
+    double *mean;            /* [d] scratch */
+    float *dz;               /* [dz_cap] per entry */
+    size_t dz_cap;
+    float *block;     /* [BLOCK][m] dense gradients, where an architecture needs them */
+    float *orth_grad; /* [m][d] for the monitors; NULL until first measured */
+    struct auxk *auxk;
+    bool dense;                      /* the last batch was too dense for sparse products */
+    const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */
+    const struct sae_csc **csc_list;
+    double *weight_list;
+};
+
+/* set: resolved. Weights are zero; see trainer_init. */
+SAE_MUST_CHECK enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
+                                            const struct sae_ops *ops, size_t d,
+                                            struct sae_err *err);
+void trainer_close(struct trainer *t);
+
+/* Random weights; x [n][d] is the first batch (TopK: b_dec starts at its geometric median). */
+void trainer_init(struct trainer *t, const float *x);
+/* Geometric median of n rows (Weiszfeld, at most 100 rounds). */
+void trainer_median(size_t n, size_t d, const float *x, float *ret);
+
+/* One update on x [n][d]. ret may be NULL. measure: fill the expensive statistics too; it never
+ * changes the update.
+ * Fails: SAE_ERANGE the loss is not finite (nothing was updated); SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
+                                            struct step_stats *ret, struct sae_err *err);
+
+/* Forward pass alone over rows <= n: fills t->pre, t->xhat and `csr` (grown as needed).
+ * Fails: SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows,
+                                               uint64_t k, struct sae_csr *csr,
+                                               struct sae_err *err);
+uint64_t trainer_k(const struct trainer *t); /* k at the present step */
+
+/* Sum over n rows of |v - mean v|^2, v = x - minus (minus may be NULL). mean [d] is filled. */
+double trainer_spread(size_t n, size_t d, const float *x, const float *minus, double *mean);
+
+/* --- within train/ ------------------------------------------------------------------------ */
+
+/* The batches that count now, newest first; borrowed until the next step. n_batches may be 0. */
+void trainer_masks(struct trainer *t, struct sae_overlap_masks *ret);
+void trainer_rule(const struct trainer *t, double tau, struct sae_compete_rule *ret);
+SAE_MUST_CHECK enum sae_status trainer_csr_grow(struct trainer *t, struct sae_csr *csr, size_t cap,
+                                                struct sae_err *err);
+/* Completes a mask slot: its csc from its csr. */
+SAE_MUST_CHECK enum sae_status trainer_masks_index(struct trainer *t, struct masks *masks,
+                                                   struct sae_err *err);
+double trainer_tau(const struct trainer *t, double p); /* with momentum; leaves t->tau */
+
+/* Adds the orthogonality gradient to g.W_dec and fills its part of the statistics. */
+SAE_MUST_CHECK enum sae_status trainer_orth(struct trainer *t, bool measure,
+                                            struct step_stats *stats, struct sae_err *err);
+
+/* AuxK: revives dead latents on the residual. Adds its gradients to g. *ret: the loss. */
+SAE_MUST_CHECK enum sae_status auxk_open(struct auxk **ret, struct sae_err *err);
+void auxk_close(struct auxk *auxk, const struct sae_ops *ops);
+SAE_MUST_CHECK enum sae_status auxk_step(struct trainer *t, const float *x, double *ret,
+                                         struct sae_err *err);
+
+#endif /* SAE_TRAIN_TRAINER_H */
