@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* forward : batches of sequences through the layers, layer by layer over all tokens, so that
- * each weight is read once a batch. Matrix products by BLAS, outside parallel regions; rows and
- * (sequence, head) pairs by OpenMP. Every output is written by one thread in a fixed order. */
+/* forward : batches of sequences through the layers.
+ *
+ * A small model, held in f32, goes group by group: one thread takes a few sequences through all
+ * layers, its working set stays in cache, and threads meet once a batch. A large one goes layer
+ * by layer over all tokens, so that each weight is read and converted once a batch.
+ *
+ * Each thread multiplies its own block of rows by a BLAS that is held to one thread: two pools of
+ * threads would fight for the processors. Blocks depend on the model and the batch alone, so the
+ * numbers do not depend on the count of threads. One forward pass at a time per process. */
 #include <cblas.h>
 #include <math.h>
 #include <omp.h>
@@ -12,24 +18,28 @@
 #include "lib/base/mem.h"
 
 enum {
-    MLP_ROWS = 1024,  /* tokens of one pass through the MLP */
-    PANEL_ROWS = 64,  /* weight rows converted at a time by one thread */
-    HEAD_ROWS = 8192  /* vocabulary rows of one product of the head */
+    BLOCK_SMALL = 128, /* rows of a block; the working set of a small model stays in cache */
+    BLOCK_LARGE = 512, /* wide weights are packed again for each block */
+    WIDE = 1024,       /* D from which a model is large in this sense */
+    PANEL_ROWS = 64,   /* weight rows converted at a time by one thread */
+    HEAD_ROWS = 32768, /* vocabulary rows converted at a time */
+    TILE_ROWS = 256,   /* tile of logits: rows by words */
+    TILE_WORDS = 2048
 };
 
 struct gemma_run {
     const struct gemma_model *model;
-    size_t n_max, T_max;
-    size_t n_threads, head_scratch; /* floats of one thread */
-    size_t n_done;                  /* rows of y */
-    float *x, *h, *a;               /* [n][D] stream, normed, sub-layer output */
-    float *qkv;                     /* [n][(H + 2K) d] */
-    float *o;                       /* [n][H d] */
-    float *gu;                      /* [MLP_ROWS][2F] */
-    float *y;                       /* [n][D] final normed */
-    float *panels;                  /* converted weights of a large model */
-    float *attend;                  /* [n_threads][head_scratch] */
-    float *cosines, *sines;         /* [T_max][d / 2] */
+    size_t n_max, T_max, block;
+    size_t n_threads;
+    size_t head_scratch, block_scratch; /* floats of one thread */
+    size_t n_done;                      /* rows of y */
+    float *x;                           /* [n][D] the stream */
+    float *qkv;                         /* [n][(H + 2K) d] */
+    float *o;                           /* [n][H d] */
+    float *y;                           /* [n][D] final normed */
+    float *panels;                      /* converted weights of a large model */
+    float *attend, *blocks;             /* [n_threads][...] */
+    float *cosines, *sines;             /* [T_max][d / 2] */
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -71,9 +81,10 @@ static size_t panels_size(const struct gemma_model *m)
     if (m->embed.copy != NULL)
         return 0;
     const struct gemma_layer *layer = &m->layers[0];
-    const size_t attention = max_size(panel_size(&layer->qkv), panel_size(&layer->out));
-    const size_t mlp = panel_size(&layer->gate_up) + panel_size(&layer->down);
-    return max_size(max_size(attention, mlp), min_size(HEAD_ROWS, m->config.V) * m->config.D);
+    const size_t second =
+        panel_size(&layer->out) + panel_size(&layer->gate_up) + panel_size(&layer->down);
+    const size_t head = min_size(HEAD_ROWS, m->config.V) * m->config.D;
+    return max_size(max_size(panel_size(&layer->qkv), second), head);
 }
 
 static enum sae_status alloc_all(struct gemma_run *run, struct sae_err *err)
@@ -81,14 +92,12 @@ static enum sae_status alloc_all(struct gemma_run *run, struct sae_err *err)
     const struct gemma_config *c = &run->model->config;
     const size_t n = run->n_max, D = c->D, d = c->head_dim, f = sizeof(float);
     SAE_TRY(sae_mem_alloc(&run->x, n, D * f, err));
-    SAE_TRY(sae_mem_alloc(&run->h, n, D * f, err));
-    SAE_TRY(sae_mem_alloc(&run->a, n, D * f, err));
     SAE_TRY(sae_mem_alloc(&run->y, n, D * f, err));
     SAE_TRY(sae_mem_alloc(&run->qkv, n, (c->H + 2 * c->K) * d * f, err));
     SAE_TRY(sae_mem_alloc(&run->o, n, c->H * d * f, err));
-    SAE_TRY(sae_mem_alloc(&run->gu, min_size(n, MLP_ROWS), 2 * c->F * f, err));
     SAE_TRY(sae_mem_alloc(&run->panels, panels_size(run->model), f, err));
     SAE_TRY(sae_mem_alloc(&run->attend, run->n_threads, run->head_scratch * f, err));
+    SAE_TRY(sae_mem_alloc(&run->blocks, run->n_threads, run->block_scratch * f, err));
     SAE_TRY(sae_mem_alloc(&run->cosines, run->T_max, d / 2 * f, err));
     return sae_mem_alloc(&run->sines, run->T_max, d / 2 * f, err);
 }
@@ -107,9 +116,11 @@ enum sae_status gemma_run_open(struct gemma_run **ret, const struct gemma_model 
     run->model = model;
     run->n_max = n_max;
     run->T_max = T_max;
-    run->n_threads = (size_t)max_size(1, (size_t)omp_get_max_threads());
+    run->n_threads = max_size(1, (size_t)omp_get_max_threads());
+    run->block = min_size(n_max, model->config.D < WIDE ? BLOCK_SMALL : BLOCK_LARGE);
     /* Rounded to a cache line, so that threads share none. */
     run->head_scratch = (gemma_head_scratch(T_max, model->config.head_dim) + 15) / 16 * 16;
+    run->block_scratch = run->block * (2 * model->config.D + 2 * model->config.F + 15) / 16 * 16;
     const enum sae_status st = alloc_all(run, err);
     if (st != SAE_OK) {
         gemma_run_close(run);
@@ -124,14 +135,37 @@ void gemma_run_close(struct gemma_run *run)
 {
     if (run == NULL)
         return;
-    float *const all[] = {run->x,  run->h,      run->a,      run->qkv,     run->o,    run->gu,
-                          run->y, run->panels, run->attend, run->cosines, run->sines};
+    float *const all[] = {run->x,      run->y,      run->qkv,     run->o,    run->panels,
+                          run->attend, run->blocks, run->cosines, run->sines};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
     free(run);
 }
 
-/* --- products ------------------------------------------------------------------------------- */
+/* --- threads and products ------------------------------------------------------------------- */
+
+/* Holds a BLAS with threads of its own to one; one built on OpenMP does so by itself inside a
+ * parallel region. Returns the count to restore, 0 = nothing to do. */
+static int hold_blas(void)
+{
+    if (openblas_get_parallel() != OPENBLAS_THREAD)
+        return 0;
+    const int n = openblas_get_num_threads();
+    openblas_set_num_threads(1);
+    return n;
+}
+
+static void release_blas(int n)
+{
+    if (n > 0)
+        openblas_set_num_threads(n);
+}
+
+/* Threads of one loop; scratch was made for n_threads. */
+static int threads_of(const struct gemma_run *run)
+{
+    return (int)min_size(run->n_threads, max_size(1, (size_t)omp_get_max_threads()));
+}
 
 /* Rows [first, first + n) of a panel in f32, converted by all threads where there is no copy. */
 static const float *fetch(const struct gemma_panel *panel, size_t first, size_t n, float *scratch)
@@ -160,97 +194,144 @@ struct batch {
     size_t B, T, n;
 };
 
-static void norm_rows(float *h, const float *x, const float *w, size_t n,
-                      const struct gemma_config *c)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i++)
-        gemma_row_rms(h + i * c->D, x + i * c->D, w, c->D, c->rms_eps);
-}
+/* Panels of one layer in f32. */
+struct weights {
+    const struct gemma_layer *layer;
+    const float *qkv, *out, *gate_up, *down;
+};
 
-static void rotate_rows(struct gemma_run *run, const struct batch *b)
+/* Rows [first, first + m): norm, q, k, v, rotation. */
+static void project_block(struct gemma_run *run, const struct batch *b, const struct weights *w,
+                          size_t first, size_t m, float *h)
 {
     const struct gemma_config *c = &run->model->config;
-    const size_t half = c->head_dim / 2, ld = (c->H + 2 * c->K) * c->head_dim;
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < b->n; i++) {
-        const size_t t = i % b->T;
-        gemma_row_rope(run->qkv + i * ld, c->H + c->K, run->cosines + t * half,
-                       run->sines + t * half, half);
+    const size_t D = c->D, half = c->head_dim / 2, ld = w->layer->qkv.n_rows;
+    float *qkv = run->qkv + first * ld;
+    for (size_t i = 0; i < m; i++)
+        gemma_row_rms(h + i * D, run->x + (first + i) * D, w->layer->norms[GEMMA_NORM_IN], D,
+                      c->rms_eps);
+    multiply(qkv, ld, h, D, w->qkv, m, ld, D);
+    for (size_t i = 0; i < m; i++) {
+        const size_t t = (first + i) % b->T;
+        gemma_row_rope(qkv + i * ld, c->H + c->K, run->cosines + t * half, run->sines + t * half,
+                       half);
     }
 }
 
-static void attend(struct gemma_run *run, const struct batch *b, size_t layer)
+/* Rows [first, first + m): attention's output product, both residual adds, the MLP.
+ * `scratch` holds h [m][D], a [m][D] and gate|up [m][2F]. */
+static void finish_block(struct gemma_run *run, const struct weights *w, size_t first, size_t m,
+                         float *scratch)
+{
+    const struct gemma_config *c = &run->model->config;
+    const size_t D = c->D, F = c->F, hd = c->H * c->head_dim;
+    const float *const *norms = w->layer->norms;
+    float *h = scratch, *a = h + m * D, *gu = a + m * D, *x = run->x + first * D;
+    multiply(a, D, run->o + first * hd, hd, w->out, m, D, hd);
+    for (size_t i = 0; i < m; i++) {
+        gemma_row_add_rms(x + i * D, a + i * D, norms[GEMMA_NORM_POST_ATTN], D, c->rms_eps);
+        gemma_row_rms(h + i * D, x + i * D, norms[GEMMA_NORM_PRE_FF], D, c->rms_eps);
+    }
+    multiply(gu, 2 * F, h, D, w->gate_up, m, 2 * F, D);
+    for (size_t i = 0; i < m; i++)
+        gemma_row_gelu_mul(gu + i * 2 * F, gu + i * 2 * F + F, F);
+    multiply(a, D, gu, 2 * F, w->down, m, D, F);
+    for (size_t i = 0; i < m; i++)
+        gemma_row_add_rms(x + i * D, a + i * D, norms[GEMMA_NORM_POST_FF], D, c->rms_eps);
+}
+
+/* Attention i of a batch: sequence i / H, head i % H. */
+static void attend_one(struct gemma_run *run, const struct batch *b, size_t layer, size_t i,
+                       float *scratch)
 {
     const struct gemma_config *c = &run->model->config;
     const size_t d = c->head_dim, ld = (c->H + 2 * c->K) * d, group = c->H / c->K;
-    const int threads = (int)min_size(run->n_threads, (size_t)omp_get_max_threads());
+    const size_t seq = i / c->H, head = i % c->H;
+    const float *row = run->qkv + seq * b->T * ld;
+    const struct gemma_head job = {
+        .q = row + head * d,
+        .k = row + (c->H + head / group) * d,
+        .v = row + (c->H + c->K + head / group) * d,
+        .ld = ld,
+        .o = run->o + seq * b->T * c->H * d + head * d,
+        .ld_o = c->H * d,
+        .T = b->T,
+        .d = d,
+        .window = c->sliding[layer] ? c->window : b->T,
+        .scale = (float)c->score_scale,
+        .cap = (float)c->attn_cap,
+    };
+    gemma_head_attend(&job, scratch);
+}
+
+static float *block_scratch(const struct gemma_run *run)
+{
+    return run->blocks + (size_t)omp_get_thread_num() * run->block_scratch;
+}
+
+static float *attend_scratch(const struct gemma_run *run)
+{
+    return run->attend + (size_t)omp_get_thread_num() * run->head_scratch;
+}
+
+/* Large model: one layer over all tokens. */
+static void run_layer(struct gemma_run *run, const struct batch *b, size_t layer)
+{
+    struct weights w = {.layer = &run->model->layers[layer]};
+    const int threads = threads_of(run);
+    const size_t block = run->block, n_blocks = (b->n + block - 1) / block;
+    w.qkv = fetch(&w.layer->qkv, 0, w.layer->qkv.n_rows, run->panels);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (size_t i = 0; i < b->B * c->H; i++) {
-        const size_t seq = i / c->H, head = i % c->H;
-        const float *row = run->qkv + seq * b->T * ld;
-        const struct gemma_head job = {
-            .q = row + head * d,
-            .k = row + (c->H + head / group) * d,
-            .v = row + (c->H + c->K + head / group) * d,
-            .ld = ld,
-            .o = run->o + seq * b->T * c->H * d + head * d,
-            .ld_o = c->H * d,
-            .T = b->T,
-            .d = d,
-            .window = c->sliding[layer] ? c->window : b->T,
-            .scale = (float)c->score_scale,
-            .cap = (float)c->attn_cap,
-        };
-        gemma_head_attend(&job, run->attend + (size_t)omp_get_thread_num() * run->head_scratch);
+    for (size_t i = 0; i < n_blocks; i++)
+        project_block(run, b, &w, i * block, min_size(block, b->n - i * block), block_scratch(run));
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (size_t i = 0; i < b->B * run->model->config.H; i++)
+        attend_one(run, b, layer, i, attend_scratch(run));
+    float *at = run->panels;
+    w.out = fetch(&w.layer->out, 0, w.layer->out.n_rows, at);
+    at += panel_size(&w.layer->out);
+    w.gate_up = fetch(&w.layer->gate_up, 0, w.layer->gate_up.n_rows, at);
+    at += panel_size(&w.layer->gate_up);
+    w.down = fetch(&w.layer->down, 0, w.layer->down.n_rows, at);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (size_t i = 0; i < n_blocks; i++)
+        finish_block(run, &w, i * block, min_size(block, b->n - i * block), block_scratch(run));
+}
+
+/* Small model: sequences [seq, seq + n_seq) through layers [first, end), by one thread. */
+static void run_group(struct gemma_run *run, const struct batch *b, size_t seq, size_t n_seq,
+                      size_t first, size_t end)
+{
+    const size_t H = run->model->config.H, block = run->block;
+    const size_t row = seq * b->T, row_end = row + n_seq * b->T;
+    float *const scratch = block_scratch(run), *const attend = attend_scratch(run);
+    for (size_t i = first; i < end; i++) {
+        const struct gemma_layer *layer = &run->model->layers[i];
+        const struct weights w = {layer, layer->qkv.copy, layer->out.copy, layer->gate_up.copy,
+                                  layer->down.copy};
+        for (size_t r = row; r < row_end; r += block)
+            project_block(run, b, &w, r, min_size(block, row_end - r), scratch);
+        for (size_t k = seq * H; k < (seq + n_seq) * H; k++)
+            attend_one(run, b, i, k, attend);
+        for (size_t r = row; r < row_end; r += block)
+            finish_block(run, &w, r, min_size(block, row_end - r), scratch);
     }
 }
 
-static void run_attention(struct gemma_run *run, const struct batch *b, size_t i)
+/* Layers [first, end) over the batch. */
+static void run_layers(struct gemma_run *run, const struct batch *b, size_t first, size_t end)
 {
-    const struct gemma_config *c = &run->model->config;
-    const struct gemma_layer *layer = &run->model->layers[i];
-    const size_t hd = c->H * c->head_dim, D = c->D, n_qkv = layer->qkv.n_rows;
-    norm_rows(run->h, run->x, layer->norms[GEMMA_NORM_IN], b->n, c);
-    const float *W = fetch(&layer->qkv, 0, n_qkv, run->panels);
-    multiply(run->qkv, n_qkv, run->h, D, W, b->n, n_qkv, D);
-    rotate_rows(run, b);
-    attend(run, b, i);
-    W = fetch(&layer->out, 0, D, run->panels);
-    multiply(run->a, D, run->o, hd, W, b->n, D, hd);
-    const float *post = layer->norms[GEMMA_NORM_POST_ATTN], *pre = layer->norms[GEMMA_NORM_PRE_FF];
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < b->n; t++) {
-        gemma_row_add_rms(run->x + t * D, run->a + t * D, post, D, c->rms_eps);
-        gemma_row_rms(run->h + t * D, run->x + t * D, pre, D, c->rms_eps);
+    const int blas_threads = hold_blas(), threads = threads_of(run);
+    if (run->model->embed.copy != NULL) {
+        const size_t step = max_size(1, run->block / b->T);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        for (size_t seq = 0; seq < b->B; seq += step)
+            run_group(run, b, seq, min_size(step, b->B - seq), first, end);
+    } else {
+        for (size_t i = first; i < end; i++)
+            run_layer(run, b, i);
     }
-}
-
-static void run_mlp(struct gemma_run *run, const struct batch *b, size_t i)
-{
-    const struct gemma_config *c = &run->model->config;
-    const struct gemma_layer *layer = &run->model->layers[i];
-    const size_t D = c->D, F = c->F;
-    const float *in = fetch(&layer->gate_up, 0, 2 * F, run->panels);
-    const float *out = fetch(&layer->down, 0, D, run->panels + panel_size(&layer->gate_up));
-    for (size_t first = 0; first < b->n; first += MLP_ROWS) {
-        const size_t m = min_size(MLP_ROWS, b->n - first);
-        multiply(run->gu, 2 * F, run->h + first * D, D, in, m, 2 * F, D);
-#pragma omp parallel for schedule(static)
-        for (size_t t = 0; t < m; t++)
-            gemma_row_gelu_mul(run->gu + t * 2 * F, run->gu + t * 2 * F + F, F);
-        multiply(run->a + first * D, D, run->gu, 2 * F, out, m, D, F);
-    }
-    const float *post = layer->norms[GEMMA_NORM_POST_FF];
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < b->n; t++)
-        gemma_row_add_rms(run->x + t * D, run->a + t * D, post, D, c->rms_eps);
-}
-
-static void run_layer(struct gemma_run *run, const struct batch *b, size_t i)
-{
-    run_attention(run, b, i);
-    run_mlp(run, b, i);
+    release_blas(blas_threads);
 }
 
 /* --- tap, resume, logits -------------------------------------------------------------------- */
@@ -302,8 +383,7 @@ enum sae_status gemma_run_tap(struct gemma_run *run, const uint32_t *ids, size_t
     SAE_TRY(check_batch(run, &b, layer, err));
     SAE_TRY(check_ids(run, ids, b.n, err));
     embed(run, ids, b.n);
-    for (size_t i = 0; i <= layer; i++)
-        run_layer(run, &b, i);
+    run_layers(run, &b, 0, layer + 1);
     memcpy(x, run->x, b.n * run->model->config.D * sizeof *x);
     return SAE_OK;
 }
@@ -315,11 +395,21 @@ enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B
     SAE_TRY(check_batch(run, &b, layer, err));
     const struct gemma_config *c = &run->model->config;
     memcpy(run->x, x, b.n * c->D * sizeof *x);
-    for (size_t i = layer + 1; i < c->L; i++)
-        run_layer(run, &b, i);
-    norm_rows(run->y, run->x, run->model->norm, b.n, c);
+    run_layers(run, &b, layer + 1, c->L);
+    for (size_t i = 0; i < b.n; i++)
+        gemma_row_rms(run->y + i * c->D, run->x + i * c->D, run->model->norm, c->D, c->rms_eps);
     run->n_done = b.n;
     return SAE_OK;
+}
+
+/* One tile of logits: product and cap. */
+static void head_tile(const struct gemma_run *run, const float *y, const float *E, float *logits,
+                      size_t n_rows, size_t n_words)
+{
+    const struct gemma_config *c = &run->model->config;
+    multiply(logits, c->V, y, c->D, E, n_rows, n_words, c->D);
+    for (size_t i = 0; i < n_rows && c->final_cap > 0; i++)
+        gemma_row_cap(logits + i * c->V, n_words, (float)c->final_cap);
 }
 
 enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, float *logits,
@@ -328,19 +418,20 @@ enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, 
     if (first > run->n_done || n > run->n_done - first)
         return sae_err_set(err, SAE_ERANGE, "logits of rows %zu ... %zu, but %zu rows were run",
                            first, first + n, run->n_done);
-    if (n == 0)
-        return SAE_OK;
     const struct gemma_config *c = &run->model->config;
-    const size_t step = run->model->embed.copy != NULL ? c->V : min_size(HEAD_ROWS, c->V);
-    for (size_t v = 0; v < c->V; v += step) {
-        const size_t m = min_size(step, c->V - v);
+    const size_t D = c->D, V = c->V;
+    const float *y = run->y + first * D;
+    const size_t step = run->model->embed.copy != NULL ? V : min_size(HEAD_ROWS, V);
+    const int blas_threads = hold_blas(), threads = threads_of(run);
+    for (size_t v = 0; v < V && n > 0; v += step) {
+        const size_t m = min_size(step, V - v);
         const float *E = fetch(&run->model->embed, v, m, run->panels);
-        multiply(logits + v, c->V, run->y + first * c->D, c->D, E, n, m, c->D);
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
+        for (size_t row = 0; row < n; row += TILE_ROWS)
+            for (size_t word = 0; word < m; word += TILE_WORDS)
+                head_tile(run, y + row * D, E + word * D, logits + row * V + v + word,
+                          min_size(TILE_ROWS, n - row), min_size(TILE_WORDS, m - word));
     }
-    if (c->final_cap > 0) {
-#pragma omp parallel for schedule(static)
-        for (size_t i = 0; i < n; i++)
-            gemma_row_cap(logits + i * c->V, c->V, (float)c->final_cap);
-    }
+    release_blas(blas_threads);
     return SAE_OK;
 }
