@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* bytes : plain, gzip (also of several members) and zstd (several frames) files as one stream. */
+#include "harvest/bytes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+
+enum { BUFFER = 1 << 17, MAX_TEXT = 1 << 30 };
+
+enum packing { PLAIN, GZIP, ZSTD };
+
+struct harvest_bytes_inner {
+    FILE *file;
+    char *path;
+    enum packing packing;
+    z_stream z;
+    ZSTD_DStream *zstd;
+    bool open_frame; /* inside a gzip member or a zstd frame: the file must not end here */
+    size_t n_in, used_in;
+    unsigned char in[BUFFER], out[BUFFER];
+};
+
+static enum sae_status damaged(const struct harvest_bytes_inner *b, const char *why,
+                               struct sae_err *err)
+{
+    return sae_err_set(err, SAE_EFORMAT, "'%s': %s data are damaged: %s", b->path,
+                       b->packing == GZIP ? "gzip" : "zstd", why);
+}
+
+static enum sae_status read_in(struct harvest_bytes_inner *b, struct sae_err *err)
+{
+    if (b->used_in < b->n_in)
+        return SAE_OK;
+    b->used_in = 0;
+    b->n_in = fread(b->in, 1, sizeof b->in, b->file);
+    if (ferror(b->file))
+        return sae_err_set(err, SAE_EIO, "cannot read '%s': %s", b->path, strerror(errno));
+    return SAE_OK;
+}
+
+static enum sae_status start_unpacking(struct harvest_bytes_inner *b, struct sae_err *err)
+{
+    if (b->packing == GZIP && inflateInit2(&b->z, 15 + 16) != Z_OK)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory (reading '%s')", b->path);
+    if (b->packing == ZSTD) {
+        b->zstd = ZSTD_createDStream();
+        if (b->zstd == NULL)
+            return sae_err_set(err, SAE_ENOMEM, "out of memory (reading '%s')", b->path);
+        /* Large corpora are often packed with --long. */
+        ZSTD_DCtx_setParameter(b->zstd, ZSTD_d_windowLogMax, 31);
+    }
+    return SAE_OK;
+}
+
+static enum sae_status unpack_gzip(struct harvest_bytes_inner *b, size_t *ret_n,
+                                   struct sae_err *err)
+{
+    if (!b->open_frame) {
+        inflateReset(&b->z);
+        b->open_frame = true;
+    }
+    b->z.next_in = b->in + b->used_in;
+    b->z.avail_in = (uInt)(b->n_in - b->used_in);
+    b->z.next_out = b->out;
+    b->z.avail_out = sizeof b->out;
+    const int code = inflate(&b->z, Z_NO_FLUSH);
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+        return damaged(b, b->z.msg != NULL ? b->z.msg : "unknown reason", err);
+    b->open_frame = code != Z_STREAM_END;
+    b->used_in = b->n_in - b->z.avail_in;
+    *ret_n = sizeof b->out - b->z.avail_out;
+    return SAE_OK;
+}
+
+static enum sae_status unpack_zstd(struct harvest_bytes_inner *b, size_t *ret_n,
+                                   struct sae_err *err)
+{
+    ZSTD_inBuffer in = {b->in, b->n_in, b->used_in};
+    ZSTD_outBuffer out = {b->out, sizeof b->out, 0};
+    const size_t left = ZSTD_decompressStream(b->zstd, &out, &in);
+    if (ZSTD_isError(left))
+        return damaged(b, ZSTD_getErrorName(left), err);
+    b->open_frame = left != 0;
+    b->used_in = in.pos;
+    *ret_n = out.pos;
+    return SAE_OK;
+}
+
+static enum sae_status next_block(struct harvest_bytes_inner *b, size_t *ret_n,
+                                  struct sae_err *err)
+{
+    *ret_n = 0;
+    while (*ret_n == 0) {
+        SAE_TRY(read_in(b, err));
+        /* Without input there may still be output held back; then nothing more. */
+        const bool at_end = b->used_in == b->n_in;
+        if (at_end && !b->open_frame)
+            return SAE_OK;
+        if (b->packing == GZIP) {
+            SAE_TRY(unpack_gzip(b, ret_n, err));
+        } else if (b->packing == ZSTD) {
+            SAE_TRY(unpack_zstd(b, ret_n, err));
+        } else {
+            memcpy(b->out, b->in, b->n_in);
+            *ret_n = b->used_in = b->n_in;
+        }
+        if (at_end && *ret_n == 0 && b->open_frame)
+            return damaged(b, "the file ends too early", err);
+    }
+    return SAE_OK;
+}
+
+enum sae_status harvest_bytes_fill(struct harvest_bytes *bytes, struct sae_err *err)
+{
+    size_t n;
+    SAE_TRY(next_block(bytes->inner, &n, err));
+    bytes->at = bytes->inner->out;
+    bytes->end = bytes->at + n;
+    return SAE_OK;
+}
+
+static enum packing packing_of(const unsigned char *in, size_t n)
+{
+    if (n >= 2 && in[0] == 0x1f && in[1] == 0x8b)
+        return GZIP;
+    if (n >= 4 && memcmp(in, "\x28\xb5\x2f\xfd", 4) == 0)
+        return ZSTD;
+    return PLAIN;
+}
+
+enum sae_status harvest_bytes_open(struct harvest_bytes *ret, const char *path,
+                                   struct sae_err *err)
+{
+    struct harvest_bytes bytes = {0};
+    enum sae_status st;
+    if (sae_fs_is_dir(path))
+        return sae_err_set(err, SAE_EIO, "cannot read '%s': it is a folder", path);
+    SAE_TRY(sae_mem_alloc(&bytes.inner, 1, sizeof *bytes.inner, err));
+    struct harvest_bytes_inner *b = bytes.inner;
+    SAE_GO(st, sae_mem_strdup(&b->path, path, err));
+    b->file = fopen(path, "rb");
+    if (b->file == NULL) {
+        st = sae_err_set(err, SAE_EIO, "cannot read '%s': %s", path, strerror(errno));
+        goto done;
+    }
+    SAE_GO(st, read_in(b, err));
+    b->packing = packing_of(b->in, b->n_in);
+    SAE_GO(st, start_unpacking(b, err));
+    SAE_GO(st, harvest_bytes_fill(&bytes, err));
+    if (bytes.end - bytes.at >= 3 && memcmp(bytes.at, "\xef\xbb\xbf", 3) == 0)
+        bytes.at += 3;
+    *ret = bytes;
+    return SAE_OK;
+done:
+    harvest_bytes_close(&bytes);
+    return st;
+}
+
+void harvest_bytes_close(struct harvest_bytes *bytes)
+{
+    struct harvest_bytes_inner *b = bytes->inner;
+    if (b == NULL)
+        return;
+    if (b->file != NULL)
+        fclose(b->file);
+    if (b->packing == GZIP)
+        inflateEnd(&b->z);
+    ZSTD_freeDStream(b->zstd);
+    free(b->path);
+    free(b);
+    *bytes = (struct harvest_bytes){0};
+}
+
+static enum sae_status append(struct harvest_bytes *bytes, struct sae_str *to, size_t n,
+                              struct sae_err *err)
+{
+    if (to->len + n > MAX_TEXT)
+        return sae_err_set(err, SAE_ERANGE, "'%s' holds a single text of more than 1 GiB; "
+                           "split it into documents", bytes->inner->path);
+    return sae_str_append(to, (const char *)bytes->at, n, err);
+}
+
+enum sae_status harvest_bytes_line(struct harvest_bytes *bytes, struct sae_str *line,
+                                   bool *ret_more, struct sae_err *err)
+{
+    SAE_TRY(sae_str_append(line, "", 0, err)); /* never NULL */
+    line->len = 0;
+    bool found = false, any = false;
+    while (!found) {
+        if (bytes->at == bytes->end)
+            SAE_TRY(harvest_bytes_fill(bytes, err));
+        if (bytes->at == bytes->end)
+            break;
+        const size_t left = (size_t)(bytes->end - bytes->at);
+        const unsigned char *newline = memchr(bytes->at, '\n', left);
+        const size_t n = newline != NULL ? (size_t)(newline - bytes->at) : left;
+        SAE_TRY(append(bytes, line, n, err));
+        found = newline != NULL;
+        any = true;
+        bytes->at += n + found;
+    }
+    if (line->len > 0 && line->s[line->len - 1] == '\r')
+        line->len--;
+    line->s[line->len] = '\0';
+    *ret_more = any;
+    return SAE_OK;
+}
+
+enum sae_status harvest_bytes_rest(struct harvest_bytes *bytes, struct sae_str *all,
+                                   struct sae_err *err)
+{
+    for (;;) {
+        if (bytes->at == bytes->end)
+            SAE_TRY(harvest_bytes_fill(bytes, err));
+        if (bytes->at == bytes->end)
+            return SAE_OK;
+        SAE_TRY(append(bytes, all, (size_t)(bytes->end - bytes->at), err));
+        bytes->at = bytes->end;
+    }
+}

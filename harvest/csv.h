@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* csv : comma-separated records as RFC 4180 has them: quoted fields may hold commas, newlines and
+ * doubled quotes; a line may end in CRLF or LF. */
+#ifndef SAE_HARVEST_CSV_H
+#define SAE_HARVEST_CSV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harvest/bytes.h"
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+struct harvest_csv {
+    struct harvest_bytes *bytes; /* borrowed */
+    const char *path;            /* for messages; borrowed */
+    uint64_t line;               /* line on which the current record began */
+    uint64_t lines_read;
+    size_t n_fields, cap;
+    struct sae_str *field;       /* [n_fields] of the current record */
+};
+
+void harvest_csv_init(struct harvest_csv *csv, struct harvest_bytes *bytes, const char *path);
+void harvest_csv_clear(struct harvest_csv *csv);
+
+/* The next record; lines without any character are passed over. *ret_more is false at the end.
+ * Fails: SAE_EFORMAT a quote that is not closed, or text after a closing quote (with the line) */
+SAE_MUST_CHECK enum sae_status harvest_csv_next(struct harvest_csv *csv, bool *ret_more,
+                                                struct sae_err *err);
+
+/* Column with this name in the current record (the header); n_fields where absent. */
+size_t harvest_csv_column(const struct harvest_csv *csv, const char *name);
+
+#endif /* SAE_HARVEST_CSV_H */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* dataset : labelled texts from a CSV file (with a header) or from JSON lines, and the draw of
+ * those that are harvested. Knows no language model. */
+#ifndef SAE_HARVEST_DATASET_H
+#define SAE_HARVEST_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+struct harvest_columns {
+    const char *text, *label, *split; /* split: used where the file has it */
+};
+
+enum { HARVEST_UNSPLIT = 2 };
+
+struct harvest_text {
+    char *text;
+    size_t len;
+    char *label;
+    uint32_t class; /* index into classes */
+    uint8_t split;  /* 0 train, 1 test, HARVEST_UNSPLIT */
+};
+
+/* Texts found and taken, by class. */
+struct harvest_class {
+    char *name;
+    size_t n_found, n_train, n_test;
+};
+
+struct harvest_dataset {
+    char *name; /* "section" of dir/section.csv.gz */
+    size_t n, cap;
+    struct harvest_text *v; /* in file order */
+    size_t n_classes;
+    struct harvest_class *classes; /* sorted by name, numbers by value */
+    bool split_given;
+    size_t n_empty; /* texts left out because there was nothing in them */
+};
+
+/* "section" of "dir/section.csv.gz"; new memory. Fails: SAE_EARG a name unfit for a file name */
+SAE_MUST_CHECK enum sae_status harvest_dataset_name(char **ret, const char *path,
+                                                    struct sae_err *err);
+
+/* Fails: SAE_EIO; SAE_EFORMAT a column missing, a record of another length, a label that is no
+ * name, a split that is neither train nor test (with the line number); fewer than two classes */
+SAE_MUST_CHECK enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *path,
+                                                    const struct harvest_columns *columns,
+                                                    struct sae_err *err);
+void harvest_dataset_clear(struct harvest_dataset *set);
+
+struct harvest_draw {
+    size_t max_train, max_test, min_texts; /* a class */
+    uint64_t seed;
+};
+
+/* Leaves in set->v the texts drawn, in file order, each with split 0 or 1, and in set->classes
+ * the classes kept. A class of fewer than min_texts (or, where the file gives the split, fewer
+ * than 4/5 of that in train or 1/5 in test) is left out with a warning that names it.
+ * Without a given split a fifth of each class becomes the test set.
+ * Fails: SAE_EFORMAT fewer than two classes are left */
+SAE_MUST_CHECK enum sae_status harvest_dataset_draw(struct harvest_dataset *set,
+                                                    const struct harvest_draw *draw,
+                                                    struct sae_err *err);
+
+#endif /* SAE_HARVEST_DATASET_H */

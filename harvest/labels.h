@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* labels : a labelled dataset into labels_<name>.h5 (sets.h): each text BOS first, truncated to
+ * the context, all its tokens kept. */
+#ifndef SAE_HARVEST_LABELS_H
+#define SAE_HARVEST_LABELS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "harvest/dataset.h"
+#include "harvest/tap.h"
+#include "lib/base/err.h"
+
+struct harvest_labels_settings {
+    const char *dir;
+    struct harvest_columns columns;
+    struct harvest_draw draw;
+    size_t context, batch; /* batch: contexts' worth of tokens in one pass through the model */
+    bool force;
+};
+
+struct harvest_labels_totals {
+    char name[128];
+    size_t n_classes, n_train, n_test, n_rows, n_truncated;
+    bool found; /* it was there already */
+};
+
+/* Path of the set a dataset file becomes; new memory. */
+SAE_MUST_CHECK enum sae_status harvest_labels_path(char **ret, const char *dir, const char *source,
+                                                   struct sae_err *err);
+
+/* record: of this set, with the source file as an input (origin.h).
+ * Fails: SAE_EARG another set of that name lies there; as harvest_dataset_load and _draw */
+SAE_MUST_CHECK enum sae_status harvest_labels_write(struct harvest_tap *tap, const char *source,
+                                                    const struct harvest_labels_settings *settings,
+                                                    const json_t *record,
+                                                    struct harvest_labels_totals *ret,
+                                                    struct sae_err *err);
+
+#endif /* SAE_HARVEST_LABELS_H */

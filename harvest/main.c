@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/* sae-harvest : what does one layer of a language model do on this text? */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harvest/labels.h"
+#include "harvest/origin.h"
+#include "harvest/store.h"
+#include "harvest/tap.h"
+#include "harvest/words.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/cli/opt.h"
+#include "lib/cli/table.h"
+#include "lib/file/acts.h"
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+#include "lib/math/ops.h"
+
+static struct {
+    const char *model, *like, *out, *field;
+    uint64_t layer, context, n_tokens, shard_rows, batch, seed;
+    uint64_t max_train, max_test, min_texts, max_words;
+    struct sae_strs text, labels;
+    struct harvest_columns columns;
+    int split, separator;
+    bool words, spaced_only;
+} wanted;
+
+static const char *const splits[] = {"none", "blank", "line", NULL};
+static const char *const separators[] = {"bos", "eos", "none", NULL};
+
+static const struct sae_opt options[] = {
+    {"model", 0, SAE_OPT_PATH, &wanted.model, NULL, NULL, 0, 0, "DIR", "Model",
+     "language model: a folder with config.json, safetensors, tokenizer.model", SAE_OPT_MAIN},
+    {"layer", 0, SAE_OPT_U64, &wanted.layer, NULL, NULL, 0, 255, "L", "Model",
+     "layer, from 0, after which the residual stream is read", SAE_OPT_MAIN},
+    {"like", 0, SAE_OPT_PATH, &wanted.like, NULL, NULL, 0, 0, "ACTS", "Model",
+     "take model and layer from this store, and write beside it", SAE_OPT_MAIN},
+    {"text", 0, SAE_OPT_STRS, &wanted.text, NULL, NULL, 0, 0, "FILE|DIR", "Activation store",
+     "text, JSON lines, folders of them; also .gz and .zst", SAE_OPT_MAIN},
+    {"tokens", 0, SAE_OPT_COUNT, &wanted.n_tokens, "0", NULL, 0, 0, "N", "Activation store",
+     "activations to store: 5M; 0 = all that the text gives", SAE_OPT_MAIN},
+    {"field", 0, SAE_OPT_STR, &wanted.field, "text", NULL, 0, 0, "NAME", "Activation store",
+     "field of JSON lines that holds the text", 0},
+    {"split", 0, SAE_OPT_ENUM, &wanted.split, "none", splits, 0, 0, NULL, "Activation store",
+     "what is a document in plain text: the file, a paragraph, a line", 0},
+    {"separator", 0, SAE_OPT_ENUM, &wanted.separator, "bos", separators, 0, 0, NULL,
+     "Activation store", "token before a document that begins inside a context", 0},
+    {"shard-rows", 0, SAE_OPT_COUNT, &wanted.shard_rows, "0", NULL, 0, 1e9, "N",
+     "Activation store", "rows of a shard; 0 = min(65536, 128 MiB of them)", 0},
+    {"labels", 0, SAE_OPT_STRS, &wanted.labels, NULL, NULL, 0, 0, "FILE", "Labelled sets",
+     "CSV (text,label) or JSON lines; each becomes labels_<name>.h5", SAE_OPT_MAIN},
+    {"text-column", 0, SAE_OPT_STR, &wanted.columns.text, "text", NULL, 0, 0, "NAME",
+     "Labelled sets", "column or field of the text", 0},
+    {"label-column", 0, SAE_OPT_STR, &wanted.columns.label, "label", NULL, 0, 0, "NAME",
+     "Labelled sets", "column or field of the label", 0},
+    {"split-column", 0, SAE_OPT_STR, &wanted.columns.split, "split", NULL, 0, 0, "NAME",
+     "Labelled sets", "column or field that says train or test, where there is one", 0},
+    {"max-train-per-class", 0, SAE_OPT_COUNT, &wanted.max_train, "2000", NULL, 1, 1e9, "N",
+     "Labelled sets", "training texts of a class, drawn with the seed", 0},
+    {"max-test-per-class", 0, SAE_OPT_COUNT, &wanted.max_test, "500", NULL, 1, 1e9, "N",
+     "Labelled sets", "test texts of a class", 0},
+    {"min-per-class", 0, SAE_OPT_COUNT, &wanted.min_texts, "20", NULL, 2, 1e9, "N",
+     "Labelled sets", "a class of fewer texts is left out, with a warning", 0},
+    {"words", 0, SAE_OPT_FLAG, &wanted.words, NULL, NULL, 0, 0, NULL, "Word set",
+     "first-letter prompts of the vocabulary's words, for sae-absorb", SAE_OPT_MAIN},
+    {"max-words", 0, SAE_OPT_COUNT, &wanted.max_words, "0", NULL, 0, 1e9, "N", "Word set",
+     "words, drawn with the seed; 0 = all", 0},
+    {"spaced-only", 0, SAE_OPT_FLAG, &wanted.spaced_only, NULL, NULL, 0, 0, NULL, "Word set",
+     "only words with a leading space (\" cat\", not \"cat\")", 0},
+    {"context", 0, SAE_OPT_U64, &wanted.context, "128", NULL, 2, 65535, "N", "Common",
+     "tokens of a context, BOS included; longer labelled texts are cut", SAE_OPT_MAIN},
+    {"batch", 0, SAE_OPT_U64, &wanted.batch, "16", NULL, 1, 65536, "N", "Common",
+     "contexts in one pass through the model", 0},
+    {"seed", 0, SAE_OPT_U64, &wanted.seed, "42", NULL, 0, 0, "N", "Common",
+     "of draws and shuffles (sets only: a store has none)", 0},
+    {"out", 'o', SAE_OPT_PATH, &wanted.out, NULL, NULL, 0, 0, "DIR", "Output",
+     "folder (default: that of --like, else acts)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {NULL},
+};
+
+/* Options that decide the bytes of each product. */
+static const char *const of_store[] = {"text",      "tokens",     "field",   "split",
+                                       "separator", "shard-rows", "context", "batch", NULL};
+static const char *const of_labels[] = {
+    "labels",   "text-column", "label-column", "split-column", "max-train-per-class",
+    "max-test-per-class", "min-per-class", "context", "batch", "seed", NULL};
+static const char *const of_words[] = {"max-words", "spaced-only", "context", "batch", "seed",
+                                       NULL};
+
+/* All that one invocation holds. */
+struct harvest {
+    const struct sae_cli *cli;
+    const char *dir;
+    char *folder; /* of the model */
+    struct sae_strs texts; /* those of --text and the operands; the names are borrowed */
+    struct harvest_tap tap;
+    json_t *invocation;
+    json_t *answer;
+    struct sae_table *labels_table;
+};
+
+/* --- model and folder --------------------------------------------------------------------- */
+
+/* Model and layer of another store; its folder is where --out points by default. */
+static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct sae_err *err)
+{
+    struct sae_acts *acts = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_acts_open(&acts, wanted.like, err));
+    const json_t *record = sae_acts_record(acts);
+    const json_t *model = sae_record_find_input(record, "model");
+    const char *path = model != NULL ? sae_json_str(model, "path", NULL) : NULL;
+    *layer = sae_json_u64(record, "site.layer", 0);
+    if (path == NULL) {
+        st = sae_err_set(err, SAE_EFORMAT, "'%s' does not say which model made it; give --model "
+                         "and --layer", wanted.like);
+        goto done;
+    }
+    if (wanted.model != NULL) /* moved since: the folder given now must hold the same model */
+        SAE_GO(st, sae_mem_strdup(&h->folder, wanted.model, err));
+    else
+        SAE_GO(st, sae_fs_join(&h->folder, sae_acts_dir(acts), path, err));
+done:
+    sae_acts_close(acts);
+    return st;
+}
+
+static enum sae_status check_like(const struct harvest *h, struct sae_err *err)
+{
+    struct sae_acts *acts = NULL;
+    SAE_TRY(sae_acts_open(&acts, wanted.like, err));
+    const char *id = sae_json_str(sae_acts_record(acts), "site.model_id", "unknown");
+    enum sae_status st = SAE_OK;
+    if (strcmp(id, h->tap.model_id) != 0)
+        st = sae_err_set(err, SAE_EARG, "'%s' was made by another model (%.12s) than '%s' (%.12s)",
+                         wanted.like, id, h->folder, h->tap.model_id);
+    sae_acts_close(acts);
+    return st;
+}
+
+static enum sae_status open_model(struct harvest *h, struct sae_err *err)
+{
+    uint64_t layer = wanted.layer;
+    if (wanted.like != NULL) {
+        SAE_TRY(resolve_like(h, &layer, err));
+        if (sae_opt_given(h->cli, "layer") && layer != wanted.layer)
+            return sae_err_set(err, SAE_EARG, "--layer %" PRIu64 ": '%s' is of layer %" PRIu64,
+                               wanted.layer, wanted.like, layer);
+    } else if (wanted.model == NULL) {
+        return sae_err_set(err, SAE_EARG, "which model? give --model DIR, or --like ACTS");
+    } else if (!sae_opt_given(h->cli, "layer")) {
+        return sae_err_set(err, SAE_EARG, "which layer? give --layer L (12 for gemma-2-2b)");
+    } else {
+        SAE_TRY(sae_mem_strdup(&h->folder, wanted.model, err));
+    }
+    SAE_TRY(harvest_tap_open(&h->tap, h->folder, layer, err));
+    return wanted.like != NULL ? check_like(h, err) : SAE_OK;
+}
+
+static const char *out_folder(void)
+{
+    if (wanted.out != NULL)
+        return wanted.out;
+    return wanted.like != NULL ? wanted.like : "acts";
+}
+
+static void free_names(char **names, size_t n)
+{
+    for (size_t i = 0; names != NULL && i < n; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* Nothing in the folder may be of another model or layer, but for what is made anew now. */
+static enum sae_status check_folder(const struct harvest *h, struct sae_err *err)
+{
+    char **names = NULL;
+    enum sae_status st;
+    SAE_TRY(sae_mem_alloc(&names, wanted.labels.n + 1, sizeof *names, err));
+    for (size_t i = 0; i < wanted.labels.n; i++) {
+        SAE_GO(st, harvest_labels_path(&names[i], "", wanted.labels.v[i], err));
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(names[i], names[j]) == 0) {
+                st = sae_err_set(err, SAE_EARG, "'%s' and '%s' would both become '%s'; rename one",
+                                 wanted.labels.v[j], wanted.labels.v[i], names[i]);
+                goto done;
+            }
+    }
+    const bool anew = h->cli->force;
+    const struct harvest_origin_renewed renewed = {anew && h->texts.n > 0, anew && wanted.words,
+                                                   anew ? wanted.labels.n : 0, names};
+    SAE_GO(st, harvest_origin_folder(h->dir, &h->tap, &renewed, err));
+    SAE_GO(st, sae_fs_make_dirs(h->dir, err));
+done:
+    free_names(names, wanted.labels.n);
+    return st;
+}
+
+/* --- the three products ------------------------------------------------------------------- */
+
+static json_t *packing_of(size_t shard_rows)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:I}", "context_begins_with", "bos", "separator",
+                     separators[wanted.separator], "kept", "not bos, eos, pad", "dtype", "bf16",
+                     "shard_rows", (json_int_t)shard_rows);
+}
+
+static void print_store(const struct harvest *h, const struct harvest_store_totals *t)
+{
+    printf("activation store %s%s: layer %zu of %s\n", h->dir, t->found ? " (complete before)" : "",
+           h->tap.layer, h->tap.config->name);
+    printf("  rows        %zu of width %zu, bf16, in %zu shards\n", t->n_rows, h->tap.d,
+           t->n_shards);
+    printf("  documents   %" PRIu64 ", %.1f tokens each; %zu contexts of %" PRIu64 "\n",
+           t->n_documents, (double)t->n_rows / (double)t->n_documents, t->n_contexts,
+           wanted.context);
+    printf("  row norm    %.4g mean, %.4g root mean square, %.4g max\n", t->mean_norm,
+           sqrt(t->mean_square), t->max_norm);
+}
+
+static int answer_store(json_t *answer, const struct harvest_store_totals *t)
+{
+    return json_object_set_new(
+        answer, "store",
+        json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b}", "rows", (json_int_t)t->n_rows,
+                  "shards", (json_int_t)t->n_shards, "contexts", (json_int_t)t->n_contexts,
+                  "documents", (json_int_t)t->n_documents, "mean_norm", t->mean_norm,
+                  "mean_square_norm", t->mean_square, "max_norm", t->max_norm, "found", t->found));
+}
+
+static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
+{
+    struct harvest_files files = {0};
+    struct harvest_store_totals totals;
+    json_t *record = NULL;
+    const size_t rows = wanted.shard_rows != 0 ? (size_t)wanted.shard_rows
+                                               : harvest_store_shard_rows(h->tap.d);
+    enum sae_status st;
+    for (size_t i = 0; i < h->texts.n; i++)
+        SAE_GO(st, harvest_files_add(&files, h->texts.v[i], err));
+    SAE_GO(st, harvest_files_hash(&files, err));
+    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_store, &h->tap,
+                                   (size_t)wanted.context, h->dir, err));
+    SAE_GO(st, harvest_origin_files(record, "text", &files, err));
+    json_object_set_new(record, "packing", packing_of(rows));
+    const struct harvest_store_settings settings = {
+        .dir = h->dir, .files = &files, .field = wanted.field,
+        .split = (enum harvest_split)wanted.split,
+        .separator = (enum harvest_separator)wanted.separator,
+        .context = (size_t)wanted.context, .batch = (size_t)wanted.batch, .shard_rows = rows,
+        .n_tokens = wanted.n_tokens, .force = h->cli->force};
+    SAE_GO(st, harvest_store_write(&h->tap, &settings, record, &totals, err));
+    if (!h->cli->json)
+        print_store(h, &totals);
+    else if (answer_store(h->answer, &totals) != 0)
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+done:
+    json_decref(record);
+    harvest_files_clear(&files);
+    return st;
+}
+
+static void answer_labels(struct harvest *h, const struct harvest_labels_totals *t)
+{
+    if (h->cli->json) {
+        json_t *list = json_object_get(h->answer, "labels");
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name",
+                                              t->name, "classes", (json_int_t)t->n_classes,
+                                              "train", (json_int_t)t->n_train, "test",
+                                              (json_int_t)t->n_test, "rows",
+                                              (json_int_t)t->n_rows, "truncated",
+                                              (json_int_t)t->n_truncated, "found", t->found));
+        return;
+    }
+    sae_table_text(h->labels_table, "%s%s", t->name, t->found ? " (made before)" : "");
+    sae_table_count(h->labels_table, (double)t->n_classes);
+    sae_table_count(h->labels_table, (double)t->n_train);
+    sae_table_count(h->labels_table, (double)t->n_test);
+    sae_table_count(h->labels_table, (double)t->n_rows);
+    sae_table_real(h->labels_table, (double)t->n_rows / (double)(t->n_train + t->n_test), 1);
+    sae_table_count(h->labels_table, (double)t->n_truncated);
+}
+
+static enum sae_status harvest_one_set(struct harvest *h, const char *source, struct sae_err *err)
+{
+    struct harvest_files files = {0};
+    struct harvest_labels_totals totals;
+    json_t *record = NULL;
+    enum sae_status st;
+    SAE_GO(st, harvest_files_add(&files, source, err));
+    SAE_GO(st, harvest_files_hash(&files, err));
+    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_labels, &h->tap,
+                                   (size_t)wanted.context, h->dir, err));
+    SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
+    json_object_set_new(json_object_get(record, "options"), "labels", json_string(source));
+    const struct harvest_labels_settings settings = {
+        .dir = h->dir, .columns = wanted.columns,
+        .draw = {(size_t)wanted.max_train, (size_t)wanted.max_test, (size_t)wanted.min_texts,
+                 wanted.seed},
+        .context = (size_t)wanted.context, .batch = (size_t)wanted.batch, .force = h->cli->force};
+    SAE_GO(st, harvest_labels_write(&h->tap, source, &settings, record, &totals, err));
+    answer_labels(h, &totals);
+done:
+    json_decref(record);
+    harvest_files_clear(&files);
+    return st;
+}
+
+static enum sae_status harvest_labels(struct harvest *h, struct sae_err *err)
+{
+    static const char *const heads[] = {"labelled set", "classes",      "train",    "test",
+                                        "rows",         "rows a text", "truncated"};
+    SAE_TRY(sae_table_make(&h->labels_table, sizeof heads / sizeof *heads, heads, err));
+    json_object_set_new(h->answer, "labels", json_array());
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; st == SAE_OK && i < wanted.labels.n; i++)
+        st = harvest_one_set(h, wanted.labels.v[i], err);
+    if (st == SAE_OK && !h->cli->json)
+        st = sae_table_print(h->labels_table, stdout, 0, err);
+    return st;
+}
+
+static void print_words(const struct harvest *h, const struct harvest_words_totals *t)
+{
+    printf("word set %s/words.h5%s\n", h->dir, t->found ? " (made before)" : "");
+    printf("  words       %zu%s: %zu train, %zu test\n", t->n,
+           wanted.spaced_only ? " with a leading space" : " with and without a leading space",
+           t->n_train, t->n_test);
+    printf("  left out    %zu of %zu candidates are not one token in the prompt\n", t->n_skipped,
+           t->n_candidates);
+    printf("  answered    %zu (%.1f %%) rightly by the model itself\n", t->n_correct,
+           100.0 * (double)t->n_correct / (double)t->n);
+}
+
+static enum sae_status harvest_words(struct harvest *h, struct sae_err *err)
+{
+    struct harvest_words_totals t;
+    json_t *record = NULL;
+    enum sae_status st;
+    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_words, &h->tap,
+                                   (size_t)wanted.context, h->dir, err));
+    const struct harvest_words_settings settings = {
+        .dir = h->dir, .seed = wanted.seed, .max_words = (size_t)wanted.max_words,
+        .spaced_only = wanted.spaced_only, .n_batch = (size_t)(wanted.batch * wanted.context),
+        .force = h->cli->force};
+    SAE_GO(st, harvest_words_write(&h->tap, &settings, record, &t, err));
+    if (!h->cli->json)
+        print_words(h, &t);
+    else if (json_object_set_new(
+                 h->answer, "words",
+                 json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "words", (json_int_t)t.n,
+                           "train", (json_int_t)t.n_train, "test", (json_int_t)t.n_test,
+                           "candidates", (json_int_t)t.n_candidates, "skipped",
+                           (json_int_t)t.n_skipped, "correct", (json_int_t)t.n_correct, "found",
+                           t.found)) != 0)
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+done:
+    json_decref(record);
+    return st;
+}
+
+/* --- the program -------------------------------------------------------------------------- */
+
+/* `--text a b c` and `--text *.txt` leave b and c as operands: they are texts too. */
+static enum sae_status take_operands(const struct sae_cli *cli, struct sae_strs *all,
+                                     struct sae_err *err)
+{
+    SAE_TRY(sae_mem_alloc(&all->v, wanted.text.n + cli->n_args, sizeof *all->v, err));
+    for (size_t i = 0; i < wanted.text.n; i++)
+        all->v[all->n++] = wanted.text.v[i];
+    for (size_t i = 0; i < cli->n_args; i++)
+        all->v[all->n++] = cli->args[i];
+    return SAE_OK;
+}
+
+static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
+{
+    const struct sae_cli *cli = h->cli;
+    if (h->texts.n == 0 && wanted.labels.n == 0 && !wanted.words)
+        return sae_err_set(err, SAE_EARG, "nothing to harvest: give --text FILE, --labels FILE "
+                           "or --words");
+    if (strcmp(cli->backend, "auto") != 0 && strcmp(cli->backend, "cpu") != 0)
+        return sae_err_set(err, SAE_EARG, "--backend %s: the language model runs on the cpu only",
+                           cli->backend);
+    return SAE_OK;
+}
+
+static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
+{
+    SAE_TRY(open_model(h, err));
+    SAE_TRY(check_folder(h, err));
+    if (h->texts.n > 0)
+        SAE_TRY(harvest_text(h, err));
+    if (wanted.labels.n > 0)
+        SAE_TRY(harvest_labels(h, err));
+    if (wanted.words)
+        SAE_TRY(harvest_words(h, err));
+    if (h->cli->json) {
+        json_dumpf(h->answer, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        putchar('\n');
+    }
+    return SAE_OK;
+}
+
+static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
+{
+    struct harvest h = {.cli = cli, .dir = out_folder(), .answer = json_object()};
+    enum sae_status st;
+    SAE_GO(st, take_operands(cli, &h.texts, err));
+    SAE_GO(st, check_asked(&h, err));
+    sae_ops_threads((size_t)cli->threads);
+    SAE_GO(st, sae_opt_record(&h.invocation, cli, err));
+    st = run_parts(&h, err);
+done:
+    sae_table_free(h.labels_table);
+    harvest_tap_close(&h.tap);
+    json_decref(h.invocation);
+    json_decref(h.answer);
+    free(h.folder);
+    free(h.texts.v);
+    return st;
+}
+
+static const struct sae_program program = {
+    .name = "sae-harvest",
+    .summary = "store what one layer of a language model does on texts",
+    .usage = "sae-harvest --model DIR --layer L --text FILE|DIR ... [options] -o DIR",
+    .operands = "FILE|DIR ...",
+    .examples =
+        "# five million activations of Gemma-2-2b, layer 12\n"
+        "sae-harvest --model gemma-2-2b --layer 12 --text pile.jsonl.zst --tokens 5M -o acts/\n"
+        "# beside them: labelled sets for sae-probe, the word set for sae-absorb\n"
+        "sae-harvest --like acts --labels news.csv,reviews.jsonl.gz --words\n",
+    .about =
+        "Text comes from files or folders (every file below, sorted by path; hidden ones left "
+        "out). Names in .jsonl or .ndjson are JSON lines with one document a line; other files are "
+        "plain text. Compression is told by content. Documents are tokenized and packed as "
+        "SAELens packs them: contexts that each start with BOS, a BOS before each document that "
+        "begins inside one, long documents running on. The model runs up to the layer, and the "
+        "residual stream at every position but BOS, EOS and PAD is stored in bf16.\n\n"
+        "A store is written shard by shard. When it is interrupted, the same command continues "
+        "after the last whole shard, and the result is equal, byte for byte, to an unbroken pass "
+        "on the same machine with the same number of threads. A folder holds one layer of one "
+        "model; anything else is refused.\n\n"
+        "Labelled sets keep every token of each text, truncated to the context; the pooled vector "
+        "is SAEBench's. Without a split column a fifth of each class becomes its test set. The "
+        "word set holds two first-letter prompts for each vocabulary word that is one token: one "
+        "with ten examples from the word's own split, one with ten from all words.",
+    .opts = options,
+    .run = run,
+};
+
+int main(int argc, char **argv)
+{
+    return sae_program_main(&program, argc, argv);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/* store : the pass over text that writes an activation store.
+ *
+ * Contents:  1. what lies there   2. rows into shards   3. batches   4. the pass */
+#include "harvest/store.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harvest/origin.h"
+#include "lib/base/bf16.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/stop.h"
+#include "lib/cli/progress.h"
+#include "lib/file/acts.h"
+#include "lib/file/h5.h"
+#include "lib/file/json.h"
+
+struct pass {
+    struct harvest_tap *tap;
+    const struct harvest_store_settings *set;
+    json_t *record;               /* that of the first shard where there is one */
+    struct harvest_docs docs;
+    struct harvest_pack pack;
+    uint64_t limit;               /* rows wanted */
+
+    uint32_t *ids, *doc;          /* [batch * context], the batch being filled */
+    size_t n_ctx, batch_rows;     /* contexts in it, rows they will give */
+
+    uint64_t n_rows, n_stored;    /* rows passed so far; rows that lay there at the start */
+    size_t n_shards, n_contexts;
+    struct sae_acts_shard shard;  /* being filled; its arrays are the four below */
+    uint16_t *rows, *position;
+    uint32_t *token, *document;
+
+    uint64_t last_document, n_empty;
+    double sum_norm, sum_square, max_norm;
+    struct sae_progress bar;
+};
+
+size_t harvest_store_shard_rows(size_t d)
+{
+    const size_t fit = ((size_t)128 << 20) / (2 * d);
+    return fit < 1 ? 1 : fit < 65536 ? fit : 65536;
+}
+
+/* --- 1. what lies there ------------------------------------------------------------------- */
+
+static enum sae_status shard_path(char **ret, const char *dir, size_t index, struct sae_err *err)
+{
+    char name[40];
+    snprintf(name, sizeof name, "acts_%05zu.h5", index);
+    return sae_fs_join(ret, dir, name, err);
+}
+
+static enum sae_status remove_store(const char *dir, struct sae_err *err)
+{
+    char *path = NULL, **names = NULL;
+    size_t n = 0;
+    enum sae_status st;
+    SAE_TRY(sae_fs_join(&path, dir, "acts.json", err));
+    unlink(path);
+    SAE_GO(st, sae_fs_list(&names, &n, dir, "acts_", ".h5", err));
+    for (size_t i = 0; i < n; i++) {
+        free(path);
+        path = NULL;
+        SAE_GO(st, sae_fs_join(&path, dir, names[i], err));
+        unlink(path);
+    }
+done:
+    free(path);
+    sae_fs_list_free(names, n);
+    return st;
+}
+
+/* A complete store with this record answers by itself. */
+static enum sae_status find_complete(struct pass *p, struct harvest_store_totals *ret,
+                                     struct sae_err *err)
+{
+    char *path = NULL;
+    struct sae_acts *acts = NULL;
+    enum sae_status st;
+    SAE_TRY(sae_fs_join(&path, p->set->dir, "acts.json", err));
+    if (!sae_fs_is_file(path)) {
+        free(path);
+        return SAE_OK;
+    }
+    SAE_GO(st, sae_acts_open(&acts, p->set->dir, err));
+    const json_t *there = sae_acts_record(acts), *totals = json_object_get(there, "totals");
+    SAE_GO(st, harvest_origin_check(there, p->record, path, err));
+    *ret = (struct harvest_store_totals){
+        .n_rows = sae_acts_n_rows(acts),
+        .n_shards = (size_t)sae_json_u64(totals, "shards", 0),
+        .n_contexts = (size_t)sae_json_u64(totals, "contexts", 0),
+        .n_documents = sae_json_u64(totals, "documents", 0),
+        .n_empty = sae_json_u64(totals, "empty_documents", 0),
+        .mean_norm = sae_json_real(totals, "mean_norm", NAN),
+        .mean_square = sae_json_real(totals, "mean_square_norm", NAN),
+        .max_norm = sae_json_real(totals, "max_norm", NAN),
+        .found = true,
+    };
+done:
+    sae_acts_close(acts);
+    free(path);
+    return st;
+}
+
+static void add_norms(struct pass *p, const uint16_t *rows, size_t n)
+{
+    const size_t d = p->tap->d;
+    for (size_t r = 0; r < n; r++) {
+        double square = 0;
+        for (size_t j = 0; j < d; j++) {
+            const double v = (double)sae_bf16_to_f32(rows[r * d + j]);
+            square += v * v;
+        }
+        const double norm = sqrt(square);
+        p->sum_square += square;
+        p->sum_norm += norm;
+        p->max_norm = norm > p->max_norm ? norm : p->max_norm;
+    }
+}
+
+/* Takes a whole shard of an earlier pass as it is: checks it, and adds its rows to the totals. */
+static enum sae_status adopt_shard(struct pass *p, const char *path, struct sae_err *err)
+{
+    struct sae_h5 *file = NULL;
+    json_t *there = NULL;
+    size_t dims[2];
+    enum sae_status st;
+    SAE_GO(st, sae_h5_open(&file, path, "activations", err));
+    SAE_GO(st, sae_json_parse(&there, sae_h5_record(file), path, err));
+    SAE_GO(st, harvest_origin_check(there, p->record, path, err));
+    SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
+    if (dims[1] != p->tap->d || dims[0] > p->set->shard_rows) {
+        st = sae_err_set(err, SAE_EFORMAT, "'%s' holds %zu rows of width %zu, expected at most "
+                         "%zu of width %zu; give --force to start anew", path, dims[0], dims[1],
+                         p->set->shard_rows, p->tap->d);
+        goto done;
+    }
+    SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], p->rows, err));
+    add_norms(p, p->rows, dims[0]);
+    p->n_stored += dims[0];
+    if (p->n_shards++ == 0) {
+        json_decref(p->record);
+        p->record = json_incref(there);
+    }
+done:
+    json_decref(there);
+    sae_h5_close(file);
+    return st;
+}
+
+static enum sae_status adopt_shards(struct pass *p, struct sae_err *err)
+{
+    for (;;) {
+        char *path = NULL;
+        SAE_TRY(shard_path(&path, p->set->dir, p->n_shards, err));
+        const bool there = sae_fs_is_file(path);
+        const enum sae_status st = there ? adopt_shard(p, path, err) : SAE_OK;
+        free(path);
+        if (st != SAE_OK || !there)
+            return st;
+    }
+}
+
+/* --- 2. rows into shards ------------------------------------------------------------------ */
+
+static enum sae_status write_shard(struct pass *p, struct sae_err *err)
+{
+    if (p->shard.n == 0)
+        return SAE_OK;
+    SAE_TRY(sae_acts_shard_write(p->set->dir, p->n_shards, &p->shard, p->record, false, err));
+    add_norms(p, p->rows, p->shard.n);
+    p->n_shards++;
+    p->shard.n = 0;
+    return SAE_OK;
+}
+
+static enum sae_status add_row(struct pass *p, size_t at, size_t position, struct sae_err *err)
+{
+    const size_t d = p->tap->d, r = p->shard.n++;
+    sae_bf16_narrow(p->rows + r * d, p->tap->x + at * d, d);
+    p->token[r] = p->ids[at];
+    p->document[r] = p->doc[at];
+    p->position[r] = (uint16_t)position;
+    return p->shard.n == p->set->shard_rows ? write_shard(p, err) : SAE_OK;
+}
+
+/* --- 3. batches --------------------------------------------------------------------------- */
+
+/* Rows that one context gives. */
+static size_t count_rows(const struct pass *p, const uint32_t *ids)
+{
+    size_t n = 0;
+    for (size_t t = 0; t < p->set->context; t++)
+        n += !harvest_tap_is_special(p->tap, ids[t]);
+    return n;
+}
+
+/* Runs the batch where a row of it is missing on disk, and passes over it where none is. */
+static enum sae_status flush_batch(struct pass *p, struct sae_err *err)
+{
+    const size_t T = p->set->context, n = p->n_ctx;
+    const bool needed = p->n_rows + p->batch_rows > p->n_stored && p->n_stored < p->limit;
+    if (needed)
+        SAE_TRY(harvest_tap_rows(p->tap, p->ids, n, T, err));
+    for (size_t at = 0; at < n * T && p->n_rows < p->limit; at++) {
+        if (harvest_tap_is_special(p->tap, p->ids[at]))
+            continue;
+        p->last_document = p->doc[at];
+        if (p->n_rows++ >= p->n_stored)
+            SAE_TRY(add_row(p, at, at % T, err));
+    }
+    p->n_contexts += n;
+    p->n_ctx = p->batch_rows = 0;
+    if (p->n_rows > p->n_stored)
+        sae_progress_step(&p->bar, p->n_rows, NULL);
+    return SAE_OK;
+}
+
+static enum sae_status end_context(struct pass *p, struct sae_err *err)
+{
+    const size_t T = p->set->context;
+    memcpy(p->ids + p->n_ctx * T, p->pack.token, T * sizeof *p->ids);
+    memcpy(p->doc + p->n_ctx * T, p->pack.document, T * sizeof *p->doc);
+    harvest_pack_next(&p->pack);
+    p->batch_rows += count_rows(p, p->ids + p->n_ctx * T);
+    p->n_ctx++;
+    if (p->n_ctx < p->set->batch && p->n_rows + p->batch_rows < p->limit)
+        return SAE_OK;
+    return flush_batch(p, err);
+}
+
+/* --- 4. the pass -------------------------------------------------------------------------- */
+
+static enum sae_status stopped(const struct pass *p, struct sae_err *err)
+{
+    const uint64_t kept = p->n_rows - p->shard.n > p->n_stored ? p->n_rows - p->shard.n
+                                                               : p->n_stored;
+    return sae_err_set(err, SAE_EINTR, "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
+                       "'%s': the same command continues after them", p->n_shards, kept,
+                       p->set->dir);
+}
+
+static enum sae_status pack_document(struct pass *p, const uint32_t *ids, size_t n,
+                                     struct sae_err *err)
+{
+    const uint32_t number = (uint32_t)(p->docs.n_docs - 1);
+    for (size_t from = 0; from < n && p->n_rows < p->limit;) {
+        from = harvest_pack_add(&p->pack, ids, n, from, number);
+        if (harvest_pack_is_full(&p->pack))
+            SAE_TRY(end_context(p, err));
+        if (sae_stop_asked())
+            return stopped(p, err);
+    }
+    return SAE_OK;
+}
+
+static enum sae_status pass_text(struct pass *p, struct sae_err *err)
+{
+    bool more = true;
+    while (p->n_rows < p->limit) {
+        SAE_TRY(harvest_docs_next(&p->docs, &more, err));
+        if (!more)
+            break;
+        if (p->docs.n_docs > UINT32_MAX)
+            return sae_err_set(err, SAE_ERANGE, "more than 2^32 documents; harvest them in parts");
+        uint32_t *ids = NULL;
+        size_t n = 0;
+        SAE_TRY(gemma_tok_encode(p->tap->tok, p->docs.text.s, p->docs.text.len, &ids, &n, err));
+        p->n_empty += n == 0;
+        const enum sae_status st = pack_document(p, ids, n, err);
+        free(ids);
+        SAE_TRY(st);
+        if (sae_stop_asked())
+            return stopped(p, err);
+    }
+    return p->n_ctx > 0 && p->n_rows < p->limit ? flush_batch(p, err) : SAE_OK;
+}
+
+static enum sae_status check_end(const struct pass *p, struct sae_err *err)
+{
+    if (p->n_contexts == 0)
+        return sae_err_set(err, SAE_EARG, "the text gives %zu tokens, less than one context of "
+                           "%zu; give more text or a smaller --context", p->pack.n,
+                           p->set->context);
+    if (p->n_rows < p->n_stored)
+        return sae_err_set(err, SAE_EFORMAT, "'%s' holds %" PRIu64 " rows, but the text gives "
+                           "%" PRIu64 "; give --force to start anew", p->set->dir, p->n_stored,
+                           p->n_rows);
+    if (p->set->n_tokens > p->n_rows)
+        sae_log_warn("the text ended after %" PRIu64 " tokens; %" PRIu64 " were asked for",
+                     p->n_rows, p->set->n_tokens);
+    if (p->n_empty > 0)
+        sae_log_warn("%" PRIu64 " of %" PRIu64 " documents are empty", p->n_empty,
+                     p->docs.n_docs);
+    return SAE_OK;
+}
+
+/* acts.json, whose record also tells what came out. */
+static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret,
+                              struct sae_err *err)
+{
+    const double n = (double)p->n_rows;
+    *ret = (struct harvest_store_totals){
+        .n_rows = (size_t)p->n_rows,
+        .n_shards = p->n_shards,
+        .n_contexts = p->n_contexts,
+        .n_documents = p->last_document + 1,
+        .n_empty = p->n_empty,
+        .mean_norm = p->sum_norm / n,
+        .mean_square = p->sum_square / n,
+        .max_norm = p->max_norm,
+    };
+    json_t *record = json_copy(p->record);
+    json_t *totals = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "rows", (json_int_t)ret->n_rows, "shards",
+        (json_int_t)ret->n_shards, "contexts", (json_int_t)ret->n_contexts, "documents",
+        (json_int_t)ret->n_documents, "empty_documents", (json_int_t)ret->n_empty, "mean_norm",
+        ret->mean_norm, "mean_square_norm", ret->mean_square, "max_norm", ret->max_norm);
+    enum sae_status st;
+    if (record == NULL || json_object_set_new(record, "totals", totals) != 0)
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory (record)");
+    else
+        st = sae_acts_finish(p->set->dir, p->n_shards, record, err);
+    json_decref(record);
+    return st;
+}
+
+static enum sae_status pass_init(struct pass *p, struct sae_err *err)
+{
+    const struct harvest_store_settings *set = p->set;
+    const struct gemma_config *config = p->tap->config;
+    const size_t n_batch = set->batch * set->context, rows = set->shard_rows;
+    SAE_TRY(harvest_tap_room(p->tap, n_batch, set->context, err));
+    SAE_TRY(harvest_pack_init(&p->pack, set->context, config->bos,
+                              set->separator != HARVEST_SEPARATE_NONE,
+                              set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos,
+                              err));
+    SAE_TRY(sae_mem_alloc(&p->ids, n_batch, sizeof *p->ids, err));
+    SAE_TRY(sae_mem_alloc(&p->doc, n_batch, sizeof *p->doc, err));
+    SAE_TRY(sae_mem_alloc(&p->rows, rows * p->tap->d, sizeof *p->rows, err));
+    SAE_TRY(sae_mem_alloc(&p->token, rows, sizeof *p->token, err));
+    SAE_TRY(sae_mem_alloc(&p->document, rows, sizeof *p->document, err));
+    SAE_TRY(sae_mem_alloc(&p->position, rows, sizeof *p->position, err));
+    p->shard = (struct sae_acts_shard){0, p->tap->d, p->rows, p->token, p->document, p->position};
+    p->limit = set->n_tokens == 0 ? UINT64_MAX : set->n_tokens;
+    harvest_docs_init(&p->docs, set->files, set->field, set->split);
+    return SAE_OK;
+}
+
+static void pass_clear(struct pass *p)
+{
+    harvest_docs_clear(&p->docs);
+    harvest_pack_clear(&p->pack);
+    free(p->ids);
+    free(p->doc);
+    free(p->rows);
+    free(p->token);
+    free(p->document);
+    free(p->position);
+    json_decref(p->record);
+}
+
+/* Rows to come, for the time left: as asked, or guessed at four bytes of text a token. */
+static uint64_t expected_rows(const struct harvest_store_settings *set)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < set->files->n; i++)
+        bytes += set->files->v[i].n_bytes;
+    return set->n_tokens != 0 ? set->n_tokens : bytes / 4;
+}
+
+enum sae_status harvest_store_write(struct harvest_tap *tap,
+                                    const struct harvest_store_settings *settings,
+                                    const json_t *record, struct harvest_store_totals *ret,
+                                    struct sae_err *err)
+{
+    struct pass p = {.tap = tap, .set = settings, .record = json_incref((json_t *)record)};
+    struct harvest_store_totals totals = {0};
+    enum sae_status st;
+    SAE_GO(st, sae_fs_make_dirs(settings->dir, err));
+    if (settings->force)
+        SAE_GO(st, remove_store(settings->dir, err));
+    SAE_GO(st, find_complete(&p, &totals, err));
+    if (!totals.found) {
+        SAE_GO(st, pass_init(&p, err));
+        SAE_GO(st, adopt_shards(&p, err));
+        if (p.n_stored > 0)
+            sae_log_info("continuing after %zu whole shards (%" PRIu64 " rows)", p.n_shards,
+                         p.n_stored);
+        sae_progress_begin(&p.bar, "harvest", "tokens", p.n_stored, expected_rows(settings));
+        st = pass_text(&p, err);
+        if (st == SAE_OK && p.n_rows > p.n_stored)
+            sae_progress_step(&p.bar, p.n_rows, NULL);
+        sae_progress_end(&p.bar);
+        if (st != SAE_OK)
+            goto done;
+        SAE_GO(st, check_end(&p, err));
+        SAE_GO(st, write_shard(&p, err));
+        SAE_GO(st, finish(&p, &totals, err));
+    }
+    *ret = totals;
+done:
+    pass_clear(&p);
+    return st;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* store : text into an activation store (acts.h), shard by shard.
+ *
+ * Every position that is not BOS, EOS or PAD is kept. A pass that was interrupted leaves whole
+ * shards; the same pass run again continues after the last of them and gives the same bytes as
+ * an unbroken one: batches are cut at the same contexts, so each row comes out of the same
+ * arithmetic. */
+#ifndef SAE_HARVEST_STORE_H
+#define SAE_HARVEST_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harvest/docs.h"
+#include "harvest/pack.h"
+#include "harvest/tap.h"
+#include "lib/base/err.h"
+
+struct harvest_store_settings {
+    const char *dir;
+    const struct harvest_files *files;
+    const char *field;
+    enum harvest_split split;
+    enum harvest_separator separator;
+    size_t context, batch, shard_rows; /* batch: contexts in one pass through the model */
+    uint64_t n_tokens;                 /* rows wanted; 0 = all the text gives */
+    bool force;
+};
+
+struct harvest_store_totals {
+    size_t n_rows, n_shards, n_contexts;
+    uint64_t n_documents, n_empty;     /* read, up to the last row; without a token */
+    double mean_norm, mean_square, max_norm;
+    bool found;                        /* it was complete already */
+};
+
+/* min(65536, 128 MiB / (2 d)) */
+size_t harvest_store_shard_rows(size_t d);
+
+/* record: of this store (origin.h). The folder is made.
+ * Fails: SAE_EARG another store lies there, or the text is shorter than one context;
+ * SAE_EINTR whole shards are kept; SAE_EFORMAT text or activations; SAE_EIO */
+SAE_MUST_CHECK enum sae_status harvest_store_write(struct harvest_tap *tap,
+                                                   const struct harvest_store_settings *settings,
+                                                   const json_t *record,
+                                                   struct harvest_store_totals *ret,
+                                                   struct sae_err *err);
+
+#endif /* SAE_HARVEST_STORE_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* tap : model, tokenizer and scratch of one harvest. */
+#include "harvest/tap.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+
+static enum sae_status hash_tokenizer(struct harvest_tap *tap, struct sae_err *err)
+{
+    char *path = NULL;
+    SAE_TRY(sae_fs_join(&path, tap->folder, "tokenizer.model", err));
+    const enum sae_status st = sae_digest_file(path, tap->tokenizer, err);
+    free(path);
+    return st;
+}
+
+enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, uint64_t layer,
+                                 struct sae_err *err)
+{
+    struct harvest_tap tap = {0};
+    enum sae_status st;
+    SAE_GO(st, sae_mem_strdup(&tap.folder, folder, err));
+    SAE_GO(st, gemma_model_open(&tap.model, folder, err));
+    tap.config = gemma_model_config(tap.model);
+    if (layer >= tap.config->L) {
+        st = sae_err_set(err, SAE_EARG, "--layer %" PRIu64 ": '%s' has layers 0 to %zu", layer,
+                         folder, tap.config->L - 1);
+        goto done;
+    }
+    tap.layer = (size_t)layer;
+    tap.d = tap.config->D;
+    SAE_GO(st, gemma_model_id(tap.model, tap.model_id, err));
+    SAE_GO(st, gemma_tok_open(&tap.tok, folder, tap.config, err));
+    SAE_GO(st, hash_tokenizer(&tap, err));
+    *ret = tap;
+    return SAE_OK;
+done:
+    harvest_tap_close(&tap);
+    return st;
+}
+
+void harvest_tap_close(struct harvest_tap *tap)
+{
+    if (tap->run != NULL)
+        gemma_run_close(tap->run);
+    if (tap->tok != NULL)
+        gemma_tok_close(tap->tok);
+    if (tap->model != NULL)
+        gemma_model_close(tap->model);
+    free(tap->x);
+    free(tap->folder);
+    *tap = (struct harvest_tap){0};
+}
+
+enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max, size_t T_max,
+                                 struct sae_err *err)
+{
+    if (T_max > tap->config->max_context)
+        return sae_err_set(err, SAE_EARG, "contexts of %zu tokens: '%s' takes at most %zu; "
+                           "see --context", T_max, tap->folder, tap->config->max_context);
+    if (tap->run != NULL && tap->n_max == n_max && tap->T_max == T_max)
+        return SAE_OK;
+    if (tap->run != NULL)
+        gemma_run_close(tap->run);
+    tap->run = NULL;
+    free(tap->x);
+    tap->x = NULL;
+    SAE_TRY(gemma_run_open(&tap->run, tap->model, n_max, T_max, err));
+    tap->n_max = n_max;
+    tap->T_max = T_max;
+    return sae_mem_alloc(&tap->x, n_max * tap->d, sizeof *tap->x, err);
+}
+
+static bool row_is_finite(const float *x, size_t d)
+{
+    bool finite = true;
+    for (size_t j = 0; j < d; j++)
+        finite &= isfinite(x[j]) != 0;
+    return finite;
+}
+
+enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
+                                 struct sae_err *err)
+{
+    SAE_TRY(gemma_run_tap(tap->run, ids, B, T, tap->layer, tap->x, err));
+    for (size_t i = 0; i < B * T; i++)
+        if (!row_is_finite(tap->x + i * tap->d, tap->d))
+            return sae_err_set(err, SAE_EFORMAT, "layer %zu of '%s' gives NaN or infinity (token "
+                               "%" PRIu32 " at position %zu); the weights may be damaged",
+                               tap->layer, tap->folder, ids[i], i % T);
+    return SAE_OK;
+}

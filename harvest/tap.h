@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* tap : a language model opened at one layer, ready to turn tokens into activations. */
+#ifndef SAE_HARVEST_TAP_H
+#define SAE_HARVEST_TAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gemma/gemma.h"
+#include "lib/base/digest.h"
+#include "lib/base/err.h"
+
+struct harvest_tap {
+    char *folder;
+    size_t layer, d;
+    char model_id[SAE_DIGEST_HEX], tokenizer[SAE_DIGEST_HEX];
+    struct gemma_model *model;
+    struct gemma_tok *tok;
+    const struct gemma_config *config;
+    struct gemma_run *run; /* NULL until harvest_tap_room */
+    size_t n_max, T_max;
+    float *x; /* [n_max][d], result of the last harvest_tap_rows */
+};
+
+/* layer: of resid_post, from 0. Fails: SAE_EARG no such layer; as gemma_model_open */
+SAE_MUST_CHECK enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder,
+                                                uint64_t layer, struct sae_err *err);
+void harvest_tap_close(struct harvest_tap *tap); /* accepts a zeroed struct */
+
+/* Makes room for batches of n_max tokens in sequences of up to T_max.
+ * Fails: SAE_EARG T_max above the model's limit; SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max,
+                                                size_t T_max, struct sae_err *err);
+
+/* resid_post of B sequences of T tokens in tap->x [B*T][d].
+ * Fails: SAE_EFORMAT NaN or infinity (the message says at which sequence and position) */
+SAE_MUST_CHECK enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids,
+                                                size_t B, size_t T, struct sae_err *err);
+
+/* BOS, EOS or PAD: positions that are never stored. */
+static inline bool harvest_tap_is_special(const struct harvest_tap *tap, uint32_t id)
+{
+    return id == tap->config->bos || id == tap->config->eos || id == tap->config->pad;
+}
+
+#endif /* SAE_HARVEST_TAP_H */

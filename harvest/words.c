@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* words : first-letter prompts through the model. Prompts are run in batches of equal length. */
+#include "harvest/words.h"
+
+#include <string.h>
+
+#include "harvest/origin.h"
+#include "harvest/prompts.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/rng.h"
+#include "lib/base/stop.h"
+#include "lib/cli/progress.h"
+#include "lib/file/json.h"
+#include "lib/file/sets.h"
+
+enum { LETTERS = 26 };
+
+struct prompt {
+    uint32_t *ids; /* BOS first */
+    size_t n, at;  /* length; place of the word's token */
+};
+
+struct work {
+    struct harvest_tap *tap;
+    const struct harvest_words_settings *set;
+    struct harvest_vocabulary words;
+    struct prompt *prompt;    /* [n], of one kind at a time */
+    uint32_t letter[LETTERS]; /* token of " A" ... */
+    bool letter_is_one[LETTERS];
+    float *probe, *eval;      /* [n][d] */
+    uint8_t *correct;
+    uint32_t *order, *batch;
+    float *logits;            /* [V] */
+    struct sae_progress bar;
+};
+
+/* --- prompts ------------------------------------------------------------------------------ */
+
+static enum sae_status find_letters(struct work *w, struct sae_err *err)
+{
+    for (size_t l = 0; l < LETTERS; l++) {
+        const char text[2] = {' ', (char)('A' + l)};
+        uint32_t *ids = NULL;
+        size_t n = 0;
+        SAE_TRY(gemma_tok_encode(w->tap->tok, text, 2, &ids, &n, err));
+        w->letter_is_one[l] = n == 1;
+        w->letter[l] = n > 0 ? ids[0] : 0;
+        free(ids);
+        if (n != 1)
+            sae_log_warn("the answer '%.2s' is %zu tokens; its words count as not answered", text,
+                         n);
+    }
+    return SAE_OK;
+}
+
+static enum sae_status encode(struct work *w, size_t word, const char *text, size_t len,
+                              struct sae_err *err)
+{
+    struct prompt *p = &w->prompt[word];
+    uint32_t *ids = NULL;
+    size_t n = 0;
+    SAE_TRY(gemma_tok_encode(w->tap->tok, text, len, &ids, &n, err));
+    enum sae_status st;
+    free(p->ids);
+    p->ids = NULL;
+    SAE_GO(st, sae_mem_alloc(&p->ids, n + 1, sizeof *ids, err));
+    p->ids[0] = w->tap->config->bos;
+    memcpy(p->ids + 1, ids, n * sizeof *ids);
+    p->n = n + 1;
+    if (!harvest_prompts_find(w->tap->tok, p->ids, p->n, w->words.v[word].token, &p->at))
+        st = sae_err_set(err, SAE_EFORMAT, "the word '%s' is not one token in its prompt, though "
+                         "it is alone; this tokenizer joins across lines", w->words.v[word].text);
+done:
+    free(ids);
+    return st;
+}
+
+/* One prompt a word: examples from its own split, or from all words. */
+static enum sae_status make_prompts(struct work *w, bool own_split, struct sae_rng *rng,
+                                    struct sae_err *err)
+{
+    const size_t n = w->words.n, n_train = w->words.n_train;
+    struct sae_str text = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < n; i++) {
+        size_t examples[HARVEST_EXAMPLES];
+        const size_t first = !own_split || i < n_train ? 0 : n_train;
+        const size_t pool = !own_split ? n : i < n_train ? n_train : n - n_train;
+        SAE_GO(st, harvest_prompts_draw(examples, i, first, pool, rng, err));
+        text.len = 0;
+        SAE_GO(st, harvest_prompts_text(&text, &w->words, examples, i, err));
+        SAE_GO(st, encode(w, i, text.s, text.len, err));
+    }
+done:
+    sae_str_clear(&text);
+    return st;
+}
+
+/* --- batches ------------------------------------------------------------------------------ */
+
+static size_t longest(const struct work *w)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < w->words.n; i++)
+        most = w->prompt[i].n > most ? w->prompt[i].n : most;
+    return most;
+}
+
+/* Words by length of their prompt, else in order. */
+static enum sae_status sort_by_length(struct work *w, size_t most, struct sae_err *err)
+{
+    size_t *first = NULL;
+    SAE_TRY(sae_mem_alloc(&first, most + 2, sizeof *first, err));
+    for (size_t i = 0; i < w->words.n; i++)
+        first[w->prompt[i].n + 1]++;
+    for (size_t l = 1; l < most + 2; l++)
+        first[l] += first[l - 1];
+    for (size_t i = 0; i < w->words.n; i++)
+        w->order[first[w->prompt[i].n]++] = (uint32_t)i;
+    free(first);
+    return SAE_OK;
+}
+
+static size_t largest(const float *x, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > x[best])
+            best = i;
+    return best;
+}
+
+/* Whether the model goes on with the letter, after each prompt of the batch. */
+static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t B, size_t T,
+                                   struct sae_err *err)
+{
+    SAE_TRY(gemma_run_resume(w->tap->run, w->tap->x, B, T, w->tap->layer, err));
+    for (size_t b = 0; b < B; b++) {
+        SAE_TRY(gemma_run_logits(w->tap->run, b * T + T - 1, 1, w->logits, err));
+        const uint8_t letter = w->words.v[word[b]].letter;
+        w->correct[word[b]] = w->letter_is_one[letter] &&
+                              largest(w->logits, w->tap->config->V) == w->letter[letter];
+    }
+    return SAE_OK;
+}
+
+static enum sae_status run_prompts(struct work *w, float *to, bool ask, struct sae_err *err)
+{
+    const size_t most = longest(w), d = w->tap->d;
+    const size_t room = w->set->n_batch > most ? w->set->n_batch : most;
+    SAE_TRY(harvest_tap_room(w->tap, room, most, err));
+    SAE_TRY(sort_by_length(w, most, err));
+    free(w->batch);
+    w->batch = NULL;
+    SAE_TRY(sae_mem_alloc(&w->batch, room, sizeof *w->batch, err));
+    for (size_t at = 0, B; at < w->words.n; at += B) {
+        if (sae_stop_asked())
+            return sae_err_set(err, SAE_EINTR, "stopped; the word set was not written");
+        const uint32_t *word = w->order + at;
+        const size_t T = w->prompt[word[0]].n;
+        for (B = 0; at + B < w->words.n && w->prompt[word[B]].n == T && (B + 1) * T <= room; B++)
+            memcpy(w->batch + B * T, w->prompt[word[B]].ids, T * sizeof *w->batch);
+        SAE_TRY(harvest_tap_rows(w->tap, w->batch, B, T, err));
+        for (size_t b = 0; b < B; b++)
+            memcpy(to + word[b] * d, w->tap->x + (b * T + w->prompt[word[b]].at) * d,
+                   d * sizeof *to);
+        if (ask)
+            SAE_TRY(ask_letters(w, word, B, T, err));
+        sae_progress_step(&w->bar, w->bar.done + B, NULL);
+    }
+    return SAE_OK;
+}
+
+/* --- the set ------------------------------------------------------------------------------ */
+
+static enum sae_status prepare(struct work *w, struct sae_rng *rng, struct sae_err *err)
+{
+    SAE_TRY(harvest_prompts_words(&w->words, w->tap->tok, w->set->spaced_only, w->set->max_words,
+                                  rng, err));
+    const size_t n = w->words.n;
+    SAE_TRY(find_letters(w, err));
+    SAE_TRY(sae_mem_alloc(&w->prompt, n, sizeof *w->prompt, err));
+    SAE_TRY(sae_mem_alloc(&w->probe, n * w->tap->d, sizeof *w->probe, err));
+    SAE_TRY(sae_mem_alloc(&w->eval, n * w->tap->d, sizeof *w->eval, err));
+    SAE_TRY(sae_mem_alloc(&w->correct, n, 1, err));
+    SAE_TRY(sae_mem_alloc(&w->order, n, sizeof *w->order, err));
+    return sae_mem_alloc(&w->logits, w->tap->config->V, sizeof *w->logits, err);
+}
+
+static enum sae_status run_all(struct work *w, struct sae_err *err)
+{
+    struct sae_rng rng = sae_rng_make(w->set->seed, SAE_RNG_WORDS);
+    SAE_TRY(prepare(w, &rng, err));
+    sae_progress_begin(&w->bar, "words", "prompts", 0, 2 * w->words.n);
+    SAE_TRY(make_prompts(w, true, &rng, err));
+    SAE_TRY(run_prompts(w, w->probe, true, err));
+    SAE_TRY(make_prompts(w, false, &rng, err));
+    SAE_TRY(run_prompts(w, w->eval, false, err));
+    sae_progress_end(&w->bar);
+    return SAE_OK;
+}
+
+static json_t *totals_of(const struct harvest_words_totals *t, const struct work *w)
+{
+    size_t count[LETTERS] = {0};
+    for (size_t i = 0; i < w->words.n; i++)
+        count[w->words.v[i].letter]++;
+    json_t *letters = json_object();
+    for (size_t l = 0; l < LETTERS; l++) {
+        const char name[2] = {(char)('a' + l), '\0'};
+        json_object_set_new(letters, name, json_integer((json_int_t)count[l]));
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "words", (json_int_t)t->n, "train",
+                     (json_int_t)t->n_train, "test", (json_int_t)t->n_test, "candidates",
+                     (json_int_t)t->n_candidates, "skipped", (json_int_t)t->n_skipped, "correct",
+                     (json_int_t)t->n_correct, "letters", letters);
+}
+
+static enum sae_status fill_words(struct sae_words *to, const struct work *w, struct sae_err *err)
+{
+    const size_t n = w->words.n;
+    SAE_TRY(sae_mem_alloc(&to->words, n, sizeof *to->words, err));
+    to->n = n;
+    to->d = w->tap->d;
+    SAE_TRY(sae_mem_alloc(&to->token, n, sizeof *to->token, err));
+    SAE_TRY(sae_mem_alloc(&to->letter, n, 1, err));
+    SAE_TRY(sae_mem_alloc(&to->split, n, 1, err));
+    for (size_t i = 0; i < n; i++) {
+        SAE_TRY(sae_mem_strdup(&to->words[i], w->words.v[i].text, err));
+        to->token[i] = w->words.v[i].token;
+        to->letter[i] = w->words.v[i].letter;
+        to->split[i] = i >= w->words.n_train;
+    }
+    return SAE_OK;
+}
+
+static enum sae_status save(struct work *w, const char *path, const json_t *record,
+                            struct harvest_words_totals *totals, struct sae_err *err)
+{
+    struct sae_words words = {0};
+    json_t *with_totals = json_copy((json_t *)record);
+    enum sae_status st;
+    *totals = (struct harvest_words_totals){.n = w->words.n, .n_train = w->words.n_train,
+                                            .n_test = w->words.n - w->words.n_train,
+                                            .n_candidates = w->words.n_candidates,
+                                            .n_skipped = w->words.n_skipped};
+    for (size_t i = 0; i < w->words.n; i++)
+        totals->n_correct += w->correct[i];
+    if (json_object_set_new(with_totals, "totals", totals_of(totals, w)) != 0) {
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory (record)");
+        goto done;
+    }
+    SAE_GO(st, fill_words(&words, w, err));
+    words.correct = w->correct;
+    words.probe = w->probe;
+    words.eval = w->eval;
+    st = sae_words_save(path, &words, with_totals, w->set->force, err);
+    words.correct = NULL; /* still w's */
+    words.probe = words.eval = NULL;
+done:
+    sae_words_clear(&words);
+    json_decref(with_totals);
+    return st;
+}
+
+static enum sae_status find_made(const char *path, const json_t *record, bool force,
+                                 struct harvest_words_totals *ret, struct sae_err *err)
+{
+    if (force || !sae_fs_is_file(path))
+        return SAE_OK;
+    json_t *there = NULL;
+    SAE_TRY(harvest_origin_read(&there, path, err));
+    const enum sae_status st = harvest_origin_check(there, record, path, err);
+    if (st == SAE_OK)
+        *ret = (struct harvest_words_totals){
+            .n = (size_t)sae_json_u64(there, "totals.words", 0),
+            .n_train = (size_t)sae_json_u64(there, "totals.train", 0),
+            .n_test = (size_t)sae_json_u64(there, "totals.test", 0),
+            .n_candidates = (size_t)sae_json_u64(there, "totals.candidates", 0),
+            .n_skipped = (size_t)sae_json_u64(there, "totals.skipped", 0),
+            .n_correct = (size_t)sae_json_u64(there, "totals.correct", 0),
+            .found = true,
+        };
+    json_decref(there);
+    return st;
+}
+
+static void work_clear(struct work *w)
+{
+    for (size_t i = 0; w->prompt != NULL && i < w->words.n; i++)
+        free(w->prompt[i].ids);
+    free(w->prompt);
+    free(w->probe);
+    free(w->eval);
+    free(w->correct);
+    free(w->order);
+    free(w->batch);
+    free(w->logits);
+    harvest_prompts_clear(&w->words);
+}
+
+enum sae_status harvest_words_write(struct harvest_tap *tap,
+                                    const struct harvest_words_settings *settings,
+                                    const json_t *record, struct harvest_words_totals *ret,
+                                    struct sae_err *err)
+{
+    struct work w = {.tap = tap, .set = settings};
+    struct harvest_words_totals totals = {0};
+    char *path = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_fs_join(&path, settings->dir, "words.h5", err));
+    SAE_GO(st, sae_fs_make_dirs(settings->dir, err));
+    SAE_GO(st, find_made(path, record, settings->force, &totals, err));
+    if (!totals.found) {
+        SAE_GO(st, run_all(&w, err));
+        SAE_GO(st, save(&w, path, record, &totals, err));
+    }
+    *ret = totals;
+done:
+    work_clear(&w);
+    free(path);
+    return st;
+}

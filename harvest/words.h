@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* words : the first-letter word set, words.h5 (sets.h): each vocabulary word in two prompts. */
+#ifndef SAE_HARVEST_WORDS_H
+#define SAE_HARVEST_WORDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "harvest/tap.h"
+#include "lib/base/err.h"
+
+struct harvest_words_settings {
+    const char *dir;
+    uint64_t seed;
+    size_t max_words; /* 0 = all */
+    bool spaced_only;
+    size_t n_batch; /* tokens in one pass through the model */
+    bool force;
+};
+
+struct harvest_words_totals {
+    size_t n, n_train, n_test, n_candidates, n_skipped, n_correct;
+    bool found; /* it was there already */
+};
+
+/* Fails: SAE_EARG another word set lies there, too few words; SAE_EINTR nothing is kept */
+SAE_MUST_CHECK enum sae_status harvest_words_write(struct harvest_tap *tap,
+                                                   const struct harvest_words_settings *settings,
+                                                   const json_t *record,
+                                                   struct harvest_words_totals *ret,
+                                                   struct sae_err *err);
+
+#endif /* SAE_HARVEST_WORDS_H */
