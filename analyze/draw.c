@@ -31,6 +31,8 @@ static enum sae_status begin(struct sae_str *gp, const struct pen *pen, const ch
                                   c->model.d, c->model.m, 100 * c->progress,
                                   note != NULL ? "; " : "", note != NULL ? note : ""));
     SAE_GO(status, sae_chart_begin(gp, title, sub.s, xlabel, ylabel, err));
+    /* below the plot, where it can hide nothing */
+    SAE_GO(status, sae_str_printf(gp, err, "set key bmargin center horizontal\n"));
 done:
     sae_str_clear(&sub);
     return status;
@@ -157,18 +159,24 @@ static enum sae_status draw_spectrum(struct pen *pen, struct sae_err *err)
              r->random_ranks.effective);
     SAE_GO(status, begin(&gp, pen, "Gram eigenvalues of the decoder", note,
                          "eigenvalue, largest first", "eigenvalue", err));
+    double low = r->eig[0], high = fmax(r->eig[0], r->random_eig[0]);
     SAE_GO(status, sae_str_printf(&gp, err, "$e << EOD\n"));
-    for (size_t i = 0; i < d; i++)
+    for (size_t i = 0; i < d; i++) {
+        low = r->eig[i] > 0 ? fmin(low, r->eig[i]) : low;
+        low = r->random_eig[i] > 0 ? fmin(low, r->random_eig[i]) : low;
         SAE_GO(status,
                sae_str_printf(&gp, err, "%zu %.6g %.6g\n", i + 1, r->eig[i], r->random_eig[i]));
-    SAE_GO(status, sae_str_printf(&gp, err,
-                                  "EOD\nset logscale y\nset xrange [1:%zu]\n"
-                                  "plot $e using 1:($2>0?$2:NaN) with lines ls 1 title "
-                                  "\"this dictionary\", \\\n"
-                                  "  $e using 1:($3>0?$3:NaN) with lines ls 2 title "
-                                  "\"random directions (Marchenko-Pastur)\", \\\n"
-                                  "  %.9g with lines ls 8 title \"tight frame, m/d\"\n",
-                                  d, (double)r->dec.m / (double)d));
+    }
+    SAE_GO(status,
+           sae_str_printf(&gp, err,
+                          "EOD\n%s\nset yrange [%.4g:%.4g]\nset xrange [1:%zu]\n"
+                          "plot $e using 1:($2>0?$2:NaN) with lines ls 1 title "
+                          "\"this dictionary\", \\\n"
+                          "  $e using 1:($3>0?$3:NaN) with lines ls 2 title "
+                          "\"random directions (Marchenko-Pastur)\", \\\n"
+                          "  %.9g with lines ls 8 title \"tight frame, m/d\"\n",
+                          high > 20 * low ? "set logscale y" : "", high > 20 * low ? 0.8 * low : 0,
+                          1.25 * high, d, (double)r->dec.m / (double)d));
     SAE_GO(status, end(&gp, pen, "spectrum", err));
 done:
     sae_str_clear(&gp);
@@ -205,7 +213,7 @@ static enum sae_status draw_overlap(struct pen *pen, struct sae_err *err)
     enum sae_status status;
     snprintf(note, sizeof note, "%.1f %% of pairs never met, %.1f %% if independent",
              100 * c->share_never, 100 * c->expected_never);
-    SAE_GO(status, begin(&gp, pen, "Overlap of the pairs that fired together", note,
+    SAE_GO(status, begin(&gp, pen, "Overlap of the pairs that fired together", NULL,
                          "normalised intersection", "pairs per bin", err));
     SAE_GO(status, put_overlaps(&gp, c, err));
     SAE_GO(status,
@@ -215,17 +223,18 @@ static enum sae_status draw_overlap(struct pen *pen, struct sae_err *err)
                           "set logscale y\nset format y \"10^{%%T}\"\nset yrange [0.5:*]\n"
                           "set multiplot layout 1,2\nset xrange [0:1]\n"
                           "plot for [i=1:3] word('$overlap $jaccard $cosine', i) using "
-                          "(($1+$2)/2):($3>0?$3:NaN) with histeps ls i title "
+                          "(($1+$2)/2):($3>0?$3:0.1) with histeps ls i title "
                           "word('n_ij/min Jaccard cosine', i) noenhanced\n"));
     SAE_GO(status,
            sae_str_printf(&gp, err,
-                          "set title \"{/:Bold The two without an upper end}\\n{/*0.85 lift 1: as "
-                          "often as by chance}\"\nset xrange [*:*]\n"
-                          "set xlabel \"log_{10} of the value\"\n"
-                          "plot $lift using (($1+$2)/2):($3>0?$3:NaN) with histeps ls 4 title "
-                          "\"lift\", \\\n  $batch using (($1+$2)/2):($3>0?$3:NaN) with histeps ls "
+                          "set title \"{/:Bold Lift, and share of the batch}\\n{/*0.85 lift 1 is "
+                          "chance; %s}\"\nset xrange [*:*]\n"
+                          "set xlabel \"log10 of the value\"\n"
+                          "plot $lift using (($1+$2)/2):($3>0?$3:0.1) with histeps ls 4 title "
+                          "\"lift\", \\\n  $batch using (($1+$2)/2):($3>0?$3:0.1) with histeps ls "
                           "7 title \"share of the batch\"\n"
-                          "unset multiplot\n"));
+                          "unset multiplot\n",
+                          note));
     SAE_GO(status, end(&gp, pen, "overlap", err));
 done:
     sae_str_clear(&gp);
@@ -353,7 +362,7 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
     for (size_t row = 0; row<s->n; row += s->n> 16 ? s->n / 16 : 1)
         SAE_GO(status,
                sae_str_printf(&gp, err,
-                              "set xtics add (\"%u\" %zu) rotate by 90 right\n"
+                              "set xtics add (\"%u\" %zu) rotate by 90 right nomirror\n"
                               "set ytics add (\"%u\" %zu)\n",
                               (unsigned)s->latent[row], row, (unsigned)s->latent[row], row));
     /* opposite directions light blue, like ones dark red: they stay apart in grey */
@@ -363,7 +372,7 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
                           "background '#ffffff'\n"
                           "set palette defined (-1 '#4f9fd8', 0 '#ffffff', 0.5 '#d9603b', 1 "
                           "'#5a0a14')\nset cbrange [-%.4g:%.4g]\nset cblabel \"cosine\"\n"
-                          "set size square\nunset grid\nset tics font ',10' out\n"
+                          "set size square\nunset grid\nset tics font ',10' out nomirror\n"
                           "set xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n"
                           "set style fill solid noborder\n"
                           "plot $s using 1:2:(0.5):(0.5):3 with boxxyerror fc palette notitle, "
@@ -420,13 +429,15 @@ static enum sae_status draw_pairs(struct pen *pen, struct sae_err *err)
                                   "set terminal svg size 860,900 dynamic enhanced font "
                                   "'Helvetica,14' background '#ffffff'\n"
                                   "set multiplot layout 3,1\nset yrange [0:*]\n"
-                                  "set lmargin 10\nset key top right\n"));
+                                  "set lmargin 10\nunset key\n"));
     static const char *const blocks[] = {"c", "nhat", "cos"};
     static const char *const labels[] = {"competition c", "overlap", "|cosine|"};
     for (size_t q = 0; q < 3; q++) {
         SAE_GO(status, sae_str_printf(&gp, err, "set ylabel \"%s\"\n%s%s", labels[q],
-                                      q == 1 ? "unset title\nunset key\n" : "",
-                                      q == 2 ? "set xlabel \"training step\"\n" : ""));
+                                      q == 1 ? "unset title\n" : "",
+                                      q == 2 ? "set xlabel \"training step\"\n"
+                                               "set key bmargin center horizontal\n"
+                                             : ""));
         for (int k = 0; k < 3; k++)
             SAE_GO(status, sae_str_printf(&gp, err,
                                           "%s$%s using 1:%d with lines ls %d title "

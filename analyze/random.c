@@ -112,6 +112,9 @@ void analyze_random_eigenvalues(size_t m, size_t d, double *eig)
     }
     while (next < r)
         eig[r - 1 - next++] = hi * (double)m / (double)r;
-    for (size_t i = r; i < d; i++)
-        eig[i] = 0;
+    double sum = 0; /* quantiles of few values miss the mean a little; the trace is known */
+    for (size_t i = 0; i < r; i++)
+        sum += eig[i];
+    for (size_t i = 0; i < d; i++)
+        eig[i] = i < r ? eig[i] * (double)m / sum : 0;
 }

@@ -24,7 +24,7 @@ double analyze_frame_bound(double m, double d);
 double analyze_random_frame(double m, double d);
 
 /* Gram eigenvalues of random unit rows, descending, by the law of Marchenko and Pastur:
- * quantiles at (i + 1/2) / d. Where m < d, the last d - m are 0. */
+ * quantiles at (i + 1/2) / d, scaled to the sum m. Where m < d, the last d - m are 0. */
 void analyze_random_eigenvalues(size_t m, size_t d, double *eig);
 
 #endif /* SAE_ANALYZE_RANDOM_H */

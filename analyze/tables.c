@@ -53,7 +53,7 @@ static void direction_lines(struct sae_table *t, const struct analyze_report *r,
     const struct analyze_baseline b = analyze_baseline_of(m, d);
     const struct analyze_hist *h = &r->dec.hist;
     line(t, "nearest neighbour, mean cos", r->max_dec.mean, b.max_dec, 4,
-         "mean over latents of max cos (SAEBench max_decoder_cosine_sim)");
+         "largest cos to another, mean of latents");
     line(t, "nearest neighbour, median", r->max_dec.median, NAN, 4,
          "half of the latents are closer");
     line(t, "nearest neighbour, 95 %", r->max_dec.p95, NAN, 4, "one latent in 20 is closer");
@@ -62,21 +62,22 @@ static void direction_lines(struct sae_table *t, const struct analyze_report *r,
     line(t, "largest |cos|", r->moments.coherence, b.coherence, 4, "coherence of the dictionary");
     line(t, "mean cos of pairs", r->moments.mean, 0, 5, "> 0: rows share a common direction");
     line(t, "spread of cos", r->moments.std, b.std, 5, "standard deviation over pairs");
-    line(t, "mean |cos| of pairs", r->moments.mean_abs, b.mean_abs, 5, "");
+    line(t, "mean |cos| of pairs", r->moments.mean_abs, b.mean_abs, 5,
+         "0 only for orthogonal rows");
     line(t, "pairs with |cos| >= 0.2, %", percent(analyze_geom_share_abs(h, 0.2)),
-         random_share(0.2, d), 4, "");
+         random_share(0.2, d), 4, "the tail: directions that overlap");
     line(t, "pairs with |cos| >= 0.5, %", percent(analyze_geom_share_abs(h, 0.5)),
-         random_share(0.5, d), 4, "");
+         random_share(0.5, d), 4, "60 degrees or less apart");
     sae_table_text(t, "pairs with cos > %g", duplicate);
     sae_table_count(t, (double)r->n_duplicates);
     sae_table_count(t, 0);
     sae_table_text(t, "near duplicates");
     line(t, "clustering at cos > 0.3", r->graph.clustering[1], r->graph.density[1], 4,
-         "closed triples; beside it the edge density, its value by chance");
+         "closed triples; by chance: edge density");
     line(t, "encoder neighbour, mean cos", r->max_enc.mean, b.max_dec, 4,
-         "SAEBench max_encoder_cosine_sim");
+         "likewise between encoder rows");
     line(t, "encoder with decoder, mean cos", r->enc_dec.mean, 0, 4,
-         "of one latent (SAEBench encoder_decoder_cosine_sim)");
+         "of one latent; 1: it writes what it reads");
 }
 
 static enum sae_status print_directions(const struct analyze_report *r,
@@ -177,12 +178,12 @@ static enum sae_status print_overlap(const struct analyze_report *r, FILE *to, s
     fputc('\n', to);
     SAE_TRY(open_section(&t, "independent", err));
     line(t, "pairs that never fired together, %", percent(c->share_never),
-         percent(c->expected_never), 2, "");
+         percent(c->expected_never), 2, "more than by chance: latents that exclude each other");
     line(t, "mean phi", c->mean_phi, NAN, 4, "correlation of firing, pairs that met");
-    line(t, "phi, 95 %", c->phi_p95, NAN, 4, "");
+    line(t, "phi, 95 %", c->phi_p95, NAN, 4, "one pair in 20 is above");
     line(t, "pairs with phi > 0.2, %", percent(c->phi_over), NAN, 3, "of those that met");
     line(t, "mean PMI, nats", c->mean_pmi, NAN, 3, "log of lift, pairs that met");
-    line(t, "PMI, 95 %", c->pmi_p95, NAN, 3, "");
+    line(t, "PMI, 95 %", c->pmi_p95, NAN, 3, "one pair in 20 is above");
     line(t, "mean |cos|, met", c->abs_cos_met, NAN, 4, "pairs that fired together");
     line(t, "mean |cos|, never met", c->abs_cos_never, NAN, 4, "pairs that never did");
     line(t, "overlap with cos, r", c->corr_cos, 0, 3, "< 0: those that fire together point apart");
@@ -206,6 +207,11 @@ static void competition_line(struct sae_table *t, const char *name,
     sae_table_real(t, c->mean_abs_cos, 4);
     sae_table_real(t, c->max_abs_cos, 4);
     sae_table_real(t, c->loss, 3);
+    if (!rule->recorded) {
+        sae_table_text(t, "-");
+        sae_table_text(t, "-");
+        return;
+    }
     sae_table_text(t, "%.4g", rule->lambda2);
     sae_table_real(t, c->weighted, 3);
 }
