@@ -218,7 +218,6 @@ static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
 {
     const double norm = held->norm;
     const bool norm_loss = t->set.arch == TRAIN_STANDARD_2024;
-    const double recon = norm_loss ? s->norm_error * norm : s->sq_error * norm * norm;
     size_t dead = 0;
     for (size_t j = 0; j < t->m; j++)
         dead += t->idle[j] >= t->set.dead_after;
@@ -230,7 +229,7 @@ static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
         double v;
     } all[] = {
         {"loss",                        loss                                       },
-        {"recon",                       recon                                      },
+        {"recon",                       s->sq_error * norm * norm                  },
         {"mse",                         s->sq_error * norm * norm / (double)held->d},
         {"explained_variance",          s->explained_variance                      },
         {"fraction_variance_explained", s->fraction_variance_explained             },

@@ -115,8 +115,7 @@ static enum sae_status log_point(struct run *run, const struct step_stats *stats
     SAE_TRY(series_add(&run->series, run->t, stats, err));
     SAE_TRY(heldout_sums(&run->held, run->t, rows, &sums, err));
     const size_t at = run->series.n - 1;
-    run->series.column[SERIES_heldout_recon][at] =
-        run->t->set.arch == TRAIN_STANDARD_2024 ? sums.norm_error : sums.sq_error;
+    run->series.column[SERIES_heldout_recon][at] = sums.sq_error * run->norm * run->norm;
     run->series.column[SERIES_heldout_explained_variance][at] = sums.explained_variance;
     run->series.column[SERIES_heldout_l0][at] = sums.l0;
     return pair_log_add(&run->pairs, run->t, err);
