@@ -19,8 +19,7 @@
 
 enum {
     BLOCK_SMALL = 128, /* rows of a block; the working set of a small model stays in cache */
-    BLOCK_LARGE = 512, /* wide weights are packed again for each block */
-    WIDE = 1024,       /* D from which a model is large in this sense */
+    BLOCK_LARGE = 512, /* BLAS packs the weights again for each block */
     PANEL_ROWS = 64,   /* weight rows converted at a time by one thread */
     HEAD_ROWS = 32768, /* vocabulary rows converted at a time */
     TILE_ROWS = 256,   /* tile of logits: rows by words */
@@ -117,7 +116,7 @@ enum sae_status gemma_run_open(struct gemma_run **ret, const struct gemma_model 
     run->n_max = n_max;
     run->T_max = T_max;
     run->n_threads = max_size(1, (size_t)omp_get_max_threads());
-    run->block = min_size(n_max, model->config.D < WIDE ? BLOCK_SMALL : BLOCK_LARGE);
+    run->block = min_size(n_max, model->embed.copy != NULL ? BLOCK_SMALL : BLOCK_LARGE);
     /* Rounded to a cache line, so that threads share none. */
     run->head_scratch = (gemma_head_scratch(T_max, model->config.head_dim) + 15) / 16 * 16;
     run->block_scratch = run->block * (2 * model->config.D + 2 * model->config.F + 15) / 16 * 16;

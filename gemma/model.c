@@ -12,7 +12,7 @@
 #include "lib/base/mem.h"
 
 /* Up to this many bytes of f32 a model is converted once, when opened. */
-#define SMALL_MAX ((size_t)512 << 20)
+#define COPY_MAX ((size_t)512 << 20)
 enum { NAME_LEN = 160, SHAPE_LEN = 200 };
 
 /* --- finding tensors ------------------------------------------------------------------------ */
@@ -147,7 +147,7 @@ static float *copy_panel(struct gemma_panel *panel, float *to)
 }
 
 static enum sae_status convert(struct gemma_model *m, const struct gemma_st_tensor **norms,
-                               struct sae_err *err)
+                               size_t copy_max, struct sae_err *err)
 {
     const size_t D = m->config.D, L = m->config.L;
     size_t n_panels = panel_size(&m->embed);
@@ -156,7 +156,7 @@ static enum sae_status convert(struct gemma_model *m, const struct gemma_st_tens
         n_panels += panel_size(&y->qkv) + panel_size(&y->out) + panel_size(&y->gate_up) +
                     panel_size(&y->down);
     }
-    const bool small = n_panels <= SMALL_MAX / sizeof(float);
+    const bool small = n_panels <= copy_max / sizeof(float);
     const size_t n_norms = (4 * L + 1) * D;
     SAE_TRY(sae_mem_alloc(&m->arena, n_norms + (small ? n_panels : 0), sizeof(float), err));
     for (size_t i = 0; i <= 4 * L; i++) {
@@ -181,7 +181,8 @@ static enum sae_status convert(struct gemma_model *m, const struct gemma_st_tens
 
 /* --- the folder ----------------------------------------------------------------------------- */
 
-enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder, struct sae_err *err)
+enum sae_status gemma_model_open_with(struct gemma_model **ret, const char *folder,
+                                      size_t copy_max, struct sae_err *err)
 {
     struct gemma_model *m = NULL;
     const struct gemma_st_tensor **norms = NULL;
@@ -197,13 +198,18 @@ enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder, s
         (void)sae_err_prefix(err, "model folder '%s'", folder);
         goto done;
     }
-    SAE_GO(st, convert(m, norms, err));
+    SAE_GO(st, convert(m, norms, copy_max, err));
     *ret = m;
 done:
     free(norms);
     if (st != SAE_OK)
         gemma_model_close(m);
     return st;
+}
+
+enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder, struct sae_err *err)
+{
+    return gemma_model_open_with(ret, folder, COPY_MAX, err);
 }
 
 void gemma_model_close(struct gemma_model *model)

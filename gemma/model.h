@@ -32,6 +32,10 @@ struct gemma_model {
     char id[65];
 };
 
+/* gemma_model_open, with copies in f32 up to a size in bytes. For tests of both ways. */
+SAE_MUST_CHECK enum sae_status gemma_model_open_with(struct gemma_model **ret, const char *folder,
+                                                     size_t copy_max, struct sae_err *err);
+
 /* The panel's rows [first, first + n) as f32: its copy, or converted into scratch. */
 const float *gemma_panel_rows(const struct gemma_panel *panel, size_t first, size_t n,
                               float *scratch);
