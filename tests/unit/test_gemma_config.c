@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* config.json and tensors against it: messages name key or tensor, found and expected. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gemma/config.h"
+#include "gemma/gemma.h"
+#include "lib/base/mem.h"
+#include "tests/unit/gemma_fixture.h"
+
+static struct sae_err g_err;
+
+/* fix_config with the text `from` replaced. */
+static char *edit(const char *from, const char *to)
+{
+    const char *at = strstr(fix_config, from);
+    if (at == NULL)
+        fail_msg("no '%s' in the config", from);
+    char *text = malloc(strlen(fix_config) + strlen(to) + 1);
+    assert_non_null(text);
+    const size_t head = (size_t)(at - fix_config);
+    memcpy(text, fix_config, head);
+    memcpy(text + head, to, strlen(to) + 1);
+    strcat(text, at + strlen(from));
+    return text;
+}
+
+static enum sae_status read_text(struct gemma_config *c, const char *text)
+{
+    char *folder = fix_folder();
+    fix_write_text(folder, "config.json", text);
+    g_err.msg[0] = '\0';
+    const enum sae_status st = gemma_config_read(c, folder, &g_err);
+    fix_remove(folder);
+    return st;
+}
+
+static void refuse(const char *from, const char *to, const char *word, const char *word2)
+{
+    struct gemma_config c;
+    char *text = edit(from, to);
+    if (read_text(&c, text) != SAE_EFORMAT)
+        fail_msg("accepted: %s", to);
+    if (strstr(g_err.msg, word) == NULL || strstr(g_err.msg, word2) == NULL)
+        fail_msg("'%s' does not say '%s' and '%s'", g_err.msg, word, word2);
+    free(text);
+}
+
+static struct gemma_config accept(const char *from, const char *to)
+{
+    struct gemma_config c;
+    char *text = edit(from, to);
+    if (read_text(&c, text) != SAE_OK)
+        fail_msg("%s", g_err.msg);
+    free(text);
+    return c;
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    const struct gemma_config c = accept("{", "{");
+    assert_true(c.V == 67 && c.D == 32 && c.F == 48 && c.L == 4 && c.H == 4 && c.K == 2);
+    assert_true(c.head_dim == 16 && c.window == 5 && c.max_context == 64);
+    assert_true(c.bos == 2 && c.eos == 1 && c.pad == 0);
+    assert_true(fabs(c.score_scale - 0.20412414523193154) < 1e-15);
+    assert_true(c.attn_cap == 2 && c.final_cap == 3 && c.rms_eps == 1e-6);
+    assert_true(c.sliding[0] && !c.sliding[1] && c.sliding[2] && !c.sliding[3]);
+    assert_true(strncmp(c.name, "gemma-", 6) == 0);
+}
+
+static void test_variants(void **state)
+{
+    (void)state;
+    assert_true(accept("\"attn_logit_softcapping\": 2.0", "\"attn_logit_softcapping\": null")
+                    .attn_cap == 0);
+    assert_true(accept("\"sliding_window\": 5", "\"sliding_window\": null").window == 64);
+    assert_true(accept("\"eos_token_id\": [1, 5]", "\"eos_token_id\": 7").eos == 7);
+    assert_true(accept("\"bos_token_id\": 2,", "").bos == 2);
+    const struct gemma_config nested =
+        accept("\"rope_theta\": 10000.0", "\"rope_parameters\": {\"rope_theta\": 500}");
+    assert_true(nested.rope_theta == 500);
+    const struct gemma_config full =
+        accept("\"rope_theta\"", "\"layer_types\": [\"full_attention\", \"full_attention\","
+                                 " \"full_attention\", \"sliding_attention\"], \"rope_theta\"");
+    assert_true(!full.sliding[0] && full.sliding[3]);
+    (void)accept("\"hidden_activation\"", "\"hidden_act\"");
+    (void)accept("{", "{\"attention_bias\": false, \"tie_word_embeddings\": true,"
+                      " \"rope_scaling\": null, ");
+}
+
+static void test_missing(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+        "num_attention_heads", "num_key_value_heads", "head_dim", "query_pre_attn_scalar",
+        "attn_logit_softcapping", "final_logit_softcapping", "sliding_window", "rope_theta",
+        "rms_norm_eps", "max_position_embeddings", "hidden_activation"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char from[60], to[60], named[60];
+        (void)snprintf(from, sizeof from, "\"%s\"", keys[i]);
+        (void)snprintf(to, sizeof to, "\"x%zu\"", i);
+        (void)snprintf(named, sizeof named, "'%s' is nothing", keys[i]);
+        refuse(from, to, named, "expected");
+    }
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    refuse("gemma2", "llama", "'model_type' is \"llama\"", "gemma2");
+    refuse("gelu_pytorch_tanh", "gelu", "'hidden_activation' is \"gelu\"", "gelu_pytorch_tanh");
+    refuse("{", "{\"attention_bias\": true, ", "'attention_bias' is true", "expected false");
+    refuse("{", "{\"use_bidirectional_attention\": true, ", "bidirectional", "expected false");
+    refuse("{", "{\"tie_word_embeddings\": false, ", "'tie_word_embeddings' is false", "true");
+    refuse("{", "{\"rope_scaling\": {\"factor\": 8}, ", "'rope_scaling'", "null");
+    refuse("\"vocab_size\": 67", "\"vocab_size\": 0", "'vocab_size' is 0", "1 ...");
+    refuse("\"vocab_size\": 67", "\"vocab_size\": -67", "'vocab_size' is -67", "1 ...");
+    refuse("\"vocab_size\": 67", "\"vocab_size\": 1e3", "'vocab_size' is 1000.0", "whole");
+    refuse("\"vocab_size\": 67", "\"vocab_size\": \"67\"", "'vocab_size' is \"67\"", "whole");
+    refuse("\"hidden_size\": 32", "\"hidden_size\": 4000000000", "'hidden_size' is 4000", "65536");
+    refuse("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 257", "257", "1 ... 256");
+    refuse("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3", "is 3", "divisor");
+    refuse("\"head_dim\": 16", "\"head_dim\": 15", "'head_dim' is 15", "even");
+    refuse("\"query_pre_attn_scalar\": 24", "\"query_pre_attn_scalar\": 0", "is 0", "above 0");
+    refuse("\"rms_norm_eps\": 1e-6", "\"rms_norm_eps\": NaN", "JSON", "line 1");
+    refuse("\"rms_norm_eps\": 1e-6", "\"rms_norm_eps\": 1e999", "JSON", "line 1");
+    refuse("\"rms_norm_eps\": 1e-6", "\"rms_norm_eps\": -1e-6", "'rms_norm_eps' is -", "above 0");
+    refuse("softcapping\": 2.0", "softcapping\": -2.0", "'attn_logit_softcapping'", "above 0");
+    refuse("\"rope_theta\": 10000.0", "\"rope_theta\": null", "'rope_theta' is null", "above 0");
+    refuse("\"rope_theta\": 10000.0", "\"rope_parameters\": {\"rope_type\": \"yarn\"}",
+           "'rope_type' is \"yarn\"", "default");
+    refuse("\"rope_theta\"", "\"layer_types\": [\"full_attention\"], \"rope_theta\"",
+           "'layer_types'", "4 words");
+    refuse("\"rope_theta\"", "\"layer_types\": [\"a\", \"b\", \"c\", \"d\"], \"rope_theta\"",
+           "'layer_types' is \"a\"", "full_attention");
+    refuse("\"bos_token_id\": 2", "\"bos_token_id\": 67", "'bos_token_id' is 67", "67");
+    refuse("\"eos_token_id\": [1, 5]", "\"eos_token_id\": [-1]", "'eos_token_id' is -1", "67");
+    refuse("\"pad_token_id\": 0", "\"pad_token_id\": \"0\"", "'pad_token_id'", "token id");
+    refuse("{", "{\"vocab_size\": 67, ", "JSON", "duplicate");
+    struct gemma_config c;
+    assert_int_equal(read_text(&c, "[1]"), SAE_EFORMAT);
+    assert_int_equal(read_text(&c, ""), SAE_EFORMAT);
+    assert_int_equal(gemma_config_read(&c, "/no/such/folder", &g_err), SAE_EIO);
+}
+
+/* --- tensors -------------------------------------------------------------------------------- */
+
+static void refuse_model(struct gemma_st_item *items, size_t n, const char *word, const char *word2)
+{
+    char *folder = fix_folder();
+    struct gemma_model *model = NULL;
+    fix_write_text(folder, "config.json", fix_config);
+    assert_int_equal(gemma_st_write_folder(folder, items, n, 1, &g_err), SAE_OK);
+    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_EFORMAT);
+    if (strstr(g_err.msg, word) == NULL || strstr(g_err.msg, word2) == NULL)
+        fail_msg("'%s' does not say '%s' and '%s'", g_err.msg, word, word2);
+    assert_null(model);
+    fix_remove(folder);
+}
+
+static void test_tensors(void **state)
+{
+    (void)state;
+    const struct fix_form form = {.dtype = GEMMA_ST_F32};
+    struct gemma_st_item *items = fix_items(&form);
+    struct gemma_st_item *q = &items[2], *norm = &items[FIX_N - 1];
+    const struct gemma_st_item good = *q;
+    q->shape[0] = 32; /* [32, 64] in place of [64, 32] */
+    q->shape[1] = 64;
+    refuse_model(items, FIX_N, "layers.0.self_attn.q_proj.weight' has shape [32, 64]",
+                 "expected [64, 32]");
+    q->rank = 1;
+    q->shape[0] = 64 * 32;
+    refuse_model(items, FIX_N, "[2048]", "expected [64, 32]");
+    *q = good;
+    q->name = "model.layers.0.self_attn.other.weight";
+    refuse_model(items, FIX_N, "no tensor 'model.layers.0.self_attn.q_proj.weight'", "46");
+    *q = good;
+    refuse_model(items, FIX_N - 1, "no tensor 'model.norm.weight'", "45");
+    norm->rank = 2;
+    norm->shape[1] = 1;
+    refuse_model(items, FIX_N, "[32, 1]", "expected [32]");
+    norm->rank = 1;
+    fix_items_free(items);
+}
+
+/* A tensor of whole numbers is legal in the file and of no use to the model. */
+static void test_wrong_type(void **state)
+{
+    (void)state;
+    char *folder = fix_folder();
+    static const char header[] = "{\"embed_tokens.weight\":{\"dtype\":\"I16\",\"shape\":[67,32],"
+                                 "\"data_offsets\":[0,4288]}}";
+    static char bytes[8 + sizeof header - 1 + 4288];
+    bytes[0] = (char)(sizeof header - 1);
+    memcpy(bytes + 8, header, sizeof header - 1);
+    char path[400];
+    (void)snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, sizeof bytes, f), sizeof bytes);
+    assert_int_equal(fclose(f), 0);
+    fix_write_text(folder, "config.json", fix_config);
+    struct gemma_model *model = NULL;
+    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "is I16, expected F32, BF16 or F16"));
+    fix_remove(folder);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    char *folder = fix_folder();
+    const struct fix_form form = {.dtype = GEMMA_ST_BF16, .n_shards = 2};
+    fix_write(folder, &form);
+    struct gemma_model *model = NULL;
+    struct gemma_run *run = NULL;
+    enum sae_status st = SAE_ENOMEM;
+    for (size_t n = 1; st != SAE_OK; n++) {
+        assert_true(n < 1000);
+        sae_mem_fail_after(n);
+        st = gemma_model_open(&model, folder, &g_err);
+        if (st == SAE_OK)
+            st = gemma_run_open(&run, model, 24, 12, &g_err);
+        if (st == SAE_OK)
+            break;
+        assert_int_equal(st, SAE_ENOMEM);
+        assert_null(run);
+        gemma_model_close(model);
+        model = NULL;
+    }
+    sae_mem_fail_after(0);
+    gemma_run_close(run);
+    gemma_model_close(model);
+    gemma_run_close(NULL);
+    gemma_model_close(NULL);
+    fix_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),  cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tensors), cmocka_unit_test(test_wrong_type),
+        cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests_name("gemma_config", tests, NULL, NULL);
+}
