@@ -12,10 +12,7 @@
 
 #include "train/trainer.h"
 
-enum {
-    DENSE_SHARE = 16, /* more active entries than n m / 16: dense products are faster */
-    BLOCK = 256       /* tokens of a block of dense gradients */
-};
+enum { BLOCK = 256 }; /* tokens of a block of dense gradients */
 
 /* --- 1. forward --------------------------------------------------------------------------- */
 
@@ -82,7 +79,7 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     } else {
         size_t nnz = 0;
         t->ops->threshold(t->n, t->m, t->pre, t->w.b_enc, NULL, &masks->csr, &nnz);
-        t->dense = nnz > t->n * t->m / DENSE_SHARE;
+        t->dense = nnz > t->n * t->m / t->dense_share;
         if (nnz > masks->csr.cap && (want_masks || !t->dense))
             SAE_TRY(active_all(t, t->n, &masks->csr, &nnz, err));
         *ret_nnz = nnz;

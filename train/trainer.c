@@ -68,6 +68,7 @@ enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
     t->m = (size_t)set->m;
     t->k_max = (size_t)(set->k_start > set->k ? set->k_start : set->k);
     t->tau = -1;
+    t->dense_share = 16;
     t->ring_len = set->overlap_window > 1 ? 3 * (size_t)set->overlap_window : 1;
     SAE_GO(st, open_arrays(t, err));
     SAE_GO(st, open_ring(t, err));

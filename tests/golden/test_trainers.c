@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* test_trainers : twenty steps from equal weights agree with PyTorch's dictionary_learning, and
+ * the orthogonality term with a dense computation. Vectors and their recipe: trainers.py. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/math/ops.h"
+#include "train/trainer.h"
+
+enum { D = 16, M = 48, N = 64, K = 4, STEPS = 20, TOTAL = 40 };
+
+/* --- the numbers both sides make ----------------------------------------------------------- */
+
+static void draws(uint64_t seed, size_t n, float *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t z = (seed << 32) + i + 1;
+        z *= UINT64_C(0x9E3779B97F4A7C15);
+        z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+        z ^= z >> 31;
+        to[i] = (float)((double)(z >> 40) * 0x1p-23 - 1);
+    }
+}
+
+static void unit_rows(size_t m, size_t d, float *W)
+{
+    for (size_t j = 0; j < m; j++) {
+        double sq = 0;
+        for (size_t i = 0; i < d; i++)
+            sq += (double)W[j * d + i] * (double)W[j * d + i];
+        for (size_t i = 0; i < d; i++)
+            W[j * d + i] = (float)((double)W[j * d + i] / sqrt(sq));
+    }
+}
+
+static void batch(uint64_t step, float *x)
+{
+    draws(100 + step, N * D, x);
+    for (size_t i = 0; i < N * D; i++)
+        x[i] = 2 * x[i] + 0.5F;
+}
+
+/* --- the file ------------------------------------------------------------------------------ */
+
+/* Calls for each line that begins with the words of `prefix`; `rest` is what follows. */
+static FILE *vectors(void)
+{
+    const char *const root = getenv("SAE_SOURCE_ROOT");
+    char path[4096];
+    assert_non_null(root);
+    snprintf(path, sizeof path, "%s/tests/golden/trainers.txt", root);
+    FILE *const file = fopen(path, "r");
+    assert_non_null(file);
+    return file;
+}
+
+/* The line that begins with prefix, after it. Fails the test where there is none. */
+static void find_line(const char *prefix, char *rest, size_t size)
+{
+    FILE *const file = vectors();
+    char line[1024];
+    bool found = false;
+    while (!found && fgets(line, sizeof line, file))
+        found = strncmp(line, prefix, strlen(prefix)) == 0;
+    fclose(file);
+    if (!found)
+        fail_msg("no line '%s'", prefix);
+    snprintf(rest, size, "%s", line + strlen(prefix));
+}
+
+static void assert_close(double got, double want, double relative, const char *what)
+{
+    if (!(fabs(got - want) <= relative * fmax(fabs(want), 1e-3)))
+        fail_msg("%s: got %.9g, expected %.9g", what, got, want);
+}
+
+/* --- trainers ------------------------------------------------------------------------------ */
+
+static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
+{
+    struct settings set;
+    struct sae_err err = {0};
+    double last = 100;
+    settings_init(&set);
+    set.arch = strcmp(name, "standard") == 0        ? TRAIN_STANDARD
+               : strcmp(name, "standard-2024") == 0 ? TRAIN_STANDARD_2024
+                                                    : TRAIN_TOPK;
+    set.k = K;
+    set.m = M;
+    set.batch = N;
+    set.steps = TOTAL;
+    set.heldout_rows = N;
+    set.lr = 0.01;
+    set.warmup = 5;
+    set.l1 = 0.05;
+    set.sparsity_warmup = 8;
+    set.dead_after = strcmp(name, "topk-auxk") == 0 ? N : 1000000000;
+    if (strcmp(name, "topk-decay") == 0)
+        set.decay_start = 10;
+    if (strcmp(name, "topk-orth") == 0) {
+        set.orth = ORTH_PROGRESSIVE;
+        set.lambda2_max = 0.5;
+    }
+    set.checkpoints = (struct sae_reals){1, &last};
+    struct trainer *t = NULL;
+    if (settings_resolve(&set, 100 * N, D, &err) != SAE_OK ||
+        trainer_open(&t, &set, ops, D, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    draws(1, M * D, t->w.W_dec);
+    unit_rows(M, D, t->w.W_dec);
+    draws(2, M * D, t->w.W_enc);
+    draws(3, M, t->w.b_enc);
+    for (size_t i = 0; i < M * D; i++)
+        t->w.W_enc[i] *= 0.5F;
+    for (size_t j = 0; j < M; j++) {
+        t->w.b_enc[j] *= 0.1F;
+        if (j >= 32 && strcmp(name, "topk-auxk") == 0)
+            t->w.b_enc[j] -= 1.5F;
+    }
+    return t;
+}
+
+/* Norm and a weighted sum of an array after the last step. */
+static void check_end(const char *name, const char *array, const float *v, size_t n)
+{
+    char prefix[100], rest[200], *end;
+    float *const weight = malloc(n * sizeof *weight);
+    assert_non_null(weight);
+    draws(9, n, weight);
+    double sq = 0, sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sq += (double)v[i] * (double)v[i];
+        sum += (double)v[i] * (double)weight[i];
+    }
+    free(weight);
+    snprintf(prefix, sizeof prefix, "end %s %s ", name, array);
+    find_line(prefix, rest, sizeof rest);
+    assert_close(sqrt(sq), strtod(rest, &end), 1e-4, prefix);
+    assert_close(sum, strtod(end, NULL), 1e-3, prefix);
+}
+
+static void agree(const char *name, const struct sae_ops *ops, size_t dense_share)
+{
+    struct trainer *const t = open_trainer(name, ops);
+    struct sae_err err = {0};
+    float *const x = malloc(N * D * sizeof *x);
+    char prefix[100], rest[200];
+    double aux = 0;
+    assert_non_null(x);
+    t->dense_share = dense_share;
+    for (uint64_t s = 0; s < STEPS; s++) {
+        struct step_stats stats;
+        batch(s, x);
+        if (s == 0 && t->set.arch == TRAIN_TOPK)
+            trainer_median(N, D, x, t->w.b_dec);
+        /* measuring on some steps must change nothing */
+        if (trainer_step(t, x, s % 3 == 1, &stats, &err) != SAE_OK)
+            fail_msg("%s", err.msg);
+        snprintf(prefix, sizeof prefix, "loss %s %d ", name, (int)s);
+        find_line(prefix, rest, sizeof rest);
+        assert_close(stats.loss, strtod(rest, NULL), 1e-4, prefix);
+        aux += stats.aux;
+    }
+    assert_int_equal(aux > 0, strcmp(name, "topk-auxk") == 0);
+    check_end(name, "W_dec", t->w.W_dec, M * D);
+    check_end(name, "W_enc", t->w.W_enc, M * D);
+    check_end(name, "b_enc", t->w.b_enc, M);
+    check_end(name, "b_dec", t->w.b_dec, D);
+    free(x);
+    trainer_close(t);
+}
+
+static void test_trainers_cpu(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"topk",      "topk-auxk", "topk-decay",
+                                        "topk-orth", "standard",  "standard-2024"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        agree(names[i], &sae_ops_cpu, 16);
+    /* the same by sparse products alone */
+    agree("standard", &sae_ops_cpu, 1);
+    agree("standard-2024", &sae_ops_cpu, 1);
+}
+
+static void test_trainers_ref(void **state)
+{
+    (void)state;
+    agree("topk", &sae_ops_ref, 16);
+    agree("topk-orth", &sae_ops_ref, 16);
+    agree("standard", &sae_ops_ref, 16);
+}
+
+/* --- the orthogonality term ---------------------------------------------------------------- */
+
+enum { OM = 24, OD = 8, ON = 40 };
+
+/* Latent j is active where a draw is below -0.95 ... -0.2, evenly by latent. */
+static void make_masks(uint64_t kind, struct sae_csr *csr, struct sae_csc *csc)
+{
+    float u[ON * OM];
+    size_t nnz = 0;
+    draws(50 + kind, ON * OM, u);
+    csr->n = ON;
+    for (size_t t = 0; t < ON; t++) {
+        csr->start[t] = nnz;
+        for (uint32_t j = 0; j < OM; j++) {
+            const float rate = (float)(-0.95 + 0.75 * j / (OM - 1));
+            if (u[t * OM + j] < rate) {
+                csr->idx[nnz] = j;
+                csr->val[nnz++] = 1;
+            }
+        }
+    }
+    csr->start[ON] = nnz;
+    sae_ops_ref.transpose(OM, csr, csc);
+}
+
+static void check_orth(uint64_t kind, int form, const struct sae_ops *ops)
+{
+    char prefix[100], rest[1000], *at;
+    struct sae_err err = {0};
+    struct sae_csr csr;
+    struct sae_csc csc;
+    struct sae_pairs pairs = {0};
+    struct sae_orth_stats stats;
+    float W[OM * OD], G[OM * OD] = {0};
+    assert_int_equal(sae_csr_alloc(&csr, ops, ON, ON * OM, &err), SAE_OK);
+    assert_int_equal(sae_csc_alloc(&csc, ops, OM, ON * OM, &err), SAE_OK);
+    make_masks(kind, &csr, &csc);
+    draws(60 + kind, OM * OD, W);
+    unit_rows(OM, OD, W);
+    snprintf(prefix, sizeof prefix, "orth %s %s ", sae_overlap_names[kind],
+             sae_compete_names[form]);
+    find_line(prefix, rest, sizeof rest);
+    const struct sae_compete_rule rule = {.overlap = (enum sae_overlap)kind,
+                                          .form = (enum sae_compete)form,
+                                          .sharpness = 4,
+                                          .tau = strtod(rest, &at),
+                                          .min_count = 2};
+    const struct sae_csr *const csrs = &csr;
+    const struct sae_csc *const cscs = &csc;
+    const double one = 1;
+    const struct sae_overlap_masks masks = {1, &csrs, &cscs, &one};
+    assert_int_equal(sae_overlap_pairs(OM, &masks, &rule, &pairs, &err), SAE_OK);
+    ops->orth(OM, OD, W, &pairs, 1, G, NULL, &stats);
+    assert_close(stats.loss, strtod(at, &at), 1e-5, prefix);
+    assert_int_equal(stats.n_pairs, strtol(at, NULL, 10));
+    for (size_t i = 0; i < OM; i++) {
+        snprintf(prefix, sizeof prefix, "grad %s %s %zu ", sae_overlap_names[kind],
+                 sae_compete_names[form], i);
+        find_line(prefix, rest, sizeof rest);
+        at = rest;
+        for (size_t c = 0; c < OD; c++)
+            if (!(fabs((double)G[i * OD + c] - strtod(at, &at)) <= 1e-5))
+                fail_msg("%s: component %zu is %.9g", prefix, c, (double)G[i * OD + c]);
+    }
+    sae_csr_free(&csr, ops);
+    sae_csc_free(&csc, ops);
+    sae_pairs_free(&pairs, &sae_ops_cpu);
+}
+
+static void test_orthogonality(void **state)
+{
+    (void)state;
+    for (uint64_t kind = 0; kind < SAE_OVERLAP_N; kind++)
+        for (int form = 0; form < SAE_COMPETE_N; form++) {
+            check_orth(kind, form, &sae_ops_cpu);
+            check_orth(kind, form, &sae_ops_ref);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_trainers_cpu),
+                                       cmocka_unit_test(test_trainers_ref),
+                                       cmocka_unit_test(test_orthogonality)};
+    return cmocka_run_group_tests_name("trainers", tests, NULL, NULL);
+}

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""Golden vectors of training: losses and final weights of 20 steps, from dictionary_learning 0.1.0
+(package `dictionary-learning`, its trainers TopKTrainer and StandardTrainer) under PyTorch, and
+orthogonality losses and gradients from dense PyTorch with autograd.
+
+    python3 tests/golden/trainers.py FOLDER_OF_THE_UNPACKED_PACKAGE > tests/golden/trainers.txt
+
+Weights and data come from splitmix64, so that test_trainers.c makes the same ones. Only the
+trainer files are imported: the package's own __init__ pulls in language-model libraries.
+"""
+import importlib.util
+import math
+import sys
+import types
+
+import numpy as np
+import torch
+
+root = sys.argv[1] + "/dictionary_learning"
+
+
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+package = types.ModuleType("dictionary_learning")
+package.__path__ = [root]
+sys.modules["dictionary_learning"] = package
+trainers = types.ModuleType("dictionary_learning.trainers")
+trainers.__path__ = [root + "/trainers"]
+sys.modules["dictionary_learning.trainers"] = trainers
+load("dictionary_learning.config", root + "/config.py")
+load("dictionary_learning.dictionary", root + "/dictionary.py")
+load("dictionary_learning.trainers.trainer", root + "/trainers/trainer.py")
+topk = load("dictionary_learning.trainers.top_k", root + "/trainers/top_k.py")
+standard = load("dictionary_learning.trainers.standard", root + "/trainers/standard.py")
+
+D, M, N, K, STEPS, TOTAL = 16, 48, 64, 4, 20, 40
+
+
+def draws(seed, n):
+    """n numbers in [-1, 1), exact in f32."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) * np.uint64(1 << 32) + np.arange(1, n + 1, dtype=np.uint64)
+        z = z * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return torch.tensor((z >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1).float()
+
+
+def unit(w):
+    return (w.double() / w.double().norm(dim=1, keepdim=True)).float()
+
+
+def batch(step):
+    return 2 * draws(100 + step, N * D).reshape(N, D) + 0.5
+
+
+W_dec = unit(draws(1, M * D).reshape(M, D))
+W_enc = draws(2, M * D).reshape(M, D) * 0.5
+b_enc = draws(3, M) * 0.1
+
+
+def overlap_value(kind, B, ni, nj, nij):
+    return {
+        "overlap": nij / torch.minimum(ni, nj),
+        "jaccard": nij / (ni + nj - nij),
+        "cosine": nij / torch.sqrt(ni * nj),
+        "lift": B * nij / (ni * nj),
+        "batch": nij / B,
+    }[kind]
+
+
+def orth_loss(W, mask, kind, form, tau, sharpness=4.0, min_count=2):
+    """W [m][d], mask [n][m] of 0 and 1. Dense, as the method states it."""
+    mask = mask.double()
+    n = mask.sum(0)
+    nij = mask.T @ mask
+    nhat = overlap_value(kind, mask.shape[0], n[:, None], n[None, :], nij)
+    x = (nhat - tau) / tau
+    c = x.clamp(0, 1) if form == "linear" else 1 / (1 + torch.exp(-sharpness * x))
+    keep = (nij > 0) & (n[:, None] >= min_count) & (n[None, :] >= min_count)
+    c = torch.where(keep, c, torch.zeros_like(c)).triu(1)
+    return (c * (W @ W.T).abs()).sum(), int((c > 0).sum())
+
+
+def set_weights(ae, quiet=0.0):
+    """quiet: taken from the bias of the last 16 latents, so that some of them are dead."""
+    with torch.no_grad():
+        ae.decoder.weight.copy_(W_dec.T)
+        ae.encoder.weight.copy_(W_enc)
+        ae.encoder.bias.copy_(b_enc)
+        ae.encoder.bias[32:] -= quiet
+
+
+def report(name, losses, ae, b_dec):
+    for step, loss in enumerate(losses):
+        print(f"loss {name} {step} {loss:.9g}")
+    for array, w in (("W_dec", ae.decoder.weight.T), ("W_enc", ae.encoder.weight),
+                     ("b_enc", ae.encoder.bias), ("b_dec", b_dec)):
+        v = w.detach().double().flatten()
+        weights = draws(9, v.numel()).double()
+        print(f"end {name} {array} {v.norm().item():.9g} {(v * weights).sum().item():.9g}")
+
+
+class OrthTopK(topk.TopKTrainer):
+    """L + lambda2(p) L_orth with lambda2_max 0.5, gamma 2, tau 0.1 (1 - p)."""
+
+    def loss(self, x, step=None, logging=False):
+        loss = super().loss(x, step=step)
+        p = step / TOTAL
+        mask = (self.ae.encode(x).detach() > 0).double()
+        orth, _ = orth_loss(self.ae.decoder.weight.T.double(), mask, "overlap", "linear",
+                            max(0.1 * (1 - p), 0.001))
+        return loss + 0.5 * (1 - p) ** 2 * orth.float()
+
+
+class Standard2024(standard.StandardTrainer):
+    def loss(self, x, step, logging=False, **kwargs):
+        x_hat, f = self.ae(x, output_features=True)
+        return (x - x_hat).norm(dim=-1).mean() + self.l1_penalty * f.norm(p=1, dim=-1).mean()
+
+
+common = dict(steps=TOTAL, activation_dim=D, dict_size=M, layer=0, lm_name="none", device="cpu",
+              warmup_steps=5, lr=0.01)
+torch.set_num_threads(1)
+for name, cls, dead in (("topk", topk.TopKTrainer, 10**9), ("topk-auxk", topk.TopKTrainer, N),
+                        ("topk-decay", topk.TopKTrainer, 10**9), ("topk-orth", OrthTopK, 10**9)):
+    t = cls(k=K, decay_start=10 if name == "topk-decay" else None, **common)
+    t.dead_feature_threshold = dead
+    set_weights(t.ae, 1.5 if name == "topk-auxk" else 0.0)
+    report(name, [t.update(s, batch(s)) for s in range(STEPS)], t.ae, t.ae.b_dec)
+for name, cls, warm in (("standard", standard.StandardTrainer, 8),
+                        ("standard-2024", Standard2024, None)):
+    t = cls(l1_penalty=0.05, sparsity_warmup_steps=warm, **common)
+    set_weights(t.ae)
+    losses = []
+    for s in range(STEPS):
+        losses.append(t.loss(batch(s), step=s).item())
+        t.update(s, batch(s))
+    report(name, losses, t.ae, t.ae.bias)
+
+# The orthogonality term by itself: m 24, d 8, 40 tokens, active where a draw is below a rate
+# that differs by latent.
+m, d, n = 24, 8, 40
+for k, kind in enumerate(("overlap", "jaccard", "cosine", "lift", "batch")):
+    for form in ("linear", "sigmoid"):
+        tau = {"overlap": 0.3, "jaccard": 0.15, "cosine": 0.2, "lift": 1.1, "batch": 0.03}[kind]
+        u = draws(50 + k, n * m).reshape(n, m)
+        rate = torch.linspace(-0.95, -0.2, m)
+        mask = (u < rate).double()
+        W = unit(draws(60 + k, m * d).reshape(m, d)).double().requires_grad_(True)
+        loss, pairs = orth_loss(W, mask, kind, form, tau)
+        loss.backward()
+        print(f"orth {kind} {form} {tau} {loss.item():.9g} {pairs}")
+        for i in range(m):
+            print(f"grad {kind} {form} {i} " + " ".join(f"{v:.8g}" for v in W.grad[i].tolist()))
