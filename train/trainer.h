@@ -65,6 +65,7 @@ struct trainer {
     float *block;     /* [BLOCK][m] dense gradients, where an architecture needs them */
     float *orth_grad; /* [m][d] for the monitors; NULL until first measured */
     struct auxk *auxk;
+    size_t dense_share;              /* dense products above n m / this active entries; 1: never */
     bool dense;                      /* the last batch was too dense for sparse products */
     const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */
     const struct sae_csc **csc_list;
