@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* group : see the header. */
+#include "splice/group.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/digest.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/eval/site.h"
+#include "lib/file/json.h"
+#include "lib/file/result.h"
+
+/* All checkpoints of an invocation, and which of them have been measured. */
+struct all {
+    size_t n;
+    struct sae_ckpt *ckpts;
+    struct splice_source *sources;
+    bool *done;
+};
+
+/* One group: model and text open, checkpoints picked out of all. */
+struct group {
+    const struct splice_source *source; /* of its first checkpoint */
+    struct gemma_model *gemma;
+    struct gemma_tok *tok;
+    char model_id[SAE_DIGEST_HEX];
+    struct splice_text text;
+    size_t n, *member; /* indices into all */
+    const struct sae_model **models;
+    struct splice_answer *answers;
+    struct splice_reference reference;
+};
+
+void splice_rows_free(struct splice_row *rows, size_t n)
+{
+    for (size_t i = 0; rows != NULL && i < n; i++) {
+        free(rows[i].ckpt);
+        json_decref(rows[i].json);
+    }
+    free(rows);
+}
+
+static void close_all(struct all *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        if (all->ckpts != NULL)
+            sae_ckpt_clear(&all->ckpts[i]);
+        if (all->sources != NULL)
+            splice_source_clear(&all->sources[i]);
+    }
+    free(all->ckpts);
+    free(all->sources);
+    free(all->done);
+}
+
+static enum sae_status load_all(struct all *all, char *const *paths, size_t n,
+                                const struct splice_settings *settings, struct sae_err *err)
+{
+    all->n = n;
+    SAE_TRY(sae_mem_alloc(&all->ckpts, n, sizeof *all->ckpts, err));
+    SAE_TRY(sae_mem_alloc(&all->sources, n, sizeof *all->sources, err));
+    SAE_TRY(sae_mem_alloc(&all->done, n, sizeof *all->done, err));
+    for (size_t i = 0; i < n; i++) {
+        SAE_TRY(sae_ckpt_load(&all->ckpts[i], paths[i], err));
+        SAE_TRY(splice_source_find(&all->sources[i], &all->ckpts[i], settings, err));
+    }
+    return SAE_OK;
+}
+
+static void close_group(struct group *group)
+{
+    for (size_t i = 0; group->answers != NULL && i < group->n; i++)
+        splice_stats_clear(&group->answers[i].stats);
+    free(group->answers);
+    free(group->models);
+    free(group->member);
+    splice_text_clear(&group->text);
+    gemma_tok_close(group->tok);
+    gemma_model_close(group->gemma);
+}
+
+/* The folder may have been replaced since: weights are compared by hash, not by name. */
+static enum sae_status check_model(const struct group *group, const struct sae_ckpt *ckpt,
+                                   struct sae_err *err)
+{
+    const char *id = sae_json_str(sae_site_of(ckpt->record), "model_id", NULL);
+    if (id == NULL) {
+        sae_log_warn("'%s' does not say from which model's weights it comes; using '%s' unchecked",
+                     ckpt->path, group->source->model);
+        return SAE_OK;
+    }
+    if (strcmp(id, group->model_id) != 0)
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' was trained on model %.12s, but '%s' is model %.12s; name the "
+                           "right folder with --model",
+                           ckpt->path, id, group->source->model, group->model_id);
+    return SAE_OK;
+}
+
+/* Says what the numbers will be measured on. */
+static void tell_text(const struct group *group, const struct splice_settings *settings)
+{
+    const struct splice_text *text = &group->text;
+    const struct splice_source *source = group->source;
+    if (text->is_tail)
+        sae_log_warn("the store was made from the whole of its text: measuring on the text's last "
+                     "%zu contexts, which the autoencoders may have been trained on; name another "
+                     "text with --text",
+                     text->n);
+    else
+        sae_log_info("text: documents %" PRIu64 " to %" PRIu64 " of '%s'%s%s, %zu contexts of %zu",
+                     text->first_document, text->last_document, source->texts[0],
+                     source->n_texts > 1 ? " and further files" : "",
+                     source->recorded_text && source->skip > 0 ? ", after those the store holds"
+                                                               : "",
+                     text->n, text->context);
+    if (text->n < settings->n_contexts)
+        sae_log_warn("the text ended after %zu contexts; %zu were asked for", text->n,
+                     settings->n_contexts);
+}
+
+static enum sae_status open_group(struct group *group, const struct all *all, size_t first,
+                                  const struct splice_settings *settings, struct sae_err *err)
+{
+    group->source = &all->sources[first];
+    SAE_TRY(sae_mem_alloc(&group->member, all->n, sizeof *group->member, err));
+    SAE_TRY(sae_mem_alloc(&group->models, all->n, sizeof(struct sae_model *), err));
+    SAE_TRY(sae_mem_alloc(&group->answers, all->n, sizeof *group->answers, err));
+    SAE_TRY(gemma_model_open(&group->gemma, group->source->model, err));
+    SAE_TRY(gemma_model_id(group->gemma, group->model_id, err));
+    for (size_t i = first; i < all->n; i++) {
+        if (all->done[i] || !splice_source_same(group->source, &all->sources[i]))
+            continue;
+        SAE_TRY(check_model(group, &all->ckpts[i], err));
+        group->models[group->n] = &all->ckpts[i].model;
+        group->member[group->n++] = i;
+    }
+    const struct gemma_config *config = gemma_model_config(group->gemma);
+    const struct splice_text_settings text = {.files = group->source->texts,
+                                              .n_files = group->source->n_texts,
+                                              .field = group->source->field,
+                                              .split = group->source->split,
+                                              .skip = group->source->skip,
+                                              .n_contexts = settings->n_contexts,
+                                              .context = settings->context};
+    SAE_TRY(gemma_tok_open(&group->tok, group->source->model, config, err));
+    SAE_TRY(splice_text_load(&group->text, &text, group->tok, config->bos, err));
+    tell_text(group, settings);
+    return SAE_OK;
+}
+
+/* Results of a group, written beside their checkpoints. */
+static enum sae_status write_results(const struct group *group, const struct all *all,
+                                     const struct splice_settings *settings,
+                                     const struct sae_ops *ops, const json_t *record,
+                                     struct splice_row *rows, struct sae_err *err)
+{
+    for (size_t k = 0; k < group->n; k++) {
+        const size_t at = group->member[k];
+        struct splice_weights weights = {0};
+        char *path = NULL;
+        enum sae_status st = SAE_OK;
+        SAE_GO(st, splice_weights_make(&weights, &all->ckpts[at].model, ops, err));
+        const struct splice_outcome outcome = {.ckpt = &all->ckpts[at],
+                                               .source = group->source,
+                                               .text = &group->text,
+                                               .settings = settings,
+                                               .reference = &group->reference,
+                                               .answer = &group->answers[k],
+                                               .weights = &weights,
+                                               .model_name = gemma_model_config(group->gemma)->name,
+                                               .model_id = group->model_id};
+        SAE_GO(st, splice_outcome_make(&rows[at].json, &outcome, record, err));
+        SAE_GO(st, sae_result_path(&path, all->ckpts[at].path, "core.json", err));
+        SAE_GO(st, sae_json_save(path, rows[at].json, err));
+    done:
+        splice_weights_clear(&weights);
+        free(path);
+        if (st != SAE_OK)
+            return st;
+    }
+    return SAE_OK;
+}
+
+static enum sae_status run_group(struct all *all, size_t first,
+                                 const struct splice_settings *settings, const struct sae_ops *ops,
+                                 const json_t *record, struct splice_row *rows, struct sae_err *err)
+{
+    struct group group = {0};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, open_group(&group, all, first, settings, err));
+    SAE_GO(st, splice_pass(&group.reference, group.answers, group.models, group.n, group.gemma,
+                           group.source->layer, &group.text, settings->batch, ops, err));
+    SAE_GO(st, write_results(&group, all, settings, ops, record, rows, err));
+    for (size_t k = 0; k < group.n; k++)
+        all->done[group.member[k]] = true;
+done:
+    close_group(&group);
+    return st;
+}
+
+enum sae_status splice_group_run(struct splice_row *rows, char *const *paths, size_t n,
+                                 const struct splice_settings *settings, const struct sae_ops *ops,
+                                 const json_t *record, struct sae_err *err)
+{
+    struct all all = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, sae_mem_strdup(&rows[i].ckpt, paths[i], err));
+    SAE_GO(st, load_all(&all, paths, n, settings, err));
+    for (size_t i = 0; i < n; i++)
+        if (!all.done[i])
+            SAE_GO(st, run_group(&all, i, settings, ops, record, rows, err));
+done:
+    close_all(&all);
+    return st;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* sae-splice : what does the language model lose when the reconstruction replaces its stream? */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/cli/opt.h"
+#include "lib/cli/table.h"
+#include "lib/cli/target.h"
+#include "lib/file/json.h"
+#include "splice/group.h"
+
+static struct {
+    const char *model, *field;
+    struct sae_strs texts;
+    uint64_t skip, layer, contexts, context, batch;
+    int split;
+    bool all, features;
+} given;
+
+static const char *const splits[] = {"none", "blank", "line", NULL};
+
+/* clang-format off */
+static const struct sae_opt opts[] = {
+    {"model", 0, SAE_OPT_PATH, &given.model, NULL, NULL, 0, 0, "DIR", "What to measure on",
+     "language model; default: the one the activations came from", SAE_OPT_MAIN},
+    {"text", 0, SAE_OPT_STRS, &given.texts, NULL, NULL, 0, 0, "FILE", "What to measure on",
+     "text or JSON lines, also .gz and .zst; default: the store's text, beyond what the store holds", SAE_OPT_MAIN},
+    {"contexts", 0, SAE_OPT_COUNT, &given.contexts, "64", NULL, 1, 1e9, "N", "What to measure on",
+     "contexts to run; SAEBench's published numbers use 3200 and 32000", SAE_OPT_MAIN},
+    {"context", 0, SAE_OPT_U64, &given.context, "128", NULL, 2, 65536, "N", "What to measure on",
+     "tokens of a context", SAE_OPT_MAIN},
+    {"all", 0, SAE_OPT_FLAG, &given.all, "false", NULL, 0, 0, NULL, "What to measure",
+     "every checkpoint of a run, not the last alone", SAE_OPT_MAIN},
+    {"features", 0, SAE_OPT_FLAG, &given.features, "true", NULL, 0, 0, NULL, "Results",
+     "densities and cosines of each latent in the result (eval_result_details)", SAE_OPT_MAIN},
+    {"layer", 0, SAE_OPT_U64, &given.layer, NULL, NULL, 0, 255, "N", "What to measure on",
+     "layer whose resid_post is replaced; default: the one trained on", 0},
+    {"field", 0, SAE_OPT_STR, &given.field, NULL, NULL, 0, 0, "NAME", "What to measure on",
+     "field of JSON lines that holds the text; default: as the store was made", 0},
+    {"split", 0, SAE_OPT_ENUM, &given.split, "none", splits, 0, 0, NULL, "What to measure on",
+     "where documents of plain text end; default: as the store was made", 0},
+    {"skip", 0, SAE_OPT_U64, &given.skip, NULL, NULL, 0, 0, "N", "What to measure on",
+     "documents passed over; default: those the store holds, none of another text", 0},
+    {"batch", 0, SAE_OPT_U64, &given.batch, "16", NULL, 1, 65536, "N", "What to measure on",
+     "contexts of a batch; mse and the legacy explained variance depend on it", 0},
+    {NULL},
+};
+/* clang-format on */
+
+static double metric(const json_t *json, const char *path)
+{
+    char whole[160];
+    snprintf(whole, sizeof whole, "eval_result_metrics.%s", path);
+    return sae_json_real(json, whole, NAN);
+}
+
+static enum sae_status print_table(const struct splice_row *rows, size_t n, struct sae_err *err)
+{
+    static const char *const heads[] = {"checkpoint", "CE score",  "CE sae",    "KL score",
+                                        "KL sae",     "expl.var.", "EV legacy", "cosine",
+                                        "L2 ratio",   "L0",        "alive"};
+    static const char *const paths[] = {"model_performance_preservation.ce_loss_score",
+                                        "model_performance_preservation.ce_loss_with_sae",
+                                        "model_behavior_preservation.kl_div_score",
+                                        "model_behavior_preservation.kl_div_with_sae",
+                                        "reconstruction_quality.explained_variance_pooled",
+                                        "reconstruction_quality.explained_variance_legacy",
+                                        "reconstruction_quality.cossim",
+                                        "shrinkage.l2_ratio",
+                                        "sparsity.l0",
+                                        "misc_metrics.frac_alive"};
+    struct sae_table *table = NULL;
+    SAE_TRY(sae_table_make(&table, sizeof heads / sizeof *heads, heads, err));
+    for (size_t i = 0; i < n; i++) {
+        sae_table_text(table, "%s", rows[i].ckpt);
+        for (size_t c = 0; c < sizeof paths / sizeof *paths; c++)
+            sae_table_real(table, metric(rows[i].json, paths[c]), c == 8 ? 1 : 4);
+    }
+    const enum sae_status st = sae_table_print(table, stdout, 0, err);
+    sae_table_free(table);
+    printf("clean CE %.4f, zero-ablated CE %.4f and KL %.4f nats a token; score 1: nothing lost, "
+           "0: as bad as zeros\n",
+           metric(rows[0].json, "model_performance_preservation.ce_loss_without_sae"),
+           metric(rows[0].json, "model_performance_preservation.ce_loss_with_ablation"),
+           metric(rows[0].json, "model_behavior_preservation.kl_div_with_ablation"));
+    return st;
+}
+
+static void print_json(const struct splice_row *rows, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append(list, rows[i].json);
+    json_dumpf(n == 1 ? rows[0].json : list, stdout, JSON_INDENT(2));
+    fputc('\n', stdout);
+    json_decref(list);
+}
+
+static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
+{
+    const struct splice_settings settings = {
+        .model = given.model,
+        .texts = given.texts.v,
+        .n_texts = given.texts.n,
+        .field = given.field,
+        .split = sae_opt_given(cli, "split") ? splits[given.split] : NULL,
+        .skip = sae_opt_given(cli, "skip") ? given.skip : UINT64_MAX,
+        .layer = sae_opt_given(cli, "layer") ? given.layer : UINT64_MAX,
+        .n_contexts = (size_t)given.contexts,
+        .context = (size_t)given.context,
+        .batch = (size_t)given.batch,
+        .features = given.features};
+    const struct sae_ops *ops = NULL;
+    struct splice_row *rows = NULL;
+    json_t *record = NULL;
+    char **paths = NULL;
+    size_t n = 0;
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
+    SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, given.all, err));
+    SAE_GO(st, sae_opt_record(&record, cli, err));
+    SAE_GO(st, sae_mem_alloc(&rows, n, sizeof *rows, err));
+    SAE_GO(st, splice_group_run(rows, paths, n, &settings, ops, record, err));
+    if (cli->json)
+        print_json(rows, n);
+    else
+        st = print_table(rows, n, err);
+done:
+    splice_rows_free(rows, n);
+    json_decref(record);
+    sae_fs_list_free(paths, n);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct sae_program program = {
+        .name = "sae-splice",
+        .summary = "what the language model loses when the reconstruction replaces its stream",
+        .usage = "sae-splice [options] [RUN|CHECKPOINT ...]",
+        .examples = "# the last checkpoint of a run, on text that its store did not take\n"
+                    "sae-splice run_2\n"
+                    "# every checkpoint of three runs, in one pass over the text\n"
+                    "sae-splice --all run_1 run_2 run_3\n"
+                    "# as many contexts as SAEBench, from another text\n"
+                    "sae-splice --text openwebtext.jsonl.zst --contexts 3200 run_2\n",
+        .about =
+            "SAEBench's core evaluation. The language model reads text three ways: untouched, with "
+            "the autoencoder's reconstruction in place of the residual stream (BOS, EOS and PAD "
+            "keep their own vectors), and with zeros in place of it. Cross-entropy and KL "
+            "divergence of the predictions say how much of the model survives; scores are 1 where "
+            "nothing is lost and 0 where it is as bad as zeros. On the same text it measures the "
+            "reconstruction (explained variance by three formulas, error, cosine, shrinkage), "
+            "sparsity, and the density of each latent.\n\n"
+            "Model and text are found through the checkpoint's record. From the store's own text "
+            "it takes the documents after the last one that the store holds, so that nothing "
+            "measured on was trained on; where the store holds the whole text, the last contexts "
+            "of it, with a warning. The untouched and the zero-ablated model run once for all "
+            "checkpoints of an invocation.\n\n"
+            "The result is written beside the checkpoint as ckpt_XX.core.json in SAEBench's "
+            "shape. Formulas and versions: docs/math-core.md.",
+        .operands = "RUN|CHECKPOINT ...",
+        .opts = opts,
+        .run = run,
+    };
+    return sae_program_main(&program, argc, argv);
+}

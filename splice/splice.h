@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* splice : SAEBench's core evaluation - what a language model loses when an autoencoder's
+ * reconstruction replaces its residual stream. One pass over the text serves any number of
+ * checkpoints of one model and layer: the clean and the zero-ablated model run once. */
+#ifndef SAE_SPLICE_SPLICE_H
+#define SAE_SPLICE_SPLICE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gemma/gemma.h"
+#include "lib/base/err.h"
+#include "lib/math/ops.h"
+#include "lib/sae/ckpt.h"
+#include "splice/stats.h"
+#include "splice/text.h"
+
+struct splice_settings {
+    const char *model;  /* folder; NULL = the one recorded */
+    char *const *texts; /* files; none = those recorded */
+    size_t n_texts;
+    const char *field, *split;         /* NULL = as recorded */
+    uint64_t skip;                     /* documents; UINT64_MAX = as recorded */
+    uint64_t layer;                    /* UINT64_MAX = as recorded */
+    size_t n_contexts, context, batch; /* contexts; tokens in one; contexts of a batch */
+    bool features;                     /* per-latent rows in the result */
+};
+
+/* Where model and text of a checkpoint are; owned. */
+struct splice_source {
+    char *model;
+    size_t layer;
+    char **texts;
+    size_t n_texts;
+    char *field, *split;
+    uint64_t skip;
+    bool recorded_text; /* the store's own text, beyond what the store took */
+};
+/* From the settings, else from the checkpoint's record.
+ * Fails: SAE_EARG not recorded or not there any more: names the option to use */
+SAE_MUST_CHECK enum sae_status splice_source_find(struct splice_source *ret,
+                                                  const struct sae_ckpt *ckpt,
+                                                  const struct splice_settings *settings,
+                                                  struct sae_err *err);
+void splice_source_clear(struct splice_source *source);
+bool splice_source_same(const struct splice_source *a, const struct splice_source *b);
+
+/* The untouched and the zero-ablated model over the text. */
+struct splice_reference {
+    double ce_clean, ce_ablated, kl_ablated;
+    uint64_t n_ce, n_kl; /* tokens averaged over */
+};
+
+/* One checkpoint's numbers. */
+struct splice_answer {
+    double ce, kl;
+    struct splice_stats stats;
+};
+
+/* Weights of the dictionary, SAEBench section 1.5; [m] each, caller's. */
+struct splice_weights {
+    float *enc_norm, *enc_dec, *max_enc, *max_dec;
+    double mean_max_enc, mean_max_dec;
+};
+SAE_MUST_CHECK enum sae_status splice_weights_make(struct splice_weights *ret,
+                                                   const struct sae_model *model,
+                                                   const struct sae_ops *ops, struct sae_err *err);
+void splice_weights_clear(struct splice_weights *weights);
+
+/* Runs the text once for n models, all of width D at `layer`.
+ *   answers   [n]; on success their stats are the caller's to clear
+ * Fails: SAE_EARG widths differ; SAE_EFORMAT activations or logits are not finite; SAE_EINTR */
+SAE_MUST_CHECK enum sae_status splice_pass(struct splice_reference *ret_reference,
+                                           struct splice_answer *answers,
+                                           const struct sae_model *const *models, size_t n,
+                                           const struct gemma_model *gemma, size_t layer,
+                                           const struct splice_text *text, size_t batch,
+                                           const struct sae_ops *ops, struct sae_err *err);
+
+/* The result JSON of one checkpoint. record: of this invocation, its inputs added here. */
+struct splice_outcome {
+    const struct sae_ckpt *ckpt;
+    const struct splice_source *source;
+    const struct splice_text *text;
+    const struct splice_settings *settings;
+    const struct splice_reference *reference;
+    const struct splice_answer *answer;
+    const struct splice_weights *weights;
+    const char *model_name, *model_id;
+};
+SAE_MUST_CHECK enum sae_status splice_outcome_make(json_t **ret,
+                                                   const struct splice_outcome *outcome,
+                                                   const json_t *record, struct sae_err *err);
+
+#endif /* SAE_SPLICE_SPLICE_H */
