@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lib/base/err.h"
 #include "lib/file/sets.h"
@@ -178,6 +179,6 @@ SAE_MUST_CHECK enum sae_status absorb_table_print(const struct sae_ckpt *ckpt,
                                                   const struct absorb_truth *truth,
                                                   const struct absorb_outcome *outcome,
                                                   const struct absorb_settings *settings,
-                                                  void *to, struct sae_err *err);
+                                                  FILE *to, struct sae_err *err);
 
 #endif /* SAE_ABSORB_ABSORB_H */

@@ -206,7 +206,7 @@ static enum sae_status print_means(const struct absorb_outcome *o,
 
 enum sae_status absorb_table_print(const struct sae_ckpt *ckpt, const struct absorb_truth *truth,
                                    const struct absorb_outcome *outcome,
-                                   const struct absorb_settings *s, void *to,
+                                   const struct absorb_settings *s, FILE *to,
                                    struct sae_err *err)
 {
     fprintf(to, "%s  %s  d %zu  m %zu  k %zu: absorption of first letters, %zu training and %zu "

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/base/fs.h"
+#include "lib/base/mem.h"
 #include "lib/cli/table.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
@@ -191,82 +191,76 @@ done:
 
 /* --- the table ---------------------------------------------------------------------------- */
 
-static void row_numbers(struct sae_table *table, const struct probe_set *sets, size_t n_sets,
-                        const struct probe_settings *s, bool errors)
-{
-    for (int latents = 1; latents >= 0; latents--)
-        for (size_t p = 0; p < s->n_k + s->full; p++) {
-            const struct probe_mean m =
-                probe_sets_mean(sets, n_sets, latents, p, PROBE_ACCURACY);
-            sae_table_real(table, errors ? m.se : m.mean, 4);
-        }
-}
-
-static void row_set(struct sae_table *table, const struct probe_set *set,
-                    const struct probe_settings *s)
-{
-    size_t train = SIZE_MAX, test = SIZE_MAX;
-    for (size_t c = 0; c < set->n_classes; c++) {
-        train = set->n_train[c] < train ? set->n_train[c] : train;
-        test = set->n_test[c] < test ? set->n_test[c] : test;
-    }
-    sae_table_text(table, "%s", set->name);
-    sae_table_count(table, (double)set->n_classes);
-    sae_table_count(table, (double)train);
-    sae_table_count(table, (double)test);
-    row_numbers(table, set, 1, s, false);
-}
-
-static void row_overall(struct sae_table *table, const char *name, const struct probe_set *sets,
-                        size_t n_sets, const struct probe_settings *s, bool errors)
+/* One line: what, sizes, latents or neurons, then accuracy (or its standard error) by k. */
+static void put_row(struct sae_table *table, const char *name, const struct probe_set *sets,
+                    size_t n_sets, const struct probe_settings *s, bool latents, bool errors)
 {
     sae_table_text(table, "%s", name);
-    for (int i = 0; i < 3; i++)
-        sae_table_text(table, "%s", "");
-    row_numbers(table, sets, n_sets, s, errors);
+    size_t train = SIZE_MAX, test = SIZE_MAX;
+    for (size_t c = 0; c < sets[0].n_classes && n_sets == 1; c++) {
+        train = sets[0].n_train[c] < train ? sets[0].n_train[c] : train;
+        test = sets[0].n_test[c] < test ? sets[0].n_test[c] : test;
+    }
+    const bool sizes = n_sets == 1 && *name && latents && !errors;
+    sae_table_count(table, sizes ? (double)sets[0].n_classes : NAN);
+    sae_table_count(table, sizes ? (double)train : NAN);
+    sae_table_count(table, sizes ? (double)test : NAN);
+    sae_table_text(table, "%s", latents ? "latents" : "neurons");
+    for (size_t p = 0; p < s->n_k + s->full; p++) {
+        const struct probe_mean m = probe_sets_mean(sets, n_sets, latents, p, PROBE_ACCURACY);
+        sae_table_real(table, errors ? m.se : m.mean, 4);
+    }
+}
+
+static enum sae_status make_table(struct sae_table **ret, const struct probe_settings *s,
+                                  struct sae_err *err)
+{
+    enum { FIXED = 5 };
+    const size_t n_columns = FIXED + s->n_k + s->full;
+    char(*text)[32] = NULL;
+    const char **heads = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&text, n_columns, sizeof *text, err));
+    SAE_GO(st, sae_mem_alloc(&heads, n_columns, sizeof *heads, err));
+    static const char *const fixed[FIXED] = {"set", "classes", "train", "test", "features"};
+    for (size_t c = 0; c < n_columns; c++) {
+        if (c < FIXED)
+            snprintf(text[c], sizeof *text, "%s", fixed[c]);
+        else if (c < FIXED + s->n_k)
+            snprintf(text[c], sizeof *text, "k=%llu", (unsigned long long)s->k[c - FIXED]);
+        else
+            snprintf(text[c], sizeof *text, "all");
+        heads[c] = text[c];
+    }
+    SAE_GO(st, sae_table_make(ret, n_columns, heads, err));
+done:
+    free(heads);
+    free(text);
+    return st;
 }
 
 enum sae_status probe_table_print(const struct sae_ckpt *ckpt, const struct probe_set *sets,
-                                  size_t n_sets, const struct probe_settings *s, void *to,
+                                  size_t n_sets, const struct probe_settings *s, FILE *to,
                                   struct sae_err *err)
 {
-    const size_t n_probes = s->n_k + s->full, n_columns = 4 + 2 * n_probes;
-    char(*text)[32] = calloc(n_columns, sizeof *text);
-    const char **heads = calloc(n_columns, sizeof *heads);
     struct sae_table *table = NULL;
-    enum sae_status st;
-    if (!text || !heads) {
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory printing the table");
-        goto done;
-    }
-    snprintf(text[0], sizeof *text, "set");
-    snprintf(text[1], sizeof *text, "classes");
-    snprintf(text[2], sizeof *text, "train");
-    snprintf(text[3], sizeof *text, "test");
-    for (size_t side = 0; side < 2; side++)
-        for (size_t p = 0; p < n_probes; p++) {
-            char *const head = text[4 + side * n_probes + p];
-            if (p < s->n_k)
-                snprintf(head, sizeof *text, "%s k=%llu", side ? "neurons" : "latents",
-                         (unsigned long long)s->k[p]);
-            else
-                snprintf(head, sizeof *text, "%s all", side ? "neurons" : "latents");
-        }
-    for (size_t c = 0; c < n_columns; c++)
-        heads[c] = text[c];
-    SAE_GO(st, sae_table_make(&table, n_columns, heads, err));
+    SAE_TRY(make_table(&table, s, err));
     for (size_t i = 0; i < n_sets; i++)
-        row_set(table, &sets[i], s);
-    row_overall(table, "mean", sets, n_sets, s, false);
+        for (int latents = 1; latents >= 0; latents--)
+            put_row(table, sets[i].name, &sets[i], 1, s, latents, false);
+    if (n_sets > 1)
+        for (int latents = 1; latents >= 0; latents--)
+            put_row(table, "mean", sets, n_sets, s, latents, false);
     if (s->n_seeds > 1)
-        row_overall(table, "s.e. over seeds", sets, n_sets, s, true);
-    fprintf(to, "%s  %s  d %zu  m %zu  k %zu: accuracy of k-sparse probes, %zu seed%s\n",
+        for (int latents = 1; latents >= 0; latents--)
+            put_row(table, "s.e.", sets, n_sets, s, latents, true);
+    fprintf(to,
+            "%s  %s  d %zu  m %zu  k %zu: test accuracy of probes on k latents or raw neurons\n",
             ckpt->path, sae_arch_name(ckpt->model.arch), ckpt->model.d, ckpt->model.m,
-            ckpt->model.k, s->n_seeds, s->n_seeds == 1 ? "" : "s");
-    SAE_GO(st, sae_table_print(table, to, 2, err));
-done:
+            ckpt->model.k);
+    const enum sae_status st = sae_table_print(table, to, 2, err);
+    if (s->n_seeds > 1)
+        fprintf(to, "  s.e.: of the mean, over %zu draws of negative examples\n", s->n_seeds);
     sae_table_free(table);
-    free(heads);
-    free(text);
     return st;
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lib/base/err.h"
 #include "lib/file/sets.h"
@@ -173,7 +174,7 @@ SAE_MUST_CHECK enum sae_status probe_result_make(json_t **ret, const struct sae_
 /* The table for people. */
 SAE_MUST_CHECK enum sae_status probe_table_print(const struct sae_ckpt *ckpt,
                                                  const struct probe_set *sets, size_t n_sets,
-                                                 const struct probe_settings *settings, void *to,
+                                                 const struct probe_settings *settings, FILE *to,
                                                  struct sae_err *err);
 
 #endif /* SAE_PROBE_PROBE_H */

@@ -210,8 +210,10 @@ enum sae_status probe_scores_run(struct probe_scores *ret, const struct probe_fe
 {
     for (size_t p = 0; p < settings->n_k; p++)
         if (settings->k[p] > features->width)
-            return sae_err_set(err, SAE_EARG, "k = %llu, but %s have %zu features; use smaller k",
-                               (unsigned long long)settings->k[p], what, features->width);
+            return sae_err_set(err, SAE_EARG, "k = %llu, but %s has %zu features; use smaller k",
+                               (unsigned long long)settings->k[p],
+                               features->dense ? "a raw activation" : "the autoencoder",
+                               features->width);
     struct probe_scores s;
     SAE_TRY(probe_scores_alloc(&s, settings->n_k + 1, plan->n_classes, settings->n_seeds, err));
     const size_t n_tasks = plan->n_classes * settings->n_seeds;

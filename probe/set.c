@@ -2,9 +2,9 @@
 /* set : one labelled set under one checkpoint, and what an interrupted run keeps.
  *
  * Contents:  1. what a set holds   2. running it   3. the part file */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -94,19 +94,22 @@ enum sae_status probe_set_run(struct probe_set *set, const struct sae_ckpt *ckpt
     struct sae_labels labels = {0};
     struct probe_plan plan = {0};
     struct probe_features features = {0};
+    char what[160];
     SAE_TRY(sae_labels_open(&labels, set->path, err));
     enum sae_status st;
     SAE_GO(st, probe_plan_make(&plan, &labels, settings, err));
     if (!set->has_neurons) {
         SAE_GO(st, probe_pool_neurons(&features, &labels, err));
-        SAE_GO(st, probe_scores_run(&set->neurons, &features, &plan, settings, "neurons", err));
+        snprintf(what, sizeof what, "%s, neurons", set->name);
+        SAE_GO(st, probe_scores_run(&set->neurons, &features, &plan, settings, what, err));
         set->has_neurons = true;
         probe_features_clear(&features);
     }
     if (!set->has_latents) {
         SAE_GO(st, probe_pool_latents(&features, &labels, &ckpt->model, ops, settings->batch,
                                       err));
-        SAE_GO(st, probe_scores_run(&set->latents, &features, &plan, settings, "latents", err));
+        snprintf(what, sizeof what, "%s, latents", set->name);
+        SAE_GO(st, probe_scores_run(&set->latents, &features, &plan, settings, what, err));
         set->has_latents = true;
     }
 done:

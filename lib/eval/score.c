@@ -62,15 +62,17 @@ enum sae_status sae_score_auc(double *ret, const double *score, const uint8_t *l
 struct sae_score_mean sae_score_mean_of(const double *x, size_t n, size_t stride)
 {
     struct sae_score_mean m = {0, NAN, NAN};
-    double sum = 0.0, square = 0.0;
+    double base = 0.0, sum = 0.0, square = 0.0;
+    /* sums run over distances from the first value: equal values give it back, and no spread */
     for (size_t i = 0; i < n; i++)
         if (isfinite(x[i * stride])) {
-            sum += x[i * stride];
+            base = m.n ? base : x[i * stride];
+            sum += x[i * stride] - base;
             m.n++;
         }
     if (m.n == 0)
         return m;
-    m.mean = sum / (double)m.n;
+    m.mean = base + sum / (double)m.n;
     for (size_t i = 0; i < n; i++)
         if (isfinite(x[i * stride]))
             square += (x[i * stride] - m.mean) * (x[i * stride] - m.mean);

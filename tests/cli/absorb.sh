@@ -1,0 +1,55 @@
+#!/bin/sh
+# sae-absorb as a person types it, on a word set and autoencoders with planted absorption.
+# Usage: absorb.sh SAE_ABSORB EVAL_MAKE
+set -u
+absorb=$1 make=$2
+bad=0
+complain() { echo "$*"; bad=1; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+"$make" "$dir" || exit 1
+cd "$dir" || exit 1
+
+# One word in ten is absorbed at ckpt_100, none at ckpt_50.
+out=$("$absorb" run_1 2>err.txt) || complain "plain call failed: $(cat err.txt)"
+printf '%s\n' "$out" | grep -Eq '^ *q +[01]\.[0-9]+ +40 +40 +1 +0\.947 +0\.1000 +0\.1000' ||
+    complain "letter q is not 0.1: $out"
+printf '%s\n' "$out" | grep -Eq '^ *D .* 26 +0\.1000' || complain "version D is not 0.1"
+grep -q '"eval_type_id": "absorption_first_letter"' run_1/ckpt_100.absorb.json ||
+    complain "no result, or of another type"
+cp run_1/ckpt_100.absorb.json first.json
+"$absorb" -q --all >/dev/null || complain "--all failed"
+"$absorb" -q --json run_1/ckpt_50.h5 >none.json || complain "--json failed"
+grep -q '"mean_full_absorption_score": 0.0' none.json || complain "ckpt_50 absorbs"
+cmp -s none.json run_1/ckpt_50.absorb.json || complain "--json differs from the file"
+
+# Equal runs give equal bytes, whatever the threads.
+strip() { grep -v '"command"\|"threads"\|"eval_id"\|"all"' "$1"; }
+strip first.json >a.txt
+"$absorb" -q --threads 1 run_1 >/dev/null
+strip run_1/ckpt_100.absorb.json | cmp -s - a.txt || complain "one thread gives another result"
+
+# A demand that cannot be met: null for version D, the other versions stay.
+"$absorb" -q --min-probe-f1 1 --seed 3 --max-k 2 --f1-jump 0.02 --l1 0.02 --l1-batch 500 \
+    --epochs 20 --batch 100 --min-letters 5 --words acts/words.h5 run_1 >few.txt ||
+    complain "few letters: failed"
+grep -q 'version D gives no mean' few.txt || complain "does not tell that letters are too few"
+grep -q '"mean_absorption_fraction_score": null' run_1/ckpt_100.absorb.json ||
+    complain "version D is not null"
+
+expect() { # status, part of the message, arguments...
+    want=$1 part=$2
+    shift 2
+    got=$("$absorb" "$@" 2>&1 >/dev/null)
+    code=$?
+    [ $code = "$want" ] || complain "$*: status $code, expected $want"
+    case "$got" in *"$part"*) ;; *) complain "$*: says '$got'" ;; esac
+}
+expect 2 'max-k' --max-k 0
+expect 1 'nothing.h5' -q --words nothing.h5 run_1
+expect 1 'kind' -q --words acts/labels_mood.h5 run_1
+mv acts/words.h5 gone.h5
+expect 1 'no word set' -q run_1
+head -c 4000 gone.h5 >acts/words.h5
+expect 1 'words.h5' -q run_1
+exit $bad

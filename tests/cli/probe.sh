@@ -1,0 +1,71 @@
+#!/bin/sh
+# sae-probe as a person types it, on fabricated sets whose answers are known.
+# Usage: probe.sh SAE_PROBE EVAL_MAKE
+set -u
+probe=$1 make=$2
+bad=0
+complain() { echo "$*"; bad=1; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+"$make" "$dir" || exit 1
+cd "$dir" || exit 1
+
+# No operand: the newest checkpoint of every run here; both sets found through the record.
+out=$("$probe" --k 1,2,5 2>err.txt) || complain "plain call failed: $(cat err.txt)"
+case "$out" in run_1/ckpt_100.h5*) ;; *) complain "does not name the checkpoint: $out" ;; esac
+printf '%s\n' "$out" | grep -Eq '^ *topic +4 +80 +20 +latents +1\.0000 +1\.0000 +1\.0000 +1\.0000' ||
+    complain "topic is not 1.0: $out"
+printf '%s\n' "$out" | grep -Eq '^ *mood +2 +160 +40 +latents +0\.8000' || complain "mood is not 0.8"
+printf '%s\n' "$out" | grep -Eq '^ *mean .*neurons +0\.9000' || complain "mean is not 0.9"
+[ -f run_1/ckpt_100.probe.json ] || complain "no result file"
+[ -f run_1/ckpt_50.probe.json ] && complain "an older checkpoint was probed"
+[ -f run_1/ckpt_100.probe.part.json ] && complain "the part file stayed"
+grep -q '"eval_type_id": "sparse_probing"' run_1/ckpt_100.probe.json || complain "wrong result type"
+
+# Equal runs give equal bytes, on one thread and on two; from inside the run too.
+cp run_1/ckpt_100.probe.json first.json
+(cd run_1 && "$probe" -q --k 1,2,5 >/dev/null) || complain "inside the run: failed"
+strip() { grep -v '"command"\|"threads"\|"eval_id"' "$1"; }
+strip run_1/ckpt_100.probe.json >b.txt
+strip first.json >a.txt
+cmp -s a.txt b.txt || complain "a second run gives another result"
+"$probe" -q --k 1,2,5 --threads 1 run_1 >/dev/null
+strip run_1/ckpt_100.probe.json | cmp -s - a.txt || complain "one thread gives another result"
+
+# --all, --json, --labels, --no-full, other seeds and sizes
+"$probe" -q --all run_1 >/dev/null || complain "--all failed"
+[ -f run_1/ckpt_50.probe.json ] || complain "--all left out ckpt_50"
+"$probe" -q --json --k 1 --seeds 7 --train-size 40 --test-size 10 --no-full --batch 7 \
+    --labels acts/labels_topic.h5 run_1/ckpt_50.h5 >one.json || complain "--json failed"
+grep -q '"n_train_texts_max": 40' one.json || complain "--train-size is ignored"
+grep -q '"n_test_texts_max": 10' one.json || complain "--test-size is ignored"
+grep -q '"sae_test_accuracy": null' one.json || complain "--no-full is ignored"
+grep -q 'mood' one.json && complain "--labels is ignored"
+cmp -s one.json run_1/ckpt_50.probe.json || complain "--json differs from the file"
+
+# A damaged part file of an interrupted run costs nothing but its own work.
+echo '{"key": 1' >run_1/ckpt_100.probe.part.json
+"$probe" -q --k 1,2,5 run_1 >/dev/null || complain "a damaged part file stops the run"
+strip run_1/ckpt_100.probe.json | cmp -s - a.txt || complain "a damaged part file changes a result"
+
+# Refusals: one line, status, what to do
+expect() { # status, part of the message, arguments...
+    want=$1 part=$2
+    shift 2
+    got=$("$probe" "$@" 2>&1 >/dev/null)
+    code=$?
+    [ $code = "$want" ] || complain "$*: status $code, expected $want"
+    case "$got" in *"$part"*) ;; *) complain "$*: says '$got'" ;; esac
+}
+expect 2 'must be at least 1' --k 0
+expect 2 'a raw activation has 34 features' -q --k 1000 run_1
+expect 1 'nothing.h5' -q --labels nothing.h5 run_1
+expect 1 'kind' -q --labels acts/words.h5 run_1
+head -c 3000 acts/labels_mood.h5 >acts/short.h5
+expect 1 'short.h5' -q --labels acts/short.h5 run_1
+mv acts gone
+expect 1 '--labels' -q run_1
+mv gone acts
+mkdir empty && cd empty || exit 1
+expect 2 'no checkpoint' -q
+exit $bad
