@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* bench_ops : time of each operation of the cpu backend at the shapes that training meets, beside
+ * the rate of a matrix product measured in the same minute, and the peak memory. Other load on
+ * the machine moves every figure: compare the last column, not milliseconds.
+ *
+ *   bench_ops                    the three shapes
+ *   bench_ops 2304 16384 2048 40 [threads]    one shape: d m n k */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/rng.h"
+#include "lib/base/str.h"
+#include "lib/math/ops.h"
+#include "lib/sae/overlap.h"
+
+enum { MAX_RUNS = 25 };
+#define SECONDS 1.0 /* an operation is repeated for this long, at least 3 times */
+
+struct bench {
+    const struct sae_ops *o;
+    uint64_t d, m, n, k;
+    float *x, *xc, *g, *W_enc, *W_dec, *G, *M, *V, *pre, *b_enc, *b_dec, *dz, *db;
+    struct sae_csr csr, many;
+    struct sae_csc csc;
+    struct sae_pairs pairs, found;
+    struct sae_orth_stats stats;
+    double sgemm; /* GFLOP/s */
+};
+
+static void *grab(size_t n, size_t size)
+{
+    void *p = NULL;
+    if (sae_mem_alloc(&p, n, size, NULL) != SAE_OK) {
+        fprintf(stderr, "bench_ops: out of memory\n");
+        exit(1);
+    }
+    return p;
+}
+
+static void need(enum sae_status st)
+{
+    if (st != SAE_OK) {
+        fprintf(stderr, "bench_ops: status %d\n", (int)st);
+        exit(1);
+    }
+}
+
+static float *normal(uint64_t seed, size_t n, float scale)
+{
+    struct sae_rng rng = sae_rng_make(seed, SAE_RNG_TEST);
+    float *const a = grab(n, sizeof *a);
+    for (size_t i = 0; i < n; i++)
+        a[i] = scale * (float)sae_rng_normal(&rng);
+    return a;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Prints one line; returns the least time. */
+static double measure(struct bench *b, const char *name, double flop, void (*run)(struct bench *))
+{
+    double ms[MAX_RUNS];
+    size_t n = 0;
+    for (const double start = now(); n < MAX_RUNS && (n < 3 || now() - start < SECONDS); n++) {
+        const double t = now();
+        run(b);
+        ms[n] = 1e3 * (now() - t);
+    }
+    qsort(ms, n, sizeof *ms, compare);
+    printf("%-12s %9.2f %9.2f", name, ms[0], ms[n / 2]);
+    if (flop > 0) {
+        const double rate = flop / ms[0] / 1e6;
+        printf(" %8.1f", rate);
+        if (b->sgemm > 0)
+            printf(" %8.2f", rate / b->sgemm);
+    }
+    printf("\n");
+    fflush(stdout);
+    return ms[0];
+}
+
+static void run_encode(struct bench *b)
+{
+    b->o->gemm(false, true, b->n, b->m, b->d, 1, b->xc, b->d, b->W_enc, b->d, 0, b->pre, b->m);
+}
+
+static void run_topk(struct bench *b)
+{
+    b->o->topk(b->n, b->m, b->k, b->pre, b->b_enc, &b->csr);
+}
+
+static void run_batchtopk(struct bench *b)
+{
+    b->o->batchtopk(b->n, b->m, b->k, b->pre, b->b_enc, &b->many);
+}
+
+static void run_threshold(struct bench *b)
+{
+    size_t nnz;
+    b->o->threshold(b->n, b->m, b->pre, b->b_enc, b->b_enc, &b->many, &nnz);
+}
+
+static void run_transpose(struct bench *b)
+{
+    b->o->transpose(b->m, &b->csr, &b->csc);
+}
+
+static void run_decode(struct bench *b)
+{
+    b->o->decode(b->d, &b->csr, b->W_dec, b->b_dec, b->g);
+}
+
+static void run_grad_dec(struct bench *b)
+{
+    b->o->grad_dec(b->m, b->d, &b->csr, &b->csc, b->x, b->W_dec, b->dz, b->G);
+}
+
+static void run_grad_enc(struct bench *b)
+{
+    b->o->grad_enc(b->m, b->d, &b->csr, &b->csc, b->dz, b->xc, b->G, b->db);
+}
+
+static void run_center(struct bench *b)
+{
+    b->o->center(b->n, b->d, b->x, b->b_dec, b->xc);
+}
+
+static void run_col_sum(struct bench *b)
+{
+    b->o->col_sum(b->n, b->d, b->x, b->db);
+}
+
+static void run_sum_sq(struct bench *b)
+{
+    volatile double sink = b->o->sum_sq(b->m * b->d, b->G);
+    (void)sink;
+}
+
+static void run_project(struct bench *b)
+{
+    b->o->project_rows(b->m, b->d, b->W_dec, 1e-6f, b->G);
+}
+
+static void run_adam(struct bench *b)
+{
+    const struct sae_adam h = {1e-6f, 0.9f, 0.999f, 1e-8f, 5, 1};
+    b->o->adam(b->m * b->d, &h, b->W_enc, b->G, b->M, b->V);
+}
+
+static void run_unit(struct bench *b)
+{
+    b->o->unit_rows(b->m, b->d, 0, b->W_dec);
+}
+
+static void run_orth(struct bench *b)
+{
+    b->o->orth(b->m, b->d, b->W_dec, &b->pairs, 0.1, b->G, NULL, &b->stats);
+}
+
+static void run_pairs(struct bench *b)
+{
+    const struct sae_csr *const csr = &b->csr;
+    const struct sae_csc *const csc = &b->csc;
+    const double one = 1;
+    const struct sae_overlap_masks masks = {1, &csr, &csc, &one};
+    const struct sae_compete_rule rule = {SAE_OVERLAP_OVERLAP, SAE_COMPETE_LINEAR, 4, 0.1, 2};
+    need(sae_overlap_pairs(b->m, &masks, &rule, &b->found, NULL));
+}
+
+static void run_hist(struct bench *b)
+{
+    enum { BINS = 200 };
+    uint64_t hist[BINS];
+    float *const largest = grab(2 * b->m, sizeof *largest);
+    uint32_t *const at = grab(b->m, sizeof *at);
+    need(b->o->cos_hist(b->m, b->d, b->W_dec, BINS, hist, largest, at, largest + b->m, NULL));
+    free(largest);
+    free(at);
+}
+
+/* Symmetric random partners, one pair in a hundred. */
+static void make_pairs(struct sae_pairs *pairs, size_t m)
+{
+    pairs->m = m;
+    pairs->start = grab(m + 1, sizeof *pairs->start);
+    size_t e = 0;
+    for (size_t i = 0; i < m; i++) {
+        size_t cap_c = pairs->cap;
+        need(sae_mem_grow(&pairs->idx, &pairs->cap, e + m, sizeof *pairs->idx, NULL));
+        need(sae_mem_grow(&pairs->c, &cap_c, e + m, sizeof *pairs->c, NULL));
+        for (size_t j = 0; j < m; j++) {
+            const uint64_t lo = i < j ? i : j, hi = i < j ? j : i;
+            const uint64_t hash = (lo * m + hi + 1) * 0x9E3779B97F4A7C15u;
+            if (i != j && (hash >> 32) % 100 == 0) {
+                pairs->idx[e] = (uint32_t)j;
+                pairs->c[e++] = 0.5f;
+            }
+        }
+        pairs->start[i + 1] = e;
+    }
+}
+
+static void bench_make(struct bench *b)
+{
+    const size_t nd = b->n * b->d, md = b->m * b->d;
+    b->x = normal(1, nd, 1);
+    b->xc = normal(2, nd, 1);
+    b->g = grab(nd, sizeof(float));
+    b->W_enc = normal(3, md, 1 / sqrtf((float)b->d));
+    b->W_dec = normal(4, md, 1);
+    b->G = normal(5, md, 1);
+    b->M = normal(6, md, 1);
+    b->V = grab(md, sizeof(float));
+    b->pre = grab(b->n * b->m, sizeof(float));
+    b->b_enc = normal(7, b->m, 0.7f); /* some latents fire much more often than others */
+    b->b_dec = normal(8, b->d, 1);
+    b->dz = grab(b->n * b->k, sizeof(float));
+    b->db = grab(b->m > b->d ? b->m : b->d, sizeof(float));
+    need(sae_csr_alloc(&b->csr, b->o, b->n, b->n * b->k, NULL));
+    need(sae_csr_alloc(&b->many, b->o, b->n, b->n * b->m / 2, NULL));
+    need(sae_csc_alloc(&b->csc, b->o, b->m, b->n * b->k, NULL));
+    make_pairs(&b->pairs, b->m);
+}
+
+static void bench_clear(struct bench *b)
+{
+    float *const arrays[] = {b->x, b->xc,  b->g,     b->W_enc, b->W_dec, b->G, b->M,
+                             b->V, b->pre, b->b_enc, b->b_dec, b->dz,    b->db};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+    sae_csr_free(&b->csr, b->o);
+    sae_csr_free(&b->many, b->o);
+    sae_csc_free(&b->csc, b->o);
+    sae_pairs_free(&b->pairs, b->o);
+    sae_pairs_free(&b->found, b->o);
+}
+
+static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k)
+{
+    struct bench b = {.o = &sae_ops_cpu, .d = d, .m = m, .n = n, .k = k};
+    bench_make(&b);
+    const double gemm = 2.0 * (double)(n * m) * (double)d, nnz = (double)(n * k) * 2 * (double)d;
+    const double P = (double)b.pairs.start[m] / 2;
+    printf("\nd %zu  m %zu  n %zu  k %zu  pairs %.0f\n", (size_t)d, (size_t)m, (size_t)n, (size_t)k,
+           P);
+    printf("%-12s %9s %9s %8s %8s\n", "operation", "min ms", "median", "GFLOP/s", "/ gemm");
+    b.sgemm = gemm / measure(&b, "gemm", gemm, run_encode) / 1e6;
+    measure(&b, "topk", 0, run_topk);
+    measure(&b, "batchtopk", 0, run_batchtopk);
+    measure(&b, "threshold", 0, run_threshold);
+    run_topk(&b);
+    measure(&b, "transpose", 0, run_transpose);
+    measure(&b, "decode", nnz, run_decode);
+    measure(&b, "grad_dec", 2 * nnz, run_grad_dec);
+    measure(&b, "grad_enc", nnz, run_grad_enc);
+    measure(&b, "center", 0, run_center);
+    measure(&b, "col_sum", 0, run_col_sum);
+    measure(&b, "sum_sq", 0, run_sum_sq);
+    measure(&b, "project_rows", 0, run_project);
+    measure(&b, "adam", 0, run_adam);
+    measure(&b, "unit_rows", 0, run_unit);
+    measure(&b, "pairs", 0, run_pairs);
+    measure(&b, "orth", P * 6 * (double)d, run_orth);
+    measure(&b, "cos_hist", (double)m * (double)m * (double)d, run_hist);
+    measure(&b, "gemm", gemm, run_encode);
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    printf("peak memory %.0f MB\n", (double)use.ru_maxrss / 1024);
+    bench_clear(&b);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t v[5] = {0};
+    for (int i = 1; i < argc && i <= 5; i++) {
+        if (!sae_str_u64(argv[i], &v[i - 1])) {
+            fprintf(stderr, "bench_ops: '%s' is not a number\n", argv[i]);
+            return 2;
+        }
+    }
+    sae_ops_threads(v[4]);
+    printf("%s\n", sae_ops_blas());
+    if (argc > 4) {
+        bench_shape(v[0], v[1], v[2], v[3]);
+        return 0;
+    }
+    bench_shape(128, 2048, 2048, 32);
+    bench_shape(2304, 16384, 2048, 40);
+    bench_shape(2304, 16384, 2048, 320);
+    return 0;
+}
