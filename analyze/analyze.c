@@ -190,9 +190,15 @@ static enum sae_status name_report(struct analyze_report *r, const char *path, s
     return SAE_OK;
 }
 
-static enum sae_status check_stop(struct sae_err *err)
+/* Between two parts: notices a signal, and tells what comes next. */
+static enum sae_status next_part(const struct analyze_settings *s, const char *what,
+                                 struct sae_err *err)
 {
-    return sae_stop_asked() ? sae_err_set(err, SAE_EINTR, "stopped") : SAE_OK;
+    if (sae_stop_asked())
+        return sae_err_set(err, SAE_EINTR, "stopped before %s", what);
+    if (s->stage != NULL)
+        s->stage(what);
+    return SAE_OK;
 }
 
 enum sae_status analyze_report_make(struct analyze_report *ret, const char *path,
@@ -211,12 +217,13 @@ enum sae_status analyze_report_make(struct analyze_report *ret, const char *path
         goto done;
     }
     SAE_GO(status, sae_mem_alloc(&U, m * d, sizeof *U, err));
+    SAE_GO(status, next_part(settings, "cosines of all pairs", err));
     SAE_GO(status, measure_directions(&r, ops, settings, U, err));
-    SAE_GO(status, check_stop(err));
+    SAE_GO(status, next_part(settings, "Gram eigenvalues", err));
     SAE_GO(status, measure_spectrum(&r, U, settings, err));
-    SAE_GO(status, check_stop(err));
+    SAE_GO(status, next_part(settings, "overlaps", err));
     SAE_GO(status, measure_masks(&r, ops, settings, U, err));
-    SAE_GO(status, check_stop(err));
+    SAE_GO(status, next_part(settings, "close pairs", err));
     SAE_GO(status, find_close(&r, ops, settings, U, err));
     SAE_GO(status, analyze_sample_make(&r.sample, m, d, U, r.has_masks ? &r.usage : NULL,
                                        (size_t)settings->n_sample, err));

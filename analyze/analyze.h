@@ -21,13 +21,14 @@
 #include "lib/sae/ckpt.h"
 
 struct analyze_settings {
-    uint64_t n_bins;    /* of the cosine histogram, over [-1, 1] */
-    uint64_t floor;     /* overlaps: latents that fire at least so often */
-    uint64_t n_sample;  /* latents in the similarity matrix */
-    uint64_t n_top;     /* closest pairs listed */
-    double duplicate;   /* pairs with a larger cosine count as duplicates */
-    bool weights_only;  /* leave out all that needs held-out masks */
-    uint64_t n_threads; /* given back to the BLAS after the eigenvalues; 0 = all */
+    uint64_t n_bins;                 /* of the cosine histogram, over [-1, 1] */
+    uint64_t floor;                  /* overlaps: latents that fire at least so often */
+    uint64_t n_sample;               /* latents in the similarity matrix */
+    uint64_t n_top;                  /* closest pairs listed */
+    double duplicate;                /* pairs with a larger cosine count as duplicates */
+    bool weights_only;               /* leave out all that needs held-out masks */
+    void (*stage)(const char *what); /* called as each part begins; may be NULL */
+    uint64_t n_threads;              /* given back to the BLAS after the eigenvalues; 0 = all */
 };
 
 /* One close pair, with how often it fires together. */

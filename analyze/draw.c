@@ -32,7 +32,8 @@ static enum sae_status begin(struct sae_str *gp, const struct pen *pen, const ch
                                   note != NULL ? "; " : "", note != NULL ? note : ""));
     SAE_GO(status, sae_chart_begin(gp, title, sub.s, xlabel, ylabel, err));
     /* below the plot, where it can hide nothing */
-    SAE_GO(status, sae_str_printf(gp, err, "set key bmargin center horizontal\n"));
+    SAE_GO(status,
+           sae_str_printf(gp, err, "set key bmargin center horizontal noopaque height 0.8\n"));
 done:
     sae_str_clear(&sub);
     return status;
@@ -173,8 +174,8 @@ static enum sae_status draw_spectrum(struct pen *pen, struct sae_err *err)
                           "plot $e using 1:($2>0?$2:NaN) with lines ls 1 title "
                           "\"this dictionary\", \\\n"
                           "  $e using 1:($3>0?$3:NaN) with lines ls 2 title "
-                          "\"random directions (Marchenko-Pastur)\", \\\n"
-                          "  %.9g with lines ls 8 title \"tight frame, m/d\"\n",
+                          "\"random (Marchenko-Pastur)\", \\\n"
+                          "  %.9g with lines ls 8 title \"tight frame\"\n",
                           high > 20 * low ? "set logscale y" : "", high > 20 * low ? 0.8 * low : 0,
                           1.25 * high, d, (double)r->dec.m / (double)d));
     SAE_GO(status, end(&gp, pen, "spectrum", err));
@@ -433,11 +434,12 @@ static enum sae_status draw_pairs(struct pen *pen, struct sae_err *err)
     static const char *const blocks[] = {"c", "nhat", "cos"};
     static const char *const labels[] = {"competition c", "overlap", "|cosine|"};
     for (size_t q = 0; q < 3; q++) {
-        SAE_GO(status, sae_str_printf(&gp, err, "set ylabel \"%s\"\n%s%s", labels[q],
-                                      q == 1 ? "unset title\n" : "",
-                                      q == 2 ? "set xlabel \"training step\"\n"
-                                               "set key bmargin center horizontal\n"
-                                             : ""));
+        SAE_GO(status,
+               sae_str_printf(&gp, err, "set ylabel \"%s\"\n%s%s", labels[q],
+                              q == 1 ? "unset title\n" : "",
+                              q == 2 ? "set xlabel \"training step\"\n"
+                                       "set key bmargin center horizontal noopaque height 0.8\n"
+                                     : ""));
         for (int k = 0; k < 3; k++)
             SAE_GO(status, sae_str_printf(&gp, err,
                                           "%s$%s using 1:%d with lines ls %d title "

@@ -7,6 +7,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/stop.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/file/json.h"
@@ -15,6 +16,7 @@
 static struct analyze_settings settings;
 static struct {
     bool all, charts;
+    double began; /* of the checkpoint at hand */
 } wanted;
 
 static const struct sae_opt options[] = {
@@ -36,6 +38,15 @@ static const struct sae_opt options[] = {
      "pairs with a larger cosine count as near duplicates", 0},
     {NULL                               },
 };
+
+/* Small checkpoints take a second; of large ones the parts are told. */
+static void tell_stage(const char *what)
+{
+    if (sae_stop_clock() - wanted.began > 2)
+        sae_log_info("... %s", what);
+    else
+        sae_log_debug("... %s", what);
+}
 
 /* Writes the result and the charts of one report into its run's folder. */
 static enum sae_status save(const struct analyze_report *report, const json_t *result,
@@ -69,6 +80,7 @@ static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_o
     struct analyze_report report = {0};
     json_t *record = NULL, *result = NULL;
     sae_log_info("measuring %s", path);
+    wanted.began = sae_stop_clock();
     SAE_GO(status, analyze_report_make(&report, path, ops, &settings, err));
     SAE_GO(status, sae_opt_record(&record, cli, err));
     SAE_GO(status, analyze_outcome_make(&result, &report, &settings, record, err));
@@ -107,6 +119,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct analyze_column *columns = NULL;
     json_t *results = json_array();
     settings.n_threads = cli->threads;
+    settings.stage = tell_stage;
     SAE_GO(status, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
     SAE_GO(status, sae_target_find(&paths, &n, cli->args, cli->n_args, wanted.all, err));
     SAE_GO(status, sae_mem_alloc(&columns, n, sizeof *columns, err));
