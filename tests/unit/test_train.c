@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of train: settings that rules complete or refuse, the geometric median, the window of
+ * masks, the threshold's momentum, and divergence. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "train/trainer.h"
+
+static double all_percent[1] = {100};
+
+static void start(struct settings *set)
+{
+    settings_init(set);
+    set->checkpoints = (struct sae_reals){1, all_percent};
+}
+
+static void test_rules(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct sae_err err = {0};
+    start(&set);
+    assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
+    assert_int_equal(set.m, 2048);
+    assert_int_equal(set.heldout_rows, 8192);
+    assert_int_equal(set.steps, (300000 - 8192) / 2048);
+    assert_int_equal(set.tokens, set.steps * 2048);
+    assert_int_equal(set.warmup, 14);
+    assert_true(fabs(set.lr - 2e-4 * sqrt(8)) < 1e-12);
+    assert_int_equal(set.dead_after, set.tokens / 10);
+    start(&set);
+    set.arch = TRAIN_STANDARD;
+    set.steps = 5000;
+    assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
+    assert_int_equal(set.warmup, 1000);
+    assert_int_equal(set.sparsity_warmup, 2000);
+    assert_true(fabs(set.lr - 3e-4) < 1e-15);
+    assert_int_equal(set.k, 0);
+    start(&set);
+    set.orth = ORTH_PROGRESSIVE;
+    assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
+    assert_true(fabs(set.gamma - 2) < 1e-15);
+    start(&set);
+    set.orth = ORTH_STATIC;
+    assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
+    assert_true(fabs(set.gamma) < 1e-15);
+}
+
+static void refused(const struct settings *from, size_t n_rows, const char *words)
+{
+    struct settings set = *from;
+    struct sae_err err = {0};
+    assert_int_equal(settings_resolve(&set, n_rows, 16, &err), SAE_EARG);
+    if (!strstr(err.msg, words))
+        fail_msg("'%s' does not say '%s'", err.msg, words);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct settings set;
+    start(&set);
+    set.k = 300; /* m is 256 */
+    refused(&set, 100000, "--k 300");
+    start(&set);
+    refused(&set, 2100, "at least one batch");
+    start(&set);
+    set.heldout_rows = 99000;
+    refused(&set, 100000, "at least one batch");
+    start(&set);
+    set.orth = ORTH_STATIC;
+    set.gamma = 1;
+    refused(&set, 100000, "--orth static");
+    start(&set);
+    set.warmup = 1000;
+    refused(&set, 100000, "--warmup 1000");
+    start(&set);
+    set.warmup = 20;
+    set.decay_start = 20;
+    refused(&set, 100000, "--decay-start 20");
+    start(&set);
+    set.tokens = 100;
+    refused(&set, 100000, "--tokens 100");
+    start(&set);
+    double not_last[2] = {0, 50};
+    set.checkpoints = (struct sae_reals){2, not_last};
+    refused(&set, 100000, "must end with 100");
+    start(&set);
+    set.base_threshold = 0;
+    refused(&set, 100000, "--base-threshold");
+    start(&set);
+    set.threshold_momentum = 1;
+    refused(&set, 100000, "--threshold-momentum");
+}
+
+/* Three points on a line: the middle one is the median, and the iteration lands on it, where the
+ * textbook weight 1 / distance has no value. Four corners: their centre. */
+static void test_median(void **state)
+{
+    (void)state;
+    const float line[6] = {0, 0, 1, 0, 10, 0};
+    const float corners[8] = {0, 0, 2, 0, 0, 2, 2, 2};
+    const float same[6] = {3, -4, 3, -4, 3, -4};
+    float got[2];
+    trainer_median(3, 2, line, got);
+    assert_true(fabsf(got[0] - 1) < 1e-3F && fabsf(got[1]) < 1e-6F);
+    trainer_median(4, 2, corners, got);
+    assert_true(fabsf(got[0] - 1) < 1e-5F && fabsf(got[1] - 1) < 1e-5F);
+    trainer_median(3, 2, same, got);
+    assert_true(fabsf(got[0] - 3) < 1e-6F && fabsf(got[1] + 4) < 1e-6F);
+}
+
+static struct trainer *open_small(struct settings *set)
+{
+    struct trainer *t = NULL;
+    struct sae_err err = {0};
+    set->m = 12;
+    set->k = 2;
+    set->batch = 8;
+    set->steps = 40;
+    set->heldout_rows = 8;
+    set->lr = 0.01;
+    if (settings_resolve(set, 1000, 4, &err) != SAE_OK ||
+        trainer_open(&t, set, &sae_ops_cpu, 4, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    return t;
+}
+
+static void make_batch(uint64_t step, float *x)
+{
+    for (size_t i = 0; i < 32; i++)
+        x[i] = sinf((float)(i * i + 7 * step));
+}
+
+static void test_window(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct sae_err err = {0};
+    float x[32];
+    start(&set);
+    set.orth = ORTH_PROGRESSIVE;
+    set.overlap_window = 2; /* ring of 6, weights 1, 1/2, 1/4, ... */
+    struct trainer *const t = open_small(&set);
+    make_batch(0, x);
+    trainer_init(t, x);
+    for (uint64_t s = 0; s < 10; s++) {
+        make_batch(s, x);
+        assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
+        struct sae_overlap_masks masks;
+        t->step--;
+        trainer_masks(t, &masks);
+        t->step++;
+        assert_int_equal(masks.n_batches, s < 6 ? s + 1 : 6);
+        for (size_t b = 0; b < masks.n_batches; b++) {
+            assert_true(fabs(masks.weight[b] - pow(0.5, (double)b)) < 1e-15);
+            assert_ptr_equal(masks.csr[b], &t->ring[(s - b) % 6].csr);
+        }
+    }
+    trainer_close(t);
+    /* window 1: the batch alone */
+    start(&set);
+    struct trainer *const one = open_small(&set);
+    trainer_init(one, x);
+    for (uint64_t s = 0; s < 3; s++)
+        assert_int_equal(trainer_step(one, x, false, NULL, &err), SAE_OK);
+    struct sae_overlap_masks masks;
+    trainer_masks(one, &masks);
+    assert_int_equal(masks.n_batches, 1);
+    trainer_close(one);
+}
+
+/* tau0 0.1, down, mu 0.5, 40 steps: 0.1; then 0.5 * 0.1 + 0.5 * 0.0975 = 0.09875; ... */
+static void test_momentum(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct sae_err err = {0};
+    struct step_stats stats;
+    float x[32];
+    start(&set);
+    set.threshold_momentum = 0.5;
+    struct trainer *const t = open_small(&set);
+    make_batch(0, x);
+    trainer_init(t, x);
+    const double want[3] = {0.1, 0.09875, 0.5 * 0.09875 + 0.5 * 0.095};
+    for (size_t s = 0; s < 3; s++) {
+        assert_int_equal(trainer_step(t, x, false, &stats, &err), SAE_OK);
+        assert_true(fabs(stats.tau - want[s]) < 1e-12);
+    }
+    trainer_close(t);
+}
+
+static void test_divergence(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct sae_err err = {0};
+    float x[32];
+    start(&set);
+    struct trainer *const t = open_small(&set);
+    make_batch(0, x);
+    trainer_init(t, x);
+    assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
+    const float before = t->w.W_enc[0];
+    x[5] = INFINITY;
+    assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_ERANGE);
+    assert_non_null(strstr(err.msg, "step 1"));
+    assert_true(t->w.W_enc[0] >= before && t->w.W_enc[0] <= before);
+    assert_int_equal(t->step, 1);
+    trainer_close(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_median),   cmocka_unit_test(test_window),
+        cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence)};
+    return cmocka_run_group_tests_name("train", tests, NULL, NULL);
+}
