@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
@@ -22,14 +23,23 @@ void splice_source_clear(struct splice_source *source)
     *source = (struct splice_source){0};
 }
 
+/* "run_1/../acts" and "run_2/../acts" are one place. */
+static bool same_place(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (strcmp(a, b) == 0)
+        return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 bool splice_source_same(const struct splice_source *a, const struct splice_source *b)
 {
     if (a->layer != b->layer || a->skip != b->skip || a->n_texts != b->n_texts ||
-        strcmp(a->model, b->model) != 0 || strcmp(a->field, b->field) != 0 ||
+        !same_place(a->model, b->model) || strcmp(a->field, b->field) != 0 ||
         strcmp(a->split, b->split) != 0)
         return false;
     for (size_t i = 0; i < a->n_texts; i++)
-        if (strcmp(a->texts[i], b->texts[i]) != 0)
+        if (!same_place(a->texts[i], b->texts[i]))
             return false;
     return true;
 }

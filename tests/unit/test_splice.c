@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/* test_splice : formulas by hand, packing by hand, and autoencoders whose answer is known - the
+ * identity loses nothing, zero loses what zeros lose - on the embedded language model. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/rng.h"
+#include "splice/lines.h"
+#include "splice/recover.h"
+#include "splice/splice.h"
+
+#define near(a, b, eps)                                                                            \
+    do {                                                                                           \
+        const double a_ = (a), b_ = (b);                                                           \
+        if (!(fabs(a_ - b_) <= (eps)))                                                             \
+            fail_msg("%s = %.12g, expected %.12g", #a, a_, b_);                                    \
+    } while (0)
+
+/* Two tokens of width 2 in one batch: x = (3,4), (0,5); xhat = (3,3), (0,5).
+ *   r = (0,1), (0,0);  |r|^2 = 1, 0;  batch mean (1.5, 4.5);  |x - mean|^2 = 2.5, 2.5
+ *   legacy = ((1 - 1/2.5) + 1) / 2 = 0.8;  pooled = 1 - 1/5 = 0.8
+ *   A = (25 + 25)/2 = 25, R = 1/2, A/d = 12.5: 0.6 formula = 1 - 0.5 / (25 - 156.25)
+ *   mse per token 1/2, upstream (1/2 + 0)/2 = 1/4
+ *   bias = (18 + 25) / (9 + 12 + 25) = 43/46
+ *   l2 in 5, out (sqrt 18 + 5)/2, ratio (sqrt 18 / 5 + 1)/2, cosine (21/(5 sqrt 18) + 1)/2
+ * Latents: token 0 has 0 (2.0) and 1 (1.0), token 1 has 1 (3.0): l0 1.5, l1 3. */
+static void test_stats_by_hand(void **state)
+{
+    (void)state;
+    static const float x[] = {3, 4, 0, 5}, xhat[] = {3, 3, 0, 5};
+    static const double mean[] = {1.5, 4.5};
+    size_t start[] = {0, 2, 3};
+    uint32_t idx[] = {0, 1, 1};
+    float val[] = {2, 1, 3};
+    const uint64_t context[] = {0, 0};
+    const struct sae_csr f = {.n = 2, .cap = 3, .start = start, .idx = idx, .val = val};
+    struct splice_stats stats;
+    struct splice_quality q;
+    assert_int_equal(splice_stats_init(&stats, 2, 4, NULL), SAE_OK);
+    splice_stats_begin(&stats, 2, mean);
+    splice_stats_add(&stats, 2, x, xhat, &f, context);
+    splice_stats_end(&stats);
+    splice_stats_finish(&stats, &q);
+    near(q.explained_variance_legacy, 0.8, 1e-12);
+    near(q.explained_variance_pooled, 0.8, 1e-12);
+    near(q.explained_variance, 1 - 0.5 / (25 - 156.25), 1e-12);
+    near(q.mse_per_token, 0.5, 1e-12);
+    near(q.mse, 0.25, 1e-12);
+    near(q.relative_bias, 43.0 / 46.0, 1e-12);
+    near(q.l2_norm_in, 5, 1e-12);
+    near(q.l2_norm_out, (sqrt(18) + 5) / 2, 1e-12);
+    near(q.l2_ratio, (sqrt(18) / 5 + 1) / 2, 1e-12);
+    near(q.cossim, (21 / (5 * sqrt(18)) + 1) / 2, 1e-12);
+    near(q.l0, 1.5, 1e-12);
+    near(q.l1, 3, 1e-12);
+    /* densities 0.5, 1, 0, 0 */
+    near(q.frac_alive, 0.5, 1e-12);
+    near(q.over_1, 0.5, 1e-12);
+    near(q.over_10, 0.5, 1e-12);
+    near(q.mass_10, 1, 1e-12);
+    assert_int_equal(stats.contexts[1], 1); /* twice in one context */
+    splice_stats_clear(&stats);
+}
+
+/* The legacy formula takes the mean of each batch, the pooled one of all tokens. Two batches of
+ * two tokens in one dimension, x = 0, 2 | 10, 12, reconstructed one too low each:
+ *   legacy: |x - batch mean|^2 = 1, |r|^2 = 1: 0 for each token
+ *   pooled: mean 6, sum |x - 6|^2 = 36 + 16 + 16 + 36 = 104, sum |r|^2 = 4: 1 - 4/104 */
+static void test_batches_matter(void **state)
+{
+    (void)state;
+    static const float x[] = {0, 2, 10, 12}, xhat[] = {-1, 1, 9, 11};
+    static const double means[] = {1, 11};
+    size_t start[] = {0, 0, 0};
+    const uint64_t context[] = {0, 1};
+    const struct sae_csr f = {.n = 2, .start = start};
+    struct splice_stats stats;
+    struct splice_quality q;
+    assert_int_equal(splice_stats_init(&stats, 1, 1, NULL), SAE_OK);
+    for (size_t b = 0; b < 2; b++) {
+        splice_stats_begin(&stats, 2, means + b);
+        splice_stats_add(&stats, 2, x + 2 * b, xhat + 2 * b, &f, context);
+        splice_stats_end(&stats);
+    }
+    splice_stats_finish(&stats, &q);
+    near(q.explained_variance_legacy, 0, 1e-12);
+    near(q.explained_variance_pooled, 1 - 4.0 / 104, 1e-12);
+    near(q.frac_alive, 0, 0);
+    splice_stats_clear(&stats);
+}
+
+/* Against the plain formulas in double, over a vocabulary that is no multiple of a block. */
+static void test_recover_against_double(void **state)
+{
+    (void)state;
+    enum { V = 1037 };
+    float *z = calloc(2 * V, sizeof *z), *p = calloc(V, sizeof *p);
+    double ce[1], kl[1], lse[2] = {0, 0}, want = 0;
+    struct sae_rng rng = sae_rng_make(7, SAE_RNG_TEST);
+    for (size_t v = 0; v < 2 * V; v++)
+        z[v] = (float)(6 * sae_rng_normal(&rng));
+    z[3] = -60; /* p underflows in a softmax of floats; log-softmax does not */
+    for (size_t m = 0; m < 2; m++) {
+        for (size_t v = 0; v < V; v++)
+            lse[m] += exp((double)z[m * V + v]);
+        lse[m] = log(lse[m]);
+    }
+    for (size_t v = 0; v < V; v++) {
+        const double a = (double)z[v] - lse[0], b = (double)z[V + v] - lse[1];
+        want += exp(a) * (a - b);
+    }
+    const uint32_t target[] = {5};
+    const double ce_clean = lse[0] - (double)z[5], ce_other = lse[1] - (double)z[V + 5];
+    splice_recover_reference(1, V, z, p, target, ce);
+    near(ce[0], ce_clean, 1e-5);
+    splice_recover_compare(1, V, z, p, z + V, target, ce, kl);
+    near(ce[0], ce_other, 1e-5);
+    near(kl[0], want, 2e-5);
+    double total = 0;
+    for (size_t v = 0; v < V; v++)
+        total += (double)p[v];
+    near(total, 1, 1e-5);
+    free(z);
+    free(p);
+}
+
+static void test_scores(void **state)
+{
+    (void)state;
+    near(splice_recover_score(2.9375, 3.046875, 12.4375), 0.9884868421, 1e-9); /* published TopK */
+    near(splice_recover_score(0, 0.123046875, 10.0625), 0.9877717391, 1e-9);
+    near(splice_recover_score(3, 3, 9), 1, 0);
+    near(splice_recover_score(3, 9, 9), 0, 0);
+}
+
+static void feed(struct splice_pack *pack, const uint32_t *ids, size_t n, uint64_t document)
+{
+    splice_pack_add(pack, ids, n, document, SIZE_MAX);
+}
+
+/* Contexts of 4, BOS 2. Documents: 11 12 | 21 22 23 24 25 | 2 31 (begins with BOS already)
+ *   [2 11 12 2] [2 21 22 23] [2 24 25 2] then 31 opens the next: 2 31 ... not full, not counted */
+static void test_packing(void **state)
+{
+    (void)state;
+    static const uint32_t a[] = {11, 12}, b[] = {21, 22, 23, 24, 25}, c[] = {2, 31};
+    static const uint32_t want[3][4] = {
+        {2, 11, 12, 2 },
+        {2, 21, 22, 23},
+        {2, 24, 25, 2 }
+    };
+    struct splice_pack pack;
+    assert_int_equal(splice_pack_init(&pack, 4, 3, 2, NULL), SAE_OK);
+    feed(&pack, a, 2, 0);
+    feed(&pack, b, 5, 1);
+    feed(&pack, c, 2, 2);
+    assert_int_equal(pack.n_total, 3);
+    assert_memory_equal(pack.ring, want, sizeof want);
+    assert_int_equal(pack.n_in, 2);
+    assert_int_equal(pack.open[0], 2);
+    assert_int_equal(pack.open[1], 31);
+    assert_int_equal(pack.first[1], 1);
+    assert_int_equal(pack.last[2], 2);
+    splice_pack_clear(&pack);
+}
+
+/* Only the last `cap` contexts stay; stop_at ends the packing. */
+static void test_packing_ring(void **state)
+{
+    (void)state;
+    static const uint32_t ids[] = {5, 6, 7, 8, 9, 10};
+    static const uint32_t want[2] = {2, 10};
+    struct splice_pack pack;
+    assert_int_equal(splice_pack_init(&pack, 2, 1, 2, NULL), SAE_OK);
+    feed(&pack, ids, 6, 4);
+    assert_int_equal(pack.n_total, 6);
+    assert_memory_equal(pack.ring, want, sizeof want);
+    splice_pack_add(&pack, ids, 6, 5, 7);
+    assert_int_equal(pack.n_total, 7);
+    splice_pack_clear(&pack);
+}
+
+static void test_lines(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test_splice_XXXXXX";
+    const int fd = mkstemp(path);
+    static const char text[] = "\xEF\xBB\xBF"
+                               "one\r\n\nthree";
+    assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
+    close(fd);
+    struct splice_lines *lines = NULL;
+    struct sae_str line = {0};
+    static const char *const want[] = {"one", "", "three"};
+    bool more = false;
+    assert_int_equal(splice_lines_open(&lines, path, NULL), SAE_OK);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(splice_lines_next(lines, &line, &more, NULL), SAE_OK);
+        assert_true(more);
+        assert_string_equal(line.s, want[i]);
+    }
+    assert_int_equal(splice_lines_next(lines, &line, &more, NULL), SAE_OK);
+    assert_false(more);
+    splice_lines_close(lines);
+    sae_str_clear(&line);
+    unlink(path);
+    struct sae_err err;
+    assert_int_equal(splice_lines_open(&lines, path, &err), SAE_EIO);
+    assert_non_null(strstr(err.msg, path));
+}
+
+/* --- known autoencoders on the embedded model ------------------------------------------------ */
+
+static struct gemma_model *gemma;
+
+static int open_model(void **state)
+{
+    (void)state;
+    char path[1024];
+    struct sae_err err = {0};
+    const char *root = getenv("SAE_SOURCE_ROOT");
+    if (root == NULL)
+        return -1;
+    snprintf(path, sizeof path, "%s/data/tiny-g2", root);
+    if (gemma_model_open(&gemma, path, &err) == SAE_OK)
+        return 0;
+    print_error("%s\n", err.msg);
+    return -1;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    gemma_model_close(gemma);
+    return 0;
+}
+
+/* relu(x) - relu(-x) = x: latents +e_j and -e_j for each dimension. */
+static void identity(struct sae_model *model, size_t d)
+{
+    assert_int_equal(sae_model_alloc(model, SAE_ARCH_STANDARD, d, 2 * d, 0, NULL), SAE_OK);
+    for (size_t j = 0; j < d; j++) {
+        model->W_enc[j * d + j] = model->W_dec[j * d + j] = 1;
+        model->W_enc[(d + j) * d + j] = model->W_dec[(d + j) * d + j] = -1;
+    }
+}
+
+/* Contexts of 16 with BOS at 0 and in the middle of the second. */
+static void fill_text(struct splice_text *text, size_t V, uint32_t bos)
+{
+    struct sae_rng rng = sae_rng_make(3, SAE_RNG_TEST);
+    *text = (struct splice_text){.n = 3, .context = 16};
+    text->ids = calloc(3 * 16, sizeof *text->ids);
+    for (size_t i = 0; i < 3 * 16; i++)
+        text->ids[i] = 300 + (uint32_t)sae_rng_below(&rng, V - 300);
+    for (size_t c = 0; c < 3; c++)
+        text->ids[c * 16] = bos;
+    text->ids[16 + 7] = bos;
+}
+
+static void test_known_autoencoders(void **state)
+{
+    (void)state;
+    const struct gemma_config *config = gemma_model_config(gemma);
+    struct sae_model id = {0}, zero = {0};
+    const struct sae_model *const models[] = {&id, &zero};
+    struct splice_reference ref;
+    struct splice_answer answers[2];
+    struct splice_quality q;
+    struct splice_text text;
+    const struct sae_ops *ops;
+    struct sae_err err = {0};
+    assert_int_equal(sae_ops_open(&ops, "cpu", 2, NULL), SAE_OK);
+    identity(&id, config->D);
+    assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
+    fill_text(&text, config->V, config->bos);
+    if (splice_pass(&ref, answers, models, 2, gemma, 3, &text, 2, ops, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    /* 48 positions, 4 of them BOS; CE leaves out the last position of each context too */
+    assert_int_equal(ref.n_kl, 44);
+    assert_int_equal(ref.n_ce, 41);
+    near(splice_recover_score(ref.ce_clean, answers[0].ce, ref.ce_ablated), 1, 1e-5);
+    near(splice_recover_score(0, answers[0].kl, ref.kl_ablated), 1, 1e-5);
+    splice_stats_finish(&answers[0].stats, &q);
+    near(q.explained_variance_legacy, 1, 1e-6);
+    near(q.explained_variance_pooled, 1, 1e-6);
+    near(q.cossim, 1, 1e-6);
+    near(q.relative_bias, 1, 1e-6);
+    near(q.l0, (double)config->D, 0.5); /* a coordinate is never exactly 0 */
+    near(q.frac_alive, 1, 0.1);
+    splice_stats_finish(&answers[1].stats, &q);
+    near(q.cossim, 0, 0);
+    near(q.l0, 0, 0);
+    near(q.frac_alive, 0, 0);
+    near(q.l2_ratio, 0, 0);
+    assert_true(q.explained_variance_legacy < 0.0);
+    assert_true(answers[1].kl > 0.1); /* random tokens: CE itself need not rise */
+    splice_stats_clear(&answers[0].stats);
+    splice_stats_clear(&answers[1].stats);
+    splice_text_clear(&text);
+    sae_model_clear(&id);
+    sae_model_clear(&zero);
+}
+
+/* Where no position is special, replacing by zeros is zero ablation: both scores are 0. */
+static void test_zero_is_ablation(void **state)
+{
+    (void)state;
+    const struct gemma_config *config = gemma_model_config(gemma);
+    struct sae_model zero = {0};
+    const struct sae_model *const models[] = {&zero};
+    struct splice_reference ref;
+    struct splice_answer answer;
+    struct splice_text text;
+    const struct sae_ops *ops;
+    assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
+    assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
+    fill_text(&text, config->V, 300);
+    assert_int_equal(splice_pass(&ref, &answer, models, 1, gemma, 3, &text, 16, ops, NULL), SAE_OK);
+    assert_int_equal(ref.n_kl, 48);
+    near(splice_recover_score(ref.ce_clean, answer.ce, ref.ce_ablated), 0, 0);
+    near(splice_recover_score(0, answer.kl, ref.kl_ablated), 0, 0);
+    splice_stats_clear(&answer.stats);
+    splice_text_clear(&text);
+    sae_model_clear(&zero);
+}
+
+static void test_width_is_checked(void **state)
+{
+    (void)state;
+    struct sae_model wide = {0};
+    const struct sae_model *const models[] = {&wide};
+    struct splice_reference ref;
+    struct splice_answer answer;
+    struct splice_text text;
+    const struct sae_ops *ops;
+    struct sae_err err;
+    assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
+    assert_int_equal(sae_model_alloc(&wide, SAE_ARCH_STANDARD, 7, 8, 0, NULL), SAE_OK);
+    fill_text(&text, gemma_model_config(gemma)->V, 300);
+    assert_int_equal(splice_pass(&ref, &answer, models, 1, gemma, 3, &text, 16, ops, &err),
+                     SAE_EARG);
+    assert_non_null(strstr(err.msg, "width 7"));
+    splice_text_clear(&text);
+    sae_model_clear(&wide);
+}
+
+/* Two rows at 60 degrees: the nearest of each is the other, cosine 1/2. */
+static void test_weights(void **state)
+{
+    (void)state;
+    struct sae_model model = {0};
+    struct splice_weights w;
+    assert_int_equal(sae_model_alloc(&model, SAE_ARCH_STANDARD, 2, 2, 0, NULL), SAE_OK);
+    const float enc[] = {2, 0, 1, (float)sqrt(3)}, dec[] = {0, 1, 1, 0};
+    memcpy(model.W_enc, enc, sizeof enc);
+    memcpy(model.W_dec, dec, sizeof dec);
+    assert_int_equal(splice_weights_make(&w, &model, &sae_ops_cpu, NULL), SAE_OK);
+    near((double)w.enc_norm[0], 2, 1e-6);
+    near((double)w.max_enc[0], 0.5, 1e-6);
+    near(w.mean_max_enc, 0.5, 1e-6);
+    near(w.mean_max_dec, 0, 1e-6);
+    near((double)w.enc_dec[0], 0, 1e-6);
+    near((double)w.enc_dec[1], 0.5, 1e-6);
+    splice_weights_clear(&w);
+    sae_model_clear(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stats_by_hand),
+        cmocka_unit_test(test_batches_matter),
+        cmocka_unit_test(test_recover_against_double),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_packing_ring),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_known_autoencoders),
+        cmocka_unit_test(test_zero_is_ablation),
+        cmocka_unit_test(test_width_is_checked),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
