@@ -129,12 +129,13 @@ static enum sae_status print_usage(const struct analyze_report *r, FILE *to, str
     } rows[] = {
         {"active latents a token",         u->l0,                    2, "l0"                                   },
         {"dead latents",                   (double)u->n_dead,        0, "fired on no held-out token"           },
-        {"alive, %",                       percent(u->frac_alive),   2, ""                                     },
+        {"alive, %",                       percent(u->frac_alive),   2, "the others fired on none"             },
         {"median density of the alive, %", percent(u->median_alive), 4,
          "share of tokens it fires on"                                                                         },
-        {"latents on > 1 % of tokens, %",  percent(u->over_1),       3, ""                                     },
+        {"latents on > 1 % of tokens, %",  percent(u->over_1),       3, "common latents"                       },
         {"latents on > 10 % of tokens, %", percent(u->over_10),      3, "dense latents"                        },
-        {"their share of activations, %",  percent(u->mass_10),      2, ""                                     },
+        {"their share of activations, %",  percent(u->mass_10),      2,
+         "of the dense latents, in all activations"                                                            },
         {"latents in effective use",       u->effective,             1, "exp of the entropy of the activations"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
