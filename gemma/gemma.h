@@ -14,18 +14,18 @@
 #include "lib/base/err.h"
 
 struct gemma_config {
-    char name[256];   /* last part of the folder's path */
+    char name[256]; /* last part of the folder's path */
     size_t V, D, F, L, H, K, head_dim, window, max_context;
     uint32_t bos, eos, pad;
     double rms_eps, rope_theta, score_scale, attn_cap, final_cap; /* caps 0 = none */
-    bool sliding[256]; /* per layer */
+    bool sliding[256];                                            /* per layer */
 };
 
 /* Weights, immutable, shareable. */
 struct gemma_model;
 
-/* Opens a folder. Weights are mapped; layers above `last_layer` (and the head) are neither read
- * nor needed where last_layer < L - 1 and head is false.
+/* Opens a folder; the tokenizer is not needed. Weights are mapped: a model up to 512 MiB of f32 is
+ * converted at once, of a larger one only the layers that run are ever read.
  * Fails: SAE_EIO, SAE_EFORMAT (config or tensors: message names key or tensor, found, expected),
  * SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder,
@@ -38,7 +38,10 @@ SAE_MUST_CHECK enum sae_status gemma_model_id(struct gemma_model *model, char he
 
 /* --- forward pass --------------------------------------------------------------------------- */
 
-/* Scratch for batches of up to n_max tokens, sequences of up to T_max. */
+/* Scratch for batches of up to n_max tokens, sequences of up to T_max, and for as many threads as
+ * OpenMP has when it is opened. The numbers do not depend on that count. One call at a time in a
+ * process: while it runs, BLAS is held to one thread for each of ours.
+ * Fails: SAE_ERANGE T_max 0, above the model's context or above n_max; SAE_ENOMEM */
 struct gemma_run;
 SAE_MUST_CHECK enum sae_status gemma_run_open(struct gemma_run **ret,
                                               const struct gemma_model *model, size_t n_max,

@@ -94,8 +94,7 @@ static enum sae_status find_all(struct gemma_model *m, const struct gemma_st_ten
     static const char *const kinds[4] = {"input_layernorm", "post_attention_layernorm",
                                          "pre_feedforward_layernorm", "post_feedforward_layernorm"};
     const struct gemma_config *c = &m->config;
-    const char *prefix =
-        gemma_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
+    const char *prefix = gemma_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
     struct finder f = {.st = m->st, .prefix = prefix, .err = err};
     char name[NAME_LEN];
     (void)snprintf(name, sizeof name, "%sembed_tokens.weight", prefix);
@@ -181,8 +180,8 @@ static enum sae_status convert(struct gemma_model *m, const struct gemma_st_tens
 
 /* --- the folder ----------------------------------------------------------------------------- */
 
-enum sae_status gemma_model_open_with(struct gemma_model **ret, const char *folder,
-                                      size_t copy_max, struct sae_err *err)
+enum sae_status gemma_model_open_with(struct gemma_model **ret, const char *folder, size_t copy_max,
+                                      struct sae_err *err)
 {
     struct gemma_model *m = NULL;
     const struct gemma_st_tensor **norms = NULL;

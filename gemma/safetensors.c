@@ -80,13 +80,13 @@ static enum sae_status open_shard(struct shard *shard, const char *path, struct 
         return sae_err_set(err, SAE_EFORMAT, "'%s': header of %llu bytes, at most %llu are allowed",
                            path, (unsigned long long)n_header, (unsigned long long)HEADER_MAX);
     if (n_header > shard->n_bytes - 8)
-        return sae_err_set(err, SAE_EFORMAT, "'%s': header of %llu bytes, the file has %zu after it"
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s': header of %llu bytes, the file has %zu after it"
                            " begins; it is cut or not a safetensors file",
                            path, (unsigned long long)n_header, shard->n_bytes - 8);
     const size_t at = 8 + (size_t)n_header;
-    const enum sae_status st =
-        gemma_st_parse(&shard->tensors, &shard->n, (const char *)bytes + 8, (size_t)n_header,
-                       shard->n_bytes - at, err);
+    const enum sae_status st = gemma_st_parse(&shard->tensors, &shard->n, (const char *)bytes + 8,
+                                              (size_t)n_header, shard->n_bytes - at, err);
     if (st != SAE_OK) {
         (void)sae_err_prefix(err, "'%s'", path);
         return st;
@@ -147,8 +147,7 @@ const struct gemma_st_tensor *gemma_st_at(const struct gemma_st *st, size_t i)
 
 const struct gemma_st_tensor *gemma_st_find(const struct gemma_st *st, const char *name)
 {
-    struct gemma_st_tensor **hit =
-        bsearch(name, st->by_name, st->n, sizeof *st->by_name, cmp_key);
+    struct gemma_st_tensor **hit = bsearch(name, st->by_name, st->n, sizeof *st->by_name, cmp_key);
     return hit == NULL ? NULL : *hit;
 }
 

@@ -25,9 +25,9 @@ struct gemma_st_tensor {
     const char *dtype_name; /* as the format spells it, "BF16" */
     size_t rank;            /* 0 = one element */
     size_t shape[GEMMA_ST_RANK_MAX];
-    size_t n;               /* elements */
-    size_t begin, end;      /* bytes, relative to the data buffer */
-    const uint8_t *data;    /* in the mapping; not aligned, read it with gemma_st_widen */
+    size_t n;            /* elements */
+    size_t begin, end;   /* bytes, relative to the data buffer */
+    const uint8_t *data; /* in the mapping; not aligned, read it with gemma_st_widen */
 };
 
 /* One open file, or one open folder of shards. Immutable. */
@@ -42,7 +42,7 @@ SAE_MUST_CHECK enum sae_status gemma_st_open_folder(struct gemma_st **ret, const
                                                     struct sae_err *err);
 void gemma_st_close(struct gemma_st *st);
 
-size_t gemma_st_size(const struct gemma_st *st); /* tensors */
+size_t gemma_st_size(const struct gemma_st *st);                                /* tensors */
 const struct gemma_st_tensor *gemma_st_at(const struct gemma_st *st, size_t i); /* by name order */
 const struct gemma_st_tensor *gemma_st_find(const struct gemma_st *st, const char *name);
 

@@ -38,8 +38,7 @@ static int cmp_item(const void *a, const void *b)
 }
 
 static enum sae_status order_items(const struct gemma_st_item ***ret,
-                                   const struct gemma_st_item *items, size_t n,
-                                   struct sae_err *err)
+                                   const struct gemma_st_item *items, size_t n, struct sae_err *err)
 {
     const struct gemma_st_item **order = NULL;
     SAE_TRY(sae_mem_alloc(&order, n, sizeof *order, err));
@@ -71,9 +70,9 @@ static int add_entry(json_t *root, const struct gemma_st_item *item, size_t begi
             json_decref(shape);
             return -1;
         }
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype",
-                              item->dtype == GEMMA_ST_F32 ? "F32" : "BF16", "shape", shape,
-                              "data_offsets", (json_int_t)begin, (json_int_t)end);
+    json_t *entry =
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", item->dtype == GEMMA_ST_F32 ? "F32" : "BF16",
+                  "shape", shape, "data_offsets", (json_int_t)begin, (json_int_t)end);
     return entry == NULL ? -1 : json_object_set_new(root, item->name, entry);
 }
 
@@ -131,8 +130,7 @@ static int write_all(FILE *f, const char *header, const struct gemma_st_item **o
 }
 
 static enum sae_status write_part(const char *part, const char *header,
-                                  const struct gemma_st_item **order, size_t n,
-                                  struct sae_err *err)
+                                  const struct gemma_st_item **order, size_t n, struct sae_err *err)
 {
     FILE *f = fopen(part, "wbe");
     if (f == NULL)
@@ -192,8 +190,8 @@ static enum sae_status write_index(json_t *map, const char *folder, size_t n_byt
 {
     char *path = NULL;
     SAE_TRY(sae_fs_join(&path, folder, "model.safetensors.index.json", err));
-    json_t *root =
-        json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)n_bytes, "weight_map", map);
+    json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)n_bytes,
+                             "weight_map", map);
     char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
     const enum sae_status st = text == NULL
                                    ? sae_err_set(err, SAE_ENOMEM, "out of memory writing an index")

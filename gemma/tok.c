@@ -23,8 +23,8 @@ enum {
 struct gemma_tok {
     struct gemma_spm *spm;
     size_t n;
-    char *text;        /* all pieces, each NUL-terminated */
-    size_t *at;        /* [n] where a piece begins in text */
+    char *text;         /* all pieces, each NUL-terminated */
+    size_t *at;         /* [n] where a piece begins in text */
     bool cuts_are_safe; /* no piece holds a newline beside other characters */
 };
 

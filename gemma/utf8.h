@@ -15,7 +15,7 @@ size_t gemma_utf8_step(const char *s, size_t n, bool *ok);
 bool gemma_utf8_is_valid(const char *s, size_t n);
 
 /* A copy with each ill-formed maximal subpart replaced by U+FFFD. New memory. */
-SAE_MUST_CHECK enum sae_status gemma_utf8_repair(char **ret, size_t *ret_n, const char *s,
-                                                 size_t n, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status gemma_utf8_repair(char **ret, size_t *ret_n, const char *s, size_t n,
+                                                 struct sae_err *err);
 
 #endif /* SAE_GEMMA_UTF8_H */

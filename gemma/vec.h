@@ -10,9 +10,9 @@
 
 /* The best of three builds of a function is taken at start. Not under sanitizers, which
  * instrument the resolver that runs before them. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define GEMMA_CLONES                                                                               \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_ADDRESS__)
+#define GEMMA_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define GEMMA_CLONES
 #endif
@@ -52,7 +52,8 @@ GEMMA_INLINE float gemma_tanh(float u)
     p = p * z + 1.3331491e-1F;
     p = p * z - 3.3333284e-1F;
     const float near = u + u * (z * p);
-    const float far = copysignf(1.0F - 2.0F / (gemma_exp(2.0F * (a > 10.0F ? 10.0F : a)) + 1.0F), u);
+    const float far =
+        copysignf(1.0F - 2.0F / (gemma_exp(2.0F * (a > 10.0F ? 10.0F : a)) + 1.0F), u);
     return a < 0.625F ? near : far;
 }
 

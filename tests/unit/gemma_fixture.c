@@ -39,17 +39,17 @@ static struct part {
     size_t rows, cols;
     float scale;
 } const parts[] = {
-    {"input_layernorm", 32, 0, 0.5F},
-    {"self_attn.q_proj", 64, 32, 0.25F},
-    {"self_attn.k_proj", 32, 32, 0.25F},
-    {"self_attn.v_proj", 32, 32, 0.25F},
-    {"self_attn.o_proj", 32, 64, 0.25F},
-    {"post_attention_layernorm", 32, 0, 0.5F},
-    {"pre_feedforward_layernorm", 32, 0, 0.5F},
-    {"mlp.gate_proj", 48, 32, 0.25F},
-    {"mlp.up_proj", 48, 32, 0.25F},
-    {"mlp.down_proj", 32, 48, 0.25F},
-    {"post_feedforward_layernorm", 32, 0, 0.5F},
+    {"input_layernorm",            32, 0,  0.5F },
+    {"self_attn.q_proj",           64, 32, 0.25F},
+    {"self_attn.k_proj",           32, 32, 0.25F},
+    {"self_attn.v_proj",           32, 32, 0.25F},
+    {"self_attn.o_proj",           32, 64, 0.25F},
+    {"post_attention_layernorm",   32, 0,  0.5F },
+    {"pre_feedforward_layernorm",  32, 0,  0.5F },
+    {"mlp.gate_proj",              48, 32, 0.25F},
+    {"mlp.up_proj",                48, 32, 0.25F},
+    {"mlp.down_proj",              32, 48, 0.25F},
+    {"post_feedforward_layernorm", 32, 0,  0.5F },
 };
 enum { N_PARTS = sizeof parts / sizeof parts[0], NAME_LEN = 100 };
 
@@ -66,11 +66,13 @@ static void fill(struct gemma_st_item *item, const struct fix_form *form, size_t
         const uint64_t u = splitmix64(((uint64_t)t << 32) + i) >> 40;
         data[i] = ((float)u / 8388608.0F - 1.0F) * part->scale;
     }
-    *item = (struct gemma_st_item){.name = full,
-                                   .dtype = form->dtype,
-                                   .rank = part->cols == 0 ? 1 : 2,
-                                   .shape = {part->rows, part->cols},
-                                   .data = data};
+    *item = (struct gemma_st_item){
+        .name = full,
+        .dtype = form->dtype,
+        .rank = part->cols == 0 ? 1 : 2,
+        .shape = {part->rows, part->cols},
+        .data = data
+    };
 }
 
 struct gemma_st_item *fix_items(const struct fix_form *form)

@@ -78,8 +78,9 @@ static void test_values(void **state)
 static void test_variants(void **state)
 {
     (void)state;
-    assert_true(accept("\"attn_logit_softcapping\": 2.0", "\"attn_logit_softcapping\": null")
-                    .attn_cap == 0);
+    assert_true(
+        accept("\"attn_logit_softcapping\": 2.0", "\"attn_logit_softcapping\": null").attn_cap ==
+        0);
     assert_true(accept("\"sliding_window\": 5", "\"sliding_window\": null").window == 64);
     assert_true(accept("\"eos_token_id\": [1, 5]", "\"eos_token_id\": 7").eos == 7);
     assert_true(accept("\"bos_token_id\": 2,", "").bos == 2);
@@ -98,11 +99,22 @@ static void test_variants(void **state)
 static void test_missing(void **state)
 {
     (void)state;
-    static const char *const keys[] = {
-        "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
-        "num_attention_heads", "num_key_value_heads", "head_dim", "query_pre_attn_scalar",
-        "attn_logit_softcapping", "final_logit_softcapping", "sliding_window", "rope_theta",
-        "rms_norm_eps", "max_position_embeddings", "hidden_activation"};
+    static const char *const keys[] = {"model_type",
+                                       "vocab_size",
+                                       "hidden_size",
+                                       "intermediate_size",
+                                       "num_hidden_layers",
+                                       "num_attention_heads",
+                                       "num_key_value_heads",
+                                       "head_dim",
+                                       "query_pre_attn_scalar",
+                                       "attn_logit_softcapping",
+                                       "final_logit_softcapping",
+                                       "sliding_window",
+                                       "rope_theta",
+                                       "rms_norm_eps",
+                                       "max_position_embeddings",
+                                       "hidden_activation"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char from[60], to[60], named[60];
         (void)snprintf(from, sizeof from, "\"%s\"", keys[i]);
@@ -248,9 +260,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),  cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_missing), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_tensors), cmocka_unit_test(test_wrong_type),
+        cmocka_unit_test(test_values),    cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_missing),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tensors),   cmocka_unit_test(test_wrong_type),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("gemma_config", tests, NULL, NULL);

@@ -49,14 +49,15 @@ static const double golden_bf16_sq[4] = {2116.163891, 4495.443177, 6105.343005, 
 
 /* Per layer: [0,0,0:4], [0,11,0:4], [1,7,28:32]. */
 static const double golden_x[4][12] = {
-    {-0.25783798, -2.09864922, -1.84322900, 0.33552378, -1.26575713, 2.83993017, -2.47332463,
-     0.25168425, 0.54473562, 2.97957750, -0.47071996, -1.72328376},
-    {-0.48833305, -3.74272114, -1.34488299, 1.57957936, -4.24516624, 3.14684664, -3.89647071,
-     1.59714523, 1.80248020, 2.88439496, -1.51762790, -1.31584825},
-    {-0.00269256, -2.73350836, -1.78232702, -1.68038396, -2.95449955, 0.07630425, -5.23792056,
-     0.77872910, 1.32986901, 4.21519110, -2.08689056, -1.53956098},
-    {0.40916337, -4.35547474, 0.07254380, -1.04701835, -3.08874296, -0.11344180, -7.83293640,
-     -1.82874262, 0.85500996, 5.04284613, -0.07293575, -1.07299402}};
+    {-0.25783798, -2.09864922, -1.84322900, 0.33552378,  -1.26575713, 2.83993017,  -2.47332463,
+     0.25168425,  0.54473562, 2.97957750, -0.47071996, -1.72328376},
+    {-0.48833305, -3.74272114, -1.34488299, 1.57957936,  -4.24516624, 3.14684664,  -3.89647071,
+     1.59714523,  1.80248020, 2.88439496, -1.51762790, -1.31584825},
+    {-0.00269256, -2.73350836, -1.78232702, -1.68038396, -2.95449955, 0.07630425,  -5.23792056,
+     0.77872910,  1.32986901, 4.21519110, -2.08689056, -1.53956098},
+    {0.40916337,  -4.35547474, 0.07254380,  -1.04701835, -3.08874296, -0.11344180, -7.83293640,
+     -1.82874262, 0.85500996, 5.04284613, -0.07293575, -1.07299402}
+};
 static const size_t golden_at[3] = {0, 11 * FIX_D, (FIX_T + 7) * FIX_D + 28};
 
 static const double golden_ce[11] = {5.89323635, 4.62951873, 5.19149231, 4.05208330,
@@ -152,13 +153,13 @@ static void check_golden_bf16(struct gemma_run *run)
 
 /* The same config in the spelling of newer files. */
 #define NEWER_CONFIG(even, odd)                                                                    \
-    "{\"model_type\": \"gemma2\", \"vocab_size\": 67, \"hidden_size\": 32,"                         \
-    " \"intermediate_size\": 48, \"num_hidden_layers\": 4, \"num_attention_heads\": 4,"             \
-    " \"num_key_value_heads\": 2, \"head_dim\": 16, \"query_pre_attn_scalar\": 24.0,"               \
-    " \"attn_logit_softcapping\": 2, \"final_logit_softcapping\": 3, \"sliding_window\": 5,"        \
+    "{\"model_type\": \"gemma2\", \"vocab_size\": 67, \"hidden_size\": 32,"                        \
+    " \"intermediate_size\": 48, \"num_hidden_layers\": 4, \"num_attention_heads\": 4,"            \
+    " \"num_key_value_heads\": 2, \"head_dim\": 16, \"query_pre_attn_scalar\": 24.0,"              \
+    " \"attn_logit_softcapping\": 2, \"final_logit_softcapping\": 3, \"sliding_window\": 5,"       \
     " \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 10000},"                   \
     " \"layer_types\": [" even ", " odd ", " even ", " odd "],"                                    \
-    " \"rms_norm_eps\": 0.000001, \"max_position_embeddings\": 64,"                               \
+    " \"rms_norm_eps\": 0.000001, \"max_position_embeddings\": 64,"                                \
     " \"hidden_activation\": \"gelu_pytorch_tanh\", \"unknown_key\": {\"a\": [1]}}"
 #define SLIDING "\"sliding_attention\""
 #define FULL "\"full_attention\""
@@ -394,14 +395,23 @@ static int as_large(void **state)
     return 0;
 }
 
-#define BOTH(f) {#f, f, as_small, NULL, NULL}, {#f "_large", f, as_large, NULL, NULL}
+#define BOTH(f)                                                                                    \
+    {#f, f, as_small, NULL, NULL},                                                                 \
+    {                                                                                              \
+#f "_large", f, as_large, NULL, NULL                                                       \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(test_forms),        BOTH(test_layer_types_matter), BOTH(test_identity_splice),
-        BOTH(test_zero_splice),  BOTH(test_batch_invariance),   BOTH(test_lengths),
-        BOTH(test_refusals),     BOTH(test_id),
+        BOTH(test_forms),
+        BOTH(test_layer_types_matter),
+        BOTH(test_identity_splice),
+        BOTH(test_zero_splice),
+        BOTH(test_batch_invariance),
+        BOTH(test_lengths),
+        BOTH(test_refusals),
+        BOTH(test_id),
         cmocka_unit_test(test_exp_tanh),
     };
     return cmocka_run_group_tests_name("gemma_forward", tests, NULL, NULL);

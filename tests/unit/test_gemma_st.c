@@ -173,11 +173,11 @@ static void test_text(void **state)
     refuse("{}x", 0, "JSON");
     refuse("{}{}", 0, "JSON");
     refuse_n("{}\0", 3, 0, "JSON");
-    refuse("{\"a\":\"\xff\"}", 0, "JSON");                /* not UTF-8 */
-    refuse("{\"\xed\xa0\x80\":\"\"}", 0, "JSON");         /* surrogate in UTF-8 */
-    refuse("{\"\\ud800\":\"\"}", 0, "JSON");              /* half a pair */
-    refuse("{\"a\\x\":\"\"}", 0, "JSON");                 /* no such escape */
-    refuse("{\"a\nb\":\"\"}", 0, "JSON");                 /* raw control character */
+    refuse("{\"a\":\"\xff\"}", 0, "JSON");        /* not UTF-8 */
+    refuse("{\"\xed\xa0\x80\":\"\"}", 0, "JSON"); /* surrogate in UTF-8 */
+    refuse("{\"\\ud800\":\"\"}", 0, "JSON");      /* half a pair */
+    refuse("{\"a\\x\":\"\"}", 0, "JSON");         /* no such escape */
+    refuse("{\"a\nb\":\"\"}", 0, "JSON");         /* raw control character */
     refuse("{\"a\":[[[[1]]]]}", 0, "deeper");
     refuse("{\"a\":NaN}", 0, "JSON");
     refuse("{\"a\":true}", 0, "whole numbers");
@@ -251,7 +251,10 @@ static void refuse_index(const char *index, enum sae_status expected, const char
     char *folder = fix_folder();
     const float one = 1, two[2] = {1, 2};
     const struct gemma_st_item a = {"a", GEMMA_ST_F32, 1, {1}, &one};
-    const struct gemma_st_item b[2] = {{"b", GEMMA_ST_F32, 1, {2}, two}, a};
+    const struct gemma_st_item b[2] = {
+        {"b", GEMMA_ST_F32, 1, {2}, two},
+        a
+    };
     assert_int_equal(gemma_st_write(in(folder, "one"), &a, 1, &g_err), SAE_OK);
     assert_int_equal(gemma_st_write(in(folder, "two"), b, 1, &g_err), SAE_OK);
     assert_int_equal(gemma_st_write(in(folder, "both"), b, 2, &g_err), SAE_OK);
@@ -298,10 +301,19 @@ static void test_f16(void **state)
     static const struct {
         unsigned short bits;
         float value;
-    } known[] = {{0x0000, 0},          {0x8000, -0.0F},      {0x3c00, 1},   {0xc000, -2},
-                 {0x7bff, 65504},      {0x0400, 0x1p-14F},   {0x0001, 0x1p-24F},
-                 {0x83ff, -1023 * 0x1p-24F}, {0x3555, 0x1.554p-2F}, {0x7c00, INFINITY},
-                 {0xfc00, -INFINITY}};
+    } known[] = {
+        {0x0000, 0               },
+        {0x8000, -0.0F           },
+        {0x3c00, 1               },
+        {0xc000, -2              },
+        {0x7bff, 65504           },
+        {0x0400, 0x1p-14F        },
+        {0x0001, 0x1p-24F        },
+        {0x83ff, -1023 * 0x1p-24F},
+        {0x3555, 0x1.554p-2F     },
+        {0x7c00, INFINITY        },
+        {0xfc00, -INFINITY       }
+    };
     enum { N = sizeof known / sizeof known[0] };
     char header[200];
     (void)snprintf(header, sizeof header, ONE("F16", "[%d]", "[0,%d]"), N, 2 * N);
@@ -332,9 +344,9 @@ static void test_writer(void **state)
     char *folder = fix_folder();
     const float data[6] = {1, -2, 3.14159274F, 0, 1e30F, -1e-30F};
     const struct gemma_st_item items[3] = {
-        {"z\"\\\xc3\xa9", GEMMA_ST_BF16, 2, {2, 3}, data},
-        {"y", GEMMA_ST_F32, 1, {6}, data},
-        {"scalar", GEMMA_ST_F32, 0, {0}, data + 2},
+        {"z\"\\\xc3\xa9", GEMMA_ST_BF16, 2, {2, 3}, data    },
+        {"y",             GEMMA_ST_F32,  1, {6},    data    },
+        {"scalar",        GEMMA_ST_F32,  0, {0},    data + 2},
     };
     assert_int_equal(gemma_st_write(in(folder, "f"), items, 3, &g_err), SAE_OK);
     struct gemma_st *st = NULL;
@@ -413,12 +425,18 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_legal),   cmocka_unit_test(test_tiling),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_entries),
-        cmocka_unit_test(test_text),    cmocka_unit_test(test_file),
-        cmocka_unit_test(test_damage),  cmocka_unit_test(test_index),
-        cmocka_unit_test(test_f16),     cmocka_unit_test(test_writer),
-        cmocka_unit_test(test_writer_repeats), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_legal),
+        cmocka_unit_test(test_tiling),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_index),
+        cmocka_unit_test(test_f16),
+        cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_writer_repeats),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("gemma_st", tests, NULL, NULL);
 }

@@ -74,8 +74,8 @@ struct kind {
 };
 
 #define SPACE "\xe2\x96\x81"
-static const char *const merges[] = {"th", "he", "the", SPACE "t", SPACE "the", "an", SPACE "a",
-                                     "aa", SPACE "h"};
+static const char *const merges[] = {"th", "he",      "the", SPACE "t", SPACE "the",
+                                     "an", SPACE "a", "aa",  SPACE "h"};
 enum { N_MERGES = sizeof merges / sizeof merges[0] };
 
 /* 0..3 specials, 4 two spaces, 5 two newlines, 6..261 bytes, then characters, then merges. */
@@ -202,15 +202,15 @@ static void test_utf8(void **state)
     static const struct {
         const char *from, *to;
     } rows[] = {
-        {"a\xf1\x80\x80\xe1\x80\xc2z", "a" BAD BAD BAD "z"},
-        {"\x80", BAD},
-        {"\xc0\xaf", BAD BAD},                         /* overlong */
-        {"\xe0\x80\xaf", BAD BAD BAD},                 /* overlong */
-        {"\xed\xa0\x80", BAD BAD BAD},                 /* surrogate */
-        {"\xf4\x90\x80\x80", BAD BAD BAD BAD},         /* above U+10FFFF */
-        {"\xf0\x90\x8d", BAD},                         /* cut */
+        {"a\xf1\x80\x80\xe1\x80\xc2z",           "a" BAD BAD BAD "z"                   },
+        {"\x80",                                 BAD                                   },
+        {"\xc0\xaf",                             BAD BAD                               }, /* overlong */
+        {"\xe0\x80\xaf",                         BAD BAD BAD                           }, /* overlong */
+        {"\xed\xa0\x80",                         BAD BAD BAD                           }, /* surrogate */
+        {"\xf4\x90\x80\x80",                     BAD BAD BAD BAD                       }, /* above U+10FFFF */
+        {"\xf0\x90\x8d",                         BAD                                   }, /* cut */
         {"\xe2\x82\xac\xf0\x9f\x98\x80\xc3\xa9", "\xe2\x82\xac\xf0\x9f\x98\x80\xc3\xa9"},
-        {"\xff\xfe", BAD BAD},
+        {"\xff\xfe",                             BAD BAD                               },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char *found = NULL;
@@ -258,7 +258,8 @@ static char *random_text(const struct gemma_tok *tok, size_t *len)
     struct sae_rng rng = sae_rng_make(7, SAE_RNG_TEST);
     struct sae_str s = {0};
     while (s.len < 400000) {
-        static const char *const seams[] = {"\n", "\n\n", "\n\n\n", " ", "  ", "   ", "\t", " \n",
+        static const char *const seams[] = {"\n",  "\n\n",     "\n\n\n",       " ",
+                                            "  ",  "   ",      "\t",           " \n",
                                             "\n ", "\xc3\xa9", "\xe2\x82\xac", "\r\n"};
         const uint32_t id = (uint32_t)sae_rng_below(&rng, gemma_tok_size(tok));
         const char *piece = gemma_tok_piece(tok, id);
@@ -425,10 +426,10 @@ static void test_shipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces), cmocka_unit_test(test_encode),
-        cmocka_unit_test(test_utf8),   cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_pieces),       cmocka_unit_test(test_encode),
+        cmocka_unit_test(test_utf8),         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_endless_line), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_damage), cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_damage),       cmocka_unit_test(test_shipped),
     };
     return cmocka_run_group_tests_name("gemma_tok", tests, NULL, NULL);
 }
