@@ -2,7 +2,7 @@
 # sae-analyze as a person types it: targets, tables, results, charts, options, refusals.
 # Usage: analyze.sh SAE_ANALYZE MAKE_CKPT
 set -u
-analyze=$1 make=$2
+analyze=$(realpath "$1") make=$(realpath "$2")
 bad=0
 complain() { echo "$*"; bad=1; }
 dir=$(mktemp -d)
