@@ -200,7 +200,8 @@ enum sae_status chart_phases(struct chart *chart, const struct report *report, c
 
 /* Points of one run's column: those measured, thinned to about 400. */
 static enum sae_status series_block(struct chart *chart, const struct report_run *run,
-                                    const double *y, size_t *block, struct sae_err *err)
+                                    const double *y, size_t *block, size_t *ret_n,
+                                    struct sae_err *err)
 {
     const double *x = sae_ckpt_series(&run->last, "step");
     const size_t n = run->last.series.n_points;
@@ -208,6 +209,7 @@ static enum sae_status series_block(struct chart *chart, const struct report_run
     for (size_t t = 0; t < n; t++)
         n_measured += isfinite(y[t]) != 0;
     const size_t stride = n_measured / 400 + 1;
+    *ret_n = n_measured;
     SAE_TRY(chart_open(chart, block, err));
     for (size_t t = 0; t < n; t++)
         if (isfinite(y[t]) && seen++ % stride == 0)
@@ -236,11 +238,13 @@ enum sae_status chart_series(struct chart *chart, const struct report *report, c
     SAE_TRY(sae_str_printf(chart_now(chart), err, "set xtics autofreq\n"));
     for (size_t i = 0; i < report->n_runs; i++) {
         const double *y = sae_ckpt_series(&report->runs[i].last, name);
-        size_t block;
+        size_t block, n;
         char with[64];
         if (y == NULL)
             continue;
-        SAE_TRY(series_block(chart, &report->runs[i], y, &block, err));
+        SAE_TRY(series_block(chart, &report->runs[i], y, &block, &n, err));
+        if (n == 0)
+            continue;
         snprintf(with, sizeof with, "using 1:2 with lines ls %zu", i % 8 + 1);
         SAE_TRY(chart_curve(chart, block, with, report->runs[i].name, err));
     }

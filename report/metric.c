@@ -35,7 +35,7 @@ const struct report_metric report_metrics[] = {
     {"random_max_cos", REPORT_ANALYZE, {SEP "random_average_max_decoder_cosine_sim"}, "by chance", 4, 0,
      "what random directions of this number and width would give for it", NULL, 0},
     {"mean_max_abs_cos", REPORT_ANALYZE, {SEP "average_max_abs_decoder_cosine_sim"}, "max |cos|", 4, -1,
-     "the same with opposite directions counted as near", NULL, 0},
+     "the same with opposite directions counted as near", NULL, 1},
     {"mean_abs_cos", REPORT_ANALYZE, {SEP "mean_abs_cosine"}, "mean |cos|", 4, -1,
      "|cosine| averaged over all pairs of directions", NULL, 0},
     {"coherence", REPORT_ANALYZE, {SEP "coherence"}, "coherence", 4, -1,
@@ -115,7 +115,7 @@ const struct report_metric report_metrics[] = {
     {"core_l0", REPORT_CORE, {"eval_result_metrics.sparsity.l0"}, "L0", 1, 0,
      "active latents per token on the splice text", NULL, 0},
     {"core_alive", REPORT_CORE, {"eval_result_metrics.misc_metrics.frac_alive"}, "alive", 4, +1,
-     "share of latents that fire on the splice text (a short text leaves rare ones silent)", NULL, 0},
+     "share of latents that fire on the splice text (a short text leaves rare ones silent)", NULL, 1},
 
     /* unlearning */
     {"unlearning", REPORT_UNLEARN, {"eval_result_metrics.unlearning.unlearning_score"}, "score", 4, +1,
@@ -125,9 +125,9 @@ const struct report_metric report_metrics[] = {
 const size_t report_n_metrics = sizeof report_metrics / sizeof *report_metrics;
 
 const struct report_target report_targets[] = {
-    {"absorption_a", "absorption, mean_absorption_score (version A)", 0.01, -1},
-    {"unlearning",   "unlearning_score",                              0.1,  +1},
-    {"top_1",        "sae_top_1_test_accuracy",                       0.74, +1},
+    {"absorption_a", "absorption", "mean_absorption_score, version A", 0.01,     -1},
+    {"unlearning",              "unlearning_score",               0.1,                  +1        },
+    {"top_1",              "sae_top_1_test_accuracy",                    0.74,                +1},
 };
 const size_t report_n_targets = sizeof report_targets / sizeof *report_targets;
 

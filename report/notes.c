@@ -168,21 +168,29 @@ static void print_store(const struct report_run *run, FILE *to)
         report_wrap(to, "    made by    ", 15, "%s", command);
 }
 
+/* Options are recorded as they were typed or defaulted: text. */
+static double option_number(const struct report_run *run, const char *name)
+{
+    const json_t *value = json_object_get(sae_json_at(run->record, "options"), name);
+    double x = NAN;
+    if (json_is_number(value))
+        return json_number_value(value);
+    return json_is_string(value) && sae_str_real(json_string_value(value), &x) ? x : NAN;
+}
+
 static void print_tokens(const struct report_run *run, FILE *to)
 {
-    const double batch = sae_json_real(run->record, "options.batch", NAN);
+    const double batch = option_number(run, "batch");
     const struct report_phase *last = report_phase_last(run);
+    char tokens[64] = "";
     if (run->total_steps == 0)
         return;
     if (isfinite(batch))
-        report_wrap(to, "    training   ", 15,
-                    "%llu of %llu steps of %.0f tokens: %.0f tokens seen; seed %llu",
-                    (unsigned long long)last->step, (unsigned long long)last->total_steps, batch,
-                    batch * (double)last->step, (unsigned long long)run->seed);
-    else
-        report_wrap(to, "    training   ", 15, "%llu of %llu steps; seed %llu",
-                    (unsigned long long)last->step, (unsigned long long)last->total_steps,
-                    (unsigned long long)run->seed);
+        snprintf(tokens, sizeof tokens, " of %.0f tokens: %.0f tokens seen", batch,
+                 batch * (double)last->step);
+    report_wrap(to, "    training   ", 15, "%llu of %llu steps%s; seed %llu",
+                (unsigned long long)last->step, (unsigned long long)last->total_steps, tokens,
+                (unsigned long long)run->seed);
 }
 
 enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err *err)

@@ -49,7 +49,7 @@ const char *report_source_command(enum report_source source); /* "sae-probe --k 
 
 /* A score that the study wants to reach. */
 struct report_target {
-    const char *metric, *label;
+    const char *metric, *name, *label;
     double bound;
     int better; /* -1: below the bound */
 };

@@ -42,6 +42,12 @@ static bool differs(const struct report *report, const char *name)
     return false;
 }
 
+/* Said elsewhere (acts), or without influence on the numbers. */
+static bool is_left_out(const char *name)
+{
+    return strcmp(name, "acts") == 0 || strcmp(name, "backend") == 0;
+}
+
 /* Names of all options of all runs, in the order in which they are first met. */
 static enum sae_status option_names(const struct report *report, json_t **ret, struct sae_err *err)
 {
@@ -53,7 +59,8 @@ static enum sae_status option_names(const struct report *report, json_t **ret, s
         json_t *value;
         json_object_foreach(sae_json_at(report->runs[i].record, "options"), key, value)
         {
-            json_object_set_new(names, key, json_true());
+            if (!is_left_out(key))
+                json_object_set_new(names, key, json_true());
         }
     }
     *ret = names;
@@ -169,8 +176,8 @@ enum sae_status notes_describe(char **ret, const struct report_run *run, struct 
         SAE_GO(st, add_option(&text, run, "lambda2-max", "lambda2 max", err));
         if (strcmp(orth, "progressive") == 0) {
             SAE_GO(st, add_option(&text, run, "gamma", "gamma", err));
-            SAE_GO(st, add_option(&text, run, "tau-schedule", "tau", err));
-            SAE_GO(st, add_option(&text, run, "tau0", "from", err));
+            SAE_GO(st, add_option(&text, run, "threshold-schedule", "tau", err));
+            SAE_GO(st, add_option(&text, run, "base-threshold", "from", err));
         }
     }
     SAE_GO(st, sae_str_printf(&text, err, "; seed %llu", (unsigned long long)run->seed));

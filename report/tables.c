@@ -238,14 +238,17 @@ static void verdict_cell(struct sae_table *table, const struct report_target *ta
 enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_err *err)
 {
     notes_heading(to, "Score targets");
-    for (size_t t = 0; t < report_n_targets; t++)
-        fprintf(to, "  %-12s  %s %s %g\n", report_metric_by(report_targets[t].metric)->head,
-                report_targets[t].label, report_targets[t].better < 0 ? "<" : ">",
-                report_targets[t].bound);
+    char titles[8][48];
+    const char *heads[8] = {"run", "at"};
+    for (size_t t = 0; t < report_n_targets; t++) {
+        const struct report_target *target = &report_targets[t];
+        snprintf(titles[t], sizeof titles[t], "%s %s %g", target->name,
+                 target->better < 0 ? "<" : ">", target->bound);
+        heads[t + 2] = titles[t];
+        fprintf(to, "  %-21s  %s\n", titles[t], target->label);
+    }
     fputs("  The targets were set for gemma-2-2b, layer 12; elsewhere they are a landmark.\n\n",
           to);
-    static const char *const heads[] = {"run", "at", "absorption < 0.01", "unlearning > 0.1",
-                                        "probing top 1 > 0.74"};
     struct sae_table *table = NULL;
     SAE_TRY(sae_table_make(&table, 2 + report_n_targets, heads, err));
     for (size_t i = 0; i < report->n_runs; i++) {
