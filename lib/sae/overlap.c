@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/math/clones.h"
 #include "lib/sae/overlap.h"
 
 /* 1. values */
@@ -47,11 +48,11 @@ double sae_compete_value(enum sae_compete form, double s, double nhat, double ta
     return over < 0 ? 0 : over > 1 ? 1 : over;
 }
 
-/* 2. counts of one latent */
+/* 2. counts of one latent: only of partners above it, as every pair has a lower end */
 
 struct counter {
     uint32_t *now; /* [m] partners within one batch; zero between latents */
-    double *sum;   /* [m] weighted over batches; only where there are several */
+    double *sum;   /* [m] weighted over batches, where there are several; zero too */
 };
 
 static enum sae_status counter_init(struct counter *ret, size_t m, size_t n_batches,
@@ -77,43 +78,46 @@ static void counter_clear(struct counter *c)
     *c = (struct counter){NULL, NULL};
 }
 
-/* Adds the partners of latent i in one batch; only those above i where `upper`. */
-static void count_partners(const struct sae_csr *csr, const struct sae_csc *csc, size_t i,
-                           bool upper, uint32_t *now)
+static void count_batch(const struct sae_csr *csr, const struct sae_csc *csc, size_t i,
+                        uint32_t *now)
 {
     for (size_t p = csc->start[i]; p < csc->start[i + 1]; p++) {
-        const size_t t = csc->row[p], end = csr->start[t + 1];
-        for (size_t e = upper ? csc->pos[p] + 1 : csr->start[t]; e < end; e++)
+        const size_t end = csr->start[csc->row[p] + 1];
+        for (size_t e = csc->pos[p] + 1; e < end; e++)
             now[csr->idx[e]]++;
     }
 }
 
-/* Takes n_ij of latent j out of the counter. */
-static inline double take_count(struct counter *c, const struct sae_overlap_masks *masks, size_t j)
+SAE_CLONES static void add_weighted(size_t n, double w, uint32_t *restrict now,
+                                    double *restrict sum)
 {
-    double n_ij;
-    if (c->sum) {
-        n_ij = c->sum[j];
-        c->sum[j] = 0;
-    } else {
-        n_ij = masks->weight[0] * c->now[j];
-        c->now[j] = 0;
-    }
-    return n_ij;
+    for (size_t j = 0; j < n; j++)
+        sum[j] += w * now[j];
+    memset(now, 0, n * sizeof *now);
 }
 
-static void count_latent(size_t m, const struct sae_overlap_masks *masks, size_t i, bool upper,
+static void count_latent(size_t m, const struct sae_overlap_masks *masks, size_t i,
                          struct counter *c)
 {
     for (size_t b = 0; b < masks->n_batches; b++) {
-        count_partners(masks->csr[b], masks->csc[b], i, upper, c->now);
-        if (!c->sum)
-            continue;
-        for (size_t j = upper ? i + 1 : 0; j < m; j++) {
-            c->sum[j] += masks->weight[b] * c->now[j];
-            c->now[j] = 0;
-        }
+        count_batch(masks->csr[b], masks->csc[b], i, c->now);
+        if (c->sum)
+            add_weighted(m - i - 1, masks->weight[b], c->now + i + 1, c->sum + i + 1);
     }
+}
+
+static inline double count_at(const struct counter *c, const struct sae_overlap_masks *masks,
+                              size_t j)
+{
+    return c->sum ? c->sum[j] : masks->weight[0] * c->now[j];
+}
+
+static void counter_zero(struct counter *c, size_t j, size_t n)
+{
+    if (c->sum)
+        memset(c->sum + j, 0, n * sizeof *c->sum);
+    else
+        memset(c->now + j, 0, n * sizeof *c->now);
 }
 
 /* n_i of every latent, and B. */
@@ -133,9 +137,12 @@ static enum sae_status count_single(size_t m, const struct sae_overlap_masks *ma
     return SAE_OK;
 }
 
-/* 3. competing pairs */
+/* 3. competing pairs
+ *
+ * Most partners meet too rarely to compete. A count that n_ij must exceed, a little too low to be
+ * safe against rounding, is formed from one number a latent; only what passes is weighed. */
 
-enum { PIECE = 64 };
+enum { PIECE = 64, BLOCK = 16 };
 
 struct piece {
     uint32_t *idx;
@@ -149,8 +156,55 @@ struct pairs_job {
     const struct sae_compete_rule *rule;
     const double *n; /* [m] */
     double B;
-    size_t *start; /* [m+1]; start[i+1] receives the number of partners of i */
+    float *part;   /* [m] a latent's part of the count to exceed; infinite: never competes */
+    size_t *above; /* [m] receives the number of partners above each latent */
 };
+
+static void fill_parts(struct pairs_job *job)
+{
+    const struct sae_compete_rule *const r = job->rule;
+    const double tau = r->form == SAE_COMPETE_LINEAR ? r->tau * (1 - 1e-5) : 0;
+    for (size_t j = 0; j < job->m; j++) {
+        const double n = job->n[j];
+        double part = tau * n; /* overlap: n_ij > tau min(n_i, n_j) */
+        if (r->overlap == SAE_OVERLAP_JACCARD)
+            part = tau / (1 + tau) * n; /* n_ij (1 + tau) > tau (n_i + n_j) */
+        else if (r->overlap == SAE_OVERLAP_COSINE)
+            part = sqrt(tau * n); /* n_ij > tau sqrt(n_i n_j), the product of two parts */
+        else if (r->overlap == SAE_OVERLAP_LIFT)
+            part = sqrt(tau / job->B) * n;
+        else if (r->overlap == SAE_OVERLAP_BATCH)
+            part = tau * job->B;
+        job->part[j] = n > 0 && n >= r->min_count ? (float)part : INFINITY;
+    }
+}
+
+/* Marks blocks of `n` counts in which one exceeds what it must. */
+#define MARK_BLOCKS(NEED)                                                                          \
+    for (size_t j0 = 0; j0 < n; j0 += BLOCK) {                                                     \
+        const size_t w = n - j0 < BLOCK ? n - j0 : BLOCK;                                          \
+        int any = 0;                                                                               \
+        for (size_t j = j0; j < j0 + w; j++) {                                                     \
+            const float q = part[j], need = (NEED);                                                \
+            any |= (weight * (float)count[j] > need) & (q < INFINITY);                             \
+        }                                                                                          \
+        mark[j0 / BLOCK] = (unsigned char)any;                                                     \
+    }
+#define MARK_FUNCTION(NAME, TYPE)                                                                  \
+    SAE_CLONES static void NAME(size_t n, enum sae_overlap kind, const TYPE *count, float weight,  \
+                                float p, const float *part, unsigned char *mark)                   \
+    {                                                                                              \
+        if (kind == SAE_OVERLAP_OVERLAP)                                                           \
+            MARK_BLOCKS(p < q ? p : q)                                                             \
+        else if (kind == SAE_OVERLAP_JACCARD)                                                      \
+            MARK_BLOCKS(p + q)                                                                     \
+        else if (kind == SAE_OVERLAP_BATCH)                                                        \
+            MARK_BLOCKS(q)                                                                         \
+        else                                                                                       \
+            MARK_BLOCKS(p *q)                                                                      \
+    }
+MARK_FUNCTION(mark_counts, uint32_t)
+MARK_FUNCTION(mark_sums, double)
 
 static enum sae_status piece_room(struct piece *piece, size_t more)
 {
@@ -158,42 +212,43 @@ static enum sae_status piece_room(struct piece *piece, size_t more)
     return sae_mem_grow(&piece->c, &piece->cap_c, piece->n + more, sizeof *piece->c, NULL);
 }
 
-static bool is_zero_block(const struct counter *c, size_t j, size_t w)
-{
-    bool any = false;
-    if (c->sum)
-        for (size_t l = j; l < j + w; l++)
-            any |= c->sum[l] > 0;
-    else
-        for (size_t l = j; l < j + w; l++)
-            any |= c->now[l] > 0;
-    return !any;
-}
-
-static enum sae_status pairs_of_latent(const struct pairs_job *job, size_t i, struct counter *count,
-                                       struct piece *piece)
+static enum sae_status weigh_block(const struct pairs_job *job, size_t i, size_t j0, size_t j1,
+                                   const struct counter *count, struct piece *piece)
 {
     const struct sae_compete_rule *const r = job->rule;
-    const size_t before = piece->n;
-    count_latent(job->m, job->masks, i, false, count);
-    for (size_t j0 = 0; j0 < job->m; j0 += PIECE) {
-        const size_t w = job->m - j0 < PIECE ? job->m - j0 : PIECE;
-        if (is_zero_block(count, j0, w))
+    SAE_TRY(piece_room(piece, j1 - j0));
+    for (size_t j = j0; j < j1; j++) {
+        const double n_ij = count_at(count, job->masks, j);
+        if (!(n_ij > 0) || !(job->part[j] < INFINITY))
             continue;
-        SAE_TRY(piece_room(piece, w));
-        for (size_t j = j0; j < j0 + w; j++) {
-            const double n_ij = take_count(count, job->masks, j);
-            if (!(n_ij > 0) || j == i || job->n[j] < r->min_count)
-                continue;
-            const double nhat = sae_overlap_value(r->overlap, job->B, job->n[i], job->n[j], n_ij);
-            const float c = (float)sae_compete_value(r->form, r->sharpness, nhat, r->tau);
-            if (c > 0) {
-                piece->idx[piece->n] = (uint32_t)j;
-                piece->c[piece->n++] = c;
-            }
+        const double nhat = sae_overlap_value(r->overlap, job->B, job->n[i], job->n[j], n_ij);
+        const float c = (float)sae_compete_value(r->form, r->sharpness, nhat, r->tau);
+        if (c > 0) {
+            piece->idx[piece->n] = (uint32_t)j;
+            piece->c[piece->n++] = c;
         }
     }
-    job->start[i + 1] = piece->n - before;
+    return SAE_OK;
+}
+
+static enum sae_status pairs_of_latent(const struct pairs_job *job, size_t i, unsigned char *mark,
+                                       struct counter *count, struct piece *piece)
+{
+    const size_t before = piece->n, first = i + 1, n = job->m - first;
+    count_latent(job->m, job->masks, i, count);
+    const float part = job->part[i];
+    if (count->sum)
+        mark_sums(n, job->rule->overlap, count->sum + first, 1, part, job->part + first, mark);
+    else
+        mark_counts(n, job->rule->overlap, count->now + first, (float)job->masks->weight[0], part,
+                    job->part + first, mark);
+    for (size_t b = 0; b * BLOCK < n; b++) {
+        const size_t j0 = first + b * BLOCK, j1 = j0 + BLOCK < job->m ? j0 + BLOCK : job->m;
+        if (mark[b])
+            SAE_TRY(weigh_block(job, i, j0, j1, count, piece));
+    }
+    counter_zero(count, first, n);
+    job->above[i] = piece->n - before;
     return SAE_OK;
 }
 
@@ -204,15 +259,19 @@ static enum sae_status count_pieces(const struct pairs_job *job, struct piece *p
 #pragma omp parallel
     {
         struct counter count = {NULL, NULL};
+        unsigned char *mark = NULL;
         enum sae_status st = counter_init(&count, job->m, job->masks->n_batches, NULL);
+        if (st == SAE_OK)
+            st = sae_mem_alloc(&mark, job->m / BLOCK + 1, sizeof *mark, NULL);
 #pragma omp for schedule(dynamic, 1)
         for (size_t p = 0; p < n_pieces; p++) {
             const size_t end = (p + 1) * PIECE < job->m ? (p + 1) * PIECE : job->m;
             for (size_t i = p * PIECE; i < end && st == SAE_OK; i++)
-                if (job->n[i] > 0 && job->n[i] >= job->rule->min_count)
-                    st = pairs_of_latent(job, i, &count, &piece[p]);
+                if (job->part[i] < INFINITY)
+                    st = pairs_of_latent(job, i, mark, &count, &piece[p]);
         }
         counter_clear(&count);
+        free(mark);
         if (st != SAE_OK) {
 #pragma omp critical(sae_overlap_status)
             all = st;
@@ -230,22 +289,34 @@ static enum sae_status pairs_room(struct sae_pairs *pairs, size_t n, struct sae_
     return SAE_OK;
 }
 
-/* Puts the lists of the pieces behind each other; takes over `start` on success. */
+/* Symmetric lists from the partners above: those below i come first, and come in order because
+ * the lower ends are gone through in order. next [m] is scratch. */
 static enum sae_status join_pieces(const struct pairs_job *job, const struct piece *piece,
-                                   size_t n_pieces, struct sae_pairs *pairs, struct sae_err *err)
+                                   size_t n_pieces, size_t *start, size_t *next,
+                                   struct sae_pairs *pairs, struct sae_err *err)
 {
+    for (size_t p = 0; p < n_pieces; p++)
+        for (size_t e = 0; e < piece[p].n; e++)
+            start[piece[p].idx[e] + 1]++;
     for (size_t i = 0; i < job->m; i++)
-        job->start[i + 1] += job->start[i];
-    SAE_TRY(pairs_room(pairs, job->start[job->m], err));
+        start[i + 1] += start[i] + job->above[i];
+    SAE_TRY(pairs_room(pairs, start[job->m], err));
+    memcpy(next, start, job->m * sizeof *next);
     for (size_t p = 0; p < n_pieces; p++) {
-        const size_t at = job->start[p * PIECE];
-        if (piece[p].n == 0)
-            continue;
-        memcpy(pairs->idx + at, piece[p].idx, piece[p].n * sizeof *pairs->idx);
-        memcpy(pairs->c + at, piece[p].c, piece[p].n * sizeof *pairs->c);
+        size_t e = 0;
+        for (size_t i = p * PIECE; i < job->m && e < piece[p].n; i++) {
+            const size_t at = start[i + 1] - job->above[i];
+            for (size_t a = 0; a < job->above[i]; a++, e++) {
+                const size_t j = piece[p].idx[e], mirror = next[j]++;
+                pairs->idx[at + a] = (uint32_t)j;
+                pairs->c[at + a] = piece[p].c[e];
+                pairs->idx[mirror] = (uint32_t)i;
+                pairs->c[mirror] = piece[p].c[e];
+            }
+        }
     }
     free(pairs->start);
-    pairs->start = job->start;
+    pairs->start = start;
     pairs->m = job->m;
     return SAE_OK;
 }
@@ -255,21 +326,25 @@ enum sae_status sae_overlap_pairs(size_t m, const struct sae_overlap_masks *mask
                                   struct sae_err *err)
 {
     const size_t n_pieces = (m + PIECE - 1) / PIECE;
+    struct pairs_job job = {.m = m, .masks = masks, .rule = rule};
     struct piece *piece = NULL;
-    double *n = NULL, B = 0;
-    size_t *start = NULL;
+    double *n = NULL;
+    size_t *start = NULL, *next = NULL;
     enum sae_status st;
-    SAE_GO(st, count_single(m, masks, &n, &B, err));
+    SAE_GO(st, count_single(m, masks, &n, &job.B, err));
+    job.n = n;
+    SAE_GO(st, sae_mem_alloc(&job.part, m, sizeof *job.part, err));
+    SAE_GO(st, sae_mem_alloc(&job.above, m, sizeof *job.above, err));
     SAE_GO(st, sae_mem_alloc(&piece, n_pieces, sizeof *piece, err));
     SAE_GO(st, sae_mem_alloc(&start, m + 1, sizeof *start, err));
-    const struct pairs_job job = {
-        .m = m, .masks = masks, .rule = rule, .n = n, .B = B, .start = start};
+    SAE_GO(st, sae_mem_alloc(&next, m, sizeof *next, err));
+    fill_parts(&job);
     st = count_pieces(&job, piece, n_pieces);
     if (st != SAE_OK) {
         sae_err_set(err, st, "out of memory while listing competing pairs of %zu latents", m);
         goto done;
     }
-    SAE_GO(st, join_pieces(&job, piece, n_pieces, pairs, err));
+    SAE_GO(st, join_pieces(&job, piece, n_pieces, start, next, pairs, err));
     start = NULL;
 done:
     for (size_t p = 0; piece && p < n_pieces; p++) {
@@ -277,7 +352,10 @@ done:
         free(piece[p].c);
     }
     free(piece);
+    free(job.part);
+    free(job.above);
     free(start);
+    free(next);
     free(n);
     return st;
 }
@@ -297,17 +375,13 @@ enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *mask
     for (size_t i = 0; i < m; i++) {
         if (!(n[i] > 0))
             continue;
-        count_latent(m, masks, i, true, &count);
-        for (size_t j0 = i + 1; j0 < m; j0 += PIECE) {
-            const size_t w = m - j0 < PIECE ? m - j0 : PIECE;
-            if (is_zero_block(&count, j0, w))
-                continue;
-            for (size_t j = j0; j < j0 + w; j++) {
-                const double n_ij = take_count(&count, masks, j);
-                if (n_ij > 0)
-                    visit(user, (uint32_t)i, (uint32_t)j, n[i], n[j], n_ij);
-            }
+        count_latent(m, masks, i, &count);
+        for (size_t j = i + 1; j < m; j++) {
+            const double n_ij = count_at(&count, masks, j);
+            if (n_ij > 0)
+                visit(user, (uint32_t)i, (uint32_t)j, n[i], n[j], n_ij);
         }
+        counter_zero(&count, i + 1, m - i - 1);
     }
 done:
     counter_clear(&count);

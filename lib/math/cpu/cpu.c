@@ -9,8 +9,9 @@
 #include "lib/base/mem.h"
 #include "lib/math/cpu/cpu.h"
 
-/* Sides of the tiles of C that gemm cuts; a tile is one call of a one-thread sgemm. */
-enum { TILE_ROWS = 2048, TILE_COLS = 1024, TILE_COLS_MIN = 128 };
+/* Tiles of C that gemm cuts, one call of a one-thread sgemm each: large where the sums are long, so
+ * that packing A and B anew for each tile is a small part; then halved until there are enough. */
+enum { TILE_LONG = 1024, TILE_SHORT = 512, TILE_MIN = 128, LONG_SUM = 512, TILES_WANTED = 16 };
 
 static size_t allowed_processors(void)
 {
@@ -57,6 +58,11 @@ static void mem_get(void *host, const void *from, size_t bytes)
         memcpy(host, from, bytes);
 }
 
+static size_t cut(size_t whole, size_t piece)
+{
+    return (whole + piece - 1) / piece;
+}
+
 /* OpenBLAS cuts C by its thread count, and which kernel an element meets changes its last bits.
  * So the cut is made here, by shape, and each tile is multiplied by one thread; free tiles also
  * go to whoever is free, where a fixed cut waits for the slowest processor. */
@@ -65,11 +71,13 @@ void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, c
 {
     if (M == 0 || N == 0)
         return;
-    size_t cols = TILE_COLS;
-    while (cols > TILE_COLS_MIN && N < 8 * cols)
+    size_t rows = K >= LONG_SUM ? TILE_LONG : TILE_SHORT, cols = 2 * rows;
+    while (cols > TILE_MIN && cut(M, rows) * cut(N, cols) < TILES_WANTED) {
         cols /= 2;
-    const size_t rows = N >= 4 * cols ? TILE_ROWS : TILE_ROWS / 4;
-    const size_t n_rows = (M + rows - 1) / rows, n_cols = (N + cols - 1) / cols;
+        if (rows > cols)
+            rows /= 2;
+    }
+    const size_t n_rows = cut(M, rows), n_cols = cut(N, cols);
     const int threads = openblas_get_num_threads();
     if (threads > 1)
         openblas_set_num_threads(1);

@@ -7,16 +7,8 @@
 #ifndef SAE_LIB_MATH_CPU_CPU_H
 #define SAE_LIB_MATH_CPU_CPU_H
 
+#include "lib/math/clones.h"
 #include "lib/math/ops.h"
-
-/* Built for three levels of x86-64 and chosen when the program starts. Put it on functions that
- * hold a hot loop and no OpenMP region: the outlined body of a region is not cloned. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define SAE_CLONES                                                                                 \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
-#else
-#define SAE_CLONES
-#endif
 
 void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
                   size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc);
