@@ -46,53 +46,85 @@ done:
     return st;
 }
 
-/* Where a run stands between the two aims, phase by phase: right is better, down is better. */
+/* --- both aims in one picture ---------------------------------------------------------------- */
+
+struct point {
+    double x, y;
+};
+
+/* At 0 % nothing is learned: the point would only flatten the rest. */
+static bool aims_at(const struct report_phase *phase, struct point *ret)
+{
+    ret->x = report_value(phase, report_metric_by("heldout_ev"));
+    ret->y = report_value(phase, report_metric_by("mean_max_cos"));
+    return phase->percent > 0 && isfinite(ret->x) && isfinite(ret->y);
+}
+
+/* The range of all points and a margin round it. */
+static enum sae_status aims_range(struct chart *chart, const struct report *report,
+                                  struct sae_err *err)
+{
+    struct point low = {INFINITY, INFINITY}, high = {-INFINITY, -INFINITY}, at;
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t p = 0; p < report->runs[i].n_phases; p++)
+            if (aims_at(&report->runs[i].phases[p], &at)) {
+                low = (struct point){fmin(low.x, at.x), fmin(low.y, at.y)};
+                high = (struct point){fmax(high.x, at.x), fmax(high.y, at.y)};
+            }
+    if (!(high.x >= low.x))
+        return SAE_OK;
+    const double dx = 0.08 * (high.x - low.x) + 1e-4, dy = 0.08 * (high.y - low.y) + 1e-4;
+    return sae_str_printf(chart_now(chart), err, "set xrange [%.6g:%.6g]\nset yrange [%.6g:%.6g]\n",
+                          low.x - dx, high.x + dx, low.y - dy, high.y + dy);
+}
+
+static enum sae_status aims_curve(struct chart *chart, const struct report_run *run, size_t style,
+                                  struct sae_err *err)
+{
+    size_t path, end;
+    struct point at, last = {NAN, NAN};
+    char with[96];
+    SAE_TRY(chart_open(chart, &path, err));
+    for (size_t p = 0; p < run->n_phases; p++)
+        if (aims_at(&run->phases[p], &at)) {
+            SAE_TRY(sae_str_printf(&chart->data, err, "%.9g %.9g\n", at.x, at.y));
+            last = at;
+        }
+    SAE_TRY(chart_close(chart, err));
+    if (!isfinite(last.x))
+        return SAE_OK;
+    SAE_TRY(chart_open(chart, &end, err));
+    SAE_TRY(sae_str_printf(&chart->data, err, "%.9g %.9g\n", last.x, last.y));
+    SAE_TRY(chart_close(chart, err));
+    snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", style);
+    SAE_TRY(chart_curve(chart, path, with, run->name, err));
+    snprintf(with, sizeof with, "using 1:2 with points ls %zu pt 6 ps 2.4", style);
+    return chart_curve(chart, end, with, NULL, err);
+}
+
 static enum sae_status trade_off(struct report *report, const char *dir, struct sae_err *err)
 {
-    const struct report_metric *ev = report_metric_by("heldout_ev");
-    const struct report_metric *cos = report_metric_by("mean_max_cos");
     struct chart chart = {.dir = dir};
     enum sae_status st = SAE_OK;
     SAE_GO(st, chart_panel(&chart, "", "explained variance, held out (right is better)",
                            "mean cosine to the nearest feature (down is better)", err));
-    SAE_GO(st, sae_str_printf(chart_now(&chart), err, "set offsets graph 0.05, 0.1, 0.1, 0.05\n"));
-    for (size_t i = 0; i < report->n_runs; i++) {
-        const struct report_run *run = &report->runs[i];
-        size_t block, n = 0;
-        SAE_GO(st, chart_open(&chart, &block, err));
-        for (size_t p = 0; p < run->n_phases; p++) {
-            const double x = report_value(&run->phases[p], ev);
-            const double y = report_value(&run->phases[p], cos);
-            /* at 0 % nothing is learned: the point would only flatten the rest */
-            if (!isfinite(x) || !isfinite(y) || run->phases[p].percent == 0)
-                continue;
-            const bool end = n == 0 || p + 1 == run->n_phases;
-            SAE_GO(st, sae_str_printf(&chart.data, err, "%.9g %.9g \"", x, y));
-            SAE_GO(st, sae_str_printf(&chart.data, err, end ? "%d %%\"\n" : "\"\n",
-                                      run->phases[p].percent));
-            n++;
-        }
-        SAE_GO(st, chart_close(&chart, err));
-        if (n == 0)
-            continue;
-        char with[96];
-        snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", i % 8 + 1);
-        SAE_GO(st, chart_curve(&chart, block, with, run->name, err));
-        SAE_GO(st,
-               chart_curve(&chart, block, "using 1:2:3 with labels offset 0.8,0.7 left font ',10'",
-                           NULL, err));
-    }
+    SAE_GO(st, aims_range(&chart, report, err));
+    SAE_GO(st, sae_str_printf(chart_now(&chart), err, "set xtics autofreq\n"));
+    for (size_t i = 0; i < report->n_runs; i++)
+        SAE_GO(st, aims_curve(&chart, &report->runs[i], i % 8 + 1, err));
     chart_end_panel(&chart);
-    return chart_finish(
-        &chart, report, "trade_off", "Reconstruction against separation",
-        "one point a phase, joined in order of training; the first and the last are marked",
-        "both aims in one picture: a run further right reconstructs better, "
-        "further down separates better",
-        err);
+    return chart_finish(&chart, report, "trade_off", "Reconstruction against separation",
+                        "one point a phase after 0 %, joined in order of training; a ring marks "
+                        "the last",
+                        "both aims in one picture: a run further right reconstructs better, "
+                        "further down separates better",
+                        err);
 done:
     chart_clear(&chart);
     return st;
 }
+
+/* --- evaluations ---------------------------------------------------------------------------- */
 
 /* The raw neurons' accuracy does not depend on the run; the last value found is drawn as a line. */
 static double neurons(const struct report *report, const char *id)

@@ -202,13 +202,33 @@ static enum sae_status hist_block(struct chart *chart, const struct cos_hist *hi
     return chart_close(chart, err);
 }
 
-static enum sae_status hist_panel(struct chart *chart, const struct report_run *run,
+/* The largest |cosine| that any run has at any phase, rounded up: the axis of all panels. */
+static double hist_reach(const struct report *report)
+{
+    double reach = 0.1;
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t p = 0; p < report->runs[i].n_phases; p++) {
+            struct cos_hist hist = {0};
+            if (!find_hist(&report->runs[i].phases[p], &hist))
+                continue;
+            const size_t n = json_array_size(hist.counts);
+            for (size_t b = 0; b < n; b++) {
+                const double x = hist.lo + (hist.hi - hist.lo) * ((double)b + 0.5) / (double)n;
+                if (json_number_value(json_array_get(hist.counts, b)) > 0 && fabs(x) > reach)
+                    reach = fabs(x);
+            }
+        }
+    return fmin(1, ceil(10 * reach) / 10);
+}
+
+static enum sae_status hist_panel(struct chart *chart, const struct report_run *run, double reach,
                                   struct sae_err *err)
 {
     SAE_TRY(chart_panel(chart, run->name, "cosine of two features", "share of pairs (%)", err));
     SAE_TRY(sae_str_printf(chart_now(chart), err,
-                           "set logscale y\nset format y \"10^{%%L}\"\nset xrange [-1:1]\n"
-                           "set xtics -1,0.5,1\n"));
+                           "set logscale y\nset format y \"10^{%%L}\"\nset xrange [%g:%g]\n"
+                           "set xtics autofreq\n",
+                           -reach, reach));
     for (size_t p = 0; p < run->n_phases; p++) {
         struct cos_hist hist = {0};
         size_t block;
@@ -227,8 +247,9 @@ static enum sae_status hist_panel(struct chart *chart, const struct report_run *
 enum sae_status charts_cos_hist(struct report *report, const char *dir, struct sae_err *err)
 {
     struct chart chart = {.dir = dir};
+    const double reach = hist_reach(report);
     for (size_t i = 0; i < report->n_runs && i < CHART_PANELS; i++) {
-        const enum sae_status st = hist_panel(&chart, &report->runs[i], err);
+        const enum sae_status st = hist_panel(&chart, &report->runs[i], reach, err);
         if (st != SAE_OK) {
             chart_clear(&chart);
             return st;

@@ -125,9 +125,9 @@ const struct report_metric report_metrics[] = {
 const size_t report_n_metrics = sizeof report_metrics / sizeof *report_metrics;
 
 const struct report_target report_targets[] = {
-    {"absorption_a", "absorption", "mean_absorption_score, version A", 0.01,     -1},
-    {"unlearning",              "unlearning_score",               0.1,                  +1        },
-    {"top_1",              "sae_top_1_test_accuracy",                    0.74,                +1},
+    {"absorption_a", "absorption",    "mean_absorption_score, version A", 0.01, -1},
+    {"unlearning",   "unlearning",    "unlearning_score",                 0.1,  +1},
+    {"top_1",        "probing top 1", "sae_top_1_test_accuracy",          0.74, +1},
 };
 const size_t report_n_targets = sizeof report_targets / sizeof *report_targets;
 
