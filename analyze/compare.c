@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* compare : several checkpoints side by side. */
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "analyze/analyze.h"
-#include "lib/base/mem.h"
 #include "lib/cli/table.h"
 
 static const struct {
@@ -57,24 +58,54 @@ void analyze_compare_fill(struct analyze_column *ret, const struct analyze_repor
         ret->value[i] = r->has_masks || i < FIRST_OF_MASKS ? values[i] : NAN;
 }
 
-enum sae_status analyze_compare_print(const struct analyze_column *columns, size_t n, FILE *to,
-                                      struct sae_err *err)
+enum { WIDEST = 8, NARROWEST = 4 }; /* checkpoints beside each other on one screen */
+
+static bool same_run(const char *a, const char *b)
 {
-    const char **heads = NULL;
+    const char *const end = strrchr(a, '/');
+    const size_t n = end != NULL ? (size_t)(end - a) + 1 : 0;
+    return strncmp(a, b, n) == 0 && strchr(b + n, '/') == NULL;
+}
+
+/* How many of n columns stand in the next table: all where they fit, else as many as fit,
+ * preferably whole runs. */
+static size_t next_block(const struct analyze_column *columns, size_t n)
+{
+    if (n <= WIDEST)
+        return n;
+    for (size_t at = WIDEST; at >= NARROWEST; at--)
+        if (!same_run(columns[at - 1].head, columns[at].head))
+            return at;
+    return WIDEST;
+}
+
+static enum sae_status print_block(const struct analyze_column *columns, size_t n, FILE *to,
+                                   struct sae_err *err)
+{
+    const char *heads[WIDEST + 1] = {"side by side"};
     struct sae_table *table;
-    SAE_TRY(sae_mem_alloc(&heads, n + 1, sizeof *heads, err));
-    heads[0] = "side by side";
     for (size_t i = 0; i < n; i++)
         heads[i + 1] = columns[i].head;
-    enum sae_status status = sae_table_make(&table, n + 1, heads, err);
-    free(heads);
-    SAE_TRY(status);
+    SAE_TRY(sae_table_make(&table, n + 1, heads, err));
     for (size_t i = 0; i < ANALYZE_COMPARED; i++) {
         sae_table_text(table, "%s", rows[i].name);
         for (size_t c = 0; c < n; c++)
             sae_table_real(table, columns[c].value[i], rows[i].digits);
     }
-    status = sae_table_print(table, to, 0, err);
+    const enum sae_status status = sae_table_print(table, to, 0, err);
     sae_table_free(table);
     return status;
+}
+
+enum sae_status analyze_compare_print(const struct analyze_column *columns, size_t n, FILE *to,
+                                      struct sae_err *err)
+{
+    for (size_t first = 0; first < n;) {
+        const size_t block = next_block(columns + first, n - first);
+        if (first > 0)
+            fputc('\n', to);
+        SAE_TRY(print_block(columns + first, block, to, err));
+        first += block;
+    }
+    return SAE_OK;
 }

@@ -327,7 +327,7 @@ static enum sae_status draw_density(struct pen *pen, struct sae_err *err)
                           "set label \" 1 %%\" at -2, graph 0.97\n"
                           "set label \" 10 %%\" at -1, graph 0.97\n"
                           "plot $h %s ls 1 notitle\n",
-                          analyze_hist_edge(&u->hist, first),
+                          fmin(-2.5, analyze_hist_edge(&u->hist, first)),
                           fmax(-0.5, analyze_hist_edge(&u->hist, last + 1)), boxes));
     SAE_GO(status, end(&gp, pen, "density", err));
 done:

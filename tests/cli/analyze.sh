@@ -45,6 +45,9 @@ grep -q '^run_1/ckpt_100.h5' out.txt || complain "beside the runs: no run_1"
 grep -q '^side by side  *run_1/ckpt_100  *run_2/ckpt_100$' out.txt || complain "no comparison"
 "$analyze" -q --no-charts --all run_2 >out.txt || complain "--all failed"
 [ "$(grep -c '^run_2/ckpt_' out.txt)" = 3 ] || complain "--all is not all"
+f=run_1/ckpt_100.h5
+"$analyze" -q --no-charts --top 0 $f $f $f $f $f $f $f $f $f >out.txt || complain "nine files failed"
+[ "$(grep -c '^side by side' out.txt)" = 2 ] || complain "nine columns are not two tables"
 
 # JSON: one object, or an array; the same as in the file
 "$analyze" -q --no-charts --json run_2/ckpt_50.h5 >one.json || complain "--json failed"
