@@ -200,24 +200,57 @@ void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b
     close_gaps(n, k, csr);
 }
 
-/* 2. the whole batch: the cut by three counts of digits of the keys, from the top */
+/* 2. the whole batch: the cut by three counts of digits of the keys, from the top. A first count,
+ * of the maxima of groups only, gives a bound below the cut: whatever lies under it, nearly
+ * everything, is skipped without being counted. */
 
-enum { DIGIT_BITS = 11, BINS = 1 << DIGIT_BITS };
+enum { DIGIT_BITS = 11, BINS = 1 << DIGIT_BITS, BATCH_GROUPS = 1024 };
 static const int digit_shift[3] = {20, 10, 0}, digit_bits[3] = {11, 10, 10};
 
-/* Counts the digits of those keys whose bits above the digit are `prefix`. */
-static void count_digits(size_t m, const float *pre, const float *b, int shift, int bits,
-                         uint32_t prefix, uint32_t *bins)
+static float float_of(uint32_t bits)
 {
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* Counts the digits of those keys >= low > 0 whose bits above the digit are `prefix`. */
+SAE_CLONES static void count_digits(size_t m, const float *pre, const float *b, float low,
+                                    int level, uint32_t prefix, uint32_t *bins)
+{
+    const int shift = digit_shift[level], bits = digit_bits[level];
     const uint32_t mask = ((uint32_t)1 << bits) - 1;
-    for (size_t j = 0; j < m; j++) {
-        const uint32_t key = key_of(pre[j] + b[j]);
-        if (key > 0 && key >> shift >> bits == prefix)
-            bins[key >> shift & mask]++;
+    for (size_t j0 = 0; j0 < m; j0 += 16) {
+        const size_t j1 = m - j0 < 16 ? m : j0 + 16;
+        int any = 0;
+        for (size_t j = j0; j < j1; j++)
+            any |= pre[j] + b[j] >= low;
+        for (size_t j = j0; any && j < j1; j++) {
+            const float v = pre[j] + b[j];
+            const uint32_t key = bits_of(v);
+            if (v >= low && key >> shift >> bits == prefix)
+                bins[key >> shift & mask]++;
+        }
     }
 }
 
-static void count_batch(size_t n, size_t m, const float *pre, const float *b, int level,
+static size_t batch_groups(size_t m)
+{
+    return m / 4 < BATCH_GROUPS ? m / 4 : BATCH_GROUPS;
+}
+
+static void count_maxima(size_t m, const float *pre, const float *b, uint32_t *bins)
+{
+    _Alignas(64) float top[BATCH_GROUPS];
+    const size_t n_groups = batch_groups(m);
+    group_maxima(m, n_groups, pre, b, top);
+    for (size_t g = 0; g < n_groups; g++)
+        if (top[g] > 0)
+            bins[bits_of(top[g]) >> digit_shift[0]]++;
+}
+
+/* level -1: of the maxima, the top digit */
+static void count_batch(size_t n, size_t m, const float *pre, const float *b, float low, int level,
                         uint32_t prefix, size_t *total)
 {
     memset(total, 0, BINS * sizeof *total);
@@ -225,30 +258,54 @@ static void count_batch(size_t n, size_t m, const float *pre, const float *b, in
     {
         uint32_t bins[BINS] = {0};
 #pragma omp for schedule(dynamic, 8)
-        for (size_t t = 0; t < n; t++)
-            count_digits(m, pre + t * m, b, digit_shift[level], digit_bits[level], prefix, bins);
+        for (size_t t = 0; t < n; t++) {
+            if (level < 0)
+                count_maxima(m, pre + t * m, b, bins);
+            else
+                count_digits(m, pre + t * m, b, low, level, prefix, bins);
+        }
 #pragma omp critical(sae_count_batch)
         for (size_t i = 0; i < BINS; i++)
             total[i] += bins[i];
     }
 }
 
+/* The digit at which counts from the top reach *keep, which is left as what that digit must
+ * supply; BINS where they never do. */
+static size_t digit_of(const size_t *total, size_t *keep)
+{
+    for (size_t digit = BINS; digit-- > 0; *keep -= total[digit])
+        if (total[digit] >= *keep)
+            return digit;
+    return BINS;
+}
+
+/* A value > 0 that at least `keep` of the batch reach, if that many are > 0. */
+static float low_of_batch(size_t n, size_t m, size_t keep, const float *pre, const float *b)
+{
+    size_t total[BINS];
+    if (keep > n * batch_groups(m) / 2)
+        return float_of(1);
+    count_batch(n, m, pre, b, 0, -1, 0, total);
+    const size_t digit = digit_of(total, &keep);
+    return float_of(digit < BINS && digit > 0 ? (uint32_t)digit << digit_shift[0] : 1);
+}
+
 /* The cut of the batch, and how many of the keys equal to it are kept. */
-static uint32_t cut_batch(size_t n, size_t m, size_t keep, const float *pre, const float *b,
-                          size_t *ret_ties)
+static uint32_t cut_of_batch(size_t n, size_t m, size_t keep, const float *pre, const float *b,
+                             size_t *ret_ties)
 {
     size_t total[BINS];
     uint32_t prefix = 0;
+    const float low = low_of_batch(n, m, keep, pre, b);
     for (int level = 0; level < 3; level++) {
-        count_batch(n, m, pre, b, level, prefix, total);
-        size_t digit = (size_t)1 << digit_bits[level];
-        while (digit > 0 && total[digit - 1] < keep)
-            keep -= total[--digit];
-        if (digit == 0) { /* first level only: all that are > 0 fit */
+        count_batch(n, m, pre, b, low, level, prefix, total);
+        const size_t digit = digit_of(total, &keep);
+        if (digit == BINS) { /* first level only: all that are > 0 fit */
             *ret_ties = SIZE_MAX;
             return 1;
         }
-        prefix = prefix << digit_bits[level] | (uint32_t)(digit - 1);
+        prefix = prefix << digit_bits[level] | (uint32_t)digit;
     }
     *ret_ties = keep;
     return prefix;
@@ -262,36 +319,26 @@ SAE_CLONES static size_t count_equal(size_t m, const float *pre, const float *b,
     return equal;
 }
 
-/* Writes what of a row reaches low > 0 and, where theta is given, exceeds it: at most `cap`
- * entries; returns how many there are. */
-SAE_CLONES static size_t fill_row(size_t m, const float *pre, const float *b, float low,
-                                  const float *theta, size_t cap, uint32_t *idx, float *val)
+/* Writes what of a row reaches low > 0 and, where theta is given, exceeds it: `count` entries.
+ * Values are stored before it is known that they stay, so the last stores need care. */
+SAE_CLONES static void fill_row(size_t m, const float *pre, const float *b, float low,
+                                const float *theta, size_t count, uint32_t *idx, float *val)
 {
     size_t e = 0;
-    for (size_t j0 = 0; j0 < m; j0 += 16) {
+    for (size_t j0 = 0; j0 < m && e < count; j0 += 16) {
         const size_t j1 = m - j0 < 16 ? m : j0 + 16;
-        int any = 0;
-        for (size_t j = j0; j < j1; j++)
-            any |= pre[j] + b[j] >= low;
-        for (size_t j = j0; any && j < j1; j++) {
+        int stays[16], any = 0;
+        for (size_t j = j0; j < j1; j++) {
             const float v = pre[j] + b[j];
-            if (!(v >= low) || (theta && !(v > theta[j])))
-                continue;
-            if (e < cap) {
-                idx[e] = (uint32_t)j;
-                val[e] = v;
-            }
-            e++;
+            stays[j - j0] = (v >= low) & (theta ? v > theta[j] : 1);
+            any |= stays[j - j0];
+        }
+        for (size_t j = j0; any && j < j1 && e < count; j++) {
+            idx[e] = (uint32_t)j;
+            val[e] = pre[j] + b[j];
+            e += (size_t)stays[j - j0];
         }
     }
-    return e;
-}
-
-static float float_of(uint32_t bits)
-{
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
 }
 
 void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
@@ -302,7 +349,7 @@ void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const flo
     memset(csr->start, 0, (n + 1) * sizeof *csr->start);
     if (n * k == 0)
         return;
-    const uint32_t cut = cut_batch(n, m, n * k, pre, b_enc, &ties);
+    const uint32_t cut = cut_of_batch(n, m, n * k, pre, b_enc, &ties);
     /* start[t + 1] holds the number of ties of row t, then its number of entries, then its end */
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = 0; t < n; t++)
