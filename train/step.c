@@ -7,6 +7,7 @@
  *   db_dec = sum g - W_enc^T sum dz
  *
  * Contents: 1. forward   2. loss   3. backward   4. update   5. the step */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -296,6 +297,12 @@ static const struct step_stats blank = {.explained_variance = NAN,
                                         .grad_cos = NAN,
                                         .oversuppressed = NAN};
 
+static enum sae_status diverged(const struct trainer *t, double loss, struct sae_err *err)
+{
+    return sae_err_set(err, SAE_ERANGE, "the loss is %s at step %" PRIu64,
+                       isnan(loss) ? "not a number" : "infinite", t->step);
+}
+
 enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
                              struct step_stats *ret, struct sae_err *err)
 {
@@ -308,8 +315,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     s.l0 = (double)nnz / (double)t->n;
     s.recon = loss_and_grad(t, x);
     if (!isfinite(s.recon))
-        return sae_err_set(err, SAE_ERANGE, "the loss is %f at step %llu", s.recon,
-                           (unsigned long long)t->step);
+        return diverged(t, s.recon, err);
     s.dead = (double)count_idle(t, masks);
     if (measure)
         s.explained_variance = explained_variance(t, x);
@@ -328,8 +334,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     s.loss = s.recon + sparse_weight * s.sparse + t->set.auxk_alpha * s.aux +
              (t->set.orth != ORTH_NONE ? s.lambda2 * s.orth : 0);
     if (!isfinite(s.loss))
-        return sae_err_set(err, SAE_ERANGE, "the loss is %f at step %llu", s.loss,
-                           (unsigned long long)t->step);
+        return diverged(t, s.loss, err);
     s.grad_norm = update(t, s.lr);
     t->tau = s.tau;
     t->step++;

@@ -1,0 +1,118 @@
+#!/bin/bash
+# sae-train as a person types it: equal runs give equal bytes, another seed other ones; a run that
+# was interrupted (by a signal, or killed) and resumed ends with the bytes of an unbroken one;
+# contradictions, damage and other stores are refused with the reason.
+# Usage: train.sh BUILD_ROOT
+set -u
+train=$1/train/sae-train
+store=$1/tests/unit/make_store
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+bad=0
+complain() { echo "$*"; bad=1; }
+
+same() { # folder folder: equal files
+    for f in "$1"/*; do cmp -s "$f" "$2/${f##*/}" || complain "$f differs from that of $2"; done
+    [ "$(ls "$1")" = "$(ls "$2")" ] || complain "$1 and $2 hold other files"
+}
+says() { # status words command...: it fails so, in one line that holds the words
+    local want=$1 words=$2 got err
+    shift 2
+    err=$("$@" 2>&1 >/dev/null)
+    got=$?
+    [ "$got" = "$want" ] || complain "$*: status $got, expected $want"
+    case "$err" in *"$words"*) ;; *) complain "$*: says '$err', not '$words'" ;; esac
+    [ "$(printf '%s\n' "$err" | wc -l)" = 1 ] || complain "$*: more than one line"
+}
+run() { "$train" -q --threads 1 "$@"; }
+until_there() { # file pid: waits for the file while the process lives
+    while [ ! -e "$1" ] && kill -0 "$2" 2>/dev/null; do sleep 0.02; done
+}
+
+"$store" acts 12000 32 1 ortho 4 >/dev/null || exit 1
+"$store" other 12000 32 2 ortho 4 >/dev/null || exit 1
+"$store" bad 3000 32 1 nan 4 >/dev/null || exit 1
+
+# Every part of the state that a resume must carry: window, momentum, progressive k, AuxK, scale.
+topk="--acts acts --m 64 --k 4 --k-start 8 --batch 256 --steps 1200 --lr 0.003 --dead-after 3000
+      --orth progressive --overlap-window 3 --threshold-momentum 0.9 --normalize unit --pairs 8
+      --competition sigmoid --overlap jaccard --orth-normalizer latent"
+standard="--acts acts --m 64 --arch standard --batch 256 --steps 600 --l1 0.1 --log-every 50"
+for name in topk standard; do
+    options=${!name}
+    run $options -o $name >$name.txt || complain "$name failed"
+    [ "$(grep -c '^ckpt_' $name.txt)" = 5 ] || complain "$name: the table has not five rows"
+    run $options -o again >/dev/null
+    same $name again
+    run $options --seed 43 -o again --force >/dev/null
+    cmp -s $name/ckpt_100.h5 again/ckpt_100.h5 && complain "$name: another seed, the same bytes"
+    # interrupted by a signal, twice
+    for signal in INT TERM; do
+        "$train" -q --threads 1 $options -o cut-$signal >/dev/null 2>stopped.txt &
+        pid=$!
+        until_there cut-$signal/ckpt_25.h5 $pid
+        kill -$signal $pid
+        wait $pid
+        status=$?
+        if [ -e cut-$signal/ckpt_100.h5 ]; then
+            echo "# $name finished before the signal came"
+        else
+            [ $status = 130 ] || [ $status = 143 ] || complain "$signal gives status $status"
+            grep -q "continue with 'sae-train --resume cut-$signal'" stopped.txt ||
+                complain "no word on how to continue"
+            run --resume cut-$signal >/dev/null || complain "resume after $signal failed"
+        fi
+        same $name cut-$signal
+    done
+    # killed: continues from the last state that was saved
+    "$train" -q --threads 1 $options --save-every 70 -o killed >/dev/null 2>&1 &
+    pid=$!
+    until_there killed/ckpt_50.h5 $pid
+    kill -KILL $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    if [ ! -e killed/ckpt_100.h5 ]; then
+        rm -f killed/*.part
+        run --resume killed >/dev/null || complain "resume of a killed run failed"
+    fi
+    same $name killed
+    rm -rf again cut-INT cut-TERM killed
+done
+
+# From a checkpoint in the middle, the store given by its new place.
+mkdir half && cp topk/ckpt_00.h5 topk/ckpt_25.h5 topk/ckpt_50.h5 half/
+says 1 "give --acts" sh -c "mv acts moved && '$train' -q --resume half"
+says 2 "--k 5: the run was started with 4" run --resume half --k 5
+says 2 "is not the store of this run" run --resume half --acts other
+run --resume half --acts moved --json >half.json || complain "resume from a checkpoint failed"
+mv moved acts
+same topk half
+grep -q '"explained_variance"' half.json || complain "--json has no metrics"
+
+# Refusals.
+says 2 "is finished" run --resume topk
+says 2 "holds a run already" run $topk -o topk
+says 1 "no such folder" run --resume nowhere
+says 2 "--out and --resume" run --resume topk -o new
+says 2 "no activation store" run -o new
+says 2 "no run folder" run --acts acts
+says 2 "--k has no meaning with --arch standard" run --acts acts -o new --arch standard --k 8
+says 2 "--l1 has no meaning with --arch topk" run --acts acts -o new --l1 1
+says 2 "--gamma has no meaning without --orth" run --acts acts -o new --gamma 1
+says 2 "--sharpness has no meaning" run --acts acts -o new --sharpness 1
+says 2 "--k 65" run --acts acts -o new --m 64 --k 65
+says 2 "--tokens and --steps" run --acts acts -o new --tokens 5K --steps 3
+says 2 "at least one batch" run --acts acts -o new --batch 12000
+says 2 "must end with 100" run --acts acts -o new --checkpoints 0,50
+says 2 "static means gamma 0" run --acts acts -o new --orth static --gamma 2
+says 1 "row 5 holds NaN" run --acts bad -o nan --m 64 --k 4 --batch 256
+says 1 "no such folder" run --acts nowhere -o new
+says 1 "training diverged" run --acts acts -o wild --m 64 --batch 256 --steps 50 --lr 1e30 \
+    --warmup 0
+
+# Fractions of a percent, and a run of one step.
+run --acts acts -o short --m 64 --k 4 --batch 256 --steps 1 --checkpoints 100 >/dev/null ||
+    complain "one step failed"
+run --acts acts -o fine --m 64 --k 4 --batch 256 --steps 40 --checkpoints 12.5,100 >/dev/null
+[ -e fine/ckpt_12.5.h5 ] || complain "no ckpt_12.5.h5"
+exit $bad
