@@ -77,14 +77,14 @@ done:
     return st;
 }
 
-/* One prompt a word: examples from its own split, or from all words. */
-static enum sae_status make_prompts(struct work *w, bool own_split, struct sae_rng *rng,
-                                    struct sae_err *err)
+/* One prompt for each word of [from, n): examples from its own split, or from all words. */
+static enum sae_status make_prompts(struct work *w, size_t from, bool own_split,
+                                    struct sae_rng *rng, struct sae_err *err)
 {
     const size_t n = w->words.n, n_train = w->words.n_train;
     struct sae_str text = {0};
     enum sae_status st = SAE_OK;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = from; i < n; i++) {
         size_t examples[HARVEST_EXAMPLES];
         const size_t first = !own_split || i < n_train ? 0 : n_train;
         const size_t pool = !own_split ? n : i < n_train ? n_train : n - n_train;
@@ -100,24 +100,25 @@ done:
 
 /* --- batches ------------------------------------------------------------------------------ */
 
-static size_t longest(const struct work *w)
+static size_t longest(const struct work *w, size_t from)
 {
     size_t most = 0;
-    for (size_t i = 0; i < w->words.n; i++)
+    for (size_t i = from; i < w->words.n; i++)
         most = w->prompt[i].n > most ? w->prompt[i].n : most;
     return most;
 }
 
-/* Words by length of their prompt, else in order. */
-static enum sae_status sort_by_length(struct work *w, size_t most, struct sae_err *err)
+/* Words [from, n) by length of their prompt, else in order. */
+static enum sae_status sort_by_length(struct work *w, size_t from, size_t most,
+                                      struct sae_err *err)
 {
     size_t *first = NULL;
     SAE_TRY(sae_mem_alloc(&first, most + 2, sizeof *first, err));
-    for (size_t i = 0; i < w->words.n; i++)
+    for (size_t i = from; i < w->words.n; i++)
         first[w->prompt[i].n + 1]++;
     for (size_t l = 1; l < most + 2; l++)
         first[l] += first[l - 1];
-    for (size_t i = 0; i < w->words.n; i++)
+    for (size_t i = from; i < w->words.n; i++)
         w->order[first[w->prompt[i].n]++] = (uint32_t)i;
     free(first);
     return SAE_OK;
@@ -146,21 +147,23 @@ static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t 
     return SAE_OK;
 }
 
-static enum sae_status run_prompts(struct work *w, float *to, bool ask, struct sae_err *err)
+/* The prompts of words [from, n), their activations into to [n][d]. */
+static enum sae_status run_prompts(struct work *w, size_t from, float *to, bool ask,
+                                   struct sae_err *err)
 {
-    const size_t most = longest(w), d = w->tap->d;
+    const size_t most = longest(w, from), d = w->tap->d, n = w->words.n - from;
     const size_t room = w->set->n_batch > most ? w->set->n_batch : most;
     SAE_TRY(harvest_tap_room(w->tap, room, most, err));
-    SAE_TRY(sort_by_length(w, most, err));
+    SAE_TRY(sort_by_length(w, from, most, err));
     free(w->batch);
     w->batch = NULL;
     SAE_TRY(sae_mem_alloc(&w->batch, room, sizeof *w->batch, err));
-    for (size_t at = 0, B; at < w->words.n; at += B) {
+    for (size_t at = 0, B; at < n; at += B) {
         if (sae_stop_asked())
             return sae_err_set(err, SAE_EINTR, "stopped; the word set was not written");
         const uint32_t *word = w->order + at;
         const size_t T = w->prompt[word[0]].n;
-        for (B = 0; at + B < w->words.n && w->prompt[word[B]].n == T && (B + 1) * T <= room; B++)
+        for (B = 0; at + B < n && w->prompt[word[B]].n == T && (B + 1) * T <= room; B++)
             memcpy(w->batch + B * T, w->prompt[word[B]].ids, T * sizeof *w->batch);
         SAE_TRY(harvest_tap_rows(w->tap, w->batch, B, T, err));
         for (size_t b = 0; b < B; b++)
@@ -193,11 +196,14 @@ static enum sae_status run_all(struct work *w, struct sae_err *err)
 {
     struct sae_rng rng = sae_rng_make(w->set->seed, SAE_RNG_WORDS);
     SAE_TRY(prepare(w, &rng, err));
-    sae_progress_begin(&w->bar, "words", "prompts", 0, 2 * w->words.n);
-    SAE_TRY(make_prompts(w, true, &rng, err));
-    SAE_TRY(run_prompts(w, w->probe, true, err));
-    SAE_TRY(make_prompts(w, false, &rng, err));
-    SAE_TRY(run_prompts(w, w->eval, false, err));
+    const size_t n = w->words.n, n_train = w->words.n_train;
+    sae_progress_begin(&w->bar, "words", "prompts", 0, n + (n - n_train));
+    SAE_TRY(make_prompts(w, 0, true, &rng, err));
+    SAE_TRY(run_prompts(w, 0, w->probe, true, err));
+    /* Evaluations read fresh prompts of test words only: the training words keep theirs. */
+    memcpy(w->eval, w->probe, n_train * w->tap->d * sizeof *w->eval);
+    SAE_TRY(make_prompts(w, n_train, false, &rng, err));
+    SAE_TRY(run_prompts(w, n_train, w->eval, false, err));
     sae_progress_end(&w->bar);
     return SAE_OK;
 }

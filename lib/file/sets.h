@@ -53,7 +53,8 @@ SAE_MUST_CHECK enum sae_status sae_labels_save(const char *path, const struct sa
  *   /split     u8   [n]        0 train, 1 test
  *   /correct   u8   [n]        1 where the model's next token after the prompt is the letter
  *   /probe     f32  [n][d]     prompt whose ten examples come from the word's own split
- *   /eval      f32  [n][d]     fresh prompt whose ten examples come from the whole vocabulary */
+ *   /eval      f32  [n][d]     fresh prompt whose ten examples come from the whole vocabulary, of
+ *                              test words; training words repeat /probe (nothing reads them) */
 struct sae_words {
     size_t n, d;
     char **words;
