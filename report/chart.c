@@ -97,7 +97,7 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_chart_quote(&head, title, err));
     SAE_GO(st, sae_chart_quote(&below, subtitle, err));
-    const size_t width = cols == 1 ? 860 : cols * 480, height = rows * 380 + 175;
+    const size_t width = cols == 1 ? 860 : cols == 2 ? 960 : 1260, height = rows * 380 + 175;
     const double h = (double)height;
     SAE_GO(st, sae_str_printf(gp, err,
                               "set terminal svg size %zu,%zu dynamic enhanced font "
@@ -159,6 +159,9 @@ static enum sae_status axis(struct chart *chart, bool log_y, double low, double 
     if (log_y && low > 0 && high > 30 * low)
         SAE_TRY(
             sae_str_printf(chart_now(chart), err, "set logscale y\nset format y \"10^{%%L}\"\n"));
+    if (!(high > low)) /* one level: a range of its own, or gnuplot warns */
+        return sae_str_printf(chart_now(chart), err, "set yrange [%.9g:%.9g]\n",
+                              low - 0.05 * fabs(low) - 1e-3, low + 0.05 * fabs(low) + 1e-3);
     return SAE_OK;
 }
 

@@ -12,6 +12,7 @@
 #define COMP "eval_result_metrics.competition."
 #define REC "eval_result_metrics.reconstruction_quality."
 #define MEAN "eval_result_metrics.mean."
+#define VERSION "eval_result_metrics.version_"
 
 const struct report_metric report_metrics[] = {
     /* held-out reconstruction, measured by training itself on rows it never trains on */
@@ -76,13 +77,13 @@ const struct report_metric report_metrics[] = {
     /* absorption */
     {"absorption_a", REPORT_ABSORB, {MEAN "mean_absorption_score"}, "score (A)", 4, -1,
      "share of words whose first letter the model knows while the letter's own latents stay silent and another latent carries it", "A (to 2025-01-12); the version of the published baselines and of the target", 0},
-    {"absorption_full", REPORT_ABSORB, {MEAN "mean_full_absorption_score"}, "full", 4, -1,
-     "the same over all words tested", "B to D", 0},
-    {"absorption_fraction", REPORT_ABSORB, {MEAN "mean_absorption_fraction_score"}, "fraction (C)", 4, -1,
+    {"absorption_full", REPORT_ABSORB, {VERSION "c.mean_full_absorption_score", MEAN "mean_full_absorption_score"}, "full", 4, -1,
+     "the same over all words tested and all letters", "B and C", 0},
+    {"absorption_fraction", REPORT_ABSORB, {VERSION "c.mean_absorption_fraction_score", MEAN "mean_absorption_fraction_score"}, "fraction (C)", 4, -1,
      "mean share of the letter direction carried by other latents", "C (2025-03-27 on)", 0},
-    {"absorption_fraction_b", REPORT_ABSORB, {MEAN "mean_absorption_fraction_score_b", MEAN "mean_absorption_fraction_b_score", MEAN "mean_absorption_fraction_score_version_b"}, "fraction (B)", 4, -1,
+    {"absorption_fraction_b", REPORT_ABSORB, {VERSION "b.mean_absorption_fraction_score"}, "fraction (B)", 4, -1,
      "the older fraction, 2 to 10 times larger", "B (2025-01-13 to 2025-03-26)", 0},
-    {"split_features", REPORT_ABSORB, {MEAN "mean_num_split_features"}, "split latents", 3, -1,
+    {"split_features", REPORT_ABSORB, {VERSION "c.mean_num_split_features", MEAN "mean_num_split_features"}, "split latents", 3, -1,
      "latents into which one letter is split; 1 is one latent a letter", NULL, 0},
 
     /* core */

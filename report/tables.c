@@ -227,10 +227,14 @@ const char *notes_verdict(const struct report_target *target, double value)
     return (value - target->bound) * target->better > 0 ? "met" : "missed";
 }
 
-static void verdict_cell(struct sae_table *table, const struct report_target *target, double x)
+/* measured: the evaluation ran; it may still give no value (absorption A without a candidate). */
+static void verdict_cell(struct sae_table *table, const struct report_target *target, double x,
+                         bool measured)
 {
     if (isfinite(x))
         sae_table_text(table, "%.4f %s", x, notes_verdict(target, x));
+    else if (measured)
+        sae_table_text(table, "no value");
     else
         sae_table_text(table, "%s", notes_verdict(target, x));
 }
@@ -255,9 +259,11 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         const struct report_phase *last = report_phase_last(&report->runs[i]);
         sae_table_text(table, "%s", report->runs[i].name);
         sae_table_text(table, "%d %%", last->percent);
-        for (size_t t = 0; t < report_n_targets; t++)
-            verdict_cell(table, &report_targets[t],
-                         report_value(last, report_metric_by(report_targets[t].metric)));
+        for (size_t t = 0; t < report_n_targets; t++) {
+            const struct report_metric *metric = report_metric_by(report_targets[t].metric);
+            verdict_cell(table, &report_targets[t], report_value(last, metric),
+                         last->result[metric->source] != NULL);
+        }
     }
     for (size_t b = 0; b < report->n_baselines; b++) {
         sae_table_text(table, "[%s]", report->baselines[b].name);
@@ -265,7 +271,8 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         for (size_t t = 0; t < report_n_targets; t++)
             verdict_cell(table, &report_targets[t],
                          report_baseline_value(&report->baselines[b],
-                                               report_metric_by(report_targets[t].metric)));
+                                               report_metric_by(report_targets[t].metric)),
+                         false);
     }
     const enum sae_status st = sae_table_print(table, to, 2, err);
     sae_table_free(table);

@@ -44,21 +44,39 @@ bool splice_source_same(const struct splice_source *a, const struct splice_sourc
     return true;
 }
 
-/* A recorded path as seen from here: from the store's folder, else from the current one. NULL
- * where neither is there. */
-static enum sae_status locate(char **ret, const char *store, const char *path, struct sae_err *err)
+/* Whether a path is there and, where a length is recorded, has it. */
+static bool is_it(const char *path, uint64_t n_bytes)
 {
+    struct stat found;
+    if (stat(path, &found) != 0)
+        return false;
+    return n_bytes == UINT64_MAX || (uint64_t)found.st_size == n_bytes;
+}
+
+/* A recorded path as seen from here: from the store's folder, from the current one, from those
+ * above the store (a path that was typed is relative to where harvest ran). NULL where it is at
+ * none of them. */
+static enum sae_status locate(char **ret, const char *store, const char *path, uint64_t n_bytes,
+                              struct sae_err *err)
+{
+    static const char *const froms[] = {"", NULL, "..", "../..", "../../.."};
     *ret = NULL;
-    char *joined = NULL;
-    if (store != NULL)
-        SAE_TRY(sae_fs_join(&joined, store, path, err));
-    if (joined != NULL && (sae_fs_is_dir(joined) || sae_fs_is_file(joined))) {
-        *ret = joined;
-        return SAE_OK;
+    for (size_t i = 0; i < sizeof froms / sizeof *froms && *ret == NULL; i++) {
+        char *folder = NULL, *whole = NULL;
+        enum sae_status st = SAE_OK;
+        if (froms[i] != NULL && store == NULL)
+            continue;
+        if (froms[i] != NULL)
+            st = sae_fs_join(&folder, store, froms[i], err);
+        if (st == SAE_OK)
+            st = sae_fs_join(&whole, folder, path, err);
+        free(folder);
+        if (st == SAE_OK && is_it(whole, n_bytes))
+            *ret = whole;
+        else
+            free(whole);
+        SAE_TRY(st);
     }
-    free(joined);
-    if (sae_fs_is_dir(path) || sae_fs_is_file(path))
-        return sae_mem_strdup(ret, path, err);
     return SAE_OK;
 }
 
@@ -89,7 +107,7 @@ static enum sae_status find_model(struct splice_source *source, const struct sae
                            "'%s' does not say which language model its activations came from; "
                            "name it with --model DIR",
                            ckpt->path);
-    SAE_TRY(locate(&source->model, store, path, err));
+    SAE_TRY(locate(&source->model, store, path, UINT64_MAX, err));
     if (source->model == NULL)
         return sae_err_set(err, SAE_EARG,
                            "the language model of '%s' is not at '%s' any more; name its folder "
@@ -135,7 +153,7 @@ static enum sae_status recorded_texts(struct splice_source *source, const struct
         char *found = NULL;
         if (strcmp(role, "text") != 0)
             continue;
-        SAE_TRY(locate(&found, store, path, err));
+        SAE_TRY(locate(&found, store, path, sae_json_u64(input, "bytes", UINT64_MAX), err));
         if (found == NULL)
             return sae_err_set(err, SAE_EARG,
                                "the text '%s' that '%s' was made from is not there any more; name "

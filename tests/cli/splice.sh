@@ -1,0 +1,62 @@
+#!/bin/sh
+# sae-splice as a person types it, on the embedded language model and a text of our own.
+# Usage: splice.sh BUILD_ROOT SOURCE_ROOT
+set -u
+build=$1 root=$2
+splice=$build/splice/sae-splice
+bad=0
+complain() { echo "$*"; bad=1; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+
+# Twelve documents; the store takes the first few, the evaluation those after them.
+mkdir study && cp -r "$root/data/tiny-g2" study/model
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    text=$(sed -n "$((i * 3 + 1)),$((i * 3 + 40))p" "$root/docs/MATH.md" | tr -d '\\"`' | tr '\n\t' '  ')
+    printf '{"text": "%s"}\n' "$text"
+done >study/text.jsonl
+"$build/harvest/sae-harvest" -q --model study/model --layer 3 --text study/text.jsonl --tokens 3000 \
+    --context 64 -o study/acts >/dev/null || exit 1
+"$build/train/sae-train" -q --acts study/acts --k 8 --m 64 --batch 64 --steps 20 --heldout-rows 256 \
+    -o study/run_1 >/dev/null || exit 1
+"$build/train/sae-train" -q --acts study/acts --k 8 --m 64 --batch 64 --steps 20 --heldout-rows 256 \
+    --seed 7 -o study/run_2 >/dev/null || exit 1
+cd study || exit 1
+
+out=$("$splice" --contexts 8 --context 64 run_1 2>err.txt) || complain "plain call failed: $(cat err.txt)"
+printf '%s\n' "$out" | grep -q '^run_1/ckpt_100.h5 ' || complain "no row: $out"
+grep -q 'after those the store holds' err.txt || complain "does not say which text: $(cat err.txt)"
+grep -q '"eval_type_id": "core"' run_1/ckpt_100.core.json || complain "no result"
+grep -q '"text_part": "after the store' run_1/ckpt_100.core.json || complain "text part not recorded"
+grep -q '"feature_density"' run_1/ckpt_100.core.json || complain "no rows of latents"
+cp run_1/ckpt_100.core.json first.json
+
+# Several checkpoints in one pass give the numbers of each alone; equal calls, equal bytes.
+"$splice" -q --contexts 8 --context 64 --all run_1 run_2 >all.txt || complain "--all failed"
+[ "$(grep -c '^run_._*/*ckpt\|^run_' all.txt)" -eq 10 ] || complain "not ten rows: $(cat all.txt)"
+metrics() { sed -n '/"eval_result_metrics"/,/"eval_result_details"/p' "$1"; }
+metrics first.json >a.txt
+metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "one pass for all changes numbers"
+"$splice" -q --threads 1 --contexts 8 --context 64 run_1 >/dev/null
+metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "the number of threads changes numbers"
+"$splice" -q --json --no-features --contexts 4 --context 64 run_1 >one.json || complain "--json failed"
+cmp -s one.json run_1/ckpt_100.core.json || complain "--json differs from the file"
+grep -q '"eval_result_details": \[\]' one.json || complain "--no-features is not heeded"
+
+# A text of one's own; from inside the run.
+gzip -k text.jsonl
+(cd run_2 && "$splice" -q --text ../text.jsonl.gz --contexts 2 --context 64) | grep -q '^ckpt_100.h5' ||
+    complain "own text from inside a run failed"
+
+# The whole text was taken: said so. Nothing there any more: the option to use is named.
+"$splice" --skip 12 --contexts 4 --context 64 run_1 2>err.txt >/dev/null || complain "tail failed"
+grep -q 'warning.*--text' err.txt || complain "no warning about the tail: $(cat err.txt)"
+mv model elsewhere
+"$splice" -q run_1 2>err.txt && complain "works without a model"
+grep -q -e '--model DIR' err.txt || complain "does not name --model: $(cat err.txt)"
+"$splice" -q --model elsewhere --contexts 2 --context 64 run_1 >/dev/null || complain "--model failed"
+mv text.jsonl gone.jsonl
+"$splice" -q --model elsewhere run_1 2>err.txt && complain "works without a text"
+grep -q -e '--text FILE' err.txt || complain "does not name --text: $(cat err.txt)"
+exit $bad
