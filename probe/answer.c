@@ -140,8 +140,8 @@ static json_t *make_versions(void)
         "{s:s, s:s, s:s, s:s, s:s}", "top_k_test_accuracy",
         "saebench-0.6 sparse_probing: mean-difference selection, L2 logistic regression C=1",
         "test_accuracy",
-        "saekit-1: L2 logistic regression C=1 on every feature (saebench-0.6 trains by AdamW "
-        "and reports its best test epoch)",
+        "saekit-1: L2 logistic regression C=1 on every feature, first seed (saebench-0.6 trains "
+        "by AdamW and reports its best test epoch)",
         "test_f1", "saekit-1: F1 of the positive class at score > 0", "test_auc",
         "saekit-1: area under the ROC curve, ties count one half", "se",
         "saekit-1: sample standard deviation over seeds / sqrt(seeds)");

@@ -13,64 +13,48 @@
 #include "lib/eval/codes.h"
 #include "probe/probe.h"
 
-/* Sums of the text being read, and which latents it has touched. */
+/* Sums over the text being read. Entries of a code are > 0, so a sum is 0 only where untouched. */
 struct pool {
-    size_t m, n_touched;
-    double *sum;       /* [m] */
-    uint8_t *is_touched; /* [m] */
-    uint32_t *touched; /* [m] */
-    float *val;        /* [m] */
+    size_t m;
+    double *sum;   /* [m] */
+    uint32_t *idx; /* [m] */
+    float *val;    /* [m] */
 };
 
 static enum sae_status pool_init(struct pool *pool, size_t m, struct sae_err *err)
 {
     *pool = (struct pool){.m = m};
     SAE_TRY(sae_mem_alloc(&pool->sum, m, sizeof *pool->sum, err));
-    SAE_TRY(sae_mem_alloc(&pool->is_touched, m, sizeof *pool->is_touched, err));
-    SAE_TRY(sae_mem_alloc(&pool->touched, m, sizeof *pool->touched, err));
+    SAE_TRY(sae_mem_alloc(&pool->idx, m, sizeof *pool->idx, err));
     return sae_mem_alloc(&pool->val, m, sizeof *pool->val, err);
 }
 
 static void pool_clear(struct pool *pool)
 {
     free(pool->sum);
-    free(pool->is_touched);
-    free(pool->touched);
+    free(pool->idx);
     free(pool->val);
 }
 
 static void pool_add(struct pool *pool, const uint32_t *idx, const float *val, size_t n)
 {
-    for (size_t e = 0; e < n; e++) {
-        const uint32_t i = idx[e];
-        if (!pool->is_touched[i]) {
-            pool->is_touched[i] = 1;
-            pool->touched[pool->n_touched++] = i;
-        }
-        pool->sum[i] += val[e];
-    }
-}
-
-static int by_index(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
+    double *const sum = pool->sum;
+    for (size_t e = 0; e < n; e++)
+        sum[idx[e]] += val[e];
 }
 
 /* Appends the text's mean and makes ready for the next. */
 static enum sae_status pool_flush(struct pool *pool, size_t n_tokens, struct sae_csr *to,
                                   struct sae_err *err)
 {
-    qsort(pool->touched, pool->n_touched, sizeof *pool->touched, by_index);
-    for (size_t e = 0; e < pool->n_touched; e++) {
-        const uint32_t i = pool->touched[e];
-        pool->val[e] = (float)(pool->sum[i] / (double)n_tokens);
-        pool->sum[i] = 0.0;
-        pool->is_touched[i] = 0;
-    }
-    const size_t n = pool->n_touched;
-    pool->n_touched = 0;
-    return sae_codes_append(to, pool->touched, pool->val, n, err);
+    size_t n = 0;
+    for (size_t i = 0; i < pool->m; i++)
+        if (pool->sum[i] > 0.0) {
+            pool->idx[n] = (uint32_t)i;
+            pool->val[n++] = (float)(pool->sum[i] / (double)n_tokens);
+            pool->sum[i] = 0.0;
+        }
+    return sae_codes_append(to, pool->idx, pool->val, n, err);
 }
 
 /* Encodes rows in batches that ignore text borders and pools them text by text. */

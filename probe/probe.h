@@ -22,7 +22,8 @@ struct probe_settings {
     size_t n_seeds;
     size_t train_size, test_size; /* of a binary task, half positive: 4000 and 1000 */
     size_t batch;                 /* tokens encoded at a time */
-    bool full;                    /* also a probe on every latent and every neuron */
+    bool full; /* also a probe on every latent and every neuron, under the first seed: wide
+                * probes cost a hundred times a sparse one and hardly move with the draw */
 };
 
 enum probe_metric { PROBE_ACCURACY, PROBE_F1, PROBE_AUC, PROBE_N_METRICS };
@@ -94,7 +95,8 @@ SAE_MUST_CHECK enum sae_status probe_select(uint32_t *ret, size_t n,
 /* --- scores -------------------------------------------------------------------------------- */
 
 /* v[((probe * n_classes + class) * n_seeds + seed) * PROBE_N_METRICS + metric]; probe runs over
- * k, then the full probe. NaN where not run. */
+ * k, then the full probe; NaN where
+ * not run: the full probe of a seed after the first. */
 struct probe_scores {
     size_t n_probes, n_classes, n_seeds;
     double *v;

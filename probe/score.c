@@ -149,7 +149,8 @@ static enum sae_status run_task(const struct probe_scores *scores, size_t class,
     const size_t k_max = settings->n_k ? (size_t)settings->k[settings->n_k - 1] : 0;
     const size_t n = task->n_train + task->n_test;
     /* raw neurons are dense: the full probe takes them centred, as columns in index order */
-    const bool wide = features->dense && settings->full;
+    const bool full_too = settings->full && seed == 0;
+    const bool wide = features->dense && full_too;
     const size_t n_columns = wide && features->width > k_max ? features->width : k_max;
     struct work work = {0};
     enum sae_status st;
@@ -163,7 +164,7 @@ static enum sae_status run_task(const struct probe_scores *scores, size_t class,
     for (size_t p = 0; p < settings->n_k; p++)
         SAE_GO(st, probe_columns(probe_scores_at(scores, p, class, seed), &work, k_max,
                                  (size_t)settings->k[p], SAE_LOGIT_EPS_EXACT, task, err));
-    if (!settings->full)
+    if (!full_too)
         goto done;
     double *const full = probe_scores_at(scores, settings->n_k, class, seed);
     if (!features->dense) {
@@ -280,9 +281,11 @@ struct probe_mean probe_sets_mean(const struct probe_set *sets, size_t n_sets, b
             sum += over_classes(latents ? &sets[i].latents : &sets[i].neurons, probe, seed,
                                 metric);
         const double x = sum / (double)n_sets, delta = x - mean;
+        if (!isfinite(x)) /* the full probe runs under the first seed only */
+            continue;
         n += 1.0;
         mean += delta / n;
         square += delta * (x - mean);
     }
-    return (struct probe_mean){mean, n > 1.0 ? sqrt(square / (n - 1.0) / n) : NAN};
+    return (struct probe_mean){n > 0.0 ? mean : NAN, n > 1.0 ? sqrt(square / (n - 1.0) / n) : NAN};
 }

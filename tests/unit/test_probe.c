@@ -240,7 +240,7 @@ static void test_latent_is_label(void **state)
         for (int m = 0; m < PROBE_N_METRICS; m++) {
             const struct probe_mean got = probe_scores_mean(&set.latents, p, (enum probe_metric)m);
             assert_true(got.mean == 1.0);
-            assert_true(got.se == 0.0);
+            assert_true(p < 3 ? got.se == 0.0 : isnan(got.se)); /* full: the first seed only */
             assert_true(probe_scores_class(&set.latents, p, 2, (enum probe_metric)m) == 1.0);
         }
     probe_set_clear(&set);
