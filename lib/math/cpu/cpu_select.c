@@ -8,10 +8,13 @@
  *
  * Contents: 1. one row   2. the whole batch   3. a threshold */
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "lib/math/cpu/cpu.h"
 
-enum { GROUPS_MAX = 2048, FEW_MAX = 4096 };
+enum { GROUPS_MAX = 2048, FEW_MAX = 4096, SEGMENT = 1024, ROOM = FEW_MAX + SEGMENT + 16 };
 
 /* 1. one row */
 
@@ -66,28 +69,79 @@ SAE_CLONES static void group_maxima(size_t m, size_t n_groups, const float *pre,
     }
 }
 
-/* Latents whose key reaches cut > 0, up to FEW_MAX + 1 of them; returns their number. */
-SAE_CLONES static size_t collect(size_t m, uint32_t cut, const float *pre, const float *b,
-                                 uint32_t *restrict idx, uint32_t *restrict key)
+/* Appends the index (from j0 on) and key of those of w <= SEGMENT latents that reach low > 0 and,
+ * where theta is given, exceed it. The arrays have room for 16 more. Returns their number. */
+SAE_CLONES static size_t gather_any(size_t w, size_t j0, float low, const float *pre,
+                                    const float *b, const float *theta, uint32_t *restrict idx,
+                                    uint32_t *restrict key)
 {
-    float low;
-    memcpy(&low, &cut, sizeof low);
     size_t n = 0;
-    for (size_t j0 = 0; j0 < m; j0 += 16) {
-        const size_t j1 = m - j0 < 16 ? m : j0 + 16;
+    for (size_t i0 = 0; i0 < w; i0 += 16) {
+        const size_t i1 = w - i0 < 16 ? w : i0 + 16;
         int any = 0;
-        for (size_t j = j0; j < j1; j++)
-            any |= pre[j] + b[j] >= low;
-        if (!any)
-            continue;
-        if (n + 16 > FEW_MAX)
-            return FEW_MAX + 1;
-        for (size_t j = j0; j < j1; j++) {
-            const float v = pre[j] + b[j];
-            idx[n] = (uint32_t)j;
+        for (size_t i = i0; i < i1; i++)
+            any |= (pre[i] + b[i] >= low) & (theta ? pre[i] + b[i] > theta[i] : 1);
+        for (size_t i = i0; any && i < i1; i++) {
+            const float v = pre[i] + b[i];
+            idx[n] = (uint32_t)(j0 + i);
             key[n] = bits_of(v);
-            n += v >= low;
+            n += (v >= low) & (theta ? v > theta[i] : 1);
         }
+    }
+    return n;
+}
+
+#if defined(__x86_64__)
+/* No branch on what is found: with one latent in fifty kept, such a branch is a coin toss. */
+__attribute__((target("avx512f,popcnt"))) static size_t
+gather_512(size_t w, size_t j0, float low, const float *pre, const float *b, const float *theta,
+           uint32_t *restrict idx, uint32_t *restrict key)
+{
+    const __m512 lows = _mm512_set1_ps(low);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    size_t n = 0;
+    for (size_t i = 0; i < w; i += 16) {
+        const __mmask16 in = w - i < 16 ? (__mmask16)((1u << (w - i)) - 1) : (__mmask16)0xFFFF;
+        const __m512 v =
+            _mm512_add_ps(_mm512_maskz_loadu_ps(in, pre + i), _mm512_maskz_loadu_ps(in, b + i));
+        __mmask16 stay = _mm512_mask_cmp_ps_mask(in, v, lows, _CMP_GE_OQ);
+        if (theta)
+            stay =
+                _mm512_mask_cmp_ps_mask(stay, v, _mm512_maskz_loadu_ps(in, theta + i), _CMP_GT_OQ);
+        const __m512i at = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(j0 + i)));
+        _mm512_storeu_si512(idx + n, _mm512_maskz_compress_epi32(stay, at));
+        _mm512_storeu_si512(key + n, _mm512_maskz_compress_epi32(stay, _mm512_castps_si512(v)));
+        n += (size_t)_mm_popcnt_u32(stay);
+    }
+    return n;
+}
+#endif
+
+static size_t gather(size_t w, size_t j0, float low, const float *pre, const float *b,
+                     const float *theta, uint32_t *idx, uint32_t *key)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("popcnt"))
+        return gather_512(w, j0, low, pre, b, theta, idx, key);
+#endif
+    return gather_any(w, j0, low, pre, b, theta, idx, key);
+}
+
+static float float_of(uint32_t bits)
+{
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* What of a row reaches cut > 0; more than FEW_MAX: too many, the arrays are not complete. */
+static size_t collect(size_t m, uint32_t cut, const float *pre, const float *b, uint32_t *idx,
+                      uint32_t *key)
+{
+    size_t n = 0;
+    for (size_t j = 0; j < m && n <= FEW_MAX; j += SEGMENT) {
+        const size_t w = m - j < SEGMENT ? m - j : SEGMENT;
+        n += gather(w, j, float_of(cut), pre + j, b + j, NULL, idx + n, key + n);
     }
     return n;
 }
@@ -152,7 +206,7 @@ static size_t select_wide(size_t m, size_t k, const float *pre, const float *b, 
 static size_t select_row(size_t m, size_t k, const float *pre, const float *b, uint32_t *idx,
                          float *val)
 {
-    _Alignas(64) uint32_t few_idx[FEW_MAX + 16], few_key[FEW_MAX + 16];
+    _Alignas(64) uint32_t few_idx[ROOM], few_key[ROOM];
     _Alignas(64) float top[GROUPS_MAX];
     uint32_t low = 0;
     size_t n_groups = 64;
@@ -207,30 +261,19 @@ void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b
 enum { DIGIT_BITS = 11, BINS = 1 << DIGIT_BITS, BATCH_GROUPS = 1024 };
 static const int digit_shift[3] = {20, 10, 0}, digit_bits[3] = {11, 10, 10};
 
-static float float_of(uint32_t bits)
-{
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 /* Counts the digits of those keys >= low > 0 whose bits above the digit are `prefix`. */
-SAE_CLONES static void count_digits(size_t m, const float *pre, const float *b, float low,
-                                    int level, uint32_t prefix, uint32_t *bins)
+static void count_digits(size_t m, const float *pre, const float *b, float low, int level,
+                         uint32_t prefix, uint32_t *bins)
 {
+    uint32_t idx[SEGMENT + 16], key[SEGMENT + 16];
     const int shift = digit_shift[level], bits = digit_bits[level];
     const uint32_t mask = ((uint32_t)1 << bits) - 1;
-    for (size_t j0 = 0; j0 < m; j0 += 16) {
-        const size_t j1 = m - j0 < 16 ? m : j0 + 16;
-        int any = 0;
-        for (size_t j = j0; j < j1; j++)
-            any |= pre[j] + b[j] >= low;
-        for (size_t j = j0; any && j < j1; j++) {
-            const float v = pre[j] + b[j];
-            const uint32_t key = bits_of(v);
-            if (v >= low && key >> shift >> bits == prefix)
-                bins[key >> shift & mask]++;
-        }
+    for (size_t j = 0; j < m; j += SEGMENT) {
+        const size_t w = m - j < SEGMENT ? m - j : SEGMENT;
+        const size_t n = gather(w, j, low, pre + j, b + j, NULL, idx, key);
+        for (size_t i = 0; i < n; i++)
+            if (key[i] >> shift >> bits == prefix)
+                bins[key[i] >> shift & mask]++;
     }
 }
 
@@ -319,25 +362,18 @@ SAE_CLONES static size_t count_equal(size_t m, const float *pre, const float *b,
     return equal;
 }
 
-/* Writes what of a row reaches low > 0 and, where theta is given, exceeds it: `count` entries.
- * Values are stored before it is known that they stay, so the last stores need care. */
-SAE_CLONES static void fill_row(size_t m, const float *pre, const float *b, float low,
-                                const float *theta, size_t count, uint32_t *idx, float *val)
+/* Writes what of a row reaches low > 0 and, where theta is given, exceeds it. */
+static void fill_row(size_t m, const float *pre, const float *b, float low, const float *theta,
+                     uint32_t *ret_idx, float *ret_val)
 {
+    uint32_t idx[SEGMENT + 16], key[SEGMENT + 16];
     size_t e = 0;
-    for (size_t j0 = 0; j0 < m && e < count; j0 += 16) {
-        const size_t j1 = m - j0 < 16 ? m : j0 + 16;
-        int stays[16], any = 0;
-        for (size_t j = j0; j < j1; j++) {
-            const float v = pre[j] + b[j];
-            stays[j - j0] = (v >= low) & (theta ? v > theta[j] : 1);
-            any |= stays[j - j0];
-        }
-        for (size_t j = j0; any && j < j1 && e < count; j++) {
-            idx[e] = (uint32_t)j;
-            val[e] = pre[j] + b[j];
-            e += (size_t)stays[j - j0];
-        }
+    for (size_t j = 0; j < m; j += SEGMENT) {
+        const size_t w = m - j < SEGMENT ? m - j : SEGMENT;
+        const size_t n = gather(w, j, low, pre + j, b + j, theta ? theta + j : NULL, idx, key);
+        memcpy(ret_idx + e, idx, n * sizeof *idx);
+        memcpy(ret_val + e, key, n * sizeof *key);
+        e += n;
     }
 }
 
@@ -369,7 +405,7 @@ void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const flo
             continue;
         const size_t reached = count_row(m, p, b_enc, cut);
         if (reached == count)
-            fill_row(m, p, b_enc, float_of(cut), NULL, count, csr->idx + e, csr->val + e);
+            fill_row(m, p, b_enc, float_of(cut), NULL, csr->idx + e, csr->val + e);
         else
             emit_row(m, p, b_enc, cut, count - count_row(m, p, b_enc, cut + 1), csr->idx + e,
                      csr->val + e);
@@ -409,8 +445,7 @@ void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc,
     }
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = 0; t < n; t++) {
-        const size_t e = csr->start[t];
-        fill_row(m, pre + t * m, b_enc, float_of(1), theta, csr->start[t + 1] - e, csr->idx + e,
-                 csr->val + e);
+        fill_row(m, pre + t * m, b_enc, float_of(1), theta, csr->idx + csr->start[t],
+                 csr->val + csr->start[t]);
     }
 }
