@@ -13,7 +13,7 @@
 /* Masks of an untrained ReLU autoencoder are half full: rows are kept up to this many entries. */
 static const size_t MASK_ENTRIES = 4000000;
 /* Above this many meetings (sum of l0^2) pairs of the masks are not counted. */
-static const double MEETINGS_MAX = 2e9;
+static const double MEETINGS_MAX = 5e8;
 
 /* --- 1. rows ------------------------------------------------------------------------------ */
 

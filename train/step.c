@@ -11,6 +11,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/math/clones.h"
 #include "train/trainer.h"
 
 enum { BLOCK = 256 }; /* tokens of a block of dense gradients */
@@ -126,17 +127,22 @@ static double loss_and_grad(struct trainer *t, const float *x)
     return sum / (double)t->n;
 }
 
+SAE_CLONES static double row_sum(size_t n, const float *restrict a)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i];
+    return sum;
+}
+
 /* Mean over tokens of the sum of activations. */
 static double l1_of(const struct trainer *t, const struct masks *masks)
 {
     double sum = 0;
     if (t->dense)
-        for (size_t r = 0; r < t->n; r++) {
-            double row = 0;
-            for (size_t j = 0; j < t->m; j++)
-                row += (double)t->pre[r * t->m + j];
-            sum += row;
-        }
+        for (size_t r = 0; r < t->n; r++)
+            sum += row_sum(t->m, t->pre + r * t->m);
     else
         for (size_t e = 0; e < masks->csr.start[t->n]; e++)
             sum += (double)masks->csr.val[e];
@@ -183,10 +189,17 @@ static size_t count_idle(struct trainer *t, const struct masks *masks)
     for (size_t j = 0; j < t->m; j++)
         t->idle[j] += t->n;
     if (t->dense) {
-        for (size_t r = 0; r < t->n; r++)
+        float *const most = t->largest; /* a maximum vectorises, a branch does not */
+        memset(most, 0, t->m * sizeof *most);
+        for (size_t r = 0; r < t->n; r++) {
+            const float *const row = t->pre + r * t->m;
+#pragma omp simd
             for (size_t j = 0; j < t->m; j++)
-                if (t->pre[r * t->m + j] > 0)
-                    t->idle[j] = 0;
+                most[j] = row[j] > most[j] ? row[j] : most[j];
+        }
+        for (size_t j = 0; j < t->m; j++)
+            if (most[j] > 0)
+                t->idle[j] = 0;
     } else {
         for (size_t j = 0; j < t->m; j++)
             if (masks->csc.start[j + 1] > masks->csc.start[j])
@@ -221,6 +234,15 @@ static enum sae_status backward_sparse(struct trainer *t, const struct masks *ma
     return SAE_OK;
 }
 
+/* dz = dz + l1 where the latent is active, else 0; as a product, because the compiler turns a
+ * choice into a branch. */
+SAE_CLONES static void mask_block(size_t n, const float *restrict f, float l1, float *restrict dz)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        dz[i] = (float)(f[i] > 0) * (dz[i] + l1);
+}
+
 /* t->pre holds the activations. Gradients of pre-activations are made a block of tokens at a
  * time: a second [n][m] array is never needed. */
 static enum sae_status backward_dense(struct trainer *t, float l1, struct sae_err *err)
@@ -235,8 +257,7 @@ static enum sae_status backward_dense(struct trainer *t, float l1, struct sae_er
     for (size_t r0 = 0; r0 < t->n; r0 += BLOCK) {
         const size_t rows = t->n - r0 < BLOCK ? t->n - r0 : BLOCK;
         ops->gemm(false, true, rows, m, d, 1, t->grad + r0 * d, d, t->w.W_dec, d, 0, t->block, m);
-        for (size_t i = 0; i < rows * m; i++)
-            t->block[i] = t->pre[r0 * m + i] > 0 ? t->block[i] + l1 : 0;
+        mask_block(rows * m, t->pre + r0 * m, l1, t->block);
         ops->gemm(true, false, m, d, rows, 1, t->block, m, t->xc + r0 * d, d, r0 ? 1 : 0,
                   t->g.W_enc, d);
         ops->col_sum(rows, m, t->block, sums);

@@ -35,6 +35,7 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     SAE_TRY(ops->alloc(&t->grad, t->n * t->d, sizeof *t->grad, err));
     SAE_TRY(ops->alloc(&t->pre, t->n * t->m, sizeof *t->pre, err));
     SAE_TRY(sae_mem_alloc(&t->mean, t->d, sizeof *t->mean, err));
+    SAE_TRY(sae_mem_alloc(&t->largest, t->m, sizeof *t->largest, err));
     SAE_TRY(sae_mem_alloc(&t->idle, t->m, sizeof *t->idle, err));
     return auxk_open(&t->auxk, err);
 }
@@ -100,6 +101,7 @@ void trainer_close(struct trainer *t)
     free(t->csc_list);
     free(t->weight_list);
     free(t->mean);
+    free(t->largest);
     free(t->idle);
     free(t);
 }

@@ -63,6 +63,7 @@ struct trainer {
     float *dz;               /* [dz_cap] per entry */
     size_t dz_cap;
     float *block;     /* [BLOCK][m] dense gradients, where an architecture needs them */
+    float *largest;   /* [m] scratch: largest activation of each latent in a dense batch */
     float *orth_grad; /* [m][d] for the monitors; NULL until first measured */
     struct auxk *auxk;
     size_t dense_share;              /* dense products above n m / this active entries; 1: never */
