@@ -86,7 +86,7 @@ find /usr/share/doc/postgresql-doc-15/html -name '*.html' | sort |
 # The Jargon File: five entries a document, wrapped lines joined.
 gzip -dc </usr/share/dictd/jargon.dict.dz | awk -f "$here/text.awk" -f /dev/fd/3 3<<'AWK' >"$work/jargon"
 function entry() {
-    text = squeeze(text)
+    text = squeeze(typewriter(text))
     gsub(/[{}]/, "", text)
     if (length(text) > 120 && is_prose(text)) {
         document = document (document == "" ? "" : "\n") text

@@ -13,6 +13,17 @@ function hash(s,    h, i, n) {
     return h
 }
 
+# Typographic quotes and dashes as typewriters have them, as in the model's own training text.
+function typewriter(s) {
+    gsub(/\342\200[\234\235]/, "\"", s)
+    gsub(/\342\200[\230\231]/, "'", s)
+    gsub(/\342\200[\223\224]/, "-", s)
+    gsub(/\342\200\246/, "...", s)
+    gsub(/\302\240/, " ", s)
+    gsub(/\302\255/, "", s)
+    return s
+}
+
 # One line, single blanks.
 function squeeze(s) {
     gsub(/[ \t\r\n]+/, " ", s)
