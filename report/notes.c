@@ -65,19 +65,27 @@ size_t notes_percents(const struct report *report, int *percents, size_t cap)
 }
 
 const struct notes_headline notes_headline[] = {
-    {"heldout_ev",      "expl.var."      },
-    {"mean_max_cos",    "mean max cos"   },
-    {"n_pairs",         "comp.pairs"     },
-    {"top_1",           "probe top 1"    },
-    {"absorption_a",    "absorption(A)"  },
-    {"absorption_full", "absorption full"},
-    {"ce_score",        "CE score"       },
+    {"heldout_ev",         "expl.var."  },
+    {"mean_max_cos",       "max cos"    },
+    {"n_pairs",            "comp.pairs" },
+    {"pairs_mean_abs_cos", "pairs |cos|"},
+    {"top_1",              "probe top 1"},
+    {"absorption_a",       "absorb.(A)" },
+    {"absorption_full",    "absorb.full"},
+    {"ce_score",           "CE score"   },
 };
 const size_t notes_n_headline = sizeof notes_headline / sizeof *notes_headline;
 
+double notes_difference(const struct report_metric *metric, double value, double reference)
+{
+    const double unit = pow(10, -metric->digits);
+    const double delta = value - reference;
+    return fabs(delta) < 0.5 * unit ? 0 : delta;
+}
+
 void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference)
 {
-    const double delta = value - reference;
+    const double delta = notes_difference(metric, value, reference);
     const char *mark = "";
     if (!isfinite(delta)) {
         buf[0] = '\0';
@@ -98,7 +106,7 @@ static enum sae_status changes(struct sae_str *text, const struct report_phase *
     for (size_t i = 0; i < notes_n_headline; i++) {
         const struct report_metric *metric = report_metric_by(notes_headline[i].id);
         const double x = report_value(mine, metric), y = report_value(ref, metric);
-        const double gain = (x - y) * metric->better;
+        const double gain = notes_difference(metric, x, y) * metric->better;
         if (!(gain * direction > 0))
             continue;
         SAE_TRY(sae_str_printf(text, err, "%s%s %.*f -> %.*f", n++ > 0 ? ", " : "",

@@ -34,6 +34,8 @@ SAE_MUST_CHECK enum sae_status notes_cautions(const struct report *report, FILE 
 
 /* "met", "missed" or "not measured" of a target at a value. */
 const char *notes_verdict(const struct report_target *target, double value);
+/* value - reference, 0 where it does not show at the metric's digits. */
+double notes_difference(const struct report_metric *metric, double value, double reference);
 /* Signed difference with b (better) or w (worse): "-0.0312 b". buf of 32 bytes. */
 void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference);
 

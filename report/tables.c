@@ -11,6 +11,7 @@
 
 #define MAX_COLUMNS 24
 #define MAX_PERCENTS 64
+#define TABLE_WIDTH 110
 
 struct columns {
     size_t n;
@@ -27,23 +28,23 @@ static bool metric_seen(const struct report *report, const struct report_metric 
     return false;
 }
 
-static size_t longest_name(const struct report *report)
+static size_t longest_name(const struct report *report, bool published)
 {
     size_t longest = strlen("run");
     for (size_t i = 0; i < report->n_runs; i++)
         if (strlen(report->runs[i].name) > longest)
             longest = strlen(report->runs[i].name);
-    for (size_t i = 0; i < report->n_baselines; i++)
+    for (size_t i = 0; published && i < report->n_baselines; i++)
         if (strlen(report->baselines[i].name) + 2 > longest)
             longest = strlen(report->baselines[i].name) + 2;
     return longest;
 }
 
 /* A column is as wide as its head or its numbers, two spaces between. */
-static size_t width_of(const struct report_metric *metric, size_t extra)
+static size_t width_of(const struct report_metric *metric, const char *head, size_t extra)
 {
-    const size_t number = (size_t)metric->digits + 5 + extra;
-    return 2 + (strlen(metric->head) > number ? strlen(metric->head) : number);
+    const size_t number = (size_t)metric->digits + 2 + (metric->digits == 0 ? 4 : 0) + extra;
+    return 2 + (strlen(head) > number ? strlen(head) : number);
 }
 
 static void cell(struct sae_table *table, const struct report_metric *metric, double x)
@@ -127,7 +128,7 @@ static enum sae_status print_block(const struct report *report, const struct col
 {
     const char *heads[MAX_COLUMNS + 2] = {"at", "run"};
     for (size_t c = 0; c < columns->n; c++)
-        heads[c + 2] = columns->v[c]->head;
+        heads[c + 2] = columns->head[c];
     struct sae_table *table = NULL;
     SAE_TRY(sae_table_make(&table, columns->n + 2, heads, err));
     fill_runs(report, columns, table);
@@ -137,25 +138,31 @@ static enum sae_status print_block(const struct report *report, const struct col
     return st;
 }
 
-/* Prints the columns in as many tables as the width of the notes asks for. */
+typedef enum sae_status print_fn(const struct report *report, const struct columns *columns,
+                                 FILE *to, struct sae_err *err);
+
+/* Prints the columns in as many tables as the width of the notes asks for. extra: columns that a
+ * cell takes beyond its number. */
 static enum sae_status print_blocks(const struct report *report, const struct columns *all,
-                                    FILE *to, struct sae_err *err)
+                                    size_t extra, print_fn *print, FILE *to, struct sae_err *err)
 {
-    const size_t room = REPORT_WIDTH - 2 - 7 - longest_name(report);
+    /* extra tells the table of differences, which has no published rows */
+    const size_t room = TABLE_WIDTH - 2 - strlen("100 %  ") - longest_name(report, extra == 0);
     struct columns block = {0};
     size_t used = 0;
     for (size_t c = 0; c < all->n; c++) {
-        const size_t width = width_of(all->v[c], 0);
+        const size_t width = width_of(all->v[c], all->head[c], extra);
         if (block.n > 0 && used + width > room) {
-            SAE_TRY(print_block(report, &block, to, err));
+            SAE_TRY(print(report, &block, to, err));
             fputc('\n', to);
             block.n = 0;
             used = 0;
         }
+        block.head[block.n] = all->head[c];
         block.v[block.n++] = all->v[c];
         used += width;
     }
-    return block.n > 0 ? print_block(report, &block, to, err) : SAE_OK;
+    return block.n > 0 ? print(report, &block, to, err) : SAE_OK;
 }
 
 /* Under each table with published rows: what they are. */
@@ -202,8 +209,10 @@ enum sae_status notes_family(const struct report *report, enum report_source sou
     struct columns columns = {0};
     for (size_t i = 0; i < report_n_metrics && columns.n < MAX_COLUMNS; i++) {
         const struct report_metric *metric = &report_metrics[i];
-        if (metric->source == source && !metric->extra && metric_seen(report, metric))
+        if (metric->source == source && !metric->extra && metric_seen(report, metric)) {
+            columns.head[columns.n] = metric->head;
             columns.v[columns.n++] = metric;
+        }
     }
     if (columns.n == 0)
         return SAE_OK;
@@ -213,7 +222,7 @@ enum sae_status notes_family(const struct report *report, enum report_source sou
     for (size_t c = 0; c < columns.n; c++)
         explain(columns.v[c], to);
     fputc('\n', to);
-    SAE_TRY(print_blocks(report, &columns, to, err));
+    SAE_TRY(print_blocks(report, &columns, 0, print_block, to, err));
     footnote(report, &columns, to);
     return SAE_OK;
 }
@@ -319,6 +328,20 @@ static void fill_differences(const struct report *report, const struct columns *
     }
 }
 
+static enum sae_status print_differences(const struct report *report, const struct columns *columns,
+                                         FILE *to, struct sae_err *err)
+{
+    const char *heads[MAX_COLUMNS + 2] = {"at", "run"};
+    for (size_t c = 0; c < columns->n; c++)
+        heads[c + 2] = columns->head[c];
+    struct sae_table *table = NULL;
+    SAE_TRY(sae_table_make(&table, columns->n + 2, heads, err));
+    fill_differences(report, columns, table);
+    const enum sae_status st = sae_table_print(table, to, 2, err);
+    sae_table_free(table);
+    return st;
+}
+
 enum sae_status notes_differences(const struct report *report, FILE *to, struct sae_err *err)
 {
     struct columns columns;
@@ -330,15 +353,7 @@ enum sae_status notes_differences(const struct report *report, FILE *to, struct 
     notes_heading(to, title);
     report_wrap(to, "  ", 2, "At the same share of training. b: better, w: worse.");
     fputc('\n', to);
-    const char *heads[MAX_COLUMNS + 2] = {"at", "run"};
-    for (size_t c = 0; c < columns.n; c++)
-        heads[c + 2] = columns.head[c];
-    struct sae_table *table = NULL;
-    SAE_TRY(sae_table_make(&table, columns.n + 2, heads, err));
-    fill_differences(report, &columns, table);
-    const enum sae_status st = sae_table_print(table, to, 2, err);
-    sae_table_free(table);
-    return st;
+    return print_blocks(report, &columns, strlen("+ b"), print_differences, to, err);
 }
 
 /* --- seeds ---------------------------------------------------------------------------------- */
