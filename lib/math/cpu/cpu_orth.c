@@ -3,27 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "lib/math/cpu/cpu.h"
+#include "lib/math/cpu/cpu_slice.h"
 
 /* A piece is a run of latents with its own sums */
 
 enum { PIECES = 256 };
-
-SAE_CLONES static void axpy(size_t d, float a, const float *restrict x, float *restrict y)
-{
-    for (size_t i = 0; i < d; i++)
-        y[i] += a * x[i];
-}
-
-/* Both ends of a pair form the same products and sums, so they agree on the sign. */
-SAE_CLONES static float dot(size_t d, const float *restrict x, const float *restrict y)
-{
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < d; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
 
 static void count_pair(struct sae_orth_stats *stats, double c, double abs_cos)
 {
@@ -46,17 +30,17 @@ static void orth_piece(size_t i0, size_t i1, size_t d, const float *W,
         for (size_t e = pairs->start[i]; e < pairs->start[i + 1]; e++) {
             const size_t j = pairs->idx[e];
             const float *const w = W + j * d;
-            const float cosine = dot(d, W + i * d, w);
+            const float cosine = sae_cpu_dot(d, W + i * d, w);
             const float along = (float)(weight * pairs->c[e] * ((cosine > 0) - (cosine < 0)));
             if (j > i)
                 count_pair(stats, pairs->c[e], fabs((double)cosine));
             if (out && along != 0)
-                axpy(d, along, w, out);
+                sae_cpu_axpy(d, along, w, out);
             else if (G && along != 0)
-                axpy(d, along, w, G + i * d);
+                sae_cpu_axpy(d, along, w, G + i * d);
         }
         if (out && G)
-            axpy(d, 1, out, G + i * d);
+            sae_cpu_axpy(d, 1, out, G + i * d);
     }
 }
 

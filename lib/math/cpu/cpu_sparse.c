@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* cpu_sparse : operations over the kept entries.
  *
+ * An entry touches a whole row of W or of g, and all rows together are far larger than a cache.
+ * So columns are taken in slices of 64 and latents in tiles, such that what an entry touches lies
+ * packed in the second-level cache; slices of 64 floats also fit four vector registers.
+ *
  * Contents: 1. transpose   2. decode   3. gradients */
+#include <stdlib.h>
 #include <string.h>
 
-#include "lib/math/cpu/cpu.h"
+#include "lib/math/cpu/cpu_slice.h"
 
-enum { TILE_LATENTS = 1024 };
-
-/* y += a x */
-SAE_CLONES static void axpy(size_t d, float a, const float *restrict x, float *restrict y)
-{
-    for (size_t i = 0; i < d; i++)
-        y[i] += a * x[i];
-}
-
-SAE_CLONES static float dot(size_t d, const float *restrict x, const float *restrict y)
-{
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < d; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
+enum { TILE_LATENTS = 1024 }; /* of the transpose; their cursors lie in the cache */
 
 /* 1. transpose: a counting sort; a thread owns a range of latents, which in each row is a run of
  * entries, so that no two threads write one counter and nothing is allocated */
@@ -74,53 +63,224 @@ void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
 
 /* 2. decode */
 
-void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
-                    float *xhat)
+static void decode_plain(size_t d, const struct sae_csr *csr, const float *W_dec,
+                         const float *b_dec, float *xhat)
 {
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = 0; t < csr->n; t++) {
         float *const y = xhat + t * d;
-        if (b_dec)
-            memcpy(y, b_dec, d * sizeof *y);
-        else
-            memset(y, 0, d * sizeof *y);
+        sae_cpu_fill(d, b_dec, y);
         for (size_t e = csr->start[t]; e < csr->start[t + 1]; e++)
-            axpy(d, csr->val[e], W_dec + csr->idx[e] * d, y);
+            sae_cpu_axpy(d, csr->val[e], W_dec + csr->idx[e] * d, y);
     }
 }
 
-/* 3. gradients */
+/* Columns [i0, i0 + w) of tokens [t0, t1). tile has room for TILE_ROWS slices. */
+static void decode_slice(size_t d, size_t m_used, const struct sae_csr *csr, const uint32_t *bound,
+                         const float *W_dec, const float *b_dec, size_t t0, size_t t1, size_t i0,
+                         float *tile, float *xhat)
+{
+    const size_t w = d - i0 < SLICE ? d - i0 : SLICE;
+    const size_t n_tiles = sae_cpu_tiles(m_used);
+    for (size_t t = t0; t < t1; t++)
+        sae_cpu_fill(w, b_dec ? b_dec + i0 : NULL, xhat + t * d + i0);
+    for (size_t b = 0; b < n_tiles; b++) {
+        const size_t j0 = b * TILE_ROWS, j1 = j0 + TILE_ROWS < m_used ? j0 + TILE_ROWS : m_used;
+        sae_cpu_pack(j1 - j0, d, i0, W_dec + j0 * d, tile);
+        for (size_t t = t0; t < t1; t++) {
+            const uint32_t *const cut = bound + t * (n_tiles + 1) + b;
+            if (cut[0] == cut[1])
+                continue;
+            const size_t e = csr->start[t] + cut[0];
+            sae_cpu_add_slices(cut[1] - cut[0], csr->idx + e, csr->val + e, (uint32_t)j0, tile, w,
+                               xhat + t * d + i0);
+        }
+    }
+}
 
-void sae_cpu_grad_dec(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
-                      const float *g, const float *W_dec, float *dz, float *dW_dec)
+/* One more than the highest latent in use. */
+static size_t highest(const struct sae_csr *csr)
+{
+    size_t m = 0;
+    for (size_t t = 0; t < csr->n; t++)
+        if (csr->start[t + 1] > csr->start[t] && csr->idx[csr->start[t + 1] - 1] >= m)
+            m = (size_t)csr->idx[csr->start[t + 1] - 1] + 1;
+    return m;
+}
+
+static bool decode_tiled(size_t d, size_t m_used, const struct sae_csr *csr, const float *W_dec,
+                         const float *b_dec, float *xhat)
+{
+    const size_t n_slices = sae_cpu_slices(d);
+    /* enough pieces for many threads also where d is small */
+    const size_t groups = n_slices >= 16 ? 1 : (16 + n_slices - 1) / n_slices;
+    uint32_t *const bound = sae_cpu_bounds(csr->n, m_used, csr->start, csr->idx);
+    bool done = bound != NULL;
+#pragma omp parallel if (done)
+    {
+        float *const tile = done ? sae_cpu_scratch((size_t)TILE_ROWS * SLICE) : NULL;
+        if (!tile) {
+#pragma omp atomic write
+            done = false;
+        }
+#pragma omp barrier
+#pragma omp for schedule(dynamic, 1)
+        for (size_t p = 0; p < n_slices * groups; p++) {
+            const size_t g = p % groups;
+            if (done)
+                decode_slice(d, m_used, csr, bound, W_dec, b_dec, g * csr->n / groups,
+                             (g + 1) * csr->n / groups, p / groups * SLICE, tile, xhat);
+        }
+        free(tile);
+    }
+    free(bound);
+    return done;
+}
+
+/* Both ways add a token's entries in the same order, so they give equal bits. */
+void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
+                    float *xhat)
+{
+    const size_t m = highest(csr), nnz = csr->start[csr->n];
+    /* packing W pays where it does not fit the cache and each row is used a few times */
+    if (m * d < CACHE_FLOATS || nnz < 3 * m || !decode_tiled(d, m, csr, W_dec, b_dec, xhat))
+        decode_plain(d, csr, W_dec, b_dec, xhat);
+}
+
+/* 3. gradients: latent-major. The rows of g (or of x) are packed by slices once; a piece owns a
+ * run of latents and takes slice after slice, 64 columns of all tokens in the cache at a time. */
+
+enum { PIECES = 16 };
+
+/* Runs of latents with about equal numbers of entries. */
+static void cut_latents(size_t m, const struct sae_csc *csc, size_t first[PIECES + 1])
+{
+    const size_t nnz = csc->start[m];
+    size_t j = 0;
+    for (size_t p = 0; p < PIECES; p++) {
+        first[p] = j;
+        /* an empty latent costs about as much as one entry */
+        while (j < m && csc->start[j + 1] + j + 1 <= (p + 1) * (nnz + m) / PIECES)
+            j++;
+    }
+    first[PIECES] = m;
+}
+
+struct grad_job {
+    size_t n, d;
+    const struct sae_csc *csc;
+    const float *weight; /* [nnz] of each entry, by latent */
+    const float *rows;   /* packed [slices][n][SLICE] */
+    const float *W;      /* [m][d], with dz: the other factor of the dots */
+    float *dz;           /* [nnz] by latent, or NULL */
+    float *out;          /* [m][d] */
+};
+
+static void grad_piece(const struct grad_job *job, size_t j0, size_t j1)
+{
+    const size_t d = job->d;
+    for (size_t s = 0; s < sae_cpu_slices(d); s++) {
+        const size_t i0 = s * SLICE, w = d - i0 < SLICE ? d - i0 : SLICE;
+        const float *const rows = job->rows + s * job->n * SLICE;
+        for (size_t j = j0; j < j1; j++) {
+            const size_t p = job->csc->start[j], n = job->csc->start[j + 1] - p;
+            float *const out = job->out + j * d + i0;
+            if (n == 0)
+                memset(out, 0, w * sizeof *out);
+            else if (job->dz)
+                sae_cpu_dot_slices(n, job->csc->row + p, job->weight + p, rows, w,
+                                   job->W + j * d + i0, job->dz + p, out);
+            else
+                sae_cpu_sum_slices(n, job->csc->row + p, job->weight + p, rows, w, out);
+        }
+    }
+}
+
+static void run_pieces(const struct grad_job *job, size_t m)
+{
+    size_t first[PIECES + 1];
+    cut_latents(m, job->csc, first);
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t p = 0; p < PIECES; p++)
+        grad_piece(job, first[p], first[p + 1]);
+}
+
+static void gather_by_latent(size_t nnz, const uint32_t *pos, const float *from, float *to)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t p = 0; p < nnz; p++)
+        to[p] = from[pos[p]];
+}
+
+static void grad_dec_plain(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                           const float *g, const float *W_dec, float *dz, float *dW_dec)
 {
 #pragma omp parallel for schedule(dynamic, 16)
     for (size_t j = 0; j < m; j++) {
         float *const out = dW_dec + j * d;
-        const float *const w = W_dec + j * d;
-        memset(out, 0, d * sizeof *out);
+        sae_cpu_fill(d, NULL, out);
         for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++) {
             const float *const row = g + csc->row[p] * d;
-            dz[csc->pos[p]] = dot(d, row, w);
-            axpy(d, csr->val[csc->pos[p]], row, out);
+            dz[csc->pos[p]] = sae_cpu_dot(d, row, W_dec + j * d);
+            sae_cpu_axpy(d, csr->val[csc->pos[p]], row, out);
         }
+    }
+}
+
+void sae_cpu_grad_dec(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *g, const float *W_dec, float *dz, float *dW_dec)
+{
+    const size_t n = csr->n, nnz = csc->start[m];
+    float *const rows = n * d < CACHE_FLOATS ? NULL : sae_cpu_pack_all(n, d, g);
+    float *const both = rows ? sae_cpu_scratch(2 * nnz) : NULL;
+    if (both) {
+        float *const dz_by_latent = both + nnz;
+        const struct grad_job job = {n, d, csc, both, rows, W_dec, dz_by_latent, dW_dec};
+        gather_by_latent(nnz, csc->pos, csr->val, both);
+        memset(dz_by_latent, 0, nnz * sizeof *dz_by_latent);
+        run_pieces(&job, m);
+#pragma omp parallel for schedule(static)
+        for (size_t p = 0; p < nnz; p++)
+            dz[csc->pos[p]] = dz_by_latent[p];
+    } else {
+        grad_dec_plain(m, d, csr, csc, g, W_dec, dz, dW_dec);
+    }
+    free(both);
+    free(rows);
+}
+
+static void grad_enc_plain(size_t m, size_t d, const struct sae_csc *csc, const float *dz,
+                           const float *xc, float *dW_enc)
+{
+#pragma omp parallel for schedule(dynamic, 16)
+    for (size_t j = 0; j < m; j++) {
+        float *const out = dW_enc + j * d;
+        sae_cpu_fill(d, NULL, out);
+        for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++)
+            sae_cpu_axpy(d, dz[csc->pos[p]], xc + csc->row[p] * d, out);
     }
 }
 
 void sae_cpu_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
                       const float *dz, const float *xc, float *dW_enc, float *db_enc)
 {
-    (void)csr;
-#pragma omp parallel for schedule(dynamic, 16)
+    const size_t n = csr->n, nnz = csc->start[m];
+#pragma omp parallel for schedule(dynamic, 64)
     for (size_t j = 0; j < m; j++) {
-        float *const out = dW_enc + j * d;
-        double bias = 0;
-        memset(out, 0, d * sizeof *out);
-        for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++) {
-            const float z = dz[csc->pos[p]];
-            bias += z;
-            axpy(d, z, xc + csc->row[p] * d, out);
-        }
-        db_enc[j] = (float)bias;
+        double sum = 0;
+        for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++)
+            sum += dz[csc->pos[p]];
+        db_enc[j] = (float)sum;
     }
+    float *const rows = n * d < CACHE_FLOATS ? NULL : sae_cpu_pack_all(n, d, xc);
+    float *const weight = rows ? sae_cpu_scratch(nnz) : NULL;
+    if (weight) {
+        const struct grad_job job = {n, d, csc, weight, rows, NULL, NULL, dW_enc};
+        gather_by_latent(nnz, csc->pos, dz, weight);
+        run_pieces(&job, m);
+    } else {
+        grad_enc_plain(m, d, csc, dz, xc, dW_enc);
+    }
+    free(weight);
+    free(rows);
 }
