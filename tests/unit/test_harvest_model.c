@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of harvest/{store,labels,prompts,words} with the embedded language model. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "harvest/labels.h"
+#include "harvest/origin.h"
+#include "harvest/prompts.h"
+#include "harvest/store.h"
+#include "harvest/tap.h"
+#include "harvest/words.h"
+#include "lib/base/bf16.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/str.h"
+#include "lib/file/acts.h"
+#include "lib/file/json.h"
+#include "lib/file/sets.h"
+
+enum { LAYER = 3, CONTEXT = 16, SHARD = 100, TOKENS = 450 };
+
+static char dir[] = "/tmp/saekit-harvest-XXXXXX";
+static struct harvest_tap tap;
+static struct harvest_files files;
+
+static char *in_dir(const char *name)
+{
+    char *path = NULL;
+    assert_int_equal(sae_fs_join(&path, dir, name, NULL), SAE_OK);
+    return path;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    sae_log_setup("test", SAE_LOG_ERROR);
+    struct sae_str folder = {0}, text = {0};
+    struct sae_err err = {0};
+    if (mkdtemp(dir) == NULL ||
+        sae_str_printf(&folder, NULL, "%s/data/tiny-g2", getenv("SAE_SOURCE_ROOT")) != SAE_OK)
+        return -1;
+    if (harvest_tap_open(&tap, folder.s, LAYER, &err) != SAE_OK) {
+        fprintf(stderr, "%s\n", err.msg);
+        return -1;
+    }
+    sae_str_clear(&folder);
+    for (int i = 0; i < 60; i++)
+        if (sae_str_printf(&text, NULL, "{\"text\": \"%.*s of the river, number %d.\"}\n", i % 40,
+                           "and the people went down to the bank of it", i) != SAE_OK)
+            return -1;
+    char *path = in_dir("text.jsonl");
+    const enum sae_status st = sae_fs_write(path, text.s, text.len, &err);
+    sae_str_clear(&text);
+    if (st != SAE_OK || harvest_files_add(&files, path, &err) != SAE_OK ||
+        harvest_files_hash(&files, &err) != SAE_OK)
+        return -1;
+    free(path);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    harvest_files_clear(&files);
+    harvest_tap_close(&tap);
+    char command[100];
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
+static void expect_ok(enum sae_status st, const struct sae_err *err)
+{
+    if (st != SAE_OK)
+        fail_msg("%s", err->msg);
+}
+
+/* --- the store ---------------------------------------------------------------------------- */
+
+static json_t *record_for(const char *store, size_t tokens)
+{
+    static const char *const no_options[] = {NULL};
+    json_t *invocation = json_pack("{s:s, s:{}, s:[]}", "program", "test", "options", "inputs");
+    json_t *record = NULL;
+    struct sae_err err = {0};
+    expect_ok(sae_fs_make_dirs(store, &err), &err);
+    expect_ok(harvest_origin_make(&record, invocation, no_options, &tap, CONTEXT, store, &err),
+              &err);
+    expect_ok(harvest_origin_files(record, "text", &files, &err), &err);
+    json_object_set_new(record, "tokens", json_integer((json_int_t)tokens));
+    json_decref(invocation);
+    return record;
+}
+
+static enum sae_status write_store(const char *store, size_t tokens, bool force,
+                                   struct harvest_store_totals *totals, struct sae_err *err)
+{
+    json_t *record = record_for(store, tokens);
+    const struct harvest_store_settings set = {.dir = store, .files = &files, .field = "text",
+                                               .context = CONTEXT, .batch = 4,
+                                               .shard_rows = SHARD, .n_tokens = tokens,
+                                               .force = force};
+    const enum sae_status st = harvest_store_write(&tap, &set, record, totals, err);
+    json_decref(record);
+    return st;
+}
+
+static void expect_same_file(const char *a_dir, const char *b_dir, const char *name)
+{
+    char *a = NULL, *b = NULL, *a_path = NULL, *b_path = NULL;
+    size_t n_a, n_b;
+    assert_int_equal(sae_fs_join(&a_path, a_dir, name, NULL), SAE_OK);
+    assert_int_equal(sae_fs_join(&b_path, b_dir, name, NULL), SAE_OK);
+    assert_int_equal(sae_fs_read(&a, &n_a, a_path, 1 << 24, NULL), SAE_OK);
+    assert_int_equal(sae_fs_read(&b, &n_b, b_path, 1 << 24, NULL), SAE_OK);
+    if (n_a != n_b || memcmp(a, b, n_a) != 0)
+        fail_msg("'%s' and '%s' differ", a_path, b_path);
+    free(a);
+    free(b);
+    free(a_path);
+    free(b_path);
+}
+
+static void rows_are_the_models(void **state)
+{
+    (void)state;
+    struct harvest_store_totals totals;
+    struct sae_err err = {0};
+    char *store = in_dir("whole");
+    expect_ok(write_store(store, TOKENS, false, &totals, &err), &err);
+    assert_int_equal(totals.n_rows, TOKENS);
+    assert_int_equal(totals.n_shards, 5);
+    assert_false(totals.found);
+    struct sae_acts *acts = NULL;
+    expect_ok(sae_acts_open(&acts, store, &err), &err);
+    uint32_t token[TOKENS], document[TOKENS];
+    uint16_t position[TOKENS];
+    float *x = malloc(sizeof *x * TOKENS * tap.d);
+    expect_ok(sae_acts_read_tokens(acts, 0, TOKENS, token, document, position, &err), &err);
+    expect_ok(sae_acts_read(acts, 0, TOKENS, x, &err), &err);
+    /* The first document fills position 1 ... of the first context. */
+    uint32_t *ids = NULL;
+    size_t n = 0, contexts = 1;
+    static const char first[] = " of the river, number 0.";
+    expect_ok(gemma_tok_encode(tap.tok, first, sizeof first - 1, &ids, &n, &err), &err);
+    for (size_t i = 0; i < n && i < CONTEXT - 1; i++) {
+        assert_int_equal(token[i], ids[i]);
+        assert_int_equal(document[i], 0);
+        assert_int_equal(position[i], i + 1);
+    }
+    for (size_t i = 0; i < TOKENS; i++) {
+        assert_false(harvest_tap_is_special(&tap, token[i]));
+        assert_in_range(position[i], 1, CONTEXT - 1);
+        contexts += i > 0 && position[i] <= position[i - 1];
+    }
+    assert_in_range(totals.n_contexts, contexts, contexts + 3);
+    /* A context alone gives the rows it gave in its batch of four, up to the bf16 of the store. */
+    uint32_t context[CONTEXT];
+    size_t n_kept = 0;
+    for (size_t t = 0; t < CONTEXT; t++)
+        context[t] = tap.config->bos; /* also where a position is missing: a join */
+    while (n_kept < TOKENS && (n_kept == 0 || position[n_kept] > position[n_kept - 1])) {
+        context[position[n_kept]] = token[n_kept];
+        n_kept++;
+    }
+    expect_ok(harvest_tap_room(&tap, CONTEXT, CONTEXT, &err), &err);
+    expect_ok(harvest_tap_rows(&tap, context, 1, CONTEXT, &err), &err);
+    for (size_t i = 0; i < n_kept; i++)
+        for (size_t j = 0; j < tap.d; j++) {
+            const float want = tap.x[position[i] * tap.d + j], got = x[i * tap.d + j];
+            assert_true(fabsf(want - got) <= 0.0041F * fabsf(want) + 1e-4F);
+        }
+    free(ids);
+    free(x);
+    sae_acts_close(acts);
+    free(store);
+}
+
+static void an_interrupted_pass_continues(void **state)
+{
+    (void)state;
+    struct harvest_store_totals whole, totals;
+    struct sae_err err = {0};
+    static const char *const names[] = {"acts_00000.h5", "acts_00001.h5", "acts_00002.h5",
+                                        "acts_00003.h5", "acts_00004.h5", "acts.json"};
+    char *a = in_dir("unbroken"), *b = in_dir("broken");
+    expect_ok(write_store(a, TOKENS, false, &whole, &err), &err);
+    for (size_t kept = 0; kept <= 5; kept++) {
+        /* As if the program had been killed after `kept` shards. */
+        expect_ok(write_store(b, TOKENS, true, &totals, &err), &err);
+        for (size_t i = kept; i < 6; i++) {
+            char *path = NULL;
+            assert_int_equal(sae_fs_join(&path, b, names[i], NULL), SAE_OK);
+            assert_int_equal(unlink(path), 0);
+            free(path);
+        }
+        expect_ok(write_store(b, TOKENS, false, &totals, &err), &err);
+        assert_false(totals.found);
+        assert_int_equal(totals.n_rows, whole.n_rows);
+        assert_true(totals.mean_norm == whole.mean_norm && totals.max_norm == whole.max_norm);
+        for (size_t i = 0; i < 6; i++)
+            expect_same_file(a, b, names[i]);
+    }
+    /* Complete: the answer comes from the store. */
+    expect_ok(write_store(b, TOKENS, false, &totals, &err), &err);
+    assert_true(totals.found);
+    assert_int_equal(totals.n_documents, whole.n_documents);
+    free(a);
+    free(b);
+}
+
+static void another_store_is_refused(void **state)
+{
+    (void)state;
+    struct harvest_store_totals totals;
+    struct sae_err err = {0};
+    char *store = in_dir("taken");
+    expect_ok(write_store(store, 200, false, &totals, &err), &err);
+    assert_int_equal(write_store(store, 300, false, &totals, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "tokens is 200 there, 300 here"));
+    expect_ok(write_store(store, 300, true, &totals, &err), &err);
+    assert_int_equal(totals.n_rows, 300);
+    /* Another layer in the folder, whatever is asked of it. */
+    const struct harvest_origin_renewed nothing = {0};
+    expect_ok(harvest_origin_folder(store, &tap, &nothing, &err), &err);
+    tap.layer = LAYER - 1;
+    assert_int_equal(harvest_origin_folder(store, &tap, &nothing, &err), SAE_EARG);
+    const struct harvest_origin_renewed anew = {.store = true};
+    assert_int_equal(harvest_origin_folder(store, &tap, &anew, NULL), SAE_OK);
+    tap.layer = LAYER;
+    free(store);
+}
+
+static void short_text_is_refused(void **state)
+{
+    (void)state;
+    struct harvest_files one = {0};
+    struct harvest_store_totals totals;
+    struct sae_err err = {0};
+    char *path = in_dir("short.txt"), *store = in_dir("short");
+    assert_int_equal(sae_fs_write(path, "one two", 7, NULL), SAE_OK);
+    assert_int_equal(harvest_files_add(&one, path, NULL), SAE_OK);
+    const struct harvest_store_settings set = {.dir = store, .files = &one, .field = "text",
+                                               .context = CONTEXT, .batch = 4,
+                                               .shard_rows = SHARD};
+    json_t *record = json_object();
+    assert_int_equal(harvest_store_write(&tap, &set, record, &totals, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "less than one context of 16"));
+    json_decref(record);
+    harvest_files_clear(&one);
+    free(path);
+    free(store);
+}
+
+/* --- labelled sets ------------------------------------------------------------------------ */
+
+static const char *const pets[] = {"The cat sat on the mat.", "A dog barked at the tree."};
+
+static void pooled_is_the_mean_of_rows(void **state)
+{
+    (void)state;
+    struct sae_str csv = {0};
+    assert_int_equal(sae_str_printf(&csv, NULL, "text,label\n"), SAE_OK);
+    for (int i = 0; i < 20; i++) /* texts of many lengths, so that some are padded */
+        assert_int_equal(sae_str_printf(&csv, NULL, "%s%.*s,%s\n", pets[i % 2], i * 4,
+                                        " And then it went away over the hills to the north and was "
+                                        "never seen again by anyone who lived there.",
+                                        i % 2 ? "dog" : "cat"),
+                         SAE_OK);
+    char *source = in_dir("pets.csv"), *path = in_dir("labels_pets.h5");
+    assert_int_equal(sae_fs_write(source, csv.s, csv.len, NULL), SAE_OK);
+    sae_str_clear(&csv);
+    const struct harvest_labels_settings set = {
+        .dir = dir, .columns = {"text", "label", "split"}, .draw = {100, 100, 5, 1}, .context = 24,
+        .batch = 3};
+    struct harvest_labels_totals totals;
+    struct sae_err err = {0};
+    json_t *record = json_object();
+    expect_ok(harvest_labels_write(&tap, source, &set, record, &totals, &err), &err);
+    assert_string_equal(totals.name, "pets");
+    assert_int_equal(totals.n_train, 16);
+    assert_int_equal(totals.n_test, 4);
+    assert_true(totals.n_truncated > 0 && totals.n_truncated < 20);
+
+    struct sae_labels labels;
+    expect_ok(sae_labels_open(&labels, path, &err), &err);
+    assert_int_equal(labels.n_texts, 20);
+    assert_string_equal(labels.classes[0], "cat");
+    /* Text 1, alone and unpadded: BOS, then its tokens. */
+    uint32_t *ids = NULL, with_bos[24];
+    size_t n = 0;
+    char text[100];
+    snprintf(text, sizeof text, "%s%.4s", pets[1], " And");
+    expect_ok(gemma_tok_encode(tap.tok, text, strlen(text), &ids, &n, &err), &err);
+    assert_true(n < 24);
+    assert_int_equal(labels.start[2] - labels.start[1], n);
+    with_bos[0] = tap.config->bos;
+    memcpy(with_bos + 1, ids, n * sizeof *ids);
+    expect_ok(harvest_tap_room(&tap, 24, 24, &err), &err);
+    expect_ok(harvest_tap_rows(&tap, with_bos, 1, n + 1, &err), &err);
+    for (size_t j = 0; j < tap.d; j++) {
+        double sum = 0, scale = 0;
+        for (size_t t = 1; t <= n; t++) {
+            sum += tap.x[t * tap.d + j];
+            scale = fmax(scale, fabs(tap.x[t * tap.d + j]));
+        }
+        assert_true(fabs(sum / (double)n - labels.pooled[tap.d + j]) < 0.005 * scale + 1e-4);
+    }
+    /* No text has more rows than the context leaves beside BOS. */
+    for (size_t t = 0; t < labels.n_texts; t++)
+        assert_in_range(labels.start[t + 1] - labels.start[t], 1, 23);
+    free(ids);
+    sae_labels_close(&labels);
+    json_decref(record);
+    free(source);
+    free(path);
+}
+
+/* --- words -------------------------------------------------------------------------------- */
+
+static void words_are_letters(void **state)
+{
+    (void)state;
+    assert_true(harvest_prompts_is_word("cat"));
+    assert_true(harvest_prompts_is_word(" Cat"));
+    assert_true(harvest_prompts_is_word("a"));
+    assert_false(harvest_prompts_is_word("  cat")); /* one space at most */
+    assert_false(harvest_prompts_is_word(" "));
+    assert_false(harvest_prompts_is_word(""));
+    assert_false(harvest_prompts_is_word("cat's"));
+    assert_false(harvest_prompts_is_word("caf\xc3\xa9"));
+    assert_false(harvest_prompts_is_word("a b"));
+}
+
+static void examples_are_drawn_without_the_word(void **state)
+{
+    (void)state;
+    struct sae_rng rng = sae_rng_make(1, SAE_RNG_WORDS);
+    size_t examples[HARVEST_EXAMPLES];
+    for (size_t word = 100; word < 111; word++) {
+        /* Eleven words: the draw is all the others, in some order. */
+        expect_ok(harvest_prompts_draw(examples, word, 100, 11, &rng, NULL), NULL);
+        bool seen[11] = {0};
+        for (size_t i = 0; i < HARVEST_EXAMPLES; i++) {
+            assert_in_range(examples[i], 100, 110);
+            assert_int_not_equal(examples[i], word);
+            assert_false(seen[examples[i] - 100]);
+            seen[examples[i] - 100] = true;
+        }
+    }
+    struct sae_err err;
+    assert_int_equal(harvest_prompts_draw(examples, 0, 0, 10, &rng, &err), SAE_EARG);
+}
+
+static void prompts_read_as_they_should(void **state)
+{
+    (void)state;
+    struct harvest_word list[11];
+    struct harvest_vocabulary words = {.n = 11, .v = list};
+    const size_t examples[HARVEST_EXAMPLES] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    for (size_t i = 0; i < 11; i++)
+        list[i] = (struct harvest_word){i == 0 ? " cat" : i == 1 ? " dog" : "Eel", 0,
+                                        (uint8_t)(i == 0 ? 2 : i == 1 ? 3 : 4)};
+    struct sae_str text = {0};
+    expect_ok(harvest_prompts_text(&text, &words, examples, 0, NULL), NULL);
+    static const char begin[] = "\n dog has the first letter: D\nEel has the first letter: E\nEel ";
+    static const char end[] = " E\n cat has the first letter:";
+    assert_memory_equal(text.s, begin, sizeof begin - 1);
+    assert_string_equal(text.s + text.len - (sizeof end - 1), end);
+    sae_str_clear(&text);
+}
+
+static void vocabulary_stands_alone(void **state)
+{
+    (void)state;
+    struct sae_rng rng = sae_rng_make(1, SAE_RNG_WORDS);
+    struct harvest_vocabulary words;
+    struct sae_err err = {0};
+    expect_ok(harvest_prompts_words(&words, tap.tok, false, 203, &rng, &err), &err);
+    assert_int_equal(words.n, 203);
+    assert_int_equal(words.n_train, 162); /* floor(0.8 * 203) */
+    assert_true(words.n_candidates > 1000 && words.n_skipped < words.n_candidates);
+    for (size_t i = 0; i < words.n; i++) {
+        uint32_t *ids = NULL;
+        size_t n = 0, at = 0;
+        char line[300];
+        snprintf(line, sizeof line, "\n%s has the first letter:", words.v[i].text);
+        expect_ok(gemma_tok_encode(tap.tok, line, strlen(line), &ids, &n, &err), &err);
+        assert_true(harvest_prompts_find(tap.tok, ids, n, words.v[i].token, &at));
+        assert_string_equal(gemma_tok_piece(tap.tok, ids[at]), words.v[i].text);
+        assert_false(harvest_prompts_find(tap.tok, ids, n - 1, words.v[i].token, &at));
+        const char *letter = words.v[i].text + (words.v[i].text[0] == ' ');
+        assert_int_equal((*letter | 32) - 'a', words.v[i].letter);
+        free(ids);
+    }
+    harvest_prompts_clear(&words);
+    assert_int_equal(harvest_prompts_words(&words, tap.tok, true, 50, &rng, &err), SAE_EARG);
+}
+
+static void word_sets_are_made(void **state)
+{
+    (void)state;
+    const struct harvest_words_settings set = {.dir = dir, .seed = 7, .max_words = 80,
+                                               .spaced_only = true, .n_batch = 512};
+    struct harvest_words_totals totals;
+    struct sae_err err = {0};
+    json_t *record = json_object();
+    expect_ok(harvest_words_write(&tap, &set, record, &totals, &err), &err);
+    assert_int_equal(totals.n_train, 64);
+    assert_int_equal(totals.n_test, 16);
+    char *path = in_dir("words.h5");
+    struct sae_words words;
+    expect_ok(sae_words_load(&words, path, &err), &err);
+    assert_int_equal(words.n, 80);
+    size_t n_test = 0;
+    for (size_t i = 0; i < words.n; i++) {
+        const bool same = memcmp(words.probe + i * words.d, words.eval + i * words.d,
+                                 words.d * sizeof(float)) == 0;
+        assert_int_equal(words.words[i][0], ' ');
+        assert_true(same == (words.split[i] == 0)); /* fresh prompts for test words only */
+        n_test += words.split[i];
+    }
+    assert_int_equal(n_test, 16);
+    sae_words_clear(&words);
+    /* Again: found; with another record: refused. */
+    expect_ok(harvest_words_write(&tap, &set, record, &totals, &err), &err);
+    assert_true(totals.found);
+    json_object_set_new(record, "other", json_true());
+    assert_int_equal(harvest_words_write(&tap, &set, record, &totals, &err), SAE_EARG);
+    json_decref(record);
+    free(path);
+}
+
+static void no_such_layer(void **state)
+{
+    (void)state;
+    struct harvest_tap other;
+    struct sae_err err = {0};
+    assert_int_equal(harvest_tap_open(&other, tap.folder, 99, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "--layer 99"));
+    assert_int_equal(harvest_tap_room(&tap, 1 << 20, 1 << 20, &err), SAE_EARG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_the_models),
+        cmocka_unit_test(an_interrupted_pass_continues),
+        cmocka_unit_test(another_store_is_refused),
+        cmocka_unit_test(short_text_is_refused),
+        cmocka_unit_test(pooled_is_the_mean_of_rows),
+        cmocka_unit_test(words_are_letters),
+        cmocka_unit_test(examples_are_drawn_without_the_word),
+        cmocka_unit_test(prompts_read_as_they_should),
+        cmocka_unit_test(vocabulary_stands_alone),
+        cmocka_unit_test(word_sets_are_made),
+        cmocka_unit_test(no_such_layer),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
