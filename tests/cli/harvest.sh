@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# sae-harvest as a person types it: the three products, being stopped, and being asked wrongly.
+# usage: harvest.sh BUILD SOURCE
+set -u
+LC_ALL=C
+export LC_ALL OMP_WAIT_POLICY=passive
+harvest=$1/harvest/sae-harvest
+model=$2/data/tiny-g2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+
+wrong() {
+    echo "not ok: $*"
+    [ -f out ] && sed 's/^/  out: /' out
+    [ -f err ] && sed 's/^/  err: /' err
+    failed=1
+}
+# expect CODE "words on stderr" command...
+expect() {
+    code=$1
+    words=$2
+    shift 2
+    "$@" >out 2>err
+    got=$?
+    [ "$got" = "$code" ] || wrong "exit $got, expected $code: $*"
+    [ -z "$words" ] || grep -qF -- "$words" err || wrong "stderr lacks '$words': $*"
+}
+shows() {
+    grep -qE -- "$1" out || wrong "stdout lacks '$1'"
+}
+at() { "$harvest" --model "$model" --layer 3 -q "$@"; }
+
+# Texts: a folder of JSON lines (packed), plain text, and a file in another folder.
+mkdir -p texts/sub
+i=0
+while [ $i -lt 400 ]; do
+    i=$((i + 1))
+    printf '{"text": "In the year %d the people of the city went down to the river, and there they sat. The verb number %d is a word of the language.", "id": %d}\n' $i $i $i
+done >texts/a.jsonl
+gzip -9 texts/a.jsonl
+cat >texts/sub/b.txt <<'END'
+A plain text of its own.
+
+With a second paragraph, and Überraschung in it.
+END
+cp texts/sub/b.txt c.txt
+
+# --- the store ---
+expect 0 "" at --text texts c.txt --context 64 --shard-rows 2000 -o acts
+shows 'rows +1[0-9]{4} of width 128, bf16, in [0-9]+ shards'
+shows 'documents +400, ' # the last two end in a context that is not full, which is left out
+expect 0 "" at --text texts c.txt --context 64 --shard-rows 2000 -o acts # there already
+shows 'complete before'
+expect 2 'options.context is "64" there, "32" here' \
+    at --text texts c.txt --context 32 --shard-rows 2000 -o acts
+expect 2 'a folder holds one layer of one model' \
+    "$harvest" --model "$model" --layer 2 --words -o acts
+expect 0 "" at --text texts c.txt --context 64 --shard-rows 2000 -o other
+cmp acts/acts.json other/acts.json || wrong "two equal runs differ"
+expect 0 "the text ended after" at --text c.txt --split blank --context 8 --tokens 1K -o small
+shows 'documents +2, '
+
+# Stopped after the first shard, then continued: the same bytes.
+"$harvest" --model "$model" --layer 3 --text texts c.txt --context 64 --shard-rows 2000 --force \
+    -o broken >out 2>err &
+pid=$!
+while kill -0 $pid 2>/dev/null && [ ! -f broken/acts_00001.h5 ]; do sleep 0.02; done
+kill -INT $pid 2>/dev/null
+wait $pid
+code=$?
+case $code in
+130) grep -q 'the same command continues' err || wrong "a stopped pass does not say how to go on" ;;
+0) ;; # it was faster than we were
+*) wrong "exit $code of a stopped pass" ;;
+esac
+expect 0 "" at --text texts c.txt --context 64 --shard-rows 2000 -o broken
+for file in acts/acts*; do
+    cmp "$file" "broken/$(basename "$file")" || wrong "a continued pass differs in $file"
+done
+
+# --- labelled sets ---
+{
+    echo "text,label"
+    i=0
+    while [ $i -lt 30 ]; do
+        i=$((i + 1))
+        echo "\"A dog, number $i, barked.\",dog"
+        echo "The cat of house $i slept.,cat"
+    done
+    echo "One fish only.,fish"
+} >pets.csv
+expect 0 "class 'fish' is left out: 1 texts" "$harvest" --like acts --labels pets.csv --context 64 -q
+shows 'pets +2 +48 +12 '
+[ -f acts/labels_pets.h5 ] || wrong "no labels_pets.h5"
+expect 0 "" "$harvest" --like acts --labels pets.csv --context 64 --json -q
+shows '"found": true'
+expect 2 'would both become' "$harvest" --like acts --labels pets.csv,texts/pets.csv
+
+# --- words ---
+expect 0 "" "$harvest" --like acts --words --max-words 100 -q
+shows 'words +100 with and without a leading space: 80 train, 20 test'
+shows 'left out +[0-9]+ of [0-9]+ candidates'
+
+# --- asked wrongly ---
+expect 2 'nothing to harvest' at -o x
+expect 2 'which model' "$harvest" --text c.txt
+expect 2 'which layer' "$harvest" --model "$model" --text c.txt
+expect 2 "--layer 17: '$model' has layers 0 to 5" "$harvest" --model "$model" --layer 17 --text c.txt
+expect 1 "cannot read 'nowhere.txt'" at --text nowhere.txt
+expect 2 'less than one context of 128' at --text c.txt -o short
+expect 2 'takes at most 256' at --text texts --context 512 -o long
+echo '{"title": "x"}' >no_text.jsonl
+expect 1 "line 1 has no field 'text'; it has: title" at --text no_text.jsonl -o x
+expect 1 "no column 'text'" at --labels "$2/tests/cli/meson.build" -o x
+expect 2 '--context 1: must be at least 2' at --text c.txt --context 1 -o x
+: >file
+expect 1 "cannot make folder 'file': a file of that name is there" at --text texts -o file/acts
+expect 2 'the cpu only' at --text c.txt --backend cuda -o x
+[ ! -e short/acts.json ] || wrong "a refused pass left acts.json"
+
+[ $failed = 0 ] && echo "ok: sae-harvest"
+exit $failed
