@@ -7,7 +7,9 @@
  * words; k grows from 1 while F1 rises by more than the jump threshold.
  *
  * Latents stay sparse throughout: row b adds val_e W[idx_e] to its 26 logits, and its gradient
- * goes back the same way. Weights are latent-major, so an entry touches 26 neighbours.
+ * goes back the same way. Weights are latent-major in lanes of 32 (26 letters, 6 idle zeros), so
+ * an entry touches two whole vectors. Threads share the logits by rows and the gradient by halves
+ * of the lanes: every sum has one owner and one order, whatever their number.
  *
  * Contents:  1. the L1 probe   2. splits of a letter   3. of all letters */
 #include <math.h>
@@ -22,7 +24,15 @@
 #include "lib/eval/logit.h"
 #include "lib/eval/score.h"
 
-enum { C = ABSORB_LETTERS };
+enum { C = ABSORB_LETTERS, LANES = 32, HALF = 16 };
+
+/* One build for every machine: the loops over lanes take the widest vectors that it has. They are
+ * elementwise, so the width changes no digit. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#define WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define WIDE
+#endif
 
 size_t absorb_auto_batch(size_t n_train)
 {
@@ -33,9 +43,9 @@ size_t absorb_auto_batch(size_t n_train)
 /* --- 1. the L1 probe ---------------------------------------------------------------------- */
 
 struct trainer {
-    struct absorb_adam adam; /* w [m][26], then b [26] */
+    struct absorb_adam adam; /* w [m][LANES], then b [LANES] */
     uint32_t *order;
-    float *z, *dz;
+    float *z, *dz; /* [batch][26] */
     uint8_t *letter;
     float pos_weight[C];
 };
@@ -53,43 +63,75 @@ static enum sae_status trainer_init(struct trainer *t, size_t m, size_t n,
                                     const struct absorb_settings *s, struct sae_err *err)
 {
     *t = (struct trainer){0};
-    SAE_TRY(absorb_adam_init(&t->adam, (m + 1) * C, 1.0 / sqrt((double)m), s->seed,
+    SAE_TRY(absorb_adam_init(&t->adam, (m + 1) * LANES, 1.0 / sqrt((double)m), s->seed,
                              ABSORB_DRAW_SPARSE_INIT, err));
+    for (size_t i = 0; i <= m; i++)
+        memset(t->adam.param + i * LANES + C, 0, (LANES - C) * sizeof *t->adam.param);
     SAE_TRY(sae_mem_alloc(&t->order, n, sizeof *t->order, err));
     SAE_TRY(sae_mem_alloc(&t->z, s->sparse_batch * C, sizeof *t->z, err));
     SAE_TRY(sae_mem_alloc(&t->dz, s->sparse_batch * C, sizeof *t->dz, err));
     return sae_mem_alloc(&t->letter, s->sparse_batch, sizeof *t->letter, err);
 }
 
-/* Logits of rows order[0..n). */
-static void forward(float *z, const struct sae_csr *x, const uint32_t *order, size_t n,
-                    const float *w, const float *b)
+/* Logits of one row. */
+WIDE static void forward_row(float *z, const uint32_t *idx, const float *val, size_t n,
+                             const float *w, const float *b)
 {
-    for (size_t i = 0; i < n; i++) {
-        float *const zi = z + i * C;
-        memcpy(zi, b, C * sizeof *zi);
-        for (size_t e = x->start[order[i]]; e < x->start[order[i] + 1]; e++) {
-            const float v = x->val[e], *const we = w + (size_t)x->idx[e] * C;
-            for (size_t c = 0; c < C; c++)
-                zi[c] += v * we[c];
-        }
+    float sum[LANES];
+    memcpy(sum, b, sizeof sum);
+    for (size_t e = 0; e < n; e++) {
+        const float v = val[e], *const we = w + (size_t)idx[e] * LANES;
+#pragma omp simd
+        for (size_t c = 0; c < LANES; c++)
+            sum[c] += v * we[c];
+    }
+    memcpy(z, sum, C * sizeof *z);
+}
+
+/* Half of the lanes of the gradient of one row: dw[idx_e] += val_e dz. */
+WIDE static void backward_row(float *dw, const uint32_t *idx, const float *val, size_t n,
+                              const float *dz)
+{
+    for (size_t e = 0; e < n; e++) {
+        const float v = val[e];
+        float *const we = dw + (size_t)idx[e] * LANES;
+#pragma omp simd
+        for (size_t c = 0; c < HALF; c++)
+            we[c] += v * dz[c];
     }
 }
 
+/* Below this many entries a batch is done before other threads have woken. */
+static bool is_large(const struct sae_csr *x, size_t n)
+{
+    return (x->start[x->n] / (x->n ? x->n : 1)) * n > 100000;
+}
+
+static void forward(float *z, const struct sae_csr *x, const uint32_t *order, size_t n,
+                    const float *w, const float *b)
+{
+#pragma omp parallel for schedule(static) if (is_large(x, n))
+    for (size_t i = 0; i < n; i++) {
+        const size_t first = x->start[order[i]], last = x->start[order[i] + 1];
+        forward_row(z + i * C, x->idx + first, x->val + first, last - first, w, b);
+    }
+}
+
+/* Adds the gradient of the loss to dw [m][LANES] and db [LANES]. */
 static void backward(float *dw, float *db, const struct sae_csr *x, const uint32_t *order,
                      size_t n, const float *dz)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float *const di = dz + i * C;
-        for (size_t c = 0; c < C; c++)
-            db[c] += di[c];
-        for (size_t e = x->start[order[i]]; e < x->start[order[i] + 1]; e++) {
-            const float v = x->val[e];
-            float *const we = dw + (size_t)x->idx[e] * C;
-            for (size_t c = 0; c < C; c++)
-                we[c] += v * di[c];
+#pragma omp parallel for schedule(static, 1) if (is_large(x, n))
+    for (size_t half = 0; half < LANES / HALF; half++)
+        for (size_t i = 0; i < n; i++) {
+            const size_t first = x->start[order[i]], last = x->start[order[i] + 1];
+            const size_t from = half * HALF, lanes = half ? C - HALF : HALF;
+            float di[HALF] = {0};
+            memcpy(di, dz + i * C + from, lanes * sizeof *di);
+            for (size_t c = 0; c < HALF; c++)
+                db[from + c] += di[c];
+            backward_row(dw + from, x->idx + first, x->val + first, last - first, di);
         }
-    }
 }
 
 static void train_batch(struct trainer *t, const struct sae_csr *x, size_t m,
@@ -99,14 +141,14 @@ static void train_batch(struct trainer *t, const struct sae_csr *x, size_t m,
     float *const w = t->adam.param, *const dw = t->adam.grad;
     for (size_t i = 0; i < n; i++)
         t->letter[i] = letter[rows[order[i]]];
-    forward(t->z, x, order, n, w, w + m * C);
+    forward(t->z, x, order, n, w, w + m * LANES);
     absorb_bce(n, t->z, t->letter, t->pos_weight, t->dz);
     /* the L1 term starts the gradient: l1 / 26 sign(w), nothing at 0; the bias has none */
     const float pull = (float)(l1 / C);
-    for (size_t i = 0; i < m * C; i++)
+    for (size_t i = 0; i < m * LANES; i++)
         dw[i] = pull * (float)((w[i] > 0.0F) - (w[i] < 0.0F));
-    memset(dw + m * C, 0, C * sizeof *dw);
-    backward(dw, dw + m * C, x, order, n, t->dz);
+    memset(dw + m * LANES, 0, LANES * sizeof *dw);
+    backward(dw, dw + m * LANES, x, order, n, t->dz);
     absorb_adam_step(&t->adam, lr, 1e-6, ops);
 }
 
@@ -140,8 +182,9 @@ enum sae_status absorb_sparse_train(struct absorb_probe *ret, const struct sae_c
         goto done;
     struct absorb_probe made = {.width = m};
     SAE_GO(st, sae_mem_alloc(&made.w, m * C, sizeof *made.w, err));
-    memcpy(made.w, t.adam.param, m * C * sizeof *made.w);
-    memcpy(made.b, t.adam.param + m * C, sizeof made.b);
+    for (size_t i = 0; i < m; i++)
+        memcpy(made.w + i * C, t.adam.param + i * LANES, C * sizeof *made.w);
+    memcpy(made.b, t.adam.param + m * LANES, sizeof made.b);
     *ret = made;
 done:
     trainer_clear(&t);
