@@ -15,6 +15,8 @@
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 
+#define EQUAL_L0 1.05 /* L0 within five percent counts as equal */
+
 /* --- 1. helpers ----------------------------------------------------------------------------- */
 
 void report_wrap(FILE *to, const char *lead, int indent, const char *fmt, ...)
@@ -96,6 +98,13 @@ void notes_delta(char buf[32], const struct report_metric *metric, double value,
     snprintf(buf, 32, "%+.*f%s", metric->digits, delta, mark);
 }
 
+/* L0 of a phase: held out, else on the splice text. */
+static double l0_of(const struct report_phase *phase)
+{
+    const double x = report_value(phase, report_metric_by("heldout_l0"));
+    return isfinite(x) ? x : report_value(phase, report_metric_by("core_l0"));
+}
+
 /* --- 2. in short ---------------------------------------------------------------------------- */
 
 /* "better in mean max cos (0.41 -> 0.33)"; the list of one direction. */
@@ -122,15 +131,20 @@ static enum sae_status compare_line(const struct report *report, size_t i, FILE 
     const struct report_phase *mine = report_phase_last(run);
     const struct report_phase *ref = report_phase_at(against, mine->percent);
     struct sae_str better = {0}, worse = {0};
+    char unequal[128] = "";
     enum sae_status st = SAE_OK;
     if (ref == NULL)
         return SAE_OK;
     SAE_GO(st, changes(&better, mine, ref, +1, err));
     SAE_GO(st, changes(&worse, mine, ref, -1, err));
-    report_wrap(to, "  ", 6, "%s against %s at %d %% of training. Better: %s. Worse: %s.",
+    const double a = l0_of(mine), b = l0_of(ref);
+    if (fmax(a, b) > EQUAL_L0 * fmin(a, b))
+        snprintf(unequal, sizeof unequal, " NOT AT EQUAL L0 (%.1f against %.1f): see the cautions.",
+                 a, b);
+    report_wrap(to, "  ", 6, "%s against %s at %d %% of training. Better: %s. Worse: %s.%s",
                 run->name, against->name, mine->percent,
                 better.s != NULL ? better.s : "nothing that was measured",
-                worse.s != NULL ? worse.s : "nothing that was measured");
+                worse.s != NULL ? worse.s : "nothing that was measured", unequal);
 done:
     sae_str_clear(&better);
     sae_str_clear(&worse);
@@ -234,19 +248,12 @@ enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err
 
 /* --- 4. cautions ---------------------------------------------------------------------------- */
 
-/* L0 of the last phase: held out, else on the splice text. */
-static double last_l0(const struct report_run *run)
-{
-    const double x = report_value(report_phase_last(run), report_metric_by("heldout_l0"));
-    return isfinite(x) ? x : report_value(report_phase_last(run), report_metric_by("core_l0"));
-}
-
 static void caution_l0(const struct report *report, FILE *to)
 {
     double low = INFINITY, high = -INFINITY;
     size_t at_low = 0, at_high = 0;
     for (size_t i = 0; i < report->n_runs; i++) {
-        const double x = last_l0(&report->runs[i]);
+        const double x = l0_of(report_phase_last(&report->runs[i]));
         if (isfinite(x) && x < low) {
             low = x;
             at_low = i;
@@ -256,7 +263,7 @@ static void caution_l0(const struct report *report, FILE *to)
             at_high = i;
         }
     }
-    if (!(high > 1.05 * low))
+    if (!(high > EQUAL_L0 * low))
         return;
     report_wrap(to, "  * ", 4,
                 "NOT AT EQUAL L0: %s has %.1f active latents a token, %s has %.1f. More active "
@@ -297,7 +304,7 @@ static void caution_baselines(const struct report *report, FILE *to)
                            report->baselines[j].name, x) != SAE_OK)
             break;
     }
-    if (high > 1.05 * low && text.s != NULL)
+    if (high > EQUAL_L0 * low && text.s != NULL)
         report_wrap(to, "  * ", 4,
                     "Published rows differ in active latents a token (%s): comparing k 40 with "
                     "k 320 is not a fair comparison and says nothing about the orthogonality term.",
