@@ -19,14 +19,14 @@ enum { ABSORB_LETTERS = 26, ABSORB_MAX_K = 64 };
 
 struct absorb_settings {
     uint64_t seed;
-    size_t max_k;           /* 10 */
-    double f1_jump;         /* 0.03: what one more latent must add to count as a split */
-    double min_probe_f1;    /* 0.6: letters below are not averaged in version D */
-    size_t min_letters;     /* 20: version D needs this many letters */
-    size_t truth_epochs, truth_batch;  /* 50, 64 */
+    size_t max_k;                     /* 10 */
+    double f1_jump;                   /* 0.03: what one more latent must add to count as a split */
+    double min_probe_f1;              /* 0.6: letters below are not averaged in version D */
+    size_t min_letters;               /* 20: version D needs this many letters */
+    size_t truth_epochs, truth_batch; /* 50, 64 */
     size_t sparse_epochs, sparse_batch; /* 50, 4096 or less; see absorb_auto_batch */
-    double l1_decay;        /* 0.01 */
-    size_t encode_batch;    /* rows encoded at a time */
+    double l1_decay;                    /* 0.01 */
+    size_t encode_batch;                /* rows encoded at a time */
 };
 /* SAEBench's batch of 4096, or fewer where an epoch would have under 20 steps: its word set is
  * some 80,000 training words, and 50 epochs of two steps would leave the probe untrained. */
@@ -53,9 +53,9 @@ void absorb_pos_weight(float pos_weight[ABSORB_LETTERS], const uint8_t *letter,
 /* Everything known of the words that does not depend on an SAE. */
 struct absorb_truth {
     size_t n_train, n_test;
-    uint32_t *train, *test;  /* words of the split, in file order */
+    uint32_t *train, *test; /* words of the split, in file order */
     struct absorb_probe probe;
-    float *test_logit;       /* [n_test][26] */
+    float *test_logit;         /* [n_test][26] */
     double f1[ABSORB_LETTERS]; /* on test words; NaN where a letter has none in train or test */
     size_t n_train_of[ABSORB_LETTERS], n_test_of[ABSORB_LETTERS];
     double correct; /* share of words whose letter the model names itself */
@@ -80,25 +80,22 @@ SAE_MUST_CHECK enum sae_status absorb_sparse_train(struct absorb_probe *ret,
 
 /* The latents that carry a letter. */
 struct absorb_split {
-    size_t n;                        /* split latents; 0 where the letter could not be probed */
-    uint32_t latent[ABSORB_MAX_K];   /* by falling L1-probe weight */
-    double w[ABSORB_MAX_K], b;       /* the k-sparse probe on them */
-    size_t n_tried;                  /* k = 1 ... n_tried were fitted */
-    double f1[ABSORB_MAX_K];         /* of those, on test words */
+    size_t n;                      /* split latents; 0 where the letter could not be probed */
+    uint32_t latent[ABSORB_MAX_K]; /* by falling L1-probe weight */
+    double w[ABSORB_MAX_K], b;     /* the k-sparse probe on them */
+    size_t n_tried;                /* k = 1 ... n_tried were fitted */
+    double f1[ABSORB_MAX_K];       /* of those, on test words */
 };
 /* How many latents the letter is split over: k grows while test F1 rises by more than f1_jump.
  * Pure: f1 of k = 1 ... n. Returns the accepted k (at least 1). */
 size_t absorb_split_count(const double *f1, size_t n, double f1_jump);
 
 /* Splits of all letters. train_x, test_x: latents of the words of truth->train, truth->test. */
-SAE_MUST_CHECK enum sae_status absorb_splits_make(struct absorb_split split[ABSORB_LETTERS],
-                                                  const struct absorb_probe *probe,
-                                                  const struct sae_csr *train_x,
-                                                  const struct sae_csr *test_x,
-                                                  const struct sae_words *words,
-                                                  const struct absorb_truth *truth,
-                                                  const struct absorb_settings *settings,
-                                                  struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+absorb_splits_make(struct absorb_split split[ABSORB_LETTERS], const struct absorb_probe *probe,
+                   const struct sae_csr *train_x, const struct sae_csr *test_x,
+                   const struct sae_words *words, const struct absorb_truth *truth,
+                   const struct absorb_settings *settings, struct sae_err *err);
 
 /* --- the test of one word ------------------------------------------------------------------- */
 
@@ -126,7 +123,7 @@ struct absorb_word absorb_word_test(const uint32_t *idx, const float *val, size_
 /* --- letters and means ---------------------------------------------------------------------- */
 
 struct absorb_letter {
-    size_t n_true_positives;  /* test words of the letter whose ground-truth logit is > 0 */
+    size_t n_true_positives; /* test words of the letter whose ground-truth logit is > 0 */
     size_t n_split;
     size_t n_full;
     double full_rate, fraction_b, fraction_c; /* over true positives; NaN without any */
@@ -134,15 +131,12 @@ struct absorb_letter {
     double rate_a;
     bool in_a, in_d; /* whether the letter counts in the means of version A, of version D */
 };
-SAE_MUST_CHECK enum sae_status absorb_letters_make(struct absorb_letter letter[ABSORB_LETTERS],
-                                                   const struct absorb_split *split,
-                                                   const struct sae_csr *test_x,
-                                                   const struct sae_csr *eval_x,
-                                                   const struct sae_words *words,
-                                                   const struct absorb_truth *truth,
-                                                   const struct sae_model *model,
-                                                   const struct absorb_settings *settings,
-                                                   struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+absorb_letters_make(struct absorb_letter letter[ABSORB_LETTERS], const struct absorb_split *split,
+                    const struct sae_csr *test_x, const struct sae_csr *eval_x,
+                    const struct sae_words *words, const struct absorb_truth *truth,
+                    const struct sae_model *model, const struct absorb_settings *settings,
+                    struct sae_err *err);
 
 struct absorb_mean {
     size_t n_letters;
@@ -162,23 +156,19 @@ struct absorb_outcome {
     struct absorb_letter letter[ABSORB_LETTERS];
 };
 /* Fails: SAE_EFORMAT decoder rows are not of unit norm (names the first), SAE_EINTR, ... */
-SAE_MUST_CHECK enum sae_status absorb_run(struct absorb_outcome *ret, const struct sae_ckpt *ckpt,
-                                          const struct sae_words *words,
-                                          const struct absorb_truth *truth,
-                                          const struct sae_ops *ops,
-                                          const struct absorb_settings *settings,
-                                          struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+absorb_run(struct absorb_outcome *ret, const struct sae_ckpt *ckpt, const struct sae_words *words,
+           const struct absorb_truth *truth, const struct sae_ops *ops,
+           const struct absorb_settings *settings, struct sae_err *err);
 
-SAE_MUST_CHECK enum sae_status absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt,
-                                                  const struct sae_words *words,
-                                                  const struct absorb_truth *truth,
-                                                  const struct absorb_outcome *outcome,
-                                                  const struct absorb_settings *settings,
-                                                  json_t *record, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt, const struct sae_words *words,
+                   const struct absorb_truth *truth, const struct absorb_outcome *outcome,
+                   const struct absorb_settings *settings, json_t *record, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status absorb_table_print(const struct sae_ckpt *ckpt,
                                                   const struct absorb_truth *truth,
                                                   const struct absorb_outcome *outcome,
-                                                  const struct absorb_settings *settings,
-                                                  FILE *to, struct sae_err *err);
+                                                  const struct absorb_settings *settings, FILE *to,
+                                                  struct sae_err *err);
 
 #endif /* SAE_ABSORB_ABSORB_H */

@@ -35,7 +35,6 @@ SAE_MUST_CHECK enum sae_status absorb_adam_init(struct absorb_adam *adam, size_t
 void absorb_adam_clear(struct absorb_adam *adam);
 
 /* grad += decay * param (L2 coupled, as torch's Adam), then one step. */
-void absorb_adam_step(struct absorb_adam *adam, double lr, double decay,
-                      const struct sae_ops *ops);
+void absorb_adam_step(struct absorb_adam *adam, double lr, double decay, const struct sae_ops *ops);
 
 #endif /* SAE_ABSORB_ADAM_H */

@@ -17,13 +17,12 @@
 
 static json_t *mean_json(const struct absorb_mean *m)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mean_absorption_fraction_score",
-                     sae_json_number(m->fraction), "mean_full_absorption_score",
-                     sae_json_number(m->rate), "mean_num_split_features",
-                     sae_json_number(m->n_split), "std_dev_absorption_fraction_score",
-                     sae_json_number(m->fraction_sd), "std_dev_full_absorption_score",
-                     sae_json_number(m->rate_sd), "std_dev_num_split_features",
-                     sae_json_number(m->n_split_sd));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o}", "mean_absorption_fraction_score",
+        sae_json_number(m->fraction), "mean_full_absorption_score", sae_json_number(m->rate),
+        "mean_num_split_features", sae_json_number(m->n_split), "std_dev_absorption_fraction_score",
+        sae_json_number(m->fraction_sd), "std_dev_full_absorption_score",
+        sae_json_number(m->rate_sd), "std_dev_num_split_features", sae_json_number(m->n_split_sd));
 }
 
 static json_t *make_metrics(const struct absorb_letter *letter, const struct absorb_settings *s)
@@ -39,10 +38,9 @@ static json_t *make_metrics(const struct absorb_letter *letter, const struct abs
     for (int v = 0; v < ABSORB_VERSIONS; v++) {
         json_t *const own =
             v == ABSORB_A
-                ? json_pack("{s:o, s:o, s:o}", "mean_absorption_score",
-                            sae_json_number(m[v].rate), "std_dev_absorption_score",
-                            sae_json_number(m[v].rate_sd), "mean_num_split_features",
-                            sae_json_number(m[v].n_split))
+                ? json_pack("{s:o, s:o, s:o}", "mean_absorption_score", sae_json_number(m[v].rate),
+                            "std_dev_absorption_score", sae_json_number(m[v].rate_sd),
+                            "mean_num_split_features", sae_json_number(m[v].n_split))
                 : mean_json(&m[v]);
         bad |= json_object_set_new(own, "num_letters", json_integer((json_int_t)m[v].n_letters));
         bad |= json_object_set_new(to, names[v], own);
@@ -66,9 +64,9 @@ static json_t *letter_json(size_t c, const struct absorb_truth *truth,
         sae_json_number(truth->f1[c]), "num_train_words", (json_int_t)truth->n_train_of[c],
         "num_test_words", (json_int_t)truth->n_test_of[c], "mean_absorption_fraction_b",
         sae_json_number(l->fraction_b), "absorption_rate", sae_json_number(l->rate_a),
-        "k_sparse_f1", sae_json_number(split->n ? split->f1[split->n - 1] : NAN),
-        "num_absorption", (json_int_t)l->n_absorbed_a, "num_candidates",
-        (json_int_t)l->n_candidates_a, "split_latents", latents);
+        "k_sparse_f1", sae_json_number(split->n ? split->f1[split->n - 1] : NAN), "num_absorption",
+        (json_int_t)l->n_absorbed_a, "num_candidates", (json_int_t)l->n_candidates_a,
+        "split_latents", latents);
 }
 
 static json_t *make_details(const struct absorb_truth *truth, const struct absorb_outcome *o)
@@ -77,8 +75,7 @@ static json_t *make_details(const struct absorb_truth *truth, const struct absor
     int bad = 0;
     for (size_t c = 0; c < ABSORB_LETTERS; c++)
         if (o->letter[c].n_true_positives)
-            bad |= json_array_append_new(
-                to, letter_json(c, truth, &o->split[c], &o->letter[c]));
+            bad |= json_array_append_new(to, letter_json(c, truth, &o->split[c], &o->letter[c]));
     return bad ? NULL : to;
 }
 
@@ -89,10 +86,9 @@ static json_t *make_config(const struct sae_ckpt *ckpt, const struct sae_words *
     return json_pack(
         "{s:s?, s:I, s:f, s:I, s:s, s:i, s:n, s:s, s:f, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o}",
         "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "random_seed",
-        (json_int_t)s->seed, "f1_jump_threshold", s->f1_jump, "max_k_value",
-        (json_int_t)s->max_k, "prompt_template", "{word} has the first letter:",
-        "prompt_token_pos", -6, "llm_batch_size", "llm_dtype", "float32",
-        "k_sparse_probe_l1_decay", s->l1_decay, "k_sparse_probe_batch_size",
+        (json_int_t)s->seed, "f1_jump_threshold", s->f1_jump, "max_k_value", (json_int_t)s->max_k,
+        "prompt_template", "{word} has the first letter:", "prompt_token_pos", -6, "llm_batch_size",
+        "llm_dtype", "float32", "k_sparse_probe_l1_decay", s->l1_decay, "k_sparse_probe_batch_size",
         (json_int_t)s->sparse_batch, "k_sparse_probe_num_epochs", (json_int_t)s->sparse_epochs,
         "min_GT_probe_f1", s->min_probe_f1, "min_feats_for_eval", (json_int_t)s->min_letters,
         "num_words", (json_int_t)words->n, "num_train_words", (json_int_t)truth->n_train,
@@ -107,16 +103,14 @@ static json_t *make_versions(void)
         "saebench-0.6 (version D): letters with probe F1 > min_GT_probe_f1, null below "
         "min_feats_for_eval letters",
         "mean_absorption_score", "saebench-0.2 (version A): probe misses, silent split latents",
-        "version_b", "saebench-0.3 to 0.4.0: fraction over all latents, every letter",
-        "version_c", "saebench-0.4.1: fraction over 3 latents with cosine >= 0.1, every letter",
-        "version_d", "as mean",
-        "k_sparse_probe_batch_size",
+        "version_b", "saebench-0.3 to 0.4.0: fraction over all latents, every letter", "version_c",
+        "saebench-0.4.1: fraction over 3 latents with cosine >= 0.1, every letter", "version_d",
+        "as mean", "k_sparse_probe_batch_size",
         "saekit-1: SAEBench's 4096, less where an epoch would have under 20 steps");
 }
 
 enum sae_status absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt,
-                                   const struct sae_words *words,
-                                   const struct absorb_truth *truth,
+                                   const struct sae_words *words, const struct absorb_truth *truth,
                                    const struct absorb_outcome *outcome,
                                    const struct absorb_settings *settings, json_t *record,
                                    struct sae_err *err)
@@ -163,11 +157,10 @@ static void row_letter(struct sae_table *t, size_t c, const struct absorb_truth 
 }
 
 static enum sae_status print_letters(const struct absorb_truth *truth,
-                                     const struct absorb_outcome *o, FILE *to,
-                                     struct sae_err *err)
+                                     const struct absorb_outcome *o, FILE *to, struct sae_err *err)
 {
-    static const char *const heads[] = {"letter",     "probe F1",  "words",      "true pos.",
-                                        "splits",     "k-sp. F1",  "full",       "fraction B",
+    static const char *const heads[] = {"letter",     "probe F1", "words", "true pos.",
+                                        "splits",     "k-sp. F1", "full",  "fraction B",
                                         "fraction C", "version A"};
     struct sae_table *t = NULL;
     SAE_TRY(sae_table_make(&t, sizeof heads / sizeof *heads, heads, err));
@@ -178,12 +171,11 @@ static enum sae_status print_letters(const struct absorb_truth *truth,
     return st;
 }
 
-static enum sae_status print_means(const struct absorb_outcome *o,
-                                   const struct absorb_settings *s, FILE *to,
-                                   struct sae_err *err)
+static enum sae_status print_means(const struct absorb_outcome *o, const struct absorb_settings *s,
+                                   FILE *to, struct sae_err *err)
 {
-    static const char *const heads[] = {"version", "letters", "rate", "s.d.", "fraction",
-                                        "s.d.",    "splits"};
+    static const char *const heads[] = {"version",  "letters", "rate",  "s.d.",
+                                        "fraction", "s.d.",    "splits"};
     static const char *const names[] = {"A  SAEBench to 0.2", "B  SAEBench 0.3, 0.4.0",
                                         "C  SAEBench 0.4.1", "D  SAEBench now"};
     struct sae_table *t = NULL;
@@ -206,10 +198,10 @@ static enum sae_status print_means(const struct absorb_outcome *o,
 
 enum sae_status absorb_table_print(const struct sae_ckpt *ckpt, const struct absorb_truth *truth,
                                    const struct absorb_outcome *outcome,
-                                   const struct absorb_settings *s, FILE *to,
-                                   struct sae_err *err)
+                                   const struct absorb_settings *s, FILE *to, struct sae_err *err)
 {
-    fprintf(to, "%s  %s  d %zu  m %zu  k %zu: absorption of first letters, %zu training and %zu "
+    fprintf(to,
+            "%s  %s  d %zu  m %zu  k %zu: absorption of first letters, %zu training and %zu "
             "test words, the model names the letter of %.1f %%\n",
             ckpt->path, sae_arch_name(ckpt->model.arch), ckpt->model.d, ckpt->model.m,
             ckpt->model.k, truth->n_train, truth->n_test, 100.0 * truth->correct);

@@ -41,8 +41,7 @@ static enum sae_status check_decoder(const struct sae_ckpt *ckpt, struct sae_err
     return SAE_OK;
 }
 
-static void cosines(double *cos, const struct sae_model *model, const float *direction,
-                    double norm)
+static void cosines(double *cos, const struct sae_model *model, const float *direction, double norm)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < model->m; i++) {
@@ -100,8 +99,8 @@ static void test_letter(struct absorb_letter *ret, size_t c, const double *cos, 
         const double P = dot(words->eval + word * words->d, direction, words->d) / norm;
         const size_t first = eval_x->start[i];
         const struct absorb_word w =
-            absorb_word_test(eval_x->idx + first, eval_x->val + first,
-                             eval_x->start[i + 1] - first, cos, split->latent, split->n, P);
+            absorb_word_test(eval_x->idx + first, eval_x->val + first, eval_x->start[i + 1] - first,
+                             cos, split->latent, split->n, P);
         letter.n_true_positives++;
         letter.n_full += w.full;
         sum_b += w.fraction_b;
@@ -118,11 +117,9 @@ static void test_letter(struct absorb_letter *ret, size_t c, const double *cos, 
 /* --- 3. all letters ----------------------------------------------------------------------- */
 
 enum sae_status absorb_letters_make(struct absorb_letter letter[ABSORB_LETTERS],
-                                    const struct absorb_split *split,
-                                    const struct sae_csr *test_x, const struct sae_csr *eval_x,
-                                    const struct sae_words *words,
-                                    const struct absorb_truth *truth,
-                                    const struct sae_model *model,
+                                    const struct absorb_split *split, const struct sae_csr *test_x,
+                                    const struct sae_csr *eval_x, const struct sae_words *words,
+                                    const struct absorb_truth *truth, const struct sae_model *model,
                                     const struct absorb_settings *settings, struct sae_err *err)
 {
     double *cos = NULL;

@@ -23,6 +23,7 @@ static struct {
     bool all;
 } given;
 
+/* clang-format off */
 static const struct sae_opt options[] = {
     {"seed", 0, SAE_OPT_U64, &given.seed, "42", .min = 0, .max = 4294967295.0, .arg = "S",
      .group = "Probes", .help = "initialisation and order of the probes' training",
@@ -51,6 +52,7 @@ static const struct sae_opt options[] = {
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "2048", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "activations encoded at a time"},
     {0}};
+/* clang-format on */
 
 /* The word set in use and its ground-truth probe, kept from checkpoint to checkpoint. */
 struct lexicon {
@@ -128,8 +130,8 @@ static enum sae_status make_result(json_t **ret, const struct sae_cli *cli,
     SAE_GO(st, sae_fs_relative(&words, run, lexicon->path, err));
     SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt->path), ckpt->id,
                                 ckpt->record, err));
-    SAE_GO(st, sae_record_input(record, "words", words, lexicon->words.id, lexicon->words.record,
-                                err));
+    SAE_GO(st,
+           sae_record_input(record, "words", words, lexicon->words.id, lexicon->words.record, err));
     SAE_GO(st, absorb_result_make(ret, ckpt, &lexicon->words, &lexicon->truth, outcome, s, record,
                                   err));
 done:
@@ -140,10 +142,9 @@ done:
 }
 
 /* One checkpoint from file to result. */
-static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli,
-                                         const char *path, struct lexicon *lexicon,
-                                         const struct sae_ops *ops, struct absorb_settings s,
-                                         struct sae_err *err)
+static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli, const char *path,
+                                         struct lexicon *lexicon, const struct sae_ops *ops,
+                                         struct absorb_settings s, struct sae_err *err)
 {
     struct sae_ckpt ckpt = {0};
     struct absorb_outcome outcome;

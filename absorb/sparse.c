@@ -118,8 +118,8 @@ static void forward(float *z, const struct sae_csr *x, const uint32_t *order, si
 }
 
 /* Adds the gradient of the loss to dw [m][LANES] and db [LANES]. */
-static void backward(float *dw, float *db, const struct sae_csr *x, const uint32_t *order,
-                     size_t n, const float *dz)
+static void backward(float *dw, float *db, const struct sae_csr *x, const uint32_t *order, size_t n,
+                     const float *dz)
 {
 #pragma omp parallel for schedule(static, 1) if (is_large(x, n))
     for (size_t half = 0; half < LANES / HALF; half++)
@@ -134,9 +134,9 @@ static void backward(float *dw, float *db, const struct sae_csr *x, const uint32
         }
 }
 
-static void train_batch(struct trainer *t, const struct sae_csr *x, size_t m,
-                        const uint8_t *letter, const uint32_t *rows, const uint32_t *order,
-                        size_t n, double lr, double l1, const struct sae_ops *ops)
+static void train_batch(struct trainer *t, const struct sae_csr *x, size_t m, const uint8_t *letter,
+                        const uint32_t *rows, const uint32_t *order, size_t n, double lr, double l1,
+                        const struct sae_ops *ops)
 {
     float *const w = t->adam.param, *const dw = t->adam.grad;
     for (size_t i = 0; i < n; i++)
@@ -255,12 +255,11 @@ static enum sae_status grow_split(struct absorb_split *split, const struct colum
                                   size_t max_k, const struct absorb_truth *truth, double f1_jump,
                                   struct sae_err *err)
 {
-    const struct sae_logit_settings how = {
-        .C = 1.0, .eps = SAE_LOGIT_EPS_EXACT, .balanced = true};
+    const struct sae_logit_settings how = {.C = 1.0, .eps = SAE_LOGIT_EPS_EXACT, .balanced = true};
     for (size_t k = 1; k <= max_k; k++) {
         double w[ABSORB_MAX_K], b;
-        SAE_TRY(sae_logit_dense(w, &b, at->train, max_k, truth->n_train, k, at->train_is, &how,
-                                err));
+        SAE_TRY(
+            sae_logit_dense(w, &b, at->train, max_k, truth->n_train, k, at->train_is, &how, err));
         for (size_t i = 0; i < truth->n_test; i++) {
             at->score[i] = b;
             for (size_t j = 0; j < k; j++)
@@ -278,9 +277,8 @@ static enum sae_status grow_split(struct absorb_split *split, const struct colum
 }
 
 static enum sae_status split_letter(struct absorb_split *ret, size_t c,
-                                    const struct absorb_probe *probe,
-                                    const struct sae_csr *train_x, const struct sae_csr *test_x,
-                                    const struct sae_words *words,
+                                    const struct absorb_probe *probe, const struct sae_csr *train_x,
+                                    const struct sae_csr *test_x, const struct sae_words *words,
                                     const struct absorb_truth *truth,
                                     const struct absorb_settings *s, struct sae_err *err)
 {
@@ -296,8 +294,8 @@ static enum sae_status split_letter(struct absorb_split *ret, size_t c,
     top_latents(split.latent, max_k, probe, c);
     SAE_GO(st, sae_codes_columns(train_x, probe->width, at.rows, truth->n_train, split.latent,
                                  max_k, at.train, err));
-    SAE_GO(st, sae_codes_columns(test_x, probe->width, at.rows, truth->n_test, split.latent,
-                                 max_k, at.test, err));
+    SAE_GO(st, sae_codes_columns(test_x, probe->width, at.rows, truth->n_test, split.latent, max_k,
+                                 at.test, err));
     SAE_GO(st, grow_split(&split, &at, max_k, truth, s->f1_jump, err));
     *ret = split;
 done:
@@ -308,9 +306,8 @@ done:
 /* --- 3. of all letters -------------------------------------------------------------------- */
 
 enum sae_status absorb_splits_make(struct absorb_split split[ABSORB_LETTERS],
-                                   const struct absorb_probe *probe,
-                                   const struct sae_csr *train_x, const struct sae_csr *test_x,
-                                   const struct sae_words *words,
+                                   const struct absorb_probe *probe, const struct sae_csr *train_x,
+                                   const struct sae_csr *test_x, const struct sae_words *words,
                                    const struct absorb_truth *truth,
                                    const struct absorb_settings *settings, struct sae_err *err)
 {

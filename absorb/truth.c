@@ -106,8 +106,8 @@ static void trainer_clear(struct trainer *t)
 }
 
 static enum sae_status trainer_init(struct trainer *t, const struct absorb_truth *truth,
-                                    const struct sae_words *words,
-                                    const struct absorb_settings *s, struct sae_err *err)
+                                    const struct sae_words *words, const struct absorb_settings *s,
+                                    struct sae_err *err)
 {
     const size_t d = words->d, batch = s->truth_batch;
     *t = (struct trainer){0};
@@ -143,8 +143,7 @@ static double train_batch(struct trainer *t, const struct sae_words *words, cons
     ops->gemm(false, true, n, ABSORB_LETTERS, d, 1.0F, t->x, d, w, d, 0.0F, t->z, ABSORB_LETTERS);
     add_bias(t->z, n, b);
     const double loss = absorb_bce(n, t->z, t->letter, t->pos_weight, t->dz);
-    ops->gemm(true, false, ABSORB_LETTERS, d, n, 1.0F, t->dz, ABSORB_LETTERS, t->x, d, 0.0F, dw,
-              d);
+    ops->gemm(true, false, ABSORB_LETTERS, d, n, 1.0F, t->dz, ABSORB_LETTERS, t->x, d, 0.0F, dw, d);
     memset(db, 0, ABSORB_LETTERS * sizeof *db);
     add_bias(db, 1, t->dz);
     for (size_t i = 1; i < n; i++)
@@ -223,8 +222,8 @@ done:
 }
 
 enum sae_status absorb_truth_make(struct absorb_truth *ret, const struct sae_words *words,
-                                  const struct sae_ops *ops,
-                                  const struct absorb_settings *settings, struct sae_err *err)
+                                  const struct sae_ops *ops, const struct absorb_settings *settings,
+                                  struct sae_err *err)
 {
     struct absorb_truth truth = {0};
     enum sae_status st;

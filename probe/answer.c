@@ -16,7 +16,8 @@
 #include "probe/probe.h"
 
 enum { KEY_BYTES = 64 };
-static const uint64_t bench_k[] = {1, 2, 5, 10, 20, 50, 100}; /* SAEBench's fields, null if not run */
+static const uint64_t bench_k[] = {1,  2,  5,  10,
+                                   20, 50, 100}; /* SAEBench's fields, null if not run */
 
 /* "sae_top_5_test_accuracy"; k = 0 is the full probe: "sae_test_accuracy". */
 static void make_key(char key[KEY_BYTES], bool latents, uint64_t k, enum probe_metric metric,
@@ -74,9 +75,14 @@ static json_t *make_details(const struct probe_set *set, const struct probe_sett
     const struct {
         const char *key;
         size_t n;
-    } sizes[] = {{"n_classes", set->n_classes},     {"n_classes_left_out", set->n_left_out},
-                 {"n_train_texts_min", train_min},  {"n_train_texts_max", train_max},
-                 {"n_test_texts_min", test_min},    {"n_test_texts_max", test_max}};
+    } sizes[] = {
+        {"n_classes",          set->n_classes },
+        {"n_classes_left_out", set->n_left_out},
+        {"n_train_texts_min",  train_min      },
+        {"n_train_texts_max",  train_max      },
+        {"n_test_texts_min",   test_min       },
+        {"n_test_texts_max",   test_max       }
+    };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         bad |= json_object_set_new(to, sizes[i].key, json_integer((json_int_t)sizes[i].n));
     return bad ? NULL : to;
@@ -96,8 +102,7 @@ static json_t *make_classes(const struct probe_set *set, const struct probe_sett
                 for (size_t c = 0; c < set->n_classes; c++)
                     bad |= json_object_set_new(
                         by_class, set->classes[c],
-                        sae_json_number(probe_scores_class(latents ? &set->latents
-                                                                   : &set->neurons,
+                        sae_json_number(probe_scores_class(latents ? &set->latents : &set->neurons,
                                                            p, c, (enum probe_metric)m)));
                 bad |= json_object_set_new(to, key, by_class);
             }
@@ -105,16 +110,16 @@ static json_t *make_classes(const struct probe_set *set, const struct probe_sett
     for (size_t c = 0; c < set->n_classes; c++) {
         bad |= json_object_set_new(n_train, set->classes[c],
                                    json_integer((json_int_t)set->n_train[c]));
-        bad |= json_object_set_new(n_test, set->classes[c],
-                                   json_integer((json_int_t)set->n_test[c]));
+        bad |=
+            json_object_set_new(n_test, set->classes[c], json_integer((json_int_t)set->n_test[c]));
     }
     bad |= json_object_set_new(to, "n_train_texts", n_train);
     bad |= json_object_set_new(to, "n_test_texts", n_test);
     return bad ? NULL : to;
 }
 
-static json_t *make_config(const struct sae_ckpt *ckpt, const struct probe_set *sets,
-                           size_t n_sets, const struct probe_settings *s)
+static json_t *make_config(const struct sae_ckpt *ckpt, const struct probe_set *sets, size_t n_sets,
+                           const struct probe_settings *s)
 {
     const json_t *const site = sae_site_of(ckpt->record);
     json_t *const names = json_array(), *const ks = json_array(), *const seeds = json_array();
@@ -155,8 +160,8 @@ enum sae_status probe_result_make(json_t **ret, const struct sae_ckpt *ckpt,
     json_t *const llm = json_object(), *const sae = json_object();
     json_t *const metrics = json_pack("{s:o, s:o}", "llm", llm, "sae", sae);
     json_t *const details = json_array(), *const classes = json_object();
-    int bad = put_side(llm, false, sets, n_sets, settings) |
-              put_side(sae, true, sets, n_sets, settings);
+    int bad =
+        put_side(llm, false, sets, n_sets, settings) | put_side(sae, true, sets, n_sets, settings);
     for (size_t i = 0; i < n_sets; i++) {
         char key[256];
         snprintf(key, sizeof key, "%s_results", sets[i].name);
@@ -254,10 +259,9 @@ enum sae_status probe_table_print(const struct sae_ckpt *ckpt, const struct prob
     if (s->n_seeds > 1)
         for (int latents = 1; latents >= 0; latents--)
             put_row(table, "s.e.", sets, n_sets, s, latents, true);
-    fprintf(to,
-            "%s  %s  d %zu  m %zu  k %zu: test accuracy of probes on k latents or raw neurons\n",
-            ckpt->path, sae_arch_name(ckpt->model.arch), ckpt->model.d, ckpt->model.m,
-            ckpt->model.k);
+    fprintf(
+        to, "%s  %s  d %zu  m %zu  k %zu: test accuracy of probes on k latents or raw neurons\n",
+        ckpt->path, sae_arch_name(ckpt->model.arch), ckpt->model.d, ckpt->model.m, ckpt->model.k);
     const enum sae_status st = sae_table_print(table, to, 2, err);
     if (s->n_seeds > 1)
         fprintf(to, "  s.e.: of the mean, over %zu draws of negative examples\n", s->n_seeds);

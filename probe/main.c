@@ -24,6 +24,7 @@ static struct {
     bool all, full;
 } given;
 
+/* clang-format off */
 static const struct sae_opt options[] = {
     {"k", 0, SAE_OPT_U64S, &given.k, "1,2,5", .min = 1, .max = 1000000, .arg = "K,..",
      .group = "Probes", .help = "latents a probe may use; one column each",
@@ -38,7 +39,8 @@ static const struct sae_opt options[] = {
     {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 2, .max = 1e9, .arg = "N",
      .group = "Probes", .help = "test texts of a task, likewise", .flags = SAE_OPT_MAIN},
     {"full", 0, SAE_OPT_FLAG, &given.full, "true", .group = "Probes",
-     .help = "also probe all latents and all neurons; --no-full leaves it out", .flags = SAE_OPT_MAIN},
+     .help = "also probe all latents and all neurons; --no-full leaves it out",
+     .flags = SAE_OPT_MAIN},
     {"labels", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "FILE,..", .group = "Input",
      .help = "labelled sets; default: labels_*.h5 beside the run's activation store",
      .flags = SAE_OPT_MAIN},
@@ -47,6 +49,7 @@ static const struct sae_opt options[] = {
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "tokens encoded at a time"},
     {0}};
+/* clang-format on */
 
 /* Keys must not repeat and come in order, so that a probe's columns are a prefix of the next. */
 static int by_value(const void *a, const void *b)
@@ -119,8 +122,8 @@ static enum sae_status lay_out(struct pantry *pantry, char *const *paths, size_t
         const bool known = at < pantry->n;
         enum sae_status st = sae_site_check(ckpt, set.path, set.d, set.record, err);
         if (st == SAE_OK && !known)
-            st = sae_mem_grow(&pantry->sets, &pantry->cap, pantry->n + 1, sizeof *pantry->sets,
-                              err);
+            st =
+                sae_mem_grow(&pantry->sets, &pantry->cap, pantry->n + 1, sizeof *pantry->sets, err);
         if (st != SAE_OK || known)
             probe_set_clear(&set);
         if (st != SAE_OK)
@@ -150,7 +153,7 @@ static enum sae_status probe_sets(struct probe_set *sets, size_t n_sets,
             continue;
         const enum sae_status st = probe_set_run(&sets[i], ckpt, ops, s, err);
         if (st != SAE_OK)
-            return sae_err_prefix(err, "'%s'", sets[i].path);
+            return st == SAE_EINTR ? st : sae_err_prefix(err, "'%s'", sets[i].path);
         if (n_sets > 1)
             SAE_TRY(probe_part_save(part, ckpt, sets, n_sets, s, err));
     }

@@ -32,8 +32,8 @@ extern const char *const probe_metric_names[PROBE_N_METRICS]; /* "accuracy", ...
 /* --- plan: which classes, how many texts a task has ---------------------------------------- */
 
 struct probe_class {
-    uint32_t index;      /* into the set's classes */
-    size_t n_side[2];    /* positives of a task = negatives of it: train, test */
+    uint32_t index;   /* into the set's classes */
+    size_t n_side[2]; /* positives of a task = negatives of it: train, test */
 };
 struct probe_plan {
     size_t n_classes;
@@ -101,8 +101,7 @@ struct probe_scores {
     size_t n_probes, n_classes, n_seeds;
     double *v;
 };
-double *probe_scores_at(const struct probe_scores *scores, size_t probe, size_t class,
-                        size_t seed);
+double *probe_scores_at(const struct probe_scores *scores, size_t probe, size_t class, size_t seed);
 SAE_MUST_CHECK enum sae_status probe_scores_alloc(struct probe_scores *ret, size_t n_probes,
                                                   size_t n_classes, size_t n_seeds,
                                                   struct sae_err *err);
@@ -158,9 +157,8 @@ SAE_MUST_CHECK enum sae_status probe_part_save(const char *path, const struct sa
                                                const struct probe_settings *settings,
                                                struct sae_err *err);
 SAE_MUST_CHECK enum sae_status probe_part_load(size_t *ret_n_taken, const char *path,
-                                               const struct sae_ckpt *ckpt,
-                                               struct probe_set *sets, size_t n_sets,
-                                               const struct probe_settings *settings,
+                                               const struct sae_ckpt *ckpt, struct probe_set *sets,
+                                               size_t n_sets, const struct probe_settings *settings,
                                                struct sae_err *err);
 
 /* --- answers -------------------------------------------------------------------------------- */

@@ -159,8 +159,8 @@ static enum sae_status run_task(const struct probe_scores *scores, size_t class,
     SAE_GO(st, sae_mem_alloc(&work.w, features->width, sizeof *work.w, err));
     SAE_GO(st, sae_mem_alloc(&work.score, task->n_test, sizeof *work.score, err));
     SAE_GO(st, probe_select(work.selected, k_max, features, task, err));
-    SAE_GO(st, sae_codes_columns(&features->x, features->width, task->rows, n, work.selected,
-                                 k_max, work.x, err));
+    SAE_GO(st, sae_codes_columns(&features->x, features->width, task->rows, n, work.selected, k_max,
+                                 work.x, err));
     for (size_t p = 0; p < settings->n_k; p++)
         SAE_GO(st, probe_columns(probe_scores_at(scores, p, class, seed), &work, k_max,
                                  (size_t)settings->k[p], SAE_LOGIT_EPS_EXACT, task, err));
@@ -175,8 +175,8 @@ static enum sae_status run_task(const struct probe_scores *scores, size_t class,
         work.selected[j] = (uint32_t)j;
     SAE_GO(st, sae_codes_columns(&features->x, features->width, task->rows, n, work.selected,
                                  features->width, work.x, err));
-    st = probe_columns(full, &work, features->width, features->width, SAE_LOGIT_EPS_FAST, task,
-                       err);
+    st =
+        probe_columns(full, &work, features->width, features->width, SAE_LOGIT_EPS_FAST, task, err);
 done:
     work_clear(&work);
     return st;
@@ -278,8 +278,7 @@ struct probe_mean probe_sets_mean(const struct probe_set *sets, size_t n_sets, b
     for (size_t seed = 0; seed < first->n_seeds; seed++) {
         double sum = 0.0;
         for (size_t i = 0; i < n_sets; i++)
-            sum += over_classes(latents ? &sets[i].latents : &sets[i].neurons, probe, seed,
-                                metric);
+            sum += over_classes(latents ? &sets[i].latents : &sets[i].neurons, probe, seed, metric);
         const double x = sum / (double)n_sets, delta = x - mean;
         if (!isfinite(x)) /* the full probe runs under the first seed only */
             continue;

@@ -106,8 +106,7 @@ enum sae_status probe_set_run(struct probe_set *set, const struct sae_ckpt *ckpt
         probe_features_clear(&features);
     }
     if (!set->has_latents) {
-        SAE_GO(st, probe_pool_latents(&features, &labels, &ckpt->model, ops, settings->batch,
-                                      err));
+        SAE_GO(st, probe_pool_latents(&features, &labels, &ckpt->model, ops, settings->batch, err));
         snprintf(what, sizeof what, "%s, latents", set->name);
         SAE_GO(st, probe_scores_run(&set->latents, &features, &plan, settings, what, err));
         set->has_latents = true;
@@ -133,9 +132,9 @@ static json_t *list_u64(const uint64_t *v, size_t n)
 static json_t *part_key(const struct sae_ckpt *ckpt, const struct probe_settings *s)
 {
     return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:b}", "version", SAE_VERSION, "checkpoint",
-                     ckpt->id, "k", list_u64(s->k, s->n_k), "seeds",
-                     list_u64(s->seeds, s->n_seeds), "train_size", (json_int_t)s->train_size,
-                     "test_size", (json_int_t)s->test_size, "full", s->full);
+                     ckpt->id, "k", list_u64(s->k, s->n_k), "seeds", list_u64(s->seeds, s->n_seeds),
+                     "train_size", (json_int_t)s->train_size, "test_size", (json_int_t)s->test_size,
+                     "full", s->full);
 }
 
 static size_t n_values(const struct probe_scores *s)
@@ -190,10 +189,9 @@ static enum sae_status take_scores(struct probe_scores *ret, bool *ret_taken, co
     return SAE_OK;
 }
 
-enum sae_status probe_part_load(size_t *ret_n_taken, const char *path,
-                                const struct sae_ckpt *ckpt, struct probe_set *sets,
-                                size_t n_sets, const struct probe_settings *settings,
-                                struct sae_err *err)
+enum sae_status probe_part_load(size_t *ret_n_taken, const char *path, const struct sae_ckpt *ckpt,
+                                struct probe_set *sets, size_t n_sets,
+                                const struct probe_settings *settings, struct sae_err *err)
 {
     *ret_n_taken = 0;
     if (!sae_fs_is_file(path))
@@ -218,9 +216,8 @@ enum sae_status probe_part_load(size_t *ret_n_taken, const char *path,
                                    &sets[i], settings, err));
             sets[i].has_latents = taken;
             if (!sets[i].has_neurons) {
-                SAE_GO(st, take_scores(&sets[i].neurons, &taken,
-                                       json_object_get(kept, "neurons"), &sets[i], settings,
-                                       err));
+                SAE_GO(st, take_scores(&sets[i].neurons, &taken, json_object_get(kept, "neurons"),
+                                       &sets[i], settings, err));
                 sets[i].has_neurons = taken;
             }
             *ret_n_taken += sets[i].has_latents && sets[i].has_neurons;

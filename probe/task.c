@@ -146,7 +146,7 @@ static void fill_split(const struct probe_task *task, const struct probe_plan *p
     uint32_t *const rows = task->rows + (split ? task->n_train : 0);
     /* every (class, split) has its own range of the stream, so that tasks are independent */
     struct sae_rng rng = sae_rng_make(seed, SAE_RNG_PROBE);
-    rng.counter = ((uint64_t)class->index * 2 + split) << 32;
+    rng.counter = ((uint64_t) class->index * 2 + split) << 32;
 
     const size_t own = count_of(plan, class->index, split);
     memcpy(s->pool, plan->text + plan->first[class->index * 2 + split], own * sizeof *s->pool);
@@ -179,8 +179,8 @@ enum sae_status probe_task_make(struct probe_task *ret, const struct probe_plan 
     struct scratch s = {0};
     size_t n_texts = 0;
     for (size_t i = 0; i < plan->n_classes; i++)
-        n_texts += count_of(plan, plan->classes[i].index, 0) +
-                   count_of(plan, plan->classes[i].index, 1);
+        n_texts +=
+            count_of(plan, plan->classes[i].index, 0) + count_of(plan, plan->classes[i].index, 1);
     const size_t n = task.n_train + task.n_test;
     enum sae_status st;
     SAE_GO(st, sae_mem_alloc(&task.rows, n, sizeof *task.rows, err));

@@ -27,8 +27,8 @@ SAE_MUST_CHECK enum sae_status sae_codes_encode(struct sae_csr *codes, struct sa
                                                 size_t d, size_t batch, struct sae_err *err);
 
 /* Dense rows as such a matrix (every entry, zeros too): raw neurons through the same code. */
-SAE_MUST_CHECK enum sae_status sae_codes_from_dense(struct sae_csr *codes, const float *x,
-                                                    size_t n, size_t d, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_codes_from_dense(struct sae_csr *codes, const float *x, size_t n,
+                                                    size_t d, struct sae_err *err);
 
 /* out[i][c] = entry (rows[i], columns[c]), 0 where absent. out: caller's f32 [n][n_columns].
  * Columns are distinct and below width. */

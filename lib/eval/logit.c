@@ -158,9 +158,8 @@ done:
 }
 
 enum sae_status sae_logit_sparse(double *w, double *b, const struct sae_csr *x,
-                                 const uint32_t *rows, size_t n, size_t width,
-                                 const uint8_t *label, const struct sae_logit_settings *settings,
-                                 struct sae_err *err)
+                                 const uint32_t *rows, size_t n, size_t width, const uint8_t *label,
+                                 const struct sae_logit_settings *settings, struct sae_err *err)
 {
     size_t n_entries = 0;
     for (size_t i = 0; i < n; i++)

@@ -24,7 +24,7 @@ struct sae_logit_settings {
 };
 
 #define SAE_LOGIT_EPS_EXACT 1e-9 /* w and b within 1e-5 of the optimum on probing problems */
-#define SAE_LOGIT_EPS_FAST 1e-3 /* accuracy within a text or two: wide probes */
+#define SAE_LOGIT_EPS_FAST 1e-3  /* accuracy within a text or two: wide probes */
 
 /* Fits on dense rows.
  *

@@ -18,8 +18,8 @@ struct sae_score sae_score_decide(const double *score, const uint8_t *label, siz
 
 /* Area under the ROC curve: the share of (positive, negative) pairs in the right order, a tie
  * counting one half. NaN where a class is missing. Fails: SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status sae_score_auc(double *ret, const double *score,
-                                             const uint8_t *label, size_t n, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_score_auc(double *ret, const double *score, const uint8_t *label,
+                                             size_t n, struct sae_err *err);
 
 /* Over the finite values of x[0], x[stride], ...: how many, their mean (NaN for none) and their
  * sample standard deviation (divisor n - 1; NaN below two). */

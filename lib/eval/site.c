@@ -64,8 +64,8 @@ enum sae_status sae_site_check(const struct sae_ckpt *ckpt, const char *set_path
             err, SAE_EARG,
             "cannot use '%s': it holds layer %" PRIu64 " of model '%s' (%.12s), but '%s' was "
             "trained on layer %" PRIu64 " of model '%s' (%.12s); harvest the set again there",
-            set_path, got_layer, sae_json_str(got, "model", "?"), got_id ? got_id : "?",
-            ckpt->path, want_layer, sae_json_str(want, "model", "?"), want_id ? want_id : "?");
+            set_path, got_layer, sae_json_str(got, "model", "?"), got_id ? got_id : "?", ckpt->path,
+            want_layer, sae_json_str(want, "model", "?"), want_id ? want_id : "?");
     if (set_d != ckpt->model.d)
         return sae_err_set(err, SAE_EARG,
                            "cannot use '%s': width %zu, but '%s' was trained on %zu; "
@@ -83,14 +83,14 @@ enum sae_status sae_site_config(json_t **ret, const struct sae_ckpt *ckpt, struc
     const json_t *const site = sae_site_of(ckpt->record);
     const struct sae_model *const model = &ckpt->model;
     json_t *const layer = site ? sae_json_at(site, "layer") : NULL;
-    json_t *const cfg = json_pack(
-        "{s:s?, s:I, s:I, s:O?, s:s?, s:s, s:b, s:s, s:b, s:s, s:s, s:I, s:I}",
-        "model_name", site ? sae_json_str(site, "model", NULL) : NULL,
-        "d_in", (json_int_t)model->d, "d_sae", (json_int_t)model->m,
-        "hook_layer", layer, "hook_name", site ? sae_json_str(site, "hook", NULL) : NULL,
-        "architecture", sae_arch_name(model->arch), "apply_b_dec_to_input", model->subtract_b_dec,
-        "normalize_activations", "none", "prepend_bos", 1, "dtype", "float32", "device", "cpu",
-        "k", (json_int_t)model->k, "training_steps", (json_int_t)ckpt->step);
+    json_t *const cfg =
+        json_pack("{s:s?, s:I, s:I, s:O?, s:s?, s:s, s:b, s:s, s:b, s:s, s:s, s:I, s:I}",
+                  "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "d_in",
+                  (json_int_t)model->d, "d_sae", (json_int_t)model->m, "hook_layer", layer,
+                  "hook_name", site ? sae_json_str(site, "hook", NULL) : NULL, "architecture",
+                  sae_arch_name(model->arch), "apply_b_dec_to_input", model->subtract_b_dec,
+                  "normalize_activations", "none", "prepend_bos", 1, "dtype", "float32", "device",
+                  "cpu", "k", (json_int_t)model->k, "training_steps", (json_int_t)ckpt->step);
     if (!cfg)
         return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
     *ret = cfg;
@@ -102,10 +102,9 @@ enum sae_status sae_site_checkpoint(json_t **ret, const struct sae_ckpt *ckpt, s
     char *run = NULL;
     SAE_TRY(sae_target_run_name(&run, ckpt->path, err));
     json_t *const path = json_sprintf("%s/%s", run, sae_fs_base(ckpt->path));
-    json_t *const made = json_pack(
-        "{s:s, s:o, s:s, s:I, s:f, s:s}", "run", run, "path", path, "id", ckpt->id, "step",
-        (json_int_t)ckpt->step, "progress", ckpt->progress, "arch",
-        sae_arch_name(ckpt->model.arch));
+    json_t *const made = json_pack("{s:s, s:o, s:s, s:I, s:f, s:s}", "run", run, "path", path, "id",
+                                   ckpt->id, "step", (json_int_t)ckpt->step, "progress",
+                                   ckpt->progress, "arch", sae_arch_name(ckpt->model.arch));
     free(run);
     if (!made)
         return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);

@@ -2,7 +2,7 @@
 # sae-absorb as a person types it, on a word set and autoencoders with planted absorption.
 # Usage: absorb.sh SAE_ABSORB EVAL_MAKE
 set -u
-absorb=$1 make=$2
+absorb=$(realpath "$1") make=$(realpath "$2")
 bad=0
 complain() { echo "$*"; bad=1; }
 dir=$(mktemp -d)

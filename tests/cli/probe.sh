@@ -2,7 +2,7 @@
 # sae-probe as a person types it, on fabricated sets whose answers are known.
 # Usage: probe.sh SAE_PROBE EVAL_MAKE
 set -u
-probe=$1 make=$2
+probe=$(realpath "$1") make=$(realpath "$2")
 bad=0
 complain() { echo "$*"; bad=1; }
 dir=$(mktemp -d)

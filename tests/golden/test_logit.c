@@ -78,7 +78,7 @@ static void test_sklearn(void **state)
         double w[MAX_WIDTH], b;
         struct sae_csr sparse;
         read_case(&f, c);
-        print_message("%s\n", sae_json_str(c, "name", "?"));
+        print_message("# %s\n", sae_json_str(c, "name", "?"));
         assert_int_equal(
             sae_logit_dense(w, &b, f.x, f.width, f.n_train, f.width, f.y, &f.how, &err), SAE_OK);
         check_case(&f, w, b, c);

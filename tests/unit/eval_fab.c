@@ -85,8 +85,7 @@ enum sae_status fab_ckpt(struct sae_ckpt *ret, bool absorbing, const char *acts_
     }
     ckpt.record = fab_record("sae-train", "feedbeef", 3, FAB_D);
     json_t *const acts = fab_record("sae-harvest", "feedbeef", 3, FAB_D);
-    const enum sae_status st =
-        sae_record_input(ckpt.record, "acts", acts_path, "0123", acts, err);
+    const enum sae_status st = sae_record_input(ckpt.record, "acts", acts_path, "0123", acts, err);
     json_decref(acts);
     *ret = ckpt;
     return st;
@@ -100,8 +99,7 @@ enum sae_status fab_labels(struct sae_labels *ret, uint16_t **ret_rows, size_t n
     enum { TOKENS = 3 };
     struct sae_rng rng = sae_rng_make(8, SAE_RNG_TEST);
     const size_t n = n_classes * n_per;
-    struct sae_labels l = {
-        .n_texts = n, .n_rows = n * TOKENS, .d = FAB_D, .n_classes = n_classes};
+    struct sae_labels l = {.n_texts = n, .n_rows = n * TOKENS, .d = FAB_D, .n_classes = n_classes};
     uint16_t *rows = NULL;
     SAE_TRY(sae_mem_alloc(&l.start, n + 1, sizeof *l.start, err));
     SAE_TRY(sae_mem_alloc(&l.label, n, sizeof *l.label, err));
@@ -120,8 +118,8 @@ enum sae_status fab_labels(struct sae_labels *ret, uint16_t **ret_rows, size_t n
         l.start[t + 1] = (t + 1) * TOKENS;
         for (size_t r = t * TOKENS; r < (t + 1) * TOKENS; r++)
             for (size_t k = 0; k < FAB_D; k++)
-                rows[r * FAB_D + k] = sae_bf16_from_f32(
-                    (float)(0.05 * sae_rng_normal(&rng)) + (k == stands ? 3.0F : 0.0F));
+                rows[r * FAB_D + k] = sae_bf16_from_f32((float)(0.05 * sae_rng_normal(&rng)) +
+                                                        (k == stands ? 3.0F : 0.0F));
     }
     *ret = l;
     *ret_rows = rows;

@@ -46,35 +46,35 @@ struct word_case {
 };
 
 static const struct word_case cases[] = {
-    /* main = 0.8 * 5 = 4 >= P: the letter is fully carried */
-    {"main covers", 2, {0, 2}, {5, 2}, 4, false, 0, 0},
-    /* main silent, latent 2 gives 0.5 * 6 = 3 of P = 4: full, and both fractions 1 */
-    {"absorbed", 1, {2}, {6}, 4, true, 1, 1},
-    /* main silent, T / P = 0.5 * 3 / 4 = 0.375 < 0.4: neither full nor C; B does not ask */
-    {"weak absorber", 1, {2}, {3}, 4, false, 1, 0},
-    /* exactly 0.4: 0.5 * 3.2 / 4; 3.2 is a little more than 16/5 in f32, so >= holds */
-    {"at the share", 1, {2}, {3.2F}, 4, true, 1, 1},
-    /* main = 0.5 * 2 = 1, T = 0.5 * 6 = 3, P = 5: ap = min(3, 4) = 3, C = 3/4; S = 4, B = 3/4 */
-    {"partly", 2, {1, 2}, {2, 6}, 5, false, 0.75, 0.75},
-    /* main = 1, T = 3, P = 3: ap = min(3, 2) = 2, C = 2/3; B = 3/4 */
-    {"partly, capped", 2, {1, 2}, {2, 6}, 3, false, 0.75, 2.0 / 3.0},
-    /* latent 5 has cos 0.05 < 0.1: no candidate of C, but 0.05 * 40 = 2 of P = 4 is full */
-    {"cosine between", 1, {5}, {40}, 4, true, 1, 0},
-    /* latent 6 has cos 0.02 < 0.025: not full either */
-    {"cosine low", 1, {6}, {100}, 4, false, 1, 0},
-    /* cos 0.1 counts: 0.1 * 20 = 2 of P = 4 */
-    {"cosine at 0.1", 1, {4}, {20}, 4, true, 1, 1},
-    /* P < 0: main = 0 >= P */
-    {"P negative", 1, {2}, {6}, -1, false, 0, 0},
-    {"P zero", 1, {2}, {6}, 0, false, 0, 0},
-    /* nothing fires: S = 0 */
-    {"silence", 0, {0}, {0}, 4, false, 0, 0},
-    /* latent 7 points away: proj = -1, S = 3 - 1 = 2; main = 0 -> B 1; T = 3 >= 0.4 * 4 -> C 1 */
-    {"one against", 2, {2, 7}, {6, 2}, 4, true, 1, 1},
-    /* S = 1 - 2 < 0: B gives 0; T = 1, P = 2 -> T/P = 0.5, main 0 -> C 1, full */
-    {"S negative", 2, {2, 7}, {2, 4}, 2, true, 0, 1},
-    /* a main latent just below silence: main = 0.8e-9 > 0, so C is ap / (ap + main) ~ 1 */
-    {"nearly silent", 2, {0, 2}, {1e-9F, 6}, 4, true, 1, 1},
+  /* main = 0.8 * 5 = 4 >= P: the letter is fully carried */
+    {"main covers",    2, {0, 2}, {5, 2},     4,  false, 0,    0        },
+ /* main silent, latent 2 gives 0.5 * 6 = 3 of P = 4: full, and both fractions 1 */
+    {"absorbed",       1, {2},    {6},        4,  true,  1,    1        },
+ /* main silent, T / P = 0.5 * 3 / 4 = 0.375 < 0.4: neither full nor C; B does not ask */
+    {"weak absorber",  1, {2},    {3},        4,  false, 1,    0        },
+ /* exactly 0.4: 0.5 * 3.2 / 4; 3.2 is a little more than 16/5 in f32, so >= holds */
+    {"at the share",   1, {2},    {3.2F},     4,  true,  1,    1        },
+ /* main = 0.5 * 2 = 1, T = 0.5 * 6 = 3, P = 5: ap = min(3, 4) = 3, C = 3/4; S = 4, B = 3/4 */
+    {"partly",         2, {1, 2}, {2, 6},     5,  false, 0.75, 0.75     },
+ /* main = 1, T = 3, P = 3: ap = min(3, 2) = 2, C = 2/3; B = 3/4 */
+    {"partly, capped", 2, {1, 2}, {2, 6},     3,  false, 0.75, 2.0 / 3.0},
+ /* latent 5 has cos 0.05 < 0.1: no candidate of C, but 0.05 * 40 = 2 of P = 4 is full */
+    {"cosine between", 1, {5},    {40},       4,  true,  1,    0        },
+ /* latent 6 has cos 0.02 < 0.025: not full either */
+    {"cosine low",     1, {6},    {100},      4,  false, 1,    0        },
+ /* cos 0.1 counts: 0.1 * 20 = 2 of P = 4 */
+    {"cosine at 0.1",  1, {4},    {20},       4,  true,  1,    1        },
+ /* P < 0: main = 0 >= P */
+    {"P negative",     1, {2},    {6},        -1, false, 0,    0        },
+    {"P zero",         1, {2},    {6},        0,  false, 0,    0        },
+ /* nothing fires: S = 0 */
+    {"silence",        0, {0},    {0},        4,  false, 0,    0        },
+ /* latent 7 points away: proj = -1, S = 3 - 1 = 2; main = 0 -> B 1; T = 3 >= 0.4 * 4 -> C 1 */
+    {"one against",    2, {2, 7}, {6, 2},     4,  true,  1,    1        },
+ /* S = 1 - 2 < 0: B gives 0; T = 1, P = 2 -> T/P = 0.5, main 0 -> C 1, full */
+    {"S negative",     2, {2, 7}, {2, 4},     2,  true,  0,    1        },
+ /* a main latent just below silence: main = 0.8e-9 > 0, so C is ap / (ap + main) ~ 1 */
+    {"nearly silent",  2, {0, 2}, {1e-9F, 6}, 4,  true,  1,    1        },
 };
 
 static void test_word_cases(void **state)
@@ -82,8 +82,7 @@ static void test_word_cases(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct word_case *const k = &cases[i];
-        const struct absorb_word w =
-            absorb_word_test(k->idx, k->val, k->n, cos_of, split, 2, k->P);
+        const struct absorb_word w = absorb_word_test(k->idx, k->val, k->n, cos_of, split, 2, k->P);
         if (w.full != k->full || fabs(w.fraction_b - k->b) > 1e-7 ||
             fabs(w.fraction_c - k->c) > 1e-7)
             fail_msg("%s: full %d, B %g, C %g", k->what, w.full, w.fraction_b, w.fraction_c);
@@ -153,8 +152,8 @@ static void test_bce(void **state)
     /* 4 * 26 terms of log 2; the positives of letters 0 and 2 count three times */
     const double want = log(2.0) * (4 * 26 + 2 + 2) / (4 * 26);
     assert_true(fabs(absorb_bce(4, z, letter, pw, dz) - want) < 1e-6);
-    assert_true(fabs(dz[0] + 3.0 * 0.5 / 104) < 1e-7);                 /* positive, weight 3 */
-    assert_true(fabs(dz[1] - 0.5 / 104) < 1e-7);                       /* negative */
+    assert_true(fabs(dz[0] + 3.0 * 0.5 / 104) < 1e-7); /* positive, weight 3 */
+    assert_true(fabs(dz[1] - 0.5 / 104) < 1e-7);       /* negative */
     z[5] = 90.0F; /* far out: no overflow, loss 90 for a negative */
     assert_true(fabs(absorb_bce(4, z, letter, pw, dz) - want - (90.0 - log(2.0)) / 104) < 1e-5);
     /* gradient by central difference */
@@ -177,10 +176,14 @@ static void test_means(void **state)
     (void)state;
     struct absorb_letter l[ABSORB_LETTERS] = {{0}};
     for (size_t c = 0; c < 3; c++)
-        l[c] = (struct absorb_letter){.n_true_positives = 10, .n_split = 1 + c,
-                                      .full_rate = 0.1 * (double)c, .fraction_b = 0.5,
-                                      .fraction_c = 0.2 * (double)c, .rate_a = 0.3,
-                                      .in_a = c == 1, .in_d = c != 2};
+        l[c] = (struct absorb_letter){.n_true_positives = 10,
+                                      .n_split = 1 + c,
+                                      .full_rate = 0.1 * (double)c,
+                                      .fraction_b = 0.5,
+                                      .fraction_c = 0.2 * (double)c,
+                                      .rate_a = 0.3,
+                                      .in_a = c == 1,
+                                      .in_d = c != 2};
     const struct absorb_mean a = absorb_mean_of(l, ABSORB_A, 2), b = absorb_mean_of(l, ABSORB_B, 2),
                              c = absorb_mean_of(l, ABSORB_C, 2), d = absorb_mean_of(l, ABSORB_D, 2),
                              none = absorb_mean_of(l, ABSORB_D, 3);
@@ -349,11 +352,11 @@ static void test_result(void **state)
     out.letter[0].in_d = false; /* 25 letters, 26 asked for: version D is null, C is not */
     s.min_letters = 26;
     ok(absorb_result_make(&result, &ckpt, &w->words, &w->truth, &out, &s, record, &err));
-    assert_true(json_is_null(
-        sae_json_at(result, "eval_result_metrics.mean.mean_full_absorption_score")));
-    assert_true(fabs(sae_json_real(result,
-                                   "eval_result_metrics.version_c.mean_full_absorption_score", 9) -
-                     0.1) < 1e-12);
+    assert_true(
+        json_is_null(sae_json_at(result, "eval_result_metrics.mean.mean_full_absorption_score")));
+    assert_true(
+        fabs(sae_json_real(result, "eval_result_metrics.version_c.mean_full_absorption_score", 9) -
+             0.1) < 1e-12);
     json_decref(result);
     json_decref(record);
     sae_ckpt_clear(&ckpt);

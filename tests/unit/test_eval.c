@@ -123,9 +123,8 @@ static void test_codes(void **state)
     struct sae_err err;
     struct sae_csr codes = {0};
     assert_int_equal(sae_codes_init(&codes, 3, &err), SAE_OK);
-    assert_int_equal(sae_codes_append(&codes, (const uint32_t[]){1, 4}, (const float[]){5, 6}, 2,
-                                      &err),
-                     SAE_OK);
+    assert_int_equal(
+        sae_codes_append(&codes, (const uint32_t[]){1, 4}, (const float[]){5, 6}, 2, &err), SAE_OK);
     assert_int_equal(sae_codes_append(&codes, NULL, NULL, 0, &err), SAE_OK);
     assert_int_equal(sae_codes_append(&codes, (const uint32_t[]){0}, (const float[]){7}, 1, &err),
                      SAE_OK);
@@ -149,7 +148,8 @@ static void test_site(void **state)
     struct sae_err err;
     struct sae_ckpt ckpt = {.path = (char *)"run_1/ckpt_0.h5", .record = site("aaa", 3)};
     ckpt.model.d = 8;
-    json_t *const same = site("aaa", 3), *const model = site("bbb", 3), *const layer = site("aaa", 4);
+    json_t *const same = site("aaa", 3), *const model = site("bbb", 3),
+                  *const layer = site("aaa", 4);
     assert_int_equal(sae_site_check(&ckpt, "s.h5", 8, same, &err), SAE_OK);
     assert_int_equal(sae_site_check(&ckpt, "s.h5", 8, model, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "'s.h5'"));

@@ -22,8 +22,13 @@ static struct sae_err err;
 #define ok(call) assert_int_equal((call), SAE_OK)
 
 static const uint64_t ks[] = {1, 2, 5}, seeds[] = {42, 43, 44};
-static const struct probe_settings usual = {.k = ks, .n_k = 3, .seeds = seeds, .n_seeds = 3,
-                                            .train_size = 4000, .test_size = 1000, .batch = 64,
+static const struct probe_settings usual = {.k = ks,
+                                            .n_k = 3,
+                                            .seeds = seeds,
+                                            .n_seeds = 3,
+                                            .train_size = 4000,
+                                            .test_size = 1000,
+                                            .batch = 64,
                                             .full = true};
 
 /* A set of given class sizes; text t of a class is numbered through. Only labels matter. */
@@ -63,7 +68,12 @@ static size_t of_class(const struct probe_task *task, const struct sae_labels *l
 static void test_negatives_are_even(void **state)
 {
     (void)state;
-    const size_t sizes[][2] = {{20, 4}, {100, 10}, {100, 10}, {2, 10}};
+    const size_t sizes[][2] = {
+        {20,  4 },
+        {100, 10},
+        {100, 10},
+        {2,   10}
+    };
     struct sae_labels l = sized(sizes, 4);
     struct probe_plan plan;
     struct probe_task task, again, other;
@@ -97,7 +107,10 @@ static void test_negatives_are_even(void **state)
 static void test_sizes(void **state)
 {
     (void)state;
-    const size_t sizes[][2] = {{300, 60}, {30, 6}};
+    const size_t sizes[][2] = {
+        {300, 60},
+        {30,  6 }
+    };
     struct sae_labels l = sized(sizes, 2);
     struct probe_settings s = usual;
     s.train_size = 100;
@@ -117,7 +130,13 @@ static void test_sizes(void **state)
 static void test_left_out_and_refused(void **state)
 {
     (void)state;
-    const size_t some[][2] = {{10, 2}, {10, 0}, {10, 2}}, one[][2] = {{10, 2}, {0, 5}};
+    const size_t some[][2] =
+        {
+            {10, 2},
+            {10, 0},
+            {10, 2}
+    },
+                 one[][2] = {{10, 2}, {0, 5}};
     struct sae_labels l = sized(some, 3);
     struct probe_plan plan;
     ok(probe_plan_make(&plan, &l, &usual, &err));
@@ -181,8 +200,13 @@ static void test_pool(void **state)
     uint32_t label[] = {0, 1, 0};
     uint8_t split[] = {0, 0, 0};
     char *classes[] = {(char *)"a", (char *)"b"};
-    const struct sae_labels made = {.n_texts = 3, .n_rows = 6, .d = 1, .n_classes = 2,
-                                    .start = start, .label = label, .split = split,
+    const struct sae_labels made = {.n_texts = 3,
+                                    .n_rows = 6,
+                                    .d = 1,
+                                    .n_classes = 2,
+                                    .start = start,
+                                    .label = label,
+                                    .split = split,
                                     .classes = classes};
     json_t *record = fab_record("t", "x", 0, 1);
     char *path = temp_file("labels_t.h5");
@@ -261,7 +285,10 @@ static void test_latent_is_mostly_label(void **state)
 static void test_k_too_large(void **state)
 {
     (void)state;
-    const size_t sizes[][2] = {{4, 2}, {4, 2}};
+    const size_t sizes[][2] = {
+        {4, 2},
+        {4, 2}
+    };
     struct sae_labels l = sized(sizes, 2);
     struct probe_plan plan;
     ok(probe_plan_make(&plan, &l, &usual, &err));
@@ -282,7 +309,10 @@ static void test_means(void **state)
     struct probe_set sets[2] = {{0}};
     for (size_t i = 0; i < 2; i++)
         ok(probe_scores_alloc(&sets[i].latents, 1, 2, 2, &err));
-    const double v[2][2][2] = {{{0.6, 0.8}, {0.8, 1.0}}, {{0.6, 0.6}, {0.6, 0.6}}};
+    const double v[2][2][2] = {
+        {{0.6, 0.8}, {0.8, 1.0}},
+        {{0.6, 0.6}, {0.6, 0.6}}
+    };
     for (size_t i = 0; i < 2; i++)
         for (size_t c = 0; c < 2; c++)
             for (size_t s = 0; s < 2; s++)
@@ -341,8 +371,8 @@ static void test_result(void **state)
     assert_string_equal(sae_json_str(result, "eval_type_id", ""), "sparse_probing");
     assert_true(sae_json_real(result, "eval_result_metrics.sae.sae_top_1_test_accuracy", 0) == 1);
     assert_true(sae_json_real(result, "eval_result_metrics.sae.sae_test_accuracy", 0) == 1);
-    assert_true(json_is_null(
-        sae_json_at(result, "eval_result_metrics.sae.sae_top_100_test_accuracy")));
+    assert_true(
+        json_is_null(sae_json_at(result, "eval_result_metrics.sae.sae_top_100_test_accuracy")));
     assert_true(sae_json_real(result, "eval_result_metrics.llm.llm_top_5_test_auc", 0) == 1);
     assert_true(sae_json_real(result, "eval_result_metrics.llm.llm_top_5_test_accuracy_se", 9) ==
                 0);
@@ -370,8 +400,7 @@ static void test_threads(void **state)
     run_fab(&one, 2, 100, 2, &usual);
     sae_ops_threads(2);
     run_fab(&two, 2, 100, 2, &usual);
-    assert_memory_equal(one.latents.v, two.latents.v,
-                        4 * 2 * 3 * PROBE_N_METRICS * sizeof(double));
+    assert_memory_equal(one.latents.v, two.latents.v, 4 * 2 * 3 * PROBE_N_METRICS * sizeof(double));
     probe_set_clear(&one);
     probe_set_clear(&two);
 }
