@@ -92,8 +92,7 @@ static enum sae_status unpack_zstd(struct harvest_bytes_inner *b, size_t *ret_n,
     return SAE_OK;
 }
 
-static enum sae_status next_block(struct harvest_bytes_inner *b, size_t *ret_n,
-                                  struct sae_err *err)
+static enum sae_status next_block(struct harvest_bytes_inner *b, size_t *ret_n, struct sae_err *err)
 {
     *ret_n = 0;
     while (*ret_n == 0) {
@@ -134,8 +133,7 @@ static enum packing packing_of(const unsigned char *in, size_t n)
     return PLAIN;
 }
 
-enum sae_status harvest_bytes_open(struct harvest_bytes *ret, const char *path,
-                                   struct sae_err *err)
+enum sae_status harvest_bytes_open(struct harvest_bytes *ret, const char *path, struct sae_err *err)
 {
     struct harvest_bytes bytes = {0};
     enum sae_status st;
@@ -181,8 +179,10 @@ static enum sae_status append(struct harvest_bytes *bytes, struct sae_str *to, s
                               struct sae_err *err)
 {
     if (to->len + n > MAX_TEXT)
-        return sae_err_set(err, SAE_ERANGE, "'%s' holds a single text of more than 1 GiB; "
-                           "split it into documents", bytes->inner->path);
+        return sae_err_set(err, SAE_ERANGE,
+                           "'%s' holds a single text of more than 1 GiB; "
+                           "split it into documents",
+                           bytes->inner->path);
     return sae_str_append(to, (const char *)bytes->at, n, err);
 }
 

@@ -23,17 +23,15 @@ void harvest_bytes_close(struct harvest_bytes *bytes); /* accepts a zeroed struc
 
 /* Makes [at, end) non-empty; at the end of the file it stays empty. Call when at == end.
  * Fails: SAE_EIO, SAE_EFORMAT damaged or truncated compressed data */
-SAE_MUST_CHECK enum sae_status harvest_bytes_fill(struct harvest_bytes *bytes,
-                                                  struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_bytes_fill(struct harvest_bytes *bytes, struct sae_err *err);
 
 /* The next line without its newline ("\r\n" counts as one); *ret_more is false at the end.
  * `line` is the caller's and is reused. Fails: as fill; SAE_ERANGE a line of more than 1 GiB */
-SAE_MUST_CHECK enum sae_status harvest_bytes_line(struct harvest_bytes *bytes,
-                                                  struct sae_str *line, bool *ret_more,
-                                                  struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_bytes_line(struct harvest_bytes *bytes, struct sae_str *line,
+                                                  bool *ret_more, struct sae_err *err);
 
 /* All that is left, appended to `all`. Fails: likewise */
-SAE_MUST_CHECK enum sae_status harvest_bytes_rest(struct harvest_bytes *bytes,
-                                                  struct sae_str *all, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_bytes_rest(struct harvest_bytes *bytes, struct sae_str *all,
+                                                  struct sae_err *err);
 
 #endif /* SAE_HARVEST_BYTES_H */

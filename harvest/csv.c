@@ -40,8 +40,7 @@ static enum sae_status add_char(struct sae_str *to, int c, struct sae_err *err)
 }
 
 /* Starts the next field of the record, empty. */
-static enum sae_status new_field(struct harvest_csv *csv, struct sae_str **ret,
-                                 struct sae_err *err)
+static enum sae_status new_field(struct harvest_csv *csv, struct sae_str **ret, struct sae_err *err)
 {
     SAE_TRY(sae_mem_grow(&csv->field, &csv->cap, csv->n_fields + 1, sizeof *csv->field, err));
     *ret = &csv->field[csv->n_fields++];
@@ -58,8 +57,10 @@ static enum sae_status quoted(struct harvest_csv *csv, struct sae_str *field, in
         int c;
         SAE_TRY(take(csv, &c, err));
         if (c == END)
-            return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": the quote that opens "
-                               "here is never closed", csv->path, began);
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s' line %" PRIu64 ": the quote that opens "
+                               "here is never closed",
+                               csv->path, began);
         if (c == '"') {
             SAE_TRY(take(csv, &c, err));
             if (c != '"') {
@@ -81,9 +82,10 @@ static enum sae_status read_field(struct harvest_csv *csv, int *c, struct sae_er
         if (*c == '\r')
             SAE_TRY(take(csv, c, err));
         if (*c != ',' && *c != '\n' && *c != END)
-            return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": '%c' after a closing "
-                               "quote; a quote inside a field is written twice", csv->path,
-                               csv->lines_read + 1, *c);
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s' line %" PRIu64 ": '%c' after a closing "
+                               "quote; a quote inside a field is written twice",
+                               csv->path, csv->lines_read + 1, *c);
         return SAE_OK;
     }
     while (*c != ',' && *c != '\n' && *c != END) {

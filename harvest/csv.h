@@ -18,7 +18,7 @@ struct harvest_csv {
     uint64_t line;               /* line on which the current record began */
     uint64_t lines_read;
     size_t n_fields, cap;
-    struct sae_str *field;       /* [n_fields] of the current record */
+    struct sae_str *field; /* [n_fields] of the current record */
 };
 
 void harvest_csv_init(struct harvest_csv *csv, struct harvest_bytes *bytes, const char *path);

@@ -30,8 +30,10 @@ enum sae_status harvest_dataset_name(char **ret, const char *path, struct sae_er
     for (const char *c = name; *c != '\0'; c++)
         if (!isalnum((unsigned char)*c) && strchr("._-", *c) == NULL) {
             const enum sae_status st =
-                sae_err_set(err, SAE_EARG, "'%s': the file's name becomes the set's name and may "
-                            "hold letters, digits, '.', '_' and '-' only", path);
+                sae_err_set(err, SAE_EARG,
+                            "'%s': the file's name becomes the set's name and may "
+                            "hold letters, digits, '.', '_' and '-' only",
+                            path);
             free(name);
             return st;
         }
@@ -54,8 +56,10 @@ static enum sae_status parse_split(uint8_t *ret, const char *text, struct where 
     else if (strcmp(text, "test") == 0)
         *ret = 1;
     else
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": split '%.40s', expected "
-                           "'train' or 'test'", at.path, at.line, text);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 ": split '%.40s', expected "
+                           "'train' or 'test'",
+                           at.path, at.line, text);
     return SAE_OK;
 }
 
@@ -113,8 +117,10 @@ static enum sae_status read_csv(struct harvest_dataset *set, struct harvest_csv 
         if (!more)
             return SAE_OK;
         if (csv->n_fields != n)
-            return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 " has %zu fields, the header "
-                               "has %zu", csv->path, csv->line, csv->n_fields, n);
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s' line %" PRIu64 " has %zu fields, the header "
+                               "has %zu",
+                               csv->path, csv->line, csv->n_fields, n);
         const struct where at = {csv->path, csv->line};
         SAE_TRY(add_text(set, csv->field[text].s, csv->field[text].len, csv->field[label].s,
                          set->split_given ? csv->field[split].s : NULL, at, err));
@@ -134,8 +140,10 @@ static enum sae_status label_text(char *to, size_t size, const json_t *object, c
     size_t len;
     SAE_TRY(harvest_docs_field(&text, &len, object, field, at.path, at.line, err));
     if (len >= size || strlen(text) != len)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": the label is longer than "
-                           "%zu bytes", at.path, at.line, size - 1);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 ": the label is longer than "
+                           "%zu bytes",
+                           at.path, at.line, size - 1);
     memcpy(to, text, len + 1);
     return SAE_OK;
 }
@@ -153,11 +161,13 @@ static enum sae_status add_object(struct harvest_dataset *set, const json_t *obj
     if (set->n + set->n_empty == 0)
         set->split_given = has_split;
     if (set->split_given)
-        SAE_TRY(harvest_docs_field(&split, &split_len, object, columns->split, at.path, at.line,
-                                   err));
+        SAE_TRY(
+            harvest_docs_field(&split, &split_len, object, columns->split, at.path, at.line, err));
     else if (has_split)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 " has a field '%s', the lines "
-                           "before have not", at.path, at.line, columns->split);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 " has a field '%s', the lines "
+                           "before have not",
+                           at.path, at.line, columns->split);
     return add_text(set, text, len, label, split, at, err);
 }
 
@@ -245,8 +255,10 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *pa
     if (set.n_empty > 0)
         sae_log_warn("'%s': %zu texts are empty and left out", path, set.n_empty);
     if (set.n_classes < 2) {
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' has %zu texts of %zu classes; probing needs two "
-                         "classes or more", path, set.n, set.n_classes);
+        st = sae_err_set(err, SAE_EFORMAT,
+                         "'%s' has %zu texts of %zu classes; probing needs two "
+                         "classes or more",
+                         path, set.n, set.n_classes);
         goto done;
     }
     *ret = set;
@@ -363,8 +375,9 @@ enum sae_status harvest_dataset_draw(struct harvest_dataset *set, const struct h
         if (!is_too_small(class, draw))
             continue;
         sae_log_warn("%s: class '%s' is left out: %zu texts (%zu train, %zu test), at least %zu "
-                     "are needed", set->name, class->name, class->n_found, class->n_train,
-                     class->n_test, draw->min_texts);
+                     "are needed",
+                     set->name, class->name, class->n_found, class->n_train, class->n_test,
+                     draw->min_texts);
         class->n_train = class->n_test = 0;
         for (size_t i = 0; i < set->n; i++)
             if (set->v[i].class == c)
@@ -373,7 +386,9 @@ enum sae_status harvest_dataset_draw(struct harvest_dataset *set, const struct h
     free(index);
     SAE_TRY(compact(set, err));
     if (set->n_classes < 2)
-        return sae_err_set(err, SAE_EFORMAT, "'%s': %zu classes have enough texts; probing needs "
-                           "two or more (see --min-per-class)", set->name, set->n_classes);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s': %zu classes have enough texts; probing needs "
+                           "two or more (see --min-per-class)",
+                           set->name, set->n_classes);
     return SAE_OK;
 }

@@ -45,12 +45,16 @@ enum sae_status harvest_docs_object(json_t **ret, const struct sae_str *line, co
     json_error_t why;
     json_t *object = json_loadb(line->s, line->len, JSON_ALLOW_NUL, &why);
     if (object == NULL)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 " is not valid JSON: %s (at "
-                           "byte %d)", path, number, why.text, why.position);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 " is not valid JSON: %s (at "
+                           "byte %d)",
+                           path, number, why.text, why.position);
     if (!json_is_object(object)) {
         json_decref(object);
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 " is not a JSON object "
-                           "{\"field\": ...}", path, number);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 " is not a JSON object "
+                           "{\"field\": ...}",
+                           path, number);
     }
     *ret = object;
     return SAE_OK;

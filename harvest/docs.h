@@ -25,11 +25,11 @@ struct harvest_docs {
     enum harvest_split split;          /* of plain text */
     size_t file;                       /* the one being read */
     bool open, json;
-    uint64_t line;                     /* last line read of it */
-    uint64_t n_docs;                   /* documents given out so far */
+    uint64_t line;   /* last line read of it */
+    uint64_t n_docs; /* documents given out so far */
     struct harvest_bytes bytes;
-    struct sae_str text;               /* the current document */
-    struct sae_str row;                /* scratch */
+    struct sae_str text; /* the current document */
+    struct sae_str row;  /* scratch */
 };
 
 void harvest_docs_init(struct harvest_docs *docs, const struct harvest_files *files,

@@ -26,8 +26,7 @@ struct harvest_files {
 SAE_MUST_CHECK enum sae_status harvest_files_add(struct harvest_files *files, const char *path,
                                                  struct sae_err *err);
 /* Hashes every file. Fails: SAE_EIO, SAE_EINTR */
-SAE_MUST_CHECK enum sae_status harvest_files_hash(struct harvest_files *files,
-                                                  struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_files_hash(struct harvest_files *files, struct sae_err *err);
 void harvest_files_clear(struct harvest_files *files);
 
 #endif /* SAE_HARVEST_FILES_H */

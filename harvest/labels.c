@@ -23,12 +23,12 @@ struct work {
     struct harvest_tap *tap;
     const struct harvest_labels_settings *set;
     struct harvest_dataset data;
-    uint32_t **ids;       /* [n_texts] BOS first, truncated */
-    size_t *n_ids;        /* [n_texts] */
-    uint32_t *order;      /* [n_texts] by length */
-    uint32_t *batch;      /* tokens of one pass */
-    uint64_t *start;      /* [n_texts + 1] */
-    uint16_t *rows;       /* [start[n_texts]][d] */
+    uint32_t **ids;  /* [n_texts] BOS first, truncated */
+    size_t *n_ids;   /* [n_texts] */
+    uint32_t *order; /* [n_texts] by length */
+    uint32_t *batch; /* tokens of one pass */
+    uint64_t *start; /* [n_texts + 1] */
+    uint16_t *rows;  /* [start[n_texts]][d] */
     size_t n_truncated;
     struct sae_progress bar;
 };
@@ -174,9 +174,9 @@ static json_t *totals_of(const struct work *w)
     for (size_t c = 0; c < w->data.n_classes; c++) {
         const struct harvest_class *class = &w->data.classes[c];
         json_object_set_new(classes, class->name,
-                            json_pack("{s:I, s:I, s:I}", "found", (json_int_t)class->n_found,
-                                      "train", (json_int_t)class->n_train, "test",
-                                      (json_int_t)class->n_test));
+                            json_pack("{s:I, s:I, s:I}", "found", (json_int_t) class->n_found,
+                                      "train", (json_int_t) class->n_train, "test",
+                                      (json_int_t) class->n_test));
     }
     return json_pack("{s:o, s:I, s:I, s:I, s:s}", "classes", classes, "rows",
                      (json_int_t)w->start[w->data.n], "truncated", (json_int_t)w->n_truncated,
@@ -188,8 +188,11 @@ static enum sae_status save(const struct work *w, const char *path, const json_t
                             struct sae_err *err)
 {
     const struct harvest_dataset *data = &w->data;
-    struct sae_labels labels = {.n_texts = data->n, .n_rows = (size_t)w->start[data->n],
-                                .d = w->tap->d, .n_classes = data->n_classes, .start = w->start};
+    struct sae_labels labels = {.n_texts = data->n,
+                                .n_rows = (size_t)w->start[data->n],
+                                .d = w->tap->d,
+                                .n_classes = data->n_classes,
+                                .start = w->start};
     json_t *with_totals = json_copy((json_t *)record);
     enum sae_status st;
     SAE_GO(st, sae_mem_alloc(&labels.label, data->n, sizeof *labels.label, err));

@@ -34,6 +34,8 @@ static struct {
 static const char *const splits[] = {"none", "blank", "line", NULL};
 static const char *const separators[] = {"bos", "eos", "none", NULL};
 
+/* Aligned columns would push the rows off the page. */
+/* clang-format off */
 static const struct sae_opt options[] = {
     {"model", 0, SAE_OPT_PATH, &wanted.model, NULL, NULL, 0, 0, "DIR", "Model",
      "language model: a folder with config.json, safetensors, tokenizer.model", SAE_OPT_MAIN},
@@ -83,21 +85,30 @@ static const struct sae_opt options[] = {
      "folder (default: that of --like, else acts)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {NULL},
 };
+/* clang-format on */
 
 /* Options that decide the bytes of each product. */
-static const char *const of_store[] = {"text",      "tokens",     "field",   "split",
-                                       "separator", "shard-rows", "context", "batch", NULL};
-static const char *const of_labels[] = {
-    "labels",   "text-column", "label-column", "split-column", "max-train-per-class",
-    "max-test-per-class", "min-per-class", "context", "batch", "seed", NULL};
-static const char *const of_words[] = {"max-words", "spaced-only", "context", "batch", "seed",
-                                       NULL};
+static const char *const of_store[] = {"text",       "tokens",  "field", "split", "separator",
+                                       "shard-rows", "context", "batch", NULL};
+static const char *const of_labels[] = {"labels",
+                                        "text-column",
+                                        "label-column",
+                                        "split-column",
+                                        "max-train-per-class",
+                                        "max-test-per-class",
+                                        "min-per-class",
+                                        "context",
+                                        "batch",
+                                        "seed",
+                                        NULL};
+static const char *const of_words[] = {"max-words", "spaced-only", "context",
+                                       "batch",     "seed",        NULL};
 
 /* All that one invocation holds. */
 struct harvest {
     const struct sae_cli *cli;
     const char *dir;
-    char *folder; /* of the model */
+    char *folder;          /* of the model */
     struct sae_strs texts; /* those of --text and the operands; the names are borrowed */
     struct harvest_tap tap;
     json_t *invocation;
@@ -118,8 +129,10 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
     const char *path = model != NULL ? sae_json_str(model, "path", NULL) : NULL;
     *layer = sae_json_u64(record, "site.layer", 0);
     if (path == NULL) {
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' does not say which model made it; give --model "
-                         "and --layer", wanted.like);
+        st = sae_err_set(err, SAE_EFORMAT,
+                         "'%s' does not say which model made it; give --model "
+                         "and --layer",
+                         wanted.like);
         goto done;
     }
     if (wanted.model != NULL) /* moved since: the folder given now must hold the same model */
@@ -239,8 +252,8 @@ static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
     struct harvest_files files = {0};
     struct harvest_store_totals totals;
     json_t *record = NULL;
-    const size_t rows = wanted.shard_rows != 0 ? (size_t)wanted.shard_rows
-                                               : harvest_store_shard_rows(h->tap.d);
+    const size_t rows =
+        wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_store_shard_rows(h->tap.d);
     enum sae_status st;
     for (size_t i = 0; i < h->texts.n; i++)
         SAE_GO(st, harvest_files_add(&files, h->texts.v[i], err));
@@ -249,12 +262,17 @@ static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
                                    (size_t)wanted.context, h->dir, err));
     SAE_GO(st, harvest_origin_files(record, "text", &files, err));
     json_object_set_new(record, "packing", packing_of(rows));
-    const struct harvest_store_settings settings = {
-        .dir = h->dir, .files = &files, .field = wanted.field,
-        .split = (enum harvest_split)wanted.split,
-        .separator = (enum harvest_separator)wanted.separator,
-        .context = (size_t)wanted.context, .batch = (size_t)wanted.batch, .shard_rows = rows,
-        .n_tokens = wanted.n_tokens, .force = h->cli->force};
+    const struct harvest_store_settings settings = {.dir = h->dir,
+                                                    .files = &files,
+                                                    .field = wanted.field,
+                                                    .split = (enum harvest_split)wanted.split,
+                                                    .separator =
+                                                        (enum harvest_separator)wanted.separator,
+                                                    .context = (size_t)wanted.context,
+                                                    .batch = (size_t)wanted.batch,
+                                                    .shard_rows = rows,
+                                                    .n_tokens = wanted.n_tokens,
+                                                    .force = h->cli->force};
     SAE_GO(st, harvest_store_write(&h->tap, &settings, record, &totals, err));
     if (!h->cli->json)
         print_store(h, &totals);
@@ -271,10 +289,9 @@ static void answer_labels(struct harvest *h, const struct harvest_labels_totals 
     if (h->cli->json) {
         json_t *list = json_object_get(h->answer, "labels");
         json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name",
-                                              t->name, "classes", (json_int_t)t->n_classes,
-                                              "train", (json_int_t)t->n_train, "test",
-                                              (json_int_t)t->n_test, "rows",
-                                              (json_int_t)t->n_rows, "truncated",
+                                              t->name, "classes", (json_int_t)t->n_classes, "train",
+                                              (json_int_t)t->n_train, "test", (json_int_t)t->n_test,
+                                              "rows", (json_int_t)t->n_rows, "truncated",
                                               (json_int_t)t->n_truncated, "found", t->found));
         return;
     }
@@ -300,10 +317,14 @@ static enum sae_status harvest_one_set(struct harvest *h, const char *source, st
     SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
     json_object_set_new(json_object_get(record, "options"), "labels", json_string(source));
     const struct harvest_labels_settings settings = {
-        .dir = h->dir, .columns = wanted.columns,
+        .dir = h->dir,
+        .columns = wanted.columns,
         .draw = {(size_t)wanted.max_train, (size_t)wanted.max_test, (size_t)wanted.min_texts,
                  wanted.seed},
-        .context = (size_t)wanted.context, .batch = (size_t)wanted.batch, .force = h->cli->force};
+        .context = (size_t)wanted.context,
+        .batch = (size_t)wanted.batch,
+        .force = h->cli->force
+    };
     SAE_GO(st, harvest_labels_write(&h->tap, source, &settings, record, &totals, err));
     answer_labels(h, &totals);
 done:
@@ -314,7 +335,7 @@ done:
 
 static enum sae_status harvest_labels(struct harvest *h, struct sae_err *err)
 {
-    static const char *const heads[] = {"labelled set", "classes",      "train",    "test",
+    static const char *const heads[] = {"labelled set", "classes",     "train",    "test",
                                         "rows",         "rows a text", "truncated"};
     SAE_TRY(sae_table_make(&h->labels_table, sizeof heads / sizeof *heads, heads, err));
     json_object_set_new(h->answer, "labels", json_array());
@@ -345,20 +366,22 @@ static enum sae_status harvest_words(struct harvest *h, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_words, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
-    const struct harvest_words_settings settings = {
-        .dir = h->dir, .seed = wanted.seed, .max_words = (size_t)wanted.max_words,
-        .spaced_only = wanted.spaced_only, .n_batch = (size_t)(wanted.batch * wanted.context),
-        .force = h->cli->force};
+    const struct harvest_words_settings settings = {.dir = h->dir,
+                                                    .seed = wanted.seed,
+                                                    .max_words = (size_t)wanted.max_words,
+                                                    .spaced_only = wanted.spaced_only,
+                                                    .n_batch =
+                                                        (size_t)(wanted.batch * wanted.context),
+                                                    .force = h->cli->force};
     SAE_GO(st, harvest_words_write(&h->tap, &settings, record, &t, err));
     if (!h->cli->json)
         print_words(h, &t);
     else if (json_object_set_new(
                  h->answer, "words",
-                 json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "words", (json_int_t)t.n,
-                           "train", (json_int_t)t.n_train, "test", (json_int_t)t.n_test,
-                           "candidates", (json_int_t)t.n_candidates, "skipped",
-                           (json_int_t)t.n_skipped, "correct", (json_int_t)t.n_correct, "found",
-                           t.found)) != 0)
+                 json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "words", (json_int_t)t.n, "train",
+                           (json_int_t)t.n_train, "test", (json_int_t)t.n_test, "candidates",
+                           (json_int_t)t.n_candidates, "skipped", (json_int_t)t.n_skipped,
+                           "correct", (json_int_t)t.n_correct, "found", t.found)) != 0)
         st = sae_err_set(err, SAE_ENOMEM, "out of memory");
 done:
     json_decref(record);
@@ -383,7 +406,8 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
 {
     const struct sae_cli *cli = h->cli;
     if (h->texts.n == 0 && wanted.labels.n == 0 && !wanted.words)
-        return sae_err_set(err, SAE_EARG, "nothing to harvest: give --text FILE, --labels FILE "
+        return sae_err_set(err, SAE_EARG,
+                           "nothing to harvest: give --text FILE, --labels FILE "
                            "or --words");
     if (strcmp(cli->backend, "auto") != 0 && strcmp(cli->backend, "cpu") != 0)
         return sae_err_set(err, SAE_EARG, "--backend %s: the language model runs on the cpu only",

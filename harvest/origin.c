@@ -30,8 +30,8 @@ static bool is_listed(const char *const *names, const char *name)
 /* The options that matter to this product; model and layer as resolved (--like names neither). */
 static int pick_options(json_t *record, const char *const *names, const struct harvest_tap *tap)
 {
-    json_t *picked = json_pack("{s:s, s:o}", "model", tap->folder, "layer",
-                               json_sprintf("%zu", tap->layer));
+    json_t *picked =
+        json_pack("{s:s, s:o}", "model", tap->folder, "layer", json_sprintf("%zu", tap->layer));
     const json_t *options = json_object_get(record, "options");
     const char *key;
     json_t *value;
@@ -178,9 +178,10 @@ enum sae_status harvest_origin_check(const json_t *there, const json_t *here, co
     json_decref(b);
     enum sae_status st = diff.st;
     if (st == SAE_OK && diff.found > 0)
-        st = sae_err_set(err, SAE_EARG, "'%s' was made otherwise: %s%s; choose another folder with "
-                         "-o, or give --force to make it anew", path, diff.text.s,
-                         diff.found > MAX_DIFFERENCES ? "; and more" : "");
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' was made otherwise: %s%s; choose another folder with "
+                         "-o, or give --force to make it anew",
+                         path, diff.text.s, diff.found > MAX_DIFFERENCES ? "; and more" : "");
     sae_str_clear(&diff.text);
     return st;
 }
@@ -205,11 +206,12 @@ static enum sae_status check_site(const char *path, const struct harvest_tap *ta
     const uint64_t layer = sae_json_u64(record, "site.layer", UINT64_MAX);
     enum sae_status st = SAE_OK;
     if (layer != tap->layer || strcmp(id, tap->model_id) != 0)
-        st = sae_err_set(err, SAE_EARG, "'%s' comes from layer %" PRId64 " of model '%s' (%.12s), "
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' comes from layer %" PRId64 " of model '%s' (%.12s), "
                          "but layer %zu of '%s' (%.12s) was asked for; a folder holds one layer of "
-                         "one model: choose another with -o", path, (int64_t)layer,
-                         sae_json_str(record, "site.model", "unknown"), id, tap->layer,
-                         tap->config->name, tap->model_id);
+                         "one model: choose another with -o",
+                         path, (int64_t)layer, sae_json_str(record, "site.model", "unknown"), id,
+                         tap->layer, tap->config->name, tap->model_id);
     json_decref(record);
     return st;
 }

@@ -36,8 +36,7 @@ struct harvest_origin_renewed {
 };
 /* Refuses a folder that holds anything of another model or layer. A folder that is not there
  * yet is fine. Fails: SAE_EARG */
-SAE_MUST_CHECK enum sae_status harvest_origin_folder(const char *dir,
-                                                     const struct harvest_tap *tap,
+SAE_MUST_CHECK enum sae_status harvest_origin_folder(const char *dir, const struct harvest_tap *tap,
                                                      const struct harvest_origin_renewed *renewed,
                                                      struct sae_err *err);
 

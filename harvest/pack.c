@@ -6,12 +6,12 @@
 
 #include "lib/base/mem.h"
 
-enum sae_status harvest_pack_init(struct harvest_pack *pack, size_t T, uint32_t bos,
-                                  bool separated, uint32_t separator, struct sae_err *err)
+enum sae_status harvest_pack_init(struct harvest_pack *pack, size_t T, uint32_t bos, bool separated,
+                                  uint32_t separator, struct sae_err *err)
 {
     assert(T >= 2);
-    *pack = (struct harvest_pack){
-        .T = T, .bos = bos, .separated = separated, .separator = separator};
+    *pack =
+        (struct harvest_pack){.T = T, .bos = bos, .separated = separated, .separator = separator};
     SAE_TRY(sae_mem_alloc(&pack->token, T, sizeof *pack->token, err));
     return sae_mem_alloc(&pack->document, T, sizeof *pack->document, err);
 }

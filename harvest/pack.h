@@ -18,7 +18,7 @@
 enum harvest_separator { HARVEST_SEPARATE_BOS = 0, HARVEST_SEPARATE_EOS, HARVEST_SEPARATE_NONE };
 
 struct harvest_pack {
-    size_t T, n;        /* context length, tokens in it so far */
+    size_t T, n; /* context length, tokens in it so far */
     uint32_t bos;
     bool separated;
     uint32_t separator;
@@ -27,8 +27,8 @@ struct harvest_pack {
 };
 
 /* T >= 2. Fails: SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status harvest_pack_init(struct harvest_pack *pack, size_t T,
-                                                 uint32_t bos, bool separated, uint32_t separator,
+SAE_MUST_CHECK enum sae_status harvest_pack_init(struct harvest_pack *pack, size_t T, uint32_t bos,
+                                                 bool separated, uint32_t separator,
                                                  struct sae_err *err);
 void harvest_pack_clear(struct harvest_pack *pack);
 

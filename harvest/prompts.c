@@ -111,8 +111,10 @@ enum sae_status harvest_prompts_words(struct harvest_vocabulary *ret, const stru
             words.n = max_words;
         words.n_train = words.n / 5 * 4 + words.n % 5 * 4 / 5; /* floor(0.8 n), exactly */
         if (words.n < FEWEST_WORDS)
-            st = sae_err_set(err, SAE_EARG, "%zu words of single tokens; the first-letter task "
-                             "needs at least %d", words.n, FEWEST_WORDS);
+            st = sae_err_set(err, SAE_EARG,
+                             "%zu words of single tokens; the first-letter task "
+                             "needs at least %d",
+                             words.n, FEWEST_WORDS);
     }
     if (st == SAE_OK)
         *ret = words;
@@ -139,8 +141,10 @@ enum sae_status harvest_prompts_draw(size_t examples[HARVEST_EXAMPLES], size_t w
                                      size_t n, struct sae_rng *rng, struct sae_err *err)
 {
     if (n < HARVEST_EXAMPLES + 1)
-        return sae_err_set(err, SAE_EARG, "%zu words to draw %d examples from; at least %d are "
-                           "needed", n, HARVEST_EXAMPLES, HARVEST_EXAMPLES + 1);
+        return sae_err_set(err, SAE_EARG,
+                           "%zu words to draw %d examples from; at least %d are "
+                           "needed",
+                           n, HARVEST_EXAMPLES, HARVEST_EXAMPLES + 1);
     for (size_t i = 0; i < HARVEST_EXAMPLES;) {
         const size_t drawn = first + (size_t)sae_rng_below(rng, n);
         /* As upstream: a draw with the word itself among the examples is thrown away whole. */
@@ -158,8 +162,8 @@ enum sae_status harvest_prompts_text(struct sae_str *to, const struct harvest_vo
 {
     for (size_t i = 0; i < HARVEST_EXAMPLES; i++) {
         const struct harvest_word *example = &words->v[examples[i]];
-        SAE_TRY(sae_str_printf(to, err, "\n%s%s %c", example->text, QUESTION,
-                               'A' + example->letter));
+        SAE_TRY(
+            sae_str_printf(to, err, "\n%s%s %c", example->text, QUESTION, 'A' + example->letter));
     }
     return sae_str_printf(to, err, "\n%s%s", words->v[word].text, QUESTION);
 }

@@ -40,16 +40,16 @@ bool harvest_prompts_is_word(const char *piece);
  * kept, of which floor(0.8 n) are for training.
  * Fails: SAE_EARG fewer words than a test set with examples needs */
 SAE_MUST_CHECK enum sae_status harvest_prompts_words(struct harvest_vocabulary *ret,
-                                                     const struct gemma_tok *tok,
-                                                     bool spaced_only, size_t max_words,
-                                                     struct sae_rng *rng, struct sae_err *err);
+                                                     const struct gemma_tok *tok, bool spaced_only,
+                                                     size_t max_words, struct sae_rng *rng,
+                                                     struct sae_err *err);
 void harvest_prompts_clear(struct harvest_vocabulary *words);
 
 /* Draws ten different words of [first, first + n) other than `word`.
  * Fails: SAE_EARG fewer than eleven to draw from */
-SAE_MUST_CHECK enum sae_status harvest_prompts_draw(size_t examples[HARVEST_EXAMPLES],
-                                                    size_t word, size_t first, size_t n,
-                                                    struct sae_rng *rng, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_prompts_draw(size_t examples[HARVEST_EXAMPLES], size_t word,
+                                                    size_t first, size_t n, struct sae_rng *rng,
+                                                    struct sae_err *err);
 
 /* The text of a prompt, appended. */
 SAE_MUST_CHECK enum sae_status harvest_prompts_text(struct sae_str *to,

@@ -24,17 +24,17 @@
 struct pass {
     struct harvest_tap *tap;
     const struct harvest_store_settings *set;
-    json_t *record;               /* that of the first shard where there is one */
+    json_t *record; /* that of the first shard where there is one */
     struct harvest_docs docs;
     struct harvest_pack pack;
-    uint64_t limit;               /* rows wanted */
+    uint64_t limit; /* rows wanted */
 
-    uint32_t *ids, *doc;          /* [batch * context], the batch being filled */
-    size_t n_ctx, batch_rows;     /* contexts in it, rows they will give */
+    uint32_t *ids, *doc;      /* [batch * context], the batch being filled */
+    size_t n_ctx, batch_rows; /* contexts in it, rows they will give */
 
-    uint64_t n_rows, n_stored;    /* rows passed so far; rows that lay there at the start */
+    uint64_t n_rows, n_stored; /* rows passed so far; rows that lay there at the start */
     size_t n_shards, n_contexts;
-    struct sae_acts_shard shard;  /* being filled; its arrays are the four below */
+    struct sae_acts_shard shard; /* being filled; its arrays are the four below */
     uint16_t *rows, *position;
     uint32_t *token, *document;
 
@@ -138,9 +138,10 @@ static enum sae_status adopt_shard(struct pass *p, const char *path, struct sae_
     SAE_GO(st, harvest_origin_check(there, p->record, path, err));
     SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
     if (dims[1] != p->tap->d || dims[0] > p->set->shard_rows) {
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' holds %zu rows of width %zu, expected at most "
-                         "%zu of width %zu; give --force to start anew", path, dims[0], dims[1],
-                         p->set->shard_rows, p->tap->d);
+        st = sae_err_set(err, SAE_EFORMAT,
+                         "'%s' holds %zu rows of width %zu, expected at most "
+                         "%zu of width %zu; give --force to start anew",
+                         path, dims[0], dims[1], p->set->shard_rows, p->tap->d);
         goto done;
     }
     SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], p->rows, err));
@@ -241,11 +242,12 @@ static enum sae_status end_context(struct pass *p, struct sae_err *err)
 
 static enum sae_status stopped(const struct pass *p, struct sae_err *err)
 {
-    const uint64_t kept = p->n_rows - p->shard.n > p->n_stored ? p->n_rows - p->shard.n
-                                                               : p->n_stored;
-    return sae_err_set(err, SAE_EINTR, "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
-                       "'%s': the same command continues after them", p->n_shards, kept,
-                       p->set->dir);
+    const uint64_t kept =
+        p->n_rows - p->shard.n > p->n_stored ? p->n_rows - p->shard.n : p->n_stored;
+    return sae_err_set(err, SAE_EINTR,
+                       "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
+                       "'%s': the same command continues after them",
+                       p->n_shards, kept, p->set->dir);
 }
 
 static enum sae_status pack_document(struct pass *p, const uint32_t *ids, size_t n,
@@ -287,25 +289,25 @@ static enum sae_status pass_text(struct pass *p, struct sae_err *err)
 static enum sae_status check_end(const struct pass *p, struct sae_err *err)
 {
     if (p->n_contexts == 0)
-        return sae_err_set(err, SAE_EARG, "the text gives %zu tokens, less than one context of "
-                           "%zu; give more text or a smaller --context", p->pack.n,
-                           p->set->context);
+        return sae_err_set(err, SAE_EARG,
+                           "the text gives %zu tokens, less than one context of "
+                           "%zu; give more text or a smaller --context",
+                           p->pack.n, p->set->context);
     if (p->n_rows < p->n_stored)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' holds %" PRIu64 " rows, but the text gives "
-                           "%" PRIu64 "; give --force to start anew", p->set->dir, p->n_stored,
-                           p->n_rows);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' holds %" PRIu64 " rows, but the text gives "
+                           "%" PRIu64 "; give --force to start anew",
+                           p->set->dir, p->n_stored, p->n_rows);
     if (p->set->n_tokens > p->n_rows)
         sae_log_warn("the text ended after %" PRIu64 " tokens; %" PRIu64 " were asked for",
                      p->n_rows, p->set->n_tokens);
     if (p->n_empty > 0)
-        sae_log_warn("%" PRIu64 " of %" PRIu64 " documents are empty", p->n_empty,
-                     p->docs.n_docs);
+        sae_log_warn("%" PRIu64 " of %" PRIu64 " documents are empty", p->n_empty, p->docs.n_docs);
     return SAE_OK;
 }
 
 /* acts.json, whose record also tells what came out. */
-static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret,
-                              struct sae_err *err)
+static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret, struct sae_err *err)
 {
     const double n = (double)p->n_rows;
     *ret = (struct harvest_store_totals){
@@ -339,10 +341,9 @@ static enum sae_status pass_init(struct pass *p, struct sae_err *err)
     const struct gemma_config *config = p->tap->config;
     const size_t n_batch = set->batch * set->context, rows = set->shard_rows;
     SAE_TRY(harvest_tap_room(p->tap, n_batch, set->context, err));
-    SAE_TRY(harvest_pack_init(&p->pack, set->context, config->bos,
-                              set->separator != HARVEST_SEPARATE_NONE,
-                              set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos,
-                              err));
+    SAE_TRY(harvest_pack_init(
+        &p->pack, set->context, config->bos, set->separator != HARVEST_SEPARATE_NONE,
+        set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos, err));
     SAE_TRY(sae_mem_alloc(&p->ids, n_batch, sizeof *p->ids, err));
     SAE_TRY(sae_mem_alloc(&p->doc, n_batch, sizeof *p->doc, err));
     SAE_TRY(sae_mem_alloc(&p->rows, rows * p->tap->d, sizeof *p->rows, err));

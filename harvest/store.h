@@ -31,9 +31,9 @@ struct harvest_store_settings {
 
 struct harvest_store_totals {
     size_t n_rows, n_shards, n_contexts;
-    uint64_t n_documents, n_empty;     /* read, up to the last row; without a token */
+    uint64_t n_documents, n_empty; /* read, up to the last row; without a token */
     double mean_norm, mean_square, max_norm;
-    bool found;                        /* it was complete already */
+    bool found; /* it was complete already */
 };
 
 /* min(65536, 128 MiB / (2 d)) */
@@ -42,10 +42,8 @@ size_t harvest_store_shard_rows(size_t d);
 /* record: of this store (origin.h). The folder is made.
  * Fails: SAE_EARG another store lies there, or the text is shorter than one context;
  * SAE_EINTR whole shards are kept; SAE_EFORMAT text or activations; SAE_EIO */
-SAE_MUST_CHECK enum sae_status harvest_store_write(struct harvest_tap *tap,
-                                                   const struct harvest_store_settings *settings,
-                                                   const json_t *record,
-                                                   struct harvest_store_totals *ret,
-                                                   struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+harvest_store_write(struct harvest_tap *tap, const struct harvest_store_settings *settings,
+                    const json_t *record, struct harvest_store_totals *ret, struct sae_err *err);
 
 #endif /* SAE_HARVEST_STORE_H */

@@ -60,8 +60,10 @@ enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max, size_t T
                                  struct sae_err *err)
 {
     if (T_max > tap->config->max_context)
-        return sae_err_set(err, SAE_EARG, "contexts of %zu tokens: '%s' takes at most %zu; "
-                           "see --context", T_max, tap->folder, tap->config->max_context);
+        return sae_err_set(err, SAE_EARG,
+                           "contexts of %zu tokens: '%s' takes at most %zu; "
+                           "see --context",
+                           T_max, tap->folder, tap->config->max_context);
     if (tap->run != NULL && tap->n_max == n_max && tap->T_max == T_max)
         return SAE_OK;
     if (tap->run != NULL)
@@ -89,7 +91,8 @@ enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, s
     SAE_TRY(gemma_run_tap(tap->run, ids, B, T, tap->layer, tap->x, err));
     for (size_t i = 0; i < B * T; i++)
         if (!row_is_finite(tap->x + i * tap->d, tap->d))
-            return sae_err_set(err, SAE_EFORMAT, "layer %zu of '%s' gives NaN or infinity (token "
+            return sae_err_set(err, SAE_EFORMAT,
+                               "layer %zu of '%s' gives NaN or infinity (token "
                                "%" PRIu32 " at position %zu); the weights may be damaged",
                                tap->layer, tap->folder, ids[i], i % T);
     return SAE_OK;

@@ -30,8 +30,8 @@ void harvest_tap_close(struct harvest_tap *tap); /* accepts a zeroed struct */
 
 /* Makes room for batches of n_max tokens in sequences of up to T_max.
  * Fails: SAE_EARG T_max above the model's limit; SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max,
-                                                size_t T_max, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max, size_t T_max,
+                                                struct sae_err *err);
 
 /* resid_post of B sequences of T tokens in tap->x [B*T][d].
  * Fails: SAE_EFORMAT NaN or infinity (the message says at which sequence and position) */

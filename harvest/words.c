@@ -29,10 +29,10 @@ struct work {
     struct prompt *prompt;    /* [n], of one kind at a time */
     uint32_t letter[LETTERS]; /* token of " A" ... */
     bool letter_is_one[LETTERS];
-    float *probe, *eval;      /* [n][d] */
+    float *probe, *eval; /* [n][d] */
     uint8_t *correct;
     uint32_t *order, *batch;
-    float *logits;            /* [V] */
+    float *logits; /* [V] */
     struct sae_progress bar;
 };
 
@@ -70,8 +70,10 @@ static enum sae_status encode(struct work *w, size_t word, const char *text, siz
     memcpy(p->ids + 1, ids, n * sizeof *ids);
     p->n = n + 1;
     if (!harvest_prompts_find(w->tap->tok, p->ids, p->n, w->words.v[word].token, &p->at))
-        st = sae_err_set(err, SAE_EFORMAT, "the word '%s' is not one token in its prompt, though "
-                         "it is alone; this tokenizer joins across lines", w->words.v[word].text);
+        st = sae_err_set(err, SAE_EFORMAT,
+                         "the word '%s' is not one token in its prompt, though "
+                         "it is alone; this tokenizer joins across lines",
+                         w->words.v[word].text);
 done:
     free(ids);
     return st;
@@ -109,8 +111,7 @@ static size_t longest(const struct work *w, size_t from)
 }
 
 /* Words [from, n) by length of their prompt, else in order. */
-static enum sae_status sort_by_length(struct work *w, size_t from, size_t most,
-                                      struct sae_err *err)
+static enum sae_status sort_by_length(struct work *w, size_t from, size_t most, struct sae_err *err)
 {
     size_t *first = NULL;
     SAE_TRY(sae_mem_alloc(&first, most + 2, sizeof *first, err));
@@ -141,8 +142,8 @@ static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t 
     for (size_t b = 0; b < B; b++) {
         SAE_TRY(gemma_run_logits(w->tap->run, b * T + T - 1, 1, w->logits, err));
         const uint8_t letter = w->words.v[word[b]].letter;
-        w->correct[word[b]] = w->letter_is_one[letter] &&
-                              largest(w->logits, w->tap->config->V) == w->letter[letter];
+        w->correct[word[b]] =
+            w->letter_is_one[letter] && largest(w->logits, w->tap->config->V) == w->letter[letter];
     }
     return SAE_OK;
 }
@@ -248,7 +249,8 @@ static enum sae_status save(struct work *w, const char *path, const json_t *reco
     struct sae_words words = {0};
     json_t *with_totals = json_copy((json_t *)record);
     enum sae_status st;
-    *totals = (struct harvest_words_totals){.n = w->words.n, .n_train = w->words.n_train,
+    *totals = (struct harvest_words_totals){.n = w->words.n,
+                                            .n_train = w->words.n_train,
                                             .n_test = w->words.n - w->words.n_train,
                                             .n_candidates = w->words.n_candidates,
                                             .n_skipped = w->words.n_skipped};

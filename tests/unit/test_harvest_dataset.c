@@ -91,7 +91,8 @@ static void bad_files_are_refused(void **state)
 {
     (void)state;
     expect_refusal("x.csv", "", "is empty");
-    expect_refusal("x.csv", "title,label\na,b\n", "no column 'text'; its header names: title, label");
+    expect_refusal("x.csv", "title,label\na,b\n",
+                   "no column 'text'; its header names: title, label");
     expect_refusal("x.csv", "text,label\na,b\nc\n", "line 3 has 1 fields, the header has 2");
     expect_refusal("x.csv", "text,label\na,\n", "line 2: the label is empty");
     expect_refusal("x.csv", "text,label\na,b\nc,b\n", "2 texts of 1 classes");
@@ -116,8 +117,8 @@ static void put_classes(const char *name, const char *classes, const size_t *n)
     assert_int_equal(sae_str_printf(&text, NULL, "text,label\n"), SAE_OK);
     for (size_t c = 0; classes[c] != '\0'; c++)
         for (size_t i = 0; i < n[c]; i++)
-            assert_int_equal(
-                sae_str_printf(&text, NULL, "%c%zu,%c\n", classes[c], i, classes[c]), SAE_OK);
+            assert_int_equal(sae_str_printf(&text, NULL, "%c%zu,%c\n", classes[c], i, classes[c]),
+                             SAE_OK);
     put(name, text.s);
     sae_str_clear(&text);
 }
@@ -167,7 +168,8 @@ static void a_fifth_is_the_test_set(void **state)
     for (size_t i = 0; i < set.n; i++) {
         assert_string_equal(same.v[i].text, set.v[i].text);
         assert_int_equal(same.v[i].split, set.v[i].split);
-        differs |= strcmp(other.v[i].text, set.v[i].text) != 0 || other.v[i].split != set.v[i].split;
+        differs |=
+            strcmp(other.v[i].text, set.v[i].text) != 0 || other.v[i].split != set.v[i].split;
     }
     assert_true(differs);
     harvest_dataset_clear(&set);
@@ -206,8 +208,8 @@ static void too_few_classes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(csv_and_json_are_read),   cmocka_unit_test(bad_files_are_refused),
-        cmocka_unit_test(a_fifth_is_the_test_set), cmocka_unit_test(a_given_split_is_kept),
+        cmocka_unit_test(csv_and_json_are_read),       cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(a_fifth_is_the_test_set),     cmocka_unit_test(a_given_split_is_kept),
         cmocka_unit_test(too_few_classes_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -103,9 +103,13 @@ static enum sae_status write_store(const char *store, size_t tokens, bool force,
                                    struct harvest_store_totals *totals, struct sae_err *err)
 {
     json_t *record = record_for(store, tokens);
-    const struct harvest_store_settings set = {.dir = store, .files = &files, .field = "text",
-                                               .context = CONTEXT, .batch = 4,
-                                               .shard_rows = SHARD, .n_tokens = tokens,
+    const struct harvest_store_settings set = {.dir = store,
+                                               .files = &files,
+                                               .field = "text",
+                                               .context = CONTEXT,
+                                               .batch = 4,
+                                               .shard_rows = SHARD,
+                                               .n_tokens = tokens,
                                                .force = force};
     const enum sae_status st = harvest_store_write(&tap, &set, record, totals, err);
     json_decref(record);
@@ -247,8 +251,11 @@ static void short_text_is_refused(void **state)
     char *path = in_dir("short.txt"), *store = in_dir("short");
     assert_int_equal(sae_fs_write(path, "one two", 7, NULL), SAE_OK);
     assert_int_equal(harvest_files_add(&one, path, NULL), SAE_OK);
-    const struct harvest_store_settings set = {.dir = store, .files = &one, .field = "text",
-                                               .context = CONTEXT, .batch = 4,
+    const struct harvest_store_settings set = {.dir = store,
+                                               .files = &one,
+                                               .field = "text",
+                                               .context = CONTEXT,
+                                               .batch = 4,
                                                .shard_rows = SHARD};
     json_t *record = json_object();
     assert_int_equal(harvest_store_write(&tap, &set, record, &totals, &err), SAE_EARG);
@@ -269,17 +276,22 @@ static void pooled_is_the_mean_of_rows(void **state)
     struct sae_str csv = {0};
     assert_int_equal(sae_str_printf(&csv, NULL, "text,label\n"), SAE_OK);
     for (int i = 0; i < 20; i++) /* texts of many lengths, so that some are padded */
-        assert_int_equal(sae_str_printf(&csv, NULL, "%s%.*s,%s\n", pets[i % 2], i * 4,
-                                        " And then it went away over the hills to the north and was "
-                                        "never seen again by anyone who lived there.",
-                                        i % 2 ? "dog" : "cat"),
-                         SAE_OK);
+        assert_int_equal(
+            sae_str_printf(&csv, NULL, "%s%.*s,%s\n", pets[i % 2], i * 4,
+                           " And then it went away over the hills to the north and was "
+                           "never seen again by anyone who lived there.",
+                           i % 2 ? "dog" : "cat"),
+            SAE_OK);
     char *source = in_dir("pets.csv"), *path = in_dir("labels_pets.h5");
     assert_int_equal(sae_fs_write(source, csv.s, csv.len, NULL), SAE_OK);
     sae_str_clear(&csv);
     const struct harvest_labels_settings set = {
-        .dir = dir, .columns = {"text", "label", "split"}, .draw = {100, 100, 5, 1}, .context = 24,
-        .batch = 3};
+        .dir = dir,
+        .columns = {"text", "label", "split"},
+        .draw = { 100,   100,       5,       1},
+        .context = 24,
+        .batch = 3
+    };
     struct harvest_labels_totals totals;
     struct sae_err err = {0};
     json_t *record = json_object();
@@ -366,8 +378,13 @@ static void prompts_read_as_they_should(void **state)
     struct harvest_vocabulary words = {.n = 11, .v = list};
     const size_t examples[HARVEST_EXAMPLES] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     for (size_t i = 0; i < 11; i++)
-        list[i] = (struct harvest_word){i == 0 ? " cat" : i == 1 ? " dog" : "Eel", 0,
-                                        (uint8_t)(i == 0 ? 2 : i == 1 ? 3 : 4)};
+        list[i] = (struct harvest_word){i == 0   ? " cat"
+                                        : i == 1 ? " dog"
+                                                 : "Eel",
+                                        0,
+                                        (uint8_t)(i == 0   ? 2
+                                                  : i == 1 ? 3
+                                                           : 4)};
     struct sae_str text = {0};
     expect_ok(harvest_prompts_text(&text, &words, examples, 0, NULL), NULL);
     static const char begin[] = "\n dog has the first letter: D\nEel has the first letter: E\nEel ";
@@ -407,8 +424,8 @@ static void vocabulary_stands_alone(void **state)
 static void word_sets_are_made(void **state)
 {
     (void)state;
-    const struct harvest_words_settings set = {.dir = dir, .seed = 7, .max_words = 80,
-                                               .spaced_only = true, .n_batch = 512};
+    const struct harvest_words_settings set = {
+        .dir = dir, .seed = 7, .max_words = 80, .spaced_only = true, .n_batch = 512};
     struct harvest_words_totals totals;
     struct sae_err err = {0};
     json_t *record = json_object();

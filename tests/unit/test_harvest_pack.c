@@ -50,7 +50,12 @@ static void check(const uint32_t docs[][8], bool separated, uint32_t separator,
     assert_memory_equal(context[n_expected], expected[n_expected], left * sizeof(uint32_t));
 }
 
-static const uint32_t three[][8] = {{10, 11, 0}, {20, 21, 22, 23, 0}, {30, 31, 0}, {0}};
+static const uint32_t three[][8] = {
+    {10,  11, 0},
+    {20,  21, 22, 23, 0},
+    {30,  31, 0},
+    {0}
+};
 
 static void documents_run_on(void **state)
 {
@@ -59,25 +64,44 @@ static void documents_run_on(void **state)
      * third one's separator takes the last place of a context, so it begins the next one, after
      * one BOS and not two. */
     const uint32_t expected[][T] = {
-        {BOS, 10, 11, BOS, 20}, {BOS, 21, 22, 23, BOS}, {BOS, 30, 31}};
+        {BOS, 10, 11,    BOS, 20},
+        {BOS, 21,   22,      23, BOS},
+        {BOS, 30,31}
+    };
     check(three, true, BOS, expected, 2, 3);
 }
 
 static void other_separators(void **state)
 {
     (void)state;
-    const uint32_t eos[][T] = {{BOS, 10, 11, EOS, 20}, {BOS, 21, 22, 23, EOS}, {BOS, 30, 31}};
+    const uint32_t eos[][T] = {
+        {BOS, 10, 11,    EOS, 20},
+        {BOS, 21,   22,      23, EOS},
+        {BOS, 30,31}
+    };
     check(three, true, EOS, eos, 2, 3);
-    const uint32_t none[][T] = {{BOS, 10, 11, 20, 21}, {BOS, 22, 23, 30, 31}, {0}};
+    const uint32_t none[][T] = {
+        {BOS, 10, 11, 20, 21},
+        {BOS, 22, 23, 30, 31},
+        {0}
+    };
     check(three, false, 0, none, 2, 0);
 }
 
 static void no_doubled_bos(void **state)
 {
     (void)state;
-    const uint32_t docs[][8] = {{BOS, 40, 0}, {BOS, 50, 51, BOS, 52, 0}, {60, 0}, {0}};
+    const uint32_t docs[][8] = {
+        {BOS, 40, 0},
+        {BOS,  50, 51, BOS, 52, 0},
+        {60, 0},
+        {0}
+    };
     /* At the start, at a join, and where a document goes on with a BOS of its own. */
-    const uint32_t expected[][T] = {{BOS, 40, BOS, 50, 51}, {BOS, 52, BOS, 60}};
+    const uint32_t expected[][T] = {
+        {BOS, 40, BOS, 50,   51},
+        {BOS,   52,   BOS,  60}
+    };
     check(docs, true, BOS, expected, 1, 4);
 }
 
@@ -87,7 +111,10 @@ static void document_numbers(void **state)
     uint32_t context[8][T], number[8][T];
     size_t left;
     assert_int_equal(pack_all(three, true, BOS, context, number, &left), 2);
-    const uint32_t expected[2][T] = {{0, 0, 0, 1, 1}, {1, 1, 1, 1, 2}};
+    const uint32_t expected[2][T] = {
+        {0, 0, 0, 1, 1},
+        {1, 1, 1, 1, 2}
+    };
     assert_memory_equal(number, expected, sizeof expected);
 }
 
@@ -106,8 +133,10 @@ static void empty_document_leaves_no_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(documents_run_on), cmocka_unit_test(other_separators),
-        cmocka_unit_test(no_doubled_bos),   cmocka_unit_test(document_numbers),
+        cmocka_unit_test(documents_run_on),
+        cmocka_unit_test(other_separators),
+        cmocka_unit_test(no_doubled_bos),
+        cmocka_unit_test(document_numbers),
         cmocka_unit_test(empty_document_leaves_no_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

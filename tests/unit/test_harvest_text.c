@@ -130,8 +130,8 @@ static void large_and_damaged(void **state)
         text[i] = i < n / 2 ? "abcdefghijklmnopqrstuvwxyz012345"[x >> 27] : 'z';
     }
     for (int kind = 0; kind < 2; kind++) {
-        const size_t made = kind == 0 ? gzip(packed, room, text, n)
-                                      : ZSTD_compress(packed, room, text, n, 3);
+        const size_t made =
+            kind == 0 ? gzip(packed, room, text, n) : ZSTD_compress(packed, room, text, n, 3);
         put("large", packed, made);
         struct harvest_bytes bytes;
         struct sae_str all = {0};
@@ -180,7 +180,7 @@ static void plain_documents(void **state)
     (void)state;
     static const char text[] = "\n\nfirst line\nsecond\n \t\n\nthird\n";
     const char *const whole[] = {text}, *const paragraphs[] = {"first line\nsecond", "third"},
-                                        *const lines[] = {"first line", "second", "third"};
+                      *const lines[] = {"first line", "second", "third"};
     put("docs.txt", text, sizeof text - 1);
     expect_docs(HARVEST_SPLIT_NONE, whole, 1);
     expect_docs(HARVEST_SPLIT_BLANK, paragraphs, 2);
@@ -200,8 +200,7 @@ static void json_documents(void **state)
     put("docs.jsonl", text, sizeof text - 1);
     expect_docs(HARVEST_SPLIT_BLANK, docs, 3); /* a split is of plain text only */
     unsigned char packed[500];
-    put("docs.jsonl.zst", packed,
-        ZSTD_compress(packed, sizeof packed, text, sizeof text - 1, 3));
+    put("docs.jsonl.zst", packed, ZSTD_compress(packed, sizeof packed, text, sizeof text - 1, 3));
     expect_docs(HARVEST_SPLIT_NONE, docs, 3);
 }
 
@@ -284,8 +283,13 @@ static void csv_records(void **state)
                                ",\n"
                                "last,\"\"";
     static const char *const fields[][2] = {
-        {"text", "label"}, {"plain", "a"},   {"with, comma", "b"}, {"two\nlines and a \"quote\"", "c"},
-        {"", ""},          {"last", ""}};
+        {"text",                       "label"},
+        {"plain",                      "a"    },
+        {"with, comma",                "b"    },
+        {"two\nlines and a \"quote\"", "c"    },
+        {"",                           ""     },
+        {"last",                       ""     }
+    };
     static const uint64_t lines[] = {1, 2, 3, 5, 7, 8};
     struct harvest_bytes bytes;
     struct harvest_csv csv;

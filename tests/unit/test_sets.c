@@ -38,8 +38,19 @@ static char *in_dir(const char *name)
 }
 
 /* Three texts of 2, 1 and 3 rows, width 2. By hand: pooled = (2, 4), (-8, 0.5), (2, 3). */
-static const float row_values[6][2] = {{1, 2}, {3, 6}, {-8, 0.5F}, {1, 3}, {2, 3}, {3, 3}};
-static const float pooled_by_hand[3][2] = {{2, 4}, {-8, 0.5F}, {2, 3}};
+static const float row_values[6][2] = {
+    {1,  2   },
+    {3,  6   },
+    {-8, 0.5F},
+    {1,  3   },
+    {2,  3   },
+    {3,  3   }
+};
+static const float pooled_by_hand[3][2] = {
+    {2,  4   },
+    {-8, 0.5F},
+    {2,  3   }
+};
 static uint64_t start[4] = {0, 2, 3, 6};
 static uint32_t label[3] = {1, 0, 1};
 static uint8_t split[3] = {0, 1, 1};
@@ -47,8 +58,14 @@ static char cats[] = "cats", dogs[] = "d\xc3\xb6gs", *classes[2] = {cats, dogs};
 
 static struct sae_labels sample(void)
 {
-    return (struct sae_labels){.n_texts = 3, .n_rows = 6, .d = 2, .n_classes = 2, .start = start,
-                               .label = label, .split = split, .classes = classes};
+    return (struct sae_labels){.n_texts = 3,
+                               .n_rows = 6,
+                               .d = 2,
+                               .n_classes = 2,
+                               .start = start,
+                               .label = label,
+                               .split = split,
+                               .classes = classes};
 }
 
 static enum sae_status save_labels(const char *path, const struct sae_labels *labels, bool bad,
@@ -161,13 +178,25 @@ static void damage_is_noticed(void **state)
 static char cat[] = " cat", dog[] = "Dog", zebra[] = " zebra", *word_texts[3] = {cat, dog, zebra};
 static uint32_t word_token[3] = {7, 300000, 9};
 static uint8_t word_letter[3] = {2, 3, 25}, word_split[3] = {0, 0, 1}, word_correct[3] = {1, 0, 1};
-static float word_probe[3][2] = {{1, 2}, {3, 4}, {5, 6}}, word_eval[3][2] = {{1, 2}, {3, 4}, {7, 8}};
+static float word_probe[3][2] =
+    {
+        {1, 2},
+        {3, 4},
+        {5, 6}
+},
+             word_eval[3][2] = {{1, 2}, {3, 4}, {7, 8}};
 
 static struct sae_words word_sample(void)
 {
-    return (struct sae_words){.n = 3, .d = 2, .words = word_texts, .token = word_token,
-                              .letter = word_letter, .split = word_split, .correct = word_correct,
-                              .probe = &word_probe[0][0], .eval = &word_eval[0][0]};
+    return (struct sae_words){.n = 3,
+                              .d = 2,
+                              .words = word_texts,
+                              .token = word_token,
+                              .letter = word_letter,
+                              .split = word_split,
+                              .correct = word_correct,
+                              .probe = &word_probe[0][0],
+                              .eval = &word_eval[0][0]};
 }
 
 static void words_come_back(void **state)
@@ -222,8 +251,8 @@ static void bad_words_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels_come_back),       cmocka_unit_test(bad_labels_are_refused),
-        cmocka_unit_test(damage_is_noticed),      cmocka_unit_test(words_come_back),
+        cmocka_unit_test(labels_come_back),      cmocka_unit_test(bad_labels_are_refused),
+        cmocka_unit_test(damage_is_noticed),     cmocka_unit_test(words_come_back),
         cmocka_unit_test(bad_words_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
