@@ -333,9 +333,38 @@ static void caution_different_sites(const struct report *report, FILE *to)
     }
 }
 
+/* Results that were measured with other settings than the first of their kind: the odd ones out
+ * are named, for their numbers cannot be set beside the others. */
+static enum sae_status caution_configs(const struct report *report, enum report_source source,
+                                       FILE *to, struct sae_err *err)
+{
+    const json_t *first = NULL;
+    struct sae_str odd = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t p = 0; p < report->runs[i].n_phases; p++) {
+            const struct report_phase *phase = &report->runs[i].phases[p];
+            const json_t *config = json_object_get(phase->result[source], "eval_config");
+            if (config == NULL)
+                continue;
+            if (first == NULL)
+                first = config;
+            if (!json_equal(first, config))
+                SAE_GO(st, sae_str_printf(&odd, err, "%s%s at %d %%", odd.s != NULL ? ", " : "",
+                                          report->runs[i].name, phase->percent));
+        }
+    if (odd.s != NULL)
+        report_wrap(to, "  * ", 4,
+                    "NOT MEASURED ALIKE: %s was measured with other settings (text, sets or sizes) "
+                    "at %s than elsewhere; measure again with equal options before comparing.",
+                    report_source_title(source), odd.s);
+done:
+    sae_str_clear(&odd);
+    return st;
+}
+
 enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae_err *err)
 {
-    (void)err;
     char *text = NULL;
     size_t len = 0;
     FILE *part = open_memstream(&text, &len);
@@ -343,14 +372,17 @@ enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
     caution_l0(report, part);
     caution_different_sites(report, part);
+    enum sae_status st = SAE_OK;
+    for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
+        st = caution_configs(report, s, part, err);
     caution_baselines(report, part);
     fclose(part);
-    if (len > 0) {
+    if (st == SAE_OK && len > 0) {
         notes_heading(to, "Cautions");
         fputs(text, to);
     }
     free(text);
-    return SAE_OK;
+    return st;
 }
 
 /* --- 5. the whole --------------------------------------------------------------------------- */

@@ -259,6 +259,30 @@ static void test_damage_is_named(void **state)
     report_clear(&report);
 }
 
+/* Two core results with other eval_config than the rest: the odd one is named. */
+static void test_unlike_measurements(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_2"};
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t p = 0; p < 3; p++)
+            json_object_set_new(report.runs[i].phases[p].result[REPORT_CORE], "eval_config",
+                                json_pack("{s:i}", "contexts", i == 1 && p == 2 ? 4 : 64));
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "NOT MEASURED ALIKE"));
+    assert_non_null(strstr(text, "run_2 at 100 %"));
+    free(text);
+    json_object_set_new(
+        json_object_get(report.runs[1].phases[2].result[REPORT_CORE], "eval_config"), "contexts",
+        json_integer(64));
+    text = notes_of(&report);
+    assert_null(strstr(text, "NOT MEASURED ALIKE"));
+    free(text);
+    report_clear(&report);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -322,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_equal_l0_and_missing),
         cmocka_unit_test(test_one_missing),
         cmocka_unit_test(test_damage_is_named),
+        cmocka_unit_test(test_unlike_measurements),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_width_and_json),
     };
