@@ -195,10 +195,10 @@ static void check_adam(const struct fix *f, void *const ref[OUTS], void *const g
 }
 
 const struct op_case cases_dense[] = {
-    {"gemm",                    sizes_gemm,   run_gemm,          check_gemm,          0},
-    {"gemm with beta 0",        sizes_pre,    run_gemm_over_nan, check_gemm_over_nan, 0},
-    {"center, col_sum, sum_sq", sizes_center, run_sums,          check_sums,          0},
-    {"project_rows, unit_rows", sizes_rows,   run_rows,          check_rows,          0},
-    {"adam",                    sizes_adam,   run_adam,          check_adam,          0},
-    {NULL,                      NULL,         NULL,              NULL,                0}
+    {"gemm",                    sizes_gemm,   run_gemm,          check_gemm,          2000},
+    {"gemm with beta 0",        sizes_pre,    run_gemm_over_nan, check_gemm_over_nan, 2000},
+    {"center, col_sum, sum_sq", sizes_center, run_sums,          check_sums,          0   },
+    {"project_rows, unit_rows", sizes_rows,   run_rows,          check_rows,          0   },
+    {"adam",                    sizes_adam,   run_adam,          check_adam,          0   },
+    {NULL,                      NULL,         NULL,              NULL,                0   }
 };

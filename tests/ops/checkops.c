@@ -11,15 +11,16 @@
 #include "checkops.h"
 
 static const struct shape shapes[] = {
-    {1,  1,    1,   1   },
-    {1,  7,    3,   7   }, /* all kept */
-    {2,  64,   64,  1   },
-    {3,  65,   17,  5   },
-    {5,  129,  100, 9   },
-    {33, 517,  75,  19  },
-    {17, 1100, 130, 40  }, /* more than one tile, a tail */
-    {64, 300,  257, 3   },
-    {2,  9000, 5,   4300}, /* more candidates than a row has scratch for */
+    {1,   1,    1,   1   },
+    {1,   7,    3,   7   }, /* all kept */
+    {2,   64,   64,  1   },
+    {3,   65,   17,  5   },
+    {5,   129,  100, 9   },
+    {33,  517,  75,  19  },
+    {17,  1100, 130, 40  }, /* more than one tile, a tail */
+    {64,  300,  257, 3   },
+    {2,   9000, 5,   4300}, /* more candidates than a row has scratch for */
+    {600, 4200, 450, 33  }, /* rows that do not fit the cache: packed slices, three tiles */
 };
 
 enum { GUARD = 64, MAX_TESTS = 32 };

@@ -54,7 +54,7 @@ static float *draw_array(enum fill fill, uint64_t stream, size_t rows, size_t co
 }
 
 /* A ring with a few chords: symmetric, ascending, coefficients in (0, 1]. */
-static const size_t chord[] = {1, 2, 7};
+static const size_t chord[] = {1, 2, 7, 40, 900, 1000};
 enum { CHORDS = sizeof chord / sizeof *chord };
 
 static bool is_linked(size_t m, size_t i, size_t j)

@@ -162,6 +162,8 @@ SAE_CLONES void sae_cpu_add_slices(size_t n, const uint32_t *idx, const float *v
     struct slice acc, s;
     load_row(&acc, w, out);
     for (size_t e = 0; e < n; e++) {
+        if (val[e] == 0) /* no term: 0 times NaN is not 0 */
+            continue;
         load_packed(&s, tile + (size_t)(idx[e] - j0) * SLICE);
         add_scaled(&acc, val[e], &s);
     }
