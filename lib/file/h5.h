@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* h5 : HDF5 files as saekit writes and reads them. The only file that includes hdf5.h is h5.c.
+/* h5 : HDF5 files as saekit writes and reads them. Only h5*.c know hdf5.h.
  *
  * Law: a file appears whole or not at all (path.part, fsync, rename); no timestamps inside, so
  * equal runs give equal bytes; every dataset of more than 64 bytes is chunked with a fletcher32

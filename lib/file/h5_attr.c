@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* h5_attr : attributes and groups of HDF5 files.
+ * Contents: 1. groups   2. attributes   3. names */
+#include "lib/file/h5_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+
+/* --- 1. groups ---------------------------------------------------------------------------- */
+
+/* Makes the group at path where it is not there yet. Groups carry timestamps unless told not to,
+ * and HDF5's own making of intermediate groups cannot be told, so they are made here. */
+bool h5_make_group(hid_t file, const char *path)
+{
+    if (H5Lexists(file, path, H5P_DEFAULT) > 0)
+        return true;
+    const hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_obj_track_times(gcpl, 0);
+    const hid_t group = H5Gcreate2(file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT);
+    H5Pclose(gcpl);
+    return group >= 0 && H5Gclose(group) >= 0;
+}
+
+/* Makes every group above `name`: "/a" and "/a/b" for "/a/b/c". */
+bool h5_make_parents(hid_t file, const char *name)
+{
+    char path[512];
+    if (strlen(name) >= sizeof path)
+        return false;
+    for (size_t i = 1; name[i] != '\0'; i++) {
+        if (name[i] != '/')
+            continue;
+        memcpy(path, name, i);
+        path[i] = '\0';
+        if (!h5_make_group(file, path))
+            return false;
+    }
+    return true;
+}
+
+bool sae_h5_has(const struct sae_h5 *file, const char *name)
+{
+    /* Each group on the way must exist before H5Lexists may ask for the next. */
+    char path[512];
+    if (strlen(name) >= sizeof path)
+        return false;
+    for (size_t i = 1; name[0] == '/' && i <= strlen(name); i++) {
+        if (name[i] != '/' && name[i] != '\0')
+            continue;
+        memcpy(path, name, i);
+        path[i] = '\0';
+        if (i > 1 && H5Lexists(file->id, path, H5P_DEFAULT) <= 0)
+            return false;
+    }
+    return true;
+}
+
+/* Opens a dataset of the given rank and gives its extent. */
+/* --- 2. attributes ------------------------------------------------------------------------ */
+
+/* Opens the object an attribute belongs to, making it a group where it is not there yet. */
+static hid_t object_open(const struct sae_h5 *file, const char *object)
+{
+    if (!sae_h5_has(file, object) && (file->part == NULL || !h5_make_parents(file->id, object) ||
+                                      !h5_make_group(file->id, object)))
+        return H5I_INVALID_HID;
+    return H5Oopen(file->id, object, H5P_DEFAULT);
+}
+
+static enum sae_status attr_put(struct sae_h5 *file, const char *object, const char *name,
+                                hid_t type, const void *value, size_t bytes, struct sae_err *err)
+{
+    const hid_t at = object_open(file, object);
+    const hid_t space = H5Screate(H5S_SCALAR);
+    const hid_t attr =
+        at < 0 ? H5I_INVALID_HID : H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    enum sae_status st = SAE_OK;
+    if (attr < 0 || H5Awrite(attr, type, value) < 0)
+        st = h5_fail(file, err, SAE_EIO, "write attribute", name);
+    if (attr >= 0)
+        H5Aclose(attr);
+    if (at >= 0)
+        H5Oclose(at);
+    H5Sclose(space);
+    if (st == SAE_OK && strcmp(name, "id") != 0) {
+        sae_digest_update(&file->digest, name, strlen(name) + 1);
+        sae_digest_update(&file->digest, value, bytes);
+    }
+    return st;
+}
+
+enum sae_status sae_h5_attr_put_str(struct sae_h5 *file, const char *object, const char *name,
+                                    const char *value, struct sae_err *err)
+{
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, strlen(value) + 1);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    const enum sae_status st = attr_put(file, object, name, type, value, strlen(value) + 1, err);
+    H5Tclose(type);
+    return st;
+}
+
+enum sae_status sae_h5_attr_put_u64(struct sae_h5 *file, const char *object, const char *name,
+                                    uint64_t value, struct sae_err *err)
+{
+    return attr_put(file, object, name, H5T_STD_U64LE, &value, sizeof value, err);
+}
+
+enum sae_status sae_h5_attr_put_f64(struct sae_h5 *file, const char *object, const char *name,
+                                    double value, struct sae_err *err)
+{
+    return attr_put(file, object, name, H5T_IEEE_F64LE, &value, sizeof value, err);
+}
+
+static hid_t attr_open(const struct sae_h5 *file, const char *object, const char *name,
+                       H5T_class_t class, H5T_class_t or_class, hid_t *ret_type)
+{
+    if (!sae_h5_has(file, object))
+        return H5I_INVALID_HID;
+    const hid_t attr = H5Aopen_by_name(file->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
+    if (attr < 0)
+        return attr;
+    const hid_t type = H5Aget_type(attr);
+    const H5T_class_t found = H5Tget_class(type);
+    const hid_t space = H5Aget_space(attr);
+    const bool scalar = H5Sget_simple_extent_npoints(space) == 1;
+    H5Sclose(space);
+    if (!scalar || (found != class && found != or_class) || H5Tis_variable_str(type) > 0) {
+        H5Tclose(type);
+        H5Aclose(attr);
+        return H5I_INVALID_HID;
+    }
+    *ret_type = type;
+    return attr;
+}
+
+enum sae_status sae_h5_attr_str(const struct sae_h5 *file, const char *object, const char *name,
+                                char **ret, struct sae_err *err)
+{
+    hid_t type;
+    const hid_t attr = attr_open(file, object, name, H5T_STRING, H5T_STRING, &type);
+    if (attr < 0)
+        return sae_err_set(err, SAE_EFORMAT, "'%s' has no text attribute '%s' on '%s'", file->path,
+                           name, object);
+    char *text = NULL;
+    enum sae_status st = sae_mem_alloc(&text, H5Tget_size(type) + 1, 1, err);
+    if (st == SAE_OK && H5Aread(attr, type, text) < 0)
+        st = h5_fail(file, err, SAE_EFORMAT, "read attribute", name);
+    if (st == SAE_OK)
+        *ret = text;
+    else
+        free(text);
+    H5Tclose(type);
+    H5Aclose(attr);
+    return st;
+}
+
+static enum sae_status attr_number(const struct sae_h5 *file, const char *object, const char *name,
+                                   H5T_class_t or_class, hid_t memory, void *to,
+                                   struct sae_err *err)
+{
+    hid_t type;
+    const hid_t attr = attr_open(file, object, name, H5T_INTEGER, or_class, &type);
+    if (attr < 0)
+        return sae_err_set(err, SAE_EFORMAT, "'%s' has no number attribute '%s' on '%s'",
+                           file->path, name, object);
+    const enum sae_status st = H5Aread(attr, memory, to) < 0
+                                   ? h5_fail(file, err, SAE_EFORMAT, "read attribute", name)
+                                   : SAE_OK;
+    H5Tclose(type);
+    H5Aclose(attr);
+    return st;
+}
+
+enum sae_status sae_h5_attr_u64(const struct sae_h5 *file, const char *object, const char *name,
+                                uint64_t *ret, struct sae_err *err)
+{
+    return attr_number(file, object, name, H5T_INTEGER, H5T_NATIVE_UINT64, ret, err);
+}
+
+enum sae_status sae_h5_attr_f64(const struct sae_h5 *file, const char *object, const char *name,
+                                double *ret, struct sae_err *err)
+{
+    return attr_number(file, object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, ret, err);
+}
+
+/* --- 3. names ----------------------------------------------------------------------------- */
+
+struct name_list {
+    char **names;
+    size_t n, cap;
+    struct sae_err *err;
+    enum sae_status st;
+};
+
+static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, void *user)
+{
+    (void)group, (void)info;
+    struct name_list *list = user;
+    list->st = sae_mem_grow(&list->names, &list->cap, list->n + 1, sizeof *list->names, list->err);
+    if (list->st == SAE_OK)
+        list->st = sae_mem_strdup(&list->names[list->n], name, list->err);
+    if (list->st != SAE_OK)
+        return -1;
+    list->n++;
+    return 0;
+}
+
+enum sae_status sae_h5_names(const struct sae_h5 *file, const char *group, size_t *ret_n,
+                             char ***ret, struct sae_err *err)
+{
+    if (!sae_h5_has(file, group))
+        return sae_err_set(err, SAE_EFORMAT, "'%s' has no group '%s'", file->path, group);
+    struct name_list list = {.err = err, .st = SAE_OK};
+    const herr_t walked = H5Literate_by_name(file->id, group, H5_INDEX_NAME, H5_ITER_INC, NULL,
+                                             add_name, &list, H5P_DEFAULT);
+    if (walked < 0) {
+        sae_h5_strings_free(list.names, list.n);
+        return list.st != SAE_OK ? list.st : h5_fail(file, err, SAE_EFORMAT, "list", group);
+    }
+    *ret = list.names;
+    *ret_n = list.n;
+    return SAE_OK;
+}
