@@ -364,3 +364,4 @@ enum sae_status sae_h5_get_strings(const struct sae_h5 *file, const char *name, 
 void sae_h5_strings_free(char **strings, size_t n)
 {
     sae_fs_list_free(strings, n);
+}
