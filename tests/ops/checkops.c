@@ -23,7 +23,7 @@ static const struct shape shapes[] = {
     {600, 4200, 450, 33  }, /* rows that do not fit the cache: packed slices, three tiles */
 };
 
-enum { GUARD = 64, MAX_TESTS = 32 };
+enum { GUARD = 64, MAX_TESTS = 32, N_SHAPES = sizeof shapes / sizeof *shapes };
 #define GUARD_BYTE 0xA5
 
 static unsigned char *base_of(const struct outs *o, int i)
@@ -84,17 +84,34 @@ static void check_one(const struct op_case *c, const struct fix *f, const struct
     outs_clear(&first);
 }
 
+/* Inputs are made once and shared by all operations. */
+static struct fix made[N_SHAPES][N_FILLS];
+
+static const struct fix *fix_of(size_t shape, int fill)
+{
+    struct fix *const f = &made[shape][fill];
+    if (!f->x)
+        fix_make(f, &shapes[shape], (enum fill)fill);
+    return f;
+}
+
+static int clear_all(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < N_SHAPES; s++)
+        for (int fill = 0; fill < N_FILLS; fill++)
+            fix_clear(&made[s][fill]);
+    return 0;
+}
+
 static void check_case(void **state)
 {
     const struct op_case *const c = *state;
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+    for (size_t s = 0; s < N_SHAPES; s++) {
         if (c->m_max > 0 && shapes[s].m > c->m_max)
             continue;
         for (int fill = 0; fill < N_FILLS; fill++) {
-            struct fix f;
-            fix_make(&f, &shapes[s], (enum fill)fill);
-            check_one(c, &f, &sae_ops_cpu);
-            fix_clear(&f);
+            check_one(c, fix_of(s, fill), &sae_ops_cpu);
         }
     }
 }
@@ -118,5 +135,5 @@ int main(int argc, char **argv)
     n = add_cases(tests, n, cases_sparse);
     n = add_cases(tests, n, cases_dense);
     n = add_cases(tests, n, cases_orth);
-    return _cmocka_run_group_tests("ops", tests, n, NULL, NULL);
+    return _cmocka_run_group_tests("ops", tests, n, NULL, clear_all);
 }
