@@ -9,7 +9,7 @@
 
 enum { END = -1 };
 
-void harvest_csv_init(struct harvest_csv *csv, struct harvest_bytes *bytes, const char *path)
+void harvest_csv_init(struct harvest_csv *csv, struct sae_bytes *bytes, const char *path)
 {
     *csv = (struct harvest_csv){.bytes = bytes, .path = path};
 }
@@ -24,9 +24,9 @@ void harvest_csv_clear(struct harvest_csv *csv)
 
 static enum sae_status take(struct harvest_csv *csv, int *ret, struct sae_err *err)
 {
-    struct harvest_bytes *b = csv->bytes;
+    struct sae_bytes *b = csv->bytes;
     if (b->at == b->end)
-        SAE_TRY(harvest_bytes_fill(b, err));
+        SAE_TRY(sae_bytes_fill(b, err));
     *ret = b->at == b->end ? END : *b->at++;
     if (*ret == '\n')
         csv->lines_read++;

@@ -8,20 +8,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "harvest/bytes.h"
 #include "lib/base/err.h"
 #include "lib/base/str.h"
+#include "lib/text/bytes.h"
 
 struct harvest_csv {
-    struct harvest_bytes *bytes; /* borrowed */
-    const char *path;            /* for messages; borrowed */
-    uint64_t line;               /* line on which the current record began */
+    struct sae_bytes *bytes; /* borrowed */
+    const char *path;        /* for messages; borrowed */
+    uint64_t line;           /* line on which the current record began */
     uint64_t lines_read;
     size_t n_fields, cap;
     struct sae_str *field; /* [n_fields] of the current record */
 };
 
-void harvest_csv_init(struct harvest_csv *csv, struct harvest_bytes *bytes, const char *path);
+void harvest_csv_init(struct harvest_csv *csv, struct sae_bytes *bytes, const char *path);
 void harvest_csv_clear(struct harvest_csv *csv);
 
 /* The next record; lines without any character are passed over. *ret_more is false at the end.

@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harvest/bytes.h"
 #include "harvest/csv.h"
-#include "harvest/docs.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
+#include "lib/text/bytes.h"
+#include "lib/text/docs.h"
 
 /* --- 1. names ----------------------------------------------------------------------------- */
 
@@ -138,7 +138,7 @@ static enum sae_status label_text(char *to, size_t size, const json_t *object, c
     }
     const char *text;
     size_t len;
-    SAE_TRY(harvest_docs_field(&text, &len, object, field, at.path, at.line, err));
+    SAE_TRY(sae_docs_field(&text, &len, object, field, at.path, at.line, err));
     if (len >= size || strlen(text) != len)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' line %" PRIu64 ": the label is longer than "
@@ -155,14 +155,13 @@ static enum sae_status add_object(struct harvest_dataset *set, const json_t *obj
     const char *text, *split = NULL;
     size_t len, split_len;
     char label[256];
-    SAE_TRY(harvest_docs_field(&text, &len, object, columns->text, at.path, at.line, err));
+    SAE_TRY(sae_docs_field(&text, &len, object, columns->text, at.path, at.line, err));
     SAE_TRY(label_text(label, sizeof label, object, columns->label, at, err));
     const bool has_split = json_object_get(object, columns->split) != NULL;
     if (set->n + set->n_empty == 0)
         set->split_given = has_split;
     if (set->split_given)
-        SAE_TRY(
-            harvest_docs_field(&split, &split_len, object, columns->split, at.path, at.line, err));
+        SAE_TRY(sae_docs_field(&split, &split_len, object, columns->split, at.path, at.line, err));
     else if (has_split)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' line %" PRIu64 " has a field '%s', the lines "
@@ -171,7 +170,7 @@ static enum sae_status add_object(struct harvest_dataset *set, const json_t *obj
     return add_text(set, text, len, label, split, at, err);
 }
 
-static enum sae_status read_json(struct harvest_dataset *set, struct harvest_bytes *bytes,
+static enum sae_status read_json(struct harvest_dataset *set, struct sae_bytes *bytes,
                                  const char *path, const struct harvest_columns *columns,
                                  struct sae_err *err)
 {
@@ -180,14 +179,14 @@ static enum sae_status read_json(struct harvest_dataset *set, struct harvest_byt
     bool more = true;
     enum sae_status st;
     for (;;) {
-        SAE_GO(st, harvest_bytes_line(bytes, &line, &more, err));
+        SAE_GO(st, sae_bytes_line(bytes, &line, &more, err));
         if (!more)
             break;
         at.line++;
         if (strspn(line.s, " \t") == line.len)
             continue;
         json_t *object = NULL;
-        SAE_GO(st, harvest_docs_object(&object, &line, path, at.line, err));
+        SAE_GO(st, sae_docs_object(&object, &line, path, at.line, err));
         st = add_object(set, object, columns, at, err);
         json_decref(object);
         if (st != SAE_OK)
@@ -240,12 +239,12 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *pa
                                      const struct harvest_columns *columns, struct sae_err *err)
 {
     struct harvest_dataset set = {0};
-    struct harvest_bytes bytes = {0};
+    struct sae_bytes bytes = {0};
     struct harvest_csv csv = {0};
     enum sae_status st;
     SAE_GO(st, harvest_dataset_name(&set.name, path, err));
-    SAE_GO(st, harvest_bytes_open(&bytes, path, err));
-    if (harvest_docs_is_json(path)) {
+    SAE_GO(st, sae_bytes_open(&bytes, path, err));
+    if (sae_docs_is_json(path)) {
         SAE_GO(st, read_json(&set, &bytes, path, columns, err));
     } else {
         harvest_csv_init(&csv, &bytes, path);
@@ -265,7 +264,7 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *pa
     set = (struct harvest_dataset){0};
 done:
     harvest_csv_clear(&csv);
-    harvest_bytes_close(&bytes);
+    sae_bytes_close(&bytes);
     harvest_dataset_clear(&set);
     return st;
 }

@@ -31,7 +31,6 @@ static struct {
     bool words, spaced_only;
 } wanted;
 
-static const char *const splits[] = {"none", "blank", "line", NULL};
 static const char *const separators[] = {"bos", "eos", "none", NULL};
 
 /* Aligned columns would push the rows off the page. */
@@ -49,8 +48,8 @@ static const struct sae_opt options[] = {
      "activations to store: 5M; 0 = all that the text gives", SAE_OPT_MAIN},
     {"field", 0, SAE_OPT_STR, &wanted.field, "text", NULL, 0, 0, "NAME", "Activation store",
      "field of JSON lines that holds the text", 0},
-    {"split", 0, SAE_OPT_ENUM, &wanted.split, "none", splits, 0, 0, NULL, "Activation store",
-     "what is a document in plain text: the file, a paragraph, a line", 0},
+    {"split", 0, SAE_OPT_ENUM, &wanted.split, "none", sae_docs_split_names, 0, 0, NULL,
+     "Activation store", "what is a document in plain text: the file, a paragraph, a line", 0},
     {"separator", 0, SAE_OPT_ENUM, &wanted.separator, "bos", separators, 0, 0, NULL,
      "Activation store", "token before a document that begins inside a context", 0},
     {"shard-rows", 0, SAE_OPT_COUNT, &wanted.shard_rows, "0", NULL, 0, 1e9, "N",
@@ -249,15 +248,15 @@ static int answer_store(json_t *answer, const struct harvest_store_totals *t)
 
 static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
 {
-    struct harvest_files files = {0};
+    struct sae_files files = {0};
     struct harvest_store_totals totals;
     json_t *record = NULL;
     const size_t rows =
         wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_store_shard_rows(h->tap.d);
     enum sae_status st;
     for (size_t i = 0; i < h->texts.n; i++)
-        SAE_GO(st, harvest_files_add(&files, h->texts.v[i], err));
-    SAE_GO(st, harvest_files_hash(&files, err));
+        SAE_GO(st, sae_files_add(&files, h->texts.v[i], err));
+    SAE_GO(st, sae_files_hash(&files, err));
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_store, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
     SAE_GO(st, harvest_origin_files(record, "text", &files, err));
@@ -265,7 +264,7 @@ static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
     const struct harvest_store_settings settings = {.dir = h->dir,
                                                     .files = &files,
                                                     .field = wanted.field,
-                                                    .split = (enum harvest_split)wanted.split,
+                                                    .split = (enum sae_docs_split)wanted.split,
                                                     .separator =
                                                         (enum harvest_separator)wanted.separator,
                                                     .context = (size_t)wanted.context,
@@ -280,7 +279,7 @@ static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
         st = sae_err_set(err, SAE_ENOMEM, "out of memory");
 done:
     json_decref(record);
-    harvest_files_clear(&files);
+    sae_files_clear(&files);
     return st;
 }
 
@@ -306,12 +305,12 @@ static void answer_labels(struct harvest *h, const struct harvest_labels_totals 
 
 static enum sae_status harvest_one_set(struct harvest *h, const char *source, struct sae_err *err)
 {
-    struct harvest_files files = {0};
+    struct sae_files files = {0};
     struct harvest_labels_totals totals;
     json_t *record = NULL;
     enum sae_status st;
-    SAE_GO(st, harvest_files_add(&files, source, err));
-    SAE_GO(st, harvest_files_hash(&files, err));
+    SAE_GO(st, sae_files_add(&files, source, err));
+    SAE_GO(st, sae_files_hash(&files, err));
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_labels, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
     SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
@@ -329,7 +328,7 @@ static enum sae_status harvest_one_set(struct harvest *h, const char *source, st
     answer_labels(h, &totals);
 done:
     json_decref(record);
-    harvest_files_clear(&files);
+    sae_files_clear(&files);
     return st;
 }
 

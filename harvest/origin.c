@@ -77,7 +77,7 @@ done:
 }
 
 enum sae_status harvest_origin_files(json_t *record, const char *role,
-                                     const struct harvest_files *files, struct sae_err *err)
+                                     const struct sae_files *files, struct sae_err *err)
 {
     for (size_t i = 0; i < files->n; i++) {
         SAE_TRY(sae_record_input(record, role, files->v[i].path, files->v[i].sha256, NULL, err));

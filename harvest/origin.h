@@ -6,9 +6,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "harvest/files.h"
 #include "harvest/tap.h"
 #include "lib/base/err.h"
+#include "lib/text/files.h"
 
 /* Record of one product: of `invocation` (sae_opt_record) only the options named in `options`
  * (NULL-terminated) besides model and layer; plus the site, the tokenizer, and the model as an
@@ -19,7 +19,7 @@ SAE_MUST_CHECK enum sae_status harvest_origin_make(json_t **ret, const json_t *i
                                                    const char *dir, struct sae_err *err);
 /* Adds each file as an input {role, path, id = sha256, bytes}. */
 SAE_MUST_CHECK enum sae_status harvest_origin_files(json_t *record, const char *role,
-                                                    const struct harvest_files *files,
+                                                    const struct sae_files *files,
                                                     struct sae_err *err);
 
 /* Refuses a product in `path` whose record `there` differs from `here` in anything that could

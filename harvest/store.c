@@ -25,8 +25,8 @@ struct pass {
     struct harvest_tap *tap;
     const struct harvest_store_settings *set;
     json_t *record; /* that of the first shard where there is one */
-    struct harvest_docs docs;
-    struct harvest_pack pack;
+    struct sae_docs docs;
+    struct sae_pack pack;
     uint64_t limit; /* rows wanted */
 
     uint32_t *ids, *doc;      /* [batch * context], the batch being filled */
@@ -230,7 +230,7 @@ static enum sae_status end_context(struct pass *p, struct sae_err *err)
     const size_t T = p->set->context;
     memcpy(p->ids + p->n_ctx * T, p->pack.token, T * sizeof *p->ids);
     memcpy(p->doc + p->n_ctx * T, p->pack.document, T * sizeof *p->doc);
-    harvest_pack_next(&p->pack);
+    sae_pack_next(&p->pack);
     p->batch_rows += count_rows(p, p->ids + p->n_ctx * T);
     p->n_ctx++;
     if (p->n_ctx < p->set->batch && p->n_rows + p->batch_rows < p->limit)
@@ -255,8 +255,8 @@ static enum sae_status pack_document(struct pass *p, const uint32_t *ids, size_t
 {
     const uint32_t number = (uint32_t)(p->docs.n_docs - 1);
     for (size_t from = 0; from < n && p->n_rows < p->limit;) {
-        from = harvest_pack_add(&p->pack, ids, n, from, number);
-        if (harvest_pack_is_full(&p->pack))
+        from = sae_pack_add(&p->pack, ids, n, from, number);
+        if (sae_pack_is_full(&p->pack))
             SAE_TRY(end_context(p, err));
         if (sae_stop_asked())
             return stopped(p, err);
@@ -268,7 +268,7 @@ static enum sae_status pass_text(struct pass *p, struct sae_err *err)
 {
     bool more = true;
     while (p->n_rows < p->limit) {
-        SAE_TRY(harvest_docs_next(&p->docs, &more, err));
+        SAE_TRY(sae_docs_next(&p->docs, &more, err));
         if (!more)
             break;
         if (p->docs.n_docs > UINT32_MAX)
@@ -341,9 +341,9 @@ static enum sae_status pass_init(struct pass *p, struct sae_err *err)
     const struct gemma_config *config = p->tap->config;
     const size_t n_batch = set->batch * set->context, rows = set->shard_rows;
     SAE_TRY(harvest_tap_room(p->tap, n_batch, set->context, err));
-    SAE_TRY(harvest_pack_init(
-        &p->pack, set->context, config->bos, set->separator != HARVEST_SEPARATE_NONE,
-        set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos, err));
+    SAE_TRY(sae_pack_init(&p->pack, set->context, config->bos,
+                          set->separator != HARVEST_SEPARATE_NONE,
+                          set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos, err));
     SAE_TRY(sae_mem_alloc(&p->ids, n_batch, sizeof *p->ids, err));
     SAE_TRY(sae_mem_alloc(&p->doc, n_batch, sizeof *p->doc, err));
     SAE_TRY(sae_mem_alloc(&p->rows, rows * p->tap->d, sizeof *p->rows, err));
@@ -352,14 +352,14 @@ static enum sae_status pass_init(struct pass *p, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&p->position, rows, sizeof *p->position, err));
     p->shard = (struct sae_acts_shard){0, p->tap->d, p->rows, p->token, p->document, p->position};
     p->limit = set->n_tokens == 0 ? UINT64_MAX : set->n_tokens;
-    harvest_docs_init(&p->docs, set->files, set->field, set->split);
+    sae_docs_init(&p->docs, set->files, set->field, set->split);
     return SAE_OK;
 }
 
 static void pass_clear(struct pass *p)
 {
-    harvest_docs_clear(&p->docs);
-    harvest_pack_clear(&p->pack);
+    sae_docs_clear(&p->docs);
+    sae_pack_clear(&p->pack);
     free(p->ids);
     free(p->doc);
     free(p->rows);

@@ -13,16 +13,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "harvest/docs.h"
-#include "harvest/pack.h"
 #include "harvest/tap.h"
 #include "lib/base/err.h"
+#include "lib/text/docs.h"
+#include "lib/text/pack.h"
+
+enum harvest_separator { HARVEST_SEPARATE_BOS = 0, HARVEST_SEPARATE_EOS, HARVEST_SEPARATE_NONE };
 
 struct harvest_store_settings {
     const char *dir;
-    const struct harvest_files *files;
+    const struct sae_files *files;
     const char *field;
-    enum harvest_split split;
+    enum sae_docs_split split;
     enum harvest_separator separator;
     size_t context, batch, shard_rows; /* batch: contexts in one pass through the model */
     uint64_t n_tokens;                 /* rows wanted; 0 = all the text gives */

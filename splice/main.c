@@ -10,6 +10,7 @@
 #include "lib/cli/table.h"
 #include "lib/cli/target.h"
 #include "lib/file/json.h"
+#include "lib/text/docs.h"
 #include "splice/group.h"
 
 static struct {
@@ -19,8 +20,6 @@ static struct {
     int split;
     bool all, features;
 } given;
-
-static const char *const splits[] = {"none", "blank", "line", NULL};
 
 /* clang-format off */
 static const struct sae_opt opts[] = {
@@ -40,8 +39,8 @@ static const struct sae_opt opts[] = {
      "layer whose resid_post is replaced; default: the one trained on", 0},
     {"field", 0, SAE_OPT_STR, &given.field, NULL, NULL, 0, 0, "NAME", "What to measure on",
      "field of JSON lines that holds the text; default: as the store was made", 0},
-    {"split", 0, SAE_OPT_ENUM, &given.split, "none", splits, 0, 0, NULL, "What to measure on",
-     "where documents of plain text end; default: as the store was made", 0},
+    {"split", 0, SAE_OPT_ENUM, &given.split, "none", sae_docs_split_names, 0, 0, NULL,
+     "What to measure on", "where documents of plain text end; default: as the store was made", 0},
     {"skip", 0, SAE_OPT_U64, &given.skip, NULL, NULL, 0, 0, "N", "What to measure on",
      "documents passed over; default: those the store holds, none of another text", 0},
     {"batch", 0, SAE_OPT_U64, &given.batch, "16", NULL, 1, 65536, "N", "What to measure on",
@@ -106,7 +105,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .texts = given.texts.v,
         .n_texts = given.texts.n,
         .field = given.field,
-        .split = sae_opt_given(cli, "split") ? splits[given.split] : NULL,
+        .split = sae_opt_given(cli, "split") ? sae_docs_split_names[given.split] : NULL,
         .skip = sae_opt_given(cli, "skip") ? given.skip : UINT64_MAX,
         .layer = sae_opt_given(cli, "layer") ? given.layer : UINT64_MAX,
         .n_contexts = (size_t)given.contexts,

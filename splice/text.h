@@ -10,6 +10,7 @@
 
 #include "gemma/gemma.h"
 #include "lib/base/err.h"
+#include "lib/text/pack.h"
 
 struct splice_text_settings {
     char *const *files; /* text, .jsonl or .ndjson, plain, .gz or .zst */
@@ -39,17 +40,15 @@ void splice_text_clear(struct splice_text *text);
 
 /* Packs documents into contexts, keeping the last `cap` of them. */
 struct splice_pack {
-    size_t context, cap, n_in, n_total; /* tokens in the open context; contexts closed */
-    uint32_t bos;
-    uint32_t *open;         /* [context] */
+    struct sae_pack open;   /* the context being filled */
+    size_t cap, n_total;    /* contexts kept at most; contexts closed */
     uint32_t *ring;         /* [cap][context] */
-    uint64_t *first, *last; /* [cap] documents a context begins and ends with */
-    uint64_t open_first;
+    uint32_t *first, *last; /* [cap] documents a context begins and ends with */
 };
 SAE_MUST_CHECK enum sae_status splice_pack_init(struct splice_pack *ret, size_t context, size_t cap,
                                                 uint32_t bos, struct sae_err *err);
 /* A document's ids; stops adding once stop_at contexts are closed (SIZE_MAX: never). */
-void splice_pack_add(struct splice_pack *pack, const uint32_t *ids, size_t n, uint64_t document,
+void splice_pack_add(struct splice_pack *pack, const uint32_t *ids, size_t n, uint32_t document,
                      size_t stop_at);
 void splice_pack_clear(struct splice_pack *pack);
 

@@ -8,7 +8,7 @@ table=$(sed -n 's/^    \([a-z]* *: .*\)$/\1/p' docs/ARCHITECTURE.md)
 bad=0
 folder_of() {
     case "$1" in
-    base | math | file | cli | sae | eval) echo "lib/$1" ;;
+    base | math | file | text | cli | sae | eval) echo "lib/$1" ;;
     *) echo "$1" ;;
     esac
 }

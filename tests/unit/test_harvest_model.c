@@ -29,7 +29,7 @@ enum { LAYER = 3, CONTEXT = 16, SHARD = 100, TOKENS = 450 };
 
 static char dir[] = "/tmp/saekit-harvest-XXXXXX";
 static struct harvest_tap tap;
-static struct harvest_files files;
+static struct sae_files files;
 
 static char *in_dir(const char *name)
 {
@@ -59,8 +59,8 @@ static int setup(void **state)
     char *path = in_dir("text.jsonl");
     const enum sae_status st = sae_fs_write(path, text.s, text.len, &err);
     sae_str_clear(&text);
-    if (st != SAE_OK || harvest_files_add(&files, path, &err) != SAE_OK ||
-        harvest_files_hash(&files, &err) != SAE_OK)
+    if (st != SAE_OK || sae_files_add(&files, path, &err) != SAE_OK ||
+        sae_files_hash(&files, &err) != SAE_OK)
         return -1;
     free(path);
     return 0;
@@ -69,7 +69,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    harvest_files_clear(&files);
+    sae_files_clear(&files);
     harvest_tap_close(&tap);
     char command[100];
     snprintf(command, sizeof command, "rm -r %s", dir);
@@ -245,12 +245,12 @@ static void another_store_is_refused(void **state)
 static void short_text_is_refused(void **state)
 {
     (void)state;
-    struct harvest_files one = {0};
+    struct sae_files one = {0};
     struct harvest_store_totals totals;
     struct sae_err err = {0};
     char *path = in_dir("short.txt"), *store = in_dir("short");
     assert_int_equal(sae_fs_write(path, "one two", 7, NULL), SAE_OK);
-    assert_int_equal(harvest_files_add(&one, path, NULL), SAE_OK);
+    assert_int_equal(sae_files_add(&one, path, NULL), SAE_OK);
     const struct harvest_store_settings set = {.dir = store,
                                                .files = &one,
                                                .field = "text",
@@ -261,7 +261,7 @@ static void short_text_is_refused(void **state)
     assert_int_equal(harvest_store_write(&tap, &set, record, &totals, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "less than one context of 16"));
     json_decref(record);
-    harvest_files_clear(&one);
+    sae_files_clear(&one);
     free(path);
     free(store);
 }

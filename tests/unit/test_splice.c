@@ -9,13 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
-#include "splice/lines.h"
 #include "splice/recover.h"
 #include "splice/splice.h"
 
@@ -143,7 +141,7 @@ static void test_scores(void **state)
     near(splice_recover_score(3, 9, 9), 0, 0);
 }
 
-static void feed(struct splice_pack *pack, const uint32_t *ids, size_t n, uint64_t document)
+static void feed(struct splice_pack *pack, const uint32_t *ids, size_t n, uint32_t document)
 {
     splice_pack_add(pack, ids, n, document, SIZE_MAX);
 }
@@ -166,9 +164,9 @@ static void test_packing(void **state)
     feed(&pack, c, 2, 2);
     assert_int_equal(pack.n_total, 3);
     assert_memory_equal(pack.ring, want, sizeof want);
-    assert_int_equal(pack.n_in, 2);
-    assert_int_equal(pack.open[0], 2);
-    assert_int_equal(pack.open[1], 31);
+    assert_int_equal(pack.open.n, 2);
+    assert_int_equal(pack.open.token[0], 2);
+    assert_int_equal(pack.open.token[1], 31);
     assert_int_equal(pack.first[1], 1);
     assert_int_equal(pack.last[2], 2);
     splice_pack_clear(&pack);
@@ -188,35 +186,6 @@ static void test_packing_ring(void **state)
     splice_pack_add(&pack, ids, 6, 5, 7);
     assert_int_equal(pack.n_total, 7);
     splice_pack_clear(&pack);
-}
-
-static void test_lines(void **state)
-{
-    (void)state;
-    char path[] = "/tmp/test_splice_XXXXXX";
-    const int fd = mkstemp(path);
-    static const char text[] = "\xEF\xBB\xBF"
-                               "one\r\n\nthree";
-    assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
-    close(fd);
-    struct splice_lines *lines = NULL;
-    struct sae_str line = {0};
-    static const char *const want[] = {"one", "", "three"};
-    bool more = false;
-    assert_int_equal(splice_lines_open(&lines, path, NULL), SAE_OK);
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(splice_lines_next(lines, &line, &more, NULL), SAE_OK);
-        assert_true(more);
-        assert_string_equal(line.s, want[i]);
-    }
-    assert_int_equal(splice_lines_next(lines, &line, &more, NULL), SAE_OK);
-    assert_false(more);
-    splice_lines_close(lines);
-    sae_str_clear(&line);
-    unlink(path);
-    struct sae_err err;
-    assert_int_equal(splice_lines_open(&lines, path, &err), SAE_EIO);
-    assert_non_null(strstr(err.msg, path));
 }
 
 /* --- known autoencoders on the embedded model ------------------------------------------------ */
@@ -385,7 +354,6 @@ int main(void)
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_packing),
         cmocka_unit_test(test_packing_ring),
-        cmocka_unit_test(test_lines),
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_known_autoencoders),
         cmocka_unit_test(test_zero_is_ablation),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of harvest/pack: the packing rule, worked out by hand. BOS = 2, EOS = 1, T = 5. */
+/* Tests of lib/text/pack: the packing rule, worked out by hand. BOS = 2, EOS = 1, T = 5. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "harvest/pack.h"
+#include "lib/text/pack.h"
 
 enum { T = 5, BOS = 2, EOS = 1 };
 
@@ -16,26 +16,26 @@ enum { T = 5, BOS = 2, EOS = 1 };
 static size_t pack_all(const uint32_t docs[][8], bool separated, uint32_t separator,
                        uint32_t context[][T], uint32_t number[][T], size_t *ret_left)
 {
-    struct harvest_pack pack;
-    assert_int_equal(harvest_pack_init(&pack, T, BOS, separated, separator, NULL), SAE_OK);
+    struct sae_pack pack;
+    assert_int_equal(sae_pack_init(&pack, T, BOS, separated, separator, NULL), SAE_OK);
     size_t n_contexts = 0;
     for (uint32_t doc = 0; docs[doc][0] != 0; doc++) {
         size_t n = 0;
         while (docs[doc][n] != 0)
             n++;
         for (size_t from = 0; from < n;) {
-            from = harvest_pack_add(&pack, docs[doc], n, from, doc);
-            if (!harvest_pack_is_full(&pack))
+            from = sae_pack_add(&pack, docs[doc], n, from, doc);
+            if (!sae_pack_is_full(&pack))
                 continue;
             memcpy(context[n_contexts], pack.token, sizeof context[0]);
             memcpy(number[n_contexts], pack.document, sizeof number[0]);
             n_contexts++;
-            harvest_pack_next(&pack);
+            sae_pack_next(&pack);
         }
     }
     memcpy(context[n_contexts], pack.token, pack.n * sizeof pack.token[0]);
     *ret_left = pack.n;
-    harvest_pack_clear(&pack);
+    sae_pack_clear(&pack);
     return n_contexts;
 }
 
@@ -121,13 +121,13 @@ static void document_numbers(void **state)
 static void empty_document_leaves_no_trace(void **state)
 {
     (void)state;
-    struct harvest_pack pack;
+    struct sae_pack pack;
     const uint32_t ids[1] = {9};
-    assert_int_equal(harvest_pack_init(&pack, T, BOS, true, BOS, NULL), SAE_OK);
-    assert_int_equal(harvest_pack_add(&pack, ids, 1, 0, 0), 1);
-    assert_int_equal(harvest_pack_add(&pack, ids, 0, 0, 1), 0);
+    assert_int_equal(sae_pack_init(&pack, T, BOS, true, BOS, NULL), SAE_OK);
+    assert_int_equal(sae_pack_add(&pack, ids, 1, 0, 0), 1);
+    assert_int_equal(sae_pack_add(&pack, ids, 0, 0, 1), 0);
     assert_int_equal(pack.n, 2);
-    harvest_pack_clear(&pack);
+    sae_pack_clear(&pack);
 }
 
 int main(void)

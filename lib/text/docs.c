@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* docs : documents from plain text and JSON lines. */
-#include "harvest/docs.h"
+#include "lib/text/docs.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
 
+const char *const sae_docs_split_names[] = {"none", "blank", "line", NULL};
+
 enum { TEXT_PROBE = 8192 }; /* bytes looked at to tell text from other files */
 
-void harvest_docs_init(struct harvest_docs *docs, const struct harvest_files *files,
-                       const char *field, enum harvest_split split)
+void sae_docs_init(struct sae_docs *docs, const struct sae_files *files, const char *field,
+                   enum sae_docs_split split)
 {
-    *docs = (struct harvest_docs){.files = files, .field = field, .split = split};
+    *docs = (struct sae_docs){.files = files, .field = field, .split = split};
 }
 
-void harvest_docs_clear(struct harvest_docs *docs)
+void sae_docs_clear(struct sae_docs *docs)
 {
-    harvest_bytes_close(&docs->bytes);
+    sae_bytes_close(&docs->bytes);
     sae_str_clear(&docs->text);
     sae_str_clear(&docs->row);
-    *docs = (struct harvest_docs){0};
+    *docs = (struct sae_docs){0};
 }
 
 static bool ends_before(const char *path, size_t len, const char *suffix)
@@ -29,7 +31,7 @@ static bool ends_before(const char *path, size_t len, const char *suffix)
     return len >= n && memcmp(path + len - n, suffix, n) == 0;
 }
 
-bool harvest_docs_is_json(const char *path)
+bool sae_docs_is_json(const char *path)
 {
     size_t len = strlen(path);
     if (ends_before(path, len, ".gz"))
@@ -39,8 +41,8 @@ bool harvest_docs_is_json(const char *path)
     return ends_before(path, len, ".jsonl") || ends_before(path, len, ".ndjson");
 }
 
-enum sae_status harvest_docs_object(json_t **ret, const struct sae_str *line, const char *path,
-                                    uint64_t number, struct sae_err *err)
+enum sae_status sae_docs_object(json_t **ret, const struct sae_str *line, const char *path,
+                                uint64_t number, struct sae_err *err)
 {
     json_error_t why;
     json_t *object = json_loadb(line->s, line->len, JSON_ALLOW_NUL, &why);
@@ -83,9 +85,9 @@ static void list_keys(char *to, size_t size, const json_t *object)
     }
 }
 
-enum sae_status harvest_docs_field(const char **ret, size_t *ret_len, const json_t *object,
-                                   const char *field, const char *path, uint64_t number,
-                                   struct sae_err *err)
+enum sae_status sae_docs_field(const char **ret, size_t *ret_len, const json_t *object,
+                               const char *field, const char *path, uint64_t number,
+                               struct sae_err *err)
 {
     const json_t *value = json_object_get(object, field);
     char keys[200];
@@ -102,13 +104,13 @@ enum sae_status harvest_docs_field(const char **ret, size_t *ret_len, const json
     return SAE_OK;
 }
 
-static enum sae_status open_next(struct harvest_docs *docs, struct sae_err *err)
+static enum sae_status open_next(struct sae_docs *docs, struct sae_err *err)
 {
     const char *path = docs->files->v[docs->file].path;
-    SAE_TRY(harvest_bytes_open(&docs->bytes, path, err));
+    SAE_TRY(sae_bytes_open(&docs->bytes, path, err));
     docs->open = true;
     docs->line = 0;
-    docs->json = harvest_docs_is_json(path);
+    docs->json = sae_docs_is_json(path);
     const size_t n = (size_t)(docs->bytes.end - docs->bytes.at);
     const unsigned char *nul =
         docs->json || n == 0 ? NULL : memchr(docs->bytes.at, 0, n < TEXT_PROBE ? n : TEXT_PROBE);
@@ -118,21 +120,20 @@ static enum sae_status open_next(struct harvest_docs *docs, struct sae_err *err)
     return SAE_OK;
 }
 
-static enum sae_status next_object(struct harvest_docs *docs, bool *ret_more, struct sae_err *err)
+static enum sae_status next_object(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
     const char *path = docs->files->v[docs->file].path;
     do {
-        SAE_TRY(harvest_bytes_line(&docs->bytes, &docs->row, ret_more, err));
+        SAE_TRY(sae_bytes_line(&docs->bytes, &docs->row, ret_more, err));
         docs->line++;
     } while (*ret_more && strspn(docs->row.s, " \t") == docs->row.len);
-    if (!*ret_more)
+    if (!*ret_more || docs->n_docs < docs->skip)
         return SAE_OK;
     json_t *object = NULL;
     const char *text;
     size_t len;
-    SAE_TRY(harvest_docs_object(&object, &docs->row, path, docs->line, err));
-    enum sae_status st =
-        harvest_docs_field(&text, &len, object, docs->field, path, docs->line, err);
+    SAE_TRY(sae_docs_object(&object, &docs->row, path, docs->line, err));
+    enum sae_status st = sae_docs_field(&text, &len, object, docs->field, path, docs->line, err);
     if (st == SAE_OK) {
         docs->text.len = 0;
         st = sae_str_append(&docs->text, text, len, err);
@@ -147,13 +148,12 @@ static bool is_blank(const struct sae_str *row)
 }
 
 /* Lines up to the next blank one; blank lines before it are passed over. */
-static enum sae_status next_paragraph(struct harvest_docs *docs, bool *ret_more,
-                                      struct sae_err *err)
+static enum sae_status next_paragraph(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
     docs->text.len = 0;
     *ret_more = false;
     for (bool more;;) {
-        SAE_TRY(harvest_bytes_line(&docs->bytes, &docs->row, &more, err));
+        SAE_TRY(sae_bytes_line(&docs->bytes, &docs->row, &more, err));
         if (!more)
             return SAE_OK;
         if (is_blank(&docs->row)) {
@@ -165,13 +165,13 @@ static enum sae_status next_paragraph(struct harvest_docs *docs, bool *ret_more,
             SAE_TRY(sae_str_append(&docs->text, "\n", 1, err));
         SAE_TRY(sae_str_append(&docs->text, docs->row.s, docs->row.len, err));
         *ret_more = true;
-        if (docs->split == HARVEST_SPLIT_LINE)
+        if (docs->split == SAE_DOCS_SPLIT_LINE)
             return SAE_OK;
     }
 }
 
 /* The whole file, once. An empty file is an empty document. */
-static enum sae_status next_whole(struct harvest_docs *docs, bool *ret_more, struct sae_err *err)
+static enum sae_status next_whole(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
     *ret_more = docs->line == 0;
     if (!*ret_more)
@@ -179,10 +179,10 @@ static enum sae_status next_whole(struct harvest_docs *docs, bool *ret_more, str
     docs->line = 1;
     docs->text.len = 0;
     SAE_TRY(sae_str_append(&docs->text, "", 0, err));
-    return harvest_bytes_rest(&docs->bytes, &docs->text, err);
+    return sae_bytes_rest(&docs->bytes, &docs->text, err);
 }
 
-enum sae_status harvest_docs_next(struct harvest_docs *docs, bool *ret_more, struct sae_err *err)
+enum sae_status sae_docs_next(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
     for (;;) {
         if (!docs->open) {
@@ -193,15 +193,15 @@ enum sae_status harvest_docs_next(struct harvest_docs *docs, bool *ret_more, str
         }
         if (docs->json)
             SAE_TRY(next_object(docs, ret_more, err));
-        else if (docs->split == HARVEST_SPLIT_NONE)
+        else if (docs->split == SAE_DOCS_SPLIT_NONE)
             SAE_TRY(next_whole(docs, ret_more, err));
         else
             SAE_TRY(next_paragraph(docs, ret_more, err));
-        if (*ret_more) {
-            docs->n_docs++;
+        if (*ret_more && docs->n_docs++ >= docs->skip)
             return SAE_OK;
-        }
-        harvest_bytes_close(&docs->bytes);
+        if (*ret_more)
+            continue;
+        sae_bytes_close(&docs->bytes);
         docs->open = false;
         docs->file++;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of harvest/{bytes,docs,files,csv}: text as it comes, and what is refused. */
+/* Tests of lib/text/{bytes,docs,files}: text as it comes, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -12,9 +12,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "harvest/csv.h"
-#include "harvest/docs.h"
 #include "lib/base/fs.h"
+#include "lib/text/docs.h"
 
 static char dir[] = "/tmp/saekit-text-XXXXXX";
 static char path[200];
@@ -57,19 +56,19 @@ static size_t gzip(unsigned char *to, size_t room, const char *text, size_t n)
 
 static void expect_lines(const char *const *lines, size_t n)
 {
-    struct harvest_bytes bytes;
+    struct sae_bytes bytes;
     struct sae_str line = {0};
     bool more;
-    assert_int_equal(harvest_bytes_open(&bytes, path, NULL), SAE_OK);
+    assert_int_equal(sae_bytes_open(&bytes, path, NULL), SAE_OK);
     for (size_t i = 0; i < n; i++) {
-        assert_int_equal(harvest_bytes_line(&bytes, &line, &more, NULL), SAE_OK);
+        assert_int_equal(sae_bytes_line(&bytes, &line, &more, NULL), SAE_OK);
         assert_true(more);
         assert_string_equal(line.s, lines[i]);
     }
-    assert_int_equal(harvest_bytes_line(&bytes, &line, &more, NULL), SAE_OK);
+    assert_int_equal(sae_bytes_line(&bytes, &line, &more, NULL), SAE_OK);
     assert_false(more);
     sae_str_clear(&line);
-    harvest_bytes_close(&bytes);
+    sae_bytes_close(&bytes);
 }
 
 static const char *const three_lines[] = {"one", "", "tw\xc3\xb6"};
@@ -81,8 +80,20 @@ static void plain_lines(void **state)
     expect_lines(three_lines, 3);
     put("bom.txt", "\xef\xbb\xbfone\n\ntw\xc3\xb6\n", 13);
     expect_lines(three_lines, 3);
+    put("both.txt", "\xef\xbb\xbfone\r\n\ntw\xc3\xb6", 13);
+    expect_lines(three_lines, 3);
     put("empty.txt", "", 0);
     expect_lines(NULL, 0);
+}
+
+static void missing_file(void **state)
+{
+    (void)state;
+    struct sae_bytes bytes;
+    struct sae_err err = {0};
+    snprintf(path, sizeof path, "%s/missing", dir);
+    assert_int_equal(sae_bytes_open(&bytes, path, &err), SAE_EIO);
+    assert_non_null(strstr(err.msg, path));
 }
 
 static void packed_lines(void **state)
@@ -102,14 +113,14 @@ static void packed_lines(void **state)
 
 static void expect_damage(const unsigned char *data, size_t n, const char *why)
 {
-    struct harvest_bytes bytes;
+    struct sae_bytes bytes;
     struct sae_str all = {0};
     struct sae_err err = {0};
     put("damaged", data, n);
-    enum sae_status st = harvest_bytes_open(&bytes, path, &err);
+    enum sae_status st = sae_bytes_open(&bytes, path, &err);
     if (st == SAE_OK) {
-        st = harvest_bytes_rest(&bytes, &all, &err);
-        harvest_bytes_close(&bytes);
+        st = sae_bytes_rest(&bytes, &all, &err);
+        sae_bytes_close(&bytes);
     }
     sae_str_clear(&all);
     assert_int_equal(st, SAE_EFORMAT);
@@ -133,13 +144,13 @@ static void large_and_damaged(void **state)
         const size_t made =
             kind == 0 ? gzip(packed, room, text, n) : ZSTD_compress(packed, room, text, n, 3);
         put("large", packed, made);
-        struct harvest_bytes bytes;
+        struct sae_bytes bytes;
         struct sae_str all = {0};
-        assert_int_equal(harvest_bytes_open(&bytes, path, NULL), SAE_OK);
-        assert_int_equal(harvest_bytes_rest(&bytes, &all, NULL), SAE_OK);
+        assert_int_equal(sae_bytes_open(&bytes, path, NULL), SAE_OK);
+        assert_int_equal(sae_bytes_rest(&bytes, &all, NULL), SAE_OK);
         assert_int_equal(all.len, n);
         assert_memory_equal(all.s, text, n);
-        harvest_bytes_close(&bytes);
+        sae_bytes_close(&bytes);
         sae_str_clear(&all);
         expect_damage(packed, made / 2, "ends too early");
         if (kind == 0) {
@@ -154,25 +165,25 @@ static void large_and_damaged(void **state)
 
 /* --- documents ---------------------------------------------------------------------------- */
 
-static void expect_docs(enum harvest_split split, const char *const *texts, size_t n)
+static void expect_docs(enum sae_docs_split split, const char *const *texts, size_t n)
 {
-    struct harvest_files files = {0};
-    struct harvest_docs docs;
+    struct sae_files files = {0};
+    struct sae_docs docs;
     struct sae_err err = {0};
     bool more;
-    assert_int_equal(harvest_files_add(&files, path, NULL), SAE_OK);
-    harvest_docs_init(&docs, &files, "text", split);
+    assert_int_equal(sae_files_add(&files, path, NULL), SAE_OK);
+    sae_docs_init(&docs, &files, "text", split);
     for (size_t i = 0; i < n; i++) {
-        if (harvest_docs_next(&docs, &more, &err) != SAE_OK)
+        if (sae_docs_next(&docs, &more, &err) != SAE_OK)
             fail_msg("%s", err.msg);
         assert_true(more);
         assert_int_equal(docs.n_docs, i + 1);
         assert_string_equal(docs.text.s, texts[i]);
     }
-    assert_int_equal(harvest_docs_next(&docs, &more, NULL), SAE_OK);
+    assert_int_equal(sae_docs_next(&docs, &more, NULL), SAE_OK);
     assert_false(more);
-    harvest_docs_clear(&docs);
-    harvest_files_clear(&files);
+    sae_docs_clear(&docs);
+    sae_files_clear(&files);
 }
 
 static void plain_documents(void **state)
@@ -182,13 +193,13 @@ static void plain_documents(void **state)
     const char *const whole[] = {text}, *const paragraphs[] = {"first line\nsecond", "third"},
                       *const lines[] = {"first line", "second", "third"};
     put("docs.txt", text, sizeof text - 1);
-    expect_docs(HARVEST_SPLIT_NONE, whole, 1);
-    expect_docs(HARVEST_SPLIT_BLANK, paragraphs, 2);
-    expect_docs(HARVEST_SPLIT_LINE, lines, 3);
+    expect_docs(SAE_DOCS_SPLIT_NONE, whole, 1);
+    expect_docs(SAE_DOCS_SPLIT_BLANK, paragraphs, 2);
+    expect_docs(SAE_DOCS_SPLIT_LINE, lines, 3);
     const char *const empty[] = {""};
     put("docs.txt", "", 0);
-    expect_docs(HARVEST_SPLIT_NONE, empty, 1);
-    expect_docs(HARVEST_SPLIT_BLANK, NULL, 0);
+    expect_docs(SAE_DOCS_SPLIT_NONE, empty, 1);
+    expect_docs(SAE_DOCS_SPLIT_BLANK, NULL, 0);
 }
 
 static void json_documents(void **state)
@@ -198,29 +209,62 @@ static void json_documents(void **state)
                                "{\"text\": \"sch\\u00f6n \\ud83d\\ude00\"}";
     const char *const docs[] = {"a\nb", "", "sch\xc3\xb6n \xf0\x9f\x98\x80"};
     put("docs.jsonl", text, sizeof text - 1);
-    expect_docs(HARVEST_SPLIT_BLANK, docs, 3); /* a split is of plain text only */
+    expect_docs(SAE_DOCS_SPLIT_BLANK, docs, 3); /* a split is of plain text only */
     unsigned char packed[500];
     put("docs.jsonl.zst", packed, ZSTD_compress(packed, sizeof packed, text, sizeof text - 1, 3));
-    expect_docs(HARVEST_SPLIT_NONE, docs, 3);
+    expect_docs(SAE_DOCS_SPLIT_NONE, docs, 3);
+}
+
+/* Documents passed over count; what is wrong with their lines is not looked at. */
+static void passed_over_documents(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"text\": \"a\"}\n\n{broken\n{\"text\": \"c\"}\n{\"text\": \"d\"}\n";
+    struct sae_files files = {0};
+    struct sae_docs docs;
+    bool more;
+    put("first.txt", "w\n", 2);
+    assert_int_equal(sae_files_add(&files, path, NULL), SAE_OK);
+    put("skip.jsonl", text, sizeof text - 1);
+    assert_int_equal(sae_files_add(&files, path, NULL), SAE_OK);
+    sae_docs_init(&docs, &files, "text", SAE_DOCS_SPLIT_NONE);
+    docs.skip = 3;
+    assert_int_equal(sae_docs_next(&docs, &more, NULL), SAE_OK);
+    assert_true(more);
+    assert_string_equal(docs.text.s, "c");
+    assert_int_equal(docs.n_docs, 4);
+    assert_int_equal(sae_docs_next(&docs, &more, NULL), SAE_OK);
+    assert_string_equal(docs.text.s, "d");
+    assert_int_equal(sae_docs_next(&docs, &more, NULL), SAE_OK);
+    assert_false(more);
+    sae_docs_clear(&docs);
+    sae_docs_init(&docs, &files, "text", SAE_DOCS_SPLIT_NONE);
+    docs.skip = 9; /* more than there are */
+    assert_int_equal(sae_docs_next(&docs, &more, NULL), SAE_OK);
+    assert_false(more);
+    assert_int_equal(docs.n_docs, 5);
+    sae_docs_clear(&docs);
+    sae_files_clear(&files);
 }
 
 static void expect_refusal(const char *name, const char *text, size_t n, const char *why)
 {
-    struct harvest_files files = {0};
-    struct harvest_docs docs;
+    struct sae_files files = {0};
+    struct sae_docs docs;
     struct sae_err err = {0};
     bool more = true;
     enum sae_status st = SAE_OK;
     put(name, text, n);
-    assert_int_equal(harvest_files_add(&files, path, NULL), SAE_OK);
-    harvest_docs_init(&docs, &files, "text", HARVEST_SPLIT_NONE);
+    assert_int_equal(sae_files_add(&files, path, NULL), SAE_OK);
+    sae_docs_init(&docs, &files, "text", SAE_DOCS_SPLIT_NONE);
     while (st == SAE_OK && more)
-        st = harvest_docs_next(&docs, &more, &err);
+        st = sae_docs_next(&docs, &more, &err);
     assert_int_equal(st, SAE_EFORMAT);
     if (strstr(err.msg, why) == NULL)
         fail_msg("'%s' does not say '%s'", err.msg, why);
-    harvest_docs_clear(&docs);
-    harvest_files_clear(&files);
+    sae_docs_clear(&docs);
+    sae_files_clear(&files);
 }
 
 static void bad_documents_are_refused(void **state)
@@ -249,106 +293,35 @@ static void folders_are_sorted(void **state)
     put("tree/a9.txt", "a", 1);
     put("tree/.hidden", "h", 1);
     snprintf(sub, sizeof sub, "%s/tree", dir);
-    struct harvest_files files = {0};
-    assert_int_equal(harvest_files_add(&files, sub, NULL), SAE_OK);
+    struct sae_files files = {0};
+    assert_int_equal(sae_files_add(&files, sub, NULL), SAE_OK);
     const char *const names[] = {"a10.txt", "a9.txt", "b/z.txt", "c.txt"};
     assert_int_equal(files.n, 4);
     for (size_t i = 0; i < 4; i++)
         assert_string_equal(files.v[i].path + strlen(sub) + 1, names[i]);
     assert_int_equal(files.v[2].n_bytes, 2);
-    assert_int_equal(harvest_files_hash(&files, NULL), SAE_OK);
+    assert_int_equal(sae_files_hash(&files, NULL), SAE_OK);
     /* sha256 of "c" */
     assert_string_equal(files.v[3].sha256,
                         "2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6");
-    harvest_files_clear(&files);
+    sae_files_clear(&files);
     snprintf(sub, sizeof sub, "%s/void", dir);
     assert_int_equal(mkdir(sub, 0777), 0);
     struct sae_err err;
-    assert_int_equal(harvest_files_add(&files, sub, &err), SAE_EIO);
+    assert_int_equal(sae_files_add(&files, sub, &err), SAE_EIO);
     assert_non_null(strstr(err.msg, "holds no files"));
-    assert_int_equal(harvest_files_add(&files, "/nowhere/at/all", &err), SAE_EIO);
-    harvest_files_clear(&files);
-}
-
-/* --- csv ---------------------------------------------------------------------------------- */
-
-static void csv_records(void **state)
-{
-    (void)state;
-    static const char text[] = "text,label\r\n"
-                               "plain,a\n"
-                               "\"with, comma\",b\r\n"
-                               "\n"
-                               "\"two\nlines and a \"\"quote\"\"\",c\n"
-                               ",\n"
-                               "last,\"\"";
-    static const char *const fields[][2] = {
-        {"text",                       "label"},
-        {"plain",                      "a"    },
-        {"with, comma",                "b"    },
-        {"two\nlines and a \"quote\"", "c"    },
-        {"",                           ""     },
-        {"last",                       ""     }
-    };
-    static const uint64_t lines[] = {1, 2, 3, 5, 7, 8};
-    struct harvest_bytes bytes;
-    struct harvest_csv csv;
-    bool more;
-    put("x.csv", text, sizeof text - 1);
-    assert_int_equal(harvest_bytes_open(&bytes, path, NULL), SAE_OK);
-    harvest_csv_init(&csv, &bytes, path);
-    for (size_t i = 0; i < 6; i++) {
-        assert_int_equal(harvest_csv_next(&csv, &more, NULL), SAE_OK);
-        assert_true(more);
-        assert_int_equal(csv.n_fields, 2);
-        assert_string_equal(csv.field[0].s, fields[i][0]);
-        assert_string_equal(csv.field[1].s, fields[i][1]);
-        assert_int_equal(csv.line, lines[i]);
-        if (i == 0) {
-            assert_int_equal(harvest_csv_column(&csv, "label"), 1);
-            assert_int_equal(harvest_csv_column(&csv, "nothing"), 2);
-        }
-    }
-    assert_int_equal(harvest_csv_next(&csv, &more, NULL), SAE_OK);
-    assert_false(more);
-    harvest_csv_clear(&csv);
-    harvest_bytes_close(&bytes);
-}
-
-static void expect_bad_csv(const char *text, const char *why)
-{
-    struct harvest_bytes bytes;
-    struct harvest_csv csv;
-    struct sae_err err = {0};
-    bool more = true;
-    enum sae_status st = SAE_OK;
-    put("bad.csv", text, strlen(text));
-    assert_int_equal(harvest_bytes_open(&bytes, path, NULL), SAE_OK);
-    harvest_csv_init(&csv, &bytes, path);
-    while (st == SAE_OK && more)
-        st = harvest_csv_next(&csv, &more, &err);
-    assert_int_equal(st, SAE_EFORMAT);
-    if (strstr(err.msg, why) == NULL)
-        fail_msg("'%s' does not say '%s'", err.msg, why);
-    harvest_csv_clear(&csv);
-    harvest_bytes_close(&bytes);
-}
-
-static void bad_csv_is_refused(void **state)
-{
-    (void)state;
-    expect_bad_csv("a,b\n1,2\n\"never, closed\n3,4\n", "line 3: the quote that opens here");
-    expect_bad_csv("a,b\n\"x\"y,2\n", "line 2: 'y' after a closing quote");
+    assert_int_equal(sae_files_add(&files, "/nowhere/at/all", &err), SAE_EIO);
+    sae_files_clear(&files);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_lines),        cmocka_unit_test(packed_lines),
+        cmocka_unit_test(missing_file),       cmocka_unit_test(passed_over_documents),
         cmocka_unit_test(large_and_damaged),  cmocka_unit_test(plain_documents),
         cmocka_unit_test(json_documents),     cmocka_unit_test(bad_documents_are_refused),
-        cmocka_unit_test(folders_are_sorted), cmocka_unit_test(csv_records),
-        cmocka_unit_test(bad_csv_is_refused),
+        cmocka_unit_test(folders_are_sorted),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

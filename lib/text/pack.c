@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /* pack : the packing rule; see the header. */
-#include "harvest/pack.h"
+#include "lib/text/pack.h"
 
 #include <assert.h>
 
 #include "lib/base/mem.h"
 
-enum sae_status harvest_pack_init(struct harvest_pack *pack, size_t T, uint32_t bos, bool separated,
-                                  uint32_t separator, struct sae_err *err)
+enum sae_status sae_pack_init(struct sae_pack *pack, size_t T, uint32_t bos, bool separated,
+                              uint32_t separator, struct sae_err *err)
 {
     assert(T >= 2);
-    *pack =
-        (struct harvest_pack){.T = T, .bos = bos, .separated = separated, .separator = separator};
+    *pack = (struct sae_pack){.T = T, .bos = bos, .separated = separated, .separator = separator};
     SAE_TRY(sae_mem_alloc(&pack->token, T, sizeof *pack->token, err));
     return sae_mem_alloc(&pack->document, T, sizeof *pack->document, err);
 }
 
-void harvest_pack_clear(struct harvest_pack *pack)
+void sae_pack_clear(struct sae_pack *pack)
 {
     free(pack->token);
     free(pack->document);
-    *pack = (struct harvest_pack){0};
+    *pack = (struct sae_pack){0};
 }
 
-static void push(struct harvest_pack *pack, uint32_t id, uint32_t document)
+static void push(struct sae_pack *pack, uint32_t id, uint32_t document)
 {
     pack->token[pack->n] = id;
     pack->document[pack->n] = document;
     pack->n++;
 }
 
-size_t harvest_pack_add(struct harvest_pack *pack, const uint32_t *ids, size_t n, size_t from,
-                        uint32_t document)
+size_t sae_pack_add(struct sae_pack *pack, const uint32_t *ids, size_t n, size_t from,
+                    uint32_t document)
 {
     assert(pack->n < pack->T);
     if (from >= n)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* files : text files by name or by folder, in an order that depends on names alone. */
-#include "harvest/files.h"
+#include "lib/text/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 enum { MAX_DEPTH = 64 };
 
-static enum sae_status add_file(struct harvest_files *files, const char *path, uint64_t n_bytes,
+static enum sae_status add_file(struct sae_files *files, const char *path, uint64_t n_bytes,
                                 struct sae_err *err)
 {
     SAE_TRY(sae_mem_grow(&files->v, &files->cap, files->n + 1, sizeof *files->v, err));
@@ -36,7 +36,7 @@ static enum sae_status list_names(char ***ret, size_t *ret_n, const char *dir, s
     return SAE_OK;
 }
 
-static enum sae_status add_folder(struct harvest_files *files, const char *dir, int depth,
+static enum sae_status add_folder(struct sae_files *files, const char *dir, int depth,
                                   struct sae_err *err)
 {
     if (depth > MAX_DEPTH)
@@ -69,8 +69,7 @@ done:
     return st;
 }
 
-enum sae_status harvest_files_add(struct harvest_files *files, const char *path,
-                                  struct sae_err *err)
+enum sae_status sae_files_add(struct sae_files *files, const char *path, struct sae_err *err)
 {
     struct stat file;
     if (stat(path, &file) != 0)
@@ -84,7 +83,7 @@ enum sae_status harvest_files_add(struct harvest_files *files, const char *path,
     return SAE_OK;
 }
 
-enum sae_status harvest_files_hash(struct harvest_files *files, struct sae_err *err)
+enum sae_status sae_files_hash(struct sae_files *files, struct sae_err *err)
 {
     for (size_t i = 0; i < files->n; i++) {
         if (sae_stop_asked())
@@ -94,10 +93,10 @@ enum sae_status harvest_files_hash(struct harvest_files *files, struct sae_err *
     return SAE_OK;
 }
 
-void harvest_files_clear(struct harvest_files *files)
+void sae_files_clear(struct sae_files *files)
 {
     for (size_t i = 0; i < files->n; i++)
         free(files->v[i].path);
     free(files->v);
-    *files = (struct harvest_files){0};
+    *files = (struct sae_files){0};
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bytes : plain, gzip (also of several members) and zstd (several frames) files as one stream. */
-#include "harvest/bytes.h"
+#include "lib/text/bytes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ enum { BUFFER = 1 << 17, MAX_TEXT = 1 << 30 };
 
 enum packing { PLAIN, GZIP, ZSTD };
 
-struct harvest_bytes_inner {
+struct sae_bytes_inner {
     FILE *file;
     char *path;
     enum packing packing;
@@ -26,14 +26,14 @@ struct harvest_bytes_inner {
     unsigned char in[BUFFER], out[BUFFER];
 };
 
-static enum sae_status damaged(const struct harvest_bytes_inner *b, const char *why,
+static enum sae_status damaged(const struct sae_bytes_inner *b, const char *why,
                                struct sae_err *err)
 {
     return sae_err_set(err, SAE_EFORMAT, "'%s': %s data are damaged: %s", b->path,
                        b->packing == GZIP ? "gzip" : "zstd", why);
 }
 
-static enum sae_status read_in(struct harvest_bytes_inner *b, struct sae_err *err)
+static enum sae_status read_in(struct sae_bytes_inner *b, struct sae_err *err)
 {
     if (b->used_in < b->n_in)
         return SAE_OK;
@@ -44,7 +44,7 @@ static enum sae_status read_in(struct harvest_bytes_inner *b, struct sae_err *er
     return SAE_OK;
 }
 
-static enum sae_status start_unpacking(struct harvest_bytes_inner *b, struct sae_err *err)
+static enum sae_status start_unpacking(struct sae_bytes_inner *b, struct sae_err *err)
 {
     if (b->packing == GZIP && inflateInit2(&b->z, 15 + 16) != Z_OK)
         return sae_err_set(err, SAE_ENOMEM, "out of memory (reading '%s')", b->path);
@@ -58,8 +58,7 @@ static enum sae_status start_unpacking(struct harvest_bytes_inner *b, struct sae
     return SAE_OK;
 }
 
-static enum sae_status unpack_gzip(struct harvest_bytes_inner *b, size_t *ret_n,
-                                   struct sae_err *err)
+static enum sae_status unpack_gzip(struct sae_bytes_inner *b, size_t *ret_n, struct sae_err *err)
 {
     if (!b->open_frame) {
         inflateReset(&b->z);
@@ -78,8 +77,7 @@ static enum sae_status unpack_gzip(struct harvest_bytes_inner *b, size_t *ret_n,
     return SAE_OK;
 }
 
-static enum sae_status unpack_zstd(struct harvest_bytes_inner *b, size_t *ret_n,
-                                   struct sae_err *err)
+static enum sae_status unpack_zstd(struct sae_bytes_inner *b, size_t *ret_n, struct sae_err *err)
 {
     ZSTD_inBuffer in = {b->in, b->n_in, b->used_in};
     ZSTD_outBuffer out = {b->out, sizeof b->out, 0};
@@ -92,7 +90,7 @@ static enum sae_status unpack_zstd(struct harvest_bytes_inner *b, size_t *ret_n,
     return SAE_OK;
 }
 
-static enum sae_status next_block(struct harvest_bytes_inner *b, size_t *ret_n, struct sae_err *err)
+static enum sae_status next_block(struct sae_bytes_inner *b, size_t *ret_n, struct sae_err *err)
 {
     *ret_n = 0;
     while (*ret_n == 0) {
@@ -115,7 +113,7 @@ static enum sae_status next_block(struct harvest_bytes_inner *b, size_t *ret_n, 
     return SAE_OK;
 }
 
-enum sae_status harvest_bytes_fill(struct harvest_bytes *bytes, struct sae_err *err)
+enum sae_status sae_bytes_fill(struct sae_bytes *bytes, struct sae_err *err)
 {
     size_t n;
     SAE_TRY(next_block(bytes->inner, &n, err));
@@ -133,14 +131,14 @@ static enum packing packing_of(const unsigned char *in, size_t n)
     return PLAIN;
 }
 
-enum sae_status harvest_bytes_open(struct harvest_bytes *ret, const char *path, struct sae_err *err)
+enum sae_status sae_bytes_open(struct sae_bytes *ret, const char *path, struct sae_err *err)
 {
-    struct harvest_bytes bytes = {0};
+    struct sae_bytes bytes = {0};
     enum sae_status st;
     if (sae_fs_is_dir(path))
         return sae_err_set(err, SAE_EIO, "cannot read '%s': it is a folder", path);
     SAE_TRY(sae_mem_alloc(&bytes.inner, 1, sizeof *bytes.inner, err));
-    struct harvest_bytes_inner *b = bytes.inner;
+    struct sae_bytes_inner *b = bytes.inner;
     SAE_GO(st, sae_mem_strdup(&b->path, path, err));
     b->file = fopen(path, "rb");
     if (b->file == NULL) {
@@ -150,19 +148,19 @@ enum sae_status harvest_bytes_open(struct harvest_bytes *ret, const char *path, 
     SAE_GO(st, read_in(b, err));
     b->packing = packing_of(b->in, b->n_in);
     SAE_GO(st, start_unpacking(b, err));
-    SAE_GO(st, harvest_bytes_fill(&bytes, err));
+    SAE_GO(st, sae_bytes_fill(&bytes, err));
     if (bytes.end - bytes.at >= 3 && memcmp(bytes.at, "\xef\xbb\xbf", 3) == 0)
         bytes.at += 3;
     *ret = bytes;
     return SAE_OK;
 done:
-    harvest_bytes_close(&bytes);
+    sae_bytes_close(&bytes);
     return st;
 }
 
-void harvest_bytes_close(struct harvest_bytes *bytes)
+void sae_bytes_close(struct sae_bytes *bytes)
 {
-    struct harvest_bytes_inner *b = bytes->inner;
+    struct sae_bytes_inner *b = bytes->inner;
     if (b == NULL)
         return;
     if (b->file != NULL)
@@ -172,10 +170,10 @@ void harvest_bytes_close(struct harvest_bytes *bytes)
     ZSTD_freeDStream(b->zstd);
     free(b->path);
     free(b);
-    *bytes = (struct harvest_bytes){0};
+    *bytes = (struct sae_bytes){0};
 }
 
-static enum sae_status append(struct harvest_bytes *bytes, struct sae_str *to, size_t n,
+static enum sae_status append(struct sae_bytes *bytes, struct sae_str *to, size_t n,
                               struct sae_err *err)
 {
     if (to->len + n > MAX_TEXT)
@@ -186,15 +184,15 @@ static enum sae_status append(struct harvest_bytes *bytes, struct sae_str *to, s
     return sae_str_append(to, (const char *)bytes->at, n, err);
 }
 
-enum sae_status harvest_bytes_line(struct harvest_bytes *bytes, struct sae_str *line,
-                                   bool *ret_more, struct sae_err *err)
+enum sae_status sae_bytes_line(struct sae_bytes *bytes, struct sae_str *line, bool *ret_more,
+                               struct sae_err *err)
 {
     SAE_TRY(sae_str_append(line, "", 0, err)); /* never NULL */
     line->len = 0;
     bool found = false, any = false;
     while (!found) {
         if (bytes->at == bytes->end)
-            SAE_TRY(harvest_bytes_fill(bytes, err));
+            SAE_TRY(sae_bytes_fill(bytes, err));
         if (bytes->at == bytes->end)
             break;
         const size_t left = (size_t)(bytes->end - bytes->at);
@@ -212,12 +210,11 @@ enum sae_status harvest_bytes_line(struct harvest_bytes *bytes, struct sae_str *
     return SAE_OK;
 }
 
-enum sae_status harvest_bytes_rest(struct harvest_bytes *bytes, struct sae_str *all,
-                                   struct sae_err *err)
+enum sae_status sae_bytes_rest(struct sae_bytes *bytes, struct sae_str *all, struct sae_err *err)
 {
     for (;;) {
         if (bytes->at == bytes->end)
-            SAE_TRY(harvest_bytes_fill(bytes, err));
+            SAE_TRY(sae_bytes_fill(bytes, err));
         if (bytes->at == bytes->end)
             return SAE_OK;
         SAE_TRY(append(bytes, all, (size_t)(bytes->end - bytes->at), err));

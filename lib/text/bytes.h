@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* bytes : the content of a file, decompressed on the way where its first bytes say gzip or zstd. */
+#ifndef SAE_LIB_TEXT_BYTES_H
+#define SAE_LIB_TEXT_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+/* [at, end) is what can be read now; sae_bytes_fill brings more. A reader moves `at`. */
+struct sae_bytes {
+    const unsigned char *at, *end;
+    struct sae_bytes_inner *inner;
+};
+
+/* A UTF-8 byte order mark at the start is left out.
+ * Fails: SAE_EIO not there or not readable; SAE_EFORMAT damaged compressed data */
+SAE_MUST_CHECK enum sae_status sae_bytes_open(struct sae_bytes *ret, const char *path,
+                                              struct sae_err *err);
+void sae_bytes_close(struct sae_bytes *bytes); /* accepts a zeroed struct */
+
+/* Makes [at, end) non-empty; at the end of the file it stays empty. Call when at == end.
+ * Fails: SAE_EIO, SAE_EFORMAT damaged or truncated compressed data */
+SAE_MUST_CHECK enum sae_status sae_bytes_fill(struct sae_bytes *bytes, struct sae_err *err);
+
+/* The next line without its newline ("\r\n" counts as one); *ret_more is false at the end.
+ * `line` is the caller's and is reused. Fails: as fill; SAE_ERANGE a line of more than 1 GiB */
+SAE_MUST_CHECK enum sae_status sae_bytes_line(struct sae_bytes *bytes, struct sae_str *line,
+                                              bool *ret_more, struct sae_err *err);
+
+/* All that is left, appended to `all`. Fails: likewise */
+SAE_MUST_CHECK enum sae_status sae_bytes_rest(struct sae_bytes *bytes, struct sae_str *all,
+                                              struct sae_err *err);
+
+#endif /* SAE_LIB_TEXT_BYTES_H */
