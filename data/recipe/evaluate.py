@@ -22,6 +22,7 @@ import spelling
 import train
 
 T = 256
+LAYER = 3
 DOMAIN = {name: domain for name, (_, domain, _) in corpus.SOURCES.items()}
 
 
@@ -66,9 +67,9 @@ def held_out(p, c, data, tab, quick):
     tot = sum(per.values())
     for dom, e in list(per.items()) + [("all", tot)]:
         s, n, b, u = e
-        res[dom] = {"tokens": int(n), "nats_per_token": round(s / n, 4),
-                    "bits_per_byte": round(s / math.log(2) / b, 4),
-                    "unigram_nats_per_token": round(u / n, 4)}
+        res[dom] = {"tokens": int(n), "nats_per_token": round(float(s / n), 4),
+                    "bits_per_byte": round(float(s / math.log(2) / b), 4),
+                    "unigram_nats_per_token": round(float(u / n), 4)}
     return res
 
 
@@ -149,7 +150,7 @@ def one_vs_rest(xa, ya, xb, seed=0):
     return ((xb @ w.T + b) > 0).detach()
 
 
-def letters(p, c, sp, quick, layers, seed=7, bare_too=False, ovr=False):
+def letters(p, c, sp, quick, layers, seed=7, bare_too=False):
     s = spelling.Speller(sp, 0)
     words = np.array(s.spaced + (s.bare if bare_too else []))
     rng = np.random.default_rng(seed)
@@ -165,7 +166,9 @@ def letters(p, c, sp, quick, layers, seed=7, bare_too=False, ovr=False):
     yt = torch.from_numpy(y)
     classes = [v for v in range(26) if int((yt[k:] == v).sum()) >= 4]
     for layer, x in acts.items():
-        for kind, fit in (("multinomial", multinomial),) + ((("one_vs_rest", one_vs_rest),) if ovr else ()):
+        for kind, fit in (("multinomial", multinomial), ("one_vs_rest", one_vs_rest)):
+            if kind == "one_vs_rest" and layer != LAYER:
+                continue
             hit = fit(x[:k], yt[:k], x[k:])
             f = f1(yt[k:], hit, classes)
             res["probe"][f"layer_{layer}_{kind}"] = {
@@ -189,7 +192,7 @@ def sample(p, c, ids, n, seed, temperature=0.7, top=40):
     return ids
 
 
-def samples(p, c, sp, data, n=60):
+def samples(p, c, sp, data, n=45):
     out = []
     for k, name in enumerate(("wordnet", "web", "jargon", "python", "postgresql")):
         z = np.load(f"{data}/{name}.heldout.npz")
@@ -213,12 +216,12 @@ def main():
     with torch.no_grad():
         res = {"held_out": held_out(p, c, o.data, M.tables(c, T), o.quick)}
         for k, v in res["held_out"].items():
-            print(k, v, flush=True)
+            print(k, json.dumps(v), flush=True)
     torch.set_grad_enabled(True)
     jobs = [("spaced", False)] if o.quick else [("spaced", False), ("all", True)]
     for name, bare in jobs:
-        layers = [3] if o.quick else list(range(c["num_hidden_layers"])) if name == "spaced" else [3]
-        res[name] = letters(p, c, sp, o.quick, layers, bare_too=bare, ovr=True)
+        layers = [LAYER] if o.quick or bare else list(range(c["num_hidden_layers"]))
+        res[name] = letters(p, c, sp, o.quick, layers, bare_too=bare)
         r = res[name]
         print(name, r["words"], "words, accuracy", r["accuracy"])
         for k, v in r["probe"].items():

@@ -14,6 +14,8 @@ import time
 import numpy as np
 import sentencepiece
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 import model as M
 import spelling
@@ -153,16 +155,21 @@ def init(c, seed):
     return p
 
 
-def train(o):
+def train(rank, o):
+    """One of o.procs processes; each takes its share of every step's micro-batches."""
+    if o.procs > 1:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        dist.init_process_group("gloo", init_method=f"file://{os.path.abspath(o.run)}/meet.{os.getppid()}",
+                                rank=rank, world_size=o.procs)
     torch.manual_seed(o.seed)
     torch.set_num_threads(o.threads)
-    os.makedirs(o.run, exist_ok=True)
     c = M.TINY_G2
     sp = sentencepiece.SentencePieceProcessor(model_file=f"{o.data}/tokenizer.model")
     bos = sp.bos_id()
     speller = spelling.Speller(sp, o.seed + 1)
-    print("spelling words:", len(speller.spaced), "spaced,", len(speller.bare),
-          "bare; round trip", speller.check(), flush=True)
+    if rank == 0:
+        print("spelling words:", len(speller.spaced), "spaced,", len(speller.bare), "bare; round trip",
+              spelling.Speller(sp, o.seed).check(), flush=True)
     prose = Prose(o.data, bos, o.seed)
     p = init(c, o.seed)
     opt = Optimizer(p, o)
@@ -187,26 +194,42 @@ def train(o):
         t.requires_grad_(True)
     tab = M.tables(c, T)
 
+    def length():
+        """The number of steps can be changed while training: RUN_DIR/steps."""
+        try:
+            return max(step + 1, int(open(f"{o.run}/steps").read()))
+        except (OSError, ValueError):
+            return o.steps
+
     def f(ids):
         return M.loss(p, c, ids, tab, torch.bfloat16)
     if o.compile:
         f = torch.compile(f)
     start, seen, acc = time.time(), 0, []
     micro = [slice(i, i + o.micro) for i in range(0, o.batch, o.micro)]
-    for step in range(done, o.steps):
+    step = done - 1
+    while step + 1 < o.steps:
+        step += 1
         ids = batch()
         # interleave so that every micro-batch holds the same mix
         ids = ids[np.arange(o.batch).reshape(len(micro), -1, order="F").reshape(-1)]
         total = 0.0
-        for m in micro:
+        for m in micro[rank::o.procs]:
             v = f(ids[m]) / len(micro)
             v.backward()
             total += v.item()
+        if o.procs > 1:
+            flat = torch.cat([t.grad.reshape(-1) for t in p.values()] +
+                             [torch.tensor([total, float(length() if rank == 0 else 0)])])
+            dist.all_reduce(flat)
+            total, o.steps = flat[-2].item(), int(flat[-1].item())
+            for t, g in zip(p.values(), flat[:-2].split([t.numel() for t in p.values()])):
+                t.grad = g.view_as(t)
         scale = min(1.0, (step + 1) / o.warmup) * min(1.0, (o.steps - step) / (o.steps * o.cooldown))
         opt.step(scale)
         acc.append(total)
         seen += ids.numel()
-        if (step + 1) % 20 == 0 or step + 1 == o.steps:
+        if rank == 0 and ((step + 1) % 20 == 0 or step + 1 == o.steps):
             line = (f"step {step + 1}/{o.steps} loss {sum(acc) / len(acc):.4f} "
                     f"tok/s {seen / (time.time() - start):.0f} scale {scale:.3f}")
             print(line, flush=True)
@@ -215,7 +238,7 @@ def train(o):
             acc = []
             if not math.isfinite(total):
                 sys.exit("loss is not finite")
-        if (step + 1) % o.every == 0 or step + 1 == o.steps:
+        if rank == 0 and ((step + 1) % o.every == 0 or step + 1 == o.steps):
             torch.save({"p": {k: v.detach() for k, v in p.items()}, "opt": opt.state(),
                         "step": step + 1}, ck + ".tmp")
             os.replace(ck + ".tmp", ck)
@@ -244,7 +267,8 @@ def main():
     a.add_argument("--micro", type=int, default=8, help="contexts a micro-batch")
     a.add_argument("--spelling", type=float, default=0.22, help="share of spelling contexts")
     a.add_argument("--seed", type=int, default=20240603)
-    a.add_argument("--threads", type=int, default=2)
+    a.add_argument("--procs", type=int, default=2, help="processes that share each step")
+    a.add_argument("--threads", type=int, default=1, help="threads of each process")
     a.add_argument("--warmup", type=int, default=100)
     a.add_argument("--cooldown", type=float, default=0.6, help="last share of the steps, over which the rate falls to zero")
     a.add_argument("--lr-matrix", type=float, default=0.02)
@@ -253,7 +277,12 @@ def main():
     a.add_argument("--decay", type=float, default=0.1)
     a.add_argument("--every", type=int, default=100, help="steps between checkpoints")
     a.add_argument("--no-compile", dest="compile", action="store_false")
-    train(a.parse_args(sys.argv[2:]))
+    o = a.parse_args(sys.argv[2:])
+    os.makedirs(o.run, exist_ok=True)
+    if o.procs > 1:
+        mp.spawn(train, (o,), o.procs)
+    else:
+        train(0, o)
 
 
 if __name__ == "__main__":
