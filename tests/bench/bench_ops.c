@@ -5,7 +5,8 @@
  * (min cpu), not milliseconds.
  *
  *   bench_ops                    the three shapes
- *   bench_ops 2304 16384 2048 40 [threads]    one shape: d m n k */
+ *   bench_ops 2304 16384 2048 40              one shape: d m n k
+ *   bench_ops 2304 16384 2048 40 1 orth       ... on one thread (0: all), one operation */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,12 +32,13 @@ struct bench {
     struct sae_pairs pairs, found;
     struct sae_orth_stats stats;
     double sgemm; /* GFLOP/s */
+    const char *only;
 };
 
 static void *grab(size_t n, size_t size)
 {
     void *p = NULL;
-    if (sae_mem_alloc(&p, n, size, NULL) != SAE_OK) {
+    if (sae_ops_cpu.alloc(&p, n, size, NULL) != SAE_OK) {
         fprintf(stderr, "bench_ops: out of memory\n");
         exit(1);
     }
@@ -78,6 +80,8 @@ static double measure(struct bench *b, const char *name, double flop, void (*run
 {
     double ms[MAX_RUNS], cpu[MAX_RUNS];
     size_t n = 0;
+    if (b->only && strcmp(b->only, name) != 0 && strcmp(name, "gemm") != 0)
+        return 0;
     for (double spent = 0; n < MAX_RUNS && (n < 3 || spent < SECONDS); n++) {
         const double t = now(CLOCK_MONOTONIC), c = now(CLOCK_PROCESS_CPUTIME_ID);
         run(b);
@@ -255,9 +259,9 @@ static void bench_clear(struct bench *b)
     sae_pairs_free(&b->found, b->o);
 }
 
-static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k)
+static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k, const char *only)
 {
-    struct bench b = {.o = &sae_ops_cpu, .d = d, .m = m, .n = n, .k = k};
+    struct bench b = {.o = &sae_ops_cpu, .d = d, .m = m, .n = n, .k = k, .only = only};
     bench_make(&b);
     const double gemm = 2.0 * (double)(n * m) * (double)d, nnz = (double)(n * k) * 2 * (double)d;
     const double P = (double)b.pairs.start[m] / 2;
@@ -270,6 +274,7 @@ static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k)
     measure(&b, "batchtopk", 0, run_batchtopk);
     measure(&b, "threshold", 0, run_threshold);
     run_topk(&b);
+    run_transpose(&b);
     measure(&b, "transpose", 0, run_transpose);
     measure(&b, "decode", nnz, run_decode);
     measure(&b, "grad_dec", 2 * nnz, run_grad_dec);
@@ -302,11 +307,11 @@ int main(int argc, char **argv)
     sae_ops_threads(v[4]);
     printf("%s\n", sae_ops_blas());
     if (argc > 4) {
-        bench_shape(v[0], v[1], v[2], v[3]);
+        bench_shape(v[0], v[1], v[2], v[3], argc > 6 ? argv[6] : NULL);
         return 0;
     }
-    bench_shape(128, 2048, 2048, 32);
-    bench_shape(2304, 16384, 2048, 40);
-    bench_shape(2304, 16384, 2048, 320);
+    bench_shape(128, 2048, 2048, 32, NULL);
+    bench_shape(2304, 16384, 2048, 40, NULL);
+    bench_shape(2304, 16384, 2048, 320, NULL);
     return 0;
 }

@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/math/cpu/cpu.h"
+#include "lib/math/cpu/cpu_slice.h"
 
 /* Tiles of C that gemm cuts, one call of a one-thread sgemm each: large where the sums are long, so
  * that packing A and B anew for each tile is a small part; then halved until there are enough. */
 enum { TILE_LONG = 1024, TILE_SHORT = 512, TILE_MIN = 128, LONG_SUM = 512, TILES_WANTED = 16 };
+
+enum { LARGE = 1 << 21 }; /* floats */
 
 static size_t allowed_processors(void)
 {
@@ -36,9 +38,17 @@ const char *sae_ops_blas(void)
     return openblas_get_config();
 }
 
+/* Large arrays lie on huge pages where the system grants them: kernels read them by columns. */
 static enum sae_status mem_alloc(void *ret, size_t n, size_t size, struct sae_err *err)
 {
-    return sae_mem_alloc(ret, n, size, err);
+    if (n < LARGE || size != sizeof(float) || n > SIZE_MAX / 2 / size)
+        return sae_mem_alloc(ret, n, size, err);
+    void *const p = sae_cpu_scratch(n);
+    if (!p)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory: %zu bytes", n * size);
+    memset(p, 0, n * size);
+    memcpy(ret, &p, sizeof p);
+    return SAE_OK;
 }
 
 static void mem_free(void *p)

@@ -2,6 +2,7 @@
 /* cpu_slice : kernels over rows and packed slices. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/math/cpu/cpu_slice.h"
 
@@ -33,6 +34,8 @@ void sae_cpu_fill(size_t d, const float *from, float *y)
 
 /* 2. packing */
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
 size_t sae_cpu_slices(size_t d)
 {
     return (d + SLICE - 1) / SLICE;
@@ -45,8 +48,14 @@ size_t sae_cpu_tiles(size_t rows)
 
 float *sae_cpu_scratch(size_t n)
 {
-    const size_t bytes = (n * sizeof(float) + 64) / 64 * 64;
-    return aligned_alloc(64, bytes);
+    const size_t page = n * sizeof(float) >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+    if (n > SIZE_MAX / 2 / sizeof(float))
+        return NULL;
+    const size_t bytes = (n * sizeof(float) + page) / page * page;
+    void *const p = aligned_alloc(page, bytes);
+    if (p && page == HUGE_PAGE) /* advice only: slices lie far apart, small pages miss the TLB */
+        (void)madvise(p, bytes, MADV_HUGEPAGE);
+    return p;
 }
 
 void sae_cpu_pack(size_t n, size_t d, size_t i0, const float *rows, float *packed)
