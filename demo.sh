@@ -35,16 +35,15 @@ cd demo
 began=$(date +%s) # the ten minutes are of computing: from here on
 
 step "harvest: what layer 3 of the language model does on these texts"
-run sae-harvest --model ../data/tiny-g2 --layer 3 --text texts/prose --tokens 1.2M -o acts
-run sae-harvest --model ../data/tiny-g2 --layer 3 --context 64 \
-    --labels "$(echo texts/labels/*.csv | tr ' ' ',')" -o acts
-run sae-harvest --model ../data/tiny-g2 --layer 3 --words -o acts
+run sae-harvest --model ../data/tiny-g2 --layer 3 --text texts/prose --tokens 1M -o acts
+run sae-harvest --like acts --context 64 --labels "$(echo texts/labels/*.csv | tr ' ' ',')"
+run sae-harvest --like acts --words
 
 step "train: TopK; TopK with progressive orthogonality; standard"
-run sae-train --acts acts --arch topk --k 32 --m 2048 --lr 1e-3 -o run_1
-run sae-train --acts acts --arch topk --k 32 --m 2048 --lr 1e-3 \
-    --orth progressive --lambda2-max 0.1 -o run_2
-run sae-train --acts acts --arch standard --m 2048 --lr 1e-3 -o run_3
+small="--m 2048 --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens
+run sae-train --acts acts --arch topk --k 32 $small -o run_1
+run sae-train --acts acts --arch topk --k 32 $small --orth progressive --lambda2-max 0.1 -o run_2
+run sae-train --acts acts --arch standard --l1 5 $small -o run_3
 
 step "analyze: how separated are the features, at every checkpoint"
 run sae-analyze --all run_1 run_2 run_3
