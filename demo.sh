@@ -13,6 +13,13 @@ run() {
     printf '\n$ %s\n' "$*"
     "$@"
 }
+# Likewise, with its tables in a file.
+into() {
+    file=$1
+    shift
+    printf '\n$ %s > %s\n' "$*" "$file"
+    "$@" >"$file"
+}
 
 step "packages"
 ./packages.sh demo
@@ -46,26 +53,26 @@ run sae-train --acts acts --arch topk --k 32 $small --orth progressive --lambda2
 run sae-train --acts acts --arch standard --l1 5 $small -o run_3
 
 step "analyze: how separated are the features, at every checkpoint"
-run sae-analyze --all run_1 run_2 run_3
-# also from inside a run, as in: sae-analyze run_2/ckpt_50.h5
+into analyze.txt sae-analyze --all run_1 run_2 run_3
 
-step "splice: what the language model loses"
-run sae-splice --all run_1 run_2 run_3
+step "splice: what does the language model lose"
+into splice.txt sae-splice --all run_1 run_2 run_3
+cat splice.txt
 
-step "probe: does one latent know a concept, against one neuron"
-run sae-probe --k 1,2,5 --all run_1 run_2 run_3
+step "probe: how well does one latent know a concept, against one neuron"
+into probe.txt sae-probe --k 1,2,5 --all run_1 run_2 run_3
 
 step "absorb: does a first-letter latent stay silent where a word's own latent speaks"
-run sae-absorb --all run_1 run_2 run_3
+into absorb.txt sae-absorb --all run_1 run_2 run_3
 
 step "report"
-printf '\n$ sae-report run_1 run_2 run_3 > notes.txt\n'
-sae-report run_1 run_2 run_3 >notes.txt
-sed -n '1,60p' notes.txt
+into notes.txt sae-report run_1 run_2 run_3
+sed -n '/^In short/,/^What was run/p' notes.txt | sed '$d'
 cat <<END
 
 == done in $(($(date +%s) - began)) s of computing. To look at, in $root/demo:
    notes.txt                               every number of every run at every phase, explained
+   analyze.txt probe.txt absorb.txt        each tool's own tables
    report_charts/*.svg                     the runs side by side
    run_2/charts/ckpt_100.*.svg             one checkpoint in detail
    h5dump -H run_2/ckpt_50.h5              what a checkpoint holds

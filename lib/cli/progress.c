@@ -11,6 +11,7 @@
 
 static const double TERMINAL_SECONDS = 0.1; /* between redraws */
 static const double LOG_SECONDS = 15;       /* between lines elsewhere */
+static const double WORTH_SECONDS = 3;      /* a shorter pass ends without a line of its own */
 
 static void clear_line(void)
 {
@@ -83,6 +84,12 @@ void sae_progress_end(struct sae_progress *bar)
     const double now = sae_stop_clock();
     char took[32];
     duration(took, sizeof took, now - bar->began);
+    if (now - bar->began < WORTH_SECONDS) {
+        if (bar->terminal)
+            clear_line();
+        sae_log_before(NULL);
+        return;
+    }
     sae_log_info("%s: %llu %s in %s (%.4g %s/s)", bar->what,
                  (unsigned long long)(bar->done - bar->first), bar->unit, took, rate_of(bar, now),
                  bar->unit);

@@ -17,7 +17,8 @@ void sae_progress_begin(struct sae_progress *bar, const char *what, const char *
                         uint64_t first, uint64_t total);
 /* note (may be NULL) is shown after the time left: "loss 12.3  l0 32". Cheap to call often. */
 void sae_progress_step(struct sae_progress *bar, uint64_t done, const char *note);
-/* Ends the bar with one line: "harvest: 300000 tokens in 41 s (7317 tokens/s)". */
+/* Ends the bar with one line: "harvest: 300000 tokens in 41 s (7317 tokens/s)"; a pass of less than
+ * three seconds ends without. */
 void sae_progress_end(struct sae_progress *bar);
 
 #endif /* SAE_LIB_CLI_PROGRESS_H */
