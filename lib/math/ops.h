@@ -20,41 +20,41 @@
 
 /* Sparse rows: row t holds entries [start[t], start[t+1]), idx ascending within a row. */
 struct sae_csr {
-    size_t n;        /* rows */
-    size_t cap;      /* entries that idx and val can hold */
-    size_t *start;   /* [n+1] */
-    uint32_t *idx;   /* [cap] latent */
-    float *val;      /* [cap] activation, > 0 */
+    size_t n;      /* rows */
+    size_t cap;    /* entries that idx and val can hold */
+    size_t *start; /* [n+1] */
+    uint32_t *idx; /* [cap] latent */
+    float *val;    /* [cap] activation, > 0 */
 };
 
 /* The same entries by latent: entries of latent j are [start[j], start[j+1]), rows ascending. */
 struct sae_csc {
     size_t m;
-    size_t *start;   /* [m+1] */
-    uint32_t *row;   /* [nnz] token */
-    uint32_t *pos;   /* [nnz] position of the entry in the csr arrays */
+    size_t *start; /* [m+1] */
+    uint32_t *row; /* [nnz] token */
+    uint32_t *pos; /* [nnz] position of the entry in the csr arrays */
     size_t cap;
 };
 
 /* One step of Adam (Kingma and Ba 2015, bias-corrected, no weight decay). */
 struct sae_adam {
     float lr, beta1, beta2, eps;
-    uint64_t step;   /* 1 for the first update */
-    float scale;     /* gradients are multiplied by this first (clipping) */
+    uint64_t step; /* 1 for the first update */
+    float scale;   /* gradients are multiplied by this first (clipping) */
 };
 
 /* Competing partners of each latent: symmetric, no diagonal; partners ascending. */
 struct sae_pairs {
     size_t m;
-    size_t *start;   /* [m+1] */
-    uint32_t *idx;   /* [n] partner */
-    float *c;        /* [n] competition coefficient > 0 */
+    size_t *start; /* [m+1] */
+    uint32_t *idx; /* [n] partner */
+    float *c;      /* [n] competition coefficient > 0 */
     size_t cap;
 };
 
 struct sae_orth_stats {
-    double loss;       /* sum over i < j of c_ij |f_i . f_j|, before any normaliser or weight */
-    size_t n_pairs;    /* pairs i < j with c_ij > 0 */
+    double loss;    /* sum over i < j of c_ij |f_i . f_j|, before any normaliser or weight */
+    size_t n_pairs; /* pairs i < j with c_ij > 0 */
     double mean_abs_cos, max_abs_cos; /* over those pairs; 0 where there are none */
 };
 
@@ -68,7 +68,8 @@ struct sae_ops {
     void (*put)(void *to, const void *host, size_t bytes);
     void (*get)(void *host, const void *from, size_t bytes);
 
-    /* C[M][N] = alpha op(A) op(B) + beta C, op = transpose where ta / tb. lda etc. = row strides. */
+    /* C[M][N] = alpha op(A) op(B) + beta C, op = transpose where ta / tb. lda etc. = row strides.
+     * beta 0 overwrites C, NaN or not. The cut of C into pieces follows from the shape alone. */
     void (*gemm)(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
                  size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc);
 
@@ -85,8 +86,8 @@ struct sae_ops {
     /* Keeps pre + b_enc where it is > max(theta_i, 0); theta NULL means 0. Entries needed are
      * written to *ret_nnz; where it exceeds csr->cap nothing is kept (all rows empty) and the
      * caller grows. */
-    void (*threshold)(size_t n, size_t m, const float *pre, const float *b_enc,
-                      const float *theta, struct sae_csr *csr, size_t *ret_nnz);
+    void (*threshold)(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                      struct sae_csr *csr, size_t *ret_nnz);
 
     /* csc from csr; csc->cap >= nnz, csc->start has m+1. */
     void (*transpose)(size_t m, const struct sae_csr *csr, struct sae_csc *csc);

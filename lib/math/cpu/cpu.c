@@ -13,7 +13,8 @@
  * that packing A and B anew for each tile is a small part; then halved until there are enough. */
 enum { TILE_LONG = 1024, TILE_SHORT = 512, TILE_MIN = 128, LONG_SUM = 512, TILES_WANTED = 16 };
 
-enum { LARGE = 1 << 21 }; /* floats */
+enum { LARGE = 1 << 21 };   /* floats */
+enum { BLAS_PTHREADS = 1 }; /* of openblas_get_parallel */
 
 static size_t allowed_processors(void)
 {
@@ -88,7 +89,9 @@ void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, c
             rows /= 2;
     }
     const size_t n_rows = cut(M, rows), n_cols = cut(N, cols);
-    const int threads = openblas_get_num_threads();
+    /* an OpenMP build of OpenBLAS uses one thread in a parallel region by itself, and setting its
+     * threads would set OpenMP's; a pthreads build must be told */
+    const int threads = openblas_get_parallel() == BLAS_PTHREADS ? openblas_get_num_threads() : 1;
     if (threads > 1)
         openblas_set_num_threads(1);
 #pragma omp parallel for schedule(dynamic, 1) collapse(2)
