@@ -200,11 +200,12 @@ enum sae_status absorb_table_print(const struct sae_ckpt *ckpt, const struct abs
                                    const struct absorb_outcome *outcome,
                                    const struct absorb_settings *s, FILE *to, struct sae_err *err)
 {
+    char sae[SAE_ARCH_DESCRIBED];
+    sae_arch_describe(sae, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
     fprintf(to,
-            "%s  %s  d %zu  m %zu  k %zu: absorption of first letters, %zu training and %zu "
-            "test words, the model names the letter of %.1f %%\n",
-            ckpt->path, sae_arch_name(ckpt->model.arch), ckpt->model.d, ckpt->model.m,
-            ckpt->model.k, truth->n_train, truth->n_test, 100.0 * truth->correct);
+            "%s (%s): absorption of first letters, %zu training and %zu test words, the model "
+            "names the letter of %.1f %%\n",
+            ckpt->path, sae, truth->n_train, truth->n_test, 100.0 * truth->correct);
     SAE_TRY(print_letters(truth, outcome, to, err));
     fprintf(to, "  * not in version D: probe F1 at most %g, or no true positives\n\n",
             s->min_probe_f1);

@@ -259,9 +259,9 @@ enum sae_status probe_table_print(const struct sae_ckpt *ckpt, const struct prob
     if (s->n_seeds > 1)
         for (int latents = 1; latents >= 0; latents--)
             put_row(table, "s.e.", sets, n_sets, s, latents, true);
-    fprintf(
-        to, "%s  %s  d %zu  m %zu  k %zu: test accuracy of probes on k latents or raw neurons\n",
-        ckpt->path, sae_arch_name(ckpt->model.arch), ckpt->model.d, ckpt->model.m, ckpt->model.k);
+    char sae[SAE_ARCH_DESCRIBED];
+    sae_arch_describe(sae, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
+    fprintf(to, "%s (%s): test accuracy of probes on k latents or raw neurons\n", ckpt->path, sae);
     const enum sae_status st = sae_table_print(table, to, 2, err);
     if (s->n_seeds > 1)
         fprintf(to, "  s.e.: of the mean, over %zu draws of negative examples\n", s->n_seeds);

@@ -20,10 +20,12 @@ enum sae_status chart_panel(struct chart *chart, const char *title, const char *
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < 3; i++)
         SAE_GO(st, sae_chart_quote(&text[i], raw[i] != NULL ? raw[i] : "", err));
+    /* counts in the hundred thousands: 200k takes less room than 200000 */
+    const bool count = ylabel != NULL && strcmp(ylabel, "pairs") == 0;
     st = sae_str_printf(gp, err,
                         "set title \"%s\"\nset xlabel \"%s\"\nset ylabel \"%s\"\nunset logscale\n"
-                        "set autoscale\nset format y \"%%g\"\n",
-                        text[0], text[1], text[2]);
+                        "set autoscale\nset format y \"%s\"\n",
+                        text[0], text[1], text[2], count ? "%.0s%c" : "%g");
 done:
     for (size_t i = 0; i < 3; i++)
         free(text[i]);
@@ -112,7 +114,7 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
                               cols == 1   ? 0.10
                               : cols == 2 ? 0.09
                                           : 0.06,
-                              105 / h, 1 - 105 / h, 95 / h));
+                              105 / h, 1 - 105 / h, 120 / h));
     const size_t key = widest_key(chart);
     for (size_t i = 0; i < n; i++) {
         /* vertical with few rows: a horizontal key is broken at the panel's width */

@@ -75,10 +75,10 @@ enum { N_KINDS = 3, THIN = 12 };
 static const char *const kinds[N_KINDS] = {"strongest competitors", "random, active together",
                                            "random, never together"};
 
-/* A few single pairs, thin, and the mean of their kind, thick. */
+/* The mean of each kind, thick, and n_thin of its pairs, thin. */
 static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ckpt,
-                                  const float *values, const char *title, const char *ylabel,
-                                  struct sae_err *err)
+                                  const float *values, size_t n_thin, const char *title,
+                                  const char *ylabel, struct sae_err *err)
 {
     const size_t n = ckpt->pairs.n, n_logged = ckpt->pairs.n_logged;
     size_t means[N_KINDS], with_kind[N_KINDS] = {0};
@@ -87,7 +87,7 @@ static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ck
     SAE_TRY(sae_str_printf(chart_now(chart), err, "set xtics autofreq\n"));
     for (unsigned kind = 0; kind < N_KINDS; kind++) {
         for (size_t p = 0; p < n; p++) {
-            if (ckpt->pairs.kind[p] != kind || with_kind[kind]++ >= THIN)
+            if (ckpt->pairs.kind[p] != kind || with_kind[kind]++ >= n_thin)
                 continue;
             size_t block;
             SAE_TRY(chart_open(chart, &block, err));
@@ -131,11 +131,12 @@ static enum sae_status pair_chart(struct report *report, const struct report_run
     enum sae_status st = SAE_OK;
     if (ckpt->pairs.n == 0 || ckpt->pairs.n_logged < 2)
         return SAE_OK;
-    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.c, "competition c", "coefficient", err));
-    SAE_GO(st,
-           pair_panel(&chart, ckpt, ckpt->pairs.nhat, "overlap nhat", "normalised overlap", err));
-    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.cos, "cosine", "cosine of the two directions",
+    /* Of one pair, c and nhat jump from batch to batch: only their means can be read. */
+    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.c, 0, "competition c", "coefficient", err));
+    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.nhat, 0, "overlap nhat", "normalised overlap",
                           err));
+    SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.cos, THIN, "cosine",
+                          "cosine of the two directions", err));
     SAE_GO(st, sae_str_printf(&name, err, "pairs_%s", run->name));
     SAE_GO(st, sae_str_printf(&title, err, "%s: representative pairs through training", run->name));
     SAE_GO(st, sae_str_printf(&caption, err,
@@ -143,8 +144,7 @@ static enum sae_status pair_chart(struct report *report, const struct report_run
                               "first checkpoint and followed to the end",
                               ckpt->pairs.n, run->name));
     st = chart_finish(&chart, report, name.s, title.s,
-                      "thick: mean of a kind; thin: some of its pairs, chosen at the first "
-                      "checkpoint",
+                      "means of each kind, chosen at the first checkpoint; thin: some of its pairs",
                       caption.s, err);
 done:
     chart_clear(&chart);

@@ -233,8 +233,9 @@ enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err
                         sae_json_str(site, "model", "unknown"),
                         (long long)sae_json_u64(site, "layer", 0),
                         sae_json_str(site, "hook", "hook unknown"), run->d);
-        report_wrap(to, "    SAE        ", 15, "%s, %zu latents (m), k %zu",
-                    sae_arch_name(run->arch), run->m, run->k);
+        char sae[SAE_ARCH_DESCRIBED];
+        sae_arch_describe(sae, run->arch, run->d, run->m, run->k);
+        report_wrap(to, "    SAE        ", 15, "%s", sae);
         print_tokens(run, to);
         const char *id = sae_json_str(sae_record_find_input(run->record, "acts"), "id", "unknown");
         if (strcmp(shown, id) != 0)

@@ -10,6 +10,7 @@
  *
  * Contents: 1. weights   2. coder   3. encode   4. decode */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,15 @@ static const char *const arch_names[SAE_ARCH_N] = {"standard", "topk", "batchtop
 const char *sae_arch_name(enum sae_arch arch)
 {
     return (unsigned)arch < SAE_ARCH_N ? arch_names[arch] : "unknown";
+}
+
+void sae_arch_describe(char to[SAE_ARCH_DESCRIBED], enum sae_arch arch, size_t d, size_t m,
+                       size_t k)
+{
+    const int n =
+        snprintf(to, SAE_ARCH_DESCRIBED, "%s, d %zu, m %zu", sae_arch_name(arch), d, m);
+    if (k > 0)
+        snprintf(to + n, SAE_ARCH_DESCRIBED - (size_t)n, ", k %zu", k);
 }
 
 bool sae_arch_parse(const char *name, enum sae_arch *ret)

@@ -21,6 +21,10 @@ enum sae_arch {
 };
 const char *sae_arch_name(enum sae_arch arch); /* "standard", "topk", ... */
 bool sae_arch_parse(const char *name, enum sae_arch *ret);
+/* "topk, d 128, m 2048, k 32" (k where the architecture has one) for people. */
+enum { SAE_ARCH_DESCRIBED = 96 };
+void sae_arch_describe(char to[SAE_ARCH_DESCRIBED], enum sae_arch arch, size_t d, size_t m,
+                       size_t k);
 
 /* Host memory, owned. Arrays an architecture lacks are NULL. */
 struct sae_model {
