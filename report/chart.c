@@ -25,7 +25,7 @@ enum sae_status chart_panel(struct chart *chart, const char *title, const char *
     st = sae_str_printf(gp, err,
                         "set title \"%s\"\nset xlabel \"%s\"\nset ylabel \"%s\"\nunset logscale\n"
                         "set autoscale\nset format y \"%s\"\n",
-                        text[0], text[1], text[2], count ? "%.0s%c" : "%g");
+                        text[0], text[1], text[2], count ? "%.1s%c" : "%g");
 done:
     for (size_t i = 0; i < 3; i++)
         free(text[i]);
