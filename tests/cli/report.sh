@@ -2,7 +2,7 @@
 # sae-report as a person types it, on three fabricated runs.
 # Usage: report.sh SAE_REPORT REPORT_MAKE SOURCE_ROOT
 set -u
-report=$1 make=$2 root=$3
+report=$(realpath "$1") make=$(realpath "$2") root=$(realpath "$3")
 bad=0
 complain() { echo "$*"; bad=1; }
 dir=$(mktemp -d)
