@@ -134,6 +134,10 @@ SAE_MUST_CHECK enum sae_status sae_ops_open(const struct sae_ops **ret, const ch
                                             size_t n_threads, struct sae_err *err);
 /* Threads of BLAS and OpenMP, both; 0 = as many as processors allowed to this process. */
 void sae_ops_threads(size_t n);
+/* First thing in main: waiting threads sleep instead of spinning, which on a machine with other
+ * work makes short operations 10 times as fast. OpenMP reads this from the environment as it is
+ * loaded, so the program starts itself anew, once; not where OMP_WAIT_POLICY is set already. */
+void sae_ops_wait_asleep(char **argv);
 const char *sae_ops_blas(void); /* "OpenBLAS 0.3.21 ..." for records and --version */
 
 /* Helpers over any backend's alloc. */

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/mem.h"
 #include "lib/math/cpu/cpu_slice.h"
@@ -32,6 +33,14 @@ void sae_ops_threads(size_t n)
     omp_set_dynamic(0);
     openblas_set_num_threads(threads);
     omp_set_num_threads(threads);
+}
+
+void sae_ops_wait_asleep(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0)
+        (void)execv("/proc/self/exe", argv); /* where that fails we go on, spinning */
 }
 
 const char *sae_ops_blas(void)

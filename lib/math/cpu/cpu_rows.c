@@ -4,7 +4,8 @@
 
 #include "lib/math/cpu/cpu.h"
 
-enum { CHUNK = 16384, COLUMNS = 64, PARTS = 256 };
+/* Fewer elements than SMALL take less time than waking a thread does. */
+enum { CHUNK = 16384, COLUMNS = 64, PARTS = 256, SMALL = 1 << 18 };
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -19,7 +20,7 @@ SAE_CLONES static void center_row(size_t d, const float *x, const float *b, floa
 
 void sae_cpu_center(size_t n, size_t d, const float *x, const float *b, float *xc)
 {
-#pragma omp parallel for schedule(dynamic, 64)
+#pragma omp parallel for schedule(dynamic, 64) if (n * d > SMALL)
     for (size_t t = 0; t < n; t++)
         center_row(d, x + t * d, b, xc + t * d);
 }
@@ -38,7 +39,7 @@ SAE_CLONES static void sum_columns(size_t n, size_t d, size_t i0, size_t w, cons
 
 void sae_cpu_col_sum(size_t n, size_t d, const float *A, float *out)
 {
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (n * d > SMALL)
     for (size_t i0 = 0; i0 < d; i0 += COLUMNS)
         sum_columns(n, d, i0, min_size(COLUMNS, d - i0), A, out);
 }
@@ -56,7 +57,7 @@ double sae_cpu_sum_sq(size_t n, const float *a)
 {
     double part[PARTS];
     const size_t chunk = (n + PARTS - 1) / PARTS;
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (n > SMALL)
     for (size_t p = 0; p < PARTS; p++) {
         const size_t i = min_size(p * chunk, n);
         part[p] = sum_sq_part(min_size(chunk, n - i), a + i);
@@ -85,7 +86,7 @@ SAE_CLONES static void project_row(size_t d, const float *w, float eps, float *g
 
 void sae_cpu_project_rows(size_t m, size_t d, const float *W, float eps, float *G)
 {
-#pragma omp parallel for schedule(dynamic, 16)
+#pragma omp parallel for schedule(dynamic, 16) if (m * d > SMALL)
     for (size_t j = 0; j < m; j++)
         project_row(d, W + j * d, eps, G + j * d);
 }
@@ -101,7 +102,7 @@ SAE_CLONES static void unit_row(size_t d, float eps, float *w)
 
 void sae_cpu_unit_rows(size_t m, size_t d, float eps, float *W)
 {
-#pragma omp parallel for schedule(dynamic, 16)
+#pragma omp parallel for schedule(dynamic, 16) if (m * d > SMALL)
     for (size_t j = 0; j < m; j++)
         unit_row(d, eps, W + j * d);
 }
@@ -137,7 +138,7 @@ void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, 
                                 .rate = (float)(h->lr / c1),
                                 .root = (float)(1 / sqrt(c2)),
                                 .eps = h->eps};
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (n > SMALL)
     for (size_t i = 0; i < n; i += CHUNK)
         adam_part(min_size(CHUNK, n - i), &s, W + i, G + i, M + i, V + i);
 }

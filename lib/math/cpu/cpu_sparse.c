@@ -11,6 +11,7 @@
 
 #include "lib/math/cpu/cpu_slice.h"
 
+enum { SMALL = 1 << 17 };     /* entries that are not worth waking a thread for */
 enum { TILE_LATENTS = 1024 }; /* of the transpose; their cursors lie in the cache */
 
 /* 1. transpose: a counting sort; a thread owns a range of latents, which in each row is a run of
@@ -31,9 +32,10 @@ static size_t first_reaching(const struct sae_csr *csr, size_t t, size_t latent)
 
 void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
 {
+    const size_t nnz = csr->start[csr->n];
     csc->m = m;
     memset(csc->start, 0, (m + 1) * sizeof *csc->start);
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (nnz > SMALL)
     for (size_t j0 = 0; j0 < m; j0 += TILE_LATENTS) {
         for (size_t t = 0; t < csr->n; t++) {
             const size_t end = csr->start[t + 1];
@@ -45,7 +47,7 @@ void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
     for (size_t j = 0; j < m; j++)
         csc->start[j + 1] += csc->start[j];
         /* start[j] walks to the end of latent j while entries are placed, then is moved back */
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (nnz > SMALL)
     for (size_t j0 = 0; j0 < m; j0 += TILE_LATENTS) {
         for (size_t t = 0; t < csr->n; t++) {
             const size_t end = csr->start[t + 1];
@@ -207,7 +209,7 @@ static void run_pieces(const struct grad_job *job, size_t m)
 
 static void gather_by_latent(size_t nnz, const uint32_t *pos, const float *from, float *to)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (nnz > SMALL)
     for (size_t p = 0; p < nnz; p++)
         to[p] = from[pos[p]];
 }
@@ -239,7 +241,7 @@ void sae_cpu_grad_dec(size_t m, size_t d, const struct sae_csr *csr, const struc
         gather_by_latent(nnz, csc->pos, csr->val, both);
         memset(dz_by_latent, 0, nnz * sizeof *dz_by_latent);
         run_pieces(&job, m);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (nnz > SMALL)
         for (size_t p = 0; p < nnz; p++)
             dz[csc->pos[p]] = dz_by_latent[p];
     } else {
@@ -265,7 +267,7 @@ void sae_cpu_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struc
                       const float *dz, const float *xc, float *dW_enc, float *db_enc)
 {
     const size_t n = csr->n, nnz = csc->start[m];
-#pragma omp parallel for schedule(dynamic, 64)
+#pragma omp parallel for schedule(dynamic, 64) if (nnz > SMALL)
     for (size_t j = 0; j < m; j++) {
         double sum = 0;
         for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++)
