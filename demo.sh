@@ -30,7 +30,7 @@ ninja -C build >build/demo-ninja.log || { tail -n 40 build/demo-ninja.log; exit 
 for tool in harvest train analyze splice probe absorb report; do
     PATH="$root/build/$tool:$PATH"
 done
-export PATH OMP_WAIT_POLICY=passive
+export PATH
 
 step "texts, from installed packages"
 rm -rf demo

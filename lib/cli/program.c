@@ -9,6 +9,7 @@
 #include "lib/base/stop.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/parse.h"
+#include "lib/math/ops.h"
 
 static int exit_code(enum sae_status st)
 {
@@ -59,6 +60,9 @@ static enum sae_status answer_questions(const struct sae_opt_set *set, bool *ret
 
 int sae_program_main(const struct sae_program *program, int argc, char **argv)
 {
+    /* Threads that spin while they wait make a busy machine many times slower; OpenMP takes the wish
+     * to sleep from its environment only, before the program starts. */
+    sae_ops_wait_asleep(argv);
     struct sae_err err = {0};
     struct sae_cli cli = {0};
     struct sae_opt_set *set = calloc(1, sizeof *set);
