@@ -50,7 +50,7 @@ step "train: TopK; TopK with progressive orthogonality; standard"
 small="--m 2048 --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens
 run sae-train --acts acts --arch topk --k 32 $small -o run_1
 run sae-train --acts acts --arch topk --k 32 $small --orth progressive --lambda2-max 0.1 -o run_2
-run sae-train --acts acts --arch standard --l1 5 $small -o run_3
+run sae-train --acts acts --arch standard --l1 3.5 $small -o run_3
 
 step "analyze: how separated are the features, at every checkpoint"
 into analyze.txt sae-analyze --all run_1 run_2 run_3
