@@ -13,6 +13,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
+#include "lib/base/str.h"
 #include "lib/cli/progress.h"
 
 enum { NORM_BATCHES = 100 }; /* batches whose mean square norm sets the scale */
@@ -203,6 +204,17 @@ static enum sae_status one_step(struct run *run, struct sae_progress *bar, struc
     return SAE_OK;
 }
 
+/* The last checkpoint holds all that state.h5 held. What a kill in the midst of saving it left
+ * behind goes too. */
+static void remove_state(const char *state)
+{
+    struct sae_str part = {0};
+    unlink(state);
+    if (sae_str_printf(&part, NULL, "%s.part", state) == SAE_OK)
+        unlink(part.s);
+    sae_str_clear(&part);
+}
+
 enum sae_status run_train(const struct run_plan *plan, struct sae_err *err)
 {
     struct run run = {.plan = plan};
@@ -219,7 +231,7 @@ enum sae_status run_train(const struct run_plan *plan, struct sae_err *err)
         SAE_GO(st, save_checkpoints(&run, err));
     while (run.t->step < plan->set.steps)
         SAE_GO(st, one_step(&run, &bar, err));
-    unlink(state); /* the last checkpoint holds all that it held */
+    remove_state(state);
 done:
     if (shown)
         sae_progress_end(&bar);
