@@ -38,8 +38,8 @@ static const struct sae_opt options[] = {
      "continue an interrupted run with its recorded options", MAIN | SAE_OPT_UNRECORDED},
     {"arch", 0, SAE_OPT_ENUM, &set.arch, "topk", train_arch_names, 0, 0, "NAME", sae,
      "architecture and loss", MAIN},
-    {"k", 0, SAE_OPT_U64, &set.k, "32", NULL, 1, 0, "N", sae, "active latents a token (topk)",
-     MAIN},
+    {"k", 0, SAE_OPT_U64, &set.k, "32", NULL, 1, 0, "N", sae,
+     "active latents a token (topk), on average over a batch (batchtopk)", MAIN},
     {"m", 0, SAE_OPT_COUNT, &set.m, NULL, NULL, 2, 0, "N", sae,
      "dictionary width in latents; default 16 times the activation width", MAIN},
     {"k-start", 0, SAE_OPT_U64, &set.k_start, "0", NULL, 0, 0, "N", sae,
@@ -52,17 +52,22 @@ static const struct sae_opt options[] = {
     {"steps", 0, SAE_OPT_COUNT, &set.steps, NULL, NULL, 1, 0, "N", fit,
      "updates; instead of --tokens", 0},
     {"lr", 0, SAE_OPT_REAL, &set.lr, NULL, NULL, 0, 1e30, "X", fit,
-     "learning rate; default 2e-4 / sqrt(m / 16384) for topk, 3e-4 for standard", MAIN},
-    {"l1", 0, SAE_OPT_REAL, &set.l1, "0.04", NULL, 0, 1e12, "X", fit,
-     "weight of the L1 term (standard)", 0},
+     "learning rate; default 2e-4 / sqrt(m / 16384) for topk and batchtopk, 3e-4 for standard", MAIN},
+    {"l1", 0, SAE_OPT_REAL, &set.l1, NULL, NULL, 0, 1e12, "X", fit,
+     "weight of the L1 term (standard); default 0.04", 0},
     {"warmup", 0, SAE_OPT_COUNT, &set.warmup, NULL, NULL, 0, 0, "STEPS", fit,
      "linear learning rate warm-up; default 1000, a tenth of runs below 2000 steps", 0},
     {"decay-start", 0, SAE_OPT_COUNT, &set.decay_start, NULL, NULL, 0, 0, "STEP", fit,
      "step from which the learning rate falls linearly to 0; default never", 0},
     {"sparsity-warmup", 0, SAE_OPT_COUNT, &set.sparsity_warmup, NULL, NULL, 0, 0, "STEPS", fit,
      "linear L1 warm-up (standard); default 2000, a fifth of runs below 4000 steps", 0},
+    {"cut-start", 0, SAE_OPT_COUNT, &set.cut_start, NULL, NULL, 0, 0, "STEP", fit,
+     "batchtopk: step after which the threshold of inference is averaged; default 1000, a tenth "
+     "of runs below 2000 steps", 0},
+    {"cut-momentum", 0, SAE_OPT_REAL, &set.cut_momentum, NULL, NULL, 0, 1, "X", fit,
+     "share of that threshold kept each step; default 0.999, 1 - 20 / steps in runs below 20000", 0},
     {"auxk-alpha", 0, SAE_OPT_REAL, &set.auxk_alpha, "0.03125", NULL, 0, 1e6, "X", fit,
-     "weight of the loss that revives dead latents (topk); 0 switches it off", 0},
+     "weight of the loss that revives dead latents (topk, batchtopk); 0 switches it off", 0},
     {"dead-after", 0, SAE_OPT_COUNT, &set.dead_after, NULL, NULL, 1, 0, "TOKENS", fit,
      "a latent is dead after as many tokens; default 10M or a tenth of the run, the lesser", 0},
     {"seed", 0, SAE_OPT_U64, &set.seed, "42", NULL, 0, 0, "N", fit,
@@ -435,7 +440,7 @@ static const struct sae_program program = {
     .about =
         "Writes ckpt_00.h5 ... ckpt_100.h5 into the run folder. Each holds weights, the time "
         "series so far, metrics and masks of held-out rows, and all that an exact resume needs. "
-        "The steps follow the 2025 dictionary_learning trainers (topk, standard) and the loss of "
+        "The steps follow the 2025 dictionary_learning trainers (topk, batchtopk, standard) and the loss of "
         "its 2024 trainer (standard-2024: unsquared norm, no sparsity warm-up).\n"
         "A signal makes the program finish its step, save state.h5 and stop; --resume continues "
         "and ends with the bytes of an unbroken run, on the same machine, build and number of "

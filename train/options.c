@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BECAUSE = 100 };
+
 static enum sae_status refuse(const struct sae_cli *cli, const char *const *names,
                               const char *because, struct sae_err *err)
 {
@@ -22,21 +24,29 @@ static enum sae_status refuse(const struct sae_cli *cli, const char *const *name
 enum sae_status options_check(const struct sae_cli *cli, const struct settings *set,
                               struct sae_err *err)
 {
-    static const char *const topk_only[] = {"k", "k-start", "auxk-alpha", NULL};
-    static const char *const standard_only[] = {"l1", NULL};
+    const char *const arch = train_arch_names[set->arch];
+    char because[BECAUSE];
+    static const char *const k_only[] = {"k", "k-start", "auxk-alpha", NULL};
+    static const char *const l1_only[] = {"l1", NULL};
     static const char *const warmup_only[] = {"sparsity-warmup", NULL};
+    static const char *const cut_only[] = {"cut-start", "cut-momentum", NULL};
     static const char *const orth_only[] = {"lambda2-max", "gamma", "orth-normalizer", NULL};
     static const char *const sigmoid_only[] = {"sharpness", NULL};
     if (sae_opt_given(cli, "tokens") && sae_opt_given(cli, "steps"))
         return sae_err_set(err, SAE_EARG,
                            "--tokens and --steps both set the length of the run; "
                            "give one of them");
-    if (settings_is_standard(set))
-        SAE_TRY(refuse(cli, topk_only, "with --arch standard, which has no k", err));
-    else
-        SAE_TRY(refuse(cli, standard_only, "with --arch topk, which has no L1 term", err));
-    if (set->arch != TRAIN_STANDARD)
-        SAE_TRY(refuse(cli, warmup_only, "except with --arch standard", err));
+    snprintf(because, sizeof because, "with --arch %s, which has no k", arch);
+    if (!settings_has_k(set))
+        SAE_TRY(refuse(cli, k_only, because, err));
+    snprintf(because, sizeof because, "with --arch %s, which has no L1 term", arch);
+    if (!settings_has_l1(set))
+        SAE_TRY(refuse(cli, l1_only, because, err));
+    snprintf(because, sizeof because, "with --arch %s, which has no sparsity warm-up", arch);
+    if (!settings_has_sparsity_warmup(set))
+        SAE_TRY(refuse(cli, warmup_only, because, err));
+    if (set->arch != TRAIN_BATCHTOPK)
+        SAE_TRY(refuse(cli, cut_only, "except with --arch batchtopk", err));
     if (set->orth == ORTH_NONE)
         SAE_TRY(refuse(cli, orth_only, "without --orth static or --orth progressive", err));
     if (set->competition != SAE_COMPETE_SIGMOID)
@@ -48,7 +58,8 @@ void options_unset(struct settings *set)
 {
     set->m = set->tokens = set->steps = set->warmup = set->decay_start = SETTINGS_UNSET;
     set->sparsity_warmup = set->dead_after = set->heldout_rows = SETTINGS_UNSET;
-    set->lr = set->gamma = NAN;
+    set->cut_start = SETTINGS_UNSET;
+    set->lr = set->gamma = set->l1 = set->cut_momentum = NAN;
 }
 
 /* The shortest text that reads back as the same double. */
@@ -86,13 +97,17 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
     bad |= put_u64(options, "decay-start", set->decay_start);
     bad |= put_u64(options, "dead-after", set->dead_after);
     bad |= put_u64(options, "heldout-rows", set->heldout_rows);
-    if (set->arch == TRAIN_STANDARD)
+    if (settings_has_sparsity_warmup(set))
         bad |= put_u64(options, "sparsity-warmup", set->sparsity_warmup);
-    if (settings_is_standard(set)) {
+    if (settings_has_l1(set))
+        bad |= put_real(options, "l1", set->l1);
+    if (!settings_has_k(set)) {
         bad |= json_object_set_new(options, "k", json_null());
         bad |= json_object_set_new(options, "auxk-alpha", json_null());
-    } else {
-        bad |= json_object_set_new(options, "l1", json_null());
+    }
+    if (set->arch == TRAIN_BATCHTOPK) {
+        bad |= put_u64(options, "cut-start", set->cut_start);
+        bad |= put_real(options, "cut-momentum", set->cut_momentum);
     }
     if (set->orth != ORTH_NONE)
         bad |= put_real(options, "gamma", set->gamma);

@@ -6,7 +6,8 @@
  *   /state/b_enc, b_dec               biases in training units (the top-level ones take raw
  *                                     activations: they are multiplied by the norm)
  *   /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
- *   attributes of /state              norm, tau (-1 before the first step), position (tokens)
+ *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
+ *                                     cut (batchtopk; -1 before there is one)
  *
  * Contents: 1. writing   2. reading */
 #include <inttypes.h>
@@ -86,6 +87,8 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, str
     SAE_TRY(put_window(file, t, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "norm", run->norm, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "tau", t->tau, err));
+    if (t->set.arch == TRAIN_BATCHTOPK)
+        SAE_TRY(sae_h5_attr_put_f64(file, "/state", "cut", t->cut, err));
     return sae_h5_attr_put_u64(file, "/state", "position", t->step * t->n, err);
 }
 
@@ -93,7 +96,7 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, str
 static enum sae_status fold(const struct run *run, struct sae_model *ret, struct sae_err *err)
 {
     const struct trainer *const t = run->t;
-    float *b_enc = NULL, *b_dec = NULL;
+    float *b_enc = NULL, *b_dec = NULL, *threshold = NULL;
     enum sae_status st;
     SAE_GO(st, sae_mem_alloc(&b_enc, t->m, sizeof *b_enc, err));
     SAE_GO(st, sae_mem_alloc(&b_dec, t->d, sizeof *b_dec, err));
@@ -101,6 +104,11 @@ static enum sae_status fold(const struct run *run, struct sae_model *ret, struct
         b_enc[j] = (float)((double)t->w.b_enc[j] * run->norm);
     for (size_t i = 0; i < t->d; i++)
         b_dec[i] = (float)((double)t->w.b_dec[i] * run->norm);
+    if (t->set.arch == TRAIN_BATCHTOPK) {
+        SAE_GO(st, sae_mem_alloc(&threshold, t->m, sizeof *threshold, err));
+        for (size_t j = 0; j < t->m; j++)
+            threshold[j] = (float)(t->cut < 0 ? t->cut : t->cut * run->norm);
+    }
     *ret = (struct sae_model){.arch = settings_model_arch(&t->set),
                               .d = t->d,
                               .m = t->m,
@@ -109,11 +117,13 @@ static enum sae_status fold(const struct run *run, struct sae_model *ret, struct
                               .W_enc = t->w.W_enc,
                               .W_dec = t->w.W_dec,
                               .b_enc = b_enc,
-                              .b_dec = b_dec};
-    b_enc = b_dec = NULL;
+                              .b_dec = b_dec,
+                              .threshold = threshold};
+    b_enc = b_dec = threshold = NULL;
 done:
     free(b_enc);
     free(b_dec);
+    free(threshold);
     return st;
 }
 
@@ -162,6 +172,7 @@ enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
 done:
     free(ckpt.model.b_enc);
     free(ckpt.model.b_dec);
+    free(ckpt.model.threshold);
     free(ckpt.heldout.start);
     free(ckpt.heldout.idx);
     free(ckpt.heldout.val);
@@ -249,6 +260,8 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
     free(idle);
     SAE_TRY(sae_h5_attr_f64(file, "/state", "tau", &t->tau, err));
     SAE_TRY(sae_h5_attr_f64(file, "/state", "norm", &run->norm, err));
+    if (t->set.arch == TRAIN_BATCHTOPK)
+        SAE_TRY(sae_h5_attr_f64(file, "/state", "cut", &t->cut, err));
     for (size_t age = 1; age < t->ring_len && age <= t->step; age++)
         SAE_TRY(get_batch(file, t, age, err));
     return SAE_OK;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-const char *const train_arch_names[] = {"topk", "standard", "standard-2024", NULL};
+const char *const train_arch_names[] = {"topk", "standard", "standard-2024", "batchtopk", NULL};
 const char *const train_orth_names[] = {"none", "static", "progressive", NULL};
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
@@ -19,11 +19,13 @@ void settings_init(struct settings *set)
                              .tokens = SETTINGS_UNSET,
                              .steps = SETTINGS_UNSET,
                              .lr = NAN,
-                             .l1 = 0.04,
+                             .l1 = NAN,
                              .warmup = SETTINGS_UNSET,
                              .decay_start = SETTINGS_UNSET,
                              .sparsity_warmup = SETTINGS_UNSET,
                              .seed = 42,
+                             .cut_start = SETTINGS_UNSET,
+                             .cut_momentum = NAN,
                              .auxk_alpha = 1.0 / 32,
                              .dead_after = SETTINGS_UNSET,
                              .lambda2_max = 0.1,
@@ -36,6 +38,15 @@ void settings_init(struct settings *set)
                              .log_every = 10,
                              .heldout_rows = SETTINGS_UNSET,
                              .pairs = 64};
+}
+
+enum sae_arch settings_model_arch(const struct settings *set)
+{
+    static const enum sae_arch archs[] = {[TRAIN_TOPK] = SAE_ARCH_TOPK,
+                                          [TRAIN_STANDARD] = SAE_ARCH_STANDARD,
+                                          [TRAIN_STANDARD_2024] = SAE_ARCH_STANDARD,
+                                          [TRAIN_BATCHTOPK] = SAE_ARCH_BATCHTOPK};
+    return archs[set->arch];
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -89,7 +100,7 @@ static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
         set->warmup = steps >= 2000 ? 1000 : steps / 10;
     if (set->decay_start == SETTINGS_UNSET)
         set->decay_start = steps;
-    if (set->arch != TRAIN_STANDARD)
+    if (!settings_has_sparsity_warmup(set))
         set->sparsity_warmup = 0;
     else if (set->sparsity_warmup == SETTINGS_UNSET)
         set->sparsity_warmup = steps >= 4000 ? 2000 : steps / 5;
@@ -113,6 +124,25 @@ static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
                            "--decay-start %" PRIu64 ": must come after the sparsity "
                            "warm-up of %" PRIu64 " steps",
                            set->decay_start, set->sparsity_warmup);
+    return SAE_OK;
+}
+
+/* A long run averages over 1000 steps from step 1000 on; a short one over a twentieth of itself, or
+ * the average would still remember the first steps. */
+static enum sae_status resolve_cut(struct settings *set, struct sae_err *err)
+{
+    if (set->cut_start == SETTINGS_UNSET)
+        set->cut_start = set->steps >= 2000 ? 1000 : set->steps / 10;
+    if (isnan(set->cut_momentum))
+        set->cut_momentum = set->steps >= 20000 ? 0.999 : fmax(0, 1 - 20.0 / (double)set->steps);
+    if (!(set->cut_momentum >= 0 && set->cut_momentum < 1))
+        return sae_err_set(err, SAE_EARG, "--cut-momentum %g: must be in [0, 1)",
+                           set->cut_momentum);
+    if (set->arch == TRAIN_BATCHTOPK && set->cut_start >= set->steps - 1 && set->steps > 1)
+        return sae_err_set(err, SAE_EARG,
+                           "--cut-start %" PRIu64 ": the run has %" PRIu64 " steps; it must be "
+                           "less than the last, or there is no threshold to use",
+                           set->cut_start, set->steps);
     return SAE_OK;
 }
 
@@ -170,7 +200,9 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
         set->m = 16 * d;
     if (set->m < 2 || set->m > UINT32_MAX / 2)
         return sae_err_set(err, SAE_EARG, "--m %" PRIu64 ": must be 2 to 2^31", set->m);
-    if (settings_is_standard(set)) {
+    if (isnan(set->l1))
+        set->l1 = 0.04;
+    if (!settings_has_k(set)) {
         set->k = 0;
         set->k_start = 0;
         set->auxk_alpha = 0;
@@ -184,6 +216,7 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
         return sae_err_set(err, SAE_EARG, "--log-every 0: must be at least 1");
     SAE_TRY(resolve_length(set, n_rows, err));
     SAE_TRY(resolve_rates(set, err));
+    SAE_TRY(resolve_cut(set, err));
     SAE_TRY(resolve_orth(set, err));
     return resolve_checkpoints(set, err);
 }

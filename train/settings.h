@@ -13,7 +13,7 @@
 #include "lib/sae/overlap.h"
 #include "lib/sae/sched.h"
 
-enum train_arch { TRAIN_TOPK, TRAIN_STANDARD, TRAIN_STANDARD_2024 };
+enum train_arch { TRAIN_TOPK, TRAIN_STANDARD, TRAIN_STANDARD_2024, TRAIN_BATCHTOPK };
 enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE };
 enum train_norm { NORM_NONE, NORM_UNIT };
 enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
@@ -32,6 +32,8 @@ struct settings {
     double lr, l1;
     uint64_t warmup, decay_start, sparsity_warmup, seed;
     int normalize;
+    uint64_t cut_start; /* batchtopk: step after which the threshold is averaged */
+    double cut_momentum;
     double auxk_alpha;
     uint64_t dead_after;
     int orth;
@@ -58,12 +60,25 @@ SAE_MUST_CHECK enum sae_status settings_resolve(struct settings *set, size_t n_r
 
 static inline bool settings_is_standard(const struct settings *set)
 {
-    return set->arch != TRAIN_TOPK;
+    return set->arch == TRAIN_STANDARD || set->arch == TRAIN_STANDARD_2024;
 }
 
-static inline enum sae_arch settings_model_arch(const struct settings *set)
+static inline bool settings_has_k(const struct settings *set)
 {
-    return settings_is_standard(set) ? SAE_ARCH_STANDARD : SAE_ARCH_TOPK;
+    return set->arch == TRAIN_TOPK || set->arch == TRAIN_BATCHTOPK;
 }
+
+static inline bool settings_has_l1(const struct settings *set)
+{
+    return settings_is_standard(set);
+}
+
+/* Whether the weight of the sparsity term is warmed up. */
+static inline bool settings_has_sparsity_warmup(const struct settings *set)
+{
+    return set->arch == TRAIN_STANDARD;
+}
+
+enum sae_arch settings_model_arch(const struct settings *set);
 
 #endif /* SAE_TRAIN_SETTINGS_H */

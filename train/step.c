@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* step : one update.
  *
- *   f    = TopK or ReLU of W_enc (x - b_dec) + b_enc          xhat = W_dec^T f + b_dec
+ *   f    = TopK, BatchTopK or ReLU of W_enc (x - b_dec) + b_enc   xhat = W_dec^T f + b_dec
  *   g    = dL/dxhat = 2 (xhat - x) / n                        (standard-2024: unit vector / n)
  *   dW_dec = f^T g     dz = g W_dec^T on active entries + l1  dW_enc = dz^T (x - b_dec)
  *   db_dec = sum g - W_enc^T sum dz
@@ -26,14 +26,14 @@ static void pre_activations(struct trainer *t, const float *x, size_t rows)
 
 /* Sparse activations, whatever their number. */
 static enum sae_status active_all(struct trainer *t, size_t rows, struct sae_csr *csr, size_t *nnz,
-                                  struct sae_err *err)
+                                  const float *theta, struct sae_err *err)
 {
-    t->ops->threshold(rows, t->m, t->pre, t->w.b_enc, NULL, csr, nnz);
+    t->ops->threshold(rows, t->m, t->pre, t->w.b_enc, theta, csr, nnz);
     if (*nnz <= csr->cap)
         return SAE_OK;
     SAE_TRY(trainer_csr_grow(t, csr, *nnz, err));
     csr->n = rows;
-    t->ops->threshold(rows, t->m, t->pre, t->w.b_enc, NULL, csr, nnz);
+    t->ops->threshold(rows, t->m, t->pre, t->w.b_enc, theta, csr, nnz);
     return SAE_OK;
 }
 
@@ -44,8 +44,12 @@ enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, 
     pre_activations(t, x, rows);
     csr->n = rows;
     size_t nnz;
-    if (settings_is_standard(&t->set))
-        SAE_TRY(active_all(t, rows, csr, &nnz, err));
+    if (t->set.arch == TRAIN_BATCHTOPK) {
+        for (size_t j = 0; j < t->m; j++)
+            t->theta[j] = (float)t->cut;
+        SAE_TRY(active_all(t, rows, csr, &nnz, t->theta, err));
+    } else if (settings_is_standard(&t->set))
+        SAE_TRY(active_all(t, rows, csr, &nnz, NULL, err));
     else
         t->ops->topk(rows, t->m, (size_t)k, t->pre, t->w.b_enc, csr);
     t->ops->decode(t->d, csr, t->w.W_dec, t->w.b_dec, t->xhat);
@@ -76,14 +80,16 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     masks->valid = false;
     masks->csr.n = t->n;
     pre_activations(t, x, t->n);
-    if (!settings_is_standard(&t->set)) {
+    if (t->set.arch == TRAIN_BATCHTOPK) {
+        t->ops->batchtopk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
+    } else if (t->set.arch == TRAIN_TOPK) {
         t->ops->topk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
     } else {
         size_t nnz = 0;
         t->ops->threshold(t->n, t->m, t->pre, t->w.b_enc, NULL, &masks->csr, &nnz);
         t->dense = nnz > t->n * t->m / t->dense_share;
         if (nnz > masks->csr.cap && (want_masks || !t->dense))
-            SAE_TRY(active_all(t, t->n, &masks->csr, &nnz, err));
+            SAE_TRY(active_all(t, t->n, &masks->csr, &nnz, NULL, err));
         *ret_nnz = nnz;
         if (t->dense && !want_masks) {
             forward_dense(t);
@@ -278,7 +284,8 @@ static void backward_b_dec(struct trainer *t)
 
 /* --- 4. update ---------------------------------------------------------------------------- */
 
-/* Projects, clips (TopK), steps, renormalises. Returns the gradient norm before clipping. */
+/* Projects, clips (TopK, BatchTopK), steps, renormalises. Returns the gradient norm before
+ * clipping. */
 static double update(struct trainer *t, double lr)
 {
     const struct sae_ops *const ops = t->ops;
@@ -294,6 +301,17 @@ static double update(struct trainer *t, double lr)
     ops->adam(t->w.n, &adam, t->w.all, t->g.all, t->m1.all, t->m2.all);
     ops->unit_rows(t->m, t->d, standard ? 0 : 1.1920929e-7F, t->w.W_dec);
     return norm;
+}
+
+/* The threshold of inference follows the least activation that a batch keeps. */
+static void move_cut(struct trainer *t, const struct masks *masks)
+{
+    const size_t nnz = masks->csr.start[t->n];
+    double least = nnz ? (double)masks->csr.val[0] : 0;
+    for (size_t e = 1; e < nnz; e++)
+        least = fmin(least, (double)masks->csr.val[e]);
+    const double keep = t->set.cut_momentum;
+    t->cut = t->cut < 0 ? least : keep * t->cut + (1 - keep) * least;
 }
 
 /* --- 5. the step -------------------------------------------------------------------------- */
@@ -329,7 +347,6 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
 {
     struct step_stats s = blank;
     struct masks *const masks = &t->ring[t->step % t->ring_len];
-    const bool standard = settings_is_standard(&t->set);
     schedule(t, &s);
     size_t nnz = 0;
     SAE_TRY(forward(t, x, t->set.orth != ORTH_NONE, masks, &nnz, err));
@@ -342,7 +359,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
         s.explained_variance = explained_variance(t, x);
     float l1 = 0;
     double sparse_weight = 0;
-    if (standard) {
+    if (settings_has_l1(&t->set)) {
         sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
         l1 = (float)(sparse_weight / (double)t->n);
         s.sparse = l1_of(t, masks);
@@ -357,6 +374,8 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     if (!isfinite(s.loss))
         return diverged(t, s.loss, err);
     s.grad_norm = update(t, s.lr);
+    if (t->set.arch == TRAIN_BATCHTOPK && t->step > t->set.cut_start)
+        move_cut(t, masks);
     t->tau = s.tau;
     t->step++;
     if (ret)

@@ -34,6 +34,7 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     SAE_TRY(ops->alloc(&t->xhat, t->n * t->d, sizeof *t->xhat, err));
     SAE_TRY(ops->alloc(&t->grad, t->n * t->d, sizeof *t->grad, err));
     SAE_TRY(ops->alloc(&t->pre, t->n * t->m, sizeof *t->pre, err));
+    SAE_TRY(ops->alloc(&t->theta, t->m, sizeof *t->theta, err));
     SAE_TRY(sae_mem_alloc(&t->mean, t->d, sizeof *t->mean, err));
     SAE_TRY(sae_mem_alloc(&t->largest, t->m, sizeof *t->largest, err));
     SAE_TRY(sae_mem_alloc(&t->idle, t->m, sizeof *t->idle, err));
@@ -69,6 +70,7 @@ enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
     t->m = (size_t)set->m;
     t->k_max = (size_t)(set->k_start > set->k ? set->k_start : set->k);
     t->tau = -1;
+    t->cut = -1;
     t->dense_share = 16;
     t->ring_len = set->overlap_window > 1 ? 3 * (size_t)set->overlap_window : 1;
     SAE_GO(st, open_arrays(t, err));
@@ -85,8 +87,8 @@ void trainer_close(struct trainer *t)
     if (!t)
         return;
     const struct sae_ops *const ops = t->ops;
-    float *const arrays[] = {t->w.all, t->g.all, t->m1.all, t->m2.all, t->xc,       t->xhat,
-                             t->grad,  t->pre,   t->dz,     t->block,  t->orth_grad};
+    float *const arrays[] = {t->w.all, t->g.all, t->m1.all, t->m2.all, t->xc,        t->xhat,
+                             t->grad,  t->pre,   t->dz,     t->block,  t->orth_grad, t->theta};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i])
             ops->free(arrays[i]);
@@ -158,7 +160,8 @@ static void normal(struct sae_rng *rng, size_t n, float *to)
         to[i] = (float)sae_rng_normal(rng);
 }
 
-/* topk           decoder of uniform directions, unit rows; encoder its transpose; b_enc 0;
+/* topk, batchtopk
+ *                decoder of uniform directions, unit rows; encoder its transpose; b_enc 0;
  *                b_dec the geometric median of the first batch
  * standard       normal directions; decoder unit, encoder 0.1 of it; biases 0. (Upstream starts
  *                the decoder at 0.1 too, and its first optimiser call, of rate 0, makes it unit.)
@@ -167,7 +170,7 @@ void trainer_init(struct trainer *t, const float *x)
 {
     struct sae_rng rng = sae_rng_make(t->set.seed, SAE_RNG_INIT);
     const size_t md = t->m * t->d;
-    if (t->set.arch == TRAIN_TOPK) {
+    if (settings_has_k(&t->set)) {
         uniform(&rng, 1, md, t->w.W_dec);
         t->ops->unit_rows(t->m, t->d, 0, t->w.W_dec);
         memcpy(t->w.W_enc, t->w.W_dec, md * sizeof *t->w.W_enc);

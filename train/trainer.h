@@ -2,7 +2,8 @@
 /* trainer : one sparse autoencoder under training. Knows no file; equations: docs/MATH.md.
  *
  * Order of a step (that of the 2025 dictionary_learning trainers):
- *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping (TopK),
+ *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping (TopK,
+ *   BatchTopK),
  *   Adam, unit decoder rows.
  * Memory is the CPU backends': every array here is host memory. */
 #ifndef SAE_TRAIN_TRAINER_H
@@ -51,6 +52,8 @@ struct trainer {
     size_t n, d, m, k_max; /* n: tokens in a batch */
     struct params w, g, m1, m2;
     uint64_t step;      /* updates done */
+    double cut;         /* batchtopk: averaged threshold of inference; < 0 before there is one */
+    float *theta;       /* [m] the same for each latent */
     uint64_t *idle;     /* [m] tokens since each latent was active */
     double tau;         /* of the last step, for the momentum; < 0 before the first */
     struct masks *ring; /* [ring_len] batch of step s is at s % ring_len */
@@ -79,7 +82,8 @@ SAE_MUST_CHECK enum sae_status trainer_open(struct trainer **ret, const struct s
                                             struct sae_err *err);
 void trainer_close(struct trainer *t);
 
-/* Random weights; x [n][d] is the first batch (TopK: b_dec starts at its geometric median). */
+/* Random weights; x [n][d] is the first batch (TopK, BatchTopK: b_dec starts at its geometric
+ * median). */
 void trainer_init(struct trainer *t, const float *x);
 /* Geometric median of n rows (Weiszfeld, at most 100 rounds). */
 void trainer_median(size_t n, size_t d, const float *x, float *ret);
@@ -90,8 +94,8 @@ void trainer_median(size_t n, size_t d, const float *x, float *ret);
 SAE_MUST_CHECK enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
                                             struct step_stats *ret, struct sae_err *err);
 
-/* Forward pass alone over rows <= n: fills t->pre, t->xhat and `csr` (grown as needed).
- * Fails: SAE_ENOMEM */
+/* Forward pass of inference alone over rows <= n (batchtopk: by threshold): fills t->pre, t->xhat
+ * and `csr` (grown as needed). Fails: SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows,
                                                uint64_t k, struct sae_csr *csr,
                                                struct sae_err *err);

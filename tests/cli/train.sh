@@ -39,7 +39,9 @@ topk="--acts acts --m 64 --k 4 --k-start 8 --batch 256 --steps 1200 --lr 0.003 -
       --orth progressive --overlap-window 3 --threshold-momentum 0.9 --normalize unit --pairs 8
       --competition sigmoid --overlap jaccard --orth-normalizer latent"
 standard="--acts acts --m 64 --arch standard --batch 256 --steps 600 --l1 0.1 --log-every 50"
-for name in topk standard; do
+batchtopk="--acts acts --arch batchtopk --m 64 --k 4 --batch 256 --steps 900 --lr 0.003 --dead-after 3000
+           --orth static --normalize unit --pairs 8"
+for name in topk standard batchtopk; do
     options=${!name}
     run $options -o $name >$name.txt || complain "$name failed"
     [ "$(grep -c '^ckpt_' $name.txt)" = 5 ] || complain "$name: the table has not five rows"
@@ -98,6 +100,9 @@ says 2 "no activation store" run -o new
 says 2 "no run folder" run --acts acts
 says 2 "--k has no meaning with --arch standard" run --acts acts -o new --arch standard --k 8
 says 2 "--l1 has no meaning with --arch topk" run --acts acts -o new --l1 1
+says 2 "--l1 has no meaning with --arch batchtopk" run --acts acts -o new --arch batchtopk --l1 1
+says 2 "--cut-start has no meaning except with --arch batchtopk" run --acts acts -o new --cut-start 5
+says 2 "--cut-start 99" run --acts acts -o new --arch batchtopk --steps 100 --cut-start 99
 says 2 "--gamma has no meaning without --orth" run --acts acts -o new --gamma 1
 says 2 "--sharpness has no meaning" run --acts acts -o new --sharpness 1
 says 2 "--k 65" run --acts acts -o new --m 64 --k 65

@@ -83,15 +83,30 @@ static void assert_close(double got, double want, double relative, const char *w
 
 /* --- trainers ------------------------------------------------------------------------------ */
 
+/* The architecture whose name is the longest beginning of `name`: "topk-auxk" is a topk. */
+static int arch_of(const char *name)
+{
+    int best = -1;
+    for (int a = 0; train_arch_names[a]; a++)
+        if (strncmp(name, train_arch_names[a], strlen(train_arch_names[a])) == 0 &&
+            (best < 0 || strlen(train_arch_names[a]) > strlen(train_arch_names[best])))
+            best = a;
+    assert_true(best >= 0);
+    return best;
+}
+
+static bool has_auxk(const char *name)
+{
+    return strstr(name, "-auxk") != NULL;
+}
+
 static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
 {
     struct settings set;
     struct sae_err err = {0};
     double last = 100;
     settings_init(&set);
-    set.arch = strcmp(name, "standard") == 0        ? TRAIN_STANDARD
-               : strcmp(name, "standard-2024") == 0 ? TRAIN_STANDARD_2024
-                                                    : TRAIN_TOPK;
+    set.arch = arch_of(name);
     set.k = K;
     set.m = M;
     set.batch = N;
@@ -101,7 +116,9 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
     set.warmup = 5;
     set.l1 = 0.05;
     set.sparsity_warmup = 8;
-    set.dead_after = strcmp(name, "topk-auxk") == 0 ? N : 1000000000;
+    set.cut_start = 5;
+    set.cut_momentum = 0.9;
+    set.dead_after = has_auxk(name) ? N : 1000000000;
     if (strcmp(name, "topk-decay") == 0)
         set.decay_start = 10;
     if (strcmp(name, "topk-orth") == 0) {
@@ -121,7 +138,7 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         t->w.W_enc[i] *= 0.5F;
     for (size_t j = 0; j < M; j++) {
         t->w.b_enc[j] *= 0.1F;
-        if (j >= 32 && strcmp(name, "topk-auxk") == 0)
+        if (j >= 32 && has_auxk(name))
             t->w.b_enc[j] -= 1.5F;
     }
     return t;
@@ -152,13 +169,13 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
     struct sae_err err = {0};
     float *const x = malloc(N * D * sizeof *x);
     char prefix[100], rest[200];
-    double aux = 0;
+    double aux = 0, worst = 0;
     assert_non_null(x);
     t->dense_share = dense_share;
     for (uint64_t s = 0; s < STEPS; s++) {
         struct step_stats stats;
         batch(s, x);
-        if (s == 0 && t->set.arch == TRAIN_TOPK)
+        if (s == 0 && settings_has_k(&t->set))
             trainer_median(N, D, x, t->w.b_dec);
         /* measuring on some steps must change nothing */
         if (trainer_step(t, x, s % 3 == 1, &stats, &err) != SAE_OK)
@@ -166,13 +183,19 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
         snprintf(prefix, sizeof prefix, "loss %s %d ", name, (int)s);
         find_line(prefix, rest, sizeof rest);
         assert_close(stats.loss, strtod(rest, NULL), 1e-4, prefix);
+        worst = fmax(worst, fabs(stats.loss / strtod(rest, NULL) - 1));
         aux += stats.aux;
     }
-    assert_int_equal(aux > 0, strcmp(name, "topk-auxk") == 0);
+    assert_int_equal(aux > 0, has_auxk(name));
     check_end(name, "W_dec", t->w.W_dec, M * D);
     check_end(name, "W_enc", t->w.W_enc, M * D);
     check_end(name, "b_enc", t->w.b_enc, M);
     check_end(name, "b_dec", t->w.b_dec, D);
+    if (t->set.arch == TRAIN_BATCHTOPK) {
+        const float cut = (float)t->cut;
+        check_end(name, "threshold", &cut, 1);
+    }
+    print_message("# %s (%s): losses within %.1e of PyTorch's\n", name, ops->name, worst);
     free(x);
     trainer_close(t);
 }
@@ -180,8 +203,9 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
 static void test_trainers_cpu(void **state)
 {
     (void)state;
-    static const char *const names[] = {"topk",      "topk-auxk", "topk-decay",
-                                        "topk-orth", "standard",  "standard-2024"};
+    static const char *const names[] = {"topk",      "topk-auxk",     "topk-decay",
+                                        "topk-orth", "standard",      "standard-2024",
+                                        "batchtopk", "batchtopk-auxk"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         agree(names[i], &sae_ops_cpu, 16);
     /* the same by sparse products alone */
@@ -194,6 +218,7 @@ static void test_trainers_ref(void **state)
     (void)state;
     agree("topk", &sae_ops_ref, 16);
     agree("topk-orth", &sae_ops_ref, 16);
+    agree("batchtopk-auxk", &sae_ops_ref, 16);
     agree("standard", &sae_ops_ref, 16);
 }
 

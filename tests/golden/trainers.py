@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Golden vectors of training: losses and final weights of 20 steps, from dictionary_learning 0.1.0
-(package `dictionary-learning`, its trainers TopKTrainer and StandardTrainer) under PyTorch, and
+(package `dictionary-learning`, its trainers TopKTrainer, StandardTrainer, BatchTopKTrainer) under PyTorch, and
 orthogonality losses and gradients from dense PyTorch with autograd.
 
     python3 tests/golden/trainers.py FOLDER_OF_THE_UNPACKED_PACKAGE > tests/golden/trainers.txt
@@ -37,6 +37,7 @@ load("dictionary_learning.config", root + "/config.py")
 load("dictionary_learning.dictionary", root + "/dictionary.py")
 load("dictionary_learning.trainers.trainer", root + "/trainers/trainer.py")
 topk = load("dictionary_learning.trainers.top_k", root + "/trainers/top_k.py")
+batch_topk = load("dictionary_learning.trainers.batch_top_k", root + "/trainers/batch_top_k.py")
 standard = load("dictionary_learning.trainers.standard", root + "/trainers/standard.py")
 
 D, M, N, K, STEPS, TOTAL = 16, 48, 64, 4, 20, 40
@@ -98,14 +99,18 @@ def set_weights(ae, quiet=0.0):
         ae.encoder.bias[32:] -= quiet
 
 
+def end(name, array, w):
+    v = w.detach().double().flatten()
+    weights = draws(9, v.numel()).double()
+    print(f"end {name} {array} {v.norm().item():.9g} {(v * weights).sum().item():.9g}")
+
+
 def report(name, losses, ae, b_dec):
     for step, loss in enumerate(losses):
         print(f"loss {name} {step} {loss:.9g}")
     for array, w in (("W_dec", ae.decoder.weight.T), ("W_enc", ae.encoder.weight),
                      ("b_enc", ae.encoder.bias), ("b_dec", b_dec)):
-        v = w.detach().double().flatten()
-        weights = draws(9, v.numel()).double()
-        print(f"end {name} {array} {v.norm().item():.9g} {(v * weights).sum().item():.9g}")
+        end(name, array, w)
 
 
 class OrthTopK(topk.TopKTrainer):
@@ -135,6 +140,12 @@ for name, cls, dead in (("topk", topk.TopKTrainer, 10**9), ("topk-auxk", topk.To
     t.dead_feature_threshold = dead
     set_weights(t.ae, 1.5 if name == "topk-auxk" else 0.0)
     report(name, [t.update(s, batch(s)) for s in range(STEPS)], t.ae, t.ae.b_dec)
+for name, dead in (("batchtopk", 10**9), ("batchtopk-auxk", N)):
+    t = batch_topk.BatchTopKTrainer(k=K, threshold_start_step=5, threshold_beta=0.9, **common)
+    t.dead_feature_threshold = dead
+    set_weights(t.ae, 1.5 if name == "batchtopk-auxk" else 0.0)
+    report(name, [t.update(s, batch(s)) for s in range(STEPS)], t.ae, t.ae.b_dec)
+    end(name, "threshold", t.ae.threshold)
 for name, cls, warm in (("standard", standard.StandardTrainer, 8),
                         ("standard-2024", Standard2024, None)):
     t = cls(l1_penalty=0.05, sparsity_warmup_steps=warm, **common)

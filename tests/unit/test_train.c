@@ -48,6 +48,12 @@ static void test_rules(void **state)
     assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
     assert_true(fabs(set.gamma - 2) < 1e-15);
     start(&set);
+    set.arch = TRAIN_BATCHTOPK;
+    set.steps = 1000;
+    assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
+    assert_int_equal(set.cut_start, 100);
+    assert_true(fabs(set.cut_momentum - 0.98) < 1e-15);
+    start(&set);
     set.orth = ORTH_STATIC;
     assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
     assert_true(fabs(set.gamma) < 1e-15);
