@@ -77,6 +77,9 @@ static enum sae_status read_shards(struct sae_acts *acts, const char *name, stru
             return sae_err_set(err, SAE_EIO, "'%s' names the shard '%s', which is not there", name,
                                shard->path);
     }
+    if (acts->d > SIZE_MAX / sizeof(double) / (first + 1))
+        return sae_err_set(err, SAE_EFORMAT, "'%s': %zu rows of width %zu cannot be", name, first,
+                           acts->d);
     if (first != acts->n_rows || acts->n_rows == 0)
         return sae_err_set(err, SAE_EFORMAT, "'%s': %zu rows in its shards, %zu promised", name,
                            first, acts->n_rows);
@@ -225,6 +228,21 @@ done:
     return st;
 }
 
+/* What tells of rows has one number a row: a wider array would not fit the caller's memory. */
+static enum sae_status check_columns(const struct sae_acts *acts, struct sae_err *err)
+{
+    static const char *const names[] = {"/token", "/document", "/position"};
+    const size_t rows = acts->shards[acts->file_shard].rows;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n;
+        SAE_TRY(sae_h5_shape(acts->file, names[i], 1, &n, err));
+        if (n != rows)
+            return sae_err_set(err, SAE_EFORMAT, "'%s': %s has length %zu, expected %zu rows",
+                               sae_h5_path(acts->file), names[i], n, rows);
+    }
+    return SAE_OK;
+}
+
 static enum sae_status check_range(const struct sae_acts *acts, size_t first, size_t n,
                                    struct sae_err *err)
 {
@@ -281,6 +299,7 @@ enum sae_status sae_acts_read_tokens(struct sae_acts *acts, size_t first, size_t
     FOR_PIECES(acts, first, n, at, s, from, len)
     {
         SAE_TRY(open_shard(acts, s, err));
+        SAE_TRY(check_columns(acts, err));
         if (token)
             SAE_TRY(sae_h5_read_rows(acts->file, "/token", SAE_H5_U32, from, len, token + at, err));
         if (document)

@@ -14,6 +14,7 @@
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/file/acts.h"
+#include "lib/file/h5.h"
 #include "lib/file/json.h"
 
 enum { D = 4 };
@@ -322,6 +323,37 @@ static void test_refusals(void **state)
     free(text);
 }
 
+/* A shard whose /token is a matrix: more numbers a row than the caller has room for. */
+static void test_wide_columns(void **state)
+{
+    (void)state;
+    enum { N = 5, WIDE = 4096 };
+    char path[64], file[100];
+    struct sae_err err = {0};
+    struct sae_h5 *h5 = NULL;
+    struct sae_acts *acts = NULL;
+    uint16_t rows[N * D] = {0}, position[N] = {0};
+    uint32_t document[N] = {0}, token[N];
+    uint32_t *const wide = calloc(N * WIDE, sizeof *wide);
+    json_t *const record = json_pack("{s:s}", "program", "test");
+    store_path(path, "columns");
+    snprintf(file, sizeof file, "%s/acts_00000.h5", path);
+    assert_int_equal(sae_fs_make_dirs(path, &err), SAE_OK);
+    assert_int_equal(sae_h5_create(&h5, file, "activations", false, &err), SAE_OK);
+    assert_int_equal(sae_h5_put2(h5, "/rows", SAE_H5_BF16, N, D, rows, &err), SAE_OK);
+    assert_int_equal(sae_h5_put2(h5, "/token", SAE_H5_U32, N, WIDE, wide, &err), SAE_OK);
+    assert_int_equal(sae_h5_put1(h5, "/document", SAE_H5_U32, N, document, &err), SAE_OK);
+    assert_int_equal(sae_h5_put1(h5, "/position", SAE_H5_U16, N, position, &err), SAE_OK);
+    assert_int_equal(sae_h5_commit(&h5, "{}", &err), SAE_OK);
+    assert_int_equal(sae_acts_finish(path, 1, record, &err), SAE_OK);
+    assert_int_equal(sae_acts_open(&acts, path, &err), SAE_OK);
+    assert_int_equal(sae_acts_read_tokens(acts, 0, N, token, NULL, NULL, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "/token"));
+    sae_acts_close(acts);
+    json_decref(record);
+    free(wide);
+}
+
 /* Equal stores have equal ids, another row another one. */
 static void test_id(void **state)
 {
@@ -349,6 +381,6 @@ int main(void)
         cmocka_unit_test(test_read),       cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_stream),     cmocka_unit_test(test_windows),
         cmocka_unit_test(test_not_finite), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_id)};
+        cmocka_unit_test(test_id),         cmocka_unit_test(test_wide_columns)};
     return cmocka_run_group_tests_name("acts", tests, setup, teardown);
 }
