@@ -49,9 +49,12 @@ enum sae_status h5_fail(const struct sae_h5 *file, struct sae_err *err, enum sae
 {
     char why[200] = "no reason given";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, copy_innermost, why);
-    const int full = file->part != NULL && errno == ENOSPC;
+    /* Of a full disk and the like the system speaks more clearly than HDF5. */
+    const int system_says = errno;
+    const bool full = file->part != NULL && (system_says == ENOSPC || system_says == EDQUOT ||
+                                             system_says == EFBIG || system_says == EIO);
     return sae_err_set(err, code, "cannot %s '%s' in '%s': %s", doing, name, file->path,
-                       full ? "no space left on device" : why);
+                       full ? strerror(system_says) : why);
 }
 
 /* --- 2. open and close -------------------------------------------------------------------- */

@@ -12,7 +12,8 @@
 
 enum {
     CHUNK_BYTES = 1 << 20, /* of a chunk: large enough for disk speed, small enough to cache */
-    SMALL_BYTES = 64       /* below this a checksum costs more than the data */
+    SMALL_BYTES = 64,      /* below this a checksum costs more than the data */
+    PACKED_MOST = 4096     /* deflate reaches 1032 to one */
 };
 
 /* --- 1. types ----------------------------------------------------------------------------- */
@@ -218,6 +219,24 @@ static enum sae_status check_extent(const struct sae_h5 *file, const char *name,
     return SAE_OK;
 }
 
+/* A few bytes of a damaged or hostile header can claim any length. What is stored bounds it: no
+ * filter of HDF5 packs better than PACKED_MOST to one. */
+static enum sae_status check_stored(const struct sae_h5 *file, const char *name, hid_t set,
+                                    size_t n, struct sae_err *err)
+{
+    const hid_t type = H5Dget_type(set);
+    const size_t width = H5Tget_size(type);
+    H5Tclose(type);
+    const unsigned long long stored = H5Dget_storage_size(set);
+    size_t bytes;
+    if (!__builtin_mul_overflow(n, width, &bytes) && bytes / PACKED_MOST <= stored)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s' in '%s' claims %zu elements of %zu bytes, but %llu bytes are stored; "
+                       "the file is damaged",
+                       name, file->path, n, width, stored);
+}
+
 enum sae_status sae_h5_get(const struct sae_h5 *file, const char *name, enum sae_h5_type type,
                            size_t rank, const size_t *want, size_t *got, void *ret,
                            struct sae_err *err)
@@ -235,6 +254,7 @@ enum sae_status sae_h5_get(const struct sae_h5 *file, const char *name, enum sae
     size_t n = 1;
     for (size_t i = 0; i < rank; i++)
         n *= dims[i];
+    SAE_GO(st, check_stored(file, name, set, n, err));
     SAE_GO(st, sae_mem_alloc(&data, n, type_size(type), err));
     const hid_t h5type = type_open(type);
     const herr_t read = n == 0 ? 0 : H5Dread(set, h5type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
@@ -346,6 +366,8 @@ enum sae_status sae_h5_get_strings(const struct sae_h5 *file, const char *name, 
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0 || n < 0)
         st = sae_err_set(err, SAE_EFORMAT, "'%s' in '%s' does not hold fixed-length text", name,
                          file->path);
+    if (st == SAE_OK)
+        st = check_stored(file, name, set, (size_t)n, err);
     if (st == SAE_OK)
         st = sae_mem_alloc(&block, (size_t)n, width, err);
     if (st == SAE_OK && n > 0 && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block) < 0)

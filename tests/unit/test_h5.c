@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <hdf5.h>
 
 #include "lib/base/bf16.h"
 #include "lib/base/digest.h"
@@ -200,6 +201,35 @@ static void shapes_and_types_are_checked(void **state)
     sae_h5_close(f);
 }
 
+/* A header that claims a length of which nothing is stored must not cost that much memory. */
+static void claimed_lengths_are_not_believed(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    float *x = NULL;
+    char **words = NULL;
+    size_t n;
+    write_sample(path, 0.0F);
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    const hsize_t claimed = (hsize_t)1 << 33, chunk = 1024;
+    const hid_t space = H5Screate_simple(1, &claimed, NULL);
+    const hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    const hid_t text = H5Tcopy(H5T_C_S1);
+    H5Pset_chunk(layout, 1, &chunk);
+    H5Dclose(H5Dcreate2(file, "/claim", H5T_IEEE_F32LE, space, H5P_DEFAULT, layout, H5P_DEFAULT));
+    H5Dclose(H5Dcreate2(file, "/names", text, space, H5P_DEFAULT, layout, H5P_DEFAULT));
+    H5Tclose(text);
+    H5Pclose(layout);
+    H5Sclose(space);
+    assert_true(H5Fclose(file) >= 0);
+    assert_int_equal(sae_h5_open(&f, path, NULL, &err), SAE_OK);
+    assert_int_equal(sae_h5_get(f, "/claim", SAE_H5_F32, 1, NULL, NULL, &x, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "claims 8589934592 elements"));
+    assert_int_equal(sae_h5_get_strings(f, "/names", &n, &words, &err), SAE_EFORMAT);
+    sae_h5_close(f);
+}
+
 static void an_uncommitted_file_leaves_nothing(void **state)
 {
     (void)state;
@@ -223,6 +253,7 @@ int main(void)
         cmocka_unit_test(wrong_files_are_refused),
         cmocka_unit_test(truncation_and_damage_are_noticed),
         cmocka_unit_test(shapes_and_types_are_checked),
+        cmocka_unit_test(claimed_lengths_are_not_believed),
         cmocka_unit_test(an_uncommitted_file_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
