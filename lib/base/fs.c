@@ -122,9 +122,10 @@ enum sae_status sae_fs_make_dirs(const char *path, struct sae_err *err)
             continue;
         const char end = *p;
         *p = '\0';
-        if (*copy != '\0' && mkdir(copy, 0777) != 0 && !sae_fs_is_dir(copy))
+        const int why = *copy == '\0' || mkdir(copy, 0777) == 0 ? 0 : errno;
+        if (why != 0 && !sae_fs_is_dir(copy))
             st = sae_err_set(err, SAE_EIO, "cannot make folder '%s': %s", copy,
-                             errno == EEXIST ? "a file of that name is there" : strerror(errno));
+                             why == EEXIST ? "a file of that name is there" : strerror(why));
         *p = end;
         if (end == '\0')
             break;

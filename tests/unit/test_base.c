@@ -214,6 +214,14 @@ static void files_are_whole_or_absent(void **state)
     assert_int_equal(sae_fs_read(&text, &len, "/nowhere/x", 4, &err), SAE_EIO);
     assert_int_equal(sae_fs_write("/nowhere/x", "a", 1, &err), SAE_EIO);
     assert_int_equal(sae_fs_make_dirs(path, &err), SAE_EIO); /* a file is in the way */
+    assert_non_null(strstr(err.msg, "a file of that name is there"));
+    /* the reason is that of mkdir, and not that of the look at what is there */
+    char loop[60], below[70];
+    snprintf(loop, sizeof loop, "%s/loop", dir);
+    snprintf(below, sizeof below, "%s/x", loop);
+    assert_int_equal(symlink("nowhere", loop), 0);
+    assert_int_equal(sae_fs_make_dirs(below, &err), SAE_EIO);
+    assert_non_null(strstr(err.msg, "a file of that name is there"));
     assert_int_equal(sae_fs_relative(&relative, deep, dir, &err), SAE_OK);
     assert_string_equal(relative, "../../..");
     free(relative);
