@@ -193,6 +193,9 @@ static enum sae_status get_head(struct sae_ckpt *ckpt, const struct sae_h5 *file
     if (d == 0 || m == 0 || d > UINT32_MAX || m > UINT32_MAX)
         return sae_err_set(err, SAE_EFORMAT, "'%s': d = %zu and m = %zu cannot be",
                            sae_h5_path(file), (size_t)d, (size_t)m);
+    if (model->arch == SAE_ARCH_TOPK && k == 0)
+        return sae_err_set(err, SAE_EFORMAT, "'%s': top-k that keeps k = 0 latents cannot be",
+                           sae_h5_path(file));
     model->d = (size_t)d;
     model->m = (size_t)m;
     model->k = (size_t)k;

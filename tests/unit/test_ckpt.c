@@ -182,6 +182,10 @@ static void test_refusals(void **state)
     s.idx[1] = 1; /* not ascending */
     refused(&s, SAE_EFORMAT, "/heldout");
     fill(&s);
+    s.ckpt.model.arch = SAE_ARCH_TOPK;
+    s.ckpt.model.k = 0;
+    refused(&s, SAE_EFORMAT, "k = 0");
+    fill(&s);
     s.j[1] = M;
     refused(&s, SAE_EFORMAT, "pair 1");
     fill(&s);
