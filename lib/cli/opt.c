@@ -97,6 +97,8 @@ static enum sae_status to_list(const struct sae_opt *row, const char *text, stru
     memcpy(row->to, &list, sizeof list);
     values = NULL;
 done:
+    for (size_t i = 0; values != NULL && row->kind == SAE_OPT_STRS && i < n; i++)
+        free(((char **)values)[i]);
     free(values);
     free(copy);
     return st;
