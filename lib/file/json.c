@@ -38,7 +38,7 @@ enum sae_status sae_json_load(json_t **ret, const char *path, struct sae_err *er
 
 enum sae_status sae_json_save(const char *path, const json_t *value, struct sae_err *err)
 {
-    /* 17 digits read back equal; jansson prints the shortest of them for most values. */
+    /* 17 digits read back equal. */
     char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     if (text == NULL)
         return sae_err_set(err, SAE_ENOMEM, "cannot write '%s': JSON could not be made", path);

@@ -13,7 +13,7 @@ SAE_MUST_CHECK enum sae_status sae_json_load(json_t **ret, const char *path, str
 SAE_MUST_CHECK enum sae_status sae_json_parse(json_t **ret, const char *text, const char *name,
                                               struct sae_err *err);
 
-/* Indent 2, keys in insertion order, shortest reals that read back equal; whole or absent. */
+/* Indent 2, keys in insertion order, reals of 17 digits, which read back equal; whole or absent. */
 SAE_MUST_CHECK enum sae_status sae_json_save(const char *path, const json_t *value,
                                              struct sae_err *err);
 

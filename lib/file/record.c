@@ -16,7 +16,13 @@ enum sae_status sae_record_input(json_t *record, const char *role, const char *p
         if (json_object_set_new(record, "inputs", inputs) != 0)
             return sae_err_set(err, SAE_ENOMEM, "out of memory");
     }
-    json_t *input = json_pack("{s:s, s:s, s:s}", "role", role, "path", path, "id", id);
+    json_t *name = json_string(path); /* NULL where it is not UTF-8 */
+    if (name == NULL)
+        return sae_err_set(err, SAE_EARG,
+                           "the path of input '%s' is not valid UTF-8 and cannot be recorded; "
+                           "rename it",
+                           path);
+    json_t *input = json_pack("{s:s, s:o, s:s}", "role", role, "path", name, "id", id);
     int failed = input == NULL;
     if (!failed && input_record != NULL)
         failed = json_object_set(input, "record", (json_t *)input_record) != 0;
