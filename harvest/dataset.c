@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gemma/utf8.h"
 #include "harvest/csv.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -71,6 +72,10 @@ static enum sae_status add_text(struct harvest_dataset *set, const char *text, s
     if (*label == '\0')
         return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": the label is empty", at.path,
                            at.line);
+    if (!gemma_utf8_is_valid(label, strlen(label)))
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 ": the label is not valid UTF-8; convert the file",
+                           at.path, at.line);
     if (split != NULL)
         SAE_TRY(parse_split(&part, split, at, err));
     if (len == 0) {

@@ -108,6 +108,7 @@ struct harvest {
     const struct sae_cli *cli;
     const char *dir;
     char *folder;          /* of the model */
+    char *beside;          /* of the store that --like names */
     struct sae_strs texts; /* those of --text and the operands; the names are borrowed */
     struct harvest_tap tap;
     json_t *invocation;
@@ -123,6 +124,9 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
     struct sae_acts *acts = NULL;
     enum sae_status st;
     SAE_GO(st, sae_acts_open(&acts, wanted.like, err));
+    SAE_GO(st, sae_mem_strdup(&h->beside, sae_acts_dir(acts), err));
+    if (wanted.out == NULL)
+        h->dir = h->beside; /* --like may name the index or a shard */
     const json_t *record = sae_acts_record(acts);
     const json_t *model = sae_record_find_input(record, "model");
     const char *path = model != NULL ? sae_json_str(model, "path", NULL) : NULL;
@@ -173,13 +177,6 @@ static enum sae_status open_model(struct harvest *h, struct sae_err *err)
     }
     SAE_TRY(harvest_tap_open(&h->tap, h->folder, layer, err));
     return wanted.like != NULL ? check_like(h, err) : SAE_OK;
-}
-
-static const char *out_folder(void)
-{
-    if (wanted.out != NULL)
-        return wanted.out;
-    return wanted.like != NULL ? wanted.like : "acts";
 }
 
 static void free_names(char **names, size_t n)
@@ -433,7 +430,7 @@ static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    struct harvest h = {.cli = cli, .dir = out_folder(), .answer = json_object()};
+    struct harvest h = {.cli = cli, .dir = wanted.out != NULL ? wanted.out : "acts", .answer = json_object()};
     enum sae_status st;
     SAE_GO(st, take_operands(cli, &h.texts, err));
     SAE_GO(st, check_asked(&h, err));
@@ -446,6 +443,7 @@ done:
     json_decref(h.invocation);
     json_decref(h.answer);
     free(h.folder);
+    free(h.beside);
     free(h.texts.v);
     return st;
 }

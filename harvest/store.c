@@ -4,6 +4,7 @@
  * Contents:  1. what lies there   2. rows into shards   3. batches   4. the pass */
 #include "harvest/store.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -58,19 +59,26 @@ static enum sae_status shard_path(char **ret, const char *dir, size_t index, str
     return sae_fs_join(ret, dir, name, err);
 }
 
+static enum sae_status remove_file(const char *path, struct sae_err *err)
+{
+    if (unlink(path) == 0 || errno == ENOENT)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EIO, "cannot remove '%s': %s", path, strerror(errno));
+}
+
 static enum sae_status remove_store(const char *dir, struct sae_err *err)
 {
     char *path = NULL, **names = NULL;
     size_t n = 0;
     enum sae_status st;
     SAE_TRY(sae_fs_join(&path, dir, "acts.json", err));
-    unlink(path);
+    SAE_GO(st, remove_file(path, err));
     SAE_GO(st, sae_fs_list(&names, &n, dir, "acts_", ".h5", err));
     for (size_t i = 0; i < n; i++) {
         free(path);
         path = NULL;
         SAE_GO(st, sae_fs_join(&path, dir, names[i], err));
-        unlink(path);
+        SAE_GO(st, remove_file(path, err));
     }
 done:
     free(path);

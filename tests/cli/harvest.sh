@@ -104,6 +104,13 @@ expect 0 "" "$harvest" --like acts --words --max-words 100 -q
 shows 'words +100 with and without a leading space: 80 train, 20 test'
 shows 'left out +[0-9]+ of [0-9]+ candidates'
 
+# --like may name the index or a shard, and then too the set lies beside it.
+rm acts/words.h5
+expect 0 "" "$harvest" --like acts/acts.json --words --max-words 100 -q
+[ -f acts/words.h5 ] || wrong "no words.h5 beside acts.json"
+expect 0 "" "$harvest" --like acts/acts_00000.h5 --words --max-words 100 -q
+shows 'made before'
+
 # --- asked wrongly ---
 expect 2 'nothing to harvest' at -o x
 expect 2 'which model' "$harvest" --text c.txt
@@ -119,6 +126,14 @@ expect 2 '--context 1: must be at least 2' at --text c.txt --context 1 -o x
 : >file
 expect 1 "cannot make folder 'file': a file of that name is there" at --text texts -o file/acts
 expect 2 'the cpu only' at --text c.txt --backend cuda -o x
+mkdir latin
+cp c.txt "$(printf 'latin/caf\351.txt')"
+expect 2 'is not valid UTF-8' at --text latin -o x
+cp -r acts locked
+mkdir locked/acts_00099.h5 # what --force cannot remove, it says
+expect 1 "cannot remove 'locked/acts_00099.h5'" at --text texts c.txt --context 32 --force -o locked
+expect 1 "acts_00000.h5': File too large" sh -c 'trap "" XFSZ; ulimit -f 100; "$@"' - \
+    "$harvest" --model "$model" --layer 3 -q --text texts --shard-rows 2000 -o large
 [ ! -e short/acts.json ] || wrong "a refused pass left acts.json"
 
 [ $failed = 0 ] && echo "ok: sae-harvest"

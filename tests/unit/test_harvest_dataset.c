@@ -95,6 +95,7 @@ static void bad_files_are_refused(void **state)
                    "no column 'text'; its header names: title, label");
     expect_refusal("x.csv", "text,label\na,b\nc\n", "line 3 has 1 fields, the header has 2");
     expect_refusal("x.csv", "text,label\na,\n", "line 2: the label is empty");
+    expect_refusal("x.csv", "text,label\na,caf\xe9\n", "line 2: the label is not valid UTF-8");
     expect_refusal("x.csv", "text,label\na,b\nc,b\n", "2 texts of 1 classes");
     expect_refusal("x.csv", "text,label,split\na,b,dev\n", "line 2: split 'dev'");
     expect_refusal("x.jsonl", "{\"text\": \"a\", \"label\": \"b\"}\n{\"text\": \"c\"}\n",
