@@ -108,7 +108,7 @@ static enum sae_status draw_cosine(struct pen *pen, struct sae_err *err)
     SAE_GO(status, sae_str_printf(&gp, err,
                                   "  %.9g*exp(-0.5*%.9g*x*x) ls 2 title "
                                   "\"random directions, N(0, 1/d)\"\n",
-                                  pairs * width * analyze_random_cos_density(0, d), d));
+                                  pairs * width * sqrt(d / (2 * 3.14159265358979)), d));
     SAE_GO(status, end(&gp, pen, "cosine", err));
 done:
     sae_str_clear(&gp);

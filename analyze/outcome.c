@@ -306,7 +306,7 @@ static json_t *versions_of(void)
                      "max over j != i of cos(W_dec_i, W_dec_j), signed (SAEBench core)",
                      "effective_rank", "exp(H(s / sum s)), s = sqrt of the Gram eigenvalues",
                      "participation_ratio", "(sum l)^2 / sum l^2", "stable_rank", "sum l / max l",
-                     "random", "cosines N(0, 1/d); eigenvalues Marchenko-Pastur", "independent",
+                     "random", "independent cosines of uniform directions; eigenvalues Marchenko-Pastur", "independent",
                      "hypergeometric n_ij with the observed n_i, n_j", "orth_loss",
                      "sum over i < j of c_ij |cos_ij| on the held-out masks");
 }

@@ -6,14 +6,14 @@
 
 #include <stddef.h>
 
-/* Density at x of a cosine between random directions, N(0, 1/d). */
-double analyze_random_cos_density(double x, double d);
-double analyze_random_mean_abs_cos(double d); /* sqrt(2 / (pi d)) */
+/* Mean |cos| between random directions, and the share of them with |cos| >= t. */
+double analyze_random_mean_abs_cos(double d); /* Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)) */
+double analyze_random_share_abs_cos(double t, double d);
 
-/* Expected largest of n independent N(0, 1/d) draws, or of their absolute values. */
+/* Expected largest of n independent cosines to random directions, or of their absolute values. */
 double analyze_random_max_cos(double n, double d);
 double analyze_random_max_abs_cos(double n, double d);
-/* Density of the largest of n independent N(0, 1/d) draws. */
+/* Density at x of the largest of n of them. */
 double analyze_random_max_density(double x, double n, double d);
 
 /* Least possible max |cos| of m unit vectors: sqrt((m - d) / (d (m - 1))), 0 where m <= d. */

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "analyze/analyze.h"
+#include "analyze/random.h"
 #include "lib/cli/table.h"
 #include "lib/file/json.h"
 
@@ -39,10 +40,10 @@ static double percent(double share)
     return 100 * share;
 }
 
-/* Share of |N(0, 1/d)| draws above x, in percent. */
+/* Share of pairs of random directions with |cos| of x or more, in percent. */
 static double random_share(double x, size_t d)
 {
-    return percent(erfc(x * sqrt(0.5 * (double)d)));
+    return percent(analyze_random_share_abs_cos(x, (double)d));
 }
 
 /* --- 2. directions and spectrum ----------------------------------------------------------- */

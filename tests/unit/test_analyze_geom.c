@@ -278,12 +278,25 @@ static void baselines_known_in_closed_form(void **state)
 {
     (void)state;
     const double pi = 3.14159265358979;
-    /* the largest of 2 and of 3 standard normals, and the mean of |N| */
-    assert_near(analyze_random_max_cos(1, 1), 0, 1e-9);
-    assert_near(analyze_random_max_cos(2, 1), 1 / sqrt(pi), 1e-6);
-    assert_near(analyze_random_max_cos(3, 4), 0.75 / sqrt(pi), 1e-6);
-    assert_near(analyze_random_max_abs_cos(1, 1), sqrt(2 / pi), 1e-5);
-    assert_near(analyze_random_mean_abs_cos(4), sqrt(0.5 / pi), 1e-12);
+    /* in space a cosine is uniform on [-1, 1]: largest of n (n - 1) / (n + 1), absolute n / (n + 1)
+     */
+    assert_near(analyze_random_max_cos(1, 3), 0, 1e-9);
+    assert_near(analyze_random_max_cos(2, 3), 1.0 / 3, 1e-6);
+    assert_near(analyze_random_max_cos(9, 3), 0.8, 1e-6);
+    assert_near(analyze_random_max_abs_cos(1, 3), 0.5, 1e-6);
+    assert_near(analyze_random_max_abs_cos(4, 3), 0.8, 1e-6);
+    assert_near(analyze_random_max_density(0.5, 3, 3), 1.5 * 0.75 * 0.75, 1e-6);
+    assert_near(analyze_random_max_density(-0.5, 3, 3), 1.5 * 0.25 * 0.25, 1e-6);
+    assert_near(analyze_random_mean_abs_cos(3), 0.5, 1e-12);
+    assert_near(analyze_random_share_abs_cos(0.25, 3), 0.75, 1e-6);
+    /* in the plane its angle is uniform */
+    assert_near(analyze_random_max_abs_cos(1, 2), 2 / pi, 1e-6);
+    assert_near(analyze_random_mean_abs_cos(2), 2 / pi, 1e-12);
+    assert_near(analyze_random_share_abs_cos(sqrt(0.75), 2), 1.0 / 3, 1e-6);
+    /* means over eight made-up dictionaries of 2048 rows: 0.29915 and 0.31413, s.e. 0.0003 */
+    assert_near(analyze_random_max_cos(2047, 128), 0.29878, 1e-5);
+    assert_near(analyze_random_max_abs_cos(2047, 128), 0.31400, 1e-5);
+    assert_near(analyze_random_max_abs_cos(0.5 * 2048 * 2047, 128), 0.43398, 1e-5);
     assert_near(analyze_random_frame(10, 5), 28, 1e-12);
     /* the density of a maximum sums to 1 */
     double sum = 0;
@@ -321,7 +334,7 @@ static void random_directions_meet_their_baselines(void **state)
     for (size_t i = 0; i < M; i++)
         nearest[i] = (double)c.row_max[i];
     analyze_summary_of(&summary, nearest, M);
-    assert_near(summary.mean / analyze_random_max_cos(M - 1, D), 1, 0.03);
+    assert_near(summary.mean / analyze_random_max_cos(M - 1, D), 1, 0.01);
     analyze_geom_clear(&c);
     free(U);
 }
