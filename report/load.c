@@ -187,6 +187,31 @@ static enum sae_status trimmed(char **ret, const char *path, struct sae_err *err
     return SAE_OK;
 }
 
+/* Results whose checkpoint is gone cannot be told from those of an earlier run: named, not used. */
+static enum sae_status name_orphans(struct report *report, const char *folder,
+                                    enum report_source source, struct sae_err *err)
+{
+    char suffix[32], **names = NULL;
+    size_t n = 0;
+    struct sae_err why = {0};
+    snprintf(suffix, sizeof suffix, ".%s", report_source_suffix(source));
+    if (sae_fs_list(&names, &n, folder, "ckpt_", suffix, &why) != SAE_OK)
+        return report_lines_add(&report->problems, err, "%s", why.msg);
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < n && st == SAE_OK; i++) {
+        struct sae_str path = {0};
+        st = sae_str_printf(&path, err, "%s/%.*s.h5", folder,
+                            (int)(strlen(names[i]) - strlen(suffix)), names[i]);
+        if (st == SAE_OK && !sae_fs_is_file(path.s))
+            st = report_lines_add(&report->problems, err,
+                                  "'%s/%s': its checkpoint '%s' is not there; left out", folder,
+                                  names[i], sae_fs_base(path.s));
+        sae_str_clear(&path);
+    }
+    sae_fs_list_free(names, n);
+    return st;
+}
+
 static enum sae_status add_folder(struct report *report, const char *folder, struct sae_err *err)
 {
     char **names = NULL;
@@ -210,6 +235,8 @@ static enum sae_status add_folder(struct report *report, const char *folder, str
             free(path);
         }
     }
+    for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
+        st = name_orphans(report, folder, s, err);
     sae_fs_list_free(names, n);
     return st;
 }
@@ -426,6 +453,14 @@ const struct report_phase *report_phase_at(const struct report_run *run, int per
 const struct report_phase *report_phase_last(const struct report_run *run)
 {
     return run->n_phases > 0 ? &run->phases[run->n_phases - 1] : NULL;
+}
+
+const struct report_phase *report_phase_readable(const struct report_run *run)
+{
+    for (size_t i = run->n_phases; i > 0; i--)
+        if (run->phases[i - 1].readable)
+            return &run->phases[i - 1];
+    return NULL;
 }
 
 bool report_has(const struct report *report, enum report_source source)

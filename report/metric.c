@@ -58,13 +58,13 @@ const struct report_metric report_metrics[] = {
 
     /* probing */
     {"top_1", REPORT_PROBE, {"eval_result_metrics.sae.sae_top_1_test_accuracy"}, "top 1", 4, +1,
-     "test accuracy of telling a labelled concept from the rest by the single best latent, mean over data sets", "SAEBench k-sparse (section 2.5)", 0},
+     "test accuracy of telling a labelled concept from the rest by the single best latent, mean over data sets", "SAEBench k-sparse probing", 0},
     {"top_2", REPORT_PROBE, {"eval_result_metrics.sae.sae_top_2_test_accuracy"}, "top 2", 4, +1,
      "by the best two latents", NULL, 0},
     {"top_5", REPORT_PROBE, {"eval_result_metrics.sae.sae_top_5_test_accuracy"}, "top 5", 4, +1,
      "by the best five latents", NULL, 0},
     {"sae_full", REPORT_PROBE, {"eval_result_metrics.sae.sae_test_accuracy"}, "all latents", 4, +1,
-     "by all latents", NULL, 1},
+     "by all latents", "logistic regression; published rows: the best test epoch of AdamW", 1},
     {"llm_top_1", REPORT_PROBE, {"eval_result_metrics.llm.llm_top_1_test_accuracy"}, "neuron top 1", 4, 0,
      "the same by the single best raw coordinate of the activation: the bar that a latent has to clear", NULL, 0},
     {"llm_top_2", REPORT_PROBE, {"eval_result_metrics.llm.llm_top_2_test_accuracy"}, "neuron top 2", 4, 0,
@@ -72,7 +72,7 @@ const struct report_metric report_metrics[] = {
     {"llm_top_5", REPORT_PROBE, {"eval_result_metrics.llm.llm_top_5_test_accuracy"}, "neuron top 5", 4, 0,
      "by five raw coordinates", NULL, 0},
     {"llm_full", REPORT_PROBE, {"eval_result_metrics.llm.llm_test_accuracy"}, "full probe", 4, 0,
-     "by a probe on the whole raw activation: the ceiling", NULL, 0},
+     "by a probe on the whole raw activation: the ceiling", "logistic regression; published rows: the best test epoch of AdamW", 0},
 
     /* absorption */
     {"absorption_a", REPORT_ABSORB, {MEAN "mean_absorption_score"}, "score (A)", 4, -1,
@@ -82,13 +82,13 @@ const struct report_metric report_metrics[] = {
     {"absorption_fraction", REPORT_ABSORB, {VERSION "c.mean_absorption_fraction_score", MEAN "mean_absorption_fraction_score"}, "fraction (C)", 4, -1,
      "mean share of the letter direction carried by other latents", "C (2025-03-27 on)", 0},
     {"absorption_fraction_b", REPORT_ABSORB, {VERSION "b.mean_absorption_fraction_score"}, "fraction (B)", 4, -1,
-     "the older fraction, 2 to 10 times larger", "B (2025-01-13 to 2025-03-26)", 0},
+     "the older fraction, over all latents and without thresholds; not comparable with (C)", "B (2025-01-13 to 2025-03-26)", 0},
     {"split_features", REPORT_ABSORB, {VERSION "c.mean_num_split_features", MEAN "mean_num_split_features"}, "split latents", 3, -1,
      "latents into which one letter is split; 1 is one latent a letter", NULL, 0},
 
     /* core */
     {"ce_score", REPORT_CORE, {"eval_result_metrics.model_performance_preservation.ce_loss_score"}, "CE score", 4, +1,
-     "share of the language model's prediction that survives when the reconstruction replaces the stream: 1 all, 0 as bad as zeros", "SAEBench core (section 1.3)", 0},
+     "share of the language model's prediction that survives when the reconstruction replaces the stream: 1 all, 0 as bad as zeros", "SAEBench core", 0},
     {"ce_sae", REPORT_CORE, {"eval_result_metrics.model_performance_preservation.ce_loss_with_sae"}, "CE spliced", 4, -1,
      "cross-entropy, nats per token, with the reconstruction in place", NULL, 0},
     {"ce_clean", REPORT_CORE, {"eval_result_metrics.model_performance_preservation.ce_loss_without_sae"}, "CE clean", 4, 0,
@@ -96,7 +96,7 @@ const struct report_metric report_metrics[] = {
     {"ce_ablated", REPORT_CORE, {"eval_result_metrics.model_performance_preservation.ce_loss_with_ablation"}, "CE ablated", 4, 0,
      "with zeros in place", NULL, 1},
     {"kl_score", REPORT_CORE, {"eval_result_metrics.model_behavior_preservation.kl_div_score"}, "KL score", 4, +1,
-     "the same for the whole predicted distribution", "log-softmax KL (upstream prints -1)", 0},
+     "the same for the whole predicted distribution", "KL by log-softmax in f32; published rows take the logarithm of a softmax in bf16", 0},
     {"kl_sae", REPORT_CORE, {"eval_result_metrics.model_behavior_preservation.kl_div_with_sae"}, "KL spliced", 4, -1,
      "KL divergence, nats per token, clean to spliced", NULL, 1},
     {"core_ev_legacy", REPORT_CORE, {REC "explained_variance_legacy"}, "EV legacy", 4, +1,

@@ -6,16 +6,16 @@
 #include "lib/base/str.h"
 #include "report/report.h"
 
-/* The commands of one run and one tool: each checkpoint, or --all where all of them lack it. */
+/* The commands of one run and one tool: each checkpoint, or --all where all of them lack it and
+ * none is damaged: a tool stops at the first that it cannot read. */
 static enum sae_status missing_of(struct report *report, const struct report_run *run,
                                   enum report_source source, struct sae_err *err)
 {
     struct sae_str paths = {0}, phases = {0};
-    size_t n = 0, n_readable = 0;
+    size_t n = 0;
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < run->n_phases; i++) {
         const struct report_phase *phase = &run->phases[i];
-        n_readable += phase->readable;
         if (!phase->readable || phase->result[source] != NULL)
             continue;
         SAE_GO(st, sae_str_printf(&paths, err, " %s", phase->path));
@@ -27,7 +27,7 @@ static enum sae_status missing_of(struct report *report, const struct report_run
     SAE_GO(st, report_lines_add(&report->missing_why, err, "%s at %s: %s", run->name, phases.s,
                                 report_source_title(source)));
     const char *const command = report_source_command(source);
-    if (n == n_readable && n > 1)
+    if (n == run->n_phases && n > 1)
         st = report_lines_add(&report->missing_command, err, "%s --all %s", command, run->path);
     else
         st = report_lines_add(&report->missing_command, err, "%s%s", command, paths.s);
@@ -37,24 +37,33 @@ done:
     return st;
 }
 
-static bool is_unfinished(const struct report_run *run)
+/* sae-train goes on from the newest checkpoint, so damaged ones are put aside first. */
+static enum sae_status unfinished(struct report *report, const struct report_run *run,
+                                  struct sae_err *err)
 {
-    const struct report_phase *last = report_phase_last(run);
-    return last != NULL && last->readable && last->step < last->total_steps;
+    const struct report_phase *last = report_phase_readable(run);
+    struct sae_str command = {0};
+    enum sae_status st = SAE_OK;
+    if (last == NULL || last->step >= last->total_steps)
+        return SAE_OK;
+    for (const struct report_phase *bad = last + 1; bad < run->phases + run->n_phases; bad++)
+        SAE_GO(st, sae_str_printf(&command, err, "mv %s %s.damaged && ", bad->path, bad->path));
+    SAE_GO(st, sae_str_printf(&command, err, "sae-train --resume %s", run->path));
+    SAE_GO(st, report_lines_add(
+                   &report->missing_why, err, "%s: %s step %llu of %llu", run->name,
+                   last == report_phase_last(run) ? "stopped at" : "nothing can be read after",
+                   (unsigned long long)last->step, (unsigned long long)last->total_steps));
+    SAE_GO(st, report_lines_add(&report->missing_command, err, "%s", command.s));
+done:
+    sae_str_clear(&command);
+    return st;
 }
 
 enum sae_status report_find_missing(struct report *report, struct sae_err *err)
 {
     for (size_t i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
-        if (is_unfinished(run)) {
-            const struct report_phase *last = report_phase_last(run);
-            SAE_TRY(report_lines_add(&report->missing_why, err, "%s: stopped at step %llu of %llu",
-                                     run->name, (unsigned long long)last->step,
-                                     (unsigned long long)last->total_steps));
-            SAE_TRY(report_lines_add(&report->missing_command, err, "sae-train --resume %s",
-                                     run->path));
-        }
+        SAE_TRY(unfinished(report, run, err));
         for (enum report_source s = REPORT_ANALYZE; s < REPORT_UNLEARN; s++)
             SAE_TRY(missing_of(report, run, s, err));
     }

@@ -124,16 +124,28 @@ static enum sae_status changes(struct sae_str *text, const struct report_phase *
     return SAE_OK;
 }
 
+/* The last phase that both runs have: one of them may not be finished. */
+static const struct report_phase *last_shared(const struct report_phase **ret_ref,
+                                              const struct report_run *run,
+                                              const struct report_run *against)
+{
+    for (size_t i = run->n_phases; i > 0; i--) {
+        *ret_ref = report_phase_at(against, run->phases[i - 1].percent);
+        if (*ret_ref != NULL)
+            return &run->phases[i - 1];
+    }
+    return NULL;
+}
+
 static enum sae_status compare_line(const struct report *report, size_t i, FILE *to,
                                     struct sae_err *err)
 {
     const struct report_run *run = &report->runs[i], *against = &report->runs[report->against];
-    const struct report_phase *mine = report_phase_last(run);
-    const struct report_phase *ref = report_phase_at(against, mine->percent);
+    const struct report_phase *ref = NULL, *mine = last_shared(&ref, run, against);
     struct sae_str better = {0}, worse = {0};
     char unequal[128] = "";
     enum sae_status st = SAE_OK;
-    if (ref == NULL)
+    if (mine == NULL)
         return SAE_OK;
     SAE_GO(st, changes(&better, mine, ref, +1, err));
     SAE_GO(st, changes(&worse, mine, ref, -1, err));
@@ -203,9 +215,9 @@ static double option_number(const struct report_run *run, const char *name)
 static void print_tokens(const struct report_run *run, FILE *to)
 {
     const double batch = option_number(run, "batch");
-    const struct report_phase *last = report_phase_last(run);
+    const struct report_phase *last = report_phase_readable(run);
     char tokens[64] = "";
-    if (run->total_steps == 0)
+    if (last == NULL || run->total_steps == 0)
         return;
     if (isfinite(batch))
         snprintf(tokens, sizeof tokens, " of %.0f tokens: %.0f tokens seen", batch,

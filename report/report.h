@@ -129,6 +129,8 @@ double report_baseline_value(const struct report_baseline *baseline,
 /* Phase of a run by percent; NULL if none. The last phase that is there. */
 const struct report_phase *report_phase_at(const struct report_run *run, int percent);
 const struct report_phase *report_phase_last(const struct report_run *run);
+/* The last phase whose checkpoint could be read; NULL if none. */
+const struct report_phase *report_phase_readable(const struct report_run *run);
 bool report_has(const struct report *report, enum report_source source);
 const json_t *report_site(const struct report_run *run); /* record's "site", NULL if unknown */
 bool report_same_site(const struct report_run *run, const struct report_baseline *baseline);

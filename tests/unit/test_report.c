@@ -259,6 +259,58 @@ static void test_damage_is_named(void **state)
     report_clear(&report);
 }
 
+/* A damaged checkpoint: --all would stop at it, so the others are named. A damaged last one:
+ * training goes on from the one before, and that one tells how far it came. Results without a
+ * checkpoint are named. */
+static void test_commands_around_damage(void **state)
+{
+    (void)state;
+    static const struct fake_run run = {
+        "run_e", "none", 42, 4, 0, {0, 50, 100, -1},
+             0
+    };
+    static const char *const names[] = {"run_1", "run_e"};
+    char path[512], command[2048];
+    struct report report = {0};
+    assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    in_dir(path, "run_e/ckpt_100.h5");
+    assert_int_equal(truncate(path, 1000), 0);
+    in_dir(path, "run_e/ckpt_75.core.json");
+    write_text(path, "{\"eval_result_metrics\": {}}");
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    in_dir(path, "run_e");
+    snprintf(command, sizeof command,
+             "mv %s/ckpt_100.h5 %s/ckpt_100.h5.damaged && sae-train --resume %s", path, path, path);
+    assert_string_equal(report.missing_command.v[0], command);
+    assert_string_equal(report.missing_why.v[0],
+                        "run_e: nothing can be read after step 100 of 200");
+    snprintf(command, sizeof command, "sae-analyze %s/ckpt_00.h5 %s/ckpt_50.h5", path, path);
+    assert_string_equal(report.missing_command.v[1], command);
+    assert_int_equal(report.problems.n, 2);
+    assert_non_null(strstr(report.problems.v[1], "ckpt_75.core.json': its checkpoint"));
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "training   100 of 200 steps of 2048 tokens: 204800 tokens seen"));
+    free(text);
+    report_clear(&report);
+}
+
+/* run_k stopped at 50 %: the summary compares there, whichever run is the reference. */
+static void test_compared_where_both_are(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_k"};
+    static const char *const expected[] = {"run_k against run_1 at 50 % of training",
+                                           "run_1 against run_k at 50 % of training"};
+    for (size_t i = 0; i < 2; i++) {
+        struct report report = {0};
+        assert_int_equal(load(&report, names, 2, names[i], NULL), SAE_OK);
+        char *text = notes_of(&report);
+        assert_non_null(strstr(text, expected[i]));
+        free(text);
+        report_clear(&report);
+    }
+}
+
 /* Two core results with other eval_config than the rest: the odd one is named. */
 static void test_unlike_measurements(void **state)
 {
@@ -346,6 +398,8 @@ int main(void)
         cmocka_unit_test(test_equal_l0_and_missing),
         cmocka_unit_test(test_one_missing),
         cmocka_unit_test(test_damage_is_named),
+        cmocka_unit_test(test_commands_around_damage),
+        cmocka_unit_test(test_compared_where_both_are),
         cmocka_unit_test(test_unlike_measurements),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_width_and_json),
