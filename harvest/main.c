@@ -405,6 +405,11 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
         return sae_err_set(err, SAE_EARG,
                            "nothing to harvest: give --text FILE, --labels FILE "
                            "or --words");
+    if (cli->n_args > 0 && wanted.text.n == 0 && wanted.labels.n > 0)
+        return sae_err_set(err, SAE_EARG,
+                           "is '%s' a text or a labelled set? several sets are named as --labels "
+                           "A,B; texts beside them by --text",
+                           cli->args[0]);
     if (strcmp(cli->backend, "auto") != 0 && strcmp(cli->backend, "cpu") != 0)
         return sae_err_set(err, SAE_EARG, "--backend %s: the language model runs on the cpu only",
                            cli->backend);

@@ -39,6 +39,7 @@ struct pass {
     uint16_t *rows, *position;
     uint32_t *token, *document;
 
+    bool replaces; /* --force: what lies there goes when the first shard is ready, not before */
     uint64_t last_document, n_empty;
     double sum_norm, sum_square, max_norm;
     struct sae_progress bar;
@@ -184,6 +185,9 @@ static enum sae_status write_shard(struct pass *p, struct sae_err *err)
 {
     if (p->shard.n == 0)
         return SAE_OK;
+    if (p->replaces)
+        SAE_TRY(remove_store(p->set->dir, err));
+    p->replaces = false;
     SAE_TRY(sae_acts_shard_write(p->set->dir, p->n_shards, &p->shard, p->record, false, err));
     add_norms(p, p->rows, p->shard.n);
     p->n_shards++;
@@ -254,8 +258,8 @@ static enum sae_status stopped(const struct pass *p, struct sae_err *err)
         p->n_rows - p->shard.n > p->n_stored ? p->n_rows - p->shard.n : p->n_stored;
     return sae_err_set(err, SAE_EINTR,
                        "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
-                       "'%s': the same command continues after them",
-                       p->n_shards, kept, p->set->dir);
+                       "'%s': the same command%s continues after them",
+                       p->n_shards, kept, p->set->dir, p->set->force ? " without --force" : "");
 }
 
 static enum sae_status pack_document(struct pass *p, const uint32_t *ids, size_t n,
@@ -395,12 +399,13 @@ enum sae_status harvest_store_write(struct harvest_tap *tap,
     struct harvest_store_totals totals = {0};
     enum sae_status st;
     SAE_GO(st, sae_fs_make_dirs(settings->dir, err));
-    if (settings->force)
-        SAE_GO(st, remove_store(settings->dir, err));
-    SAE_GO(st, find_complete(&p, &totals, err));
+    p.replaces = settings->force;
+    if (!p.replaces)
+        SAE_GO(st, find_complete(&p, &totals, err));
     if (!totals.found) {
         SAE_GO(st, pass_init(&p, err));
-        SAE_GO(st, adopt_shards(&p, err));
+        if (!p.replaces)
+            SAE_GO(st, adopt_shards(&p, err));
         if (p.n_stored > 0)
             sae_log_info("continuing after %zu whole shards (%" PRIu64 " rows)", p.n_shards,
                          p.n_stored);

@@ -74,6 +74,11 @@ enum sae_status sae_files_add(struct sae_files *files, const char *path, struct 
     struct stat file;
     if (stat(path, &file) != 0)
         return sae_err_set(err, SAE_EIO, "cannot read '%s': %s", path, strerror(errno));
+    if (!S_ISDIR(file.st_mode) && !S_ISREG(file.st_mode))
+        return sae_err_set(err, SAE_EIO,
+                           "cannot use '%s': it is not a regular file, and texts are read twice, "
+                           "first for their SHA-256; write it to a file",
+                           path);
     if (!S_ISDIR(file.st_mode))
         return add_file(files, path, (uint64_t)file.st_size, err);
     const size_t before = files->n;

@@ -72,7 +72,7 @@ kill -INT $pid 2>/dev/null
 wait $pid
 code=$?
 case $code in
-130) grep -q 'the same command continues' err || wrong "a stopped pass does not say how to go on" ;;
+130) grep -q 'the same command without --force continues' err || wrong "a stopped pass does not say how to go on" ;;
 0) ;; # it was faster than we were
 *) wrong "exit $code of a stopped pass" ;;
 esac
@@ -126,6 +126,19 @@ expect 2 '--context 1: must be at least 2' at --text c.txt --context 1 -o x
 : >file
 expect 1 "cannot make folder 'file': a file of that name is there" at --text texts -o file/acts
 expect 2 'the cpu only' at --text c.txt --backend cuda -o x
+# What --force is to replace stays until there is something to replace it with.
+cp -r acts kept
+expect 1 "line 1 has no field 'text'" at --text no_text.jsonl --force -o kept
+expect 2 'takes at most 256' at --text texts --context 512 --force -o kept
+expect 2 'less than one context' at --text c.txt --force -o kept
+for file in acts/acts*; do
+    cmp "$file" "kept/$(basename "$file")" || wrong "a refused --force changed $file"
+done
+expect 0 "" at --text texts --context 32 --force -o kept
+[ -e acts/acts_00001.h5 ] && [ ! -e kept/acts_00001.h5 ] || wrong "--force left shards of the store before"
+expect 2 "is 'more.csv' a text or a labelled set?" \
+    "$harvest" --like acts --labels pets.csv more.csv
+: | expect 1 'not a regular file' at --text /dev/stdin -o x
 mkdir latin
 cp c.txt "$(printf 'latin/caf\351.txt')"
 expect 2 'is not valid UTF-8' at --text latin -o x
