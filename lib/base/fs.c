@@ -164,7 +164,9 @@ int sae_fs_natural_cmp(const char *a, const char *b)
 
 static int compare_names(const void *a, const void *b)
 {
-    return sae_fs_natural_cmp(*(char *const *)a, *(char *const *)b);
+    const char *const x = *(char *const *)a, *const y = *(char *const *)b;
+    const int order = sae_fs_natural_cmp(x, y);
+    return order != 0 ? order : strcmp(x, y); /* "1" and "01": in one order everywhere */
 }
 
 enum sae_status sae_fs_list(char ***ret_names, size_t *ret_n, const char *dir, const char *prefix,
