@@ -3,7 +3,7 @@
  *
  * A store is a folder. acts/acts_00000.h5, acts_00001.h5, ... are its shards (kind
  * "activations"), each whole; acts/acts.json is written last and marks the store complete:
- *   { "format_version": 1, "n_rows", "d", "shards": [ {"file", "rows", "id"} ], "id", "record" }
+ *   { "kind", "format_version": 1, "n_rows", "d", "shards": [ {"file", "rows", "id"} ], "id", "record" }
  * Beside the shards lie the sets made by the same model at the same layer:
  *   labels_<name>.h5 (labelled sets) and words.h5 (the first-letter word set); see sets.h.
  *

@@ -2,8 +2,8 @@
 /* h5 : HDF5 files as saekit writes and reads them. Only h5*.c know hdf5.h.
  *
  * Law: a file appears whole or not at all (path.part, fsync, rename); no timestamps inside, so
- * equal runs give equal bytes; every dataset of more than 64 bytes is chunked with a fletcher32
- * checksum, so damage is noticed on reading. Each file has the root attributes
+ * equal runs give equal bytes; every array of more than 64 bytes is chunked with a fletcher32
+ * checksum, so damage is noticed on reading (scalars, /record among them, have none). Each file has the root attributes
  *   kind            "activations", "labels", "words", "checkpoint"
  *   format_version  1
  *   id              SHA-256 over kind, dataset names, contents and /record in writing order
