@@ -223,7 +223,7 @@ static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
         dead += t->idle[j] >= t->set.dead_after;
     /* The objective in training units, without the terms that only guide training. */
     const double loss = (norm_loss ? s->norm_error : s->sq_error) +
-                        (settings_has_l1(&t->set) ? t->set.l1 * s->l1 : 0);
+                        (settings_is_standard(&t->set) ? t->set.l1 * s->l1 : 0);
     const struct {
         const char *name;
         double v;

@@ -4,7 +4,8 @@
  *   /optimizer/m_<array>, v_<array>   Adam's moments, shaped as the arrays
  *   /state/idle u64 [m]               tokens since each latent was active
  *   /state/b_enc, b_dec               biases in training units (the top-level ones take raw
- *                                     activations: they are multiplied by the norm)
+ *                                     activations: they are multiplied by the norm); gated:
+ *                                     b_gate, b_dec, b_mag, r_mag
  *   /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
  *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
  *                                     cut (batchtopk; -1 before there is one)
@@ -28,25 +29,35 @@ static const char KIND[] = "checkpoint";
 static enum sae_status put_moments(struct sae_h5 *file, const struct trainer *t,
                                    const struct params *p, const char *prefix, struct sae_err *err)
 {
-    const struct {
-        const char *name;
-        const float *data;
-        size_t rows, cols;
-    } all[] = {
-        {"W_enc", p->W_enc, t->m, t->d},
-        {"W_dec", p->W_dec, t->m, t->d},
-        {"b_enc", p->b_enc, t->m, 0   },
-        {"b_dec", p->b_dec, t->d, 0   }
-    };
+    struct param_array all[PARAM_ARRAYS];
+    const size_t n = trainer_params(t, p, all);
     struct sae_str name = {0};
     enum sae_status st = SAE_OK;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    for (size_t i = 0; i < n; i++) {
         sae_str_clear(&name);
         SAE_GO(st, sae_str_printf(&name, err, "/optimizer/%s_%s", prefix, all[i].name));
         SAE_GO(st, all[i].cols
                        ? sae_h5_put2(file, name.s, SAE_H5_F32, all[i].rows, all[i].cols,
                                      all[i].data, err)
                        : sae_h5_put1(file, name.s, SAE_H5_F32, all[i].rows, all[i].data, err));
+    }
+done:
+    sae_str_clear(&name);
+    return st;
+}
+
+static enum sae_status put_biases(struct sae_h5 *file, const struct trainer *t, struct sae_err *err)
+{
+    struct param_array all[PARAM_ARRAYS];
+    const size_t n = trainer_params(t, &t->w, all);
+    struct sae_str name = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].cols)
+            continue;
+        sae_str_clear(&name);
+        SAE_GO(st, sae_str_printf(&name, err, "/state/%s", all[i].name));
+        SAE_GO(st, sae_h5_put1(file, name.s, SAE_H5_F32, all[i].rows, all[i].data, err));
     }
 done:
     sae_str_clear(&name);
@@ -82,8 +93,7 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, str
     SAE_TRY(put_moments(file, t, &t->m1, "m", err));
     SAE_TRY(put_moments(file, t, &t->m2, "v", err));
     SAE_TRY(sae_h5_put1(file, "/state/idle", SAE_H5_U64, t->m, t->idle, err));
-    SAE_TRY(sae_h5_put1(file, "/state/b_enc", SAE_H5_F32, t->m, t->w.b_enc, err));
-    SAE_TRY(sae_h5_put1(file, "/state/b_dec", SAE_H5_F32, t->d, t->w.b_dec, err));
+    SAE_TRY(put_biases(file, t, err));
     SAE_TRY(put_window(file, t, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "norm", run->norm, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "tau", t->tau, err));
@@ -92,38 +102,52 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, str
     return sae_h5_attr_put_u64(file, "/state", "position", t->step * t->n, err);
 }
 
-/* The autoencoder as others use it: on raw activations. */
+static enum sae_status scaled(float **ret, size_t n, const float *from, double norm,
+                              struct sae_err *err)
+{
+    SAE_TRY(sae_mem_alloc(ret, n, sizeof **ret, err));
+    for (size_t i = 0; i < n; i++)
+        (*ret)[i] = (float)((double)from[i] * norm);
+    return SAE_OK;
+}
+
+static void fold_clear(struct sae_model *model)
+{
+    float *const arrays[] = {model->b_enc,  model->b_dec, model->threshold,
+                             model->b_gate, model->b_mag, model->r_mag};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+}
+
+/* The autoencoder as others use it, on raw activations: everything that is added or compared to an
+ * activation is scaled. The matrices are the trainer's own. */
 static enum sae_status fold(const struct run *run, struct sae_model *ret, struct sae_err *err)
 {
     const struct trainer *const t = run->t;
-    float *b_enc = NULL, *b_dec = NULL, *threshold = NULL;
-    enum sae_status st;
-    SAE_GO(st, sae_mem_alloc(&b_enc, t->m, sizeof *b_enc, err));
-    SAE_GO(st, sae_mem_alloc(&b_dec, t->d, sizeof *b_dec, err));
-    for (size_t j = 0; j < t->m; j++)
-        b_enc[j] = (float)((double)t->w.b_enc[j] * run->norm);
-    for (size_t i = 0; i < t->d; i++)
-        b_dec[i] = (float)((double)t->w.b_dec[i] * run->norm);
-    if (t->set.arch == TRAIN_BATCHTOPK) {
-        SAE_GO(st, sae_mem_alloc(&threshold, t->m, sizeof *threshold, err));
-        for (size_t j = 0; j < t->m; j++)
-            threshold[j] = (float)(t->cut < 0 ? t->cut : t->cut * run->norm);
-    }
-    *ret = (struct sae_model){.arch = settings_model_arch(&t->set),
+    const bool gated = t->set.arch == TRAIN_GATED;
+    struct sae_model model = {.arch = settings_model_arch(&t->set),
                               .d = t->d,
                               .m = t->m,
                               .k = (size_t)trainer_k(t),
                               .subtract_b_dec = true,
                               .W_enc = t->w.W_enc,
-                              .W_dec = t->w.W_dec,
-                              .b_enc = b_enc,
-                              .b_dec = b_dec,
-                              .threshold = threshold};
-    b_enc = b_dec = threshold = NULL;
+                              .W_dec = t->w.W_dec};
+    enum sae_status st;
+    SAE_GO(st, scaled(gated ? &model.b_gate : &model.b_enc, t->m, t->w.b_enc, run->norm, err));
+    SAE_GO(st, scaled(&model.b_dec, t->d, t->w.b_dec, run->norm, err));
+    if (gated) {
+        SAE_GO(st, scaled(&model.b_mag, t->m, t->w.b_mag, run->norm, err));
+        SAE_GO(st, scaled(&model.r_mag, t->m, t->w.r_mag, 1, err));
+    }
+    if (t->set.arch == TRAIN_BATCHTOPK) {
+        SAE_GO(st, sae_mem_alloc(&model.threshold, t->m, sizeof *model.threshold, err));
+        for (size_t j = 0; j < t->m; j++)
+            model.threshold[j] = (float)(t->cut < 0 ? t->cut : t->cut * run->norm);
+    }
+    *ret = model;
+    model = (struct sae_model){0};
 done:
-    free(b_enc);
-    free(b_dec);
-    free(threshold);
+    fold_clear(&model);
     return st;
 }
 
@@ -170,9 +194,7 @@ enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
     ckpt.pairs.step = run->pairs.step;
     SAE_GO(st, write_file(run, &ckpt, path, err));
 done:
-    free(ckpt.model.b_enc);
-    free(ckpt.model.b_dec);
-    free(ckpt.model.threshold);
+    fold_clear(&ckpt.model);
     free(ckpt.heldout.start);
     free(ckpt.heldout.idx);
     free(ckpt.heldout.val);
@@ -194,16 +216,40 @@ static enum sae_status get_into(const struct sae_h5 *file, const char *name, siz
 }
 
 static enum sae_status get_moments(const struct sae_h5 *file, const struct trainer *t,
-                                   const struct params *p, bool first, struct sae_err *err)
+                                   const struct params *p, const char *prefix, struct sae_err *err)
 {
-    const size_t m = t->m, d = t->d;
-    SAE_TRY(
-        get_into(file, first ? "/optimizer/m_W_enc" : "/optimizer/v_W_enc", m, d, p->W_enc, err));
-    SAE_TRY(
-        get_into(file, first ? "/optimizer/m_W_dec" : "/optimizer/v_W_dec", m, d, p->W_dec, err));
-    SAE_TRY(
-        get_into(file, first ? "/optimizer/m_b_enc" : "/optimizer/v_b_enc", m, 0, p->b_enc, err));
-    return get_into(file, first ? "/optimizer/m_b_dec" : "/optimizer/v_b_dec", d, 0, p->b_dec, err);
+    struct param_array all[PARAM_ARRAYS];
+    const size_t n = trainer_params(t, p, all);
+    struct sae_str name = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < n; i++) {
+        sae_str_clear(&name);
+        SAE_GO(st, sae_str_printf(&name, err, "/optimizer/%s_%s", prefix, all[i].name));
+        SAE_GO(st, get_into(file, name.s, all[i].rows, all[i].cols, all[i].data, err));
+    }
+done:
+    sae_str_clear(&name);
+    return st;
+}
+
+/* The vectors of all parameters, in training units. */
+static enum sae_status get_biases(const struct sae_h5 *file, const struct trainer *t,
+                                  struct sae_err *err)
+{
+    struct param_array all[PARAM_ARRAYS];
+    const size_t n = trainer_params(t, &t->w, all);
+    struct sae_str name = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].cols)
+            continue;
+        sae_str_clear(&name);
+        SAE_GO(st, sae_str_printf(&name, err, "/state/%s", all[i].name));
+        SAE_GO(st, get_into(file, name.s, all[i].rows, 0, all[i].data, err));
+    }
+done:
+    sae_str_clear(&name);
+    return st;
 }
 
 static enum sae_status get_batch(const struct sae_h5 *file, struct trainer *t, size_t age,
@@ -249,12 +295,11 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
 {
     struct trainer *const t = run->t;
     uint64_t *idle = NULL;
-    SAE_TRY(get_moments(file, t, &t->m1, true, err));
-    SAE_TRY(get_moments(file, t, &t->m2, false, err));
+    SAE_TRY(get_moments(file, t, &t->m1, "m", err));
+    SAE_TRY(get_moments(file, t, &t->m2, "v", err));
     SAE_TRY(get_into(file, "/W_enc", t->m, t->d, t->w.W_enc, err));
     SAE_TRY(get_into(file, "/W_dec", t->m, t->d, t->w.W_dec, err));
-    SAE_TRY(get_into(file, "/state/b_enc", t->m, 0, t->w.b_enc, err));
-    SAE_TRY(get_into(file, "/state/b_dec", t->d, 0, t->w.b_dec, err));
+    SAE_TRY(get_biases(file, t, err));
     SAE_TRY(sae_h5_get(file, "/state/idle", SAE_H5_U64, 1, &t->m, NULL, &idle, err));
     memcpy(t->idle, idle, t->m * sizeof *idle);
     free(idle);

@@ -19,8 +19,8 @@
     X(k)                                                                                           \
     X(loss)        /* all parts, weighted */                                                       \
     X(loss_recon)  /* mean |x - xhat|^2 (standard-2024: |x - xhat|) */                             \
-    X(loss_sparse) /* mean sum of activations, unweighted */                                       \
-    X(loss_aux)    /* AuxK, unweighted */                                                          \
+    X(loss_sparse) /* mean sum of activations (gated: of the gate), unweighted */                  \
+    X(loss_aux)    /* AuxK, or the loss of the gate, unweighted */                                 \
     X(loss_orth)   /* L_orth after its normaliser, unweighted */                                   \
     X(lambda2)                                                                                     \
     X(tau)                                                                                         \

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-const char *const train_arch_names[] = {"topk", "standard", "standard-2024", "batchtopk", NULL};
+const char *const train_arch_names[] = {"topk",      "standard", "standard-2024",
+                                        "batchtopk", "gated",    NULL};
 const char *const train_orth_names[] = {"none", "static", "progressive", NULL};
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
@@ -45,7 +46,8 @@ enum sae_arch settings_model_arch(const struct settings *set)
     static const enum sae_arch archs[] = {[TRAIN_TOPK] = SAE_ARCH_TOPK,
                                           [TRAIN_STANDARD] = SAE_ARCH_STANDARD,
                                           [TRAIN_STANDARD_2024] = SAE_ARCH_STANDARD,
-                                          [TRAIN_BATCHTOPK] = SAE_ARCH_BATCHTOPK};
+                                          [TRAIN_BATCHTOPK] = SAE_ARCH_BATCHTOPK,
+                                          [TRAIN_GATED] = SAE_ARCH_GATED};
     return archs[set->arch];
 }
 
@@ -91,11 +93,18 @@ static enum sae_status resolve_length(struct settings *set, size_t n_rows, struc
     return SAE_OK;
 }
 
+static double default_lr(const struct settings *set)
+{
+    if (settings_has_k(set))
+        return 2e-4 / sqrt((double)set->m / 16384);
+    return set->arch == TRAIN_GATED ? 5e-5 : 3e-4;
+}
+
 static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
 {
     const uint64_t steps = set->steps;
     if (isnan(set->lr))
-        set->lr = settings_is_standard(set) ? 3e-4 : 2e-4 / sqrt((double)set->m / 16384);
+        set->lr = default_lr(set);
     if (set->warmup == SETTINGS_UNSET)
         set->warmup = steps >= 2000 ? 1000 : steps / 10;
     if (set->decay_start == SETTINGS_UNSET)
@@ -201,7 +210,7 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
     if (set->m < 2 || set->m > UINT32_MAX / 2)
         return sae_err_set(err, SAE_EARG, "--m %" PRIu64 ": must be 2 to 2^31", set->m);
     if (isnan(set->l1))
-        set->l1 = 0.04;
+        set->l1 = set->arch == TRAIN_GATED ? 0.1 : 0.04;
     if (!settings_has_k(set)) {
         set->k = 0;
         set->k_start = 0;

@@ -13,7 +13,7 @@
 #include "lib/sae/overlap.h"
 #include "lib/sae/sched.h"
 
-enum train_arch { TRAIN_TOPK, TRAIN_STANDARD, TRAIN_STANDARD_2024, TRAIN_BATCHTOPK };
+enum train_arch { TRAIN_TOPK, TRAIN_STANDARD, TRAIN_STANDARD_2024, TRAIN_BATCHTOPK, TRAIN_GATED };
 enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE };
 enum train_norm { NORM_NONE, NORM_UNIT };
 enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
@@ -70,13 +70,13 @@ static inline bool settings_has_k(const struct settings *set)
 
 static inline bool settings_has_l1(const struct settings *set)
 {
-    return settings_is_standard(set);
+    return settings_is_standard(set) || set->arch == TRAIN_GATED;
 }
 
 /* Whether the weight of the sparsity term is warmed up. */
 static inline bool settings_has_sparsity_warmup(const struct settings *set)
 {
-    return set->arch == TRAIN_STANDARD;
+    return set->arch == TRAIN_STANDARD || set->arch == TRAIN_GATED;
 }
 
 enum sae_arch settings_model_arch(const struct settings *set);

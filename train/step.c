@@ -44,7 +44,9 @@ enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, 
     pre_activations(t, x, rows);
     csr->n = rows;
     size_t nnz;
-    if (t->set.arch == TRAIN_BATCHTOPK) {
+    if (t->set.arch == TRAIN_GATED) {
+        SAE_TRY(gated_select(t, rows, csr, err));
+    } else if (t->set.arch == TRAIN_BATCHTOPK) {
         for (size_t j = 0; j < t->m; j++)
             t->theta[j] = (float)t->cut;
         SAE_TRY(active_all(t, rows, csr, &nnz, t->theta, err));
@@ -105,16 +107,31 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     return SAE_OK;
 }
 
+/* The training forward pass of a gated autoencoder. */
+static enum sae_status forward_gated(struct trainer *t, const float *x, bool want_masks,
+                                     struct masks *masks, size_t *ret_nnz, double *ret_gate,
+                                     struct sae_err *err)
+{
+    masks->valid = false;
+    pre_activations(t, x, t->n);
+    *ret_nnz = gated_forward(t, ret_gate);
+    t->dense = *ret_nnz > t->n * t->m / t->dense_share;
+    if (t->dense && !want_masks)
+        return SAE_OK;
+    SAE_TRY(gated_select(t, t->n, &masks->csr, err));
+    return trainer_masks_index(t, masks, err);
+}
+
 /* --- 2. loss ------------------------------------------------------------------------------ */
 
-/* Reconstruction loss, mean over tokens; t->grad = dL/dxhat. Sums in double, in row order. */
-static double loss_and_grad(struct trainer *t, const float *x)
+/* Sums in double, in row order. */
+double trainer_loss(const struct trainer *t, const float *x, const float *xhat, float *grad)
 {
     const bool norm_loss = t->set.arch == TRAIN_STANDARD_2024;
     double sum = 0;
     for (size_t r = 0; r < t->n; r++) {
-        const float *const a = x + r * t->d, *const b = t->xhat + r * t->d;
-        float *const g = t->grad + r * t->d;
+        const float *const a = x + r * t->d, *const b = xhat + r * t->d;
+        float *const g = grad + r * t->d;
         double sq = 0;
 #pragma omp simd reduction(+ : sq)
         for (size_t i = 0; i < t->d; i++) {
@@ -194,8 +211,8 @@ static size_t count_idle(struct trainer *t, const struct masks *masks)
 {
     for (size_t j = 0; j < t->m; j++)
         t->idle[j] += t->n;
-    if (t->dense) {
-        float *const most = t->largest; /* a maximum vectorises, a branch does not */
+    float *const most = t->largest; /* a maximum vectorises, a branch does not */
+    if (t->dense && !t->gated) {
         memset(most, 0, t->m * sizeof *most);
         for (size_t r = 0; r < t->n; r++) {
             const float *const row = t->pre + r * t->m;
@@ -203,6 +220,8 @@ static size_t count_idle(struct trainer *t, const struct masks *masks)
             for (size_t j = 0; j < t->m; j++)
                 most[j] = row[j] > most[j] ? row[j] : most[j];
         }
+    }
+    if (t->dense || t->gated) {
         for (size_t j = 0; j < t->m; j++)
             if (most[j] > 0)
                 t->idle[j] = 0;
@@ -275,25 +294,46 @@ static enum sae_status backward_dense(struct trainer *t, float l1, struct sae_er
 
 /* b_dec is added at the end and subtracted at the start. The second part is a product of a vector:
  * summing dz over tokens first saves an [n][d] gradient. */
-static void backward_b_dec(struct trainer *t)
+static void backward_b_dec(struct trainer *t, const float *dz_sum)
 {
     t->ops->col_sum(t->n, t->d, t->grad, t->g.b_dec);
-    t->ops->gemm(false, false, 1, t->d, t->m, -1, t->g.b_enc, t->m, t->w.W_enc, t->d, 1, t->g.b_dec,
+    t->ops->gemm(false, false, 1, t->d, t->m, -1, dz_sum, t->m, t->w.W_enc, t->d, 1, t->g.b_dec,
                  t->d);
 }
 
+static enum sae_status backward(struct trainer *t, const float *x, const struct masks *masks,
+                                float l1, struct step_stats *s, struct sae_err *err)
+{
+    if (t->gated) {
+        s->aux = gated_loss(t, x);
+        backward_b_dec(t, gated_backward(t, l1));
+        return SAE_OK;
+    }
+    SAE_TRY(t->dense ? backward_dense(t, l1, err) : backward_sparse(t, masks, l1, err));
+    if (t->set.auxk_alpha > 0 && s->dead > 0)
+        SAE_TRY(auxk_step(t, x, &s->aux, err));
+    backward_b_dec(t, t->g.b_enc);
+    return SAE_OK;
+}
+
 /* --- 4. update ---------------------------------------------------------------------------- */
+
+/* The two manners of dictionary_learning: with clipping and guarded norms, or without either. */
+static bool clips(const struct trainer *t)
+{
+    return settings_has_k(&t->set);
+}
 
 /* Projects, clips (TopK, BatchTopK), steps, renormalises. Returns the gradient norm before
  * clipping. */
 static double update(struct trainer *t, double lr)
 {
     const struct sae_ops *const ops = t->ops;
-    const bool standard = settings_is_standard(&t->set);
+    const bool standard = !clips(t);
     ops->project_rows(t->m, t->d, t->w.W_dec, standard ? 0 : 1e-6F, t->g.W_dec);
     const double norm = sqrt(ops->sum_sq(t->g.n, t->g.all));
     const struct sae_adam adam = {.lr = (float)lr,
-                                  .beta1 = 0.9F,
+                                  .beta1 = t->set.arch == TRAIN_GATED ? 0 : 0.9F,
                                   .beta2 = 0.999F,
                                   .eps = 1e-8F,
                                   .step = t->step + 1,
@@ -349,9 +389,13 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     struct masks *const masks = &t->ring[t->step % t->ring_len];
     schedule(t, &s);
     size_t nnz = 0;
-    SAE_TRY(forward(t, x, t->set.orth != ORTH_NONE, masks, &nnz, err));
+    const bool want_masks = t->set.orth != ORTH_NONE;
+    if (t->gated)
+        SAE_TRY(forward_gated(t, x, want_masks, masks, &nnz, &s.sparse, err));
+    else
+        SAE_TRY(forward(t, x, want_masks, masks, &nnz, err));
     s.l0 = (double)nnz / (double)t->n;
-    s.recon = loss_and_grad(t, x);
+    s.recon = trainer_loss(t, x, t->xhat, t->grad);
     if (!isfinite(s.recon))
         return diverged(t, s.recon, err);
     s.dead = (double)count_idle(t, masks);
@@ -362,14 +406,12 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     if (settings_has_l1(&t->set)) {
         sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
         l1 = (float)(sparse_weight / (double)t->n);
-        s.sparse = l1_of(t, masks);
+        if (!t->gated)
+            s.sparse = l1_of(t, masks);
     }
-    SAE_TRY(t->dense ? backward_dense(t, l1, err) : backward_sparse(t, masks, l1, err));
-    if (t->set.auxk_alpha > 0 && s.dead > 0)
-        SAE_TRY(auxk_step(t, x, &s.aux, err));
-    backward_b_dec(t);
+    SAE_TRY(backward(t, x, masks, l1, &s, err));
     SAE_TRY(trainer_orth(t, measure, &s, err));
-    s.loss = s.recon + sparse_weight * s.sparse + t->set.auxk_alpha * s.aux +
+    s.loss = s.recon + sparse_weight * s.sparse + (t->gated ? 1 : t->set.auxk_alpha) * s.aux +
              (t->set.orth != ORTH_NONE ? s.lambda2 * s.orth : 0);
     if (!isfinite(s.loss))
         return diverged(t, s.loss, err);

@@ -12,16 +12,37 @@
 
 /* --- 1. open and close -------------------------------------------------------------------- */
 
-static enum sae_status params_open(struct params *p, const struct sae_ops *ops, size_t m, size_t d,
-                                   struct sae_err *err)
+static enum sae_status params_open(struct params *p, const struct trainer *t, struct sae_err *err)
 {
-    p->n = 2 * m * d + m + d;
-    SAE_TRY(ops->alloc(&p->all, p->n, sizeof *p->all, err));
+    const size_t m = t->m, d = t->d;
+    const bool gated = t->set.arch == TRAIN_GATED;
+    p->n = 2 * m * d + m + d + (gated ? 2 * m : 0);
+    SAE_TRY(t->ops->alloc(&p->all, p->n, sizeof *p->all, err));
     p->W_enc = p->all;
     p->W_dec = p->W_enc + m * d;
     p->b_enc = p->W_dec + m * d;
     p->b_dec = p->b_enc + m;
+    if (gated) {
+        p->b_mag = p->b_dec + d;
+        p->r_mag = p->b_mag + m;
+    }
     return SAE_OK;
+}
+
+size_t trainer_params(const struct trainer *t, const struct params *p,
+                      struct param_array ret[PARAM_ARRAYS])
+{
+    const bool gated = t->set.arch == TRAIN_GATED;
+    size_t n = 0;
+    ret[n++] = (struct param_array){"W_enc", p->W_enc, t->m, t->d};
+    ret[n++] = (struct param_array){"W_dec", p->W_dec, t->m, t->d};
+    ret[n++] = (struct param_array){gated ? "b_gate" : "b_enc", p->b_enc, t->m, 0};
+    ret[n++] = (struct param_array){"b_dec", p->b_dec, t->d, 0};
+    if (gated) {
+        ret[n++] = (struct param_array){"b_mag", p->b_mag, t->m, 0};
+        ret[n++] = (struct param_array){"r_mag", p->r_mag, t->m, 0};
+    }
+    return n;
 }
 
 static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
@@ -29,7 +50,7 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     const struct sae_ops *const ops = t->ops;
     struct params *const all[] = {&t->w, &t->g, &t->m1, &t->m2};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        SAE_TRY(params_open(all[i], ops, t->m, t->d, err));
+        SAE_TRY(params_open(all[i], t, err));
     SAE_TRY(ops->alloc(&t->xc, t->n * t->d, sizeof *t->xc, err));
     SAE_TRY(ops->alloc(&t->xhat, t->n * t->d, sizeof *t->xhat, err));
     SAE_TRY(ops->alloc(&t->grad, t->n * t->d, sizeof *t->grad, err));
@@ -38,6 +59,8 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&t->mean, t->d, sizeof *t->mean, err));
     SAE_TRY(sae_mem_alloc(&t->largest, t->m, sizeof *t->largest, err));
     SAE_TRY(sae_mem_alloc(&t->idle, t->m, sizeof *t->idle, err));
+    if (t->set.arch == TRAIN_GATED)
+        SAE_TRY(gated_open(&t->gated, t, err));
     return auxk_open(&t->auxk, err);
 }
 
@@ -98,6 +121,7 @@ void trainer_close(struct trainer *t)
     }
     sae_pairs_free(&t->pairs, &sae_ops_cpu);
     auxk_close(t->auxk, ops);
+    gated_close(t->gated, ops);
     free(t->ring);
     free(t->csr_list);
     free(t->csc_list);
@@ -165,6 +189,7 @@ static void normal(struct sae_rng *rng, size_t n, float *to)
  *                b_dec the geometric median of the first batch
  * standard       normal directions; decoder unit, encoder 0.1 of it; biases 0. (Upstream starts
  *                the decoder at 0.1 too, and its first optimiser call, of rate 0, makes it unit.)
+ * gated          normal directions; decoder unit, encoder the same; biases and r_mag 0
  * standard-2024  encoder and b_enc uniform in +-1/sqrt(d), decoder of unit normal rows, untied */
 void trainer_init(struct trainer *t, const float *x)
 {
@@ -179,7 +204,9 @@ void trainer_init(struct trainer *t, const float *x)
     }
     normal(&rng, md, t->w.W_dec);
     t->ops->unit_rows(t->m, t->d, 0, t->w.W_dec);
-    if (t->set.arch == TRAIN_STANDARD) {
+    if (t->set.arch == TRAIN_GATED) {
+        memcpy(t->w.W_enc, t->w.W_dec, md * sizeof *t->w.W_enc);
+    } else if (t->set.arch == TRAIN_STANDARD) {
         for (size_t i = 0; i < md; i++)
             t->w.W_enc[i] = 0.1F * t->w.W_dec[i];
     } else {

@@ -23,8 +23,17 @@ struct params {
     size_t n;
     float *all;
     float *W_enc, *W_dec; /* [m][d] views */
-    float *b_enc, *b_dec; /* [m], [d] views */
+    float *b_enc, *b_dec; /* [m], [d] views; gated: b_enc is b_gate */
+    float *b_mag, *r_mag; /* [m] gated only */
 };
+
+/* The arrays by name, those of every architecture first. cols 0: one dimension. */
+struct param_array {
+    const char *name;
+    float *data;
+    size_t rows, cols;
+};
+enum { PARAM_ARRAYS = 6 };
 
 /* Masks of one batch, by token and by latent. */
 struct masks {
@@ -37,7 +46,8 @@ struct masks {
 struct step_stats {
     double p, lr, lambda2, tau;
     uint64_t k;
-    double loss, recon, sparse, aux, orth; /* orth: L_orth after its normaliser, unweighted */
+    /* aux: AuxK, or the loss of the gate; orth: L_orth after its normaliser; unweighted */
+    double loss, recon, sparse, aux, orth;
     double l0, dead;
     double grad_norm; /* of all parameters, after projection, before clipping */
     /* only when asked to measure */
@@ -69,6 +79,7 @@ struct trainer {
     float *largest;   /* [m] scratch: largest activation of each latent in a dense batch */
     float *orth_grad; /* [m][d] for the monitors; NULL until first measured */
     struct auxk *auxk;
+    struct gated *gated;             /* gated only */
     size_t dense_share;              /* dense products above n m / this active entries; 1: never */
     bool dense;                      /* the last batch was too dense for sparse products */
     const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */
@@ -81,6 +92,9 @@ SAE_MUST_CHECK enum sae_status trainer_open(struct trainer **ret, const struct s
                                             const struct sae_ops *ops, size_t d,
                                             struct sae_err *err);
 void trainer_close(struct trainer *t);
+
+size_t trainer_params(const struct trainer *t, const struct params *p,
+                      struct param_array ret[PARAM_ARRAYS]);
 
 /* Random weights; x [n][d] is the first batch (TopK, BatchTopK: b_dec starts at its geometric
  * median). */
@@ -125,5 +139,21 @@ SAE_MUST_CHECK enum sae_status auxk_open(struct auxk **ret, struct sae_err *err)
 void auxk_close(struct auxk *auxk, const struct sae_ops *ops);
 SAE_MUST_CHECK enum sae_status auxk_step(struct trainer *t, const float *x, double *ret,
                                          struct sae_err *err);
+
+/* Loss of a reconstruction, mean over tokens; grad [n][d] receives its gradient. */
+double trainer_loss(const struct trainer *t, const float *x, const float *xhat, float *grad);
+
+/* Gated: t->pre holds u throughout. */
+SAE_MUST_CHECK enum sae_status gated_open(struct gated **ret, const struct trainer *t,
+                                          struct sae_err *err);
+void gated_close(struct gated *gated, const struct sae_ops *ops);
+/* Activations of the first rows (csr is grown as needed). */
+SAE_MUST_CHECK enum sae_status gated_select(struct trainer *t, size_t rows, struct sae_csr *csr,
+                                            struct sae_err *err);
+/* Fills t->xhat and t->largest. Returns the active entries; *ret_gate: mean sum of f_gate. */
+size_t gated_forward(struct trainer *t, double *ret_gate);
+double gated_loss(struct trainer *t, const float *x); /* of the gate; keeps its gradient */
+/* All gradients but that of b_dec. Returns the sum of du over tokens, [m]. */
+const float *gated_backward(struct trainer *t, float l1);
 
 #endif /* SAE_TRAIN_TRAINER_H */

@@ -41,7 +41,9 @@ topk="--acts acts --m 64 --k 4 --k-start 8 --batch 256 --steps 1200 --lr 0.003 -
 standard="--acts acts --m 64 --arch standard --batch 256 --steps 600 --l1 0.1 --log-every 50"
 batchtopk="--acts acts --arch batchtopk --m 64 --k 4 --batch 256 --steps 900 --lr 0.003 --dead-after 3000
            --orth static --normalize unit --pairs 8"
-for name in topk standard batchtopk; do
+gated="--acts acts --arch gated --m 64 --batch 256 --steps 600 --lr 0.003 --l1 0.3 --orth progressive
+       --overlap-window 2 --normalize unit --pairs 8 --log-every 50"
+for name in topk standard batchtopk gated; do
     options=${!name}
     run $options -o $name >$name.txt || complain "$name failed"
     [ "$(grep -c '^ckpt_' $name.txt)" = 5 ] || complain "$name: the table has not five rows"
@@ -101,6 +103,8 @@ says 2 "no run folder" run --acts acts
 says 2 "--k has no meaning with --arch standard" run --acts acts -o new --arch standard --k 8
 says 2 "--l1 has no meaning with --arch topk" run --acts acts -o new --l1 1
 says 2 "--l1 has no meaning with --arch batchtopk" run --acts acts -o new --arch batchtopk --l1 1
+says 2 "--k has no meaning with --arch gated" run --acts acts -o new --arch gated --k 4
+says 2 "--auxk-alpha has no meaning" run --acts acts -o new --arch gated --auxk-alpha 0.1
 says 2 "--cut-start has no meaning except with --arch batchtopk" run --acts acts -o new --cut-start 5
 says 2 "--cut-start 99" run --acts acts -o new --arch batchtopk --steps 100 --cut-start 99
 says 2 "--gamma has no meaning without --orth" run --acts acts -o new --gamma 1

@@ -141,6 +141,14 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         if (j >= 32 && has_auxk(name))
             t->w.b_enc[j] -= 1.5F;
     }
+    if (t->set.arch == TRAIN_GATED) {
+        draws(4, M, t->w.b_mag);
+        draws(5, M, t->w.r_mag);
+        for (size_t j = 0; j < M; j++) {
+            t->w.b_mag[j] *= 0.1F;
+            t->w.r_mag[j] *= 0.2F;
+        }
+    }
     return t;
 }
 
@@ -186,11 +194,11 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
         worst = fmax(worst, fabs(stats.loss / strtod(rest, NULL) - 1));
         aux += stats.aux;
     }
-    assert_int_equal(aux > 0, has_auxk(name));
-    check_end(name, "W_dec", t->w.W_dec, M * D);
-    check_end(name, "W_enc", t->w.W_enc, M * D);
-    check_end(name, "b_enc", t->w.b_enc, M);
-    check_end(name, "b_dec", t->w.b_dec, D);
+    assert_int_equal(aux > 0, has_auxk(name) || t->set.arch == TRAIN_GATED);
+    struct param_array all[PARAM_ARRAYS];
+    const size_t n_arrays = trainer_params(t, &t->w, all);
+    for (size_t i = 0; i < n_arrays; i++)
+        check_end(name, all[i].name, all[i].data, all[i].rows * (all[i].cols ? all[i].cols : 1));
     if (t->set.arch == TRAIN_BATCHTOPK) {
         const float cut = (float)t->cut;
         check_end(name, "threshold", &cut, 1);
@@ -203,9 +211,9 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
 static void test_trainers_cpu(void **state)
 {
     (void)state;
-    static const char *const names[] = {"topk",      "topk-auxk",     "topk-decay",
-                                        "topk-orth", "standard",      "standard-2024",
-                                        "batchtopk", "batchtopk-auxk"};
+    static const char *const names[] = {"topk",      "topk-auxk",      "topk-decay",
+                                        "topk-orth", "standard",       "standard-2024",
+                                        "batchtopk", "batchtopk-auxk", "gated"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         agree(names[i], &sae_ops_cpu, 16);
     /* the same by sparse products alone */
@@ -220,6 +228,7 @@ static void test_trainers_ref(void **state)
     agree("topk-orth", &sae_ops_ref, 16);
     agree("batchtopk-auxk", &sae_ops_ref, 16);
     agree("standard", &sae_ops_ref, 16);
+    agree("gated", &sae_ops_ref, 16);
 }
 
 /* --- the orthogonality term ---------------------------------------------------------------- */

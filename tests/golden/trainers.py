@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Golden vectors of training: losses and final weights of 20 steps, from dictionary_learning 0.1.0
-(package `dictionary-learning`, its trainers TopKTrainer, StandardTrainer, BatchTopKTrainer) under PyTorch, and
+(package `dictionary-learning`, its trainers TopKTrainer, StandardTrainer, BatchTopKTrainer,
+GatedSAETrainer) under PyTorch, and
 orthogonality losses and gradients from dense PyTorch with autograd.
 
     python3 tests/golden/trainers.py FOLDER_OF_THE_UNPACKED_PACKAGE > tests/golden/trainers.txt
@@ -38,6 +39,7 @@ load("dictionary_learning.dictionary", root + "/dictionary.py")
 load("dictionary_learning.trainers.trainer", root + "/trainers/trainer.py")
 topk = load("dictionary_learning.trainers.top_k", root + "/trainers/top_k.py")
 batch_topk = load("dictionary_learning.trainers.batch_top_k", root + "/trainers/batch_top_k.py")
+gdm = load("dictionary_learning.trainers.gdm", root + "/trainers/gdm.py")
 standard = load("dictionary_learning.trainers.standard", root + "/trainers/standard.py")
 
 D, M, N, K, STEPS, TOTAL = 16, 48, 64, 4, 20, 40
@@ -155,6 +157,21 @@ for name, cls, warm in (("standard", standard.StandardTrainer, 8),
         losses.append(t.loss(batch(s), step=s).item())
         t.update(s, batch(s))
     report(name, losses, t.ae, t.ae.bias)
+
+t = gdm.GatedSAETrainer(l1_penalty=0.05, sparsity_warmup_steps=8, **common)
+with torch.no_grad():
+    t.ae.decoder.weight.copy_(W_dec.T)
+    t.ae.encoder.weight.copy_(W_enc)
+    t.ae.gate_bias.copy_(b_enc)
+    t.ae.mag_bias.copy_(draws(4, M) * 0.1)
+    t.ae.r_mag.copy_(draws(5, M) * 0.2)
+for s in range(STEPS):
+    print(f"loss gated {s} {t.loss(batch(s), step=s).item():.9g}")
+    t.update(s, batch(s))
+for array, w in (("W_dec", t.ae.decoder.weight.T), ("W_enc", t.ae.encoder.weight),
+                 ("b_gate", t.ae.gate_bias), ("b_mag", t.ae.mag_bias), ("r_mag", t.ae.r_mag),
+                 ("b_dec", t.ae.decoder_bias)):
+    end("gated", array, w)
 
 # The orthogonality term by itself: m 24, d 8, 40 tokens, active where a draw is below a rate
 # that differs by latent.

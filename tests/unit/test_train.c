@@ -54,6 +54,12 @@ static void test_rules(void **state)
     assert_int_equal(set.cut_start, 100);
     assert_true(fabs(set.cut_momentum - 0.98) < 1e-15);
     start(&set);
+    set.arch = TRAIN_GATED;
+    set.steps = 1000;
+    assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
+    assert_int_equal(set.sparsity_warmup, 200);
+    assert_true(fabs(set.lr - 5e-5) < 1e-15 && fabs(set.l1 - 0.1) < 1e-15);
+    start(&set);
     set.orth = ORTH_STATIC;
     assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
     assert_true(fabs(set.gamma) < 1e-15);
