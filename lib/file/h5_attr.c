@@ -58,7 +58,6 @@ bool sae_h5_has(const struct sae_h5 *file, const char *name)
     return true;
 }
 
-/* Opens a dataset of the given rank and gives its extent. */
 /* --- 2. attributes ------------------------------------------------------------------------ */
 
 /* Opens the object an attribute belongs to, making it a group where it is not there yet. */
@@ -209,18 +208,26 @@ static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, vo
     return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 enum sae_status sae_h5_names(const struct sae_h5 *file, const char *group, size_t *ret_n,
                              char ***ret, struct sae_err *err)
 {
     if (!sae_h5_has(file, group))
         return sae_err_set(err, SAE_EFORMAT, "'%s' has no group '%s'", file->path, group);
     struct name_list list = {.err = err, .st = SAE_OK};
-    const herr_t walked = H5Literate_by_name(file->id, group, H5_INDEX_NAME, H5_ITER_INC, NULL,
+    /* Sorted here: of a damaged group HDF5 1.10 crashes where it is asked to sort. */
+    const herr_t walked = H5Literate_by_name(file->id, group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL,
                                              add_name, &list, H5P_DEFAULT);
     if (walked < 0) {
         sae_h5_strings_free(list.names, list.n);
         return list.st != SAE_OK ? list.st : h5_fail(file, err, SAE_EFORMAT, "list", group);
     }
+    if (list.n > 0)
+        qsort(list.names, list.n, sizeof *list.names, compare_names);
     *ret = list.names;
     *ret_n = list.n;
     return SAE_OK;

@@ -230,6 +230,33 @@ static void claimed_lengths_are_not_believed(void **state)
     sae_h5_close(f);
 }
 
+/* Enough members for HDF5 to keep them by hash. */
+static void names_come_sorted(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    char name[40], **names = NULL;
+    size_t n = 0;
+    const double x = 1;
+    assert_int_equal(sae_h5_create(&f, path, "test", true, &err), SAE_OK);
+    for (size_t i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "/group/member_%02zu", i * 37 % N);
+        assert_int_equal(sae_h5_put1(f, name, SAE_H5_F64, 1, &x, &err), SAE_OK);
+    }
+    assert_int_equal(sae_h5_commit(&f, "{}", &err), SAE_OK);
+    assert_int_equal(sae_h5_open(&f, path, NULL, &err), SAE_OK);
+    assert_int_equal(sae_h5_names(f, "/group", &n, &names, &err), SAE_OK);
+    assert_int_equal(n, N);
+    for (size_t i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "member_%02zu", i);
+        assert_string_equal(names[i], name);
+    }
+    sae_h5_strings_free(names, n);
+    sae_h5_close(f);
+}
+
 static void an_uncommitted_file_leaves_nothing(void **state)
 {
     (void)state;
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(truncation_and_damage_are_noticed),
         cmocka_unit_test(shapes_and_types_are_checked),
         cmocka_unit_test(claimed_lengths_are_not_believed),
+        cmocka_unit_test(names_come_sorted),
         cmocka_unit_test(an_uncommitted_file_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
