@@ -122,7 +122,7 @@ static enum sae_status add_phase(struct report *report, struct report_run *run, 
                                  struct sae_err *err)
 {
     for (size_t i = 0; i < run->n_phases; i++)
-        if (strcmp(run->phases[i].path, path) == 0)
+        if (strcmp(sae_fs_base(run->phases[i].path), sae_fs_base(path)) == 0)
             return SAE_OK;
     SAE_TRY(
         sae_mem_grow(&run->phases, &run->cap_phases, run->n_phases + 1, sizeof *run->phases, err));
@@ -227,6 +227,8 @@ static enum sae_status add_folder(struct report *report, const char *folder, str
     } else {
         struct report_run *run = NULL;
         st = find_run(report, folder, &run, err);
+        if (st == SAE_OK)
+            run->whole = true;
         for (size_t i = 0; i < n && st == SAE_OK; i++) {
             char *path = NULL;
             st = sae_fs_join(&path, folder, names[i], err);

@@ -6,6 +6,20 @@
 #include "lib/base/str.h"
 #include "report/report.h"
 
+/* Appends a path as a shell takes it. */
+static enum sae_status put_path(struct sae_str *to, const char *path, const char *after,
+                                struct sae_err *err)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_./+,:=@%-";
+    if (path[strspn(path, plain)] == '\0')
+        return sae_str_printf(to, err, " %s%s", path, after);
+    SAE_TRY(sae_str_printf(to, err, " '"));
+    for (const char *p = path; *p != '\0'; p++)
+        SAE_TRY(*p == '\'' ? sae_str_append(to, "'\\''", 4, err) : sae_str_append(to, p, 1, err));
+    return sae_str_printf(to, err, "%s'", after);
+}
+
 /* The commands of one run and one tool: each checkpoint, or --all where all of them lack it and
  * none is damaged: a tool stops at the first that it cannot read. */
 static enum sae_status missing_of(struct report *report, const struct report_run *run,
@@ -18,7 +32,7 @@ static enum sae_status missing_of(struct report *report, const struct report_run
         const struct report_phase *phase = &run->phases[i];
         if (!phase->readable || phase->result[source] != NULL)
             continue;
-        SAE_GO(st, sae_str_printf(&paths, err, " %s", phase->path));
+        SAE_GO(st, put_path(&paths, phase->path, "", err));
         SAE_GO(st, sae_str_printf(&phases, err, "%s%d %%", n > 0 ? ", " : "", phase->percent));
         n++;
     }
@@ -26,11 +40,15 @@ static enum sae_status missing_of(struct report *report, const struct report_run
         goto done;
     SAE_GO(st, report_lines_add(&report->missing_why, err, "%s at %s: %s", run->name, phases.s,
                                 report_source_title(source)));
-    const char *const command = report_source_command(source);
-    if (n == run->n_phases && n > 1)
-        st = report_lines_add(&report->missing_command, err, "%s --all %s", command, run->path);
-    else
-        st = report_lines_add(&report->missing_command, err, "%s%s", command, paths.s);
+    if (n == run->n_phases && n > 1 && run->whole) {
+        sae_str_clear(&paths);
+        SAE_GO(st, put_path(&paths, run->path, "", err));
+        st = report_lines_add(&report->missing_command, err, "%s --all%s",
+                              report_source_command(source), paths.s);
+    } else {
+        st = report_lines_add(&report->missing_command, err, "%s%s", report_source_command(source),
+                              paths.s);
+    }
 done:
     sae_str_clear(&paths);
     sae_str_clear(&phases);
@@ -44,11 +62,16 @@ static enum sae_status unfinished(struct report *report, const struct report_run
     const struct report_phase *last = report_phase_readable(run);
     struct sae_str command = {0};
     enum sae_status st = SAE_OK;
-    if (last == NULL || last->step >= last->total_steps)
+    if (!run->whole || last == NULL || last->step >= last->total_steps)
         return SAE_OK;
-    for (const struct report_phase *bad = last + 1; bad < run->phases + run->n_phases; bad++)
-        SAE_GO(st, sae_str_printf(&command, err, "mv %s %s.damaged && ", bad->path, bad->path));
-    SAE_GO(st, sae_str_printf(&command, err, "sae-train --resume %s", run->path));
+    for (const struct report_phase *bad = last + 1; bad < run->phases + run->n_phases; bad++) {
+        SAE_GO(st, sae_str_printf(&command, err, "mv"));
+        SAE_GO(st, put_path(&command, bad->path, "", err));
+        SAE_GO(st, put_path(&command, bad->path, ".damaged", err));
+        SAE_GO(st, sae_str_printf(&command, err, " && "));
+    }
+    SAE_GO(st, sae_str_printf(&command, err, "sae-train --resume"));
+    SAE_GO(st, put_path(&command, run->path, "", err));
     SAE_GO(st, report_lines_add(
                    &report->missing_why, err, "%s: %s step %llu of %llu", run->name,
                    last == report_phase_last(run) ? "stopped at" : "nothing can be read after",

@@ -66,6 +66,7 @@ struct report_phase {
 };
 
 struct report_run {
+    bool whole; /* its folder was named, so every checkpoint there is a phase */
     char *name, *path;
     json_t *record; /* of the last readable checkpoint */
     enum sae_arch arch;

@@ -294,6 +294,33 @@ static void test_commands_around_damage(void **state)
     report_clear(&report);
 }
 
+/* One checkpoint of an unfinished run, named twice: nothing is said of the rest of the run. A path
+ * that a shell would take apart is quoted. */
+static void test_commands_of_named_checkpoints(void **state)
+{
+    (void)state;
+    static const struct fake_run run = {
+        "it's a run", "none", 42, 4, 0, {0, 50, -1},
+             0
+    };
+    static const char *const names[] = {"it's a run/ckpt_50.h5", "it's a run/./ckpt_50.h5"};
+    static const char *const folder[] = {"it's a run"};
+    char command[600];
+    struct report report = {0};
+    assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    assert_int_equal(report.runs[0].n_phases, 1);
+    snprintf(command, sizeof command, "sae-analyze '%s/it'\\''s a run/ckpt_50.h5'", dir);
+    assert_string_equal(report.missing_command.v[0], command);
+    report_clear(&report);
+    assert_int_equal(load(&report, folder, 1, NULL, NULL), SAE_OK);
+    snprintf(command, sizeof command, "sae-train --resume '%s/it'\\''s a run'", dir);
+    assert_string_equal(report.missing_command.v[0], command);
+    snprintf(command, sizeof command, "sae-analyze --all '%s/it'\\''s a run'", dir);
+    assert_string_equal(report.missing_command.v[1], command);
+    report_clear(&report);
+}
+
 /* run_k stopped at 50 %: the summary compares there, whichever run is the reference. */
 static void test_compared_where_both_are(void **state)
 {
@@ -399,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_one_missing),
         cmocka_unit_test(test_damage_is_named),
         cmocka_unit_test(test_commands_around_damage),
+        cmocka_unit_test(test_commands_of_named_checkpoints),
         cmocka_unit_test(test_compared_where_both_are),
         cmocka_unit_test(test_unlike_measurements),
         cmocka_unit_test(test_refusals),
