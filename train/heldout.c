@@ -222,8 +222,10 @@ static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
     for (size_t j = 0; j < t->m; j++)
         dead += t->idle[j] >= t->set.dead_after;
     /* The objective in training units, without the terms that only guide training. */
+    const double miss = s->l0 / t->set.target_l0 - 1;
     const double loss = (norm_loss ? s->norm_error : s->sq_error) +
-                        (settings_is_standard(&t->set) ? t->set.l1 * s->l1 : 0);
+                        (settings_is_standard(&t->set) ? t->set.l1 * s->l1 : 0) +
+                        (t->jump ? t->set.l0_penalty * miss * miss : 0);
     const struct {
         const char *name;
         double v;

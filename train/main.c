@@ -53,7 +53,7 @@ static const struct sae_opt options[] = {
      "updates; instead of --tokens", 0},
     {"lr", 0, SAE_OPT_REAL, &set.lr, NULL, NULL, 0, 1e30, "X", fit,
      "learning rate; default 2e-4 / sqrt(m / 16384) for topk and batchtopk, 3e-4 for "
-     "standard, 5e-5 for gated", MAIN},
+     "standard, 5e-5 for gated, 7e-5 for jumprelu", MAIN},
     {"l1", 0, SAE_OPT_REAL, &set.l1, NULL, NULL, 0, 1e12, "X", fit,
      "weight of the L1 term (standard, gated); default 0.04, gated 0.1", 0},
     {"warmup", 0, SAE_OPT_COUNT, &set.warmup, NULL, NULL, 0, 0, "STEPS", fit,
@@ -61,7 +61,14 @@ static const struct sae_opt options[] = {
     {"decay-start", 0, SAE_OPT_COUNT, &set.decay_start, NULL, NULL, 0, 0, "STEP", fit,
      "step from which the learning rate falls linearly to 0; default never", 0},
     {"sparsity-warmup", 0, SAE_OPT_COUNT, &set.sparsity_warmup, NULL, NULL, 0, 0, "STEPS", fit,
-     "linear L1 warm-up (standard, gated); default 2000, a fifth of runs below 4000 steps", 0},
+     "linear warm-up of the sparsity term (standard, gated, jumprelu); default 2000, a fifth of runs below 4000 steps", 0},
+    {"target-l0", 0, SAE_OPT_REAL, &set.target_l0, "20", NULL, 0, 1e12, "X", fit,
+     "active latents a token that the penalty leads to (jumprelu)", MAIN},
+    {"l0-penalty", 0, SAE_OPT_REAL, &set.l0_penalty, "1", NULL, 0, 1e12, "X", fit,
+     "weight of (L0 / target - 1)^2 (jumprelu)", 0},
+    {"bandwidth", 0, SAE_OPT_REAL, &set.bandwidth, "0.001", NULL, 0, 1e12, "X", fit,
+     "width around a threshold in which it learns, in activation units (jumprelu); the default "
+     "fits --normalize unit", 0},
     {"cut-start", 0, SAE_OPT_COUNT, &set.cut_start, NULL, NULL, 0, 0, "STEP", fit,
      "batchtopk: step after which the threshold of inference is averaged; default 1000, a tenth "
      "of runs below 2000 steps", 0},
@@ -441,7 +448,7 @@ static const struct sae_program program = {
     .about =
         "Writes ckpt_00.h5 ... ckpt_100.h5 into the run folder. Each holds weights, the time "
         "series so far, metrics and masks of held-out rows, and all that an exact resume needs. "
-        "The steps follow the 2025 dictionary_learning trainers (topk, batchtopk, standard, gated) and the loss of "
+        "The steps follow the 2025 dictionary_learning trainers (topk, batchtopk, standard, gated, jumprelu) and the loss of "
         "its 2024 trainer (standard-2024: unsquared norm, no sparsity warm-up).\n"
         "A signal makes the program finish its step, save state.h5 and stop; --resume continues "
         "and ends with the bytes of an unbroken run, on the same machine, build and number of "

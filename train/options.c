@@ -32,6 +32,7 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
     static const char *const cut_only[] = {"cut-start", "cut-momentum", NULL};
     static const char *const orth_only[] = {"lambda2-max", "gamma", "orth-normalizer", NULL};
     static const char *const sigmoid_only[] = {"sharpness", NULL};
+    static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", NULL};
     if (sae_opt_given(cli, "tokens") && sae_opt_given(cli, "steps"))
         return sae_err_set(err, SAE_EARG,
                            "--tokens and --steps both set the length of the run; "
@@ -47,6 +48,8 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
         SAE_TRY(refuse(cli, warmup_only, because, err));
     if (set->arch != TRAIN_BATCHTOPK)
         SAE_TRY(refuse(cli, cut_only, "except with --arch batchtopk", err));
+    if (set->arch != TRAIN_JUMPRELU)
+        SAE_TRY(refuse(cli, jump_only, "except with --arch jumprelu", err));
     if (set->orth == ORTH_NONE)
         SAE_TRY(refuse(cli, orth_only, "without --orth static or --orth progressive", err));
     if (set->competition != SAE_COMPETE_SIGMOID)
@@ -108,6 +111,11 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
     if (set->arch == TRAIN_BATCHTOPK) {
         bad |= put_u64(options, "cut-start", set->cut_start);
         bad |= put_real(options, "cut-momentum", set->cut_momentum);
+    }
+    if (set->arch != TRAIN_JUMPRELU) {
+        bad |= json_object_set_new(options, "target-l0", json_null());
+        bad |= json_object_set_new(options, "l0-penalty", json_null());
+        bad |= json_object_set_new(options, "bandwidth", json_null());
     }
     if (set->orth != ORTH_NONE)
         bad |= put_real(options, "gamma", set->gamma);

@@ -5,7 +5,7 @@
  *   /state/idle u64 [m]               tokens since each latent was active
  *   /state/b_enc, b_dec               biases in training units (the top-level ones take raw
  *                                     activations: they are multiplied by the norm); gated:
- *                                     b_gate, b_dec, b_mag, r_mag
+ *                                     b_gate, b_dec, b_mag, r_mag; jumprelu: threshold too
  *   /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
  *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
  *                                     cut (batchtopk; -1 before there is one)
@@ -129,7 +129,7 @@ static enum sae_status fold(const struct run *run, struct sae_model *ret, struct
                               .d = t->d,
                               .m = t->m,
                               .k = (size_t)trainer_k(t),
-                              .subtract_b_dec = true,
+                              .subtract_b_dec = !t->jump,
                               .W_enc = t->w.W_enc,
                               .W_dec = t->w.W_dec};
     enum sae_status st;
@@ -139,6 +139,8 @@ static enum sae_status fold(const struct run *run, struct sae_model *ret, struct
         SAE_GO(st, scaled(&model.b_mag, t->m, t->w.b_mag, run->norm, err));
         SAE_GO(st, scaled(&model.r_mag, t->m, t->w.r_mag, 1, err));
     }
+    if (t->jump)
+        SAE_GO(st, scaled(&model.threshold, t->m, t->w.theta, run->norm, err));
     if (t->set.arch == TRAIN_BATCHTOPK) {
         SAE_GO(st, sae_mem_alloc(&model.threshold, t->m, sizeof *model.threshold, err));
         for (size_t j = 0; j < t->m; j++)

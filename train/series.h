@@ -19,7 +19,7 @@
     X(k)                                                                                           \
     X(loss)        /* all parts, weighted */                                                       \
     X(loss_recon)  /* mean |x - xhat|^2 (standard-2024: |x - xhat|) */                             \
-    X(loss_sparse) /* mean sum of activations (gated: of the gate), unweighted */                  \
+    X(loss_sparse) /* mean sum of activations (gated: of the gate); (L0 / target - 1)^2 */         \
     X(loss_aux)    /* AuxK, or the loss of the gate, unweighted */                                 \
     X(loss_orth)   /* L_orth after its normaliser, unweighted */                                   \
     X(lambda2)                                                                                     \

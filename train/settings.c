@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-const char *const train_arch_names[] = {"topk",      "standard", "standard-2024",
-                                        "batchtopk", "gated",    NULL};
+const char *const train_arch_names[] = {
+    "topk", "standard", "standard-2024", "batchtopk", "gated", "jumprelu", NULL};
 const char *const train_orth_names[] = {"none", "static", "progressive", NULL};
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
@@ -27,6 +27,9 @@ void settings_init(struct settings *set)
                              .seed = 42,
                              .cut_start = SETTINGS_UNSET,
                              .cut_momentum = NAN,
+                             .target_l0 = 20,
+                             .l0_penalty = 1,
+                             .bandwidth = 0.001,
                              .auxk_alpha = 1.0 / 32,
                              .dead_after = SETTINGS_UNSET,
                              .lambda2_max = 0.1,
@@ -47,7 +50,8 @@ enum sae_arch settings_model_arch(const struct settings *set)
                                           [TRAIN_STANDARD] = SAE_ARCH_STANDARD,
                                           [TRAIN_STANDARD_2024] = SAE_ARCH_STANDARD,
                                           [TRAIN_BATCHTOPK] = SAE_ARCH_BATCHTOPK,
-                                          [TRAIN_GATED] = SAE_ARCH_GATED};
+                                          [TRAIN_GATED] = SAE_ARCH_GATED,
+                                          [TRAIN_JUMPRELU] = SAE_ARCH_JUMPRELU};
     return archs[set->arch];
 }
 
@@ -97,7 +101,7 @@ static double default_lr(const struct settings *set)
 {
     if (settings_has_k(set))
         return 2e-4 / sqrt((double)set->m / 16384);
-    return set->arch == TRAIN_GATED ? 5e-5 : 3e-4;
+    return set->arch == TRAIN_GATED ? 5e-5 : set->arch == TRAIN_JUMPRELU ? 7e-5 : 3e-4;
 }
 
 static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
@@ -152,6 +156,22 @@ static enum sae_status resolve_cut(struct settings *set, struct sae_err *err)
                            "--cut-start %" PRIu64 ": the run has %" PRIu64 " steps; it must be "
                            "less than the last, or there is no threshold to use",
                            set->cut_start, set->steps);
+    return SAE_OK;
+}
+
+static enum sae_status check_jump(const struct settings *set, struct sae_err *err)
+{
+    if (set->arch != TRAIN_JUMPRELU)
+        return SAE_OK;
+    if (!(set->target_l0 > 0 && set->target_l0 <= (double)set->m))
+        return sae_err_set(err, SAE_EARG,
+                           "--target-l0 %g: must be more than 0 and at most the dictionary width "
+                           "(--m %" PRIu64 ")",
+                           set->target_l0, set->m);
+    if (!(set->bandwidth > 0) || !isfinite(set->bandwidth))
+        return sae_err_set(err, SAE_EARG, "--bandwidth %g: must be more than 0", set->bandwidth);
+    if (!(set->l0_penalty >= 0) || !isfinite(set->l0_penalty))
+        return sae_err_set(err, SAE_EARG, "--l0-penalty %g: must be 0 or more", set->l0_penalty);
     return SAE_OK;
 }
 
@@ -226,6 +246,7 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
     SAE_TRY(resolve_length(set, n_rows, err));
     SAE_TRY(resolve_rates(set, err));
     SAE_TRY(resolve_cut(set, err));
+    SAE_TRY(check_jump(set, err));
     SAE_TRY(resolve_orth(set, err));
     return resolve_checkpoints(set, err);
 }

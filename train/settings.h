@@ -13,7 +13,14 @@
 #include "lib/sae/overlap.h"
 #include "lib/sae/sched.h"
 
-enum train_arch { TRAIN_TOPK, TRAIN_STANDARD, TRAIN_STANDARD_2024, TRAIN_BATCHTOPK, TRAIN_GATED };
+enum train_arch {
+    TRAIN_TOPK,
+    TRAIN_STANDARD,
+    TRAIN_STANDARD_2024,
+    TRAIN_BATCHTOPK,
+    TRAIN_GATED,
+    TRAIN_JUMPRELU
+};
 enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE };
 enum train_norm { NORM_NONE, NORM_UNIT };
 enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
@@ -34,6 +41,7 @@ struct settings {
     int normalize;
     uint64_t cut_start; /* batchtopk: step after which the threshold is averaged */
     double cut_momentum;
+    double target_l0, l0_penalty, bandwidth; /* jumprelu */
     double auxk_alpha;
     uint64_t dead_after;
     int orth;
@@ -76,7 +84,7 @@ static inline bool settings_has_l1(const struct settings *set)
 /* Whether the weight of the sparsity term is warmed up. */
 static inline bool settings_has_sparsity_warmup(const struct settings *set)
 {
-    return set->arch == TRAIN_STANDARD || set->arch == TRAIN_GATED;
+    return set->arch == TRAIN_STANDARD || set->arch == TRAIN_GATED || set->arch == TRAIN_JUMPRELU;
 }
 
 enum sae_arch settings_model_arch(const struct settings *set);

@@ -20,7 +20,10 @@ enum { BLOCK = 256 }; /* tokens of a block of dense gradients */
 
 static void pre_activations(struct trainer *t, const float *x, size_t rows)
 {
-    t->ops->center(rows, t->d, x, t->w.b_dec, t->xc);
+    if (t->jump) /* b_dec is not subtracted */
+        memcpy(t->xc, x, rows * t->d * sizeof *x);
+    else
+        t->ops->center(rows, t->d, x, t->w.b_dec, t->xc);
     t->ops->gemm(false, true, rows, t->m, t->d, 1, t->xc, t->d, t->w.W_enc, t->d, 0, t->pre, t->m);
 }
 
@@ -50,28 +53,69 @@ enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, 
         for (size_t j = 0; j < t->m; j++)
             t->theta[j] = (float)t->cut;
         SAE_TRY(active_all(t, rows, csr, &nnz, t->theta, err));
-    } else if (settings_is_standard(&t->set))
-        SAE_TRY(active_all(t, rows, csr, &nnz, NULL, err));
-    else
+    } else if (settings_has_k(&t->set)) {
         t->ops->topk(rows, t->m, (size_t)k, t->pre, t->w.b_enc, csr);
+    } else {
+        SAE_TRY(active_all(t, rows, csr, &nnz, t->w.theta, err));
+    }
     t->ops->decode(t->d, csr, t->w.W_dec, t->w.b_dec, t->xhat);
     return SAE_OK;
 }
 
-/* relu(pre + b_enc) in place, and the reconstruction by a dense product. */
+SAE_CLONES static void activate_row(size_t m, const float *restrict b_enc, float *restrict row)
+{
+#pragma omp simd
+    for (size_t j = 0; j < m; j++) {
+        const float z = row[j] + b_enc[j];
+        row[j] = z > 0 ? z : 0;
+    }
+}
+
+SAE_CLONES static void jump_row(size_t m, const float *restrict b_enc, const float *restrict theta,
+                                float *restrict row)
+{
+#pragma omp simd
+    for (size_t j = 0; j < m; j++) {
+        const float z = row[j] + b_enc[j];
+        row[j] = z > theta[j] ? z : 0;
+    }
+}
+
+/* Activations in place of t->pre, and the reconstruction by a dense product. */
 static void forward_dense(struct trainer *t)
 {
     for (size_t r = 0; r < t->n; r++) {
-        float *const row = t->pre + r * t->m;
-#pragma omp simd
-        for (size_t j = 0; j < t->m; j++) {
-            const float z = row[j] + t->w.b_enc[j];
-            row[j] = z > 0 ? z : 0;
-        }
+        if (t->jump)
+            jump_row(t->m, t->w.b_enc, t->w.theta, t->pre + r * t->m);
+        else
+            activate_row(t->m, t->w.b_enc, t->pre + r * t->m);
         memcpy(t->xhat + r * t->d, t->w.b_dec, t->d * sizeof *t->xhat);
     }
     t->ops->gemm(false, false, t->n, t->d, t->m, 1, t->pre, t->m, t->w.W_dec, t->d, 1, t->xhat,
                  t->d);
+}
+
+/* The masks of an architecture without k, where they are wanted or few. Sets t->dense. */
+static enum sae_status select_any(struct trainer *t, bool want_masks, struct sae_csr *csr,
+                                  size_t *ret_nnz, struct sae_err *err)
+{
+    size_t nnz = 0;
+    if (t->jump) {
+        nnz = jump_count(t);
+        SAE_TRY(jump_window(t, err));
+    } else {
+        t->ops->threshold(t->n, t->m, t->pre, t->w.b_enc, NULL, csr, &nnz);
+    }
+    t->dense = nnz > t->n * t->m / t->dense_share;
+    *ret_nnz = nnz;
+    if (t->dense && !want_masks)
+        return SAE_OK;
+    if (t->jump) {
+        SAE_TRY(trainer_csr_grow(t, csr, nnz, err));
+        jump_fill(t, csr);
+        return SAE_OK;
+    }
+    return nnz > csr->cap ? active_all(t, t->n, csr, &nnz, NULL, err) : SAE_OK;
 }
 
 /* The training forward pass. Sets t->dense; the masks of this step are complete where wanted. */
@@ -87,12 +131,7 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     } else if (t->set.arch == TRAIN_TOPK) {
         t->ops->topk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
     } else {
-        size_t nnz = 0;
-        t->ops->threshold(t->n, t->m, t->pre, t->w.b_enc, NULL, &masks->csr, &nnz);
-        t->dense = nnz > t->n * t->m / t->dense_share;
-        if (nnz > masks->csr.cap && (want_masks || !t->dense))
-            SAE_TRY(active_all(t, t->n, &masks->csr, &nnz, NULL, err));
-        *ret_nnz = nnz;
+        SAE_TRY(select_any(t, want_masks, &masks->csr, ret_nnz, err));
         if (t->dense && !want_masks) {
             forward_dense(t);
             return SAE_OK;
@@ -265,7 +304,7 @@ SAE_CLONES static void mask_block(size_t n, const float *restrict f, float l1, f
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++)
-        dz[i] = (float)(f[i] > 0) * (dz[i] + l1);
+        dz[i] = (float)(fabsf(f[i]) > 0) * (dz[i] + l1);
 }
 
 /* t->pre holds the activations. Gradients of pre-activations are made a block of tokens at a
@@ -312,7 +351,10 @@ static enum sae_status backward(struct trainer *t, const float *x, const struct 
     SAE_TRY(t->dense ? backward_dense(t, l1, err) : backward_sparse(t, masks, l1, err));
     if (t->set.auxk_alpha > 0 && s->dead > 0)
         SAE_TRY(auxk_step(t, x, &s->aux, err));
-    backward_b_dec(t, t->g.b_enc);
+    if (t->jump)
+        t->ops->col_sum(t->n, t->d, t->grad, t->g.b_dec);
+    else
+        backward_b_dec(t, t->g.b_enc);
     return SAE_OK;
 }
 
@@ -321,7 +363,7 @@ static enum sae_status backward(struct trainer *t, const float *x, const struct 
 /* The two manners of dictionary_learning: with clipping and guarded norms, or without either. */
 static bool clips(const struct trainer *t)
 {
-    return settings_has_k(&t->set);
+    return settings_has_k(&t->set) || t->jump;
 }
 
 /* Projects, clips (TopK, BatchTopK), steps, renormalises. Returns the gradient norm before
@@ -333,7 +375,7 @@ static double update(struct trainer *t, double lr)
     ops->project_rows(t->m, t->d, t->w.W_dec, standard ? 0 : 1e-6F, t->g.W_dec);
     const double norm = sqrt(ops->sum_sq(t->g.n, t->g.all));
     const struct sae_adam adam = {.lr = (float)lr,
-                                  .beta1 = t->set.arch == TRAIN_GATED ? 0 : 0.9F,
+                                  .beta1 = t->gated || t->jump ? 0 : 0.9F,
                                   .beta2 = 0.999F,
                                   .eps = 1e-8F,
                                   .step = t->step + 1,
@@ -403,7 +445,12 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
         s.explained_variance = explained_variance(t, x);
     float l1 = 0;
     double sparse_weight = 0;
-    if (settings_has_l1(&t->set)) {
+    if (t->jump) {
+        const double miss = jump_l0(t) / t->set.target_l0 - 1;
+        sparse_weight = t->set.l0_penalty * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
+        s.sparse = miss * miss;
+        jump_backward(t, sparse_weight);
+    } else if (settings_has_l1(&t->set)) {
         sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
         l1 = (float)(sparse_weight / (double)t->n);
         if (!t->gated)

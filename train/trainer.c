@@ -16,7 +16,7 @@ static enum sae_status params_open(struct params *p, const struct trainer *t, st
 {
     const size_t m = t->m, d = t->d;
     const bool gated = t->set.arch == TRAIN_GATED;
-    p->n = 2 * m * d + m + d + (gated ? 2 * m : 0);
+    p->n = 2 * m * d + m + d + (gated ? 2 * m : t->set.arch == TRAIN_JUMPRELU ? m : 0);
     SAE_TRY(t->ops->alloc(&p->all, p->n, sizeof *p->all, err));
     p->W_enc = p->all;
     p->W_dec = p->W_enc + m * d;
@@ -25,6 +25,8 @@ static enum sae_status params_open(struct params *p, const struct trainer *t, st
     if (gated) {
         p->b_mag = p->b_dec + d;
         p->r_mag = p->b_mag + m;
+    } else if (t->set.arch == TRAIN_JUMPRELU) {
+        p->theta = p->b_dec + d;
     }
     return SAE_OK;
 }
@@ -42,6 +44,8 @@ size_t trainer_params(const struct trainer *t, const struct params *p,
         ret[n++] = (struct param_array){"b_mag", p->b_mag, t->m, 0};
         ret[n++] = (struct param_array){"r_mag", p->r_mag, t->m, 0};
     }
+    if (p->theta)
+        ret[n++] = (struct param_array){"threshold", p->theta, t->m, 0};
     return n;
 }
 
@@ -61,6 +65,8 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&t->idle, t->m, sizeof *t->idle, err));
     if (t->set.arch == TRAIN_GATED)
         SAE_TRY(gated_open(&t->gated, t, err));
+    if (t->set.arch == TRAIN_JUMPRELU)
+        SAE_TRY(jump_open(&t->jump, t, err));
     return auxk_open(&t->auxk, err);
 }
 
@@ -122,6 +128,7 @@ void trainer_close(struct trainer *t)
     sae_pairs_free(&t->pairs, &sae_ops_cpu);
     auxk_close(t->auxk, ops);
     gated_close(t->gated, ops);
+    jump_close(t->jump, ops);
     free(t->ring);
     free(t->csr_list);
     free(t->csc_list);
@@ -189,6 +196,8 @@ static void normal(struct sae_rng *rng, size_t n, float *to)
  *                b_dec the geometric median of the first batch
  * standard       normal directions; decoder unit, encoder 0.1 of it; biases 0. (Upstream starts
  *                the decoder at 0.1 too, and its first optimiser call, of rate 0, makes it unit.)
+ * jumprelu       decoder of uniform directions, unit rows; encoder the same; biases 0, thresholds
+ *                0.001
  * gated          normal directions; decoder unit, encoder the same; biases and r_mag 0
  * standard-2024  encoder and b_enc uniform in +-1/sqrt(d), decoder of unit normal rows, untied */
 void trainer_init(struct trainer *t, const float *x)
@@ -200,6 +209,14 @@ void trainer_init(struct trainer *t, const float *x)
         t->ops->unit_rows(t->m, t->d, 0, t->w.W_dec);
         memcpy(t->w.W_enc, t->w.W_dec, md * sizeof *t->w.W_enc);
         trainer_median(t->n, t->d, x, t->w.b_dec);
+        return;
+    }
+    if (t->set.arch == TRAIN_JUMPRELU) {
+        uniform(&rng, 1, md, t->w.W_dec);
+        t->ops->unit_rows(t->m, t->d, 0, t->w.W_dec);
+        memcpy(t->w.W_enc, t->w.W_dec, md * sizeof *t->w.W_enc);
+        for (size_t j = 0; j < t->m; j++)
+            t->w.theta[j] = 0.001F;
         return;
     }
     normal(&rng, md, t->w.W_dec);

@@ -25,6 +25,7 @@ struct params {
     float *W_enc, *W_dec; /* [m][d] views */
     float *b_enc, *b_dec; /* [m], [d] views; gated: b_enc is b_gate */
     float *b_mag, *r_mag; /* [m] gated only */
+    float *theta;         /* [m] jumprelu only */
 };
 
 /* The arrays by name, those of every architecture first. cols 0: one dimension. */
@@ -80,6 +81,7 @@ struct trainer {
     float *orth_grad; /* [m][d] for the monitors; NULL until first measured */
     struct auxk *auxk;
     struct gated *gated;             /* gated only */
+    struct jump *jump;               /* jumprelu only */
     size_t dense_share;              /* dense products above n m / this active entries; 1: never */
     bool dense;                      /* the last batch was too dense for sparse products */
     const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */
@@ -155,5 +157,18 @@ size_t gated_forward(struct trainer *t, double *ret_gate);
 double gated_loss(struct trainer *t, const float *x); /* of the gate; keeps its gradient */
 /* All gradients but that of b_dec. Returns the sum of du over tokens, [m]. */
 const float *gated_backward(struct trainer *t, float l1);
+
+/* JumpReLU: t->pre holds W_enc x; call in this order, before t->pre is overwritten. */
+SAE_MUST_CHECK enum sae_status jump_open(struct jump **ret, const struct trainer *t,
+                                         struct sae_err *err);
+void jump_close(struct jump *jump, const struct sae_ops *ops);
+size_t jump_count(struct trainer *t); /* entries above their threshold */
+/* Those entries; csr->cap must hold them. A threshold below 0 lets negative values through. */
+void jump_fill(const struct trainer *t, struct sae_csr *csr);
+/* Keeps the entries near their threshold for jump_backward. */
+SAE_MUST_CHECK enum sae_status jump_window(struct trainer *t, struct sae_err *err);
+double jump_l0(const struct trainer *t); /* as the penalty sees it */
+/* g.theta, from t->grad. weight: of the penalty. */
+void jump_backward(struct trainer *t, double weight);
 
 #endif /* SAE_TRAIN_TRAINER_H */

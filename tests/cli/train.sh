@@ -43,7 +43,9 @@ batchtopk="--acts acts --arch batchtopk --m 64 --k 4 --batch 256 --steps 900 --l
            --orth static --normalize unit --pairs 8"
 gated="--acts acts --arch gated --m 64 --batch 256 --steps 600 --lr 0.003 --l1 0.3 --orth progressive
        --overlap-window 2 --normalize unit --pairs 8 --log-every 50"
-for name in topk standard batchtopk gated; do
+jumprelu="--acts acts --arch jumprelu --m 64 --batch 256 --steps 600 --lr 0.003 --target-l0 5
+          --bandwidth 0.05 --orth static --normalize unit --pairs 8 --log-every 50"
+for name in topk standard batchtopk gated jumprelu; do
     options=${!name}
     run $options -o $name >$name.txt || complain "$name failed"
     [ "$(grep -c '^ckpt_' $name.txt)" = 5 ] || complain "$name: the table has not five rows"
@@ -105,6 +107,12 @@ says 2 "--l1 has no meaning with --arch topk" run --acts acts -o new --l1 1
 says 2 "--l1 has no meaning with --arch batchtopk" run --acts acts -o new --arch batchtopk --l1 1
 says 2 "--k has no meaning with --arch gated" run --acts acts -o new --arch gated --k 4
 says 2 "--auxk-alpha has no meaning" run --acts acts -o new --arch gated --auxk-alpha 0.1
+says 2 "--k has no meaning with --arch jumprelu" run --acts acts -o new --arch jumprelu --k 4
+says 2 "--l1 has no meaning with --arch jumprelu" run --acts acts -o new --arch jumprelu --l1 1
+says 2 "--target-l0 has no meaning except with --arch jumprelu" run --acts acts -o new --arch gated \
+    --target-l0 4
+says 2 "--target-l0 65" run --acts acts -o new --arch jumprelu --m 64 --target-l0 65
+says 2 "--bandwidth 0" run --acts acts -o new --arch jumprelu --bandwidth 0
 says 2 "--cut-start has no meaning except with --arch batchtopk" run --acts acts -o new --cut-start 5
 says 2 "--cut-start 99" run --acts acts -o new --arch batchtopk --steps 100 --cut-start 99
 says 2 "--gamma has no meaning without --orth" run --acts acts -o new --gamma 1

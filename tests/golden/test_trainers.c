@@ -116,6 +116,8 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
     set.warmup = 5;
     set.l1 = 0.05;
     set.sparsity_warmup = 8;
+    set.target_l0 = 6;
+    set.bandwidth = 0.1;
     set.cut_start = 5;
     set.cut_momentum = 0.9;
     set.dead_after = has_auxk(name) ? N : 1000000000;
@@ -148,6 +150,12 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
             t->w.b_mag[j] *= 0.1F;
             t->w.r_mag[j] *= 0.2F;
         }
+    }
+    if (t->w.theta) {
+        const bool low = strcmp(name, "jumprelu-low") == 0;
+        draws(4, M, t->w.theta);
+        for (size_t j = 0; j < M; j++)
+            t->w.theta[j] = low ? t->w.theta[j] * 0.2F : 0.2F + t->w.theta[j] * 0.1F;
     }
     return t;
 }
@@ -211,14 +219,16 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
 static void test_trainers_cpu(void **state)
 {
     (void)state;
-    static const char *const names[] = {"topk",      "topk-auxk",      "topk-decay",
-                                        "topk-orth", "standard",       "standard-2024",
-                                        "batchtopk", "batchtopk-auxk", "gated"};
+    static const char *const names[] = {
+        "topk",      "topk-auxk",      "topk-decay", "topk-orth", "standard",    "standard-2024",
+        "batchtopk", "batchtopk-auxk", "gated",      "jumprelu",  "jumprelu-low"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         agree(names[i], &sae_ops_cpu, 16);
     /* the same by sparse products alone */
     agree("standard", &sae_ops_cpu, 1);
     agree("standard-2024", &sae_ops_cpu, 1);
+    agree("jumprelu", &sae_ops_cpu, 1);
+    agree("jumprelu-low", &sae_ops_cpu, 1);
 }
 
 static void test_trainers_ref(void **state)
@@ -229,6 +239,7 @@ static void test_trainers_ref(void **state)
     agree("batchtopk-auxk", &sae_ops_ref, 16);
     agree("standard", &sae_ops_ref, 16);
     agree("gated", &sae_ops_ref, 16);
+    agree("jumprelu", &sae_ops_ref, 16);
 }
 
 /* --- the orthogonality term ---------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Golden vectors of training: losses and final weights of 20 steps, from dictionary_learning 0.1.0
 (package `dictionary-learning`, its trainers TopKTrainer, StandardTrainer, BatchTopKTrainer,
-GatedSAETrainer) under PyTorch, and
+GatedSAETrainer, JumpReluTrainer) under PyTorch, and
 orthogonality losses and gradients from dense PyTorch with autograd.
 
     python3 tests/golden/trainers.py FOLDER_OF_THE_UNPACKED_PACKAGE > tests/golden/trainers.txt
@@ -40,6 +40,7 @@ load("dictionary_learning.trainers.trainer", root + "/trainers/trainer.py")
 topk = load("dictionary_learning.trainers.top_k", root + "/trainers/top_k.py")
 batch_topk = load("dictionary_learning.trainers.batch_top_k", root + "/trainers/batch_top_k.py")
 gdm = load("dictionary_learning.trainers.gdm", root + "/trainers/gdm.py")
+jumprelu = load("dictionary_learning.trainers.jumprelu", root + "/trainers/jumprelu.py")
 standard = load("dictionary_learning.trainers.standard", root + "/trainers/standard.py")
 
 D, M, N, K, STEPS, TOTAL = 16, 48, 64, 4, 20, 40
@@ -172,6 +173,20 @@ for array, w in (("W_dec", t.ae.decoder.weight.T), ("W_enc", t.ae.encoder.weight
                  ("b_gate", t.ae.gate_bias), ("b_mag", t.ae.mag_bias), ("r_mag", t.ae.r_mag),
                  ("b_dec", t.ae.decoder_bias)):
     end("gated", array, w)
+
+# "-low": some thresholds below 0, some below half the bandwidth
+for name, theta in (("jumprelu", 0.2 + draws(4, M) * 0.1), ("jumprelu-low", draws(4, M) * 0.2)):
+    t = jumprelu.JumpReluTrainer(bandwidth=0.1, target_l0=6.0, sparsity_warmup_steps=8, **common)
+    with torch.no_grad():
+        t.ae.W_dec.copy_(W_dec)
+        t.ae.W_enc.copy_(W_enc.T)
+        t.ae.b_enc.copy_(b_enc)
+        t.ae.threshold.copy_(theta)
+    for s in range(STEPS):
+        print(f"loss {name} {s} {t.update(s, batch(s)):.9g}")
+    for array, w in (("W_dec", t.ae.W_dec), ("W_enc", t.ae.W_enc.T), ("b_enc", t.ae.b_enc),
+                     ("b_dec", t.ae.b_dec), ("threshold", t.ae.threshold)):
+        end(name, array, w)
 
 # The orthogonality term by itself: m 24, d 8, 40 tokens, active where a draw is below a rate
 # that differs by latent.

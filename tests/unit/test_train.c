@@ -54,6 +54,10 @@ static void test_rules(void **state)
     assert_int_equal(set.cut_start, 100);
     assert_true(fabs(set.cut_momentum - 0.98) < 1e-15);
     start(&set);
+    set.arch = TRAIN_JUMPRELU;
+    assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
+    assert_true(fabs(set.lr - 7e-5) < 1e-15 && fabs(set.target_l0 - 20) < 1e-15);
+    start(&set);
     set.arch = TRAIN_GATED;
     set.steps = 1000;
     assert_int_equal(settings_resolve(&set, 300000, 128, &err), SAE_OK);
