@@ -261,7 +261,37 @@ enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err
 
 /* --- 4. cautions ---------------------------------------------------------------------------- */
 
-static void caution_l0(const struct report *report, FILE *to)
+/* Runs that end at equal L0 may have been far apart on the way there: ReLU runs start dense. */
+static enum sae_status caution_l0_on_the_way(const struct report *report, FILE *to,
+                                             struct sae_err *err)
+{
+    struct sae_str text = {0};
+    enum sae_status st = SAE_OK;
+    int percents[64];
+    const size_t n = notes_percents(report, percents, sizeof percents / sizeof *percents);
+    for (size_t p = 0; p < n; p++) {
+        double low = INFINITY, high = -INFINITY;
+        for (size_t i = 0; i < report->n_runs; i++) {
+            const struct report_phase *phase = report_phase_at(&report->runs[i], percents[p]);
+            const double x = phase != NULL ? l0_of(phase) : NAN;
+            low = fmin(low, x);
+            high = fmax(high, x);
+        }
+        if (high > EQUAL_L0 * low)
+            SAE_GO(st, sae_str_printf(&text, err, "%s%d %% (%.1f to %.1f)",
+                                      text.s != NULL ? ", " : "", percents[p], low, high));
+    }
+    if (text.s != NULL)
+        report_wrap(to, "  * ", 4,
+                    "NOT AT EQUAL L0 on the way: at %s active latents a token. Differences between "
+                    "runs at these phases are not due to the method alone.",
+                    text.s);
+done:
+    sae_str_clear(&text);
+    return st;
+}
+
+static enum sae_status caution_l0(const struct report *report, FILE *to, struct sae_err *err)
 {
     double low = INFINITY, high = -INFINITY;
     size_t at_low = 0, at_high = 0;
@@ -277,12 +307,13 @@ static void caution_l0(const struct report *report, FILE *to)
         }
     }
     if (!(high > EQUAL_L0 * low))
-        return;
+        return caution_l0_on_the_way(report, to, err);
     report_wrap(to, "  * ", 4,
                 "NOT AT EQUAL L0: %s has %.1f active latents a token, %s has %.1f. More active "
                 "latents reconstruct better by themselves; differences between these runs in "
                 "reconstruction, probing or absorption are not due to the method alone.",
                 report->runs[at_low].name, low, report->runs[at_high].name, high);
+    return SAE_OK;
 }
 
 static bool any_other_site(const struct report *report)
@@ -383,9 +414,8 @@ enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae
     FILE *part = open_memstream(&text, &len);
     if (part == NULL)
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    caution_l0(report, part);
+    enum sae_status st = caution_l0(report, part, err);
     caution_different_sites(report, part);
-    enum sae_status st = SAE_OK;
     for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
         st = caution_configs(report, s, part, err);
     caution_baselines(report, part);

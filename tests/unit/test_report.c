@@ -201,6 +201,23 @@ static void test_equal_l0_and_missing(void **state)
     report_clear(&report);
 }
 
+/* Runs that end at equal L0 and were apart before: the phases are named. */
+static void test_unequal_l0_on_the_way(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_2"};
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    char *text = notes_of(&report);
+    assert_null(strstr(text, "NOT AT EQUAL L0"));
+    free(text);
+    json_object_set_new(report.runs[1].phases[0].result[REPORT_HELDOUT], "l0", json_real(40));
+    text = notes_of(&report);
+    assert_non_null(strstr(text, "NOT AT EQUAL L0 on the way: at 0 % (4.0 to 40.0) active"));
+    free(text);
+    report_clear(&report);
+}
+
 /* One result taken away: the very command that makes it again, for that checkpoint alone. */
 static void test_one_missing(void **state)
 {
@@ -423,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_delta),
         cmocka_unit_test(test_baselines),
         cmocka_unit_test(test_equal_l0_and_missing),
+        cmocka_unit_test(test_unequal_l0_on_the_way),
         cmocka_unit_test(test_one_missing),
         cmocka_unit_test(test_damage_is_named),
         cmocka_unit_test(test_commands_around_damage),
