@@ -373,8 +373,9 @@ static char *trim(char *s)
     return s;
 }
 
-static enum sae_status config_line(struct sae_opt_set *set, const char *path, size_t number,
-                                   char *line, struct sae_err *err)
+/* seen [SAE_OPT_MAX]: rows that earlier lines of the file gave. */
+static enum sae_status config_line(struct sae_opt_set *set, bool *seen, const char *path,
+                                   size_t number, char *line, struct sae_err *err)
 {
     line = trim(line);
     if (*line == '\0' || *line == '#')
@@ -391,8 +392,12 @@ static enum sae_status config_line(struct sae_opt_set *set, const char *path, si
         (void)sae_err_prefix(err, "'%s' line %zu", path, number);
         return SAE_EARG;
     }
-    if (set->given[i])
+    if (seen[i] && set->rows[i].kind != SAE_OPT_STRS)
+        return sae_err_set(err, SAE_EARG, "'%s' line %zu: '%s' is given a second time", path,
+                           number, name);
+    if (set->given[i] && !seen[i])
         return SAE_OK; /* the command line was read first and wins */
+    seen[i] = true;
     return assign(set, i, trim(equals + 1), true, err);
 }
 
@@ -403,10 +408,11 @@ static enum sae_status read_config(struct sae_opt_set *set, const char *path, st
     SAE_TRY(sae_fs_read(&text, &len, path, 1 << 20, err));
     enum sae_status st = SAE_OK;
     size_t number = 1;
+    bool seen[SAE_OPT_MAX] = {false};
     for (char *line = text; st == SAE_OK && line < text + len; number++) {
         char *end = line + strcspn(line, "\n");
         *end = '\0';
-        st = config_line(set, path, number, line, err);
+        st = config_line(set, seen, path, number, line, err);
         line = end + 1;
     }
     free(text);

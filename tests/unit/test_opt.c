@@ -139,6 +139,19 @@ static void config_files_yield_to_the_command_line(void **state)
     assert_int_equal(sae_fs_write(path, bad, sizeof bad - 1, &err), SAE_OK);
     assert_int_equal(parse(words), SAE_EARG);
     assert_non_null(strstr(err.msg, "line 2"));
+    /* no line is passed over in silence: lists add up, anything else stands once */
+    const char twice[] = "lr = 0.5\nk = 9\nlr = 0.25\n";
+    assert_int_equal(sae_fs_write(path, twice, sizeof twice - 1, &err), SAE_OK);
+    snprintf(words, sizeof words, "--config %s", path);
+    assert_int_equal(parse(words), SAE_EARG);
+    assert_non_null(strstr(err.msg, "line 3: 'lr' is given a second time"));
+    const char lists[] = "labels = a,b\nlabels = c\n";
+    assert_int_equal(sae_fs_write(path, lists, sizeof lists - 1, &err), SAE_OK);
+    assert_int_equal(parse(words), SAE_OK);
+    assert_true(s.labels.n == 3 && strcmp(s.labels.v[2], "c") == 0);
+    snprintf(words, sizeof words, "--labels d --config %s", path);
+    assert_int_equal(parse(words), SAE_OK);
+    assert_true(s.labels.n == 1 && strcmp(s.labels.v[0], "d") == 0);
     unlink(path);
 }
 
