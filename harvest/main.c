@@ -142,6 +142,11 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
         SAE_GO(st, sae_mem_strdup(&h->folder, wanted.model, err));
     else
         SAE_GO(st, sae_fs_join(&h->folder, sae_acts_dir(acts), path, err));
+    if (wanted.model == NULL && !sae_fs_is_dir(h->folder))
+        st = sae_err_set(err, SAE_EIO,
+                         "the model that made '%s' is not at '%s' any more; say by --model where "
+                         "it is",
+                         wanted.like, h->folder);
 done:
     sae_acts_close(acts);
     return st;

@@ -111,6 +111,12 @@ expect 0 "" "$harvest" --like acts/acts.json --words --max-words 100 -q
 expect 0 "" "$harvest" --like acts/acts_00000.h5 --words --max-words 100 -q
 shows 'made before'
 
+cp -r "$model" elsewhere
+expect 0 "" "$harvest" --model elsewhere --layer 3 -q --text texts --tokens 200 -o moved
+mv elsewhere other_place
+expect 1 "is not at 'moved/../elsewhere' any more; say by --model" "$harvest" --like moved --words
+expect 0 "" "$harvest" --like moved --model other_place --words --max-words 80 -q
+
 # --- asked wrongly ---
 expect 2 'nothing to harvest' at -o x
 expect 2 'which model' "$harvest" --text c.txt
