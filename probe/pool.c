@@ -5,6 +5,7 @@
  *
  * which is not the encoding of the averaged activation: encoders are not linear. Sums are in
  * double and in token order; the result is kept sparse, since a text lights few latents. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
@@ -57,6 +58,18 @@ static enum sae_status pool_flush(struct pool *pool, size_t n_tokens, struct sae
     return sae_codes_append(to, pool->idx, pool->val, n, err);
 }
 
+/* A NaN would be dropped by the encoder's comparisons and leave the text with other latents. */
+static enum sae_status check_rows(const struct sae_labels *labels, size_t first, size_t n,
+                                  const float *x, struct sae_err *err)
+{
+    for (size_t i = 0; i < n * labels->d; i++)
+        if (!isfinite(x[i]))
+            return sae_err_set(err, SAE_EFORMAT,
+                               "row %zu of set '%s' holds NaN or infinity; harvest it again",
+                               first + i / labels->d, labels->name);
+    return SAE_OK;
+}
+
 /* Encodes rows in batches that ignore text borders and pools them text by text. */
 static enum sae_status pool_rows(struct sae_csr *to, struct pool *pool, struct sae_labels *labels,
                                  struct sae_coder *coder, float *x, size_t batch,
@@ -73,6 +86,8 @@ static enum sae_status pool_rows(struct sae_csr *to, struct pool *pool, struct s
             st = sae_err_set(err, SAE_EINTR, "stopped while encoding '%s'", labels->name);
         if (st == SAE_OK)
             st = sae_labels_rows(labels, first, n, x, err);
+        if (st == SAE_OK)
+            st = check_rows(labels, first, n, x, err);
         if (st == SAE_OK)
             st = sae_coder_encode(coder, x, n, &f, err);
         for (size_t i = 0; i < n && st == SAE_OK; i++) {

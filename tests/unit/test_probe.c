@@ -14,6 +14,7 @@
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/eval/codes.h"
+#include "lib/file/h5.h"
 #include "lib/file/json.h"
 #include "probe/probe.h"
 #include "tests/unit/eval_fab.h"
@@ -231,6 +232,37 @@ static void test_pool(void **state)
     remove_temp(path);
 }
 
+/* Rows made elsewhere may hold NaN, which pooled vectors need not show: named, not averaged. */
+static void test_pool_refuses_nan(void **state)
+{
+    (void)state;
+    const float rows[] = {1, 2, NAN}, pooled[] = {1.5F, 0};
+    const uint64_t start[] = {0, 2, 3};
+    const uint32_t label[] = {0, 1};
+    const uint8_t split[] = {0, 1};
+    char *const classes[] = {(char *)"a", (char *)"b"};
+    char *path = temp_file("labels_nan.h5");
+    struct sae_h5 *h5 = NULL;
+    ok(sae_h5_create(&h5, path, "labels", true, &err));
+    ok(sae_h5_put2(h5, "/rows", SAE_H5_F32, 3, 1, rows, &err));
+    ok(sae_h5_put2(h5, "/pooled", SAE_H5_F32, 2, 1, pooled, &err));
+    ok(sae_h5_put1(h5, "/start", SAE_H5_U64, 3, start, &err));
+    ok(sae_h5_put1(h5, "/label", SAE_H5_U32, 2, label, &err));
+    ok(sae_h5_put1(h5, "/split", SAE_H5_U8, 2, split, &err));
+    ok(sae_h5_put_strings(h5, "/classes", 2, classes, &err));
+    ok(sae_h5_commit(&h5, "{}", &err));
+    struct sae_labels l;
+    ok(sae_labels_open(&l, path, &err));
+    struct sae_model model;
+    ok(sae_model_alloc(&model, SAE_ARCH_STANDARD, 1, 1, 0, &err));
+    struct probe_features none = {0};
+    assert_int_equal(probe_pool_latents(&none, &l, &model, &sae_ops_ref, 2, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "row 2 of"));
+    sae_labels_close(&l);
+    sae_model_clear(&model);
+    remove_temp(path);
+}
+
 /* Runs a fabricated labelled set through both sides. */
 static void run_fab(struct probe_set *set, size_t n_classes, size_t n_per, size_t flipped,
                     const struct probe_settings *s)
@@ -413,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_left_out_and_refused),
         cmocka_unit_test(test_select),
         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool_refuses_nan),
         cmocka_unit_test(test_latent_is_label),
         cmocka_unit_test(test_latent_is_mostly_label),
         cmocka_unit_test(test_k_too_large),
