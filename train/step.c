@@ -6,6 +6,8 @@
  *   dW_dec = f^T g     dz = g W_dec^T on active entries + l1  dW_enc = dz^T (x - b_dec)
  *   db_dec = sum g - W_enc^T sum dz
  *
+ * Gated and JumpReLU differ: gated.c, jumprelu.c.
+ *
  * Contents: 1. forward   2. loss   3. backward   4. update   5. the step */
 #include <inttypes.h>
 #include <math.h>
@@ -366,7 +368,7 @@ static bool clips(const struct trainer *t)
     return settings_has_k(&t->set) || t->jump;
 }
 
-/* Projects, clips (TopK, BatchTopK), steps, renormalises. Returns the gradient norm before
+/* Projects, clips (where clips() says so), steps, renormalises. Returns the gradient norm before
  * clipping. */
 static double update(struct trainer *t, double lr)
 {

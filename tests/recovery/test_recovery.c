@@ -132,10 +132,42 @@ static void test_correlated(void **state)
     assert_true(standard.match > random + 0.2);
 }
 
+/* The other architectures on the correlated dictionary, with settings of their own. */
+static void test_others(void **state)
+{
+    (void)state;
+    struct synth s;
+    struct settings set;
+    synth_open(&s, SYNTH_CORRELATED, 48, 96, 5, 0.05, 6);
+    const double random = chance(&s, 96);
+    begin(&set, 96, 5, 2500);
+    set.arch = TRAIN_BATCHTOPK;
+    const struct figures batchtopk = train(&s, &set);
+    show("correlated batchtopk", &batchtopk);
+    begin(&set, 96, 5, 2500);
+    set.arch = TRAIN_GATED;
+    set.l1 = 3;
+    const struct figures gated = train(&s, &set);
+    show("correlated gated", &gated);
+    begin(&set, 96, 5, 2500);
+    set.arch = TRAIN_JUMPRELU;
+    set.target_l0 = 5;
+    set.l0_penalty = 10;
+    set.bandwidth = 0.2;
+    const struct figures jumprelu = train(&s, &set);
+    show("correlated jumprelu", &jumprelu);
+    synth_close(&s);
+    assert_true(batchtopk.match > random + 0.2);
+    assert_true(gated.match > random + 0.2);
+    assert_true(jumprelu.match > random + 0.2);
+    assert_true(jumprelu.l0 < 8); /* 48 at the start; the penalty gives way to the residual */
+}
+
 int main(void)
 {
     sae_ops_threads(1); /* small products: threads would only wait for each other */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_orthonormal),
-                                       cmocka_unit_test(test_correlated)};
+                                       cmocka_unit_test(test_correlated),
+                                       cmocka_unit_test(test_others)};
     return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
 }
