@@ -198,10 +198,8 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         if (!cli->json && i + 1 < n_targets)
             putchar('\n');
     }
-    if (cli->json) {
-        json_dumpf(n_targets == 1 ? json_array_get(results, 0) : results, stdout, JSON_INDENT(2));
-        putchar('\n');
-    }
+    if (cli->json)
+        SAE_GO(st, sae_json_print_answers(stdout, results, err));
 done:
     lexicon_clear(&lexicon);
     json_decref(results);

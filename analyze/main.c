@@ -101,15 +101,6 @@ done:
     return status;
 }
 
-static enum sae_status print_json(const json_t *results, struct sae_err *err)
-{
-    const json_t *shown = json_array_size(results) == 1 ? json_array_get(results, 0) : results;
-    if (json_dumpf(shown, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0)
-        return sae_err_set(err, SAE_EIO, "cannot write to standard output");
-    fputc('\n', stdout);
-    return SAE_OK;
-}
-
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     enum sae_status status;
@@ -126,7 +117,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     for (size_t i = 0; i < n; i++)
         SAE_GO(status, analyze_one(cli, ops, paths[i], i == 0, results, &columns[i], err));
     if (cli->json) {
-        SAE_GO(status, print_json(results, err));
+        SAE_GO(status, sae_json_print_answers(stdout, results, err));
     } else if (n > 1) {
         fputs("\n\n", stdout);
         SAE_GO(status, analyze_compare_print(columns, n, stdout, err));

@@ -431,11 +431,7 @@ static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
         SAE_TRY(harvest_labels(h, err));
     if (wanted.words)
         SAE_TRY(harvest_words(h, err));
-    if (h->cli->json) {
-        json_dumpf(h->answer, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-        putchar('\n');
-    }
-    return SAE_OK;
+    return h->cli->json ? sae_json_print(stdout, h->answer, err) : SAE_OK;
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)

@@ -8,6 +8,7 @@
 
 #include "lib/base/log.h"
 #include "lib/cli/opt.h"
+#include "lib/file/json.h"
 #include "report/report.h"
 
 static struct {
@@ -31,10 +32,9 @@ static enum sae_status print_json(const struct report *report, struct sae_err *e
 {
     json_t *json = NULL;
     SAE_TRY(report_json(&json, report, err));
-    json_dumpf(json, stdout, JSON_INDENT(2));
-    fputc('\n', stdout);
+    const enum sae_status st = sae_json_print(stdout, json, err);
     json_decref(json);
-    return SAE_OK;
+    return st;
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)

@@ -88,14 +88,14 @@ static enum sae_status print_table(const struct splice_row *rows, size_t n, stru
     return st;
 }
 
-static void print_json(const struct splice_row *rows, size_t n)
+static enum sae_status print_json(const struct splice_row *rows, size_t n, struct sae_err *err)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append(list, rows[i].json);
-    json_dumpf(n == 1 ? rows[0].json : list, stdout, JSON_INDENT(2));
-    fputc('\n', stdout);
+    const enum sae_status st = sae_json_print_answers(stdout, list, err);
     json_decref(list);
+    return st;
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
@@ -123,10 +123,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(st, sae_opt_record(&record, cli, err));
     SAE_GO(st, sae_mem_alloc(&rows, n, sizeof *rows, err));
     SAE_GO(st, splice_group_run(rows, paths, n, &settings, ops, record, err));
-    if (cli->json)
-        print_json(rows, n);
-    else
-        st = print_table(rows, n, err);
+    st = cli->json ? print_json(rows, n, err) : print_table(rows, n, err);
 done:
     splice_rows_free(rows, n);
     json_decref(record);

@@ -404,9 +404,7 @@ static enum sae_status print_answer(const struct run_plan *plan, bool as_json, s
     }
     all =
         json_pack("{s:s, s:O, s:O}", "run", plan->dir, "checkpoints", rows, "record", plan->record);
-    if (!all || json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0 ||
-        putchar('\n') == EOF)
-        st = sae_err_set(err, SAE_EIO, "cannot write the answer");
+    st = sae_json_print(stdout, all, err);
 done:
     json_decref(all);
     json_decref(rows);

@@ -25,15 +25,14 @@ static int exit_code(enum sae_status st)
     }
 }
 
-/* A full disk behind stdout is not a success. */
+/* A full disk behind stdout is not a success; a failure told already is not told again. */
 static int close_stdout(int code)
 {
     const int failed = ferror(stdout) != 0;
-    if (fclose(stdout) != 0 || failed) {
-        sae_log_error("cannot write to standard output: %s", strerror(errno));
-        return code == 0 ? 1 : code;
-    }
-    return code;
+    if ((fclose(stdout) == 0 && !failed) || code != 0)
+        return code;
+    sae_log_error("cannot write to standard output: %s", strerror(errno));
+    return 1;
 }
 
 static enum sae_status answer_questions(const struct sae_opt_set *set, bool *ret_done,

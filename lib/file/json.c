@@ -3,6 +3,7 @@
 #include "lib/file/json.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/base/fs.h"
@@ -53,6 +54,20 @@ enum sae_status sae_json_save(const char *path, const json_t *value, struct sae_
     free(with_newline);
     free(text);
     return st;
+}
+
+enum sae_status sae_json_print(FILE *to, const json_t *value, struct sae_err *err)
+{
+    const size_t form = JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17);
+    if (json_dumpf(value, to, form) != 0 || fputc('\n', to) == EOF)
+        return sae_err_set(err, SAE_EIO, "cannot write the answer");
+    return SAE_OK;
+}
+
+enum sae_status sae_json_print_answers(FILE *to, const json_t *answers, struct sae_err *err)
+{
+    const bool alone = json_array_size(answers) == 1;
+    return sae_json_print(to, alone ? json_array_get(answers, 0) : answers, err);
 }
 
 json_t *sae_json_at(const json_t *value, const char *path)

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lib/base/err.h"
 
@@ -16,6 +17,12 @@ SAE_MUST_CHECK enum sae_status sae_json_parse(json_t **ret, const char *text, co
 /* Indent 2, keys in insertion order, reals of 17 digits, which read back equal; whole or absent. */
 SAE_MUST_CHECK enum sae_status sae_json_save(const char *path, const json_t *value,
                                              struct sae_err *err);
+
+/* The same form to an open stream, with a newline: what --json prints. Fails: SAE_EIO */
+SAE_MUST_CHECK enum sae_status sae_json_print(FILE *to, const json_t *value, struct sae_err *err);
+/* Likewise an array of answers; a single one stands alone, without the array. */
+SAE_MUST_CHECK enum sae_status sae_json_print_answers(FILE *to, const json_t *answers,
+                                                      struct sae_err *err);
 
 /* Value at a dotted path ("options.k"), NULL where absent. Borrowed. */
 json_t *sae_json_at(const json_t *value, const char *path);
