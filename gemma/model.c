@@ -26,13 +26,13 @@ static void show_shape(char text[SHAPE_LEN], const size_t *shape, size_t rank)
 }
 
 /* The tensor `name`, of shape [rows][cols], or [rows] where cols is 0. */
-static enum sae_status find(const struct gemma_st_tensor **ret, const struct gemma_st *st,
+static enum sae_status find(const struct sae_st_tensor **ret, const struct sae_st *st,
                             const char *name, size_t rows, size_t cols, struct sae_err *err)
 {
-    const struct gemma_st_tensor *t = gemma_st_find(st, name);
+    const struct sae_st_tensor *t = sae_st_find(st, name);
     if (t == NULL)
         return sae_err_set(err, SAE_EFORMAT, "no tensor '%s' among the %zu of the model", name,
-                           gemma_st_size(st));
+                           sae_st_size(st));
     const size_t want[2] = {rows, cols}, rank = cols == 0 ? 1 : 2;
     if (t->rank != rank || memcmp(t->shape, want, rank * sizeof want[0]) != 0) {
         char found[SHAPE_LEN], expected[SHAPE_LEN];
@@ -41,7 +41,7 @@ static enum sae_status find(const struct gemma_st_tensor **ret, const struct gem
         return sae_err_set(err, SAE_EFORMAT, "tensor '%s' has shape %s, expected %s by the config",
                            name, found, expected);
     }
-    if (t->dtype == GEMMA_ST_OTHER)
+    if (t->dtype == SAE_ST_OTHER)
         return sae_err_set(err, SAE_EFORMAT, "tensor '%s' is %s, expected F32, BF16 or F16", name,
                            t->dtype_name);
     *ret = t;
@@ -50,13 +50,13 @@ static enum sae_status find(const struct gemma_st_tensor **ret, const struct gem
 
 /* What finds the tensors of one model, layer by layer. */
 struct finder {
-    const struct gemma_st *st;
+    const struct sae_st *st;
     const char *prefix; /* "model." or "" */
     size_t layer;
     struct sae_err *err;
 };
 
-static enum sae_status find_in_layer(const struct finder *f, const struct gemma_st_tensor **ret,
+static enum sae_status find_in_layer(const struct finder *f, const struct sae_st_tensor **ret,
                                      const char *part, size_t rows, size_t cols)
 {
     char name[NAME_LEN];
@@ -88,13 +88,13 @@ static enum sae_status find_panels(const struct finder *f, struct gemma_layer *l
 }
 
 /* Tensors of the norms: norms[4 * layer + kind], and the final one last. */
-static enum sae_status find_all(struct gemma_model *m, const struct gemma_st_tensor **norms,
+static enum sae_status find_all(struct gemma_model *m, const struct sae_st_tensor **norms,
                                 struct sae_err *err)
 {
     static const char *const kinds[4] = {"input_layernorm", "post_attention_layernorm",
                                          "pre_feedforward_layernorm", "post_feedforward_layernorm"};
     const struct gemma_config *c = &m->config;
-    const char *prefix = gemma_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
+    const char *prefix = sae_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
     struct finder f = {.st = m->st, .prefix = prefix, .err = err};
     char name[NAME_LEN];
     (void)snprintf(name, sizeof name, "%sembed_tokens.weight", prefix);
@@ -125,7 +125,7 @@ const float *gemma_panel_rows(const struct gemma_panel *panel, size_t first, siz
         const size_t at = first + done;
         if (at < top + rows) {
             const size_t left = top + rows - at, take = left < n - done ? left : n - done;
-            gemma_st_widen(scratch + done * panel->n_cols, panel->parts[i],
+            sae_st_widen(scratch + done * panel->n_cols, panel->parts[i],
                            (at - top) * panel->n_cols, take * panel->n_cols);
             done += take;
         }
@@ -145,7 +145,7 @@ static float *copy_panel(struct gemma_panel *panel, float *to)
     return to + panel_size(panel);
 }
 
-static enum sae_status convert(struct gemma_model *m, const struct gemma_st_tensor **norms,
+static enum sae_status convert(struct gemma_model *m, const struct sae_st_tensor **norms,
                                size_t copy_max, struct sae_err *err)
 {
     const size_t D = m->config.D, L = m->config.L;
@@ -160,7 +160,7 @@ static enum sae_status convert(struct gemma_model *m, const struct gemma_st_tens
     SAE_TRY(sae_mem_alloc(&m->arena, n_norms + (small ? n_panels : 0), sizeof(float), err));
     for (size_t i = 0; i <= 4 * L; i++) {
         float *to = m->arena + i * D;
-        gemma_st_widen(to, norms[i], 0, D);
+        sae_st_widen(to, norms[i], 0, D);
         if (i == 4 * L)
             m->norm = to;
         else
@@ -184,12 +184,12 @@ enum sae_status gemma_model_open_with(struct gemma_model **ret, const char *fold
                                       struct sae_err *err)
 {
     struct gemma_model *m = NULL;
-    const struct gemma_st_tensor **norms = NULL;
+    const struct sae_st_tensor **norms = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
     SAE_GO(st, sae_mem_strdup(&m->folder, folder, err));
     SAE_GO(st, gemma_config_read(&m->config, folder, err));
-    SAE_GO(st, gemma_st_open_folder(&m->st, folder, err));
+    SAE_GO(st, sae_st_open_folder(&m->st, folder, err));
     SAE_GO(st, sae_mem_alloc(&m->layers, m->config.L, sizeof *m->layers, err));
     SAE_GO(st, sae_mem_alloc(&norms, 4 * m->config.L + 1, sizeof *norms, err));
     st = find_all(m, norms, err);
@@ -215,7 +215,7 @@ void gemma_model_close(struct gemma_model *model)
 {
     if (model == NULL)
         return;
-    gemma_st_close(model->st);
+    sae_st_close(model->st);
     free(model->layers);
     free(model->arena);
     free(model->folder);
@@ -261,8 +261,8 @@ enum sae_status gemma_model_id(struct gemma_model *model, char hex[65], struct s
         sae_digest_init(&digest);
         SAE_TRY(add_named(&digest, model->folder, "config.json", err));
         SAE_TRY(add_named(&digest, model->folder, "tokenizer.model", err));
-        for (size_t i = 0; i < gemma_st_n_files(model->st); i++)
-            SAE_TRY(add_file(&digest, gemma_st_file(model->st, i), err));
+        for (size_t i = 0; i < sae_st_n_files(model->st); i++)
+            SAE_TRY(add_file(&digest, sae_st_file(model->st, i), err));
         sae_digest_hex(&digest, model->id);
     }
     memcpy(hex, model->id, sizeof model->id);

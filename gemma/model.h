@@ -4,12 +4,12 @@
 #define SAE_GEMMA_MODEL_H
 
 #include "gemma/gemma.h"
-#include "gemma/safetensors.h"
+#include "lib/file/st.h"
 
 /* One GEMM operand [n_rows][n_cols], stacked from up to three tensors (q|k|v, gate|up). Small
  * models keep it in f32 at `copy`; of large ones the caller converts it into scratch. */
 struct gemma_panel {
-    const struct gemma_st_tensor *parts[3];
+    const struct sae_st_tensor *parts[3];
     size_t n_parts, n_rows, n_cols;
     const float *copy; /* or NULL */
 };
@@ -24,7 +24,7 @@ struct gemma_layer {
 struct gemma_model {
     struct gemma_config config;
     char *folder;
-    struct gemma_st *st;
+    struct sae_st *st;
     struct gemma_layer *layers;
     struct gemma_panel embed;
     const float *norm; /* the final one */

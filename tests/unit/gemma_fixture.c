@@ -53,7 +53,7 @@ static struct part {
 };
 enum { N_PARTS = sizeof parts / sizeof parts[0], NAME_LEN = 100 };
 
-static void fill(struct gemma_st_item *item, const struct fix_form *form, size_t t,
+static void fill(struct sae_st_item *item, const struct fix_form *form, size_t t,
                  const char *name, const struct part *part)
 {
     char *full = malloc(NAME_LEN);
@@ -66,7 +66,7 @@ static void fill(struct gemma_st_item *item, const struct fix_form *form, size_t
         const uint64_t u = splitmix64(((uint64_t)t << 32) + i) >> 40;
         data[i] = ((float)u / 8388608.0F - 1.0F) * part->scale;
     }
-    *item = (struct gemma_st_item){
+    *item = (struct sae_st_item){
         .name = full,
         .dtype = form->dtype,
         .rank = part->cols == 0 ? 1 : 2,
@@ -75,11 +75,11 @@ static void fill(struct gemma_st_item *item, const struct fix_form *form, size_t
     };
 }
 
-struct gemma_st_item *fix_items(const struct fix_form *form)
+struct sae_st_item *fix_items(const struct fix_form *form)
 {
     static const struct part embed = {"embed_tokens", FIX_V, FIX_D, 0.25F};
     static const struct part norm = {"norm", FIX_D, 0, 0.5F};
-    struct gemma_st_item *items = calloc(FIX_N, sizeof *items);
+    struct sae_st_item *items = calloc(FIX_N, sizeof *items);
     assert_non_null(items);
     size_t t = 0;
     fill(&items[t], form, t, embed.name, &embed);
@@ -95,7 +95,7 @@ struct gemma_st_item *fix_items(const struct fix_form *form)
     return items;
 }
 
-void fix_items_free(struct gemma_st_item *items)
+void fix_items_free(struct sae_st_item *items)
 {
     for (size_t i = 0; i < FIX_N; i++) {
         free((void *)(uintptr_t)items[i].name);
@@ -139,8 +139,8 @@ void fix_write_text(const char *folder, const char *name, const char *text)
 void fix_write(const char *folder, const struct fix_form *form)
 {
     struct sae_err err = {0};
-    struct gemma_st_item *items = fix_items(form);
-    if (gemma_st_write_folder(folder, items, FIX_N, form->n_shards, &err) != SAE_OK)
+    struct sae_st_item *items = fix_items(form);
+    if (sae_st_write_folder(folder, items, FIX_N, form->n_shards, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     fix_items_free(items);
     fix_write_text(folder, "config.json", form->config == NULL ? fix_config : form->config);

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gemma/safetensors.h"
+#include "lib/file/st.h"
 
 enum {
     FIX_V = 67,
@@ -26,7 +26,7 @@ extern const uint32_t fix_tokens[FIX_B * FIX_T];
 extern const char fix_config[];
 
 struct fix_form {
-    enum gemma_st_dtype dtype;
+    enum sae_st_dtype dtype;
     size_t n_shards;
     bool no_prefix;     /* names without "model." */
     const char *config; /* NULL = fix_config */
@@ -41,7 +41,7 @@ void fix_write(const char *folder, const struct fix_form *form);
 void fix_write_text(const char *folder, const char *name, const char *text);
 
 /* The tensors themselves, for tests that spoil one; free with fix_items_free. */
-struct gemma_st_item *fix_items(const struct fix_form *form);
-void fix_items_free(struct gemma_st_item *items);
+struct sae_st_item *fix_items(const struct fix_form *form);
+void fix_items_free(struct sae_st_item *items);
 
 #endif /* TESTS_UNIT_GEMMA_FIXTURE_H */

@@ -165,12 +165,12 @@ static void test_refused(void **state)
 
 /* --- tensors -------------------------------------------------------------------------------- */
 
-static void refuse_model(struct gemma_st_item *items, size_t n, const char *word, const char *word2)
+static void refuse_model(struct sae_st_item *items, size_t n, const char *word, const char *word2)
 {
     char *folder = fix_folder();
     struct gemma_model *model = NULL;
     fix_write_text(folder, "config.json", fix_config);
-    assert_int_equal(gemma_st_write_folder(folder, items, n, 1, &g_err), SAE_OK);
+    assert_int_equal(sae_st_write_folder(folder, items, n, 1, &g_err), SAE_OK);
     assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_EFORMAT);
     if (strstr(g_err.msg, word) == NULL || strstr(g_err.msg, word2) == NULL)
         fail_msg("'%s' does not say '%s' and '%s'", g_err.msg, word, word2);
@@ -181,10 +181,10 @@ static void refuse_model(struct gemma_st_item *items, size_t n, const char *word
 static void test_tensors(void **state)
 {
     (void)state;
-    const struct fix_form form = {.dtype = GEMMA_ST_F32};
-    struct gemma_st_item *items = fix_items(&form);
-    struct gemma_st_item *q = &items[2], *norm = &items[FIX_N - 1];
-    const struct gemma_st_item good = *q;
+    const struct fix_form form = {.dtype = SAE_ST_F32};
+    struct sae_st_item *items = fix_items(&form);
+    struct sae_st_item *q = &items[2], *norm = &items[FIX_N - 1];
+    const struct sae_st_item good = *q;
     q->shape[0] = 32; /* [32, 64] in place of [64, 32] */
     q->shape[1] = 64;
     refuse_model(items, FIX_N, "layers.0.self_attn.q_proj.weight' has shape [32, 64]",
@@ -231,7 +231,7 @@ static void test_no_memory(void **state)
 {
     (void)state;
     char *folder = fix_folder();
-    const struct fix_form form = {.dtype = GEMMA_ST_BF16, .n_shards = 2};
+    const struct fix_form form = {.dtype = SAE_ST_BF16, .n_shards = 2};
     fix_write(folder, &form);
     struct gemma_model *model = NULL;
     struct gemma_run *run = NULL;

@@ -170,7 +170,7 @@ static void test_forms(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 16; i++) {
-        const struct fix_form form = {.dtype = i & 1 ? GEMMA_ST_BF16 : GEMMA_ST_F32,
+        const struct fix_form form = {.dtype = i & 1 ? SAE_ST_BF16 : SAE_ST_F32,
                                       .n_shards = i & 2 ? 3 : 1,
                                       .no_prefix = (i & 4) != 0,
                                       .config = i & 8 ? newer_config : NULL};
@@ -187,7 +187,7 @@ static void test_forms(void **state)
 static void test_layer_types_matter(void **state)
 {
     (void)state;
-    const struct fix_form form = {.dtype = GEMMA_ST_F32, .n_shards = 1, .config = swapped_config};
+    const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 1, .config = swapped_config};
     struct opened o = open_form(&form, ROWS, FIX_T);
     float x[N_X];
     OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 2, x, &g_err));
@@ -197,7 +197,7 @@ static void test_layer_types_matter(void **state)
 
 /* --- splice --------------------------------------------------------------------------------- */
 
-static const struct fix_form plain = {.dtype = GEMMA_ST_F32, .n_shards = 1};
+static const struct fix_form plain = {.dtype = SAE_ST_F32, .n_shards = 1};
 
 static void test_identity_splice(void **state)
 {
@@ -349,7 +349,7 @@ static void test_id(void **state)
     OK(gemma_model_id(a.model, again, &g_err));
     assert_int_equal(strlen(first), 64);
     assert_string_equal(first, again);
-    const struct fix_form shards = {.dtype = GEMMA_ST_BF16, .n_shards = 2};
+    const struct fix_form shards = {.dtype = SAE_ST_BF16, .n_shards = 2};
     struct opened b = open_form(&shards, ROWS, FIX_T);
     OK(gemma_model_id(b.model, other, &g_err));
     assert_string_not_equal(first, other);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* safetensors : open files and folders of shards, map them, find tensors by name. */
-#include "gemma/safetensors.h"
+/* st : open files and folders of shards, map them, find tensors by name. */
+#include "lib/file/st.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gemma/st_inner.h"
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/file/st_inner.h"
 
 #define HEADER_MAX ((uint64_t)100000000) /* bytes, the reference library's bound */
 #define INDEX_MAX ((size_t)64 << 20)
@@ -26,14 +26,14 @@ enum { SHARDS_MAX = 10000 };
 struct shard {
     void *map;
     size_t n_bytes;
-    struct gemma_st_tensor *tensors;
+    struct sae_st_tensor *tensors;
     size_t n;
 };
 
-struct gemma_st {
+struct sae_st {
     struct shard *shards;
     size_t n_shards;
-    struct gemma_st_tensor **by_name; /* sorted */
+    struct sae_st_tensor **by_name; /* sorted */
     size_t n;
     char **files;
     size_t n_files;
@@ -85,7 +85,7 @@ static enum sae_status open_shard(struct shard *shard, const char *path, struct 
                            " begins; it is cut or not a safetensors file",
                            path, (unsigned long long)n_header, shard->n_bytes - 8);
     const size_t at = 8 + (size_t)n_header;
-    const enum sae_status st = gemma_st_parse(&shard->tensors, &shard->n, (const char *)bytes + 8,
+    const enum sae_status st = sae_st_parse(&shard->tensors, &shard->n, (const char *)bytes + 8,
                                               (size_t)n_header, shard->n_bytes - at, err);
     if (st != SAE_OK) {
         (void)sae_err_prefix(err, "'%s'", path);
@@ -98,7 +98,7 @@ static enum sae_status open_shard(struct shard *shard, const char *path, struct 
 
 static void close_shard(struct shard *shard)
 {
-    gemma_st_tensors_free(shard->tensors, shard->n);
+    sae_st_tensors_free(shard->tensors, shard->n);
     if (shard->map != NULL)
         munmap(shard->map, shard->n_bytes);
 }
@@ -107,18 +107,18 @@ static void close_shard(struct shard *shard)
 
 static int cmp_name(const void *a, const void *b)
 {
-    const struct gemma_st_tensor *const *x = a, *const *y = b;
+    const struct sae_st_tensor *const *x = a, *const *y = b;
     return strcmp((*x)->name, (*y)->name);
 }
 
 static int cmp_key(const void *key, const void *at)
 {
-    const struct gemma_st_tensor *const *t = at;
+    const struct sae_st_tensor *const *t = at;
     return strcmp(key, (*t)->name);
 }
 
 /* Gathers all shards' tensors in name order; a name in two shards is an error. */
-static enum sae_status index_names(struct gemma_st *st, struct sae_err *err)
+static enum sae_status index_names(struct sae_st *st, struct sae_err *err)
 {
     size_t n = 0;
     for (size_t s = 0; s < st->n_shards; s++)
@@ -135,49 +135,49 @@ static enum sae_status index_names(struct gemma_st *st, struct sae_err *err)
     return SAE_OK;
 }
 
-size_t gemma_st_size(const struct gemma_st *st)
+size_t sae_st_size(const struct sae_st *st)
 {
     return st->n;
 }
 
-const struct gemma_st_tensor *gemma_st_at(const struct gemma_st *st, size_t i)
+const struct sae_st_tensor *sae_st_at(const struct sae_st *st, size_t i)
 {
     return i < st->n ? st->by_name[i] : NULL;
 }
 
-const struct gemma_st_tensor *gemma_st_find(const struct gemma_st *st, const char *name)
+const struct sae_st_tensor *sae_st_find(const struct sae_st *st, const char *name)
 {
-    struct gemma_st_tensor **hit = bsearch(name, st->by_name, st->n, sizeof *st->by_name, cmp_key);
+    struct sae_st_tensor **hit = bsearch(name, st->by_name, st->n, sizeof *st->by_name, cmp_key);
     return hit == NULL ? NULL : *hit;
 }
 
-size_t gemma_st_n_files(const struct gemma_st *st)
+size_t sae_st_n_files(const struct sae_st *st)
 {
     return st->n_files;
 }
 
-const char *gemma_st_file(const struct gemma_st *st, size_t i)
+const char *sae_st_file(const struct sae_st *st, size_t i)
 {
     return i < st->n_files ? st->files[i] : NULL;
 }
 
 /* --- files and folders ---------------------------------------------------------------------- */
 
-static enum sae_status make_st(struct gemma_st **ret, size_t n_shards, struct sae_err *err)
+static enum sae_status make_st(struct sae_st **ret, size_t n_shards, struct sae_err *err)
 {
-    struct gemma_st *st = NULL;
+    struct sae_st *st = NULL;
     SAE_TRY(sae_mem_alloc(&st, 1, sizeof *st, err));
     enum sae_status status = sae_mem_alloc(&st->shards, n_shards, sizeof *st->shards, err);
     if (status == SAE_OK)
         status = sae_mem_alloc(&st->files, n_shards + 1, sizeof *st->files, err);
     if (status != SAE_OK)
-        gemma_st_close(st);
+        sae_st_close(st);
     else
         *ret = st;
     return status;
 }
 
-void gemma_st_close(struct gemma_st *st)
+void sae_st_close(struct sae_st *st)
 {
     if (st == NULL)
         return;
@@ -192,7 +192,7 @@ void gemma_st_close(struct gemma_st *st)
 }
 
 /* Opens one more shard of st; the path is kept. */
-static enum sae_status add_shard(struct gemma_st *st, const char *folder, const char *name,
+static enum sae_status add_shard(struct sae_st *st, const char *folder, const char *name,
                                  struct sae_err *err)
 {
     SAE_TRY(sae_fs_join(&st->files[st->n_files], folder, name, err));
@@ -200,15 +200,15 @@ static enum sae_status add_shard(struct gemma_st *st, const char *folder, const 
     return open_shard(&st->shards[st->n_shards++], path, err);
 }
 
-enum sae_status gemma_st_open(struct gemma_st **ret, const char *path, struct sae_err *err)
+enum sae_status sae_st_open(struct sae_st **ret, const char *path, struct sae_err *err)
 {
-    struct gemma_st *st = NULL;
+    struct sae_st *st = NULL;
     SAE_TRY(make_st(&st, 1, err));
     enum sae_status status = add_shard(st, NULL, path, err);
     if (status == SAE_OK)
         status = index_names(st, err);
     if (status != SAE_OK)
-        gemma_st_close(st);
+        sae_st_close(st);
     else
         *ret = st;
     return status;
@@ -258,7 +258,7 @@ static enum sae_status list_shards(const char ***ret, size_t *ret_n, json_t *map
 }
 
 /* Each mapped tensor must be in the very shard that the index names. */
-static enum sae_status check_map(const struct gemma_st *st, json_t *map, const char **names,
+static enum sae_status check_map(const struct sae_st *st, json_t *map, const char **names,
                                  struct sae_err *err)
 {
     const char *key;
@@ -266,7 +266,7 @@ static enum sae_status check_map(const struct gemma_st *st, json_t *map, const c
     json_object_foreach(map, key, value)
     {
         const char *file = json_string_value(value);
-        const struct gemma_st_tensor *t = gemma_st_find(st, key);
+        const struct sae_st_tensor *t = sae_st_find(st, key);
         bool found = false;
         for (size_t s = 0; t != NULL && s < st->n_shards && !found; s++)
             found = strcmp(names[s], file) == 0 && t >= st->shards[s].tensors &&
@@ -278,12 +278,12 @@ static enum sae_status check_map(const struct gemma_st *st, json_t *map, const c
     return SAE_OK;
 }
 
-static enum sae_status open_shards(struct gemma_st **ret, const char *folder, char *index_path,
+static enum sae_status open_shards(struct sae_st **ret, const char *folder, char *index_path,
                                    json_t *map, struct sae_err *err)
 {
     const char **names = NULL;
     size_t n = 0;
-    struct gemma_st *st = NULL;
+    struct sae_st *st = NULL;
     enum sae_status status = list_shards(&names, &n, map, err);
     if (status != SAE_OK) {
         free(index_path);
@@ -302,12 +302,12 @@ static enum sae_status open_shards(struct gemma_st **ret, const char *folder, ch
     *ret = st;
 done:
     if (status != SAE_OK)
-        gemma_st_close(st);
+        sae_st_close(st);
     free(names);
     return status;
 }
 
-static enum sae_status open_index(struct gemma_st **ret, const char *folder, const char *path,
+static enum sae_status open_index(struct sae_st **ret, const char *folder, const char *path,
                                   struct sae_err *err)
 {
     char *text = NULL;
@@ -335,7 +335,7 @@ done:
     return st;
 }
 
-enum sae_status gemma_st_open_folder(struct gemma_st **ret, const char *folder, struct sae_err *err)
+enum sae_status sae_st_open_folder(struct sae_st **ret, const char *folder, struct sae_err *err)
 {
     char *index = NULL, *single = NULL;
     enum sae_status st;
@@ -344,7 +344,7 @@ enum sae_status gemma_st_open_folder(struct gemma_st **ret, const char *folder, 
     if (access(index, F_OK) == 0)
         st = open_index(ret, folder, index, err);
     else if (access(single, F_OK) == 0)
-        st = gemma_st_open(ret, single, err);
+        st = sae_st_open(ret, single, err);
     else
         st = sae_err_set(err, SAE_EIO, "no '" SINGLE_NAME "' and no '" INDEX_NAME "' in '%s'",
                          folder);
@@ -374,15 +374,15 @@ static float f16_to_f32(uint16_t h)
     return f;
 }
 
-void gemma_st_widen(float *to, const struct gemma_st_tensor *tensor, size_t first, size_t n)
+void sae_st_widen(float *to, const struct sae_st_tensor *tensor, size_t first, size_t n)
 {
-    if (tensor->dtype == GEMMA_ST_F32) {
+    if (tensor->dtype == SAE_ST_F32) {
         memcpy(to, tensor->data + 4 * first, n * sizeof *to);
         return;
     }
     const uint8_t *from = tensor->data + 2 * first;
     uint16_t v;
-    if (tensor->dtype == GEMMA_ST_BF16) {
+    if (tensor->dtype == SAE_ST_BF16) {
         for (size_t i = 0; i < n; i++) {
             memcpy(&v, from + 2 * i, sizeof v);
             to[i] = sae_bf16_to_f32(v);

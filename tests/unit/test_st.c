@@ -45,11 +45,11 @@ static enum sae_status try_header(const char *header, size_t len, size_t n_data)
     char *folder = fix_folder();
     const char *path = in(folder, "model.safetensors");
     put_raw(path, len, header, len, n_data);
-    struct gemma_st *st = NULL;
+    struct sae_st *st = NULL;
     g_err.msg[0] = '\0';
-    const enum sae_status status = gemma_st_open(&st, path, &g_err);
+    const enum sae_status status = sae_st_open(&st, path, &g_err);
     assert_true((status == SAE_OK) == (st != NULL));
-    gemma_st_close(st);
+    sae_st_close(st);
     fix_remove(folder);
     return status;
 }
@@ -195,8 +195,8 @@ static void refuse_size(unsigned long long size, const char *word)
     char *folder = fix_folder();
     const char *path = in(folder, "model.safetensors");
     put_raw(path, size, "{}", 2, 0);
-    struct gemma_st *st = NULL;
-    assert_int_equal(gemma_st_open(&st, path, &g_err), SAE_EFORMAT);
+    struct sae_st *st = NULL;
+    assert_int_equal(sae_st_open(&st, path, &g_err), SAE_EFORMAT);
     if (strstr(g_err.msg, word) == NULL)
         fail_msg("'%s' does not say '%s'", g_err.msg, word);
     fix_remove(folder);
@@ -211,17 +211,17 @@ static void test_file(void **state)
     refuse_size(0xffffffffffffffffU, "at most");
     refuse_size(0, "'{'");
     char *folder = fix_folder();
-    struct gemma_st *st = NULL;
+    struct sae_st *st = NULL;
     fix_write_text(folder, "short", "1234567");
-    assert_int_equal(gemma_st_open(&st, in(folder, "short"), &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_st_open(&st, in(folder, "short"), &g_err), SAE_EFORMAT);
     fix_write_text(folder, "empty", "");
-    assert_int_equal(gemma_st_open(&st, in(folder, "empty"), &g_err), SAE_EFORMAT);
-    assert_int_equal(gemma_st_open(&st, in(folder, "absent"), &g_err), SAE_EIO);
-    assert_int_equal(gemma_st_open(&st, folder, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_st_open(&st, in(folder, "empty"), &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_st_open(&st, in(folder, "absent"), &g_err), SAE_EIO);
+    assert_int_equal(sae_st_open(&st, folder, &g_err), SAE_EFORMAT);
     assert_non_null(strstr(g_err.msg, "regular"));
     assert_int_equal(mkfifo(in(folder, "pipe"), 0600), 0);
-    assert_int_equal(gemma_st_open(&st, in(folder, "pipe"), &g_err), SAE_EFORMAT);
-    assert_int_equal(gemma_st_open_folder(&st, folder, &g_err), SAE_EIO);
+    assert_int_equal(sae_st_open(&st, in(folder, "pipe"), &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_st_open_folder(&st, folder, &g_err), SAE_EIO);
     assert_null(st);
     fix_remove(folder);
 }
@@ -250,19 +250,19 @@ static void refuse_index(const char *index, enum sae_status expected, const char
 {
     char *folder = fix_folder();
     const float one = 1, two[2] = {1, 2};
-    const struct gemma_st_item a = {"a", GEMMA_ST_F32, 1, {1}, &one};
-    const struct gemma_st_item b[2] = {
-        {"b", GEMMA_ST_F32, 1, {2}, two},
+    const struct sae_st_item a = {"a", SAE_ST_F32, 1, {1}, &one};
+    const struct sae_st_item b[2] = {
+        {"b", SAE_ST_F32, 1, {2}, two},
         a
     };
-    assert_int_equal(gemma_st_write(in(folder, "one"), &a, 1, &g_err), SAE_OK);
-    assert_int_equal(gemma_st_write(in(folder, "two"), b, 1, &g_err), SAE_OK);
-    assert_int_equal(gemma_st_write(in(folder, "both"), b, 2, &g_err), SAE_OK);
+    assert_int_equal(sae_st_write(in(folder, "one"), &a, 1, &g_err), SAE_OK);
+    assert_int_equal(sae_st_write(in(folder, "two"), b, 1, &g_err), SAE_OK);
+    assert_int_equal(sae_st_write(in(folder, "both"), b, 2, &g_err), SAE_OK);
     fix_write_text(folder, "model.safetensors.index.json", index);
-    struct gemma_st *st = NULL;
+    struct sae_st *st = NULL;
     g_err.msg[0] = '\0';
-    const enum sae_status found = gemma_st_open_folder(&st, folder, &g_err);
-    gemma_st_close(st);
+    const enum sae_status found = sae_st_open_folder(&st, folder, &g_err);
+    sae_st_close(st);
     if (found != expected || strstr(g_err.msg, word) == NULL)
         fail_msg("%s: status %d, '%s' instead of '%s'", index, (int)found, g_err.msg, word);
     fix_remove(folder);
@@ -326,15 +326,15 @@ static void test_f16(void **state)
     }
     assert_int_equal(sae_fs_write(in(folder, "f"), (const char *)bytes, 8 + len + 2 * N, &g_err),
                      SAE_OK);
-    struct gemma_st *st = NULL;
-    assert_int_equal(gemma_st_open(&st, in(folder, "f"), &g_err), SAE_OK);
+    struct sae_st *st = NULL;
+    assert_int_equal(sae_st_open(&st, in(folder, "f"), &g_err), SAE_OK);
     float found[N];
-    gemma_st_widen(found, gemma_st_find(st, "a"), 0, N);
+    sae_st_widen(found, sae_st_find(st, "a"), 0, N);
     for (size_t i = 0; i < N; i++)
         assert_memory_equal(&found[i], &known[i].value, sizeof found[i]);
-    gemma_st_widen(found, gemma_st_find(st, "a"), 3, 2);
+    sae_st_widen(found, sae_st_find(st, "a"), 3, 2);
     assert_true(found[0] == -2 && found[1] == 65504);
-    gemma_st_close(st);
+    sae_st_close(st);
     fix_remove(folder);
 }
 
@@ -343,38 +343,38 @@ static void test_writer(void **state)
     (void)state;
     char *folder = fix_folder();
     const float data[6] = {1, -2, 3.14159274F, 0, 1e30F, -1e-30F};
-    const struct gemma_st_item items[3] = {
-        {"z\"\\\xc3\xa9", GEMMA_ST_BF16, 2, {2, 3}, data    },
-        {"y",             GEMMA_ST_F32,  1, {6},    data    },
-        {"scalar",        GEMMA_ST_F32,  0, {0},    data + 2},
+    const struct sae_st_item items[3] = {
+        {"z\"\\\xc3\xa9", SAE_ST_BF16, 2, {2, 3}, data    },
+        {"y",             SAE_ST_F32,  1, {6},    data    },
+        {"scalar",        SAE_ST_F32,  0, {0},    data + 2},
     };
-    assert_int_equal(gemma_st_write(in(folder, "f"), items, 3, &g_err), SAE_OK);
-    struct gemma_st *st = NULL;
-    assert_int_equal(gemma_st_open(&st, in(folder, "f"), &g_err), SAE_OK);
-    assert_int_equal(gemma_st_size(st), 3);
-    assert_string_equal(gemma_st_at(st, 0)->name, "scalar");
-    assert_null(gemma_st_at(st, 3));
-    assert_null(gemma_st_find(st, "absent"));
-    assert_int_equal(gemma_st_n_files(st), 1);
+    assert_int_equal(sae_st_write(in(folder, "f"), items, 3, &g_err), SAE_OK);
+    struct sae_st *st = NULL;
+    assert_int_equal(sae_st_open(&st, in(folder, "f"), &g_err), SAE_OK);
+    assert_int_equal(sae_st_size(st), 3);
+    assert_string_equal(sae_st_at(st, 0)->name, "scalar");
+    assert_null(sae_st_at(st, 3));
+    assert_null(sae_st_find(st, "absent"));
+    assert_int_equal(sae_st_n_files(st), 1);
     float found[6];
-    const struct gemma_st_tensor *y = gemma_st_find(st, "y");
+    const struct sae_st_tensor *y = sae_st_find(st, "y");
     assert_int_equal((uintptr_t)y->data % 4, 0); /* data start on a multiple of 64 */
-    gemma_st_widen(found, y, 0, 6);
+    sae_st_widen(found, y, 0, 6);
     assert_memory_equal(found, data, sizeof data);
-    const struct gemma_st_tensor *z = gemma_st_find(st, items[0].name);
+    const struct sae_st_tensor *z = sae_st_find(st, items[0].name);
     assert_non_null(z);
     assert_int_equal(z->rank, 2);
     assert_int_equal(z->shape[1], 3);
-    gemma_st_widen(found, z, 0, 6);
+    sae_st_widen(found, z, 0, 6);
     assert_true(found[0] == 1 && found[1] == -2 && found[2] == 3.140625F);
-    assert_true(gemma_st_find(st, "scalar")->n == 1);
-    gemma_st_close(st);
-    const struct gemma_st_item twice[2] = {items[1], items[1]};
-    assert_int_equal(gemma_st_write(in(folder, "g"), twice, 2, &g_err), SAE_EARG);
-    const struct gemma_st_item half = {"h", GEMMA_ST_F16, 1, {6}, data};
-    assert_int_equal(gemma_st_write(in(folder, "g"), &half, 1, &g_err), SAE_EARG);
-    assert_int_equal(gemma_st_write_folder(folder, twice, 2, 2, &g_err), SAE_EARG);
-    assert_int_equal(gemma_st_write("/nowhere/at/all", items, 3, &g_err), SAE_EIO);
+    assert_true(sae_st_find(st, "scalar")->n == 1);
+    sae_st_close(st);
+    const struct sae_st_item twice[2] = {items[1], items[1]};
+    assert_int_equal(sae_st_write(in(folder, "g"), twice, 2, &g_err), SAE_EARG);
+    const struct sae_st_item half = {"h", SAE_ST_F16, 1, {6}, data};
+    assert_int_equal(sae_st_write(in(folder, "g"), &half, 1, &g_err), SAE_EARG);
+    assert_int_equal(sae_st_write_folder(folder, twice, 2, 2, &g_err), SAE_EARG);
+    assert_int_equal(sae_st_write("/nowhere/at/all", items, 3, &g_err), SAE_EIO);
     assert_false(sae_fs_is_file(in(folder, "g")));
     fix_remove(folder);
 }
@@ -384,12 +384,12 @@ static void test_writer_repeats(void **state)
 {
     (void)state;
     char *folder = fix_folder();
-    const struct fix_form form = {.dtype = GEMMA_ST_BF16};
-    struct gemma_st_item *items = fix_items(&form);
+    const struct fix_form form = {.dtype = SAE_ST_BF16};
+    struct sae_st_item *items = fix_items(&form);
     char *a = NULL, *b = NULL;
     size_t n = 0, m = 0;
-    assert_int_equal(gemma_st_write(in(folder, "a"), items, FIX_N, &g_err), SAE_OK);
-    assert_int_equal(gemma_st_write(in(folder, "b"), items, FIX_N, &g_err), SAE_OK);
+    assert_int_equal(sae_st_write(in(folder, "a"), items, FIX_N, &g_err), SAE_OK);
+    assert_int_equal(sae_st_write(in(folder, "b"), items, FIX_N, &g_err), SAE_OK);
     assert_int_equal(sae_fs_read(&a, &n, in(folder, "a"), 1 << 20, &g_err), SAE_OK);
     assert_int_equal(sae_fs_read(&b, &m, in(folder, "b"), 1 << 20, &g_err), SAE_OK);
     assert_int_equal(n, m);
@@ -405,20 +405,20 @@ static void test_no_memory(void **state)
 {
     (void)state;
     char *folder = fix_folder();
-    const struct fix_form form = {.dtype = GEMMA_ST_F32, .n_shards = 3};
+    const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 3};
     fix_write(folder, &form);
-    struct gemma_st *st = NULL;
+    struct sae_st *st = NULL;
     enum sae_status status = SAE_ENOMEM;
     size_t n = 0;
     while (status != SAE_OK) {
         sae_mem_fail_after(++n);
-        status = gemma_st_open_folder(&st, folder, &g_err);
+        status = sae_st_open_folder(&st, folder, &g_err);
         assert_true(status == SAE_OK || status == SAE_ENOMEM);
         assert_true(n < 1000);
     }
     sae_mem_fail_after(0);
     assert_true(n > FIX_N);
-    gemma_st_close(st);
+    sae_st_close(st);
     fix_remove(folder);
 }
 
@@ -438,5 +438,5 @@ int main(void)
         cmocka_unit_test(test_writer_repeats),
         cmocka_unit_test(test_no_memory),
     };
-    return cmocka_run_group_tests_name("gemma_st", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sae_st", tests, NULL, NULL);
 }

@@ -7,39 +7,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemma/st_inner.h"
 #include "lib/base/mem.h"
+#include "lib/file/st_inner.h"
 
 enum { DEPTH_MAX = 4, NAME_MAX_LEN = 1024, TENSORS_MAX = 1000000 };
 #define NUMBER_MAX ((json_int_t)1 << 48)
 
 static const struct dtype {
     const char *name;
-    enum gemma_st_dtype dtype;
+    enum sae_st_dtype dtype;
     size_t bits;
 } dtypes[] = {
-    {"F32",         GEMMA_ST_F32,   32},
-    {"BF16",        GEMMA_ST_BF16,  16},
-    {"F16",         GEMMA_ST_F16,   16},
-    {"BOOL",        GEMMA_ST_OTHER, 8 },
-    {"U8",          GEMMA_ST_OTHER, 8 },
-    {"I8",          GEMMA_ST_OTHER, 8 },
-    {"F8_E5M2",     GEMMA_ST_OTHER, 8 },
-    {"F8_E4M3",     GEMMA_ST_OTHER, 8 },
-    {"F8_E8M0",     GEMMA_ST_OTHER, 8 },
-    {"F8_E4M3FNUZ", GEMMA_ST_OTHER, 8 },
-    {"F8_E5M2FNUZ", GEMMA_ST_OTHER, 8 },
-    {"I16",         GEMMA_ST_OTHER, 16},
-    {"U16",         GEMMA_ST_OTHER, 16},
-    {"I32",         GEMMA_ST_OTHER, 32},
-    {"U32",         GEMMA_ST_OTHER, 32},
-    {"C64",         GEMMA_ST_OTHER, 64},
-    {"F64",         GEMMA_ST_OTHER, 64},
-    {"I64",         GEMMA_ST_OTHER, 64},
-    {"U64",         GEMMA_ST_OTHER, 64},
-    {"F4",          GEMMA_ST_OTHER, 4 },
-    {"F6_E2M3",     GEMMA_ST_OTHER, 6 },
-    {"F6_E3M2",     GEMMA_ST_OTHER, 6 },
+    {"F32",         SAE_ST_F32,   32},
+    {"BF16",        SAE_ST_BF16,  16},
+    {"F16",         SAE_ST_F16,   16},
+    {"BOOL",        SAE_ST_OTHER, 8 },
+    {"U8",          SAE_ST_OTHER, 8 },
+    {"I8",          SAE_ST_OTHER, 8 },
+    {"F8_E5M2",     SAE_ST_OTHER, 8 },
+    {"F8_E4M3",     SAE_ST_OTHER, 8 },
+    {"F8_E8M0",     SAE_ST_OTHER, 8 },
+    {"F8_E4M3FNUZ", SAE_ST_OTHER, 8 },
+    {"F8_E5M2FNUZ", SAE_ST_OTHER, 8 },
+    {"I16",         SAE_ST_OTHER, 16},
+    {"U16",         SAE_ST_OTHER, 16},
+    {"I32",         SAE_ST_OTHER, 32},
+    {"U32",         SAE_ST_OTHER, 32},
+    {"C64",         SAE_ST_OTHER, 64},
+    {"F64",         SAE_ST_OTHER, 64},
+    {"I64",         SAE_ST_OTHER, 64},
+    {"U64",         SAE_ST_OTHER, 64},
+    {"F4",          SAE_ST_OTHER, 4 },
+    {"F6_E2M3",     SAE_ST_OTHER, 6 },
+    {"F6_E3M2",     SAE_ST_OTHER, 6 },
 };
 
 /* What only the raw text shows: nesting, and numbers with a sign, point or exponent. Every
@@ -88,15 +88,15 @@ static enum sae_status read_number(size_t *ret, const json_t *value, const char 
     return SAE_OK;
 }
 
-static enum sae_status read_shape(struct gemma_st_tensor *t, const json_t *shape,
+static enum sae_status read_shape(struct sae_st_tensor *t, const json_t *shape,
                                   struct sae_err *err)
 {
     if (!json_is_array(shape))
         return sae_err_set(err, SAE_EFORMAT, "tensor '%s': 'shape' is not a list", t->name);
     t->rank = json_array_size(shape);
-    if (t->rank > GEMMA_ST_RANK_MAX)
+    if (t->rank > SAE_ST_RANK_MAX)
         return sae_err_set(err, SAE_EFORMAT, "tensor '%s': %zu dimensions, at most %d are allowed",
-                           t->name, t->rank, GEMMA_ST_RANK_MAX);
+                           t->name, t->rank, SAE_ST_RANK_MAX);
     t->n = 1;
     for (size_t i = 0; i < t->rank; i++) {
         SAE_TRY(read_number(&t->shape[i], json_array_get(shape, i), t->name, "'shape'", err));
@@ -106,7 +106,7 @@ static enum sae_status read_shape(struct gemma_st_tensor *t, const json_t *shape
     return SAE_OK;
 }
 
-static enum sae_status read_dtype(struct gemma_st_tensor *t, size_t *ret_bits, const json_t *value,
+static enum sae_status read_dtype(struct sae_st_tensor *t, size_t *ret_bits, const json_t *value,
                                   struct sae_err *err)
 {
     const char *s = json_string_value(value);
@@ -123,7 +123,7 @@ static enum sae_status read_dtype(struct gemma_st_tensor *t, size_t *ret_bits, c
     return sae_err_set(err, SAE_EFORMAT, "tensor '%s': unknown dtype '%.32s'", t->name, s);
 }
 
-static enum sae_status read_offsets(struct gemma_st_tensor *t, size_t bits, const json_t *pair,
+static enum sae_status read_offsets(struct sae_st_tensor *t, size_t bits, const json_t *pair,
                                     struct sae_err *err)
 {
     if (!json_is_array(pair) || json_array_size(pair) != 2)
@@ -145,7 +145,7 @@ static enum sae_status read_offsets(struct gemma_st_tensor *t, size_t bits, cons
     return SAE_OK;
 }
 
-static enum sae_status read_tensor(struct gemma_st_tensor *t, const char *name, const json_t *entry,
+static enum sae_status read_tensor(struct sae_st_tensor *t, const char *name, const json_t *entry,
                                    struct sae_err *err)
 {
     const size_t len = strlen(name);
@@ -184,7 +184,7 @@ static enum sae_status check_metadata(const json_t *meta, struct sae_err *err)
 
 static int by_position(const void *a, const void *b)
 {
-    const struct gemma_st_tensor *x = a, *y = b;
+    const struct sae_st_tensor *x = a, *y = b;
     if (x->begin != y->begin)
         return x->begin < y->begin ? -1 : 1;
     if (x->end != y->end)
@@ -193,7 +193,7 @@ static int by_position(const void *a, const void *b)
 }
 
 /* Tensors tile the data: no hole, no overlap, no byte left. */
-static enum sae_status check_tiling(const struct gemma_st_tensor *t, size_t n, size_t n_data,
+static enum sae_status check_tiling(const struct sae_st_tensor *t, size_t n, size_t n_data,
                                     struct sae_err *err)
 {
     size_t at = 0;
@@ -209,7 +209,7 @@ static enum sae_status check_tiling(const struct gemma_st_tensor *t, size_t n, s
     return SAE_OK;
 }
 
-static enum sae_status read_tensors(struct gemma_st_tensor *tensors, size_t *n, json_t *root,
+static enum sae_status read_tensors(struct sae_st_tensor *tensors, size_t *n, json_t *root,
                                     struct sae_err *err)
 {
     const char *key;
@@ -226,7 +226,7 @@ static enum sae_status read_tensors(struct gemma_st_tensor *tensors, size_t *n, 
     return SAE_OK;
 }
 
-enum sae_status gemma_st_parse(struct gemma_st_tensor **ret, size_t *ret_n, const char *text,
+enum sae_status sae_st_parse(struct sae_st_tensor **ret, size_t *ret_n, const char *text,
                                size_t n, size_t n_data, struct sae_err *err)
 {
     SAE_TRY(check_text(text, n, err));
@@ -235,7 +235,7 @@ enum sae_status gemma_st_parse(struct gemma_st_tensor **ret, size_t *ret_n, cons
     if (root == NULL)
         return sae_err_set(err, SAE_EFORMAT, "the header is not valid JSON: %s", why.text);
     enum sae_status st;
-    struct gemma_st_tensor *tensors = NULL;
+    struct sae_st_tensor *tensors = NULL;
     size_t count = 0;
     if (json_object_size(root) > TENSORS_MAX) {
         st = sae_err_set(err, SAE_EFORMAT, "%zu tensors, at most %d are allowed",
@@ -251,11 +251,11 @@ enum sae_status gemma_st_parse(struct gemma_st_tensor **ret, size_t *ret_n, cons
 done:
     json_decref(root);
     if (st != SAE_OK)
-        gemma_st_tensors_free(tensors, count);
+        sae_st_tensors_free(tensors, count);
     return st;
 }
 
-void gemma_st_tensors_free(struct gemma_st_tensor *tensors, size_t n)
+void sae_st_tensors_free(struct sae_st_tensor *tensors, size_t n)
 {
     for (size_t i = 0; tensors != NULL && i < n; i++)
         free(tensors[i].name);

@@ -7,20 +7,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gemma/safetensors.h"
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/file/st.h"
 
 enum { ALIGN = 64, BLOCK = 4096, PATH_LEN = 64 };
 
-static size_t width(const struct gemma_st_item *item)
+static size_t width(const struct sae_st_item *item)
 {
-    return item->dtype == GEMMA_ST_F32 ? 4 : 2;
+    return item->dtype == SAE_ST_F32 ? 4 : 2;
 }
 
-static size_t n_elements(const struct gemma_st_item *item)
+static size_t n_elements(const struct sae_st_item *item)
 {
     size_t n = 1;
     for (size_t i = 0; i < item->rank; i++)
@@ -31,24 +31,24 @@ static size_t n_elements(const struct gemma_st_item *item)
 /* Wider types first, so that each tensor is aligned to its own width. */
 static int cmp_item(const void *a, const void *b)
 {
-    const struct gemma_st_item *const *x = a, *const *y = b;
+    const struct sae_st_item *const *x = a, *const *y = b;
     if (width(*x) != width(*y))
         return width(*x) > width(*y) ? -1 : 1;
     return strcmp((*x)->name, (*y)->name);
 }
 
-static enum sae_status order_items(const struct gemma_st_item ***ret,
-                                   const struct gemma_st_item *items, size_t n, struct sae_err *err)
+static enum sae_status order_items(const struct sae_st_item ***ret,
+                                   const struct sae_st_item *items, size_t n, struct sae_err *err)
 {
-    const struct gemma_st_item **order = NULL;
+    const struct sae_st_item **order = NULL;
     SAE_TRY(sae_mem_alloc(&order, n, sizeof *order, err));
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < n && st == SAE_OK; i++) {
         order[i] = &items[i];
-        if (items[i].dtype != GEMMA_ST_F32 && items[i].dtype != GEMMA_ST_BF16)
+        if (items[i].dtype != SAE_ST_F32 && items[i].dtype != SAE_ST_BF16)
             st = sae_err_set(err, SAE_EARG, "tensor '%s': only F32 and BF16 are written",
                              items[i].name);
-        else if (items[i].rank > GEMMA_ST_RANK_MAX)
+        else if (items[i].rank > SAE_ST_RANK_MAX)
             st = sae_err_set(err, SAE_EARG, "tensor '%s': %zu dimensions", items[i].name,
                              items[i].rank);
     }
@@ -62,7 +62,7 @@ static enum sae_status order_items(const struct gemma_st_item ***ret,
 }
 
 /* {"dtype":...,"shape":[...],"data_offsets":[begin,end]} added to root. */
-static int add_entry(json_t *root, const struct gemma_st_item *item, size_t begin, size_t end)
+static int add_entry(json_t *root, const struct sae_st_item *item, size_t begin, size_t end)
 {
     json_t *shape = json_array();
     for (size_t i = 0; i < item->rank; i++)
@@ -71,12 +71,12 @@ static int add_entry(json_t *root, const struct gemma_st_item *item, size_t begi
             return -1;
         }
     json_t *entry =
-        json_pack("{s:s, s:o, s:[I, I]}", "dtype", item->dtype == GEMMA_ST_F32 ? "F32" : "BF16",
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", item->dtype == SAE_ST_F32 ? "F32" : "BF16",
                   "shape", shape, "data_offsets", (json_int_t)begin, (json_int_t)end);
     return entry == NULL ? -1 : json_object_set_new(root, item->name, entry);
 }
 
-static enum sae_status make_header(char **ret, const struct gemma_st_item **order, size_t n,
+static enum sae_status make_header(char **ret, const struct sae_st_item **order, size_t n,
                                    struct sae_err *err)
 {
     json_t *root = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
@@ -96,10 +96,10 @@ static enum sae_status make_header(char **ret, const struct gemma_st_item **orde
     return st;
 }
 
-static int write_data(FILE *f, const struct gemma_st_item *item)
+static int write_data(FILE *f, const struct sae_st_item *item)
 {
     const size_t n = n_elements(item);
-    if (item->dtype == GEMMA_ST_F32)
+    if (item->dtype == SAE_ST_F32)
         return fwrite(item->data, sizeof *item->data, n, f) == n ? 0 : -1;
     uint16_t block[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK) {
@@ -111,7 +111,7 @@ static int write_data(FILE *f, const struct gemma_st_item *item)
     return 0;
 }
 
-static int write_all(FILE *f, const char *header, const struct gemma_st_item **order, size_t n)
+static int write_all(FILE *f, const char *header, const struct sae_st_item **order, size_t n)
 {
     const size_t len = strlen(header);
     const size_t padded = (8 + len + ALIGN - 1) / ALIGN * ALIGN - 8;
@@ -130,7 +130,7 @@ static int write_all(FILE *f, const char *header, const struct gemma_st_item **o
 }
 
 static enum sae_status write_part(const char *part, const char *header,
-                                  const struct gemma_st_item **order, size_t n, struct sae_err *err)
+                                  const struct sae_st_item **order, size_t n, struct sae_err *err)
 {
     FILE *f = fopen(part, "wbe");
     if (f == NULL)
@@ -144,10 +144,10 @@ static enum sae_status write_part(const char *part, const char *header,
     return st;
 }
 
-enum sae_status gemma_st_write(const char *path, const struct gemma_st_item *items, size_t n,
+enum sae_status sae_st_write(const char *path, const struct sae_st_item *items, size_t n,
                                struct sae_err *err)
 {
-    const struct gemma_st_item **order = NULL;
+    const struct sae_st_item **order = NULL;
     char *header = NULL;
     struct sae_str part = {0};
     enum sae_status st = order_items(&order, items, n, err);
@@ -167,14 +167,14 @@ done:
 /* --- folders -------------------------------------------------------------------------------- */
 
 static enum sae_status write_shard(json_t *map, const char *folder,
-                                   const struct gemma_st_item *items, size_t n, size_t shard,
+                                   const struct sae_st_item *items, size_t n, size_t shard,
                                    size_t n_shards, struct sae_err *err)
 {
     char name[PATH_LEN];
     (void)snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", shard + 1, n_shards);
     char *path = NULL;
     SAE_TRY(sae_fs_join(&path, folder, name, err));
-    enum sae_status st = gemma_st_write(path, items, n, err);
+    enum sae_status st = sae_st_write(path, items, n, err);
     for (size_t i = 0; i < n && st == SAE_OK; i++) {
         if (json_object_get(map, items[i].name) != NULL)
             st = sae_err_set(err, SAE_EARG, "two tensors are named '%s'", items[i].name);
@@ -202,14 +202,14 @@ static enum sae_status write_index(json_t *map, const char *folder, size_t n_byt
     return st;
 }
 
-enum sae_status gemma_st_write_folder(const char *folder, const struct gemma_st_item *items,
+enum sae_status sae_st_write_folder(const char *folder, const struct sae_st_item *items,
                                       size_t n, size_t n_shards, struct sae_err *err)
 {
     SAE_TRY(sae_fs_make_dirs(folder, err));
     if (n_shards <= 1) {
         char *path = NULL;
         SAE_TRY(sae_fs_join(&path, folder, "model.safetensors", err));
-        const enum sae_status st = gemma_st_write(path, items, n, err);
+        const enum sae_status st = sae_st_write(path, items, n, err);
         free(path);
         return st;
     }
