@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "gemma/utf8.h"
-#include "harvest/csv.h"
+#include "lib/text/csv.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -90,10 +90,10 @@ static enum sae_status add_text(struct harvest_dataset *set, const char *text, s
     return sae_mem_strdup(&t->label, label, err);
 }
 
-static enum sae_status need_column(const struct harvest_csv *csv, const char *name, size_t *ret,
+static enum sae_status need_column(const struct sae_csv *csv, const char *name, size_t *ret,
                                    struct sae_err *err)
 {
-    *ret = harvest_csv_column(csv, name);
+    *ret = sae_csv_column(csv, name);
     if (*ret < csv->n_fields)
         return SAE_OK;
     char found[200] = "";
@@ -105,20 +105,20 @@ static enum sae_status need_column(const struct harvest_csv *csv, const char *na
                        name, found);
 }
 
-static enum sae_status read_csv(struct harvest_dataset *set, struct harvest_csv *csv,
+static enum sae_status read_csv(struct harvest_dataset *set, struct sae_csv *csv,
                                 const struct harvest_columns *columns, struct sae_err *err)
 {
     bool more;
     size_t text, label;
-    SAE_TRY(harvest_csv_next(csv, &more, err));
+    SAE_TRY(sae_csv_next(csv, &more, err));
     if (!more)
         return sae_err_set(err, SAE_EFORMAT, "'%s' is empty; expected a CSV header", csv->path);
     SAE_TRY(need_column(csv, columns->text, &text, err));
     SAE_TRY(need_column(csv, columns->label, &label, err));
-    const size_t n = csv->n_fields, split = harvest_csv_column(csv, columns->split);
+    const size_t n = csv->n_fields, split = sae_csv_column(csv, columns->split);
     set->split_given = split < n;
     for (;;) {
-        SAE_TRY(harvest_csv_next(csv, &more, err));
+        SAE_TRY(sae_csv_next(csv, &more, err));
         if (!more)
             return SAE_OK;
         if (csv->n_fields != n)
@@ -245,14 +245,14 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *pa
 {
     struct harvest_dataset set = {0};
     struct sae_bytes bytes = {0};
-    struct harvest_csv csv = {0};
+    struct sae_csv csv = {0};
     enum sae_status st;
     SAE_GO(st, harvest_dataset_name(&set.name, path, err));
     SAE_GO(st, sae_bytes_open(&bytes, path, err));
     if (sae_docs_is_json(path)) {
         SAE_GO(st, read_json(&set, &bytes, path, columns, err));
     } else {
-        harvest_csv_init(&csv, &bytes, path);
+        sae_csv_init(&csv, &bytes, path);
         SAE_GO(st, read_csv(&set, &csv, columns, err));
     }
     SAE_GO(st, find_classes(&set, err));
@@ -268,7 +268,7 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *pa
     *ret = set;
     set = (struct harvest_dataset){0};
 done:
-    harvest_csv_clear(&csv);
+    sae_csv_clear(&csv);
     sae_bytes_close(&bytes);
     harvest_dataset_clear(&set);
     return st;

@@ -11,6 +11,8 @@
 #include <stdio.h>
 
 #include "lib/base/err.h"
+#include "lib/eval/pool.h"
+#include "lib/eval/task.h"
 #include "lib/file/sets.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
@@ -29,70 +31,13 @@ struct probe_settings {
 enum probe_metric { PROBE_ACCURACY, PROBE_F1, PROBE_AUC, PROBE_N_METRICS };
 extern const char *const probe_metric_names[PROBE_N_METRICS]; /* "accuracy", ... */
 
-/* --- plan: which classes, how many texts a task has ---------------------------------------- */
-
-struct probe_class {
-    uint32_t index;   /* into the set's classes */
-    size_t n_side[2]; /* positives of a task = negatives of it: train, test */
-};
-struct probe_plan {
-    size_t n_classes;
-    struct probe_class *classes;
-    size_t n_left_out; /* classes without texts in train or in test */
-    /* texts of class c and split s: text[first[c*2+s] .. first[c*2+s+1]), of all classes */
-    uint32_t *text;
-    size_t *first;
-};
-
-/* Fails: SAE_EFORMAT fewer than two classes have texts in both splits (the message names them) */
-SAE_MUST_CHECK enum sae_status probe_plan_make(struct probe_plan *ret,
-                                               const struct sae_labels *labels,
-                                               const struct probe_settings *settings,
-                                               struct sae_err *err);
-void probe_plan_clear(struct probe_plan *plan);
-
-/* One balanced one-vs-rest task: rows are texts of the set, train first. */
-struct probe_task {
-    size_t n_train, n_test;
-    uint32_t *rows; /* [n_train + n_test] */
-    uint8_t *label; /* 1 for the class */
-};
-/* The task of plan->classes[c] under a seed: positives in file order (a seeded draw where there
- * are more than asked for), negatives drawn evenly from the other classes. A function of
- * (plan, settings, c, seed) alone. */
-SAE_MUST_CHECK enum sae_status probe_task_make(struct probe_task *ret,
-                                               const struct probe_plan *plan, size_t c,
-                                               uint64_t seed, struct sae_err *err);
-void probe_task_clear(struct probe_task *task);
-
-/* --- features ------------------------------------------------------------------------------ */
-
-struct probe_features {
-    struct sae_csr x; /* one row a text, host */
-    size_t width;
-    bool dense; /* raw neurons: every entry present */
-};
-void probe_features_clear(struct probe_features *features);
-
-/* Latents of each text, encoded token by token and averaged over the text's tokens. Shows
- * progress. Fails: SAE_EINTR, SAE_EIO, SAE_EFORMAT, SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status probe_pool_latents(struct probe_features *ret,
-                                                  struct sae_labels *labels,
-                                                  const struct sae_model *model,
-                                                  const struct sae_ops *ops, size_t batch,
-                                                  struct sae_err *err);
-/* The set's pooled raw activations. */
-SAE_MUST_CHECK enum sae_status probe_pool_neurons(struct probe_features *ret,
-                                                  const struct sae_labels *labels,
-                                                  struct sae_err *err);
+/* --- scores -------------------------------------------------------------------------------- */
 
 /* The n features of largest |mean over positives - mean over negatives| on the task's training
  * texts, best first; equal scores: lower index first. ret: caller's [n], n <= width. */
 SAE_MUST_CHECK enum sae_status probe_select(uint32_t *ret, size_t n,
-                                            const struct probe_features *features,
-                                            const struct probe_task *task, struct sae_err *err);
-
-/* --- scores -------------------------------------------------------------------------------- */
+                                            const struct sae_pool *features,
+                                            const struct sae_task *task, struct sae_err *err);
 
 /* v[((probe * n_classes + class) * n_seeds + seed) * PROBE_N_METRICS + metric]; probe runs over
  * k, then the full probe; NaN where
@@ -109,8 +54,8 @@ void probe_scores_clear(struct probe_scores *scores);
 
 /* Runs every task of a plan. what: for the progress bar. Fails: SAE_EINTR, SAE_EBACKEND, ... */
 SAE_MUST_CHECK enum sae_status probe_scores_run(struct probe_scores *ret,
-                                                const struct probe_features *features,
-                                                const struct probe_plan *plan,
+                                                const struct sae_pool *features,
+                                                const struct sae_task_plan *plan,
                                                 const struct probe_settings *settings,
                                                 const char *what, struct sae_err *err);
 

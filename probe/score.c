@@ -47,8 +47,8 @@ void probe_scores_clear(struct probe_scores *scores)
 
 /* --- 2. selection ------------------------------------------------------------------------- */
 
-enum sae_status probe_select(uint32_t *ret, size_t n, const struct probe_features *features,
-                             const struct probe_task *task, struct sae_err *err)
+enum sae_status probe_select(uint32_t *ret, size_t n, const struct sae_pool *features,
+                             const struct sae_task *task, struct sae_err *err)
 {
     double *diff = NULL; /* mean over positives - mean over negatives */
     SAE_TRY(sae_mem_alloc(&diff, features->width, sizeof *diff, err));
@@ -89,7 +89,7 @@ static void work_clear(struct work *work)
     free(work->score);
 }
 
-static enum sae_status judge(double *to, const struct work *work, const struct probe_task *task,
+static enum sae_status judge(double *to, const struct work *work, const struct sae_task *task,
                              struct sae_err *err)
 {
     const uint8_t *const label = task->label + task->n_train;
@@ -104,7 +104,7 @@ static enum sae_status judge(double *to, const struct work *work, const struct p
 
 /* A probe on the first `width` of the columns in work->x. */
 static enum sae_status probe_columns(double *to, const struct work *work, size_t stride,
-                                     size_t width, double eps, const struct probe_task *task,
+                                     size_t width, double eps, const struct sae_task *task,
                                      struct sae_err *err)
 {
     const struct sae_logit_settings how = {.C = 1.0, .eps = eps};
@@ -123,8 +123,8 @@ static enum sae_status probe_columns(double *to, const struct work *work, size_t
 
 /* A probe on every feature, sparse. */
 static enum sae_status probe_sparse(double *to, const struct work *work,
-                                    const struct probe_features *features,
-                                    const struct probe_task *task, struct sae_err *err)
+                                    const struct sae_pool *features,
+                                    const struct sae_task *task, struct sae_err *err)
 {
     const struct sae_logit_settings how = {.C = 1.0, .eps = SAE_LOGIT_EPS_FAST};
     const struct sae_csr *const x = &features->x;
@@ -142,8 +142,8 @@ static enum sae_status probe_sparse(double *to, const struct work *work,
 }
 
 static enum sae_status run_task(const struct probe_scores *scores, size_t class, size_t seed,
-                                const struct probe_features *features,
-                                const struct probe_task *task,
+                                const struct sae_pool *features,
+                                const struct sae_task *task,
                                 const struct probe_settings *settings, struct sae_err *err)
 {
     const size_t k_max = settings->n_k ? (size_t)settings->k[settings->n_k - 1] : 0;
@@ -204,8 +204,8 @@ static void note_task(struct tally *tally, size_t task, enum sae_status st,
     sae_progress_step(&tally->bar, tally->n_done, NULL);
 }
 
-enum sae_status probe_scores_run(struct probe_scores *ret, const struct probe_features *features,
-                                 const struct probe_plan *plan,
+enum sae_status probe_scores_run(struct probe_scores *ret, const struct sae_pool *features,
+                                 const struct sae_task_plan *plan,
                                  const struct probe_settings *settings, const char *what,
                                  struct sae_err *err)
 {
@@ -223,16 +223,16 @@ enum sae_status probe_scores_run(struct probe_scores *ret, const struct probe_fe
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t t = 0; t < n_tasks; t++) {
         const size_t class = t / settings->n_seeds, seed = t % settings->n_seeds;
-        struct probe_task task = {0};
+        struct sae_task task = {0};
         struct sae_err task_err = {0};
         enum sae_status st = SAE_OK;
         if (sae_stop_asked())
             st = sae_err_set(&task_err, SAE_EINTR, "stopped while probing");
         if (st == SAE_OK)
-            st = probe_task_make(&task, plan, class, settings->seeds[seed], &task_err);
+            st = sae_task_make(&task, plan, class, settings->seeds[seed], &task_err);
         if (st == SAE_OK)
             st = run_task(&s, class, seed, features, &task, settings, &task_err);
-        probe_task_clear(&task);
+        sae_task_clear(&task);
 #pragma omp critical(probe_tally)
         note_task(&tally, t, st, &task_err);
     }

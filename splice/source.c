@@ -4,12 +4,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
-#include "lib/cli/target.h"
-#include "lib/eval/site.h"
+#include "lib/eval/place.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "splice/splice.h"
@@ -23,110 +21,16 @@ void splice_source_clear(struct splice_source *source)
     *source = (struct splice_source){0};
 }
 
-/* "run_1/../acts" and "run_2/../acts" are one place. */
-static bool same_place(const char *a, const char *b)
-{
-    struct stat x, y;
-    if (strcmp(a, b) == 0)
-        return true;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 bool splice_source_same(const struct splice_source *a, const struct splice_source *b)
 {
     if (a->layer != b->layer || a->skip != b->skip || a->n_texts != b->n_texts ||
-        !same_place(a->model, b->model) || strcmp(a->field, b->field) != 0 ||
+        !sae_place_same(a->model, b->model) || strcmp(a->field, b->field) != 0 ||
         strcmp(a->split, b->split) != 0)
         return false;
     for (size_t i = 0; i < a->n_texts; i++)
-        if (!same_place(a->texts[i], b->texts[i]))
+        if (!sae_place_same(a->texts[i], b->texts[i]))
             return false;
     return true;
-}
-
-/* Whether a path is there and, where a length is recorded, has it. */
-static bool is_it(const char *path, uint64_t n_bytes)
-{
-    struct stat found;
-    if (stat(path, &found) != 0)
-        return false;
-    return n_bytes == UINT64_MAX || (uint64_t)found.st_size == n_bytes;
-}
-
-/* A recorded path as seen from here: from the store's folder, from the current one, from those
- * above the store (a path that was typed is relative to where harvest ran). NULL where it is at
- * none of them. */
-static enum sae_status locate(char **ret, const char *store, const char *path, uint64_t n_bytes,
-                              struct sae_err *err)
-{
-    static const char *const froms[] = {"", NULL, "..", "../..", "../../.."};
-    *ret = NULL;
-    for (size_t i = 0; i < sizeof froms / sizeof *froms && *ret == NULL; i++) {
-        char *folder = NULL, *whole = NULL;
-        enum sae_status st = SAE_OK;
-        if (froms[i] != NULL && store == NULL)
-            continue;
-        if (froms[i] != NULL)
-            st = sae_fs_join(&folder, store, froms[i], err);
-        if (st == SAE_OK)
-            st = sae_fs_join(&whole, folder, path, err);
-        free(folder);
-        if (st == SAE_OK && is_it(whole, n_bytes))
-            *ret = whole;
-        else
-            free(whole);
-        SAE_TRY(st);
-    }
-    return SAE_OK;
-}
-
-/* Folder of the store; NULL where it has gone (model and text may still be found). */
-static enum sae_status store_folder(char **ret, const struct sae_ckpt *ckpt, const json_t *acts,
-                                    struct sae_err *err)
-{
-    char *run = NULL;
-    const char *path = sae_json_str(acts, "path", NULL);
-    *ret = NULL;
-    if (path == NULL)
-        return SAE_OK;
-    SAE_TRY(sae_target_run(&run, ckpt->path, err));
-    const enum sae_status st = sae_fs_join(ret, run, path, err);
-    free(run);
-    return st;
-}
-
-static enum sae_status find_model(struct splice_source *source, const struct sae_ckpt *ckpt,
-                                  const json_t *store_record, const char *store,
-                                  const struct splice_settings *settings, struct sae_err *err)
-{
-    if (settings->model != NULL)
-        return sae_mem_strdup(&source->model, settings->model, err);
-    const char *path = sae_json_str(sae_record_find_input(store_record, "model"), "path", NULL);
-    if (path == NULL)
-        return sae_err_set(err, SAE_EARG,
-                           "'%s' does not say which language model its activations came from; "
-                           "name it with --model DIR",
-                           ckpt->path);
-    SAE_TRY(locate(&source->model, store, path, UINT64_MAX, err));
-    if (source->model == NULL)
-        return sae_err_set(err, SAE_EARG,
-                           "the language model of '%s' is not at '%s' any more; name its folder "
-                           "with --model DIR",
-                           ckpt->path, path);
-    return SAE_OK;
-}
-
-static enum sae_status find_layer(struct splice_source *source, const struct sae_ckpt *ckpt,
-                                  const struct splice_settings *settings, struct sae_err *err)
-{
-    const uint64_t recorded = sae_json_u64(sae_site_of(ckpt->record), "layer", UINT64_MAX);
-    const uint64_t layer = settings->layer != UINT64_MAX ? settings->layer : recorded;
-    if (layer == UINT64_MAX)
-        return sae_err_set(err, SAE_EARG,
-                           "'%s' does not say which layer it was trained on; name it with --layer",
-                           ckpt->path);
-    source->layer = (size_t)layer;
-    return SAE_OK;
 }
 
 static enum sae_status add_text(struct splice_source *source, size_t *cap, char *path,
@@ -153,7 +57,7 @@ static enum sae_status recorded_texts(struct splice_source *source, const struct
         char *found = NULL;
         if (strcmp(role, "text") != 0)
             continue;
-        SAE_TRY(locate(&found, store, path, sae_json_u64(input, "bytes", UINT64_MAX), err));
+        SAE_TRY(sae_place_locate(&found, store, path, sae_json_u64(input, "bytes", UINT64_MAX), err));
         if (found == NULL)
             return sae_err_set(err, SAE_EARG,
                                "the text '%s' that '%s' was made from is not there any more; name "
@@ -204,9 +108,9 @@ enum sae_status splice_source_find(struct splice_source *ret, const struct sae_c
     struct splice_source source = {0};
     char *store = NULL;
     enum sae_status st = SAE_OK;
-    SAE_GO(st, store_folder(&store, ckpt, acts, err));
-    SAE_GO(st, find_model(&source, ckpt, store_record, store, settings, err));
-    SAE_GO(st, find_layer(&source, ckpt, settings, err));
+    SAE_GO(st, sae_place_store(&store, ckpt, err));
+    SAE_GO(st, sae_place_model(&source.model, ckpt, settings->model, err));
+    SAE_GO(st, sae_place_layer(&source.layer, ckpt, settings->layer, err));
     SAE_GO(st, find_texts(&source, ckpt, store_record, store, settings, err));
     *ret = source;
     source = (struct splice_source){0};

@@ -55,7 +55,7 @@ static void sized_clear(struct sae_labels *l)
     free(l->split);
 }
 
-static size_t of_class(const struct probe_task *task, const struct sae_labels *l, size_t from,
+static size_t of_class(const struct sae_task *task, const struct sae_labels *l, size_t from,
                        size_t n, uint32_t class)
 {
     size_t count = 0;
@@ -76,10 +76,10 @@ static void test_negatives_are_even(void **state)
         {2,   10}
     };
     struct sae_labels l = sized(sizes, 4);
-    struct probe_plan plan;
-    struct probe_task task, again, other;
-    ok(probe_plan_make(&plan, &l, &usual, &err));
-    ok(probe_task_make(&task, &plan, 0, 42, &err));
+    struct sae_task_plan plan;
+    struct sae_task task, again, other;
+    ok(sae_task_plan_make(&plan, &l, usual.train_size, usual.test_size, &err));
+    ok(sae_task_make(&task, &plan, 0, 42, &err));
     assert_int_equal(task.n_train, 40);
     assert_int_equal(task.n_test, 8);
     assert_int_equal(of_class(&task, &l, 0, 20, 0), 20);
@@ -92,15 +92,15 @@ static void test_negatives_are_even(void **state)
         for (size_t j = 0; j < i; j++)
             assert_int_not_equal(task.rows[i], task.rows[j]);
     }
-    ok(probe_task_make(&again, &plan, 0, 42, &err));
-    ok(probe_task_make(&other, &plan, 0, 43, &err));
+    ok(sae_task_make(&again, &plan, 0, 42, &err));
+    ok(sae_task_make(&other, &plan, 0, 43, &err));
     assert_memory_equal(task.rows, again.rows, 48 * sizeof *task.rows);
     assert_memory_not_equal(task.rows, other.rows, 48 * sizeof *task.rows);
     assert_memory_equal(task.rows, other.rows, 20 * sizeof *task.rows); /* positives stay */
-    probe_task_clear(&task);
-    probe_task_clear(&again);
-    probe_task_clear(&other);
-    probe_plan_clear(&plan);
+    sae_task_clear(&task);
+    sae_task_clear(&again);
+    sae_task_clear(&other);
+    sae_task_plan_clear(&plan);
     sized_clear(&l);
 }
 
@@ -115,16 +115,16 @@ static void test_sizes(void **state)
     struct sae_labels l = sized(sizes, 2);
     struct probe_settings s = usual;
     s.train_size = 100;
-    struct probe_plan plan;
-    ok(probe_plan_make(&plan, &l, &s, &err));
+    struct sae_task_plan plan;
+    ok(sae_task_plan_make(&plan, &l, s.train_size, s.test_size, &err));
     assert_int_equal(plan.classes[0].n_side[0], 30);
     assert_int_equal(plan.classes[0].n_side[1], 6);
     assert_int_equal(plan.classes[1].n_side[0], 30);
-    probe_plan_clear(&plan);
+    sae_task_plan_clear(&plan);
     s.train_size = 40;
-    ok(probe_plan_make(&plan, &l, &s, &err));
+    ok(sae_task_plan_make(&plan, &l, s.train_size, s.test_size, &err));
     assert_int_equal(plan.classes[0].n_side[0], 20);
-    probe_plan_clear(&plan);
+    sae_task_plan_clear(&plan);
     sized_clear(&l);
 }
 
@@ -139,15 +139,15 @@ static void test_left_out_and_refused(void **state)
     },
                  one[][2] = {{10, 2}, {0, 5}};
     struct sae_labels l = sized(some, 3);
-    struct probe_plan plan;
-    ok(probe_plan_make(&plan, &l, &usual, &err));
+    struct sae_task_plan plan;
+    ok(sae_task_plan_make(&plan, &l, usual.train_size, usual.test_size, &err));
     assert_int_equal(plan.n_classes, 2);
     assert_int_equal(plan.n_left_out, 1);
     assert_int_equal(plan.classes[1].index, 2);
-    probe_plan_clear(&plan);
+    sae_task_plan_clear(&plan);
     sized_clear(&l);
     l = sized(one, 2);
-    assert_int_equal(probe_plan_make(&plan, &l, &usual, &err), SAE_EFORMAT);
+    assert_int_equal(sae_task_plan_make(&plan, &l, usual.train_size, usual.test_size, &err), SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "'sized'"));
     assert_non_null(strstr(err.msg, "at least two"));
     sized_clear(&l);
@@ -160,8 +160,8 @@ static void test_select(void **state)
     float x[] = {1, 3, 0, /**/ 3, 3, 0, /**/ 1, 4, 0, /**/ 1, 6, 0};
     uint32_t rows[] = {0, 1, 2, 3}, best[3];
     uint8_t label[] = {1, 1, 0, 0};
-    const struct probe_task task = {.n_train = 4, .rows = rows, .label = label};
-    struct probe_features f = {.width = 3, .dense = true};
+    const struct sae_task task = {.n_train = 4, .rows = rows, .label = label};
+    struct sae_pool f = {.width = 3, .dense = true};
     ok(sae_codes_from_dense(&f.x, x, 4, 3, &err));
     ok(probe_select(best, 3, &f, &task, &err));
     assert_int_equal(best[0], 1);
@@ -171,7 +171,7 @@ static void test_select(void **state)
     ok(probe_select(best, 2, &f, &task, &err));
     assert_int_equal(best[0], 0);
     assert_int_equal(best[1], 1);
-    probe_features_clear(&f);
+    sae_pool_clear(&f);
 }
 
 static char *temp_file(const char *name)
@@ -218,13 +218,13 @@ static void test_pool(void **state)
     ok(sae_model_alloc(&model, SAE_ARCH_STANDARD, 1, 1, 0, &err));
     model.W_enc[0] = model.W_dec[0] = 1.0F;
     for (size_t batch = 1; batch <= 6; batch++) { /* texts may lie across batches */
-        struct probe_features f = {0};
-        ok(probe_pool_latents(&f, &l, &model, &sae_ops_ref, batch, &err));
+        struct sae_pool f = {0};
+        ok(sae_pool_latents(&f, &l, &model, &sae_ops_ref, batch, &err));
         assert_int_equal(f.x.n, 3);
         assert_int_equal(f.x.start[3], 2);
         assert_true(f.x.val[0] == 1.0F && f.x.val[1] == 3.0F);
         assert_int_equal(f.x.start[2], 2); /* text 2 lights nothing */
-        probe_features_clear(&f);
+        sae_pool_clear(&f);
     }
     sae_labels_close(&l);
     sae_model_clear(&model);
@@ -255,8 +255,8 @@ static void test_pool_refuses_nan(void **state)
     ok(sae_labels_open(&l, path, &err));
     struct sae_model model;
     ok(sae_model_alloc(&model, SAE_ARCH_STANDARD, 1, 1, 0, &err));
-    struct probe_features none = {0};
-    assert_int_equal(probe_pool_latents(&none, &l, &model, &sae_ops_ref, 2, &err), SAE_EFORMAT);
+    struct sae_pool none = {0};
+    assert_int_equal(sae_pool_latents(&none, &l, &model, &sae_ops_ref, 2, &err), SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "row 2 of"));
     sae_labels_close(&l);
     sae_model_clear(&model);
@@ -322,14 +322,14 @@ static void test_k_too_large(void **state)
         {4, 2}
     };
     struct sae_labels l = sized(sizes, 2);
-    struct probe_plan plan;
-    ok(probe_plan_make(&plan, &l, &usual, &err));
-    const struct probe_features f = {.width = 3};
+    struct sae_task_plan plan;
+    ok(sae_task_plan_make(&plan, &l, usual.train_size, usual.test_size, &err));
+    const struct sae_pool f = {.width = 3};
     struct probe_scores scores;
     assert_int_equal(probe_scores_run(&scores, &f, &plan, &usual, "neurons", &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "k = 5"));
     assert_non_null(strstr(err.msg, "3 features"));
-    probe_plan_clear(&plan);
+    sae_task_plan_clear(&plan);
     sized_clear(&l);
 }
 

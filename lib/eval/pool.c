@@ -5,6 +5,8 @@
  *
  * which is not the encoding of the averaged activation: encoders are not linear. Sums are in
  * double and in token order; the result is kept sparse, since a text lights few latents. */
+#include "lib/eval/pool.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +14,6 @@
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
 #include "lib/eval/codes.h"
-#include "probe/probe.h"
 
 /* Sums over the text being read. Entries of a code are > 0, so a sum is 0 only where untouched. */
 struct pool {
@@ -104,7 +105,7 @@ static enum sae_status pool_rows(struct sae_csr *to, struct pool *pool, struct s
     return st;
 }
 
-enum sae_status probe_pool_latents(struct probe_features *ret, struct sae_labels *labels,
+enum sae_status sae_pool_latents(struct sae_pool *ret, struct sae_labels *labels,
                                    const struct sae_model *model, const struct sae_ops *ops,
                                    size_t batch, struct sae_err *err)
 {
@@ -118,7 +119,7 @@ enum sae_status probe_pool_latents(struct probe_features *ret, struct sae_labels
     SAE_GO(st, pool_init(&pool, model->m, err));
     SAE_GO(st, sae_mem_alloc(&x, batch * labels->d, sizeof *x, err));
     SAE_GO(st, pool_rows(&made, &pool, labels, coder, x, batch, err));
-    *ret = (struct probe_features){made, model->m, false};
+    *ret = (struct sae_pool){made, model->m, false};
     made = (struct sae_csr){0};
 done:
     free(x);
@@ -128,17 +129,17 @@ done:
     return st;
 }
 
-enum sae_status probe_pool_neurons(struct probe_features *ret, const struct sae_labels *labels,
+enum sae_status sae_pool_neurons(struct sae_pool *ret, const struct sae_labels *labels,
                                    struct sae_err *err)
 {
     struct sae_csr made = {0};
     SAE_TRY(sae_codes_from_dense(&made, labels->pooled, labels->n_texts, labels->d, err));
-    *ret = (struct probe_features){made, labels->d, true};
+    *ret = (struct sae_pool){made, labels->d, true};
     return SAE_OK;
 }
 
-void probe_features_clear(struct probe_features *features)
+void sae_pool_clear(struct sae_pool *features)
 {
     sae_codes_clear(&features->x);
-    *features = (struct probe_features){0};
+    *features = (struct sae_pool){0};
 }

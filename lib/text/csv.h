@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* csv : comma-separated records as RFC 4180 has them: quoted fields may hold commas, newlines and
  * doubled quotes; a line may end in CRLF or LF. */
-#ifndef SAE_HARVEST_CSV_H
-#define SAE_HARVEST_CSV_H
+#ifndef SAE_LIB_TEXT_CSV_H
+#define SAE_LIB_TEXT_CSV_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "lib/base/str.h"
 #include "lib/text/bytes.h"
 
-struct harvest_csv {
+struct sae_csv {
     struct sae_bytes *bytes; /* borrowed */
     const char *path;        /* for messages; borrowed */
     uint64_t line;           /* line on which the current record began */
@@ -21,15 +21,15 @@ struct harvest_csv {
     struct sae_str *field; /* [n_fields] of the current record */
 };
 
-void harvest_csv_init(struct harvest_csv *csv, struct sae_bytes *bytes, const char *path);
-void harvest_csv_clear(struct harvest_csv *csv);
+void sae_csv_init(struct sae_csv *csv, struct sae_bytes *bytes, const char *path);
+void sae_csv_clear(struct sae_csv *csv);
 
 /* The next record; lines without any character are passed over. *ret_more is false at the end.
  * Fails: SAE_EFORMAT a quote that is not closed, or text after a closing quote (with the line) */
-SAE_MUST_CHECK enum sae_status harvest_csv_next(struct harvest_csv *csv, bool *ret_more,
+SAE_MUST_CHECK enum sae_status sae_csv_next(struct sae_csv *csv, bool *ret_more,
                                                 struct sae_err *err);
 
 /* Column with this name in the current record (the header); n_fields where absent. */
-size_t harvest_csv_column(const struct harvest_csv *csv, const char *name);
+size_t sae_csv_column(const struct sae_csv *csv, const char *name);
 
-#endif /* SAE_HARVEST_CSV_H */
+#endif /* SAE_LIB_TEXT_CSV_H */

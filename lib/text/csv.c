@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* csv : RFC 4180, one character at a time. */
-#include "harvest/csv.h"
+#include "lib/text/csv.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -9,20 +9,20 @@
 
 enum { END = -1 };
 
-void harvest_csv_init(struct harvest_csv *csv, struct sae_bytes *bytes, const char *path)
+void sae_csv_init(struct sae_csv *csv, struct sae_bytes *bytes, const char *path)
 {
-    *csv = (struct harvest_csv){.bytes = bytes, .path = path};
+    *csv = (struct sae_csv){.bytes = bytes, .path = path};
 }
 
-void harvest_csv_clear(struct harvest_csv *csv)
+void sae_csv_clear(struct sae_csv *csv)
 {
     for (size_t i = 0; i < csv->cap; i++)
         sae_str_clear(&csv->field[i]);
     free(csv->field);
-    *csv = (struct harvest_csv){0};
+    *csv = (struct sae_csv){0};
 }
 
-static enum sae_status take(struct harvest_csv *csv, int *ret, struct sae_err *err)
+static enum sae_status take(struct sae_csv *csv, int *ret, struct sae_err *err)
 {
     struct sae_bytes *b = csv->bytes;
     if (b->at == b->end)
@@ -40,7 +40,7 @@ static enum sae_status add_char(struct sae_str *to, int c, struct sae_err *err)
 }
 
 /* Starts the next field of the record, empty. */
-static enum sae_status new_field(struct harvest_csv *csv, struct sae_str **ret, struct sae_err *err)
+static enum sae_status new_field(struct sae_csv *csv, struct sae_str **ret, struct sae_err *err)
 {
     SAE_TRY(sae_mem_grow(&csv->field, &csv->cap, csv->n_fields + 1, sizeof *csv->field, err));
     *ret = &csv->field[csv->n_fields++];
@@ -49,7 +49,7 @@ static enum sae_status new_field(struct harvest_csv *csv, struct sae_str **ret, 
 }
 
 /* After the opening quote; *next is the character behind the closing one. */
-static enum sae_status quoted(struct harvest_csv *csv, struct sae_str *field, int *next,
+static enum sae_status quoted(struct sae_csv *csv, struct sae_str *field, int *next,
                               struct sae_err *err)
 {
     const uint64_t began = csv->lines_read + 1;
@@ -73,7 +73,7 @@ static enum sae_status quoted(struct harvest_csv *csv, struct sae_str *field, in
 }
 
 /* One field whose first character is *c; leaves the character that ended it in *c. */
-static enum sae_status read_field(struct harvest_csv *csv, int *c, struct sae_err *err)
+static enum sae_status read_field(struct sae_csv *csv, int *c, struct sae_err *err)
 {
     struct sae_str *field;
     SAE_TRY(new_field(csv, &field, err));
@@ -97,7 +97,7 @@ static enum sae_status read_field(struct harvest_csv *csv, int *c, struct sae_er
     return SAE_OK;
 }
 
-enum sae_status harvest_csv_next(struct harvest_csv *csv, bool *ret_more, struct sae_err *err)
+enum sae_status sae_csv_next(struct sae_csv *csv, bool *ret_more, struct sae_err *err)
 {
     int c;
     do {
@@ -116,7 +116,7 @@ enum sae_status harvest_csv_next(struct harvest_csv *csv, bool *ret_more, struct
     }
 }
 
-size_t harvest_csv_column(const struct harvest_csv *csv, const char *name)
+size_t sae_csv_column(const struct sae_csv *csv, const char *name)
 {
     for (size_t i = 0; i < csv->n_fields; i++)
         if (strcmp(csv->field[i].s, name) == 0)

@@ -7,21 +7,24 @@
  * n of those are kept by a last draw.
  *
  * Contents:  1. the plan   2. draws   3. a task */
+#include "lib/eval/task.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
-#include "probe/probe.h"
 
 /* --- 1. the plan -------------------------------------------------------------------------- */
 
-static size_t count_of(const struct probe_plan *plan, size_t class, size_t split)
+static size_t count_of(const struct sae_task_plan *plan, size_t class, size_t split)
 {
     return plan->first[class * 2 + split + 1] - plan->first[class * 2 + split];
 }
 
 /* Sorts texts by (class, split), in file order within. */
-static enum sae_status sort_texts(struct probe_plan *plan, const struct sae_labels *labels,
+static enum sae_status sort_texts(struct sae_task_plan *plan, const struct sae_labels *labels,
                                   struct sae_err *err)
 {
     const size_t n_cells = labels->n_classes * 2;
@@ -48,10 +51,10 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-enum sae_status probe_plan_make(struct probe_plan *ret, const struct sae_labels *labels,
-                                const struct probe_settings *settings, struct sae_err *err)
+enum sae_status sae_task_plan_make(struct sae_task_plan *ret, const struct sae_labels *labels,
+                                size_t train_size, size_t test_size, struct sae_err *err)
 {
-    struct probe_plan plan = {0};
+    struct sae_task_plan plan = {0};
     size_t total[2] = {0, 0};
     enum sae_status st;
     SAE_GO(st, sort_texts(&plan, labels, err));
@@ -74,7 +77,7 @@ enum sae_status probe_plan_make(struct probe_plan *ret, const struct sae_labels 
                          plan.n_classes == 1 ? "has" : "have");
         goto done;
     }
-    const size_t asked[2] = {settings->train_size / 2, settings->test_size / 2};
+    const size_t asked[2] = {train_size / 2, test_size / 2};
     for (size_t i = 0; i < plan.n_classes; i++)
         for (size_t s = 0; s < 2; s++) {
             const size_t own = count_of(&plan, plan.classes[i].index, s);
@@ -83,16 +86,16 @@ enum sae_status probe_plan_make(struct probe_plan *ret, const struct sae_labels 
     *ret = plan;
     return SAE_OK;
 done:
-    probe_plan_clear(&plan);
+    sae_task_plan_clear(&plan);
     return st;
 }
 
-void probe_plan_clear(struct probe_plan *plan)
+void sae_task_plan_clear(struct sae_task_plan *plan)
 {
     free(plan->classes);
     free(plan->text);
     free(plan->first);
-    *plan = (struct probe_plan){0};
+    *plan = (struct sae_task_plan){0};
 }
 
 /* --- 2. draws ----------------------------------------------------------------------------- */
@@ -109,7 +112,7 @@ static void draw(struct sae_rng *rng, uint32_t *a, size_t total, size_t n)
 }
 
 /* How many negatives each other class gives: ceil(n / others) each, shortfalls spread evenly. */
-static void share_out(size_t *quota, const struct probe_plan *plan, size_t c, size_t split,
+static void share_out(size_t *quota, const struct sae_task_plan *plan, size_t c, size_t split,
                       size_t n)
 {
     size_t given = 0;
@@ -138,10 +141,10 @@ struct scratch {
     uint32_t *negative; /* drawn from all other classes */
 };
 
-static void fill_split(const struct probe_task *task, const struct probe_plan *plan, size_t c,
+static void fill_split(const struct sae_task *task, const struct sae_task_plan *plan, size_t c,
                        size_t split, uint64_t seed, const struct scratch *s)
 {
-    const struct probe_class *const class = &plan->classes[c];
+    const struct sae_task_class *const class = &plan->classes[c];
     const size_t n = class->n_side[split];
     uint32_t *const rows = task->rows + (split ? task->n_train : 0);
     /* every (class, split) has its own range of the stream, so that tasks are independent */
@@ -171,11 +174,11 @@ static void fill_split(const struct probe_task *task, const struct probe_plan *p
     memset(task->label + (rows - task->rows), 1, n);
 }
 
-enum sae_status probe_task_make(struct probe_task *ret, const struct probe_plan *plan, size_t c,
+enum sae_status sae_task_make(struct sae_task *ret, const struct sae_task_plan *plan, size_t c,
                                 uint64_t seed, struct sae_err *err)
 {
-    const struct probe_class *const class = &plan->classes[c];
-    struct probe_task task = {.n_train = 2 * class->n_side[0], .n_test = 2 * class->n_side[1]};
+    const struct sae_task_class *const class = &plan->classes[c];
+    struct sae_task task = {.n_train = 2 * class->n_side[0], .n_test = 2 * class->n_side[1]};
     struct scratch s = {0};
     size_t n_texts = 0;
     for (size_t i = 0; i < plan->n_classes; i++)
@@ -191,18 +194,18 @@ enum sae_status probe_task_make(struct probe_task *ret, const struct probe_plan 
     fill_split(&task, plan, c, 0, seed, &s);
     fill_split(&task, plan, c, 1, seed, &s);
     *ret = task;
-    task = (struct probe_task){0};
+    task = (struct sae_task){0};
 done:
     free(s.quota);
     free(s.pool);
     free(s.negative);
-    probe_task_clear(&task);
+    sae_task_clear(&task);
     return st;
 }
 
-void probe_task_clear(struct probe_task *task)
+void sae_task_clear(struct sae_task *task)
 {
     free(task->rows);
     free(task->label);
-    *task = (struct probe_task){0};
+    *task = (struct sae_task){0};
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of harvest/csv: records as spreadsheets write them, and what is refused. */
+/* Tests of lib/text/csv: records as spreadsheets write them, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "harvest/csv.h"
+#include "lib/text/csv.h"
 #include "lib/base/fs.h"
 
 static char dir[] = "/tmp/saekit-csv-XXXXXX";
@@ -57,45 +57,45 @@ static void csv_records(void **state)
     };
     static const uint64_t lines[] = {1, 2, 3, 5, 7, 8};
     struct sae_bytes bytes;
-    struct harvest_csv csv;
+    struct sae_csv csv;
     bool more;
     put("x.csv", text, sizeof text - 1);
     assert_int_equal(sae_bytes_open(&bytes, path, NULL), SAE_OK);
-    harvest_csv_init(&csv, &bytes, path);
+    sae_csv_init(&csv, &bytes, path);
     for (size_t i = 0; i < 6; i++) {
-        assert_int_equal(harvest_csv_next(&csv, &more, NULL), SAE_OK);
+        assert_int_equal(sae_csv_next(&csv, &more, NULL), SAE_OK);
         assert_true(more);
         assert_int_equal(csv.n_fields, 2);
         assert_string_equal(csv.field[0].s, fields[i][0]);
         assert_string_equal(csv.field[1].s, fields[i][1]);
         assert_int_equal(csv.line, lines[i]);
         if (i == 0) {
-            assert_int_equal(harvest_csv_column(&csv, "label"), 1);
-            assert_int_equal(harvest_csv_column(&csv, "nothing"), 2);
+            assert_int_equal(sae_csv_column(&csv, "label"), 1);
+            assert_int_equal(sae_csv_column(&csv, "nothing"), 2);
         }
     }
-    assert_int_equal(harvest_csv_next(&csv, &more, NULL), SAE_OK);
+    assert_int_equal(sae_csv_next(&csv, &more, NULL), SAE_OK);
     assert_false(more);
-    harvest_csv_clear(&csv);
+    sae_csv_clear(&csv);
     sae_bytes_close(&bytes);
 }
 
 static void expect_bad_csv(const char *text, const char *why)
 {
     struct sae_bytes bytes;
-    struct harvest_csv csv;
+    struct sae_csv csv;
     struct sae_err err = {0};
     bool more = true;
     enum sae_status st = SAE_OK;
     put("bad.csv", text, strlen(text));
     assert_int_equal(sae_bytes_open(&bytes, path, NULL), SAE_OK);
-    harvest_csv_init(&csv, &bytes, path);
+    sae_csv_init(&csv, &bytes, path);
     while (st == SAE_OK && more)
-        st = harvest_csv_next(&csv, &more, &err);
+        st = sae_csv_next(&csv, &more, &err);
     assert_int_equal(st, SAE_EFORMAT);
     if (strstr(err.msg, why) == NULL)
         fail_msg("'%s' does not say '%s'", err.msg, why);
-    harvest_csv_clear(&csv);
+    sae_csv_clear(&csv);
     sae_bytes_close(&bytes);
 }
 
