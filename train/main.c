@@ -39,11 +39,16 @@ static const struct sae_opt options[] = {
     {"arch", 0, SAE_OPT_ENUM, &set.arch, "topk", train_arch_names, 0, 0, "NAME", sae,
      "architecture and loss", MAIN},
     {"k", 0, SAE_OPT_U64, &set.k, "32", NULL, 1, 0, "N", sae,
-     "active latents a token (topk), on average over a batch (batchtopk)", MAIN},
+     "active latents a token (topk), on average over a batch (batchtopk, matryoshka)", MAIN},
     {"m", 0, SAE_OPT_COUNT, &set.m, NULL, NULL, 2, 0, "N", sae,
      "dictionary width in latents; default 16 times the activation width", MAIN},
     {"k-start", 0, SAE_OPT_U64, &set.k_start, "0", NULL, 0, 0, "N", sae,
      "progressive k: linear from here to --k over the run; 0 keeps k", 0},
+    {"groups", 0, SAE_OPT_REALS, &set.groups, "0.03125,0.0625,0.125,0.25,0.53125", NULL, 0, 1,
+     "LIST", sae, "matryoshka: shares of the latents, innermost first; the last takes the rest", 0},
+    {"prefix-loss", 0, SAE_OPT_ENUM, &set.prefix_loss, "mean", train_prefix_loss_names, 0, 0, "HOW",
+     sae, "matryoshka: losses of the nested prefixes averaged; published: divided by their number "
+     "once more, as dictionary_learning does", 0},
     {"normalize", 0, SAE_OPT_ENUM, &set.normalize, "none", train_norm_names, 0, 0, "HOW", sae,
      "unit: train on activations scaled to mean square norm 1; files take raw ones either way", 0},
     {"batch", 0, SAE_OPT_COUNT, &set.batch, "2048", NULL, 1, 0, "N", fit, "tokens in a batch", 0},
@@ -52,8 +57,8 @@ static const struct sae_opt options[] = {
     {"steps", 0, SAE_OPT_COUNT, &set.steps, NULL, NULL, 1, 0, "N", fit,
      "updates; instead of --tokens", 0},
     {"lr", 0, SAE_OPT_REAL, &set.lr, NULL, NULL, 0, 1e30, "X", fit,
-     "learning rate; default 2e-4 / sqrt(m / 16384) for topk and batchtopk, 3e-4 for "
-     "standard, 5e-5 for gated, 7e-5 for jumprelu", MAIN},
+     "learning rate; default 2e-4 / sqrt(m / 16384) for topk, batchtopk and matryoshka, 3e-4 "
+     "for standard, 5e-5 for gated, 7e-5 for jumprelu", MAIN},
     {"l1", 0, SAE_OPT_REAL, &set.l1, NULL, NULL, 0, 1e12, "X", fit,
      "weight of the L1 term (standard, gated); default 0.04, gated 0.1", 0},
     {"warmup", 0, SAE_OPT_COUNT, &set.warmup, NULL, NULL, 0, 0, "STEPS", fit,
@@ -70,12 +75,12 @@ static const struct sae_opt options[] = {
      "width around a threshold in which it learns, in activation units (jumprelu); the default "
      "fits --normalize unit", 0},
     {"cut-start", 0, SAE_OPT_COUNT, &set.cut_start, NULL, NULL, 0, 0, "STEP", fit,
-     "batchtopk: step after which the threshold of inference is averaged; default 1000, a tenth "
+     "batchtopk, matryoshka: step after which the threshold of inference is averaged; default 1000, a tenth "
      "of runs below 2000 steps", 0},
     {"cut-momentum", 0, SAE_OPT_REAL, &set.cut_momentum, NULL, NULL, 0, 1, "X", fit,
      "share of that threshold kept each step; default 0.999, 1 - 20 / steps in runs below 20000", 0},
     {"auxk-alpha", 0, SAE_OPT_REAL, &set.auxk_alpha, "0.03125", NULL, 0, 1e6, "X", fit,
-     "weight of the loss that revives dead latents (topk, batchtopk); 0 switches it off", 0},
+     "weight of the loss that revives dead latents (topk, batchtopk, matryoshka); 0 switches it off", 0},
     {"dead-after", 0, SAE_OPT_COUNT, &set.dead_after, NULL, NULL, 1, 0, "TOKENS", fit,
      "a latent is dead after as many tokens; default 10M or a tenth of the run, the lesser", 0},
     {"seed", 0, SAE_OPT_U64, &set.seed, "42", NULL, 0, 0, "N", fit,
@@ -446,7 +451,8 @@ static const struct sae_program program = {
     .about =
         "Writes ckpt_00.h5 ... ckpt_100.h5 into the run folder. Each holds weights, the time "
         "series so far, metrics and masks of held-out rows, and all that an exact resume needs. "
-        "The steps follow the 2025 dictionary_learning trainers (topk, batchtopk, standard, gated, jumprelu) and the loss of "
+        "The steps follow the 2025 dictionary_learning trainers (topk, batchtopk, matryoshka, "
+        "standard, gated, jumprelu) and the loss of "
         "its 2024 trainer (standard-2024: unsquared norm, no sparsity warm-up).\n"
         "A signal makes the program finish its step, save state.h5 and stop; --resume continues "
         "and ends with the bytes of an unbroken run, on the same machine, build and number of "

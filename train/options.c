@@ -30,6 +30,7 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
     static const char *const l1_only[] = {"l1", NULL};
     static const char *const warmup_only[] = {"sparsity-warmup", NULL};
     static const char *const cut_only[] = {"cut-start", "cut-momentum", NULL};
+    static const char *const groups_only[] = {"groups", "prefix-loss", NULL};
     static const char *const orth_only[] = {"lambda2-max", "gamma", "orth-normalizer", NULL};
     static const char *const sigmoid_only[] = {"sharpness", NULL};
     static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", NULL};
@@ -46,8 +47,10 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
     snprintf(because, sizeof because, "with --arch %s, which has no sparsity warm-up", arch);
     if (!settings_has_sparsity_warmup(set))
         SAE_TRY(refuse(cli, warmup_only, because, err));
-    if (set->arch != TRAIN_BATCHTOPK)
-        SAE_TRY(refuse(cli, cut_only, "except with --arch batchtopk", err));
+    if (!settings_has_cut(set))
+        SAE_TRY(refuse(cli, cut_only, "except with --arch batchtopk or matryoshka", err));
+    if (set->arch != TRAIN_MATRYOSHKA)
+        SAE_TRY(refuse(cli, groups_only, "except with --arch matryoshka", err));
     if (set->arch != TRAIN_JUMPRELU)
         SAE_TRY(refuse(cli, jump_only, "except with --arch jumprelu", err));
     if (set->orth == ORTH_NONE)
@@ -108,9 +111,13 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
         bad |= json_object_set_new(options, "k", json_null());
         bad |= json_object_set_new(options, "auxk-alpha", json_null());
     }
-    if (set->arch == TRAIN_BATCHTOPK) {
+    if (settings_has_cut(set)) {
         bad |= put_u64(options, "cut-start", set->cut_start);
         bad |= put_real(options, "cut-momentum", set->cut_momentum);
+    }
+    if (set->arch != TRAIN_MATRYOSHKA) {
+        bad |= json_object_set_new(options, "groups", json_null());
+        bad |= json_object_set_new(options, "prefix-loss", json_null());
     }
     if (set->arch != TRAIN_JUMPRELU) {
         bad |= json_object_set_new(options, "target-l0", json_null());

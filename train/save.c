@@ -8,7 +8,7 @@
  *                                     b_gate, b_dec, b_mag, r_mag; jumprelu: threshold too
  *   /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
  *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
- *                                     cut (batchtopk; -1 before there is one)
+ *                                     cut (batchtopk, matryoshka; -1 before there is one)
  *
  * Contents: 1. writing   2. reading */
 #include <inttypes.h>
@@ -97,7 +97,7 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, str
     SAE_TRY(put_window(file, t, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "norm", run->norm, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "tau", t->tau, err));
-    if (t->set.arch == TRAIN_BATCHTOPK)
+    if (settings_has_cut(&t->set))
         SAE_TRY(sae_h5_attr_put_f64(file, "/state", "cut", t->cut, err));
     return sae_h5_attr_put_u64(file, "/state", "position", t->step * t->n, err);
 }
@@ -141,7 +141,7 @@ static enum sae_status fold(const struct run *run, struct sae_model *ret, struct
     }
     if (t->jump)
         SAE_GO(st, scaled(&model.threshold, t->m, t->w.theta, run->norm, err));
-    if (t->set.arch == TRAIN_BATCHTOPK) {
+    if (settings_has_cut(&t->set)) {
         SAE_GO(st, sae_mem_alloc(&model.threshold, t->m, sizeof *model.threshold, err));
         for (size_t j = 0; j < t->m; j++)
             model.threshold[j] = (float)(t->cut < 0 ? t->cut : t->cut * run->norm);
@@ -307,7 +307,7 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
     free(idle);
     SAE_TRY(sae_h5_attr_f64(file, "/state", "tau", &t->tau, err));
     SAE_TRY(sae_h5_attr_f64(file, "/state", "norm", &run->norm, err));
-    if (t->set.arch == TRAIN_BATCHTOPK)
+    if (settings_has_cut(&t->set))
         SAE_TRY(sae_h5_attr_f64(file, "/state", "cut", &t->cut, err));
     for (size_t age = 1; age < t->ring_len && age <= t->step; age++)
         SAE_TRY(get_batch(file, t, age, err));

@@ -7,10 +7,14 @@
 #include <stdlib.h>
 
 const char *const train_arch_names[] = {
-    "topk", "standard", "standard-2024", "batchtopk", "gated", "jumprelu", NULL};
+    "topk",  "standard", "standard-2024", "batchtopk",
+    "gated", "jumprelu", "matryoshka",    NULL};
 const char *const train_orth_names[] = {"none", "static", "progressive", NULL};
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
+const char *const train_prefix_loss_names[] = {"mean", "published", NULL};
+
+static double default_groups[] = {1.0 / 32, 1.0 / 16, 1.0 / 8, 1.0 / 4, 17.0 / 32};
 
 void settings_init(struct settings *set)
 {
@@ -27,6 +31,7 @@ void settings_init(struct settings *set)
                              .seed = 42,
                              .cut_start = SETTINGS_UNSET,
                              .cut_momentum = NAN,
+                             .groups = {5, default_groups},
                              .target_l0 = 20,
                              .l0_penalty = 1,
                              .bandwidth = 0.001,
@@ -51,7 +56,8 @@ enum sae_arch settings_model_arch(const struct settings *set)
                                           [TRAIN_STANDARD_2024] = SAE_ARCH_STANDARD,
                                           [TRAIN_BATCHTOPK] = SAE_ARCH_BATCHTOPK,
                                           [TRAIN_GATED] = SAE_ARCH_GATED,
-                                          [TRAIN_JUMPRELU] = SAE_ARCH_JUMPRELU};
+                                          [TRAIN_JUMPRELU] = SAE_ARCH_JUMPRELU,
+                                          [TRAIN_MATRYOSHKA] = SAE_ARCH_MATRYOSHKA};
     return archs[set->arch];
 }
 
@@ -151,11 +157,45 @@ static enum sae_status resolve_cut(struct settings *set, struct sae_err *err)
     if (!(set->cut_momentum >= 0 && set->cut_momentum < 1))
         return sae_err_set(err, SAE_EARG, "--cut-momentum %g: must be in [0, 1)",
                            set->cut_momentum);
-    if (set->arch == TRAIN_BATCHTOPK && set->cut_start >= set->steps - 1 && set->steps > 1)
+    if (settings_has_cut(set) && set->cut_start >= set->steps - 1 && set->steps > 1)
         return sae_err_set(err, SAE_EARG,
                            "--cut-start %" PRIu64 ": the run has %" PRIu64 " steps; it must be "
                            "less than the last, or there is no threshold to use",
                            set->cut_start, set->steps);
+    return SAE_OK;
+}
+
+size_t settings_group_size(const struct settings *set, size_t i)
+{
+    size_t rest = (size_t)set->m;
+    for (size_t g = 0; g + 1 < set->groups.n; g++) {
+        const size_t size = (size_t)(set->groups.v[g] * (double)set->m);
+        if (g == i)
+            return size;
+        rest -= size;
+    }
+    return rest;
+}
+
+static enum sae_status check_groups(const struct settings *set, struct sae_err *err)
+{
+    double sum = 0;
+    if (set->arch != TRAIN_MATRYOSHKA)
+        return SAE_OK;
+    if (set->groups.n == 0)
+        return sae_err_set(err, SAE_EARG, "--groups: name at least one fraction of the latents");
+    for (size_t i = 0; i < set->groups.n; i++) {
+        const double v = set->groups.v[i];
+        if (!(v > 0 && v <= 1))
+            return sae_err_set(err, SAE_EARG, "--groups %g: each must be more than 0, at most 1", v);
+        sum += v;
+        if (v * (double)set->m < 1)
+            return sae_err_set(err, SAE_EARG,
+                               "--groups %g: less than one of the %" PRIu64 " latents (--m)", v,
+                               set->m);
+    }
+    if (fabs(sum - 1) > 1e-6)
+        return sae_err_set(err, SAE_EARG, "--groups: the fractions add up to %g, not to 1", sum);
     return SAE_OK;
 }
 
@@ -247,6 +287,7 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
     SAE_TRY(resolve_rates(set, err));
     SAE_TRY(resolve_cut(set, err));
     SAE_TRY(check_jump(set, err));
+    SAE_TRY(check_groups(set, err));
     SAE_TRY(resolve_orth(set, err));
     return resolve_checkpoints(set, err);
 }

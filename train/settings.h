@@ -19,16 +19,20 @@ enum train_arch {
     TRAIN_STANDARD_2024,
     TRAIN_BATCHTOPK,
     TRAIN_GATED,
-    TRAIN_JUMPRELU
+    TRAIN_JUMPRELU,
+    TRAIN_MATRYOSHKA
 };
 enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE };
 enum train_norm { NORM_NONE, NORM_UNIT };
+/* How the losses of a matryoshka's prefixes add up: their mean, or that over their number again. */
+enum train_prefix_loss { PREFIX_MEAN, PREFIX_PUBLISHED };
 enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
 
 extern const char *const train_arch_names[];
 extern const char *const train_orth_names[];
 extern const char *const train_norm_names[];
 extern const char *const train_normalizer_names[];
+extern const char *const train_prefix_loss_names[];
 
 /* "Not given": the value is then chosen by settings_resolve. */
 #define SETTINGS_UNSET UINT64_MAX
@@ -39,7 +43,9 @@ struct settings {
     double lr, l1;
     uint64_t warmup, decay_start, sparsity_warmup, seed;
     int normalize;
-    uint64_t cut_start; /* batchtopk: step after which the threshold is averaged */
+    struct sae_reals groups; /* matryoshka: fractions of m, inner first */
+    int prefix_loss;
+    uint64_t cut_start; /* batchtopk, matryoshka: step after which the threshold is averaged */
     double cut_momentum;
     double target_l0, l0_penalty, bandwidth; /* jumprelu */
     double auxk_alpha;
@@ -73,7 +79,14 @@ static inline bool settings_is_standard(const struct settings *set)
 
 static inline bool settings_has_k(const struct settings *set)
 {
-    return set->arch == TRAIN_TOPK || set->arch == TRAIN_BATCHTOPK;
+    return set->arch == TRAIN_TOPK || set->arch == TRAIN_BATCHTOPK ||
+           set->arch == TRAIN_MATRYOSHKA;
+}
+
+/* Selects over the whole batch, and is used with an averaged threshold. */
+static inline bool settings_has_cut(const struct settings *set)
+{
+    return set->arch == TRAIN_BATCHTOPK || set->arch == TRAIN_MATRYOSHKA;
 }
 
 static inline bool settings_has_l1(const struct settings *set)
@@ -86,6 +99,9 @@ static inline bool settings_has_sparsity_warmup(const struct settings *set)
 {
     return set->arch == TRAIN_STANDARD || set->arch == TRAIN_GATED || set->arch == TRAIN_JUMPRELU;
 }
+
+/* Latents of group i of a matryoshka. */
+size_t settings_group_size(const struct settings *set, size_t i);
 
 enum sae_arch settings_model_arch(const struct settings *set);
 

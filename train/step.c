@@ -6,7 +6,7 @@
  *   dW_dec = f^T g     dz = g W_dec^T on active entries + l1  dW_enc = dz^T (x - b_dec)
  *   db_dec = sum g - W_enc^T sum dz
  *
- * Gated and JumpReLU differ: gated.c, jumprelu.c.
+ * Gated, JumpReLU and Matryoshka differ: gated.c, jumprelu.c, matryoshka.c.
  *
  * Contents: 1. forward   2. loss   3. backward   4. update   5. the step */
 #include <inttypes.h>
@@ -51,7 +51,7 @@ enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, 
     size_t nnz;
     if (t->set.arch == TRAIN_GATED) {
         SAE_TRY(gated_select(t, rows, csr, err));
-    } else if (t->set.arch == TRAIN_BATCHTOPK) {
+    } else if (settings_has_cut(&t->set)) {
         for (size_t j = 0; j < t->m; j++)
             t->theta[j] = (float)t->cut;
         SAE_TRY(active_all(t, rows, csr, &nnz, t->theta, err));
@@ -128,7 +128,7 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     masks->valid = false;
     masks->csr.n = t->n;
     pre_activations(t, x, t->n);
-    if (t->set.arch == TRAIN_BATCHTOPK) {
+    if (settings_has_cut(&t->set)) {
         t->ops->batchtopk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
     } else if (t->set.arch == TRAIN_TOPK) {
         t->ops->topk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
@@ -143,6 +143,8 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     SAE_TRY(trainer_masks_index(t, masks, err));
     if (t->dense)
         forward_dense(t);
+    else if (t->matry)
+        return matry_forward(t, &masks->csr, err);
     else
         t->ops->decode(t->d, &masks->csr, t->w.W_dec, t->w.b_dec, t->xhat);
     return SAE_OK;
@@ -292,7 +294,11 @@ static enum sae_status backward_sparse(struct trainer *t, const struct masks *ma
         SAE_TRY(ops->alloc(&t->dz, masks->csr.cap, sizeof *t->dz, err));
         t->dz_cap = masks->csr.cap;
     }
-    ops->grad_dec(t->m, t->d, &masks->csr, &masks->csc, t->grad, t->w.W_dec, t->dz, t->g.W_dec);
+    if (t->matry)
+        SAE_TRY(matry_grad_dec(t, err));
+    else
+        ops->grad_dec(t->m, t->d, &masks->csr, &masks->csc, t->grad, t->w.W_dec, t->dz,
+                      t->g.W_dec);
     if (l1 != 0)
         for (size_t e = 0; e < nnz; e++)
             t->dz[e] += l1;
@@ -439,7 +445,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     else
         SAE_TRY(forward(t, x, want_masks, masks, &nnz, err));
     s.l0 = (double)nnz / (double)t->n;
-    s.recon = trainer_loss(t, x, t->xhat, t->grad);
+    s.recon = t->matry ? matry_loss(t, x) : trainer_loss(t, x, t->xhat, t->grad);
     if (!isfinite(s.recon))
         return diverged(t, s.recon, err);
     s.dead = (double)count_idle(t, masks);
@@ -465,7 +471,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     if (!isfinite(s.loss))
         return diverged(t, s.loss, err);
     s.grad_norm = update(t, s.lr);
-    if (t->set.arch == TRAIN_BATCHTOPK && t->step > t->set.cut_start)
+    if (settings_has_cut(&t->set) && t->step > t->set.cut_start)
         move_cut(t, masks);
     t->tau = s.tau;
     t->step++;

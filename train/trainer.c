@@ -67,6 +67,8 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
         SAE_TRY(gated_open(&t->gated, t, err));
     if (t->set.arch == TRAIN_JUMPRELU)
         SAE_TRY(jump_open(&t->jump, t, err));
+    if (t->set.arch == TRAIN_MATRYOSHKA)
+        SAE_TRY(matry_open(&t->matry, t, err));
     return auxk_open(&t->auxk, err);
 }
 
@@ -92,7 +94,7 @@ enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&t, 1, sizeof *t, err));
     t->set = *set;
-    t->set.checkpoints = (struct sae_reals){0};
+    t->set.checkpoints = (struct sae_reals){0}; /* groups: as borrowed */
     t->ops = ops;
     t->n = (size_t)set->batch;
     t->d = d;
@@ -129,6 +131,7 @@ void trainer_close(struct trainer *t)
     auxk_close(t->auxk, ops);
     gated_close(t->gated, ops);
     jump_close(t->jump, ops);
+    matry_close(t->matry, ops);
     free(t->ring);
     free(t->csr_list);
     free(t->csc_list);
@@ -191,7 +194,7 @@ static void normal(struct sae_rng *rng, size_t n, float *to)
         to[i] = (float)sae_rng_normal(rng);
 }
 
-/* topk, batchtopk
+/* topk, batchtopk, matryoshka
  *                decoder of uniform directions, unit rows; encoder its transpose; b_enc 0;
  *                b_dec the geometric median of the first batch
  * standard       normal directions; decoder unit, encoder 0.1 of it; biases 0. (Upstream starts

@@ -2,9 +2,8 @@
 /* trainer : one sparse autoencoder under training. Knows no file; equations: docs/MATH.md.
  *
  * Order of a step (that of the 2025 dictionary_learning trainers):
- *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping (TopK,
- *   BatchTopK),
- *   Adam, unit decoder rows.
+ *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping (all
+ *   but standard and gated), Adam, unit decoder rows.
  * Memory is the CPU backends': every array here is host memory. */
 #ifndef SAE_TRAIN_TRAINER_H
 #define SAE_TRAIN_TRAINER_H
@@ -63,7 +62,7 @@ struct trainer {
     size_t n, d, m, k_max; /* n: tokens in a batch */
     struct params w, g, m1, m2;
     uint64_t step;      /* updates done */
-    double cut;         /* batchtopk: averaged threshold of inference; < 0 before there is one */
+    double cut;         /* batchtopk, matryoshka: averaged threshold of inference; < 0 before there is one */
     float *theta;       /* [m] the same for each latent */
     uint64_t *idle;     /* [m] tokens since each latent was active */
     double tau;         /* of the last step, for the momentum; < 0 before the first */
@@ -82,6 +81,7 @@ struct trainer {
     struct auxk *auxk;
     struct gated *gated;             /* gated only */
     struct jump *jump;               /* jumprelu only */
+    struct matry *matry;             /* matryoshka only */
     size_t dense_share;              /* dense products above n m / this active entries; 1: never */
     bool dense;                      /* the last batch was too dense for sparse products */
     const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */
@@ -98,7 +98,7 @@ void trainer_close(struct trainer *t);
 size_t trainer_params(const struct trainer *t, const struct params *p,
                       struct param_array ret[PARAM_ARRAYS]);
 
-/* Random weights; x [n][d] is the first batch (TopK, BatchTopK: b_dec starts at its geometric
+/* Random weights; x [n][d] is the first batch (with k: b_dec starts at its geometric
  * median). */
 void trainer_init(struct trainer *t, const float *x);
 /* Geometric median of n rows (Weiszfeld, at most 100 rounds). */
@@ -157,6 +157,17 @@ size_t gated_forward(struct trainer *t, double *ret_gate);
 double gated_loss(struct trainer *t, const float *x); /* of the gate; keeps its gradient */
 /* All gradients but that of b_dec. Returns the sum of du over tokens, [m]. */
 const float *gated_backward(struct trainer *t, float l1);
+
+/* Matryoshka: call in this order. */
+SAE_MUST_CHECK enum sae_status matry_open(struct matry **ret, const struct trainer *t,
+                                          struct sae_err *err);
+void matry_close(struct matry *matry, const struct sae_ops *ops);
+/* Reconstructions of all prefixes from the kept entries; t->xhat is that of the whole. */
+SAE_MUST_CHECK enum sae_status matry_forward(struct trainer *t, const struct sae_csr *all,
+                                             struct sae_err *err);
+/* Weighted loss of all prefixes. t->grad receives the gradient of b_dec by token. */
+double matry_loss(struct trainer *t, const float *x);
+SAE_MUST_CHECK enum sae_status matry_grad_dec(struct trainer *t, struct sae_err *err); /* t->dz */
 
 /* JumpReLU: t->pre holds W_enc x; call in this order, before t->pre is overwritten. */
 SAE_MUST_CHECK enum sae_status jump_open(struct jump **ret, const struct trainer *t,

@@ -46,7 +46,8 @@ enum { N_ARRAYS = 8 };
 static void list_arrays(struct sae_model *model, struct array arrays[N_ARRAYS])
 {
     const bool gated = model->arch == SAE_ARCH_GATED;
-    const bool cut = model->arch == SAE_ARCH_BATCHTOPK || model->arch == SAE_ARCH_JUMPRELU;
+    const bool cut = model->arch == SAE_ARCH_BATCHTOPK || model->arch == SAE_ARCH_JUMPRELU ||
+                     model->arch == SAE_ARCH_MATRYOSHKA;
     const size_t m = model->m, d = model->d;
     const struct array all[N_ARRAYS] = {
         {"/W_enc",     &model->W_enc,     m, d, true  },

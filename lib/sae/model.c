@@ -3,7 +3,8 @@
  *
  *   z = W_enc (x - b_dec) + b_enc      (b_dec only where the model subtracts it)
  *   standard   f = relu(z)                    topk       f = the k largest of relu(z)
- *   batchtopk  f = relu(z) 1[z > threshold]   jumprelu   the same
+ *   batchtopk, matryoshka
+ *              f = relu(z) 1[z > threshold]   jumprelu   the same
  *   gated      f = 1[u + b_gate > 0] relu(exp(r_mag) u + b_mag),   u = W_enc (x - b_dec)
  *
  * The dense pre-activations are formed for as many tokens at a time as SCRATCH_BYTES hold.
@@ -20,7 +21,7 @@
 /* 1. weights */
 
 static const char *const arch_names[SAE_ARCH_N] = {"standard", "topk", "batchtopk", "jumprelu",
-                                                   "gated"};
+                                                   "gated",    "matryoshka"};
 
 const char *sae_arch_name(enum sae_arch arch)
 {
@@ -49,7 +50,7 @@ bool sae_arch_parse(const char *name, enum sae_arch *ret)
 
 static bool has_threshold(enum sae_arch arch)
 {
-    return arch == SAE_ARCH_BATCHTOPK || arch == SAE_ARCH_JUMPRELU;
+    return arch == SAE_ARCH_BATCHTOPK || arch == SAE_ARCH_JUMPRELU || arch == SAE_ARCH_MATRYOSHKA;
 }
 
 enum sae_status sae_model_alloc(struct sae_model *ret, enum sae_arch arch, size_t d, size_t m,

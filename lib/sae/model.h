@@ -17,6 +17,7 @@ enum sae_arch {
     SAE_ARCH_BATCHTOPK, /* inference: f * (f > threshold) */
     SAE_ARCH_JUMPRELU,  /* z = W_enc x + b_enc (b_dec not subtracted); relu(z) * (z > threshold) */
     SAE_ARCH_GATED,
+    SAE_ARCH_MATRYOSHKA, /* inference as batchtopk; latents are ordered groups, inner first */
     SAE_ARCH_N
 };
 const char *sae_arch_name(enum sae_arch arch); /* "standard", "topk", ... */

@@ -45,7 +45,9 @@ gated="--acts acts --arch gated --m 64 --batch 256 --steps 600 --lr 0.003 --l1 0
        --overlap-window 2 --normalize unit --pairs 8 --log-every 50"
 jumprelu="--acts acts --arch jumprelu --m 64 --batch 256 --steps 600 --lr 0.003 --target-l0 5
           --bandwidth 0.05 --orth static --normalize unit --pairs 8 --log-every 50"
-for name in topk standard batchtopk gated jumprelu; do
+matryoshka="--acts acts --arch matryoshka --m 64 --k 4 --groups 0.25,0.25,0.5 --batch 256 --steps 700
+            --lr 0.003 --dead-after 3000 --orth progressive --normalize unit --pairs 8 --log-every 50"
+for name in topk standard batchtopk gated jumprelu matryoshka; do
     options=${!name}
     run $options -o $name >$name.txt || complain "$name failed"
     [ "$(grep -c '^ckpt_' $name.txt)" = 5 ] || complain "$name: the table has not five rows"
@@ -114,6 +116,9 @@ says 2 "--target-l0 has no meaning except with --arch jumprelu" run --acts acts 
 says 2 "--target-l0 65" run --acts acts -o new --arch jumprelu --m 64 --target-l0 65
 says 2 "--bandwidth 0" run --acts acts -o new --arch jumprelu --bandwidth 0
 says 2 "--cut-start has no meaning except with --arch batchtopk" run --acts acts -o new --cut-start 5
+says 2 "--groups has no meaning except with --arch matryoshka" run --acts acts -o new --groups 0.5,0.5
+says 2 "add up to 0.75" run --acts acts -o new --arch matryoshka --groups 0.25,0.5
+says 2 "less than one of the 16 latents" run --acts acts -o new --arch matryoshka --m 16 --k 4
 says 2 "--cut-start 99" run --acts acts -o new --arch batchtopk --steps 100 --cut-start 99
 says 2 "--gamma has no meaning without --orth" run --acts acts -o new --gamma 1
 says 2 "--sharpness has no meaning" run --acts acts -o new --sharpness 1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_trainers : twenty steps from equal weights agree with PyTorch's dictionary_learning, and
+/* test_trainers : a hundred steps from equal weights agree with PyTorch's dictionary_learning, and
  * the orthogonality term with a dense computation. Vectors and their recipe: trainers.py. */
 #include <math.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 #include "lib/math/ops.h"
 #include "train/trainer.h"
 
-enum { D = 16, M = 48, N = 64, K = 4, STEPS = 20, TOTAL = 40 };
+enum { D = 16, M = 48, N = 64, K = 4, STEPS = 100, TOTAL = 120 };
 
 /* --- the numbers both sides make ----------------------------------------------------------- */
 
@@ -104,7 +104,7 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
 {
     struct settings set;
     struct sae_err err = {0};
-    double last = 100;
+    static double last = 100, fractions[] = {0.125, 0.25, 0.625};
     settings_init(&set);
     set.arch = arch_of(name);
     set.k = K;
@@ -120,9 +120,12 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
     set.bandwidth = 0.1;
     set.cut_start = 5;
     set.cut_momentum = 0.9;
+    set.groups = (struct sae_reals){3, fractions};
+    if (strcmp(name, "matryoshka-published") == 0)
+        set.prefix_loss = PREFIX_PUBLISHED;
     set.dead_after = has_auxk(name) ? N : 1000000000;
     if (strcmp(name, "topk-decay") == 0)
-        set.decay_start = 10;
+        set.decay_start = 50;
     if (strcmp(name, "topk-orth") == 0) {
         set.orth = ORTH_PROGRESSIVE;
         set.lambda2_max = 0.5;
@@ -160,14 +163,15 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
     return t;
 }
 
-/* Norm and a weighted sum of an array after the last step. */
-static void check_end(const char *name, const char *array, const float *v, size_t n)
+/* Norm, weighted sum and 24 elements of an array after the last step. Returns the greatest
+ * difference of an element. */
+static double check_end(const char *name, const char *array, const float *v, size_t n)
 {
-    char prefix[100], rest[200], *end;
+    char prefix[100], rest[1000], *at;
     float *const weight = malloc(n * sizeof *weight);
     assert_non_null(weight);
     draws(9, n, weight);
-    double sq = 0, sum = 0;
+    double sq = 0, sum = 0, worst = 0;
     for (size_t i = 0; i < n; i++) {
         sq += (double)v[i] * (double)v[i];
         sum += (double)v[i] * (double)weight[i];
@@ -175,8 +179,16 @@ static void check_end(const char *name, const char *array, const float *v, size_
     free(weight);
     snprintf(prefix, sizeof prefix, "end %s %s ", name, array);
     find_line(prefix, rest, sizeof rest);
-    assert_close(sqrt(sq), strtod(rest, &end), 1e-4, prefix);
-    assert_close(sum, strtod(end, NULL), 1e-3, prefix);
+    assert_close(sqrt(sq), strtod(rest, &at), 1e-4, prefix);
+    assert_close(sum, strtod(at, &at), 1e-3, prefix);
+    const size_t shown = n > 24 ? 24 : n;
+    for (size_t i = 0; i < shown; i++) {
+        const double want = strtod(at, &at), got = (double)v[n > 24 ? i * n / 24 : i];
+        if (!(fabs(got - want) <= 1e-3))
+            fail_msg("%s: element %zu is %.9g, expected %.9g", prefix, i, got, want);
+        worst = fmax(worst, fabs(got - want));
+    }
+    return worst;
 }
 
 static void agree(const char *name, const struct sae_ops *ops, size_t dense_share)
@@ -185,33 +197,37 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
     struct sae_err err = {0};
     float *const x = malloc(N * D * sizeof *x);
     char prefix[100], rest[200];
-    double aux = 0, worst = 0;
+    double aux = 0, worst = 0, weights = 0;
     assert_non_null(x);
     t->dense_share = dense_share;
     for (uint64_t s = 0; s < STEPS; s++) {
         struct step_stats stats;
-        batch(s, x);
+        batch(s + (strcmp(name, "matryoshka-auxk") == 0 ? 100 : 0), x);
         if (s == 0 && settings_has_k(&t->set))
             trainer_median(N, D, x, t->w.b_dec);
         /* measuring on some steps must change nothing */
         if (trainer_step(t, x, s % 3 == 1, &stats, &err) != SAE_OK)
             fail_msg("%s", err.msg);
+        aux += stats.aux;
+        if (s >= 10 && s % 5 != 4)
+            continue;
         snprintf(prefix, sizeof prefix, "loss %s %d ", name, (int)s);
         find_line(prefix, rest, sizeof rest);
         assert_close(stats.loss, strtod(rest, NULL), 1e-4, prefix);
         worst = fmax(worst, fabs(stats.loss / strtod(rest, NULL) - 1));
-        aux += stats.aux;
     }
     assert_int_equal(aux > 0, has_auxk(name) || t->set.arch == TRAIN_GATED);
     struct param_array all[PARAM_ARRAYS];
     const size_t n_arrays = trainer_params(t, &t->w, all);
     for (size_t i = 0; i < n_arrays; i++)
-        check_end(name, all[i].name, all[i].data, all[i].rows * (all[i].cols ? all[i].cols : 1));
-    if (t->set.arch == TRAIN_BATCHTOPK) {
+        weights = fmax(weights, check_end(name, all[i].name, all[i].data,
+                                          all[i].rows * (all[i].cols ? all[i].cols : 1)));
+    if (settings_has_cut(&t->set)) {
         const float cut = (float)t->cut;
-        check_end(name, "threshold", &cut, 1);
+        weights = fmax(weights, check_end(name, "threshold", &cut, 1));
     }
-    print_message("# %s (%s): losses within %.1e of PyTorch's\n", name, ops->name, worst);
+    print_message("# | %s | %s%s | %d | %.1e | %.1e |\n", name, ops->name,
+                  dense_share == 1 ? ", sparse" : "", STEPS, worst, weights);
     free(x);
     trainer_close(t);
 }
@@ -221,7 +237,8 @@ static void test_trainers_cpu(void **state)
     (void)state;
     static const char *const names[] = {
         "topk",      "topk-auxk",      "topk-decay", "topk-orth", "standard",    "standard-2024",
-        "batchtopk", "batchtopk-auxk", "gated",      "jumprelu",  "jumprelu-low"};
+        "batchtopk", "batchtopk-auxk", "gated",      "jumprelu",  "jumprelu-low",
+        "matryoshka", "matryoshka-auxk", "matryoshka-published"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         agree(names[i], &sae_ops_cpu, 16);
     /* the same by sparse products alone */
@@ -239,6 +256,7 @@ static void test_trainers_ref(void **state)
     agree("batchtopk-auxk", &sae_ops_ref, 16);
     agree("standard", &sae_ops_ref, 16);
     agree("gated", &sae_ops_ref, 16);
+    agree("matryoshka-auxk", &sae_ops_ref, 16);
     agree("jumprelu", &sae_ops_ref, 16);
 }
 

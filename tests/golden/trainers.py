@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Golden vectors of training: losses and final weights of 20 steps, from dictionary_learning 0.1.0
-(package `dictionary-learning`, its trainers TopKTrainer, StandardTrainer, BatchTopKTrainer,
-GatedSAETrainer, JumpReluTrainer) under PyTorch, and
-orthogonality losses and gradients from dense PyTorch with autograd.
+"""Golden vectors of training: losses and final weights of 100 steps, from dictionary_learning 0.1.0
+(package `dictionary-learning`, its trainers) under PyTorch, and orthogonality losses and gradients
+from dense PyTorch with autograd.
 
     python3 tests/golden/trainers.py FOLDER_OF_THE_UNPACKED_PACKAGE > tests/golden/trainers.txt
 
@@ -39,11 +38,13 @@ load("dictionary_learning.dictionary", root + "/dictionary.py")
 load("dictionary_learning.trainers.trainer", root + "/trainers/trainer.py")
 topk = load("dictionary_learning.trainers.top_k", root + "/trainers/top_k.py")
 batch_topk = load("dictionary_learning.trainers.batch_top_k", root + "/trainers/batch_top_k.py")
+matryoshka = load("dictionary_learning.trainers.matryoshka_batch_top_k",
+                  root + "/trainers/matryoshka_batch_top_k.py")
 gdm = load("dictionary_learning.trainers.gdm", root + "/trainers/gdm.py")
 jumprelu = load("dictionary_learning.trainers.jumprelu", root + "/trainers/jumprelu.py")
 standard = load("dictionary_learning.trainers.standard", root + "/trainers/standard.py")
 
-D, M, N, K, STEPS, TOTAL = 16, 48, 64, 4, 20, 40
+D, M, N, K, STEPS, TOTAL = 16, 48, 64, 4, 100, 120
 
 
 def draws(seed, n):
@@ -93,27 +94,76 @@ def orth_loss(W, mask, kind, form, tau, sharpness=4.0, min_count=2):
     return (c * (W @ W.T).abs()).sum(), int((c > 0).sum())
 
 
-def set_weights(ae, quiet=0.0):
-    """quiet: taken from the bias of the last 16 latents, so that some of them are dead."""
-    with torch.no_grad():
-        ae.decoder.weight.copy_(W_dec.T)
-        ae.encoder.weight.copy_(W_enc)
-        ae.encoder.bias.copy_(b_enc)
-        ae.encoder.bias[32:] -= quiet
-
-
 def end(name, array, w):
+    """Norm, weighted sum, and 24 elements spread over the array."""
     v = w.detach().double().flatten()
     weights = draws(9, v.numel()).double()
-    print(f"end {name} {array} {v.norm().item():.9g} {(v * weights).sum().item():.9g}")
+    some = v[[i * v.numel() // 24 for i in range(24)]] if v.numel() > 24 else v
+    print(f"end {name} {array} {v.norm().item():.9g} {(v * weights).sum().item():.9g} " +
+          " ".join(f"{e:.7g}" for e in some.tolist()))
 
 
-def report(name, losses, ae, b_dec):
-    for step, loss in enumerate(losses):
-        print(f"loss {name} {step} {loss:.9g}")
-    for array, w in (("W_dec", ae.decoder.weight.T), ("W_enc", ae.encoder.weight),
-                     ("b_enc", ae.encoder.bias), ("b_dec", b_dec)):
+def first_batch(name):
+    """Batch 62 holds a tie to the last bit at the edge of this one's selection."""
+    return 100 if name == "matryoshka-auxk" else 0
+
+
+def run(name, t, arrays, loss_of_update=True):
+    """STEPS updates; loss_of_update: update() returns the loss, else it is asked for first."""
+    for s in range(STEPS):
+        x = batch(s + first_batch(name))
+        loss = None if loss_of_update else t.loss(x, step=s).item()
+        got = t.update(s, x)
+        loss = got if loss_of_update else loss
+        if s < 10 or s % 5 == 4:
+            print(f"loss {name} {s} {loss:.9g}")
+    for array, w in arrays(t.ae).items():
         end(name, array, w)
+
+
+def linear_arrays(ae):
+    return {"W_dec": ae.decoder.weight.T, "W_enc": ae.encoder.weight, "b_enc": ae.encoder.bias,
+            "b_dec": ae.bias if hasattr(ae, "bias") else ae.b_dec}
+
+
+def with_threshold(ae):
+    return {**linear_arrays(ae), "threshold": ae.threshold}
+
+
+def matrix_arrays(ae):
+    return {"W_dec": ae.W_dec, "W_enc": ae.W_enc.T, "b_enc": ae.b_enc, "b_dec": ae.b_dec,
+            "threshold": ae.threshold}
+
+
+def gated_arrays(ae):
+    return {"W_dec": ae.decoder.weight.T, "W_enc": ae.encoder.weight, "b_gate": ae.gate_bias,
+            "b_mag": ae.mag_bias, "r_mag": ae.r_mag, "b_dec": ae.decoder_bias}
+
+
+def start(t, name, theta=None):
+    """Equal weights. -auxk: the bias of the last 16 latents is low, so that some are dead."""
+    bias = b_enc.clone()
+    if "-auxk" in name:
+        t.dead_feature_threshold = N
+        bias[32:] -= 1.5
+    ae = t.ae
+    with torch.no_grad():
+        if hasattr(ae, "W_dec"):
+            ae.W_dec.copy_(W_dec)
+            ae.W_enc.copy_(W_enc.T)
+            ae.b_enc.copy_(bias)
+        else:
+            ae.decoder.weight.copy_(W_dec.T)
+            ae.encoder.weight.copy_(W_enc)
+            if hasattr(ae, "gate_bias"):
+                ae.gate_bias.copy_(bias)
+                ae.mag_bias.copy_(draws(4, M) * 0.1)
+                ae.r_mag.copy_(draws(5, M) * 0.2)
+            else:
+                ae.encoder.bias.copy_(bias)
+        if theta is not None:
+            ae.threshold.copy_(theta)
+    return t
 
 
 class OrthTopK(topk.TopKTrainer):
@@ -134,59 +184,37 @@ class Standard2024(standard.StandardTrainer):
         return (x - x_hat).norm(dim=-1).mean() + self.l1_penalty * f.norm(p=1, dim=-1).mean()
 
 
+class MeanMatryoshka(matryoshka.MatryoshkaBatchTopKTrainer):
+    """Prefix losses averaged once: weights that add up to the number of groups."""
+
+    def __init__(self, **args):
+        n = len(args["group_fractions"])
+        super().__init__(group_weights=[1.0] * n, **args)
+
+
 common = dict(steps=TOTAL, activation_dim=D, dict_size=M, layer=0, lm_name="none", device="cpu",
               warmup_steps=5, lr=0.01)
 torch.set_num_threads(1)
-for name, cls, dead in (("topk", topk.TopKTrainer, 10**9), ("topk-auxk", topk.TopKTrainer, N),
-                        ("topk-decay", topk.TopKTrainer, 10**9), ("topk-orth", OrthTopK, 10**9)):
-    t = cls(k=K, decay_start=10 if name == "topk-decay" else None, **common)
-    t.dead_feature_threshold = dead
-    set_weights(t.ae, 1.5 if name == "topk-auxk" else 0.0)
-    report(name, [t.update(s, batch(s)) for s in range(STEPS)], t.ae, t.ae.b_dec)
-for name, dead in (("batchtopk", 10**9), ("batchtopk-auxk", N)):
-    t = batch_topk.BatchTopKTrainer(k=K, threshold_start_step=5, threshold_beta=0.9, **common)
-    t.dead_feature_threshold = dead
-    set_weights(t.ae, 1.5 if name == "batchtopk-auxk" else 0.0)
-    report(name, [t.update(s, batch(s)) for s in range(STEPS)], t.ae, t.ae.b_dec)
-    end(name, "threshold", t.ae.threshold)
-for name, cls, warm in (("standard", standard.StandardTrainer, 8),
-                        ("standard-2024", Standard2024, None)):
-    t = cls(l1_penalty=0.05, sparsity_warmup_steps=warm, **common)
-    set_weights(t.ae)
-    losses = []
-    for s in range(STEPS):
-        losses.append(t.loss(batch(s), step=s).item())
-        t.update(s, batch(s))
-    report(name, losses, t.ae, t.ae.bias)
-
-t = gdm.GatedSAETrainer(l1_penalty=0.05, sparsity_warmup_steps=8, **common)
-with torch.no_grad():
-    t.ae.decoder.weight.copy_(W_dec.T)
-    t.ae.encoder.weight.copy_(W_enc)
-    t.ae.gate_bias.copy_(b_enc)
-    t.ae.mag_bias.copy_(draws(4, M) * 0.1)
-    t.ae.r_mag.copy_(draws(5, M) * 0.2)
-for s in range(STEPS):
-    print(f"loss gated {s} {t.loss(batch(s), step=s).item():.9g}")
-    t.update(s, batch(s))
-for array, w in (("W_dec", t.ae.decoder.weight.T), ("W_enc", t.ae.encoder.weight),
-                 ("b_gate", t.ae.gate_bias), ("b_mag", t.ae.mag_bias), ("r_mag", t.ae.r_mag),
-                 ("b_dec", t.ae.decoder_bias)):
-    end("gated", array, w)
-
+for name, cls in (("topk", topk.TopKTrainer), ("topk-auxk", topk.TopKTrainer),
+                  ("topk-decay", topk.TopKTrainer), ("topk-orth", OrthTopK)):
+    run(name, start(cls(k=K, decay_start=50 if name == "topk-decay" else None, **common), name),
+        linear_arrays)
+cut = dict(k=K, threshold_start_step=5, threshold_beta=0.9)
+for name in ("batchtopk", "batchtopk-auxk"):
+    run(name, start(batch_topk.BatchTopKTrainer(**cut, **common), name), with_threshold)
+groups = dict(group_fractions=[0.125, 0.25, 0.625])
+for name, cls in (("matryoshka", MeanMatryoshka), ("matryoshka-auxk", MeanMatryoshka),
+                  ("matryoshka-published", matryoshka.MatryoshkaBatchTopKTrainer)):
+    run(name, start(cls(**cut, **groups, **common), name), matrix_arrays)
+l1 = dict(l1_penalty=0.05, sparsity_warmup_steps=8)
+run("standard", start(standard.StandardTrainer(**l1, **common), "standard"), linear_arrays, False)
+run("standard-2024", start(Standard2024(l1_penalty=0.05, sparsity_warmup_steps=None, **common),
+                           "standard-2024"), linear_arrays, False)
+run("gated", start(gdm.GatedSAETrainer(**l1, **common), "gated"), gated_arrays, False)
 # "-low": some thresholds below 0, some below half the bandwidth
 for name, theta in (("jumprelu", 0.2 + draws(4, M) * 0.1), ("jumprelu-low", draws(4, M) * 0.2)):
     t = jumprelu.JumpReluTrainer(bandwidth=0.1, target_l0=6.0, sparsity_warmup_steps=8, **common)
-    with torch.no_grad():
-        t.ae.W_dec.copy_(W_dec)
-        t.ae.W_enc.copy_(W_enc.T)
-        t.ae.b_enc.copy_(b_enc)
-        t.ae.threshold.copy_(theta)
-    for s in range(STEPS):
-        print(f"loss {name} {s} {t.update(s, batch(s)):.9g}")
-    for array, w in (("W_dec", t.ae.W_dec), ("W_enc", t.ae.W_enc.T), ("b_enc", t.ae.b_enc),
-                     ("b_dec", t.ae.b_dec), ("threshold", t.ae.threshold)):
-        end(name, array, w)
+    run(name, start(t, name, theta), matrix_arrays)
 
 # The orthogonality term by itself: m 24, d 8, 40 tokens, active where a draw is below a rate
 # that differs by latent.
