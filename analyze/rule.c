@@ -55,7 +55,7 @@ struct analyze_rule analyze_rule_of(const struct sae_ckpt *ckpt)
     struct analyze_rule rule = analyze_rule_reference();
     const json_t *options = json_object_get(ckpt->record, "options");
     const char *orth = json_string_value(json_object_get(options, "orth"));
-    if (orth == NULL || strcmp(orth, "none") == 0)
+    if (orth == NULL || strcmp(orth, "none") == 0 || strcmp(orth, "ortsae") == 0)
         return rule;
     const double gamma = strcmp(orth, "static") == 0 ? 0 : option_real(options, "gamma", 2);
     const double floor = option_real(options, "threshold-floor", 1e-3);

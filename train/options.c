@@ -31,7 +31,9 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
     static const char *const warmup_only[] = {"sparsity-warmup", NULL};
     static const char *const cut_only[] = {"cut-start", "cut-momentum", NULL};
     static const char *const groups_only[] = {"groups", "prefix-loss", NULL};
-    static const char *const orth_only[] = {"lambda2-max", "gamma", "orth-normalizer", NULL};
+    static const char *const orth_only[] = {"lambda2-max", "gamma", NULL};
+    static const char *const pairs_only[] = {"orth-normalizer", NULL};
+    static const char *const ortsae_only[] = {"ortsae-chunk", "ortsae-every", NULL};
     static const char *const sigmoid_only[] = {"sharpness", NULL};
     static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", NULL};
     if (sae_opt_given(cli, "tokens") && sae_opt_given(cli, "steps"))
@@ -54,7 +56,11 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
     if (set->arch != TRAIN_JUMPRELU)
         SAE_TRY(refuse(cli, jump_only, "except with --arch jumprelu", err));
     if (set->orth == ORTH_NONE)
-        SAE_TRY(refuse(cli, orth_only, "without --orth static or --orth progressive", err));
+        SAE_TRY(refuse(cli, orth_only, "without --orth", err));
+    if (!settings_competes(set))
+        SAE_TRY(refuse(cli, pairs_only, "without --orth static or --orth progressive", err));
+    if (set->orth != ORTH_ORTSAE)
+        SAE_TRY(refuse(cli, ortsae_only, "without --orth ortsae", err));
     if (set->competition != SAE_COMPETE_SIGMOID)
         SAE_TRY(refuse(cli, sigmoid_only, "without --competition sigmoid", err));
     return SAE_OK;
@@ -65,7 +71,7 @@ void options_unset(struct settings *set)
     set->m = set->tokens = set->steps = set->warmup = set->decay_start = SETTINGS_UNSET;
     set->sparsity_warmup = set->dead_after = set->heldout_rows = SETTINGS_UNSET;
     set->cut_start = SETTINGS_UNSET;
-    set->lr = set->gamma = set->l1 = set->cut_momentum = NAN;
+    set->lr = set->gamma = set->l1 = set->cut_momentum = set->lambda2_max = NAN;
 }
 
 /* The shortest text that reads back as the same double. */
@@ -124,10 +130,14 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
         bad |= json_object_set_new(options, "l0-penalty", json_null());
         bad |= json_object_set_new(options, "bandwidth", json_null());
     }
-    if (set->orth != ORTH_NONE)
+    if (set->orth != ORTH_NONE) {
         bad |= put_real(options, "gamma", set->gamma);
-    else
-        bad |= json_object_set_new(options, "lambda2-max", json_null());
+        bad |= put_real(options, "lambda2-max", set->lambda2_max);
+    }
+    if (set->orth != ORTH_ORTSAE) {
+        bad |= json_object_set_new(options, "ortsae-chunk", json_null());
+        bad |= json_object_set_new(options, "ortsae-every", json_null());
+    }
     if (bad)
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
     return SAE_OK;

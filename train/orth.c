@@ -33,7 +33,7 @@ static double meetings(const struct sae_overlap_masks *masks)
 
 /* What moves the features is the part of a gradient across them, so both gradients are compared
  * after the part along f_i is taken out, row by row. */
-static void compare(const struct trainer *t, const float *orth_grad, struct step_stats *s)
+void trainer_compare(const struct trainer *t, const float *orth_grad, struct step_stats *s)
 {
     double recon = 0, orth = 0, both = 0;
     size_t over = 0;
@@ -71,10 +71,17 @@ static double normalizer(const struct trainer *t)
     return t->set.orth_normalizer == NORMALIZER_LATENT ? 1 / (double)t->m : 1;
 }
 
+enum sae_status trainer_orth_room(struct trainer *t, struct sae_err *err)
+{
+    if (t->orth_grad)
+        return SAE_OK;
+    return t->ops->alloc(&t->orth_grad, t->m * t->d, sizeof *t->orth_grad, err);
+}
+
 enum sae_status trainer_orth(struct trainer *t, bool measure, struct step_stats *s,
                              struct sae_err *err)
 {
-    const bool active = t->set.orth != ORTH_NONE;
+    const bool active = settings_competes(&t->set);
     struct sae_overlap_masks masks;
     if (!active && !measure)
         return SAE_OK;
@@ -88,14 +95,15 @@ enum sae_status trainer_orth(struct trainer *t, bool measure, struct step_stats 
     struct sae_orth_stats stats = {0};
     if (measure && active) {
         /* Apart from the update, so that measuring never changes a bit of it. */
-        if (!t->orth_grad)
-            SAE_TRY(t->ops->alloc(&t->orth_grad, t->m * t->d, sizeof *t->orth_grad, err));
+        SAE_TRY(trainer_orth_room(t, err));
         t->ops->orth(t->m, t->d, t->w.W_dec, &t->pairs, weight, NULL, t->orth_grad, &stats);
-        compare(t, t->orth_grad, s);
+        trainer_compare(t, t->orth_grad, s);
     }
     t->ops->orth(t->m, t->d, t->w.W_dec, &t->pairs, weight, active ? t->g.W_dec : NULL, NULL,
                  &stats);
-    s->orth = stats.loss * norm;
+    if (active || !t->ortsae)
+        s->orth = stats.loss * norm;
+    s->orth_weight = active ? s->lambda2 : 0;
     s->n_pairs = (double)stats.n_pairs;
     s->mean_abs_cos = stats.mean_abs_cos;
     s->max_abs_cos = stats.max_abs_cos;

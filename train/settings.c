@@ -9,7 +9,7 @@
 const char *const train_arch_names[] = {
     "topk",  "standard", "standard-2024", "batchtopk",
     "gated", "jumprelu", "matryoshka",    NULL};
-const char *const train_orth_names[] = {"none", "static", "progressive", NULL};
+const char *const train_orth_names[] = {"none", "static", "progressive", "ortsae", NULL};
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
 const char *const train_prefix_loss_names[] = {"mean", "published", NULL};
@@ -37,8 +37,10 @@ void settings_init(struct settings *set)
                              .bandwidth = 0.001,
                              .auxk_alpha = 1.0 / 32,
                              .dead_after = SETTINGS_UNSET,
-                             .lambda2_max = 0.1,
+                             .lambda2_max = NAN,
                              .gamma = NAN,
+                             .ortsae_chunk = 8192,
+                             .ortsae_every = 5,
                              .base_threshold = 0.1,
                              .threshold_floor = 0.001,
                              .overlap_window = 1,
@@ -217,6 +219,8 @@ static enum sae_status check_jump(const struct settings *set, struct sae_err *er
 
 static enum sae_status resolve_orth(struct settings *set, struct sae_err *err)
 {
+    if (isnan(set->lambda2_max))
+        set->lambda2_max = set->orth == ORTH_ORTSAE ? 0.25 : 0.1;
     if (isnan(set->gamma))
         set->gamma = set->orth == ORTH_PROGRESSIVE ? 2 : 0;
     if (set->orth == ORTH_STATIC && set->gamma != 0)
@@ -226,6 +230,11 @@ static enum sae_status resolve_orth(struct settings *set, struct sae_err *err)
                            set->gamma);
     if (!(set->gamma >= 0) || !(set->lambda2_max >= 0) || !isfinite(set->lambda2_max))
         return sae_err_set(err, SAE_EARG, "--gamma and --lambda2-max must be 0 or more");
+    if (set->ortsae_chunk < 2)
+        return sae_err_set(err, SAE_EARG, "--ortsae-chunk %" PRIu64 ": must be at least 2",
+                           set->ortsae_chunk);
+    if (set->ortsae_every < 1)
+        return sae_err_set(err, SAE_EARG, "--ortsae-every 0: must be at least 1");
     if (!(set->base_threshold > 0) || !(set->threshold_floor > 0))
         return sae_err_set(err, SAE_EARG,
                            "--base-threshold and --threshold-floor must be more than 0");

@@ -22,7 +22,7 @@ enum train_arch {
     TRAIN_JUMPRELU,
     TRAIN_MATRYOSHKA
 };
-enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE };
+enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE, ORTH_ORTSAE };
 enum train_norm { NORM_NONE, NORM_UNIT };
 /* How the losses of a matryoshka's prefixes add up: their mean, or that over their number again. */
 enum train_prefix_loss { PREFIX_MEAN, PREFIX_PUBLISHED };
@@ -52,6 +52,7 @@ struct settings {
     uint64_t dead_after;
     int orth;
     double lambda2_max, gamma, base_threshold;
+    uint64_t ortsae_chunk, ortsae_every;
     int threshold_schedule;
     double threshold_momentum, threshold_floor;
     int overlap;
@@ -87,6 +88,12 @@ static inline bool settings_has_k(const struct settings *set)
 static inline bool settings_has_cut(const struct settings *set)
 {
     return set->arch == TRAIN_BATCHTOPK || set->arch == TRAIN_MATRYOSHKA;
+}
+
+/* Whether competing pairs are pushed apart, by the masks of a batch. */
+static inline bool settings_competes(const struct settings *set)
+{
+    return set->orth == ORTH_STATIC || set->orth == ORTH_PROGRESSIVE;
 }
 
 static inline bool settings_has_l1(const struct settings *set)

@@ -439,7 +439,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     struct masks *const masks = &t->ring[t->step % t->ring_len];
     schedule(t, &s);
     size_t nnz = 0;
-    const bool want_masks = t->set.orth != ORTH_NONE;
+    const bool want_masks = settings_competes(&t->set);
     if (t->gated)
         SAE_TRY(forward_gated(t, x, want_masks, masks, &nnz, &s.sparse, err));
     else
@@ -466,8 +466,10 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     }
     SAE_TRY(backward(t, x, masks, l1, &s, err));
     SAE_TRY(trainer_orth(t, measure, &s, err));
+    if (t->ortsae)
+        SAE_TRY(ortsae_step(t, measure, &s, err));
     s.loss = s.recon + sparse_weight * s.sparse + (t->gated ? 1 : t->set.auxk_alpha) * s.aux +
-             (t->set.orth != ORTH_NONE ? s.lambda2 * s.orth : 0);
+             (s.orth_weight > 0 ? s.orth_weight * s.orth : 0);
     if (!isfinite(s.loss))
         return diverged(t, s.loss, err);
     s.grad_norm = update(t, s.lr);

@@ -69,6 +69,8 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
         SAE_TRY(jump_open(&t->jump, t, err));
     if (t->set.arch == TRAIN_MATRYOSHKA)
         SAE_TRY(matry_open(&t->matry, t, err));
+    if (t->set.orth == ORTH_ORTSAE)
+        SAE_TRY(ortsae_open(&t->ortsae, t, err));
     return auxk_open(&t->auxk, err);
 }
 
@@ -132,6 +134,7 @@ void trainer_close(struct trainer *t)
     gated_close(t->gated, ops);
     jump_close(t->jump, ops);
     matry_close(t->matry, ops);
+    ortsae_close(t->ortsae, ops);
     free(t->ring);
     free(t->csr_list);
     free(t->csc_list);

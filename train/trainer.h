@@ -48,6 +48,7 @@ struct step_stats {
     uint64_t k;
     /* aux: AuxK, or the loss of the gate; orth: L_orth after its normaliser; unweighted */
     double loss, recon, sparse, aux, orth;
+    double orth_weight; /* of the term in this step; lambda2 but for ortsae */
     double l0, dead;
     double grad_norm; /* of all parameters, after projection, before clipping */
     /* only when asked to measure */
@@ -82,6 +83,7 @@ struct trainer {
     struct gated *gated;             /* gated only */
     struct jump *jump;               /* jumprelu only */
     struct matry *matry;             /* matryoshka only */
+    struct ortsae *ortsae;           /* --orth ortsae only */
     size_t dense_share;              /* dense products above n m / this active entries; 1: never */
     bool dense;                      /* the last batch was too dense for sparse products */
     const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */
@@ -135,6 +137,18 @@ double trainer_tau(const struct trainer *t, double p); /* with momentum; leaves 
 /* Adds the orthogonality gradient to g.W_dec and fills its part of the statistics. */
 SAE_MUST_CHECK enum sae_status trainer_orth(struct trainer *t, bool measure,
                                             struct step_stats *stats, struct sae_err *err);
+
+/* Makes t->orth_grad. */
+SAE_MUST_CHECK enum sae_status trainer_orth_room(struct trainer *t, struct sae_err *err);
+/* Holds the gradient of the term [m][d] against g.W_dec without it, for the monitors. */
+void trainer_compare(const struct trainer *t, const float *orth_grad, struct step_stats *stats);
+
+/* OrtSAE, after trainer_orth: adds its gradient to g.W_dec and fills its part of the statistics. */
+SAE_MUST_CHECK enum sae_status ortsae_open(struct ortsae **ret, const struct trainer *t,
+                                           struct sae_err *err);
+void ortsae_close(struct ortsae *ortsae, const struct sae_ops *ops);
+SAE_MUST_CHECK enum sae_status ortsae_step(struct trainer *t, bool measure,
+                                           struct step_stats *stats, struct sae_err *err);
 
 /* AuxK: revives dead latents on the residual. Adds its gradients to g. *ret: the loss. */
 SAE_MUST_CHECK enum sae_status auxk_open(struct auxk **ret, struct sae_err *err);

@@ -46,7 +46,8 @@ gated="--acts acts --arch gated --m 64 --batch 256 --steps 600 --lr 0.003 --l1 0
 jumprelu="--acts acts --arch jumprelu --m 64 --batch 256 --steps 600 --lr 0.003 --target-l0 5
           --bandwidth 0.05 --orth static --normalize unit --pairs 8 --log-every 50"
 matryoshka="--acts acts --arch matryoshka --m 64 --k 4 --groups 0.25,0.25,0.5 --batch 256 --steps 700
-            --lr 0.003 --dead-after 3000 --orth progressive --normalize unit --pairs 8 --log-every 50"
+            --lr 0.003 --dead-after 3000 --orth ortsae --ortsae-chunk 20 --ortsae-every 3 --normalize unit
+            --pairs 8 --log-every 50"
 for name in topk standard batchtopk gated jumprelu matryoshka; do
     options=${!name}
     run $options -o $name >$name.txt || complain "$name failed"
@@ -121,6 +122,9 @@ says 2 "add up to 0.75" run --acts acts -o new --arch matryoshka --groups 0.25,0
 says 2 "less than one of the 16 latents" run --acts acts -o new --arch matryoshka --m 16 --k 4
 says 2 "--cut-start 99" run --acts acts -o new --arch batchtopk --steps 100 --cut-start 99
 says 2 "--gamma has no meaning without --orth" run --acts acts -o new --gamma 1
+says 2 "--ortsae-every has no meaning without --orth ortsae" run --acts acts -o new --ortsae-every 2
+says 2 "--orth-normalizer has no meaning without" run --acts acts -o new --orth ortsae \
+    --orth-normalizer mean
 says 2 "--sharpness has no meaning" run --acts acts -o new --sharpness 1
 says 2 "--k 65" run --acts acts -o new --m 64 --k 65
 says 2 "--tokens and --steps" run --acts acts -o new --tokens 5K --steps 3

@@ -130,6 +130,10 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         set.orth = ORTH_PROGRESSIVE;
         set.lambda2_max = 0.5;
     }
+    if (strstr(name, "-ortsae")) {
+        set.orth = ORTH_ORTSAE;
+        set.lambda2_max = 0.5;
+    }
     set.checkpoints = (struct sae_reals){1, &last};
     struct trainer *t = NULL;
     if (settings_resolve(&set, 100 * N, D, &err) != SAE_OK ||
@@ -238,11 +242,12 @@ static void test_trainers_cpu(void **state)
     static const char *const names[] = {
         "topk",      "topk-auxk",      "topk-decay", "topk-orth", "standard",    "standard-2024",
         "batchtopk", "batchtopk-auxk", "gated",      "jumprelu",  "jumprelu-low",
-        "matryoshka", "matryoshka-auxk", "matryoshka-published"};
+        "matryoshka", "matryoshka-auxk", "matryoshka-published", "topk-ortsae", "standard-ortsae"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         agree(names[i], &sae_ops_cpu, 16);
     /* the same by sparse products alone */
     agree("standard", &sae_ops_cpu, 1);
+    agree("standard-ortsae", &sae_ops_cpu, 1);
     agree("standard-2024", &sae_ops_cpu, 1);
     agree("jumprelu", &sae_ops_cpu, 1);
     agree("jumprelu-low", &sae_ops_cpu, 1);

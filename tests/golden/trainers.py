@@ -178,6 +178,24 @@ class OrthTopK(topk.TopKTrainer):
         return loss + 0.5 * (1 - p) ** 2 * orth.float()
 
 
+def ortsae_loss(W):
+    """OrtSAE's penalty with one chunk: mean over latents of the squared largest cosine."""
+    u = W.double() / W.double().norm(dim=1, keepdim=True)
+    cosine = (u @ u.T).masked_fill(torch.eye(len(u), dtype=torch.bool), -2)
+    return (cosine.max(dim=1).values ** 2).mean().float()
+
+
+def with_ortsae(cls):
+    class Trainer(cls):
+        """Every fifth step with five times the weight 0.5."""
+
+        def loss(self, x, step=None, logging=False):
+            term = ortsae_loss(self.ae.decoder.weight.T) if step % 5 == 0 else 0
+            return super().loss(x, step=step) + 5 * 0.5 * term
+
+    return Trainer
+
+
 class Standard2024(standard.StandardTrainer):
     def loss(self, x, step, logging=False, **kwargs):
         x_hat, f = self.ae(x, output_features=True)
@@ -196,7 +214,8 @@ common = dict(steps=TOTAL, activation_dim=D, dict_size=M, layer=0, lm_name="none
               warmup_steps=5, lr=0.01)
 torch.set_num_threads(1)
 for name, cls in (("topk", topk.TopKTrainer), ("topk-auxk", topk.TopKTrainer),
-                  ("topk-decay", topk.TopKTrainer), ("topk-orth", OrthTopK)):
+                  ("topk-decay", topk.TopKTrainer), ("topk-orth", OrthTopK),
+                  ("topk-ortsae", with_ortsae(topk.TopKTrainer))):
     run(name, start(cls(k=K, decay_start=50 if name == "topk-decay" else None, **common), name),
         linear_arrays)
 cut = dict(k=K, threshold_start_step=5, threshold_beta=0.9)
@@ -208,6 +227,8 @@ for name, cls in (("matryoshka", MeanMatryoshka), ("matryoshka-auxk", MeanMatryo
     run(name, start(cls(**cut, **groups, **common), name), matrix_arrays)
 l1 = dict(l1_penalty=0.05, sparsity_warmup_steps=8)
 run("standard", start(standard.StandardTrainer(**l1, **common), "standard"), linear_arrays, False)
+run("standard-ortsae", start(with_ortsae(standard.StandardTrainer)(**l1, **common), "standard"),
+    linear_arrays, False)
 run("standard-2024", start(Standard2024(l1_penalty=0.05, sparsity_warmup_steps=None, **common),
                            "standard-2024"), linear_arrays, False)
 run("gated", start(gdm.GatedSAETrainer(**l1, **common), "gated"), gated_arrays, False)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tests of train: settings that rules complete or refuse, the geometric median, the window of
- * masks, the threshold's momentum, and divergence. */
+ * masks, the threshold's momentum, OrtSAE's chunks, and divergence. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/base/rng.h"
 #include "train/trainer.h"
 
 static double all_percent[1] = {100};
@@ -214,6 +215,90 @@ static void test_momentum(void **state)
     trainer_close(t);
 }
 
+/* The worked example of docs/MATH.md: one chunk of three latents. */
+static void test_ortsae(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct sae_err err = {0};
+    struct trainer *t = NULL;
+    struct step_stats stats = {.lambda2 = 1};
+    const float W[6] = {1, 0, 0.6F, 0.8F, -0.8F, 0.6F};
+    const double want[6] = {0, 0.64, 0.512, -0.384, 0, 0};
+    start(&set);
+    set.orth = ORTH_ORTSAE;
+    set.ortsae_every = 1;
+    set.m = 3;
+    set.k = 1;
+    set.batch = 2;
+    if (settings_resolve(&set, 1000, 2, &err) != SAE_OK ||
+        trainer_open(&t, &set, &sae_ops_cpu, 2, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    assert_true(fabs(t->set.lambda2_max - 0.25) < 1e-15 && fabs(t->set.gamma) < 1e-15);
+    memcpy(t->w.W_dec, W, sizeof W);
+    assert_int_equal(ortsae_step(t, true, &stats, &err), SAE_OK);
+    assert_true(fabs(stats.orth - 0.24) < 1e-6);
+    for (size_t i = 0; i < 6; i++)
+        assert_true(fabs((double)t->g.W_dec[i] - want[i]) < 1e-6);
+    trainer_close(t);
+}
+
+/* Loss of the chunks that (seed, step) name, in double. */
+static double chunk_loss(const struct trainer *t, size_t n_chunks)
+{
+    uint32_t order[12];
+    struct sae_rng rng = sae_rng_make(t->set.seed, SAE_RNG_CHUNKS);
+    rng.counter = t->step << 32;
+    for (uint32_t j = 0; j < 12; j++)
+        order[j] = j;
+    sae_rng_shuffle_u32(&rng, order, 12);
+    double loss = 0;
+    for (size_t i = 0; i < 12; i++) {
+        double top = -2;
+        const size_t n = 12 / n_chunks;
+        for (size_t j = i / n * n; j < i / n * n + n; j++) {
+            double dot = 0, a = 0, b = 0;
+            for (size_t e = 0; e < t->d; e++) {
+                const double x = (double)t->w.W_dec[order[i] * t->d + e];
+                const double y = (double)t->w.W_dec[order[j] * t->d + e];
+                dot += x * y;
+                a += x * x;
+                b += y * y;
+            }
+            if (j != i)
+                top = fmax(top, dot / sqrt(a * b));
+        }
+        loss += top * top / (double)(n_chunks * n);
+    }
+    return loss;
+}
+
+static void test_chunks(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct sae_err err = {0};
+    struct step_stats stats;
+    float x[32];
+    double first = 0;
+    start(&set);
+    set.orth = ORTH_ORTSAE;
+    set.ortsae_chunk = 5; /* 3 chunks of 4 */
+    set.ortsae_every = 2;
+    struct trainer *const t = open_small(&set);
+    make_batch(0, x);
+    trainer_init(t, x);
+    for (uint64_t s = 0; s < 6; s++) {
+        const double want = chunk_loss(t, 3);
+        first = s == 0 ? want : first;
+        assert_int_equal(trainer_step(t, x, true, &stats, &err), SAE_OK);
+        assert_true(fabs(stats.orth - want) < 1e-6);
+        assert_true(fabs(stats.orth_weight - (s % 2 ? 0 : 0.5)) < 1e-12);
+        assert_true(s == 0 || fabs(want - first) > 1e-6); /* drawn anew */
+    }
+    trainer_close(t);
+}
+
 static void test_divergence(void **state)
 {
     (void)state;
@@ -239,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_median),   cmocka_unit_test(test_window),
-        cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence)};
+        cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_ortsae),   cmocka_unit_test(test_chunks)};
     return cmocka_run_group_tests_name("train", tests, NULL, NULL);
 }
