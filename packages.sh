@@ -9,7 +9,7 @@ here=$(dirname "$0")
 
 build="gcc g++ meson ninja-build pkg-config libhdf5-dev libopenblas-openmp-dev
  liblapacke-dev liblinear-dev libsentencepiece-dev libjansson-dev libzstd-dev zlib1g-dev nettle-dev
- gnuplot-nox"
+ libcurl4-openssl-dev gnuplot-nox"
 tests="libcmocka-dev hdf5-tools jq zstd"
 
 case "${1:-}" in

@@ -12,6 +12,7 @@
 #define COMP "eval_result_metrics.competition."
 #define REC "eval_result_metrics.reconstruction_quality."
 #define MEAN "eval_result_metrics.mean."
+#define INTERP "eval_result_metrics.autointerp."
 #define VERSION "eval_result_metrics.version_"
 
 const struct report_metric report_metrics[] = {
@@ -121,6 +122,22 @@ const struct report_metric report_metrics[] = {
     /* unlearning */
     {"unlearning", REPORT_UNLEARN, {"eval_result_metrics.unlearning.unlearning_score"}, "score", 4, +1,
      "loss of accuracy on dangerous-knowledge questions when chosen latents are clamped, other knowledge kept", NULL, 0},
+
+    /* automated interpretability */
+    {"autointerp", REPORT_AUTOINTERP, {INTERP "autointerp_score"}, "score", 4, +1,
+     "share of excerpts for which a language model, told only its explanation of a latent, says rightly whether the latent fires there; naming none gives 0.714", "SAEBench: excerpts drawn anywhere count as silent", 0},
+    {"autointerp_checked", REPORT_AUTOINTERP, {INTERP "autointerp_score_checked"}, "checked", 4, +1,
+     "the same with those excerpts looked up", NULL, 0},
+    {"autointerp_se", REPORT_AUTOINTERP, {INTERP "autointerp_se"}, "s.e.", 4, 0,
+     "standard error of the score over the latents asked about", NULL, 0},
+    {"autointerp_hits", REPORT_AUTOINTERP, {INTERP "hit_rate"}, "hit rate", 4, +1,
+     "share of the excerpts with activity that were named", NULL, 0},
+    {"autointerp_passes", REPORT_AUTOINTERP, {INTERP "pass_rate"}, "pass rate", 4, +1,
+     "share of the excerpts drawn anywhere that were not named", NULL, 1},
+    {"autointerp_latents", REPORT_AUTOINTERP, {INTERP "latents_scored"}, "latents", 0, 0,
+     "latents scored", NULL, 0},
+    {"autointerp_failed", REPORT_AUTOINTERP, {INTERP "latents_failed"}, "failed", 0, -1,
+     "latents that the endpoint gave no usable answer for; they are not in the scores", NULL, 0},
 };
 /* clang-format on */
 const size_t report_n_metrics = sizeof report_metrics / sizeof *report_metrics;
@@ -141,6 +158,7 @@ static const struct {
     {"absorb.json",  "Absorption (first letters)",           "sae-absorb"         },
     {"core.json",    "What the language model loses (core)", "sae-splice"         },
     {"unlearn.json", "Unlearning",                           "sae-unlearn"        },
+    {"autointerp.json", "Automated interpretability",        "sae-autointerp"     },
 };
 
 const char *report_source_suffix(enum report_source source)

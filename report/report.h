@@ -24,7 +24,8 @@ enum report_source {
     REPORT_PROBE,
     REPORT_ABSORB,
     REPORT_CORE,
-    REPORT_UNLEARN,
+    REPORT_UNLEARN, /* results of this and the next are not missed where they are absent */
+    REPORT_AUTOINTERP,
     REPORT_SOURCE_N
 };
 

@@ -198,6 +198,9 @@ static const char *family_note(enum report_source source)
     case REPORT_CORE:
         return "The reconstruction replaces the residual stream while the language model reads "
                "text.";
+    case REPORT_AUTOINTERP:
+        return "Can a language model say what a latent stands for, and tell from that where it "
+               "fires?";
     default:
         return "Does clamping chosen latents remove dangerous knowledge and nothing else?";
     }

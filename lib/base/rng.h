@@ -25,6 +25,7 @@ enum sae_rng_stream {
     SAE_RNG_RESAMPLE,  /* resampling of dead latents */
     SAE_RNG_ABSORB,    /* absorption probes */
     SAE_RNG_CHUNKS,    /* random partitions of latents */
+    SAE_RNG_AUTOINTERP, /* latents and excerpts of automated interpretability */
     SAE_RNG_TEST = 1000
 };
 
