@@ -40,15 +40,11 @@ static enum sae_status go_through(const struct check *cli, const struct settings
     static const char *const warmup_only[] = {"sparsity-warmup", NULL};
     static const char *const cut_only[] = {"cut-start", "cut-momentum", NULL};
     static const char *const groups_only[] = {"groups", "prefix-loss", NULL};
-<<<<<<< HEAD
     static const char *const orth_only[] = {"lambda2-max", "gamma", NULL};
     static const char *const pairs_only[] = {"orth-normalizer", NULL};
     static const char *const ortsae_only[] = {"ortsae-chunk", "ortsae-every", NULL};
-=======
-    static const char *const orth_only[] = {"lambda2-max", "gamma", "orth-normalizer", NULL};
     static const char *const count_only[] = {"base-threshold", "threshold-schedule",
                                              "threshold-momentum", "overlap-window", NULL};
->>>>>>> 2943c1a (train: sweeps over options given as lists)
     static const char *const sigmoid_only[] = {"sharpness", NULL};
     static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", NULL};
     snprintf(because, sizeof because, "with --arch %s, which has no k", arch);
@@ -67,18 +63,14 @@ static enum sae_status go_through(const struct check *cli, const struct settings
     if (set->arch != TRAIN_JUMPRELU)
         SAE_TRY(refuse(cli, jump_only, "except with --arch jumprelu", err));
     if (set->orth == ORTH_NONE)
-<<<<<<< HEAD
         SAE_TRY(refuse(cli, orth_only, "without --orth", err));
     if (!settings_competes(set))
         SAE_TRY(refuse(cli, pairs_only, "without --orth static or --orth progressive", err));
     if (set->orth != ORTH_ORTSAE)
         SAE_TRY(refuse(cli, ortsae_only, "without --orth ortsae", err));
-=======
-        SAE_TRY(refuse(cli, orth_only, "without --orth static or --orth progressive", err));
     /* Without the term these say what is counted, which is worth no run of its own. */
-    if (set->orth == ORTH_NONE && cli->drop)
+    if (!settings_competes(set) && cli->drop)
         SAE_TRY(refuse(cli, count_only, "", err));
->>>>>>> 2943c1a (train: sweeps over options given as lists)
     if (set->competition != SAE_COMPETE_SIGMOID)
         SAE_TRY(refuse(cli, sigmoid_only, "without --competition sigmoid", err));
     return SAE_OK;
