@@ -79,7 +79,8 @@ static enum sae_status reserve(struct trainer *t, size_t n_dead, struct sae_err 
     return SAE_OK;
 }
 
-static size_t gather(struct trainer *t, size_t n_dead)
+/* The problem of the dead latents. Where no pre-activations were kept, theirs are formed anew. */
+static void gather(struct trainer *t, size_t n_dead)
 {
     struct auxk *const a = t->auxk;
     size_t c = 0;
@@ -91,10 +92,16 @@ static size_t gather(struct trainer *t, size_t n_dead)
         memcpy(a->W_dec + c * t->d, t->w.W_dec + j * t->d, t->d * sizeof(float));
         c++;
     }
-    for (size_t r = 0; r < t->n; r++)
-        for (size_t i = 0; i < n_dead; i++)
-            a->pre[r * n_dead + i] = t->pre[r * t->m + a->latent[i]];
-    return c;
+    if (t->pre) {
+        for (size_t r = 0; r < t->n; r++)
+            for (size_t i = 0; i < n_dead; i++)
+                a->pre[r * n_dead + i] = t->pre[r * t->m + a->latent[i]];
+        return;
+    }
+    float *const W_enc = a->gW_enc; /* free until the backward pass */
+    for (size_t i = 0; i < n_dead; i++)
+        memcpy(W_enc + i * t->d, t->w.W_enc + a->latent[i] * t->d, t->d * sizeof(float));
+    t->ops->gemm(false, true, t->n, n_dead, t->d, 1, t->xc, t->d, W_enc, t->d, 0, a->pre, n_dead);
 }
 
 static void scatter(struct trainer *t, size_t n_dead)

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "lib/base/err.h"
+#include "lib/file/acts.h"
 #include "lib/sae/ckpt.h"
 #include "train/trainer.h"
 
@@ -16,7 +17,7 @@ enum {
 
 struct heldout {
     size_t n, d;
-    const float *x; /* [n][d] in training units: raw / norm; borrowed */
+    float *x; /* [n][d] in training units: raw / norm */
     double norm;
     struct sae_csr csr;
     double *mean;   /* [d] scratch */
@@ -30,8 +31,8 @@ struct heldout_sums {
     double explained_variance, fraction_variance_explained, alive_share;
 };
 
-/* x [n][d] stays the caller's, and must stay. */
-SAE_MUST_CHECK enum sae_status heldout_open(struct heldout *ret, size_t n, size_t d, const float *x,
+/* Reads the last n rows. Fails: SAE_EFORMAT a row holds NaN or infinity; as sae_acts_read */
+SAE_MUST_CHECK enum sae_status heldout_open(struct heldout *ret, struct sae_acts *acts, size_t n,
                                             double norm, size_t m, struct sae_err *err);
 void heldout_close(struct heldout *held, const struct sae_ops *ops);
 

@@ -20,13 +20,27 @@ enum { BLOCK = 256 }; /* tokens of a block of dense gradients */
 
 /* --- 1. forward --------------------------------------------------------------------------- */
 
-static void pre_activations(struct trainer *t, const float *x, size_t rows)
+static void center(struct trainer *t, const float *x, size_t rows)
 {
     if (t->jump) /* b_dec is not subtracted */
         memcpy(t->xc, x, rows * t->d * sizeof *x);
     else
         t->ops->center(rows, t->d, x, t->w.b_dec, t->xc);
+}
+
+static void pre_activations(struct trainer *t, const float *x, size_t rows)
+{
+    center(t, x, rows);
     t->ops->gemm(false, true, rows, t->m, t->d, 1, t->xc, t->d, t->w.W_enc, t->d, 0, t->pre, t->m);
+}
+
+/* TopK never has its pre-activations in memory as a whole. Gradients are made after this and used up
+ * before the next, so their memory serves as room. */
+static void topk(struct trainer *t, const float *x, size_t rows, uint64_t k, struct sae_csr *csr)
+{
+    center(t, x, rows);
+    t->ops->encode_topk(rows, t->m, t->d, (size_t)k, t->xc, t->w.W_enc, t->w.b_enc,
+                        t->room ? t->room : t->g.all, csr);
 }
 
 /* Sparse activations, whatever their number. */
@@ -46,18 +60,19 @@ enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, 
                                 struct sae_csr *csr, struct sae_err *err)
 {
     SAE_TRY(trainer_csr_grow(t, csr, rows * (k ? (size_t)k : 16), err));
-    pre_activations(t, x, rows);
     csr->n = rows;
     size_t nnz;
+    if (t->set.arch == TRAIN_TOPK)
+        topk(t, x, rows, k, csr);
+    else
+        pre_activations(t, x, rows);
     if (t->set.arch == TRAIN_GATED) {
         SAE_TRY(gated_select(t, rows, csr, err));
     } else if (settings_has_cut(&t->set)) {
         for (size_t j = 0; j < t->m; j++)
             t->theta[j] = (float)t->cut;
         SAE_TRY(active_all(t, rows, csr, &nnz, t->theta, err));
-    } else if (settings_has_k(&t->set)) {
-        t->ops->topk(rows, t->m, (size_t)k, t->pre, t->w.b_enc, csr);
-    } else {
+    } else if (t->set.arch != TRAIN_TOPK) {
         SAE_TRY(active_all(t, rows, csr, &nnz, t->w.theta, err));
     }
     t->ops->decode(t->d, csr, t->w.W_dec, t->w.b_dec, t->xhat);
@@ -127,12 +142,13 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     t->dense = false;
     masks->valid = false;
     masks->csr.n = t->n;
-    pre_activations(t, x, t->n);
+    if (t->set.arch == TRAIN_TOPK)
+        topk(t, x, t->n, trainer_k(t), &masks->csr);
+    else
+        pre_activations(t, x, t->n);
     if (settings_has_cut(&t->set)) {
         t->ops->batchtopk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
-    } else if (t->set.arch == TRAIN_TOPK) {
-        t->ops->topk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
-    } else {
+    } else if (t->set.arch != TRAIN_TOPK) {
         SAE_TRY(select_any(t, want_masks, &masks->csr, ret_nnz, err));
         if (t->dense && !want_masks) {
             forward_dense(t);
@@ -167,30 +183,10 @@ static enum sae_status forward_gated(struct trainer *t, const float *x, bool wan
 
 /* --- 2. loss ------------------------------------------------------------------------------ */
 
-/* Sums in double, in row order. */
 double trainer_loss(const struct trainer *t, const float *x, const float *xhat, float *grad)
 {
-    const bool norm_loss = t->set.arch == TRAIN_STANDARD_2024;
-    double sum = 0;
-    for (size_t r = 0; r < t->n; r++) {
-        const float *const a = x + r * t->d, *const b = xhat + r * t->d;
-        float *const g = grad + r * t->d;
-        double sq = 0;
-#pragma omp simd reduction(+ : sq)
-        for (size_t i = 0; i < t->d; i++) {
-            const float e = b[i] - a[i];
-            g[i] = e;
-            sq += (double)e * (double)e;
-        }
-        sum += norm_loss ? sqrt(sq) : sq;
-        /* A perfect reconstruction has no direction: its gradient is 0. */
-        const double scale = norm_loss ? (sq > 0 ? 1 / sqrt(sq) : 0) : 2;
-        const float s = (float)(scale / (double)t->n);
-#pragma omp simd
-        for (size_t i = 0; i < t->d; i++)
-            g[i] *= s;
-    }
-    return sum / (double)t->n;
+    return t->ops->loss(t->set.arch == TRAIN_STANDARD_2024, t->n, t->d, x, xhat, grad) /
+           (double)t->n;
 }
 
 SAE_CLONES static double row_sum(size_t n, const float *restrict a)
@@ -380,16 +376,22 @@ static double update(struct trainer *t, double lr)
 {
     const struct sae_ops *const ops = t->ops;
     const bool standard = !clips(t);
-    ops->project_rows(t->m, t->d, t->w.W_dec, standard ? 0 : 1e-6F, t->g.W_dec);
-    const double norm = sqrt(ops->sum_sq(t->g.n, t->g.all));
+    const size_t md = t->m * t->d, rest = (size_t)(t->w.b_enc - t->w.all);
+    const double sq = ops->project_sq(t->m, t->d, t->w.W_dec, standard ? 0 : 1e-6F, t->g.W_dec,
+                                      t->along) +
+                      ops->sum_sq(md, t->g.W_enc) + ops->sum_sq(t->g.n - rest, t->g.all + rest);
+    const double norm = sqrt(sq);
     const struct sae_adam adam = {.lr = (float)lr,
                                   .beta1 = t->gated || t->jump ? 0 : 0.9F,
                                   .beta2 = 0.999F,
                                   .eps = 1e-8F,
                                   .step = t->step + 1,
                                   .scale = standard ? 1 : (float)fmin(1, 1 / (norm + 1e-6))};
-    ops->adam(t->w.n, &adam, t->w.all, t->g.all, t->m1.all, t->m2.all);
-    ops->unit_rows(t->m, t->d, standard ? 0 : 1.1920929e-7F, t->w.W_dec);
+    ops->adam(md, &adam, t->w.W_enc, t->g.W_enc, t->m1.W_enc, t->m2.W_enc);
+    ops->adam_rows(t->m, t->d, &adam, t->along, standard ? 0 : 1.1920929e-7F, t->w.W_dec,
+                   t->g.W_dec, t->m1.W_dec, t->m2.W_dec);
+    ops->adam(t->w.n - rest, &adam, t->w.all + rest, t->g.all + rest, t->m1.all + rest,
+              t->m2.all + rest);
     return norm;
 }
 

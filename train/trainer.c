@@ -49,6 +49,15 @@ size_t trainer_params(const struct trainer *t, const struct params *p,
     return n;
 }
 
+/* What the encoder needs beside its inputs. */
+static enum sae_status open_room(struct trainer *t, struct sae_err *err)
+{
+    if (t->set.arch != TRAIN_TOPK)
+        return t->ops->alloc(&t->pre, t->n * t->m, sizeof *t->pre, err);
+    const size_t room = t->ops->encode_room(t->n, t->m, t->d, t->k_max);
+    return room > t->g.n ? t->ops->alloc(&t->room, room, sizeof *t->room, err) : SAE_OK;
+}
+
 static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
 {
     const struct sae_ops *const ops = t->ops;
@@ -58,8 +67,9 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     SAE_TRY(ops->alloc(&t->xc, t->n * t->d, sizeof *t->xc, err));
     SAE_TRY(ops->alloc(&t->xhat, t->n * t->d, sizeof *t->xhat, err));
     SAE_TRY(ops->alloc(&t->grad, t->n * t->d, sizeof *t->grad, err));
-    SAE_TRY(ops->alloc(&t->pre, t->n * t->m, sizeof *t->pre, err));
+    SAE_TRY(open_room(t, err));
     SAE_TRY(ops->alloc(&t->theta, t->m, sizeof *t->theta, err));
+    SAE_TRY(ops->alloc(&t->along, t->m, sizeof *t->along, err));
     SAE_TRY(sae_mem_alloc(&t->mean, t->d, sizeof *t->mean, err));
     SAE_TRY(sae_mem_alloc(&t->largest, t->m, sizeof *t->largest, err));
     SAE_TRY(sae_mem_alloc(&t->idle, t->m, sizeof *t->idle, err));
@@ -120,8 +130,9 @@ void trainer_close(struct trainer *t)
     if (!t)
         return;
     const struct sae_ops *const ops = t->ops;
-    float *const arrays[] = {t->w.all, t->g.all, t->m1.all, t->m2.all, t->xc,        t->xhat,
-                             t->grad,  t->pre,   t->dz,     t->block,  t->orth_grad, t->theta};
+    float *const arrays[] = {t->w.all, t->g.all, t->m1.all, t->m2.all, t->xc,
+                             t->xhat,  t->grad,  t->pre,    t->room,   t->dz,
+                             t->block, t->theta, t->along,  t->orth_grad};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i])
             ops->free(arrays[i]);

@@ -59,10 +59,8 @@ static void print_row(const struct sae_opt *row)
     if (row->value != NULL && row->kind != SAE_OPT_FLAG) {
         char part[128];
         snprintf(part, sizeof part, "[%s]", row->value);
-        at = wrap(part, at);
+        wrap(part, at);
     }
-    if ((row->flags & SAE_OPT_SWEEP) != 0)
-        wrap("*", at);
     putchar('\n');
 }
 
@@ -91,11 +89,6 @@ static void print_help(const struct sae_opt_set *set, bool all)
     print_options(set, all);
     if (!all)
         printf("      --help=all%*slist every option\n", INDENT - 16, "");
-    for (size_t i = 0; i < set->n; i++)
-        if ((set->rows[i].flags & SAE_OPT_SWEEP) != 0) {
-            printf("\n* may be a list, 0.1,0.5,1.0: one run for each value\n");
-            break;
-        }
 }
 
 /* --- man page ------------------------------------------------------------------------------- */
@@ -138,8 +131,6 @@ static void man_option(const struct sae_opt *row)
         roff(row->value);
         putchar(')');
     }
-    if ((row->flags & SAE_OPT_SWEEP) != 0)
-        fputs("; may be a list, one run for each value", stdout);
     fputs(".\n", stdout);
 }
 

@@ -89,6 +89,15 @@ struct sae_ops {
     void (*threshold)(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                       struct sae_csr *csr, size_t *ret_nnz);
 
+    /* gemm of xc [n][d] with W_enc [m][d] and topk of that, without the [n][m] between them in
+     * memory: the k largest of relu(xc W_enc^T + b_enc) that are > 0. csr->cap >= n*k. `room` is
+     * backend memory of encode_room floats and holds nothing before or after. The selection is
+     * exact for the values returned, which are within the bound of gemm; two latents whose exact
+     * values are closer than that bound may change places. */
+    size_t (*encode_room)(size_t n, size_t m, size_t d, size_t k);
+    void (*encode_topk)(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                        const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr);
+
     /* csc from csr; csc->cap >= nnz, csc->start has m+1. */
     void (*transpose)(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
 
@@ -104,6 +113,11 @@ struct sae_ops {
     void (*grad_enc)(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
                      const float *dz, const float *xc, float *dW_enc, float *db_enc);
 
+    /* grad[t] = 2/n (xhat[t] - x[t]); returns the sum over t of |xhat[t] - x[t]|^2.
+     * norm: grad[t] = (xhat[t] - x[t]) / (n |xhat[t] - x[t]|), 0 where that is 0; returns the sum
+     * of |xhat[t] - x[t]|. Sums in double. */
+    double (*loss)(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad);
+
     /* out[j] = sum over rows of A[t][j]  [n][d] -> [d];  row sums of squares in double */
     void (*col_sum)(size_t n, size_t d, const float *A, float *out);
     double (*sum_sq)(size_t n, const float *a);
@@ -113,6 +127,15 @@ struct sae_ops {
     /* W[j] /= (|W[j]| + eps). Here and in project_rows, a row with |W[j]| + eps = 0 stays. */
     void (*unit_rows)(size_t m, size_t d, float eps, float *W);
     void (*adam)(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
+
+    /* project_rows, sum_sq, adam and unit_rows of a decoder in two passes that leave G as it is:
+     * along[j] = (G[j].W[j]) / (|W[j]| + eps)^2, what project_rows takes out (G[j] - along[j] W[j]);
+     * returns the sum of squares of what is left, in double. Then adam on G[j] - along[j] W[j], and
+     * the new row over its norm (+ eps). */
+    double (*project_sq)(size_t m, size_t d, const float *W, float eps, const float *G,
+                         float *along);
+    void (*adam_rows)(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+                      float *W, const float *G, float *M, float *V);
 
     /* Orthogonality: G[i] += weight * sum_j c_ij sign(W[i].W[j]) W[j], sign(0) = sign(NaN) = 0 (no
      * term); G may be NULL

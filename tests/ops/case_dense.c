@@ -194,11 +194,162 @@ static void check_adam(const struct fix *f, void *const ref[OUTS], void *const g
     free(b_V);
 }
 
+/* loss: both kinds. outputs: gradient and sum of each */
+static void sizes_loss(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = f->s.n * f->s.d * sizeof(float);
+    bytes[2] = 2 * sizeof(double);
+}
+
+static void run_loss(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    double *const sum = a[2];
+    for (int norm = 0; norm < 2; norm++)
+        sum[norm] = o->loss(norm, f->s.n, f->s.d, f->x, f->g, a[norm]);
+}
+
+static void check_loss(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t nd = f->s.n * f->s.d;
+    double *const bound = grab(nd, sizeof *bound);
+    for (int norm = 0; norm < 2; norm++) {
+        const float *const g = ref[norm];
+        const double *const a = ref[2], *const b = got[2];
+        for (size_t i = 0; i < nd; i++)
+            bound[i] = 4 * EPS * fabs((double)g[i]);
+        check_near(norm ? "gradient of the norm" : "gradient of the square", f, nd, g, got[norm],
+                   bound);
+        const float rel[2] = {1, (float)(a[norm] == b[norm] || (isnan(a[norm]) && isnan(b[norm]))
+                                             ? 1
+                                             : b[norm] / a[norm])};
+        bound[0] = EPS; /* tested in float; the sums agree to 1e-12 */
+        check_near("loss", f, 1, &rel[0], &rel[1], bound);
+    }
+    free(bound);
+}
+
+/* The two passes over a decoder. outputs: along, W, M, V, sum of squares */
+static void sizes_update(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = f->s.m * sizeof(float);
+    bytes[1] = bytes[2] = bytes[3] = f->s.m * f->s.d * sizeof(float);
+    bytes[4] = sizeof(double);
+}
+
+static void run_update(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.m * f->s.d;
+    double *const sq = a[4];
+    memcpy(a[1], f->W, n * sizeof(float));
+    memcpy(a[2], f->M, n * sizeof(float));
+    memcpy(a[3], f->V, n * sizeof(float));
+    *sq = o->project_sq(f->s.m, f->s.d, f->W, 1e-6f, f->G, a[0]);
+    o->adam_rows(f->s.m, f->s.d, &adam, a[0], 1e-7f, a[1], f->G, a[2], a[3]);
+}
+
+/* That the two passes are project_rows, sum_sq, adam and unit_rows in another order is for
+ * "update in four passes". */
+static void check_update(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d;
+    const float *const W = ref[1], *const M = ref[2], *const along = ref[0];
+    double *const b_a = grab(m, sizeof *b_a), *const b_W = grab(m * d, sizeof *b_W),
+                  *const b_M = grab(m * d, sizeof *b_M), *const b_V = grab(m * d, sizeof *b_V);
+    double terms = 0;
+    for (size_t j = 0; j < m; j++) {
+        double dot = 0, ww = 0, lost = 0, len = 0;
+        for (size_t i = j * d; i < (j + 1) * d; i++) {
+            dot += fabs((double)f->G[i] * f->W[i]);
+            ww += (double)f->W[i] * f->W[i];
+            terms += (double)f->G[i] * f->G[i];
+        }
+        b_a[j] = EPS * fabs((double)along[j]) + (ww > 0 ? 1e-12 * dot / ww : 0);
+        for (size_t i = j * d; i < (j + 1) * d; i++) {
+            const double slip = b_a[j] * fabs((double)f->W[i]) +
+                                2 * EPS * (fabs((double)f->G[i]) +
+                                           fabs((double)along[j] * f->W[i]));
+            const double g = adam.scale * (fabs((double)f->G[i]) +
+                                           fabs((double)along[j] * f->W[i]));
+            const double mom = adam.beta1 * fabs((double)f->M[i]) + (1 - adam.beta1) * g;
+            const double var = adam.beta2 * f->V[i] + (1 - adam.beta2) * g * g;
+            const double move = adam.lr * (12 * EPS * mom + slip + 4 * 0x1p-149);
+            const double root = sqrt(f->V[i] * adam.beta2 / (1 - pow(adam.beta2, 3))) + adam.eps;
+            b_M[i] = 4 * EPS * mom + slip;
+            b_V[i] = 6 * EPS * var + 2 * (1 - adam.beta2) * g * slip;
+            /* an error of the variance moves the quotient in proportion */
+            b_W[i] = 2 * EPS * fabs((double)f->W[i]) +
+                     20 * (move + adam.lr * fabs((double)M[i]) * (b_V[i] / (root * root))) / root;
+            lost += b_W[i] * b_W[i];
+            len += (double)f->W[i] * f->W[i];
+        }
+        /* a row is divided by its norm (+ 1e-7), which is not far from what it was if that is large */
+        const double shrink = sqrt(len) > 0.1 ? 2 / sqrt(len) : 1e7;
+        for (size_t i = j * d; i < (j + 1) * d; i++)
+            b_W[i] = 4 * (b_W[i] * shrink + fabs((double)W[i]) * (sqrt(lost) * shrink + EPS));
+    }
+    check_near("along", f, m, along, got[0], b_a);
+    check_near("M", f, m * d, M, got[2], b_M);
+    check_near("V", f, m * d, ref[3], got[3], b_V);
+    check_near("W", f, m * d, W, got[1], b_W);
+    const double *const a = ref[4], *const b = got[4];
+    const bool same = *a == *b || (isnan(*a) && isnan(*b));
+    const float rel[2] = {1, (float)(same ? 1 : 1 + (*b - *a) / terms)};
+    b_a[0] = 4 * EPS; /* of the squares before anything is taken out */
+    check_near("sum of squares", f, 1, &rel[0], &rel[1], b_a);
+    free(b_a);
+    free(b_W);
+    free(b_M);
+    free(b_V);
+}
+
+/* outputs: W, M, V */
+static void run_passes(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d, n = m * d;
+    memcpy(a[0], f->W, n * sizeof(float));
+    memcpy(a[1], f->M, n * sizeof(float));
+    memcpy(a[2], f->V, n * sizeof(float));
+    if (o == &sae_ops_ref) {
+        float *const G = grab(n, sizeof *G);
+        memcpy(G, f->G, n * sizeof *G);
+        o->project_rows(m, d, f->W, 1e-6f, G);
+        o->adam(n, &adam, a[0], G, a[1], a[2]);
+        o->unit_rows(m, d, 1e-7f, a[0]);
+        free(G);
+    } else {
+        float *const along = grab(m, sizeof *along);
+        o->project_sq(m, d, f->W, 1e-6f, f->G, along);
+        o->adam_rows(m, d, &adam, along, 1e-7f, a[0], f->G, a[1], a[2]);
+        free(along);
+    }
+}
+
+static void check_passes(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d;
+    double *const bound = grab(m * d, sizeof *bound);
+    for (size_t j = 0; j < m; j++) {
+        double dot = 0, ww = 0;
+        for (size_t i = j * d; i < (j + 1) * d; i++) {
+            dot += fabs((double)f->G[i] * f->W[i]);
+            ww += (double)f->W[i] * f->W[i];
+        }
+        for (size_t i = j * d; i < (j + 1) * d; i++)
+            bound[i] = 4 * EPS * (fabs((double)f->M[i]) + fabs((double)f->G[i]) +
+                                  (ww > 0 ? dot / ww * fabs((double)f->W[i]) : 0));
+    }
+    check_near("M of four passes", f, m * d, ref[1], got[1], bound);
+    free(bound);
+}
+
 const struct op_case cases_dense[] = {
     {"gemm",                    sizes_gemm,   run_gemm,          check_gemm,          2000},
     {"gemm with beta 0",        sizes_pre,    run_gemm_over_nan, check_gemm_over_nan, 2000},
     {"center, col_sum, sum_sq", sizes_center, run_sums,          check_sums,          0   },
     {"project_rows, unit_rows", sizes_rows,   run_rows,          check_rows,          0   },
     {"adam",                    sizes_adam,   run_adam,          check_adam,          0   },
+    {"loss",                    sizes_loss,   run_loss,          check_loss,          0   },
+    {"project_sq, adam_rows",   sizes_update, run_update,        check_update,        0   },
+    {"update in four passes",   sizes_adam,   run_passes,        check_passes,        0   },
     {NULL,                      NULL,         NULL,              NULL,                0   }
 };

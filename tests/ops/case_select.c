@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* case_select : selections and the transpose; equal to ref bit for bit. */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "checkops.h"
@@ -92,12 +94,36 @@ static void check_csc(const struct fix *f, void *const ref[OUTS], void *const go
     check_bits("pos", f, fix_nnz(f) * sizeof(uint32_t), ref[2], got[2]);
 }
 
+/* The k largest of the batch's own products. Its room is filled with NaN before. */
+static void run_encode(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const struct shape *const s = &f->s;
+    struct sae_csr csr = csr_over(a, s->n * s->k);
+    const size_t room = o->encode_room(s->n, s->m, s->d, s->k);
+    float *const scratch = grab(room, sizeof *scratch);
+    for (size_t i = 0; i < room; i++)
+        scratch[i] = NAN;
+    o->encode_topk(s->n, s->m, s->d, s->k, f->x, f->W, f->b_enc, scratch, &csr);
+    free(scratch);
+}
+
+/* Values within the bound of gemm; nothing left out that is surely larger than something kept. Where
+ * sums are exact, ref bit for bit. */
+static void check_encode(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    if (f->fill == FILL_TIES || f->fill == FILL_ZEROS || f->fill == FILL_ONEHOT)
+        check_csr(f, ref, got);
+    const struct sae_csr csr = csr_over(got, f->s.n * f->s.k);
+    check_encoded(f, f->x, f->W, f->b_enc, &csr);
+}
+
 const struct op_case cases_select[] = {
-    {"topk",                   sizes_csr,       run_topk,           check_csr,     0},
-    {"batchtopk",              sizes_csr,       run_batchtopk,      check_csr,     0},
-    {"threshold",              sizes_threshold, run_threshold,      check_counted, 0},
-    {"threshold of zero",      sizes_threshold, run_positive,       check_counted, 0},
-    {"threshold without room", sizes_threshold, run_threshold_full, check_counted, 0},
-    {"transpose",              sizes_csc,       run_transpose,      check_csc,     0},
-    {NULL,                     NULL,            NULL,               NULL,          0}
+    {"topk",                   sizes_csr,       run_topk,           check_csr,     0   },
+    {"batchtopk",              sizes_csr,       run_batchtopk,      check_csr,     0   },
+    {"threshold",              sizes_threshold, run_threshold,      check_counted, 0   },
+    {"threshold of zero",      sizes_threshold, run_positive,       check_counted, 0   },
+    {"threshold without room", sizes_threshold, run_threshold_full, check_counted, 0   },
+    {"encode_topk",            sizes_csr,       run_encode,         check_encode,  2000},
+    {"transpose",              sizes_csc,       run_transpose,      check_csc,     0   },
+    {NULL,                     NULL,            NULL,               NULL,          0   }
 };

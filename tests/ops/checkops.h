@@ -59,6 +59,10 @@ void check_near(const char *what, const struct fix *f, size_t n, const float *re
                 const double *bound);
 void check_bits(const char *what, const struct fix *f, size_t bytes, const void *ref,
                 const void *got);
+/* csr against x [n][d], W [m][d] and b [m] of f's shape, in double: each value within gemm's bound,
+ * rows ascending and full, and no latent left out that surely exceeds one kept. */
+void check_encoded(const struct fix *f, const float *x, const float *W, const float *b,
+                   const struct sae_csr *csr);
 void *grab(size_t n, size_t size); /* zeroed, or the test fails */
 
 #endif /* SAE_TESTS_OPS_CHECKOPS_H */

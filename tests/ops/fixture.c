@@ -171,3 +171,54 @@ void check_bits(const char *what, const struct fix *f, size_t bytes, const void 
             fail_msg("%s, n %zu m %zu d %zu k %zu, fill %s: byte %zu of %zu differs", what, f->s.n,
                      f->s.m, f->s.d, f->s.k, fill_names[f->fill], i, bytes);
 }
+
+/* Value and bound of one latent. */
+static double encoded(size_t d, const float *x, const float *w, float b, double *bound)
+{
+    double sum = b, terms = fabs((double)b);
+    for (size_t i = 0; i < d; i++) {
+        sum += (double)x[i] * w[i];
+        terms += fabs((double)x[i] * w[i]);
+    }
+    *bound = (double)(d + 3) * EPS * terms + 1e-42;
+    return sum;
+}
+
+static void check_encoded_row(const struct fix *f, size_t t, const float *x, const float *W,
+                              const float *b, size_t n, const uint32_t *idx, const float *val)
+{
+    double least = INFINITY, bound;
+    unsigned char *const kept = grab(f->s.m, 1);
+    for (size_t e = 0; e < n; e++) {
+        const size_t j = idx[e];
+        if (j >= f->s.m || (e > 0 && idx[e - 1] >= idx[e]))
+            fail_msg("encode, m %zu, fill %s: row %zu is not in order", f->s.m,
+                     fill_names[f->fill], t);
+        const double z = encoded(f->s.d, x, W + j * f->s.d, b[j], &bound);
+        if (!(val[e] > 0) || !(fabs(val[e] - z) <= bound))
+            fail_msg("encode, m %zu, fill %s: row %zu latent %zu is %.9g, expected %.9g within %.3g",
+                     f->s.m, fill_names[f->fill], t, j, (double)val[e], z, bound);
+        kept[j] = 1;
+        least = fmin(least, z + bound);
+    }
+    if (n < f->s.k)
+        least = 0;
+    for (size_t j = 0; j < f->s.m; j++) {
+        const double z = encoded(f->s.d, x, W + j * f->s.d, b[j], &bound);
+        if (!kept[j] && z - bound > least)
+            fail_msg("encode, m %zu, fill %s: row %zu leaves out latent %zu of %.9g, above %.9g",
+                     f->s.m, fill_names[f->fill], t, j, z, least);
+    }
+    free(kept);
+}
+
+void check_encoded(const struct fix *f, const float *x, const float *W, const float *b,
+                   const struct sae_csr *csr)
+{
+    for (size_t t = 0; t < f->s.n; t++) {
+        const size_t e = csr->start[t], n = csr->start[t + 1] - e;
+        if (n > f->s.k)
+            fail_msg("encode: row %zu has %zu of %zu", t, n, f->s.k);
+        check_encoded_row(f, t, x + t * f->s.d, W, b, n, csr->idx + e, csr->val + e);
+    }
+}

@@ -91,6 +91,10 @@ void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, c
 {
     if (M == 0 || N == 0)
         return;
+    if (M == 1 && !ta && !tb) {
+        sae_cpu_vecmat(N, K, alpha, A, B, ldb, beta, C);
+        return;
+    }
     size_t rows = K >= LONG_SUM ? TILE_LONG : TILE_SHORT, cols = 2 * rows;
     while (cols > TILE_MIN && cut(M, rows) * cut(N, cols) < TILES_WANTED) {
         cols /= 2;
@@ -130,15 +134,20 @@ const struct sae_ops sae_ops_cpu = {
     .topk = sae_cpu_topk,
     .batchtopk = sae_cpu_batchtopk,
     .threshold = sae_cpu_threshold,
+    .encode_room = sae_cpu_encode_room,
+    .encode_topk = sae_cpu_encode_topk,
     .transpose = sae_cpu_transpose,
     .decode = sae_cpu_decode,
     .grad_dec = sae_cpu_grad_dec,
     .grad_enc = sae_cpu_grad_enc,
+    .loss = sae_cpu_loss,
     .col_sum = sae_cpu_col_sum,
     .sum_sq = sae_cpu_sum_sq,
     .project_rows = sae_cpu_project_rows,
     .unit_rows = sae_cpu_unit_rows,
     .adam = sae_cpu_adam,
+    .project_sq = sae_cpu_project_sq,
+    .adam_rows = sae_cpu_adam_rows,
     .orth = sae_cpu_orth,
     .cos_hist = sae_cpu_cos_hist,
 };

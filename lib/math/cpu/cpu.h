@@ -13,12 +13,25 @@
 void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
                   size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc);
 
+/* C[N] = alpha A[K] B[K][N] + beta C */
+void sae_cpu_vecmat(size_t N, size_t K, float alpha, const float *A, const float *B, size_t ldb,
+                    float beta, float *C);
+
 void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                   struct sae_csr *csr);
+/* Rows [t0, t0 + n) of a batch, whose pre-activations begin at pre: row t is written at t * k, its
+ * count in start[t + 1]. sae_cpu_close_gaps makes the whole batch of it. */
+void sae_cpu_topk_rows(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                       size_t t0, struct sae_csr *csr);
+void sae_cpu_close_gaps(size_t n, size_t k, struct sae_csr *csr);
 void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                        struct sae_csr *csr);
 void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                        struct sae_csr *csr, size_t *ret_nnz);
+
+size_t sae_cpu_encode_room(size_t n, size_t m, size_t d, size_t k);
+void sae_cpu_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                         const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr);
 
 void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
 void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
@@ -29,11 +42,17 @@ void sae_cpu_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struc
                       const float *dz, const float *xc, float *dW_enc, float *db_enc);
 
 void sae_cpu_center(size_t n, size_t d, const float *x, const float *b, float *xc);
+double sae_cpu_loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad);
 void sae_cpu_col_sum(size_t n, size_t d, const float *A, float *out);
 double sae_cpu_sum_sq(size_t n, const float *a);
 void sae_cpu_project_rows(size_t m, size_t d, const float *W, float eps, float *G);
 void sae_cpu_unit_rows(size_t m, size_t d, float eps, float *W);
 void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
+
+double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
+                          float *along);
+void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+                       float *W, const float *G, float *M, float *V);
 
 void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
                   float *G, float *Gout, struct sae_orth_stats *stats);

@@ -25,6 +25,39 @@ void sae_cpu_center(size_t n, size_t d, const float *x, const float *b, float *x
         center_row(d, x + t * d, b, xc + t * d);
 }
 
+/* A row of the loss; g receives its gradient. */
+SAE_CLONES static double loss_row(bool norm, size_t n, size_t d, const float *restrict x,
+                                  const float *restrict xhat, float *restrict g)
+{
+    double sq = 0;
+#pragma omp simd reduction(+ : sq)
+    for (size_t i = 0; i < d; i++) {
+        const float e = xhat[i] - x[i];
+        g[i] = e;
+        sq += (double)e * e;
+    }
+    const double scale = norm ? (sq > 0 ? 1 / sqrt(sq) : 0) : 2;
+    const double s = scale / (double)n; /* may be too large for a float where e is denormal */
+    for (size_t i = 0; i < d; i++)
+        g[i] = (float)(s * g[i]);
+    return norm ? sqrt(sq) : sq;
+}
+
+double sae_cpu_loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad)
+{
+    double part[PARTS];
+#pragma omp parallel for schedule(dynamic, 1) if (n * d > SMALL)
+    for (size_t p = 0; p < PARTS; p++) {
+        part[p] = 0;
+        for (size_t t = p * n / PARTS; t < (p + 1) * n / PARTS; t++)
+            part[p] += loss_row(norm, n, d, x + t * d, xhat + t * d, grad + t * d);
+    }
+    double sum = 0;
+    for (size_t p = 0; p < PARTS; p++)
+        sum += part[p];
+    return sum;
+}
+
 /* Columns [i0, i0 + w), w <= COLUMNS */
 SAE_CLONES static void sum_columns(size_t n, size_t d, size_t i0, size_t w, const float *A,
                                    float *out)
@@ -42,6 +75,39 @@ void sae_cpu_col_sum(size_t n, size_t d, const float *A, float *out)
 #pragma omp parallel for schedule(dynamic, 1) if (n * d > SMALL)
     for (size_t i0 = 0; i0 < d; i0 += COLUMNS)
         sum_columns(n, d, i0, min_size(COLUMNS, d - i0), A, out);
+}
+
+/* Rows of B in turn, as they lie: pieces of rows have sums of their own. */
+enum { VEC_PIECES = 64, VEC_COLUMNS = 2048 };
+
+SAE_CLONES static void add_rows(size_t n, size_t w, const float *a, const float *B, size_t ldb,
+                                float *restrict sum)
+{
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < w; i++)
+            sum[i] += a[r] * B[r * ldb + i];
+}
+
+void sae_cpu_vecmat(size_t N, size_t K, float alpha, const float *A, const float *B, size_t ldb,
+                    float beta, float *C)
+{
+    float part[VEC_PIECES][VEC_COLUMNS];
+    for (size_t i0 = 0; i0 < N; i0 += VEC_COLUMNS) {
+        const size_t w = min_size(VEC_COLUMNS, N - i0);
+#pragma omp parallel for schedule(dynamic, 1) if (N * K > SMALL)
+        for (size_t p = 0; p < VEC_PIECES; p++) {
+            const size_t a = p * K / VEC_PIECES, b = (p + 1) * K / VEC_PIECES;
+            for (size_t i = 0; i < w; i++)
+                part[p][i] = 0;
+            add_rows(b - a, w, A + a, B + a * ldb + i0, ldb, part[p]);
+        }
+        for (size_t i = 0; i < w; i++) {
+            double sum = 0;
+            for (size_t p = 0; p < VEC_PIECES; p++)
+                sum += part[p][i];
+            C[i0 + i] = (float)(alpha * sum + (beta == 0 ? 0 : (double)beta * C[i0 + i]));
+        }
+    }
 }
 
 SAE_CLONES static double sum_sq_part(size_t n, const float *a)
@@ -126,19 +192,91 @@ SAE_CLONES static void adam_part(size_t n, const struct adam_step *s, float *res
     }
 }
 
-void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V)
+static struct adam_step step_of(const struct sae_adam *h)
 {
     const double b1 = h->beta1, b2 = h->beta2;
     const double c1 = 1 - pow(b1, (double)h->step), c2 = 1 - pow(b2, (double)h->step);
-    const struct adam_step s = {.b1 = h->beta1,
-                                .a1 = (float)(1 - b1),
-                                .b2 = h->beta2,
-                                .a2 = (float)(1 - b2),
-                                .scale = h->scale,
-                                .rate = (float)(h->lr / c1),
-                                .root = (float)(1 / sqrt(c2)),
-                                .eps = h->eps};
+    return (struct adam_step){.b1 = h->beta1,
+                              .a1 = (float)(1 - b1),
+                              .b2 = h->beta2,
+                              .a2 = (float)(1 - b2),
+                              .scale = h->scale,
+                              .rate = (float)(h->lr / c1),
+                              .root = (float)(1 / sqrt(c2)),
+                              .eps = h->eps};
+}
+
+void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V)
+{
+    const struct adam_step s = step_of(h);
 #pragma omp parallel for schedule(dynamic, 1) if (n > SMALL)
     for (size_t i = 0; i < n; i += CHUNK)
         adam_part(min_size(CHUNK, n - i), &s, W + i, G + i, M + i, V + i);
+}
+
+/* What project_row takes out, and the square of what it leaves:
+ * |G - along W|^2 = |G|^2 - 2 along G.W + along^2 |W|^2. */
+SAE_CLONES static double project_sq_row(size_t d, const float *w, float eps, const float *g,
+                                        float *along)
+{
+    double dot = 0, ww = 0, gg = 0;
+#pragma omp simd reduction(+ : dot, ww, gg)
+    for (size_t i = 0; i < d; i++) {
+        dot += (double)g[i] * w[i];
+        ww += (double)w[i] * w[i];
+        gg += (double)g[i] * g[i];
+    }
+    const double norm = sqrt(ww) + eps, a = norm == 0 ? 0 : dot / norm / norm;
+    *along = (float)a;
+    const double left = gg - *along * (2 * dot - *along * ww);
+    return left < 0 ? 0 : left; /* NaN stays */
+}
+
+double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
+                          float *along)
+{
+    double part[PARTS];
+#pragma omp parallel for schedule(dynamic, 1) if (m * d > SMALL)
+    for (size_t p = 0; p < PARTS; p++) {
+        part[p] = 0;
+        for (size_t j = p * m / PARTS; j < (p + 1) * m / PARTS; j++)
+            part[p] += project_sq_row(d, W + j * d, eps, G + j * d, along + j);
+    }
+    double sum = 0;
+    for (size_t p = 0; p < PARTS; p++)
+        sum += part[p];
+    return sum;
+}
+
+SAE_CLONES static void adam_row(size_t d, const struct adam_step *s, float along, float eps,
+                                float *restrict W, const float *restrict G, float *restrict M,
+                                float *restrict V)
+{
+    const struct adam_step h = *s;
+    double sq = 0;
+#pragma omp simd reduction(+ : sq)
+    for (size_t i = 0; i < d; i++) {
+        const float g = h.scale * (G[i] - along * W[i]);
+        const float mom = h.b1 * M[i] + h.a1 * g;
+        const float var = h.b2 * V[i] + h.a2 * (g * g);
+        const float w = W[i] - h.rate * (mom / (sqrtf(var) * h.root + h.eps));
+        M[i] = mom;
+        V[i] = var;
+        W[i] = w;
+        sq += (double)w * w;
+    }
+    const double norm = sqrt(sq) + eps;
+    if (norm == 0)
+        return;
+    for (size_t i = 0; i < d; i++)
+        W[i] = (float)(W[i] / norm);
+}
+
+void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+                       float *W, const float *G, float *M, float *V)
+{
+    const struct adam_step s = step_of(h);
+#pragma omp parallel for schedule(dynamic, 4) if (m * d > SMALL)
+    for (size_t j = 0; j < m; j++)
+        adam_row(d, &s, along[j], eps, W + j * d, G + j * d, M + j * d, V + j * d);
 }

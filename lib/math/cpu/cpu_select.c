@@ -228,7 +228,7 @@ static size_t select_row(size_t m, size_t k, const float *pre, const float *b, u
 }
 
 /* Rows were written at t * k, with their counts in start[t + 1]: closes the gaps. */
-static void close_gaps(size_t n, size_t k, struct sae_csr *csr)
+void sae_cpu_close_gaps(size_t n, size_t k, struct sae_csr *csr)
 {
     size_t e = 0;
     csr->start[0] = 0;
@@ -243,15 +243,21 @@ static void close_gaps(size_t n, size_t k, struct sae_csr *csr)
     }
 }
 
+void sae_cpu_topk_rows(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                       size_t t0, struct sae_csr *csr)
+{
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = t0; t < t0 + n; t++)
+        csr->start[t + 1] =
+            select_row(m, k, pre + (t - t0) * m, b_enc, csr->idx + t * k, csr->val + t * k);
+}
+
 void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                   struct sae_csr *csr)
 {
     csr->n = n;
-#pragma omp parallel for schedule(dynamic, 8)
-    for (size_t t = 0; t < n; t++)
-        csr->start[t + 1] =
-            select_row(m, k, pre + t * m, b_enc, csr->idx + t * k, csr->val + t * k);
-    close_gaps(n, k, csr);
+    sae_cpu_topk_rows(n, m, k, pre, b_enc, 0, csr);
+    sae_cpu_close_gaps(n, k, csr);
 }
 
 /* 2. the whole batch: the cut by three counts of digits of the keys, from the top. A first count,

@@ -114,6 +114,76 @@ static void adam(size_t n, const struct sae_adam *h, float *W, const float *G, f
     }
 }
 
+static size_t encode_room(size_t n, size_t m, size_t d, size_t k)
+{
+    (void)d;
+    (void)k;
+    return n * m;
+}
+
+static void encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                        const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr)
+{
+    gemm(false, true, n, m, d, 1, xc, d, W_enc, d, 0, room, m);
+    sae_ref_topk(n, m, k, room, b_enc, csr);
+}
+
+static double loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad)
+{
+    double sum = 0;
+    for (size_t t = 0; t < n; t++) {
+        double sq = 0;
+        for (size_t i = t * d; i < (t + 1) * d; i++) {
+            grad[i] = xhat[i] - x[i];
+            sq += (double)grad[i] * grad[i];
+        }
+        const double scale = norm ? (sq > 0 ? 1 / sqrt(sq) : 0) : 2;
+        for (size_t i = t * d; i < (t + 1) * d; i++)
+            grad[i] = (float)(scale / (double)n * grad[i]);
+        sum += norm ? sqrt(sq) : sq;
+    }
+    return sum;
+}
+
+/* G[j] - along[j] W[j] */
+static void take_out(size_t d, float along, const float *w, const float *g, float *left)
+{
+    for (size_t i = 0; i < d; i++)
+        left[i] = (float)(g[i] - (double)along * w[i]);
+}
+
+static double project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
+                         float *along)
+{
+    double left = 0;
+    for (size_t j = 0; j < m; j++) {
+        const float *const w = W + j * d, *const g = G + j * d;
+        const double norm = sqrt(sum_sq(d, w)) + eps;
+        double dot = 0;
+        for (size_t i = 0; i < d; i++)
+            dot += (double)g[i] * w[i];
+        along[j] = (float)(norm == 0 ? 0 : dot / norm / norm);
+        for (size_t i = 0; i < d; i++) {
+            const double v = g[i] - (double)along[j] * w[i];
+            left += v * v;
+        }
+    }
+    return left;
+}
+
+static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+                      float *W, const float *G, float *M, float *V)
+{
+    float left[1];
+    for (size_t j = 0; j < m; j++) {
+        for (size_t i = j * d; i < (j + 1) * d; i++) {
+            take_out(1, along[j], W + i, G + i, left);
+            adam(1, h, W + i, left, M + i, V + i);
+        }
+    }
+    unit_rows(m, d, eps, W);
+}
+
 const struct sae_ops sae_ops_ref = {
     .name = "ref",
     .host = true,
@@ -126,15 +196,20 @@ const struct sae_ops sae_ops_ref = {
     .topk = sae_ref_topk,
     .batchtopk = sae_ref_batchtopk,
     .threshold = sae_ref_threshold,
+    .encode_room = encode_room,
+    .encode_topk = encode_topk,
     .transpose = sae_ref_transpose,
     .decode = sae_ref_decode,
     .grad_dec = sae_ref_grad_dec,
     .grad_enc = sae_ref_grad_enc,
+    .loss = loss,
     .col_sum = col_sum,
     .sum_sq = sum_sq,
     .project_rows = project_rows,
     .unit_rows = unit_rows,
     .adam = adam,
+    .project_sq = project_sq,
+    .adam_rows = adam_rows,
     .orth = sae_ref_orth,
     .cos_hist = sae_ref_cos_hist,
 };
