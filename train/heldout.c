@@ -17,36 +17,22 @@ static const double MEETINGS_MAX = 5e8;
 
 /* --- 1. rows ------------------------------------------------------------------------------ */
 
-enum sae_status heldout_open(struct heldout *ret, struct sae_acts *acts, size_t n, double norm,
+enum sae_status heldout_open(struct heldout *ret, size_t n, size_t d, const float *x, double norm,
                              size_t m, struct sae_err *err)
 {
-    struct heldout held = {.n = n, .d = sae_acts_d(acts), .norm = norm};
+    struct heldout held = {.n = n, .d = d, .x = x, .norm = norm};
     enum sae_status st;
-    const size_t first = sae_acts_n_rows(acts) - n;
-    SAE_GO(st, sae_mem_alloc(&held.x, n * held.d, sizeof *held.x, err));
     SAE_GO(st, sae_mem_alloc(&held.mean, held.d, sizeof *held.mean, err));
     SAE_GO(st, sae_mem_alloc(&held.alive, m, sizeof *held.alive, err));
-    SAE_GO(st, sae_acts_read(acts, first, n, held.x, err));
-    for (size_t i = 0; i < n * held.d; i++) {
-        if (!isfinite(held.x[i])) {
-            st = sae_err_set(err, SAE_EFORMAT, "'%s' row %zu holds %f; harvest the store again",
-                             sae_acts_dir(acts), first + i / held.d, (double)held.x[i]);
-            goto done;
-        }
-        held.x[i] = (float)((double)held.x[i] / norm);
-    }
     *ret = held;
     held = (struct heldout){0};
 done:
-    free(held.x);
-    free(held.mean);
-    free(held.alive);
+    heldout_close(&held, NULL);
     return st;
 }
 
 void heldout_close(struct heldout *held, const struct sae_ops *ops)
 {
-    free(held->x);
     free(held->mean);
     free(held->alive);
     if (ops && held->csr.start)

@@ -6,7 +6,6 @@
 #include <jansson.h>
 
 #include "lib/base/err.h"
-#include "lib/file/acts.h"
 #include "lib/sae/ckpt.h"
 #include "train/trainer.h"
 
@@ -17,7 +16,7 @@ enum {
 
 struct heldout {
     size_t n, d;
-    float *x; /* [n][d] in training units: raw / norm */
+    const float *x; /* [n][d] in training units: raw / norm; borrowed */
     double norm;
     struct sae_csr csr;
     double *mean;   /* [d] scratch */
@@ -31,8 +30,8 @@ struct heldout_sums {
     double explained_variance, fraction_variance_explained, alive_share;
 };
 
-/* Reads the last n rows. Fails: SAE_EFORMAT a row holds NaN or infinity; as sae_acts_read */
-SAE_MUST_CHECK enum sae_status heldout_open(struct heldout *ret, struct sae_acts *acts, size_t n,
+/* x [n][d] stays the caller's, and must stay. */
+SAE_MUST_CHECK enum sae_status heldout_open(struct heldout *ret, size_t n, size_t d, const float *x,
                                             double norm, size_t m, struct sae_err *err);
 void heldout_close(struct heldout *held, const struct sae_ops *ops);
 

@@ -11,18 +11,27 @@
 
 enum { BECAUSE = 100 };
 
-static enum sae_status refuse(const struct sae_cli *cli, const char *const *names,
+struct check {
+    const struct sae_cli *cli;
+    bool drop; /* forget what has no meaning, instead of refusing it */
+};
+
+static enum sae_status refuse(const struct check *check, const char *const *names,
                               const char *because, struct sae_err *err)
 {
-    for (; *names; names++)
-        if (sae_opt_given(cli, *names))
+    for (; *names; names++) {
+        if (!sae_opt_given(check->cli, *names))
+            continue;
+        if (!check->drop)
             return sae_err_set(err, SAE_EARG, "--%s has no meaning %s; leave it out", *names,
                                because);
+        SAE_TRY(sae_opt_drop(check->cli, *names, err));
+    }
     return SAE_OK;
 }
 
-enum sae_status options_check(const struct sae_cli *cli, const struct settings *set,
-                              struct sae_err *err)
+static enum sae_status go_through(const struct check *cli, const struct settings *set,
+                                  struct sae_err *err)
 {
     const char *const arch = train_arch_names[set->arch];
     char because[BECAUSE];
@@ -34,12 +43,10 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
     static const char *const orth_only[] = {"lambda2-max", "gamma", NULL};
     static const char *const pairs_only[] = {"orth-normalizer", NULL};
     static const char *const ortsae_only[] = {"ortsae-chunk", "ortsae-every", NULL};
+    static const char *const count_only[] = {"base-threshold", "threshold-schedule",
+                                             "threshold-momentum", "overlap-window", NULL};
     static const char *const sigmoid_only[] = {"sharpness", NULL};
     static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", NULL};
-    if (sae_opt_given(cli, "tokens") && sae_opt_given(cli, "steps"))
-        return sae_err_set(err, SAE_EARG,
-                           "--tokens and --steps both set the length of the run; "
-                           "give one of them");
     snprintf(because, sizeof because, "with --arch %s, which has no k", arch);
     if (!settings_has_k(set))
         SAE_TRY(refuse(cli, k_only, because, err));
@@ -61,9 +68,29 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
         SAE_TRY(refuse(cli, pairs_only, "without --orth static or --orth progressive", err));
     if (set->orth != ORTH_ORTSAE)
         SAE_TRY(refuse(cli, ortsae_only, "without --orth ortsae", err));
+    /* Without the term these say what is counted, which is worth no run of its own. */
+    if (!settings_competes(set) && cli->drop)
+        SAE_TRY(refuse(cli, count_only, "", err));
     if (set->competition != SAE_COMPETE_SIGMOID)
         SAE_TRY(refuse(cli, sigmoid_only, "without --competition sigmoid", err));
     return SAE_OK;
+}
+
+enum sae_status options_check(const struct sae_cli *cli, const struct settings *set,
+                              struct sae_err *err)
+{
+    if (sae_opt_given(cli, "tokens") && sae_opt_given(cli, "steps"))
+        return sae_err_set(err, SAE_EARG,
+                           "--tokens and --steps both set the length of the run; "
+                           "give one of them");
+    return go_through(&(struct check){cli, false}, set, err);
+}
+
+enum sae_status options_drop(const struct sae_cli *cli, struct settings *set, struct sae_err *err)
+{
+    SAE_TRY(go_through(&(struct check){cli, true}, set, err));
+    options_unset(set);
+    return sae_opt_refresh(cli, err);
 }
 
 void options_unset(struct settings *set)

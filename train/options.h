@@ -11,6 +11,11 @@
 SAE_MUST_CHECK enum sae_status options_check(const struct sae_cli *cli, const struct settings *set,
                                              struct sae_err *err);
 
+/* For a run of a sweep over what decides the meaning of others (--arch topk,gated --k 32): forgets
+ * what means nothing beside this run's choices. set: the destinations of the table. */
+SAE_MUST_CHECK enum sae_status options_drop(const struct sae_cli *cli, struct settings *set,
+                                            struct sae_err *err);
+
 /* Writes what the rules chose over the unset options of a record, as text that parses back to
  * the same value; options without meaning for this run stay null. */
 SAE_MUST_CHECK enum sae_status options_record(json_t *record, const struct settings *set,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* run : the loop - read a batch, step, log, save.
- * Contents: 1. checkpoints by name   2. beginning   3. logging   4. the loop */
+/* run : one run - open, step, log, save.
+ * Contents: 1. checkpoints by name   2. memory and state   3. saving   4. beginning   5. a step */
 #include "train/run.h"
 
 #include <inttypes.h>
@@ -11,12 +11,9 @@
 #include <unistd.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
-#include "lib/base/str.h"
-#include "lib/cli/progress.h"
-
-enum { NORM_BATCHES = 100 }; /* batches whose mean square norm sets the scale */
 
 /* --- 1. checkpoints by name --------------------------------------------------------------- */
 
@@ -37,101 +34,61 @@ enum sae_status run_checkpoint_path(char **ret, const char *dir, const struct se
     return sae_fs_join(ret, dir, name, err);
 }
 
-/* --- 2. beginning ------------------------------------------------------------------------- */
+/* --- 2. memory and state ------------------------------------------------------------------ */
 
-/* Square root of the mean square norm over the first batches of the stream. */
-static enum sae_status find_norm(struct run *run, struct sae_err *err)
+void run_plan_clear(struct run_plan *plan)
 {
-    const struct trainer *const t = run->t;
-    const uint64_t n_train = sae_acts_n_rows(run->plan->acts) - t->set.heldout_rows;
-    double sum = 0;
-    uint64_t batches = 0;
-    for (; batches < NORM_BATCHES && (batches == 0 || (batches + 1) * t->n <= n_train); batches++) {
-        SAE_TRY(sae_acts_stream_read(run->stream, batches * t->n, t->n, run->x, err));
-        sum += t->ops->sum_sq(t->n * t->d, run->x) / (double)t->n;
-    }
-    run->norm = sqrt(sum / (double)batches);
-    if (!(run->norm > 0) || !isfinite(run->norm))
-        return sae_err_set(err, SAE_ERANGE, "the activations have norm %f: nothing to learn",
-                           run->norm);
-    return SAE_OK;
+    sae_fs_list_free(plan->from, plan->n_from);
+    json_decref(plan->record);
+    settings_clear(&plan->set);
+    free(plan->dir);
+    free(plan->why);
+    *plan = (struct run_plan){0};
 }
 
-static enum sae_status read_batch(struct run *run, struct sae_err *err)
+void run_close(struct run *run)
 {
-    const struct trainer *const t = run->t;
-    SAE_TRY(sae_acts_stream_read(run->stream, t->step * t->n, t->n, run->x, err));
-    if (run->norm != 1)
-        for (size_t i = 0; i < t->n * t->d; i++)
-            run->x[i] = (float)((double)run->x[i] / run->norm);
-    return SAE_OK;
-}
-
-static enum sae_status begin(struct run *run, struct sae_err *err)
-{
-    const struct run_plan *const plan = run->plan;
-    const struct settings *const set = &plan->set;
-    const size_t d = sae_acts_d(plan->acts);
-    const size_t n_train = sae_acts_n_rows(plan->acts) - (size_t)set->heldout_rows;
-    SAE_TRY(trainer_open(&run->t, set, plan->ops, d, err));
-    SAE_TRY(sae_mem_alloc(&run->x, run->t->n * d, sizeof *run->x, err));
-    SAE_TRY(sae_acts_stream_open(&run->stream, plan->acts, n_train, set->seed, err));
-    run->norm = 1;
-    if (plan->from) {
-        SAE_TRY(run_restore(run, plan->from, err));
-    } else {
-        if (set->normalize == NORM_UNIT)
-            SAE_TRY(find_norm(run, err));
-        SAE_TRY(read_batch(run, err));
-        trainer_init(run->t, run->x);
-    }
-    return heldout_open(&run->held, plan->acts, (size_t)set->heldout_rows, run->norm, run->t->m,
-                        err);
-}
-
-static void end(struct run *run)
-{
-    const struct sae_ops *const ops = run->plan->ops;
-    heldout_close(&run->held, ops);
+    if (run->plan)
+        heldout_close(&run->held, run->plan->ops);
     trainer_close(run->t);
-    sae_acts_stream_close(run->stream);
     series_clear(&run->series);
     pair_log_clear(&run->pairs);
-    free(run->x);
     free(run->last_ckpt);
+    *run = (struct run){0};
 }
 
-/* --- 3. logging --------------------------------------------------------------------------- */
-
-static bool log_due(const struct settings *set, uint64_t done)
+static enum sae_status open_blank(struct run *run, struct run_plan *plan, struct sae_err *err)
 {
-    return done == 1 || done == set->steps || done % set->log_every == 0;
+    run_close(run);
+    run->plan = plan;
+    return trainer_open(&run->t, &plan->set, plan->ops, sae_acts_d(plan->acts), err);
 }
 
-static enum sae_status log_point(struct run *run, const struct step_stats *stats,
-                                 struct sae_err *err)
+enum sae_status run_open(struct run *run, struct run_plan *plan, struct sae_err *err)
 {
-    struct heldout_sums sums;
-    const size_t rows = run->held.n < HELDOUT_QUICK_ROWS ? run->held.n : HELDOUT_QUICK_ROWS;
-    SAE_TRY(series_add(&run->series, run->t, stats, err));
-    SAE_TRY(heldout_sums(&run->held, run->t, rows, &sums, err));
-    const size_t at = run->series.n - 1;
-    run->series.column[SERIES_heldout_recon][at] = sums.sq_error * run->norm * run->norm;
-    run->series.column[SERIES_heldout_explained_variance][at] = sums.explained_variance;
-    run->series.column[SERIES_heldout_l0][at] = sums.l0;
-    return pair_log_add(&run->pairs, run->t, err);
+    *run = (struct run){0};
+    SAE_TRY(open_blank(run, plan, err));
+    struct sae_err why = {0};
+    for (size_t i = 0; i < plan->n_from; i++) {
+        const enum sae_status st = run_restore(run, plan->from[i], &why);
+        if (st == SAE_OK)
+            return sae_mem_strdup(&run->last_ckpt, plan->from[i], err);
+        if (st != SAE_EFORMAT && st != SAE_EIO)
+            return sae_err_set(err, st, "%s", why.msg);
+        sae_log_warn("%s; going on from what was saved before it", why.msg);
+        SAE_TRY(open_blank(run, plan, err)); /* a state half read is no state */
+    }
+    if (plan->n_from == 0)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "cannot resume '%s': none of its %zu checkpoints is sound; start it anew "
+                       "with --force",
+                       plan->dir, plan->n_from);
 }
 
-static void show(struct sae_progress *bar, const struct run *run, const struct step_stats *s)
-{
-    char note[120];
-    snprintf(note, sizeof note, "loss %.4g  l0 %.1f  dead %.0f", s->loss, s->l0, s->dead);
-    sae_progress_step(bar, run->t->step * run->t->n, note);
-}
+/* --- 3. saving ---------------------------------------------------------------------------- */
 
-/* --- 4. the loop -------------------------------------------------------------------------- */
-
-static enum sae_status save_state(struct run *run, struct sae_err *err)
+enum sae_status run_save_state(struct run *run, struct sae_err *err)
 {
     char *path = NULL;
     SAE_TRY(sae_fs_join(&path, run->plan->dir, "state.h5", err));
@@ -164,13 +121,57 @@ static enum sae_status save_checkpoints(struct run *run, struct sae_err *err)
     return SAE_OK;
 }
 
-static enum sae_status stop_now(struct run *run, struct sae_err *err)
+bool run_remove_state(const char *dir)
 {
-    SAE_TRY(save_state(run, err));
-    return sae_err_set(err, SAE_EINTR,
-                       "stopped after step %" PRIu64 " of %" PRIu64 ", state saved; continue with "
-                       "'sae-train --resume %s'",
-                       run->t->step, run->plan->set.steps, run->plan->dir);
+    static const char *const names[] = {"state.h5", "state.h5.part"};
+    bool any = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = NULL;
+        if (sae_fs_join(&path, dir, names[i], NULL) == SAE_OK)
+            any = unlink(path) == 0 || any;
+        free(path);
+    }
+    return any;
+}
+
+/* --- 4. beginning ------------------------------------------------------------------------- */
+
+enum sae_status run_begin(struct run *run, struct feed *feed, struct sae_err *err)
+{
+    if (run->norm > 0 && run->norm != feed->norm)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' was scaled by %.17g, but this group of runs by %.17g; resume it "
+                           "by itself",
+                           run->plan->dir, run->norm, feed->norm);
+    run->norm = feed->norm;
+    SAE_TRY(heldout_open(&run->held, feed->n_held, feed->d, feed->held, feed->norm, run->t->m,
+                         err));
+    if (run->t->step > 0 || run->plan->n_from > 0)
+        return SAE_OK;
+    SAE_TRY(feed_batch(feed, 0, err));
+    trainer_init(run->t, feed->x);
+    return save_checkpoints(run, err);
+}
+
+/* --- 5. a step ---------------------------------------------------------------------------- */
+
+static bool log_due(const struct settings *set, uint64_t done)
+{
+    return done == 1 || done == set->steps || done % set->log_every == 0;
+}
+
+static enum sae_status log_point(struct run *run, const struct step_stats *stats,
+                                 struct sae_err *err)
+{
+    struct heldout_sums sums;
+    const size_t rows = run->held.n < HELDOUT_QUICK_ROWS ? run->held.n : HELDOUT_QUICK_ROWS;
+    SAE_TRY(series_add(&run->series, run->t, stats, err));
+    SAE_TRY(heldout_sums(&run->held, run->t, rows, &sums, err));
+    const size_t at = run->series.n - 1;
+    run->series.column[SERIES_heldout_recon][at] = sums.sq_error * run->norm * run->norm;
+    run->series.column[SERIES_heldout_explained_variance][at] = sums.explained_variance;
+    run->series.column[SERIES_heldout_l0][at] = sums.l0;
+    return pair_log_add(&run->pairs, run->t, err);
 }
 
 static enum sae_status explain(struct run *run, enum sae_status st, struct sae_err *err)
@@ -185,57 +186,31 @@ static enum sae_status explain(struct run *run, enum sae_status st, struct sae_e
                        run->last_ckpt ? run->last_ckpt : "", run->last_ckpt ? "';" : ";");
 }
 
-static enum sae_status one_step(struct run *run, struct sae_progress *bar, struct sae_err *err)
+/* Adds the seconds since *since to a sum, and moves *since to now. */
+static void lap(double *since, double *sum)
+{
+    const double now = sae_stop_clock();
+    *sum += now - *since;
+    *since = now;
+}
+
+enum sae_status run_step(struct run *run, const struct feed *feed, struct run_clock *clock,
+                         struct sae_err *err)
 {
     const struct settings *const set = &run->plan->set;
     struct trainer *const t = run->t;
-    struct step_stats stats;
     const bool log = log_due(set, t->step + 1);
-    SAE_TRY(read_batch(run, err));
-    SAE_TRY(explain(run, trainer_step(t, run->x, log, &stats, err), err));
+    double since = sae_stop_clock();
+    SAE_TRY(explain(run, trainer_step(t, feed->x, log, &run->last, err), err));
+    lap(&since, &clock->step);
     if (log)
-        SAE_TRY(log_point(run, &stats, err));
-    show(bar, run, &stats);
+        SAE_TRY(log_point(run, &run->last, err));
+    lap(&since, &clock->watch);
     SAE_TRY(explain(run, save_checkpoints(run, err), err));
-    if (t->step < set->steps && sae_stop_asked())
-        return stop_now(run, err);
     if (set->save_every && t->step % set->save_every == 0 && t->step < set->steps)
-        return save_state(run, err);
+        SAE_TRY(run_save_state(run, err));
+    lap(&since, &clock->save);
+    if (t->step == set->steps)
+        run_remove_state(run->plan->dir);
     return SAE_OK;
-}
-
-/* The last checkpoint holds all that state.h5 held. What a kill in the midst of saving it left
- * behind goes too. */
-static void remove_state(const char *state)
-{
-    struct sae_str part = {0};
-    unlink(state);
-    if (sae_str_printf(&part, NULL, "%s.part", state) == SAE_OK)
-        unlink(part.s);
-    sae_str_clear(&part);
-}
-
-enum sae_status run_train(const struct run_plan *plan, struct sae_err *err)
-{
-    struct run run = {.plan = plan};
-    struct sae_progress bar;
-    bool shown = false;
-    char *state = NULL;
-    enum sae_status st;
-    SAE_GO(st, begin(&run, err));
-    SAE_GO(st, sae_fs_join(&state, plan->dir, "state.h5", err));
-    const uint64_t total = plan->set.steps * run.t->n;
-    sae_progress_begin(&bar, "train", "tokens", run.t->step * run.t->n, total);
-    shown = true;
-    if (run.t->step == 0)
-        SAE_GO(st, save_checkpoints(&run, err));
-    while (run.t->step < plan->set.steps)
-        SAE_GO(st, one_step(&run, &bar, err));
-    remove_state(state);
-done:
-    if (shown)
-        sae_progress_end(&bar);
-    free(state);
-    end(&run);
-    return st;
 }

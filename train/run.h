@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* run : one training run on disk - store in, checkpoints out, resumable at any step. */
+/* run : one training run on disk - batches in, checkpoints out, resumable at any step. */
 #ifndef SAE_TRAIN_RUN_H
 #define SAE_TRAIN_RUN_H
 
@@ -8,37 +8,60 @@
 #include "lib/base/err.h"
 #include "lib/file/acts.h"
 #include "lib/math/ops.h"
+#include "train/feed.h"
 #include "train/heldout.h"
 #include "train/series.h"
 #include "train/settings.h"
 #include "train/trainer.h"
 
-/* Filled by main. */
 struct run_plan {
-    struct settings set;   /* resolved */
-    const char *dir;       /* run folder */
-    const char *from;      /* state to continue from (a path), NULL for a new run */
-    json_t *record;        /* borrowed; goes into every file */
+    struct settings set;   /* resolved; its lists are the plan's own */
+    char *dir;             /* run folder */
+    size_t n_from;         /* states to continue from, furthest first; none: a new run */
+    char **from;           /* paths */
+    uint64_t from_step;    /* of the first */
+    bool finished;         /* nothing to do */
+    json_t *record;        /* goes into every file */
     struct sae_acts *acts; /* borrowed */
     const struct sae_ops *ops;
+    enum sae_status failed; /* how the run ended, where not well */
+    char *why;              /* and what was said; NULL otherwise */
+};
+void run_plan_clear(struct run_plan *plan);
+
+/* Seconds of this process, by what they went into. */
+struct run_clock {
+    double read, step, watch, save;
 };
 
 struct run {
-    const struct run_plan *plan;
+    struct run_plan *plan;
     struct trainer *t;
-    struct sae_acts_stream *stream;
     struct heldout held;
     struct series series;
     struct pair_log pairs;
-    double norm;     /* activations are divided by this before training */
-    float *x;        /* [n][d] batch */
+    double norm;     /* activations are divided by this before training; 0: not known yet */
     char *last_ckpt; /* newest checkpoint of this run, for messages; may be NULL */
+    struct step_stats last;
 };
 
-/* Trains to the end. Prints nothing on stdout; progress goes to stderr.
- * Fails: SAE_EINTR stopped by a signal, state.h5 was saved; SAE_ERANGE the loss diverged;
- *        as the files it reads and writes */
-SAE_MUST_CHECK enum sae_status run_train(const struct run_plan *plan, struct sae_err *err);
+/* Memory for the run, and its state where it has one: the furthest sound one; damaged ones are
+ * warned of. Fails: SAE_EFORMAT none of them is sound */
+SAE_MUST_CHECK enum sae_status run_open(struct run *run, struct run_plan *plan,
+                                        struct sae_err *err);
+void run_close(struct run *run); /* accepts zeroed, and a run that failed to open */
+/* Joins the feed: a new run takes its first weights and writes the checkpoint at 0. The feed has
+ * begun. Fails: SAE_EFORMAT the run was scaled by another norm */
+SAE_MUST_CHECK enum sae_status run_begin(struct run *run, struct feed *feed, struct sae_err *err);
+/* One update on the feed's batch, which is that of the run's step, with what falls due after it: a
+ * point of the series, checkpoints, state.h5. At the last step state.h5 goes.
+ * Fails: SAE_ERANGE the loss diverged; as the files it writes */
+SAE_MUST_CHECK enum sae_status run_step(struct run *run, const struct feed *feed,
+                                        struct run_clock *clock, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status run_save_state(struct run *run, struct sae_err *err);
+/* Of a finished run: the last checkpoint holds all that state.h5 held. What a kill in the midst of
+ * saving it left behind goes too. Returns whether there was anything. */
+bool run_remove_state(const char *dir);
 
 /* Steps after which the i-th checkpoint is written. */
 uint64_t run_checkpoint_step(const struct settings *set, size_t i);
@@ -53,5 +76,13 @@ SAE_MUST_CHECK enum sae_status run_checkpoint_path(char **ret, const char *dir,
 SAE_MUST_CHECK enum sae_status run_save(struct run *run, const char *path, struct sae_err *err);
 /* Reads them all back into an opened run. Fails: SAE_EFORMAT it does not fit the settings */
 SAE_MUST_CHECK enum sae_status run_restore(struct run *run, const char *path, struct sae_err *err);
+
+/* --- memory.c ----------------------------------------------------------------------------- */
+
+/* Bytes that a run takes by itself, and that a feed takes, near enough to plan with. */
+double run_memory(const struct settings *set, size_t d);
+double feed_memory(const struct settings *set, size_t n_rows, size_t d);
+/* Bytes that this process may still take: of the machine and of its control group. */
+double memory_available(void);
 
 #endif /* SAE_TRAIN_RUN_H */

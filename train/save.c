@@ -19,6 +19,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/file/h5.h"
+#include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "train/run.h"
 
@@ -314,6 +315,19 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
     return SAE_OK;
 }
 
+/* What another run left in the folder is not this run's. */
+static enum sae_status check_record(const struct run *run, const struct sae_h5 *file,
+                                    struct sae_err *err)
+{
+    json_t *record = NULL;
+    SAE_TRY(sae_json_parse(&record, sae_h5_record(file), sae_h5_path(file), err));
+    const bool same = json_equal(record, run->plan->record);
+    json_decref(record);
+    return same ? SAE_OK
+                : sae_err_set(err, SAE_EFORMAT, "'%s' was made by another run than '%s' is",
+                              sae_h5_path(file), run->plan->dir);
+}
+
 enum sae_status run_restore(struct run *run, const char *path, struct sae_err *err)
 {
     struct sae_ckpt ckpt = {0};
@@ -332,6 +346,7 @@ enum sae_status run_restore(struct run *run, const char *path, struct sae_err *e
     SAE_GO(st, series_restore(&run->series, &ckpt, err));
     SAE_GO(st, pair_log_restore(&run->pairs, &ckpt, err));
     SAE_GO(st, sae_h5_open(&file, path, KIND, err));
+    SAE_GO(st, check_record(run, file, err));
     SAE_GO(st, get_state(file, run, err));
 done:
     sae_h5_close(file);

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "lib/base/mem.h"
+
 const char *const train_arch_names[] = {
     "topk",  "standard", "standard-2024", "batchtopk",
     "gated", "jumprelu", "matryoshka",    NULL};
@@ -299,4 +301,36 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
     SAE_TRY(check_groups(set, err));
     SAE_TRY(resolve_orth(set, err));
     return resolve_checkpoints(set, err);
+}
+
+static enum sae_status copy_list(struct sae_reals *list, struct sae_err *err)
+{
+    const struct sae_reals from = *list;
+    list->v = NULL;
+    SAE_TRY(sae_mem_alloc(&list->v, from.n, sizeof *list->v, err));
+    for (size_t i = 0; i < from.n; i++)
+        list->v[i] = from.v[i];
+    return SAE_OK;
+}
+
+enum sae_status settings_own_lists(struct settings *set, struct sae_err *err)
+{
+    struct sae_reals *const lists[] = {&set->checkpoints, &set->groups};
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        if (st == SAE_OK)
+            st = copy_list(lists[i], err);
+        else
+            lists[i]->v = NULL;
+    }
+    if (st != SAE_OK)
+        settings_clear(set);
+    return st;
+}
+
+void settings_clear(struct settings *set)
+{
+    free(set->checkpoints.v);
+    free(set->groups.v);
+    set->checkpoints = set->groups = (struct sae_reals){0};
 }

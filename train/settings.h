@@ -73,6 +73,10 @@ void settings_init(struct settings *set);
 SAE_MUST_CHECK enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d,
                                                 struct sae_err *err);
 
+/* The lists become copies of their own; settings_clear frees them. On failure nothing is held. */
+SAE_MUST_CHECK enum sae_status settings_own_lists(struct settings *set, struct sae_err *err);
+void settings_clear(struct settings *set);
+
 static inline bool settings_is_standard(const struct settings *set)
 {
     return set->arch == TRAIN_STANDARD || set->arch == TRAIN_STANDARD_2024;

@@ -59,8 +59,10 @@ static void print_row(const struct sae_opt *row)
     if (row->value != NULL && row->kind != SAE_OPT_FLAG) {
         char part[128];
         snprintf(part, sizeof part, "[%s]", row->value);
-        wrap(part, at);
+        at = wrap(part, at);
     }
+    if ((row->flags & SAE_OPT_SWEEP) != 0)
+        wrap("*", at);
     putchar('\n');
 }
 
@@ -89,6 +91,11 @@ static void print_help(const struct sae_opt_set *set, bool all)
     print_options(set, all);
     if (!all)
         printf("      --help=all%*slist every option\n", INDENT - 16, "");
+    for (size_t i = 0; i < set->n; i++)
+        if ((set->rows[i].flags & SAE_OPT_SWEEP) != 0) {
+            printf("\n* may be a list, 0.1,0.5,1.0: one run for each value\n");
+            break;
+        }
 }
 
 /* --- man page ------------------------------------------------------------------------------- */
@@ -131,6 +138,8 @@ static void man_option(const struct sae_opt *row)
         roff(row->value);
         putchar(')');
     }
+    if ((row->flags & SAE_OPT_SWEEP) != 0)
+        fputs("; may be a list, one run for each value", stdout);
     fputs(".\n", stdout);
 }
 

@@ -150,9 +150,29 @@ static enum sae_status convert(const struct sae_opt *row, const char *text, stru
     return SAE_OK;
 }
 
-/* Sets row i from text; a repeated --strs option adds to what was given before. */
-static enum sae_status assign(struct sae_opt_set *set, size_t i, const char *text, bool given,
-                              struct sae_err *err)
+/* Each part of a list that makes several runs must be a value by itself. */
+static enum sae_status convert_parts(const struct sae_opt *row, const char *text,
+                                     struct sae_err *err)
+{
+    char *copy = NULL;
+    SAE_TRY(sae_mem_strdup(&copy, text, err));
+    enum sae_status st = SAE_OK;
+    char *part = copy;
+    for (bool more = true; st == SAE_OK && more;) {
+        char *const end = part + strcspn(part, ",");
+        more = *end == ',';
+        *end = '\0';
+        st = *part == '\0' ? sae_err_set(err, SAE_EARG, "--%s '%s': empty part", row->name, text)
+                           : convert(row, part, err);
+        part = end + 1;
+    }
+    free(copy);
+    return st;
+}
+
+/* A repeated --strs option adds to what was given before. */
+enum sae_status sae_opt_set_assign(struct sae_opt_set *set, size_t i, const char *text,
+                                   bool given, struct sae_err *err)
 {
     const struct sae_opt *row = &set->rows[i];
     struct sae_str whole = {0};
@@ -162,7 +182,9 @@ static enum sae_status assign(struct sae_opt_set *set, size_t i, const char *tex
     else
         st = sae_str_printf(&whole, err, "%s", text);
     if (st == SAE_OK)
-        st = convert(row, whole.s, err);
+        st = (row->flags & SAE_OPT_SWEEP) != 0 && strchr(whole.s, ',') != NULL
+                 ? convert_parts(row, whole.s, err)
+                 : convert(row, whole.s, err);
     if (st != SAE_OK) {
         sae_str_clear(&whole);
         return st;
@@ -170,6 +192,18 @@ static enum sae_status assign(struct sae_opt_set *set, size_t i, const char *tex
     free(set->text[i]);
     set->text[i] = whole.s;
     set->given[i] = set->given[i] || given;
+    return SAE_OK;
+}
+
+enum sae_status sae_opt_set_reset(struct sae_opt_set *set, size_t i, struct sae_err *err)
+{
+    if (set->rows[i].value != NULL)
+        SAE_TRY(sae_opt_set_assign(set, i, set->rows[i].value, false, err));
+    else {
+        free(set->text[i]);
+        set->text[i] = NULL;
+    }
+    set->given[i] = false;
     return SAE_OK;
 }
 
@@ -211,7 +245,7 @@ enum sae_status sae_opt_set_init(struct sae_opt_set *set, struct sae_cli *cli,
     append_rows(set, rows);
     for (size_t i = 0; i < set->n; i++)
         if (set->rows[i].value != NULL)
-            SAE_TRY(assign(set, i, set->rows[i].value, false, err));
+            SAE_TRY(sae_opt_set_assign(set, i, set->rows[i].value, false, err));
     return SAE_OK;
 }
 
@@ -308,14 +342,14 @@ static enum sae_status parse_long(struct sae_opt_set *set, struct words *w, cons
     size_t i;
     if (find_name(set, name, len, &i)) {
         if (set->rows[i].kind == SAE_OPT_FLAG)
-            return assign(set, i, value == NULL ? "true" : value, true, err);
+            return sae_opt_set_assign(set, i, value == NULL ? "true" : value, true, err);
         if (value == NULL)
             SAE_TRY(value_after(w, &set->rows[i], &value, err));
-        return assign(set, i, value, true, err);
+        return sae_opt_set_assign(set, i, value, true, err);
     }
     if (len > 3 && memcmp(name, "no-", 3) == 0 && value == NULL &&
         find_name(set, name + 3, len - 3, &i) && set->rows[i].kind == SAE_OPT_FLAG)
-        return assign(set, i, "false", true, err);
+        return sae_opt_set_assign(set, i, "false", true, err);
     return unknown(set, name, len, err);
 }
 
@@ -326,12 +360,12 @@ static enum sae_status parse_letter(struct sae_opt_set *set, struct words *w, co
         if (set->rows[i].letter == 0 || set->rows[i].letter != word[1])
             continue;
         if (set->rows[i].kind == SAE_OPT_FLAG && word[2] == '\0')
-            return assign(set, i, "true", true, err);
+            return sae_opt_set_assign(set, i, "true", true, err);
         const char *value = word + 2;
         if (set->rows[i].kind != SAE_OPT_FLAG && *value == '\0')
             SAE_TRY(value_after(w, &set->rows[i], &value, err));
         if (set->rows[i].kind != SAE_OPT_FLAG)
-            return assign(set, i, value, true, err);
+            return sae_opt_set_assign(set, i, value, true, err);
     }
     if (word[1] == 'h' && word[2] == '\0') {
         set->help = "main";
@@ -398,7 +432,7 @@ static enum sae_status config_line(struct sae_opt_set *set, bool *seen, const ch
     if (set->given[i] && !seen[i])
         return SAE_OK; /* the command line was read first and wins */
     seen[i] = true;
-    return assign(set, i, trim(equals + 1), true, err);
+    return sae_opt_set_assign(set, i, trim(equals + 1), true, err);
 }
 
 static enum sae_status read_config(struct sae_opt_set *set, const char *path, struct sae_err *err)
@@ -502,6 +536,32 @@ done:
     return st;
 }
 
+enum sae_status sae_opt_drop(const struct sae_cli *cli, const char *name, struct sae_err *err)
+{
+    size_t i;
+    if (!find_name(cli->set, name, strlen(name), &i))
+        return SAE_OK;
+    return sae_opt_set_reset((struct sae_opt_set *)cli->set, i, err);
+}
+
+enum sae_status sae_opt_rewind(const struct sae_cli *cli, struct sae_err *err)
+{
+    struct sae_opt_set *set = (struct sae_opt_set *)cli->set;
+    for (size_t i = 0; i < set->n; i++)
+        if (!set->given[i] && (set->rows[i].flags & SAE_OPT_UNRECORDED) == 0)
+            SAE_TRY(sae_opt_set_reset(set, i, err));
+    return SAE_OK;
+}
+
+enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err)
+{
+    const struct sae_opt_set *set = cli->set;
+    for (size_t i = 0; i < set->n; i++)
+        if (set->text[i] != NULL && !is_list(&set->rows[i]))
+            SAE_TRY(convert(&set->rows[i], set->text[i], err));
+    return SAE_OK;
+}
+
 enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
                               struct sae_err *err)
 {
@@ -518,7 +578,7 @@ enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
                                "--%s %s: the run was started with %s; leave it out to continue",
                                row->name, set->text[i], text);
         if (differs)
-            SAE_TRY(assign(set, i, text, false, err));
+            SAE_TRY(sae_opt_set_assign(set, i, text, false, err));
     }
     return SAE_OK;
 }

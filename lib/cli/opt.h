@@ -40,7 +40,8 @@ struct sae_strs {
 
 enum {
     SAE_OPT_MAIN = 1,      /* shown by plain --help */
-    SAE_OPT_UNRECORDED = 2 /* says where or how loudly, not what: output path, --force, --json */
+    SAE_OPT_UNRECORDED = 2, /* says where or how loudly, not what: output path, --force, --json */
+    SAE_OPT_SWEEP = 4 /* a number or an enum that may be a list, "0.1,0.5": one run each; grid.h */
 };
 
 /* A row. The table ends with a row whose name is NULL. */
@@ -93,6 +94,14 @@ bool sae_opt_given(const struct sae_cli *cli, const char *name);
 /* The record of this invocation (record.h): program, version, command, options, libraries. */
 SAE_MUST_CHECK enum sae_status sae_opt_record(json_t **ret, const struct sae_cli *cli,
                                               struct sae_err *err);
+/* Forgets what was given or applied for this option, as if it had never been named. */
+SAE_MUST_CHECK enum sae_status sae_opt_drop(const struct sae_cli *cli, const char *name,
+                                            struct sae_err *err);
+/* Back to what the command line and --config gave, after an earlier sae_opt_apply. */
+SAE_MUST_CHECK enum sae_status sae_opt_rewind(const struct sae_cli *cli, struct sae_err *err);
+/* Writes the values of all scalar options to their destinations once more; a destination whose
+ * option is unset is left alone. */
+SAE_MUST_CHECK enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err);
 /* Applies recorded options (of --resume) to the table's destinations, as if typed; options
  * given on the command line that differ from the record are refused by name. */
 SAE_MUST_CHECK enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,

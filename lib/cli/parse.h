@@ -28,6 +28,15 @@ SAE_MUST_CHECK enum sae_status sae_opt_set_parse(struct sae_opt_set *set, struct
                                                  int argc, char **argv, struct sae_err *err);
 void sae_opt_set_clear(struct sae_opt_set *set);
 
+/* Sets row i from text; a list of a SAE_OPT_SWEEP row is checked part by part, and the last part
+ * stays in the destination. */
+SAE_MUST_CHECK enum sae_status sae_opt_set_assign(struct sae_opt_set *set, size_t i,
+                                                  const char *text, bool given,
+                                                  struct sae_err *err);
+/* Row i becomes its default, not given; without a default its destination is left alone. */
+SAE_MUST_CHECK enum sae_status sae_opt_set_reset(struct sae_opt_set *set, size_t i,
+                                                 struct sae_err *err);
+
 /* To stdout. */
 void sae_help_print(const struct sae_opt_set *set, const char *which);
 void sae_help_config(const struct sae_opt_set *set);

@@ -52,4 +52,10 @@ check activations acts/acts_00000.h5
 check labels acts/labels_set.h5
 check words acts/words.h5
 check checkpoint run/ckpt_100.h5
+"$build/train/sae-train" -q --acts acts --m 64 --k 4,5 --batch 64 --heldout-rows 64 --steps 2 \
+    -o sweep >/dev/null
+sed -n 's/^  "\([a-z_]*\)":.*/\1/p' sweep/sweep.json | sort >in_file
+sed -n "/^## sweep/,/^## r/p" "$source/docs/FORMATS.md" | sed -n 's/^| `\([a-z_]*\)` |.*/\1/p' |
+    sort >in_document
+cmp -s in_file in_document || { echo "sweep.json and FORMATS.md differ"; bad=1; }
 exit $bad

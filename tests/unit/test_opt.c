@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/base/fs.h"
+#include "lib/cli/grid.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/parse.h"
 #include "lib/file/json.h"
@@ -31,9 +32,10 @@ static const char *const archs[] = {"topk", "standard", NULL};
 
 static const struct sae_opt rows[] = {
     {"flag", 'f', SAE_OPT_FLAG, &s.flag, "false", NULL, 0, 0, NULL, "A", "a flag", 0},
-    {"k", 0, SAE_OPT_U64, &s.k, "32", NULL, 1, 100, "N", "A", "latents", SAE_OPT_MAIN},
+    {"k", 0, SAE_OPT_U64, &s.k, "32", NULL, 1, 100, "N", "A", "latents",
+     SAE_OPT_MAIN | SAE_OPT_SWEEP},
     {"tokens", 0, SAE_OPT_COUNT, &s.tokens, NULL, NULL, 0, 0, "N", "A", "tokens", 0},
-    {"lr", 0, SAE_OPT_REAL, &s.lr, "0.001", NULL, 0, 0, "X", "A", "learning rate", 0},
+    {"lr", 0, SAE_OPT_REAL, &s.lr, "0.001", NULL, 0, 0, "X", "A", "learning rate", SAE_OPT_SWEEP},
     {"acts", 0, SAE_OPT_PATH, &s.acts, NULL, NULL, 0, 0, "DIR", "A", "store", 0},
     {"out", 'o', SAE_OPT_PATH, &s.out, NULL, NULL, 0, 0, "DIR", "A", "run", SAE_OPT_UNRECORDED},
     {"arch", 0, SAE_OPT_ENUM, &s.arch, "topk", archs, 0, 0, NULL, "A", "architecture", 0},
@@ -185,6 +187,52 @@ static void a_recorded_run_is_taken_up_again(void **state)
     json_decref(options);
 }
 
+static enum sae_status join(void *user, const char *option, const char *value, struct sae_err *e)
+{
+    char *const to = user;
+    (void)e;
+    snprintf(to + strlen(to), 100 - strlen(to), "%s=%s ", option, value);
+    return SAE_OK;
+}
+
+/* Each combination stands in the table as if it alone had been typed, and can be recorded so. */
+static void lists_make_a_grid(void **state)
+{
+    (void)state;
+    struct sae_grid *grid = NULL;
+    static const char *const points[] = {"k=4 lr=0.5 ", "k=4 lr=1e-3 ", "k=8 lr=0.5 ",
+                                         "k=8 lr=1e-3 "};
+    assert_int_equal(parse("--k 4,8 --lr 0.5,1e-3 --tokens 5M"), SAE_OK);
+    assert_int_equal(sae_grid_open(&grid, &cli, &err), SAE_OK);
+    assert_int_equal(sae_grid_n(grid), 4);
+    assert_true(sae_grid_is_list(grid, "lr") && !sae_grid_is_list(grid, "tokens"));
+    for (size_t i = 0; i < 4; i++) {
+        char text[100] = "";
+        assert_int_equal(sae_grid_set(grid, i, &err), SAE_OK);
+        assert_int_equal(sae_grid_each(grid, join, text, &err), SAE_OK);
+        assert_string_equal(text, points[i]);
+        assert_true(s.k == (i < 2 ? 4U : 8U) && s.lr == (i % 2 ? 1e-3 : 0.5));
+        if (i < 3)
+            assert_int_equal(sae_opt_drop(&cli, "k", &err), SAE_OK);
+        assert_true(s.k == (i < 3 ? 32U : 8U) && sae_opt_given(&cli, "k") == (i == 3));
+    }
+    json_t *record = NULL;
+    assert_int_equal(sae_opt_record(&record, &cli, &err), SAE_OK);
+    assert_string_equal(sae_json_str(record, "command", ""),
+                        "sae-test --k 8 --tokens 5M --lr 1e-3");
+    json_decref(record);
+    assert_string_equal(sae_grid_unused(grid), "k"); /* the first that no run was marked to use */
+    sae_grid_keep(grid);
+    assert_null(sae_grid_unused(grid));
+    sae_grid_close(grid);
+    assert_int_equal(parse("--k 4,04 --lr 0.5,0.50"), SAE_OK);
+    assert_int_equal(sae_grid_open(&grid, &cli, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "0.50 is named twice"));
+    assert_int_equal(parse("--k 4,101"), SAE_EARG);
+    assert_int_equal(parse("--k 4,,8"), SAE_EARG);
+    assert_int_equal(parse("--tokens 4,8"), SAE_EARG); /* no list */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +241,7 @@ int main(void)
         cmocka_unit_test_teardown(config_files_yield_to_the_command_line, clean),
         cmocka_unit_test_teardown(the_record_leaves_out_where_and_how_loudly, clean),
         cmocka_unit_test_teardown(a_recorded_run_is_taken_up_again, clean),
+        cmocka_unit_test_teardown(lists_make_a_grid, clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

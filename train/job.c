@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* job : a new run or sweep.
+ * Contents: 1. plans   2. folders   3. records   4. one run   5. a sweep */
+#include "train/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/cli/grid.h"
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+#include "train/options.h"
+
+/* --- 1. plans ----------------------------------------------------------------------------- */
+
+enum sae_status job_add(struct job *job, const struct settings *set, const char *dir,
+                        json_t *record, struct sae_err *err)
+{
+    struct run_plan plan = {.set = *set, .record = record, .acts = job->acts, .ops = job->ops};
+    size_t cap = job->n;
+    enum sae_status st;
+    SAE_GO(st, settings_own_lists(&plan.set, err));
+    SAE_GO(st, sae_mem_strdup(&plan.dir, dir, err));
+    SAE_GO(st, sae_mem_grow(&job->plans, &cap, job->n + 1, sizeof *job->plans, err));
+    job->plans[job->n++] = plan;
+    return SAE_OK;
+done:
+    run_plan_clear(&plan);
+    return st;
+}
+
+void job_clear(struct job *job)
+{
+    for (size_t i = 0; i < job->n; i++)
+        run_plan_clear(&job->plans[i]);
+    free(job->plans);
+    free(job->dir);
+    sae_acts_close(job->acts);
+    *job = (struct job){0};
+}
+
+enum sae_status job_sweep_path(char **ret, const char *dir, struct sae_err *err)
+{
+    return sae_fs_join(ret, dir, "sweep.json", err);
+}
+
+/* --- 2. folders --------------------------------------------------------------------------- */
+
+/* An earlier run in the folder is refused, or with --force removed: old checkpoints beside new
+ * ones would be read as one run. */
+static enum sae_status clear_run(const char *dir, bool force, struct sae_err *err)
+{
+    static const char *const prefixes[] = {"ckpt_", "state.h5"};
+    enum sae_status st = SAE_OK;
+    for (size_t p = 0; st == SAE_OK && p < sizeof prefixes / sizeof *prefixes; p++) {
+        char **names = NULL;
+        size_t n = 0;
+        SAE_TRY(sae_fs_list(&names, &n, dir, prefixes[p], "", err));
+        if (n > 0 && !force)
+            st = sae_err_set(err, SAE_EARG,
+                             "'%s' holds a run already ('%s'); continue it with --resume %s, or "
+                             "replace it with --force",
+                             dir, names[0], dir);
+        for (size_t i = 0; st == SAE_OK && i < n; i++) {
+            char *path = NULL;
+            st = sae_fs_join(&path, dir, names[i], err);
+            if (st == SAE_OK && unlink(path) != 0)
+                st = sae_err_set(err, SAE_EIO, "cannot remove '%s'", path);
+            free(path);
+        }
+        sae_fs_list_free(names, n);
+    }
+    return st;
+}
+
+/* Likewise an earlier sweep: the files of its runs, their folders where nothing else is in them,
+ * and sweep.json last, so that an interrupted removal can be asked for again. */
+static enum sae_status clear_sweep(const char *dir, bool force, struct sae_err *err)
+{
+    char *path = NULL, **names = NULL;
+    size_t n = 0;
+    enum sae_status st;
+    SAE_GO(st, job_sweep_path(&path, dir, err));
+    if (!sae_fs_is_file(path))
+        goto done;
+    if (!force) {
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' holds a sweep already; continue it with --resume %s, or replace it "
+                         "with --force",
+                         dir, dir);
+        goto done;
+    }
+    SAE_GO(st, sae_fs_list(&names, &n, dir, "run_", "", err));
+    for (size_t i = 0; i < n; i++) {
+        char *run = NULL;
+        SAE_GO(st, sae_fs_join(&run, dir, names[i], err));
+        if (sae_fs_is_dir(run))
+            st = clear_run(run, true, err);
+        rmdir(run); /* stays where something else lies in it */
+        free(run);
+        if (st != SAE_OK)
+            goto done;
+    }
+    if (unlink(path) != 0)
+        st = sae_err_set(err, SAE_EIO, "cannot remove '%s'", path);
+done:
+    sae_fs_list_free(names, n);
+    free(path);
+    return st;
+}
+
+static enum sae_status clear_folder(const char *dir, bool force, struct sae_err *err)
+{
+    SAE_TRY(clear_sweep(dir, force, err));
+    return clear_run(dir, force, err);
+}
+
+/* --- 3. records --------------------------------------------------------------------------- */
+
+/* Options as resolved, the store, and the store's site. */
+static enum sae_status finish_record(const struct run_plan *plan, struct sae_err *err)
+{
+    char *relative = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_fs_relative(&relative, plan->dir, sae_acts_dir(plan->acts), err));
+    const json_t *const from = sae_acts_record(plan->acts);
+    SAE_GO(st,
+           sae_record_input(plan->record, "acts", relative, sae_acts_id(plan->acts), from, err));
+    json_t *const site = json_object_get(from, "site");
+    if (site && json_object_set(plan->record, "site", site) != 0)
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+done:
+    free(relative);
+    return st;
+}
+
+/* Resolves the table as it stands and adds the run. */
+static enum sae_status plan_run(struct job *job, const struct asked *asked, const char *dir,
+                                struct sae_err *err)
+{
+    struct settings set = *asked->set; /* the table's own stay as typed */
+    json_t *record = NULL;
+    SAE_TRY(settings_resolve(&set, sae_acts_n_rows(job->acts), sae_acts_d(job->acts), err));
+    SAE_TRY(sae_opt_record(&record, asked->cli, err));
+    const enum sae_status st = options_record(record, &set, err);
+    if (st != SAE_OK) {
+        json_decref(record);
+        return st;
+    }
+    return job_add(job, &set, dir, record, err);
+}
+
+/* --- 4. one run --------------------------------------------------------------------------- */
+
+static enum sae_status start_one(struct job *job, const struct asked *asked, struct sae_err *err)
+{
+    SAE_TRY(options_check(asked->cli, asked->set, err));
+    SAE_TRY(sae_acts_open(&job->acts, asked->acts, err));
+    SAE_TRY(plan_run(job, asked, asked->out, err));
+    SAE_TRY(sae_fs_make_dirs(asked->out, err));
+    SAE_TRY(clear_folder(asked->out, asked->cli->force, err));
+    return finish_record(&job->plans[0], err);
+}
+
+/* --- 5. a sweep --------------------------------------------------------------------------- */
+
+/* Short forms in the names of runs; other options stand with their own name. */
+static const struct {
+    const char *option, *tag;
+} tags[] = {
+    {"arch",           ""   },
+    {"orth",           ""   },
+    {"k",              "k"  },
+    {"m",              "m"  },
+    {"seed",           "s"  },
+    {"lambda2-max",    "lam"},
+    {"base-threshold", "tau"},
+    {"gamma",          "g"  },
+    {"lr",             "lr" },
+};
+
+struct name {
+    struct sae_str text, seed; /* the seed comes last: repeats stand together */
+};
+
+static enum sae_status add_to_name(void *user, const char *option, const char *value,
+                                   struct sae_err *err)
+{
+    struct name *const name = user;
+    struct sae_str *const to = strcmp(option, "seed") == 0 ? &name->seed : &name->text;
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        if (strcmp(tags[i].option, option) == 0)
+            return sae_str_printf(to, err, "_%s%s", tags[i].tag, value);
+    return sae_str_printf(to, err, "_%s-%s", option, value);
+}
+
+/* "run_lam0.1_tau0.3_s2": what this run has of the lists. */
+static enum sae_status name_run(char **ret, const struct sae_grid *grid, struct sae_err *err)
+{
+    struct name name = {0};
+    enum sae_status st;
+    SAE_GO(st, sae_str_printf(&name.text, err, "run"));
+    SAE_GO(st, sae_grid_each(grid, add_to_name, &name, err));
+    if (name.seed.s)
+        SAE_GO(st, sae_str_append(&name.text, name.seed.s, name.seed.len, err));
+    *ret = name.text.s;
+    name.text = (struct sae_str){0};
+done:
+    sae_str_clear(&name.text);
+    sae_str_clear(&name.seed);
+    return st;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return sae_fs_natural_cmp(((const struct run_plan *)a)->dir, ((const struct run_plan *)b)->dir);
+}
+
+/* Two combinations that differ in options without meaning for either are one run. */
+static bool is_planned(const struct job *job, const char *dir)
+{
+    for (size_t i = 0; i < job->n; i++)
+        if (strcmp(job->plans[i].dir, dir) == 0)
+            return true;
+    return false;
+}
+
+static enum sae_status plan_combination(struct job *job, const struct asked *asked,
+                                        const struct sae_grid *grid, struct sae_err *err)
+{
+    char *name = NULL, *dir = NULL;
+    enum sae_status st;
+    SAE_GO(st, name_run(&name, grid, err));
+    SAE_GO(st, sae_fs_join(&dir, asked->out, name, err));
+    if (is_planned(job, dir))
+        goto done;
+    st = plan_run(job, asked, dir, err);
+    if (st != SAE_OK)
+        (void)sae_err_prefix(err, "%s", name);
+done:
+    free(dir);
+    free(name);
+    return st;
+}
+
+static enum sae_status plan_grid(struct job *job, const struct asked *asked, struct sae_grid *grid,
+                                 struct sae_err *err)
+{
+    static const char *const deciding[] = {"arch", "orth", "competition"};
+    bool drop = false;
+    for (size_t i = 0; i < sizeof deciding / sizeof *deciding; i++)
+        drop = drop || sae_grid_is_list(grid, deciding[i]);
+    for (size_t i = 0; i < sae_grid_n(grid); i++) {
+        SAE_TRY(sae_grid_set(grid, i, err));
+        options_unset(asked->set);
+        SAE_TRY(sae_opt_refresh(asked->cli, err));
+        if (drop)
+            SAE_TRY(options_drop(asked->cli, asked->set, err));
+        SAE_TRY(options_check(asked->cli, asked->set, err));
+        sae_grid_keep(grid);
+        SAE_TRY(plan_combination(job, asked, grid, err));
+    }
+    const char *const unused = sae_grid_unused(grid);
+    if (unused)
+        return sae_err_set(err, SAE_EARG,
+                           "--%s has no meaning for any run of this sweep; leave it out", unused);
+    qsort(job->plans, job->n, sizeof *job->plans, by_name);
+    return SAE_OK;
+}
+
+static enum sae_status write_sweep(const struct job *job, const char *command, struct sae_err *err)
+{
+    char *path = NULL;
+    json_t *const runs = json_array();
+    json_t *sweep = NULL;
+    enum sae_status st;
+    for (size_t i = 0; i < job->n; i++)
+        json_array_append_new(runs, json_pack("{s:s, s:O}", "name",
+                                              sae_fs_base(job->plans[i].dir), "record",
+                                              job->plans[i].record));
+    sweep = json_pack("{s:s, s:i, s:s, s:O}", "kind", "sweep", "format_version", 1, "command",
+                      command, "runs", runs);
+    if (!sweep || json_array_size(runs) != job->n) {
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+        goto done;
+    }
+    SAE_GO(st, job_sweep_path(&path, job->dir, err));
+    st = sae_json_save(path, sweep, err);
+done:
+    free(path);
+    json_decref(runs);
+    json_decref(sweep);
+    return st;
+}
+
+static enum sae_status start_sweep(struct job *job, const struct asked *asked,
+                                   struct sae_grid *grid, struct sae_err *err)
+{
+    json_t *record = NULL;
+    enum sae_status st;
+    SAE_TRY(sae_opt_record(&record, asked->cli, err)); /* its command has the lists */
+    SAE_GO(st, sae_acts_open(&job->acts, asked->acts, err));
+    SAE_GO(st, plan_grid(job, asked, grid, err));
+    SAE_GO(st, sae_fs_make_dirs(asked->out, err));
+    SAE_GO(st, clear_folder(asked->out, asked->cli->force, err));
+    for (size_t i = 0; i < job->n; i++) {
+        SAE_GO(st, sae_fs_make_dirs(job->plans[i].dir, err));
+        SAE_GO(st, clear_folder(job->plans[i].dir, asked->cli->force, err));
+        SAE_GO(st, finish_record(&job->plans[i], err));
+    }
+    st = write_sweep(job, sae_json_str(record, "command", ""), err);
+done:
+    json_decref(record);
+    return st;
+}
+
+enum sae_status job_start(struct job *job, const struct asked *asked, struct sae_err *err)
+{
+    if (!asked->acts)
+        return sae_err_set(err, SAE_EARG, "no activation store; give --acts DIR");
+    if (!asked->out)
+        return sae_err_set(err, SAE_EARG, "no run folder; give -o RUN");
+    struct sae_grid *grid = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_mem_strdup(&job->dir, asked->out, err));
+    SAE_GO(st, sae_grid_open(&grid, asked->cli, err));
+    job->sweep = sae_grid_n(grid) > 1;
+    st = job->sweep ? start_sweep(job, asked, grid, err) : start_one(job, asked, err);
+done:
+    sae_grid_close(grid);
+    return st;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* job : what one invocation trains - one run, or the grid of a sweep.
+ *
+ * A sweep is a folder of run folders, run_<settings>, and sweep.json:
+ *   { "kind": "sweep", "format_version": 1, "command", "runs": [ {"name", "record"} ] }
+ * written before the first run begins, so that --resume knows the runs that had not begun. */
+#ifndef SAE_TRAIN_JOB_H
+#define SAE_TRAIN_JOB_H
+
+#include "lib/cli/opt.h"
+#include "train/run.h"
+
+/* From the command line. */
+struct asked {
+    const struct sae_cli *cli;
+    struct settings *set; /* destinations of the option table */
+    const char *acts, *out, *resume;
+    uint64_t memory; /* bytes that the runs of a group may take; 0: a rule */
+};
+
+struct job {
+    const struct sae_ops *ops;
+    struct sae_acts *acts;
+    char *dir;  /* the run folder, or the folder of the sweep */
+    bool sweep; /* several runs below dir */
+    size_t n;
+    struct run_plan *plans;
+};
+
+/* A new run or sweep: checks, folders, records. Fails: SAE_EARG; as sae_acts_open */
+SAE_MUST_CHECK enum sae_status job_start(struct job *job, const struct asked *asked,
+                                         struct sae_err *err);
+/* An interrupted one. Fails: SAE_EARG finished, options that contradict the record */
+SAE_MUST_CHECK enum sae_status job_resume(struct job *job, const struct asked *asked,
+                                          struct sae_err *err);
+void job_clear(struct job *job);
+
+/* Trains all that is not finished, group after group. A run that fails alone is told on stderr and
+ * its plan keeps the status; the others go on.
+ * Fails: SAE_EINTR stopped by a signal; SAE_ERANGE some run failed (told already in a sweep) */
+SAE_MUST_CHECK enum sae_status job_train(struct job *job, uint64_t memory, struct sae_err *err);
+
+/* The table of checkpoints, or of the runs of a sweep; as JSON. */
+SAE_MUST_CHECK enum sae_status job_print(const struct job *job, bool as_json, struct sae_err *err);
+
+/* --- within job --------------------------------------------------------------------------- */
+
+/* Adds a plan for settings as resolved. dir is copied; record is taken over in any case. */
+SAE_MUST_CHECK enum sae_status job_add(struct job *job, const struct settings *set, const char *dir,
+                                       json_t *record, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status job_sweep_path(char **ret, const char *dir, struct sae_err *err);
+
+#endif /* SAE_TRAIN_JOB_H */

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* memory : how much a run takes, and how much there is. Planning only: nothing is refused by it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/run.h"
+
+enum { BLOCK = 256, WINDOW_ROWS = 65536 };
+
+/* The large arrays of trainer.c, gated.c, auxk.c and orth.c, and the model that a checkpoint being
+ * read or written holds besides. A tenth is added for what is small. */
+double run_memory(const struct settings *set, size_t d)
+{
+    const double m = (double)set->m, n = (double)set->batch, w = (double)d;
+    const double k = settings_has_k(set) ? (double)(set->k > set->k_start ? set->k : set->k_start)
+                                         : 64;
+    const double ring = set->overlap_window > 1 ? 3 * (double)set->overlap_window : 1;
+    double floats = 4 * (2 * m * w + 3 * m) + 3 * n * w + n * m; /* weights, moments, gradient */
+    floats += 6 * ring * n * k;                                  /* masks, both ways round */
+    if (set->orth != ORTH_NONE)
+        floats += m * w + 64 * m; /* gradient for the monitors, pairs */
+    if (settings_has_k(set)) {
+        if (set->auxk_alpha > 0)
+            floats += m * w / 4 + n * m / 8 + n * w; /* an eighth of the latents dead */
+    } else {
+        floats += 5 * BLOCK * m + 2 * n * w; /* dense gradients; gate */
+    }
+    return 1.1 * 4 * floats;
+}
+
+double feed_memory(const struct settings *set, size_t n_rows, size_t d)
+{
+    const double n_train = (double)n_rows - (double)set->heldout_rows;
+    const double window = n_train < WINDOW_ROWS ? n_train : WINDOW_ROWS;
+    return (double)d *
+           (2 * window + 4 * ((double)set->batch + (double)set->heldout_rows));
+}
+
+/* The number after `key` in a file of the kernel; negative where there is none ("max" too). */
+static double number_in(const char *path, const char *key)
+{
+    FILE *const file = fopen(path, "r");
+    char line[256];
+    double ret = -1;
+    while (file && ret < 0 && fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0) {
+            char *end;
+            const double v = strtod(line + strlen(key), &end);
+            if (end != line + strlen(key))
+                ret = v;
+        }
+    if (file)
+        fclose(file);
+    return ret;
+}
+
+double memory_available(void)
+{
+    double ret = number_in("/proc/meminfo", "MemAvailable:") * 1024;
+    const double limit = number_in("/sys/fs/cgroup/memory.max", ""),
+                 used = number_in("/sys/fs/cgroup/memory.current", ""),
+                 cached = number_in("/sys/fs/cgroup/memory.stat", "inactive_file ");
+    if (limit > 0 && used >= 0) {
+        const double left = limit - used + (cached > 0 ? cached : 0);
+        ret = ret < 0 || left < ret ? left : ret;
+    }
+    return ret > 0 ? ret : 4e9; /* a system that does not tell */
+}
