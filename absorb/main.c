@@ -12,11 +12,13 @@
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
+#include "lib/eval/subject.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
 
 static struct {
+    struct sae_subject_options subject;
     const char *words;
     uint64_t seed, max_k, min_letters, epochs, l1_batch, batch;
     double f1_jump, min_probe_f1, l1;
@@ -49,6 +51,7 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN},
     {"all", 0, SAE_OPT_FLAG, &given.all, "false", .group = "Input",
      .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN},
+    SAE_SUBJECT_ROWS(given.subject),
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "2048", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "activations encoded at a time"},
     {0}};
@@ -150,12 +153,12 @@ static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli
     struct absorb_outcome outcome;
     char *out = NULL;
     json_t *result = NULL;
-    SAE_TRY(sae_ckpt_load(&ckpt, path, err));
+    SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
     enum sae_status st;
     SAE_GO(st, use_words(lexicon, &ckpt, ops, &s, err));
     if (s.sparse_batch == 0)
         s.sparse_batch = absorb_auto_batch(lexicon->truth.n_train);
-    SAE_GO(st, sae_result_path(&out, path, "absorb.json", err));
+    SAE_GO(st, sae_subject_out(&out, &given.subject, "absorption", path, "absorb.json", err));
     SAE_GO(st, absorb_run(&outcome, &ckpt, &lexicon->words, &lexicon->truth, ops, &s, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, lexicon, &outcome, &s, err));
     SAE_GO(st, sae_json_save(out, result, err));
@@ -191,6 +194,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, sae_ops_open(&ops, cli->backend, cli->threads, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
+    given.subject.n = n_targets;
     for (size_t i = 0; i < n_targets; i++) {
         json_t *result = NULL;
         SAE_GO(st, absorb_checkpoint(&result, cli, targets[i], &lexicon, ops, s, err));

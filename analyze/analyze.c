@@ -10,9 +10,13 @@
 
 #include "analyze/random.h"
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/cli/target.h"
+#include "lib/eval/subject.h"
+#include "lib/file/result.h"
+#include "lib/sae/import.h"
 
 enum {
     MIN_FINE_BINS = 2000, /* quantiles and means of |cos| are read from these */
@@ -104,7 +108,7 @@ static enum sae_status measure_masks(struct analyze_report *r, const struct sae_
                                      struct sae_err *err)
 {
     const struct sae_model *model = &r->ckpt.model;
-    if (s->weights_only)
+    if (s->weights_only || (r->ckpt.heldout.n_rows == 0 && sae_import_of(&r->ckpt) != NULL))
         return SAE_OK;
     if (r->ckpt.heldout.n_rows == 0)
         return sae_err_set(err, SAE_EFORMAT,
@@ -184,9 +188,7 @@ static enum sae_status name_report(struct analyze_report *r, const char *path, s
 {
     SAE_TRY(sae_target_run_name(&r->run, path, err));
     SAE_TRY(sae_mem_strdup(&r->name, sae_fs_base(path), err));
-    const size_t n = strlen(r->name);
-    if (n > 3 && strcmp(r->name + n - 3, ".h5") == 0)
-        r->name[n - 3] = '\0';
+    r->name[sae_result_stem(r->name)] = '\0';
     return SAE_OK;
 }
 
@@ -201,6 +203,28 @@ static enum sae_status next_part(const struct analyze_settings *s, const char *w
     return SAE_OK;
 }
 
+static enum sae_status load(struct analyze_report *r, const char *path, const struct sae_ops *ops,
+                            const struct analyze_settings *s, struct sae_err *err)
+{
+    struct sae_ckpt *const ckpt = &r->ckpt;
+    SAE_TRY(sae_subject_load(ckpt, path, s->acts, err));
+    SAE_TRY(name_report(r, path, err));
+    if (s->weights_only)
+        return SAE_OK;
+    if (s->acts != NULL) {
+        free(ckpt->heldout.start);
+        free(ckpt->heldout.idx);
+        free(ckpt->heldout.val);
+        ckpt->heldout = (struct sae_masks){0};
+        return analyze_measure_masks(ckpt, (size_t)s->n_tokens, ops, err);
+    }
+    if (sae_import_of(ckpt) != NULL)
+        sae_log_warn("'%s' holds no activations, so overlaps are left out; name a store of its "
+                     "model and layer with --acts DIR to measure them",
+                     path);
+    return SAE_OK;
+}
+
 enum sae_status analyze_report_make(struct analyze_report *ret, const char *path,
                                     const struct sae_ops *ops,
                                     const struct analyze_settings *settings, struct sae_err *err)
@@ -208,8 +232,7 @@ enum sae_status analyze_report_make(struct analyze_report *ret, const char *path
     enum sae_status status;
     struct analyze_report r = {0};
     float *U = NULL;
-    SAE_GO(status, sae_ckpt_load(&r.ckpt, path, err));
-    SAE_GO(status, name_report(&r, path, err));
+    SAE_GO(status, load(&r, path, ops, settings, err));
     const size_t m = r.ckpt.model.m, d = r.ckpt.model.d;
     if (m < 2) {
         status = sae_err_set(err, SAE_ERANGE,

@@ -27,6 +27,8 @@ struct analyze_settings {
     uint64_t n_top;                  /* closest pairs listed */
     double duplicate;                /* pairs with a larger cosine count as duplicates */
     bool weights_only;               /* leave out all that needs held-out masks */
+    const char *acts;                /* store to measure masks on; NULL = those of the checkpoint */
+    uint64_t n_tokens;               /* rows of it */
     void (*stage)(const char *what); /* called as each part begins; may be NULL */
     uint64_t n_threads;              /* given back to the BLAS after the eigenvalues; 0 = all */
 };
@@ -57,7 +59,13 @@ struct analyze_report {
     struct analyze_cooc cooc;
 };
 
-/* Loads and measures one checkpoint.
+/* Fills ckpt->heldout from the last n_rows of the store its record names. */
+SAE_MUST_CHECK enum sae_status analyze_measure_masks(struct sae_ckpt *ckpt, size_t n_rows,
+                                                     const struct sae_ops *ops,
+                                                     struct sae_err *err);
+
+/* Loads and measures one checkpoint, or any SAE; one from elsewhere has masks only where a store
+ * is named.
  * Fails: as sae_ckpt_load; SAE_EFORMAT no held-out masks (without weights_only); SAE_ERANGE fewer
  *        than two latents; SAE_EBACKEND; SAE_ENOMEM; SAE_EINTR */
 SAE_MUST_CHECK enum sae_status analyze_report_make(struct analyze_report *ret, const char *path,

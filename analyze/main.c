@@ -10,10 +10,12 @@
 #include "lib/base/stop.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
+#include "lib/eval/subject.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
 
 static struct analyze_settings settings;
+static struct sae_subject_options subject;
 static struct {
     bool all, charts;
     double began; /* of the checkpoint at hand */
@@ -36,6 +38,9 @@ static const struct sae_opt options[] = {
      "closest pairs to list", SAE_OPT_MAIN},
     {"duplicate",            0, SAE_OPT_REAL, &settings.duplicate, "0.9", NULL, 0.2, 1, "COS", "Measures",
      "pairs with a larger cosine count as near duplicates", 0},
+    {"tokens", 0, SAE_OPT_U64, &settings.n_tokens, "2048", NULL, 1, 1e6, "N", "Input",
+     "tokens of the store of --acts that overlaps are counted on (its last)", 0},
+    SAE_SUBJECT_ROWS(subject),
     {NULL                               },
 };
 
@@ -55,11 +60,13 @@ static enum sae_status save(const struct analyze_report *report, const json_t *r
     enum sae_status status;
     char *path = NULL, *run = NULL, *charts = NULL;
     size_t n_charts = 0;
-    SAE_GO(status, sae_result_path(&path, report->ckpt.path, "analyze.json", err));
+    SAE_GO(status, sae_subject_out(&path, &subject, "analyze", report->ckpt.path, "analyze.json",
+                                   err));
     SAE_GO(status, sae_json_save(path, result, err));
     sae_log_info("wrote %s", path);
     if (wanted.charts) {
-        SAE_GO(status, sae_target_run(&run, report->ckpt.path, err));
+        SAE_GO(status, subject.out != NULL ? sae_fs_dir(&run, path, err)
+                                           : sae_target_run(&run, report->ckpt.path, err));
         SAE_GO(status, sae_fs_join(&charts, run, "charts", err));
         SAE_GO(status, analyze_draw(report, charts, &n_charts, err));
         sae_log_info("drew %zu charts: %s/%s.*.svg", n_charts, charts, report->name);
@@ -110,9 +117,11 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct analyze_column *columns = NULL;
     json_t *results = json_array();
     settings.n_threads = cli->threads;
+    settings.acts = subject.acts;
     settings.stage = tell_stage;
     SAE_GO(status, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
     SAE_GO(status, sae_target_find(&paths, &n, cli->args, cli->n_args, wanted.all, err));
+    subject.n = n;
     SAE_GO(status, sae_mem_alloc(&columns, n, sizeof *columns, err));
     for (size_t i = 0; i < n; i++)
         SAE_GO(status, analyze_one(cli, ops, paths[i], i == 0, results, &columns[i], err));

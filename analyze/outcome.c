@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "analyze/analyze.h"
+#include "lib/base/fs.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -323,7 +324,7 @@ static json_t *checkpoint_of(const struct analyze_report *r)
 {
     const struct sae_ckpt *c = &r->ckpt;
     return json_pack(
-        "{s:s+, s:s, s:s, s:I, s:I, s:f, s:s, s:I, s:I, s:I, s:I}", "path", r->name, ".h5", "run",
+        "{s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:I, s:I, s:I, s:I}", "path", sae_fs_base(c->path), "run",
         r->run, "id", c->id, "step", (json_int_t)c->step, "total_steps", (json_int_t)c->total_steps,
         "progress", c->progress, "arch", sae_arch_name(c->model.arch), "d", (json_int_t)c->model.d,
         "m", (json_int_t)c->model.m, "k", (json_int_t)c->model.k, "seed", (json_int_t)c->seed);

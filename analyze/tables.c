@@ -9,6 +9,7 @@
 #include "analyze/random.h"
 #include "lib/cli/table.h"
 #include "lib/file/json.h"
+#include "lib/sae/import.h"
 
 /* --- 1. helpers --------------------------------------------------------------------------- */
 
@@ -280,8 +281,12 @@ static void print_head(const struct analyze_report *r, FILE *to)
             c->model.m);
     if (c->model.k > 0)
         fprintf(to, ", k %zu", c->model.k);
-    fprintf(to, ", step %llu of %llu (%.0f %%)\n", (unsigned long long)c->step,
-            (unsigned long long)c->total_steps, 100 * c->progress);
+    const json_t *const imported = sae_import_of(c);
+    if (imported != NULL)
+        fprintf(to, ", from %s\n", sae_json_str(imported, "format", "elsewhere"));
+    else
+        fprintf(to, ", step %llu of %llu (%.0f %%)\n", (unsigned long long)c->step,
+                (unsigned long long)c->total_steps, 100 * c->progress);
     static const char *const shown[] = {"loss", "explained_variance", "l0"};
     const char *before = "  when saved, on the held-out batch: ";
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {

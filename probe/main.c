@@ -9,15 +9,18 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
+#include "lib/base/str.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
+#include "lib/eval/subject.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
 #include "probe/probe.h"
 
 static struct {
+    struct sae_subject_options subject;
     struct sae_u64s k, seeds;
     struct sae_strs labels;
     uint64_t train_size, test_size, batch;
@@ -46,6 +49,7 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN},
     {"all", 0, SAE_OPT_FLAG, &given.all, "false", .group = "Input",
      .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN},
+    SAE_SUBJECT_ROWS(given.subject),
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "tokens encoded at a time"},
     {0}};
@@ -186,6 +190,19 @@ done:
     return st;
 }
 
+/* "ckpt_50.probe.json" -> "ckpt_50.probe.part.json" */
+static enum sae_status part_path(char **ret, const char *out, struct sae_err *err)
+{
+    struct sae_str s = {0};
+    const enum sae_status st = sae_str_printf(
+        &s, err, "%.*s.part.json", (int)(strlen(out) - strlen(".json")), out);
+    if (st != SAE_OK)
+        sae_str_clear(&s);
+    else
+        *ret = s.s;
+    return st;
+}
+
 /* One checkpoint from file to result. *ret: the result. */
 static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli, const char *path,
                                         struct pantry *pantry, const struct sae_ops *ops,
@@ -195,12 +212,12 @@ static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli,
     char **paths = NULL, *part = NULL, *out = NULL;
     size_t n = 0;
     json_t *result = NULL;
-    SAE_TRY(sae_ckpt_load(&ckpt, path, err));
+    SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
     enum sae_status st;
     SAE_GO(st, find_sets(&paths, &n, &ckpt, err));
     SAE_GO(st, lay_out(pantry, paths, n, &ckpt, s, err));
-    SAE_GO(st, sae_result_path(&out, path, "probe.json", err));
-    SAE_GO(st, sae_result_path(&part, path, "probe.part.json", err));
+    SAE_GO(st, sae_subject_out(&out, &given.subject, "sparse_probing", path, "probe.json", err));
+    SAE_GO(st, part_path(&part, out, err));
     SAE_GO(st, probe_sets(pantry->sets, n, &ckpt, ops, s, part, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, pantry->sets, n, s, err));
     SAE_GO(st, sae_json_save(out, result, err));
@@ -241,6 +258,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, sae_ops_open(&ops, cli->backend, cli->threads, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
+    given.subject.n = n_targets;
     for (size_t i = 0; i < n_targets; i++) {
         json_t *result = NULL;
         SAE_GO(st, probe_checkpoint(&result, cli, targets[i], &pantry, ops, &s, err));

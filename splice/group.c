@@ -64,7 +64,7 @@ static enum sae_status load_all(struct all *all, char *const *paths, size_t n,
     SAE_TRY(sae_mem_alloc(&all->sources, n, sizeof *all->sources, err));
     SAE_TRY(sae_mem_alloc(&all->done, n, sizeof *all->done, err));
     for (size_t i = 0; i < n; i++) {
-        SAE_TRY(sae_ckpt_load(&all->ckpts[i], paths[i], err));
+        SAE_TRY(sae_subject_load(&all->ckpts[i], paths[i], settings->subject.acts, err));
         SAE_TRY(splice_source_find(&all->sources[i], &all->ckpts[i], settings, err));
     }
     return SAE_OK;
@@ -174,7 +174,8 @@ static enum sae_status write_results(const struct group *group, const struct all
                                                .model_name = gemma_model_config(group->gemma)->name,
                                                .model_id = group->model_id};
         SAE_GO(st, splice_outcome_make(&rows[at].json, &outcome, record, err));
-        SAE_GO(st, sae_result_path(&path, all->ckpts[at].path, "core.json", err));
+        SAE_GO(st, sae_subject_out(&path, &settings->subject, "core", all->ckpts[at].path,
+                                   "core.json", err));
         SAE_GO(st, sae_json_save(path, rows[at].json, err));
     done:
         splice_weights_clear(&weights);

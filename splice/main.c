@@ -14,6 +14,7 @@
 #include "splice/group.h"
 
 static struct {
+    struct sae_subject_options subject;
     const char *model, *field;
     struct sae_strs texts;
     uint64_t skip, layer, contexts, context, batch;
@@ -35,6 +36,7 @@ static const struct sae_opt opts[] = {
      "every checkpoint of a run, not the last alone", SAE_OPT_MAIN},
     {"features", 0, SAE_OPT_FLAG, &given.features, "true", NULL, 0, 0, NULL, "Results",
      "densities and cosines of each latent in the result (eval_result_details)", SAE_OPT_MAIN},
+    SAE_SUBJECT_ROWS(given.subject),
     {"layer", 0, SAE_OPT_U64, &given.layer, NULL, NULL, 0, 255, "N", "What to measure on",
      "layer whose resid_post is replaced; default: the one trained on", 0},
     {"field", 0, SAE_OPT_STR, &given.field, NULL, NULL, 0, 0, "NAME", "What to measure on",
@@ -100,7 +102,8 @@ static enum sae_status print_json(const struct splice_row *rows, size_t n, struc
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    const struct splice_settings settings = {
+    struct splice_settings settings = {
+        .subject = given.subject,
         .model = given.model,
         .texts = given.texts.v,
         .n_texts = given.texts.n,
@@ -120,6 +123,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
     SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, given.all, err));
+    settings.subject.n = n;
     SAE_GO(st, sae_opt_record(&record, cli, err));
     SAE_GO(st, sae_mem_alloc(&rows, n, sizeof *rows, err));
     SAE_GO(st, splice_group_run(rows, paths, n, &settings, ops, record, err));

@@ -12,6 +12,7 @@
 
 #include "gemma/gemma.h"
 #include "lib/base/err.h"
+#include "lib/eval/subject.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 #include "splice/stats.h"
@@ -26,6 +27,7 @@ struct splice_settings {
     uint64_t layer;                    /* UINT64_MAX = as recorded */
     size_t n_contexts, context, batch; /* contexts; tokens in one; contexts of a batch */
     bool features;                     /* per-latent rows in the result */
+    struct sae_subject_options subject; /* store, and where results go */
 };
 
 /* Where model and text of a checkpoint are; owned. */

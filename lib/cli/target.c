@@ -40,6 +40,34 @@ static enum sae_status add_run(struct paths *paths, const char *dir, bool all, s
     return st;
 }
 
+/* Weights as other packages name them; one SAE a folder. */
+static const char *const only_names[] = {"sae_weights.safetensors", "ae.pt", "params.npz"};
+enum { N_ONLY = sizeof only_names / sizeof *only_names };
+
+bool sae_target_is_only(const char *name)
+{
+    for (size_t i = 0; i < N_ONLY; i++)
+        if (strcmp(name, only_names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Adds the SAE of another package that a folder holds. */
+static enum sae_status add_only(struct paths *paths, const char *dir, bool *ret_found,
+                                struct sae_err *err)
+{
+    *ret_found = false;
+    for (size_t i = 0; i < N_ONLY && !*ret_found; i++) {
+        char *path = NULL;
+        SAE_TRY(sae_fs_join(&path, dir, only_names[i], err));
+        *ret_found = sae_fs_is_file(path);
+        free(path);
+        if (*ret_found)
+            SAE_TRY(add(paths, dir, only_names[i], err));
+    }
+    return SAE_OK;
+}
+
 static enum sae_status add_operand(struct paths *paths, const char *arg, bool all,
                                    struct sae_err *err)
 {
@@ -49,10 +77,14 @@ static enum sae_status add_operand(struct paths *paths, const char *arg, bool al
         return add(paths, NULL, arg, err);
     }
     size_t found;
+    bool only = false;
     SAE_TRY(add_run(paths, arg, all, &found, err));
     if (found == 0)
-        return sae_err_set(err, SAE_EARG, "'%s' holds no ckpt_*.h5; name a run folder of sae-train "
-                           "or a checkpoint", arg);
+        SAE_TRY(add_only(paths, arg, &only, err));
+    if (found == 0 && !only)
+        return sae_err_set(err, SAE_EARG, "'%s' holds no ckpt_*.h5, nor an SAE of another package "
+                           "(sae_weights.safetensors, ae.pt, params.npz); name a run folder of "
+                           "sae-train or a checkpoint", arg);
     return SAE_OK;
 }
 

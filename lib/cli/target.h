@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* target : which checkpoints a tool works on.
- *   a file            that checkpoint
+ *   a file            that checkpoint, or that SAE from elsewhere
  *   a run folder      its last checkpoint; with all, each of them in order
+ *   another folder    the SAE of another package in it: sae_weights.safetensors, ae.pt, params.npz
  *   nothing           the newest checkpoint of the run one stands in (the current folder holds
  *                     ckpt_*.h5), else of every run_* folder here
  * The newest of a run is the one with the highest number: ckpt_50 before ckpt_100. */
@@ -17,6 +18,8 @@
  * (the message says where it looked) */
 SAE_MUST_CHECK enum sae_status sae_target_find(char ***ret, size_t *ret_n, char *const *args,
                                                size_t n_args, bool all, struct sae_err *err);
+/* Whether a file of this name is the one SAE of its folder, so that the folder names it. */
+bool sae_target_is_only(const char *name);
 /* Run folder of a checkpoint path: "run_2/ckpt_50.h5" -> "run_2" ("." where it has none). */
 SAE_MUST_CHECK enum sae_status sae_target_run(char **ret, const char *ckpt_path,
                                               struct sae_err *err);

@@ -11,6 +11,7 @@
 #include "lib/cli/target.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
+#include "lib/sae/import.h"
 
 const json_t *sae_site_of(const json_t *record)
 {
@@ -29,7 +30,7 @@ enum sae_status sae_site_folder(char **ret, const struct sae_ckpt *ckpt, const c
     if (!recorded)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' does not say which activation store it was trained on; "
-                           "name the sets with %s FILE",
+                           "name one with --acts DIR, or the sets with %s FILE",
                            ckpt->path, option);
     char *folder = NULL;
     struct sae_err gone;
@@ -48,33 +49,74 @@ enum sae_status sae_site_folder(char **ret, const struct sae_ckpt *ckpt, const c
     return SAE_OK;
 }
 
+/* What both sides say of themselves; an SAE from elsewhere knows no hash of a model. */
+struct side {
+    const char *model, *id, *hook;
+    uint64_t layer; /* UINT64_MAX: unknown */
+};
+
+static struct side side_of(const json_t *record)
+{
+    const json_t *const site = sae_site_of(record);
+    const struct side side = {site ? sae_json_str(site, "model", NULL) : NULL,
+                              site ? sae_json_str(site, "model_id", NULL) : NULL,
+                              site ? sae_json_str(site, "hook", NULL) : NULL,
+                              site ? sae_json_u64(site, "layer", UINT64_MAX) : UINT64_MAX};
+    return side;
+}
+
+/* Two hooks that cannot be one: by name, where one of them is not the stream after a block (those
+ * go by their layer, whatever the package that named them). */
+static bool other_hook(const struct side *want, const struct side *got)
+{
+    uint64_t layer;
+    const char *point;
+    if (want->hook == NULL || strcmp(want->hook, got->hook ? got->hook : "") == 0)
+        return false;
+    return !sae_import_hook(want->hook, &layer, &point) ||
+           (got->hook != NULL && !sae_import_hook(got->hook, &layer, &point));
+}
+
+static void warn_unknown(const struct side *want, const struct side *got, const char *set_path,
+                         const char *path)
+{
+    const bool both_named = want->model != NULL && got->model != NULL;
+    if (both_named && strcmp(sae_fs_base(want->model), sae_fs_base(got->model)) != 0)
+        sae_log_warn("'%s' says it is of model '%s', and '%s' was made from '%s'; if that is another "
+                     "model, the numbers mean nothing",
+                     path, want->model, set_path, got->model);
+    else if (!both_named || want->layer == UINT64_MAX || got->layer == UINT64_MAX)
+        sae_log_warn("cannot tell whether '%s' and '%s' come from the same model and layer: "
+                     "one of them does not say; only the width was compared",
+                     set_path, path);
+}
+
 enum sae_status sae_site_check(const struct sae_ckpt *ckpt, const char *set_path, size_t set_d,
                                const json_t *set_record, struct sae_err *err)
 {
-    const json_t *const want = sae_site_of(ckpt->record), *const got = sae_site_of(set_record);
-    const char *const want_id = want ? sae_json_str(want, "model_id", NULL) : NULL;
-    const char *const got_id = got ? sae_json_str(got, "model_id", NULL) : NULL;
-    const uint64_t none = UINT64_MAX;
-    const uint64_t want_layer = want ? sae_json_u64(want, "layer", none) : none;
-    const uint64_t got_layer = got ? sae_json_u64(got, "layer", none) : none;
-    const bool other_model = want_id && got_id && strcmp(want_id, got_id) != 0;
-    const bool other_layer = want_layer != none && got_layer != none && want_layer != got_layer;
+    const struct side want = side_of(ckpt->record), got = side_of(set_record);
+    const bool other_model = want.id && got.id && strcmp(want.id, got.id) != 0;
+    const bool other_layer =
+        want.layer != UINT64_MAX && got.layer != UINT64_MAX && want.layer != got.layer;
+    if (other_hook(&want, &got))
+        return sae_err_set(err, SAE_EARG,
+                           "cannot use '%s': it holds %s, but '%s' was trained on '%s'", set_path,
+                           got.hook ? got.hook : "the residual stream after a block", ckpt->path,
+                           want.hook);
     if (other_model || other_layer)
         return sae_err_set(
             err, SAE_EARG,
             "cannot use '%s': it holds layer %" PRIu64 " of model '%s' (%.12s), but '%s' was "
             "trained on layer %" PRIu64 " of model '%s' (%.12s); harvest the set again there",
-            set_path, got_layer, sae_json_str(got, "model", "?"), got_id ? got_id : "?", ckpt->path,
-            want_layer, sae_json_str(want, "model", "?"), want_id ? want_id : "?");
+            set_path, got.layer, got.model ? got.model : "?", got.id ? got.id : "?", ckpt->path,
+            want.layer, want.model ? want.model : "?", want.id ? want.id : "?");
     if (set_d != ckpt->model.d)
         return sae_err_set(err, SAE_EARG,
                            "cannot use '%s': width %zu, but '%s' was trained on %zu; "
                            "harvest the set from the model and layer of the checkpoint",
                            set_path, set_d, ckpt->path, ckpt->model.d);
-    if (!want_id || !got_id || want_layer == none || got_layer == none)
-        sae_log_warn("cannot tell whether '%s' and '%s' come from the same model and layer: "
-                     "one of them does not say; only the width was compared",
-                     set_path, ckpt->path);
+    if (!want.id || !got.id || want.layer == UINT64_MAX || got.layer == UINT64_MAX)
+        warn_unknown(&want, &got, set_path, ckpt->path);
     return SAE_OK;
 }
 
@@ -89,7 +131,7 @@ enum sae_status sae_site_config(json_t **ret, const struct sae_ckpt *ckpt, struc
                   (json_int_t)model->d, "d_sae", (json_int_t)model->m, "hook_layer", layer,
                   "hook_name", site ? sae_json_str(site, "hook", NULL) : NULL, "architecture",
                   sae_arch_name(model->arch), "apply_b_dec_to_input", model->subtract_b_dec,
-                  "normalize_activations", "none", "prepend_bos", 1, "dtype", "float32", "device",
+                  "normalize_activations", sae_norm_name(model->norm), "prepend_bos", 1, "dtype", "float32", "device",
                   "cpu", "k", (json_int_t)model->k, "training_steps", (json_int_t)ckpt->step);
     if (!cfg)
         return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);

@@ -10,11 +10,20 @@
 #include "lib/base/str.h"
 #include "lib/file/json.h"
 
+size_t sae_result_stem(const char *name)
+{
+    static const char *const endings[] = {".h5", ".safetensors", ".pt", ".npz"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (sae_str_ends(name, endings[i]))
+            return strlen(name) - strlen(endings[i]);
+    return strlen(name);
+}
+
 enum sae_status sae_result_path(char **ret, const char *ckpt_path, const char *suffix,
                                 struct sae_err *err)
 {
     struct sae_str s = {0};
-    const size_t n = strlen(ckpt_path) - (sae_str_ends(ckpt_path, ".h5") ? 3 : 0);
+    const size_t n = sae_result_stem(ckpt_path);
     const enum sae_status st = sae_str_printf(&s, err, "%.*s.%s", (int)n, ckpt_path, suffix);
     if (st != SAE_OK)
         sae_str_clear(&s);

@@ -18,6 +18,9 @@
 
 #include "lib/base/err.h"
 
+/* Length of an SAE's file name without its ending (.h5, .safetensors, .pt, .npz). */
+size_t sae_result_stem(const char *name);
+
 /* path of the result (or, with a chart suffix, of another companion) of a checkpoint file:
  * "run_2/ckpt_50.h5" + "probe.json" -> "run_2/ckpt_50.probe.json". New memory. */
 SAE_MUST_CHECK enum sae_status sae_result_path(char **ret, const char *ckpt_path,

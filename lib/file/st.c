@@ -2,18 +2,16 @@
 /* st : open files and folders of shards, map them, find tensors by name. */
 #include "lib/file/st.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/bf16.h"
+#include "lib/base/f16.h"
 #include "lib/base/fs.h"
+#include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/file/st_inner.h"
 
@@ -24,8 +22,7 @@ enum { SHARDS_MAX = 10000 };
 #define SINGLE_NAME "model.safetensors"
 
 struct shard {
-    void *map;
-    size_t n_bytes;
+    struct sae_map map;
     struct sae_st_tensor *tensors;
     size_t n;
 };
@@ -41,52 +38,27 @@ struct sae_st {
 
 /* --- one file ------------------------------------------------------------------------------- */
 
-static enum sae_status map_file(struct shard *shard, const char *path, struct sae_err *err)
-{
-    /* O_NONBLOCK: opening a pipe must fail the test below, not wait for a writer. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return sae_err_set(err, SAE_EIO, "cannot open '%s': %s", path, strerror(errno));
-    struct stat st;
-    enum sae_status status = SAE_OK;
-    if (fstat(fd, &st) != 0) {
-        status = sae_err_set(err, SAE_EIO, "cannot read '%s': %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        status = sae_err_set(err, SAE_EFORMAT, "'%s' is not a regular file", path);
-    } else if (st.st_size < 8) {
-        status = sae_err_set(err, SAE_EFORMAT, "'%s' has %lld bytes, a safetensors file at least 8",
-                             path, (long long)st.st_size);
-    } else {
-        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            status = sae_err_set(err, SAE_EIO, "cannot map '%s': %s", path, strerror(errno));
-        } else {
-            shard->map = map;
-            shard->n_bytes = (size_t)st.st_size;
-        }
-    }
-    close(fd);
-    return status;
-}
-
 static enum sae_status open_shard(struct shard *shard, const char *path, struct sae_err *err)
 {
-    SAE_TRY(map_file(shard, path, err));
-    const uint8_t *bytes = shard->map;
+    SAE_TRY(sae_map_open(&shard->map, path, err));
+    const uint8_t *bytes = shard->map.bytes;
+    if (shard->map.n < 8)
+        return sae_err_set(err, SAE_EFORMAT, "'%s' has %zu bytes, a safetensors file at least 8",
+                           path, shard->map.n);
     uint64_t n_header = 0;
     for (size_t i = 0; i < 8; i++)
         n_header |= (uint64_t)bytes[i] << (8 * i);
     if (n_header > HEADER_MAX)
         return sae_err_set(err, SAE_EFORMAT, "'%s': header of %llu bytes, at most %llu are allowed",
                            path, (unsigned long long)n_header, (unsigned long long)HEADER_MAX);
-    if (n_header > shard->n_bytes - 8)
+    if (n_header > shard->map.n - 8)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s': header of %llu bytes, the file has %zu after it"
                            " begins; it is cut or not a safetensors file",
-                           path, (unsigned long long)n_header, shard->n_bytes - 8);
+                           path, (unsigned long long)n_header, shard->map.n - 8);
     const size_t at = 8 + (size_t)n_header;
     const enum sae_status st = sae_st_parse(&shard->tensors, &shard->n, (const char *)bytes + 8,
-                                              (size_t)n_header, shard->n_bytes - at, err);
+                                              (size_t)n_header, shard->map.n - at, err);
     if (st != SAE_OK) {
         (void)sae_err_prefix(err, "'%s'", path);
         return st;
@@ -99,8 +71,7 @@ static enum sae_status open_shard(struct shard *shard, const char *path, struct 
 static void close_shard(struct shard *shard)
 {
     sae_st_tensors_free(shard->tensors, shard->n);
-    if (shard->map != NULL)
-        munmap(shard->map, shard->n_bytes);
+    sae_map_close(&shard->map);
 }
 
 /* --- names ---------------------------------------------------------------------------------- */
@@ -356,24 +327,6 @@ done:
 
 /* --- values --------------------------------------------------------------------------------- */
 
-static float f16_to_f32(uint16_t h)
-{
-    const uint32_t sign = (uint32_t)(h & 0x8000U) << 16;
-    const uint32_t exponent = (h >> 10) & 31U, fraction = h & 1023U;
-    uint32_t u;
-    float f;
-    if (exponent == 31) {
-        u = sign | 0x7f800000U | fraction << 13;
-    } else if (exponent != 0) {
-        u = sign | (exponent + 112U) << 23 | fraction << 13;
-    } else {
-        f = (float)fraction * 0x1p-24F; /* subnormal, exact */
-        return sign != 0 ? -f : f;
-    }
-    memcpy(&f, &u, sizeof f);
-    return f;
-}
-
 void sae_st_widen(float *to, const struct sae_st_tensor *tensor, size_t first, size_t n)
 {
     if (tensor->dtype == SAE_ST_F32) {
@@ -391,6 +344,6 @@ void sae_st_widen(float *to, const struct sae_st_tensor *tensor, size_t first, s
     }
     for (size_t i = 0; i < n; i++) {
         memcpy(&v, from + 2 * i, sizeof v);
-        to[i] = f16_to_f32(v);
+        to[i] = sae_f16_to_f32(v);
     }
 }

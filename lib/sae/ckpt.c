@@ -72,6 +72,10 @@ static enum sae_status put_head(struct sae_h5 *file, const struct sae_ckpt *ckpt
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "d", model->d, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "m", model->m, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "k", model->k, err));
+    if (model->subtract_b_dec != sae_arch_subtracts(model->arch))
+        SAE_TRY(sae_h5_attr_put_u64(file, "/", "subtract_b_dec", model->subtract_b_dec, err));
+    if (model->norm != SAE_NORM_NONE)
+        SAE_TRY(sae_h5_attr_put_str(file, "/", "norm", sae_norm_name(model->norm), err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "step", ckpt->step, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "total_steps", ckpt->total_steps, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/", "progress", ckpt->progress, err));
@@ -169,6 +173,29 @@ done:
 
 /* --- 3. reading --------------------------------------------------------------------------- */
 
+/* What a model does unlike others of its architecture; absent from what sae-train writes. */
+static enum sae_status get_manner(struct sae_model *model, const struct sae_h5 *file,
+                                  struct sae_err *err)
+{
+    uint64_t subtract = sae_arch_subtracts(model->arch);
+    char *name = NULL;
+    if (sae_h5_attr_u64(file, "/", "subtract_b_dec", &subtract, NULL) == SAE_OK && subtract > 1)
+        return sae_err_set(err, SAE_EFORMAT, "'%s': subtract_b_dec is neither 0 nor 1",
+                           sae_h5_path(file));
+    model->subtract_b_dec = subtract != 0;
+    model->norm = SAE_NORM_NONE;
+    if (sae_h5_attr_str(file, "/", "norm", &name, NULL) != SAE_OK)
+        return SAE_OK;
+    const bool known = sae_norm_parse(name, &model->norm);
+    const enum sae_status st =
+        known ? SAE_OK
+              : sae_err_set(err, SAE_EVERSION,
+                            "'%s' normalises its input by '%s', which this build does not know",
+                            sae_h5_path(file), name);
+    free(name);
+    return st;
+}
+
 static enum sae_status get_head(struct sae_ckpt *ckpt, const struct sae_h5 *file,
                                 struct sae_err *err)
 {
@@ -200,8 +227,7 @@ static enum sae_status get_head(struct sae_ckpt *ckpt, const struct sae_h5 *file
     model->d = (size_t)d;
     model->m = (size_t)m;
     model->k = (size_t)k;
-    model->subtract_b_dec = model->arch != SAE_ARCH_JUMPRELU;
-    return SAE_OK;
+    return get_manner(model, file, err);
 }
 
 static enum sae_status get_model(struct sae_model *model, const struct sae_h5 *file,

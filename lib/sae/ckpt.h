@@ -3,7 +3,8 @@
  * other file.
  *
  *   attributes   arch (string), d, m, k, step, total_steps (u64), progress (f64, step/total),
- *                seed (u64)
+ *                seed (u64); of SAEs from elsewhere also subtract_b_dec (u64, where it is not the
+ *                architecture's rule) and norm (string, where there is one)
  *   /W_enc f32 [m][d]   /W_dec f32 [m][d] (unit rows)   /b_enc f32 [m]   /b_dec f32 [d]
  *   /threshold f32 [m]  where the architecture has one
  *   /b_gate /b_mag /r_mag f32 [m]   gated

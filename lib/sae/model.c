@@ -6,10 +6,11 @@
  *   batchtopk, matryoshka
  *              f = relu(z) 1[z > threshold]   jumprelu   the same
  *   gated      f = 1[u + b_gate > 0] relu(exp(r_mag) u + b_mag),   u = W_enc (x - b_dec)
+ * x is the activation, or what the model's norm makes of it.
  *
  * The dense pre-activations are formed for as many tokens at a time as SCRATCH_BYTES hold.
  *
- * Contents: 1. weights   2. coder   3. encode   4. decode */
+ * Contents: 1. weights   2. coder   3. norms   4. encode   5. decode */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,29 @@ bool sae_arch_parse(const char *name, enum sae_arch *ret)
     return false;
 }
 
+bool sae_arch_subtracts(enum sae_arch arch)
+{
+    return arch != SAE_ARCH_JUMPRELU;
+}
+
+static const char *const norm_names[SAE_NORM_N] = {"none", "constant_norm_rescale", "layer_norm"};
+
+const char *sae_norm_name(enum sae_norm norm)
+{
+    return (unsigned)norm < SAE_NORM_N ? norm_names[norm] : "unknown";
+}
+
+bool sae_norm_parse(const char *name, enum sae_norm *ret)
+{
+    for (int n = 0; n < SAE_NORM_N; n++) {
+        if (strcmp(name, norm_names[n]) == 0) {
+            *ret = (enum sae_norm)n;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool has_threshold(enum sae_arch arch)
 {
     return arch == SAE_ARCH_BATCHTOPK || arch == SAE_ARCH_JUMPRELU || arch == SAE_ARCH_MATRYOSHKA;
@@ -57,7 +81,7 @@ enum sae_status sae_model_alloc(struct sae_model *ret, enum sae_arch arch, size_
                                 size_t k, struct sae_err *err)
 {
     struct sae_model model = {
-        .arch = arch, .d = d, .m = m, .k = k, .subtract_b_dec = arch != SAE_ARCH_JUMPRELU};
+        .arch = arch, .d = d, .m = m, .k = k, .subtract_b_dec = sae_arch_subtracts(arch)};
     const bool gated = arch == SAE_ARCH_GATED;
     enum sae_status st;
     if (d > 0 && m > SIZE_MAX / d)
@@ -113,6 +137,8 @@ struct sae_coder {
     size_t *start;       /* [chunk+1] rows on their way to a device */
     float *pre_host;     /* [chunk][m], gated on a device only */
     float *exp_r;        /* [m] gated */
+    float *xn;           /* [chunk][d], where the model has a norm; likewise: */
+    double *row_size, *row_mean; /* [n_max] of the last encode */
     struct sae_csr host; /* what encode returns */
 };
 
@@ -157,6 +183,11 @@ static enum sae_status make_scratch(struct sae_coder *c, struct sae_err *err)
     SAE_TRY(sae_csr_alloc(&c->host, &sae_ops_cpu, c->n_max, c->n_max * k, err));
     if (gated)
         SAE_TRY(sae_mem_alloc(&c->exp_r, m, sizeof(float), err));
+    if (c->model->norm != SAE_NORM_NONE) {
+        SAE_TRY(sae_mem_alloc(&c->xn, n, d * sizeof(float), err));
+        SAE_TRY(sae_mem_alloc(&c->row_size, c->n_max, sizeof(double), err));
+        SAE_TRY(sae_mem_alloc(&c->row_mean, c->n_max, sizeof(double), err));
+    }
     if (c->ops->host)
         return SAE_OK;
     SAE_TRY(c->ops->alloc(&c->x, n * d, sizeof(float), err));
@@ -208,10 +239,47 @@ void sae_coder_close(struct sae_coder *c)
     free(c->start);
     free(c->pre_host);
     free(c->exp_r);
+    free(c->xn);
+    free(c->row_size);
+    free(c->row_mean);
     free(c);
 }
 
-/* 3. encode */
+/* 3. norms */
+
+/* Row by row, in double; x [n][d] -> c->xn, with the row's size (and mean) kept for decode. */
+static void normalise(struct sae_coder *c, const float *x, size_t t0, size_t n)
+{
+    const size_t d = c->model->d;
+    const bool layer = c->model->norm == SAE_NORM_LAYER;
+#pragma omp parallel for
+    for (size_t t = 0; t < n; t++) {
+        const float *const from = x + t * d;
+        float *const to = c->xn + t * d;
+        double mean = 0, sum = 0;
+        for (size_t i = 0; layer && i < d; i++)
+            mean += (double)from[i] / (double)d;
+        for (size_t i = 0; i < d; i++)
+            sum += ((double)from[i] - mean) * ((double)from[i] - mean);
+        const double size = sqrt(sum / (double)(layer && d > 1 ? d - 1 : d));
+        const double over = layer ? size + 1e-5 : size > 0 ? size : 1;
+        for (size_t i = 0; i < d; i++)
+            to[i] = (float)(((double)from[i] - mean) / over);
+        c->row_size[t0 + t] = size;
+        c->row_mean[t0 + t] = mean;
+    }
+}
+
+static void denormalise(const struct sae_coder *c, size_t n, float *xhat)
+{
+    const size_t d = c->model->d;
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < d; i++)
+            xhat[t * d + i] =
+                (float)((double)xhat[t * d + i] * c->row_size[t] + c->row_mean[t]);
+}
+
+/* 4. encode */
 
 /* Room for n entries in what encode returns; keeps those there. */
 static enum sae_status host_room(struct sae_coder *c, size_t n, struct sae_err *err)
@@ -305,6 +373,10 @@ static enum sae_status encode_chunk(struct sae_coder *c, const float *x, size_t 
 {
     const struct sae_model *const s = c->model;
     const float *in = c->x;
+    if (s->norm != SAE_NORM_NONE) {
+        normalise(c, x, t0, n);
+        x = c->xn;
+    }
     if (c->ops->host)
         in = x;
     else
@@ -338,7 +410,7 @@ enum sae_status sae_coder_encode(struct sae_coder *c, const float *x, size_t n,
     return SAE_OK;
 }
 
-/* 4. decode */
+/* 5. decode */
 
 static enum sae_status put_rows(struct sae_coder *c, const struct sae_csr *f, size_t t0, size_t n,
                                 struct sae_err *err)
@@ -363,8 +435,14 @@ enum sae_status sae_coder_decode(struct sae_coder *c, const struct sae_csr *f, f
                                  struct sae_err *err)
 {
     const size_t d = c->model->d;
+    const bool has_norm = c->model->norm != SAE_NORM_NONE;
+    if (has_norm && f->n > c->host.n)
+        return sae_err_set(err, SAE_EARG, "%zu rows to decode, but the last encode had %zu", f->n,
+                           c->host.n);
     if (c->ops->host) {
         c->ops->decode(d, f, c->W_dec, c->b_dec, xhat);
+        if (has_norm)
+            denormalise(c, f->n, xhat);
         return SAE_OK;
     }
     for (size_t t = 0; t < f->n; t += c->chunk) {
@@ -373,5 +451,7 @@ enum sae_status sae_coder_decode(struct sae_coder *c, const struct sae_csr *f, f
         c->ops->decode(d, &c->part, c->W_dec, c->b_dec, c->xhat);
         c->ops->get(xhat + t * d, c->xhat, n * d * sizeof *xhat);
     }
+    if (has_norm)
+        denormalise(c, f->n, xhat);
     return SAE_OK;
 }

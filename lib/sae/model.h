@@ -21,17 +21,27 @@ enum sae_arch {
     SAE_ARCH_N
 };
 const char *sae_arch_name(enum sae_arch arch); /* "standard", "topk", ... */
+bool sae_arch_subtracts(enum sae_arch arch);   /* whether encode uses x - b_dec, as a rule */
 bool sae_arch_parse(const char *name, enum sae_arch *ret);
 /* "topk, d 128, m 2048, k 32" (k where the architecture has one) for people. */
 enum { SAE_ARCH_DESCRIBED = 96 };
 void sae_arch_describe(char to[SAE_ARCH_DESCRIBED], enum sae_arch arch, size_t d, size_t m,
                        size_t k);
 
+/* What encode does to x before all else, by token, and decode undoes:
+ *   constant   x sqrt(d) / |x|          xhat |x| / sqrt(d)
+ *   layer      (x - mean) / (s + 1e-5)  xhat s + mean     s: sample standard deviation over d
+ * Only SAEs trained elsewhere have any. */
+enum sae_norm { SAE_NORM_NONE, SAE_NORM_CONSTANT, SAE_NORM_LAYER, SAE_NORM_N };
+const char *sae_norm_name(enum sae_norm norm); /* "none", "constant_norm_rescale", "layer_norm" */
+bool sae_norm_parse(const char *name, enum sae_norm *ret);
+
 /* Host memory, owned. Arrays an architecture lacks are NULL. */
 struct sae_model {
     enum sae_arch arch;
     size_t d, m, k;
     bool subtract_b_dec; /* whether encode uses x - b_dec */
+    enum sae_norm norm;
     float *W_enc, *W_dec;  /* [m][d] */
     float *b_enc, *b_dec;  /* [m], [d] */
     float *threshold;      /* [m] */
@@ -54,7 +64,8 @@ void sae_coder_close(struct sae_coder *coder);
  * the next call. Only entries > 0 are kept. */
 SAE_MUST_CHECK enum sae_status sae_coder_encode(struct sae_coder *coder, const float *x, size_t n,
                                                 const struct sae_csr **ret_f, struct sae_err *err);
-/* xhat: host f32 [n][d], from the last encode, or from any host csr of its shape. */
+/* xhat: host f32 [n][d], from the last encode, or from any host csr of its shape. A model with a
+ * norm gives row t the size that row t of the last encode had; a csr of more rows is SAE_EARG. */
 SAE_MUST_CHECK enum sae_status sae_coder_decode(struct sae_coder *coder, const struct sae_csr *f,
                                                 float *xhat, struct sae_err *err);
 

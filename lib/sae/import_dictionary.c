@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* import_dictionary : dictionary_learning's ae.pt and config.json, and bare arrays of an npz.
+ *
+ *   class                    arrays
+ *   AutoEncoder              encoder.weight [m][d], encoder.bias, decoder.weight [d][m], bias [d]
+ *   AutoEncoderNew           the same, decoder.bias for bias; b_dec is not subtracted
+ *   AutoEncoderTopK          encoder.*, decoder.weight, b_dec, k
+ *   BatchTopKSAE             and threshold, one number
+ *   GatedAutoEncoder         encoder.weight, decoder.weight, decoder_bias, r_mag, gate_bias, mag_bias
+ *   JumpReluAutoEncoder      W_enc [d][m], W_dec [m][d], b_enc, b_dec, threshold [m]
+ *   MatryoshkaBatchTopKSAE   W_enc, W_dec, b_enc, b_dec, threshold, k, group_sizes
+ * Contents: 1. classes   2. backups   3. dictionary_learning   4. npz */
+#include <math.h>
+#include <string.h>
+
+#include "lib/file/json.h"
+#include "lib/sae/import_inner.h"
+
+/* --- 1. classes --------------------------------------------------------------------------- */
+
+static const struct class {
+    const char *name;
+    enum sae_arch arch;
+    bool subtracts, linear; /* linear: encoder.weight, decoder.weight, else W_enc, W_dec */
+    const char *b_dec;
+    const char *mark; /* an array that no other class has, where config.json does not tell */
+} classes[] = {
+    {"GatedAutoEncoder", SAE_ARCH_GATED, true, true, "decoder_bias", "gate_bias"},
+    {"MatryoshkaBatchTopKSAE", SAE_ARCH_BATCHTOPK, true, false, "b_dec", "group_sizes"},
+    {"JumpReluAutoEncoder", SAE_ARCH_JUMPRELU, false, false, "b_dec", "W_enc"},
+    {"AutoEncoder", SAE_ARCH_STANDARD, true, true, "bias", "bias"},
+    {"AutoEncoderNew", SAE_ARCH_STANDARD, false, true, "decoder.bias", "decoder.bias"},
+    {"AutoEncoderTopK", SAE_ARCH_TOPK, true, true, "b_dec", NULL},
+    {"BatchTopKSAE", SAE_ARCH_BATCHTOPK, true, true, "b_dec", NULL},
+};
+
+static enum sae_status find_class(const struct class **ret, const struct sae_import *in,
+                                  struct sae_err *err)
+{
+    const char *const name = sae_json_str(in->cfg, "trainer.dict_class", NULL);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        const struct class *const class = &classes[i];
+        if (name != NULL ? strcmp(name, class->name) == 0
+                         : class->mark != NULL && sae_import_find(in, class->mark) != NULL) {
+            *ret = class;
+            return SAE_OK;
+        }
+    }
+    if (name != NULL)
+        return sae_err_set(err, SAE_EVERSION,
+                           "'%s' is of dict_class '%s', which this build does not know", in->path,
+                           name);
+    return sae_err_set(err, SAE_EFORMAT,
+                       "no config.json with a trainer.dict_class beside '%s', and its arrays alone "
+                       "do not tell what it is",
+                       in->path);
+}
+
+/* --- 2. backups --------------------------------------------------------------------------- */
+
+/* An interrupted run leaves {step, ae: {...}, optimizer, config, norm_factor}: the SAE of scaled
+ * activations. Biases and thresholds times norm_factor make it one of raw activations. */
+static enum sae_status unscale(struct sae_import *in, struct sae_err *err)
+{
+    struct sae_model *const model = &in->model;
+    float *const arrays[] = {model->b_enc, model->b_dec, model->b_gate, model->b_mag,
+                             model->threshold};
+    double by = 1;
+    if (*in->prefix == '\0')
+        return SAE_OK;
+    SAE_TRY(sae_import_scalar(in, "norm_factor", &by, err));
+    for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
+        for (size_t i = 0; arrays[a] != NULL && i < (a == 1 ? model->d : model->m); i++)
+            arrays[a][i] = (float)((double)arrays[a][i] * by);
+    return sae_import_say(in->folded, err,
+                          "norm_factor %.9g of an unfinished run into biases and thresholds", by);
+}
+
+/* --- 3. dictionary_learning --------------------------------------------------------------- */
+
+static enum sae_status find_k(size_t *ret, const struct sae_import *in, enum sae_arch arch,
+                              size_t m, struct sae_err *err)
+{
+    double k = sae_json_real(in->cfg, "trainer.k", NAN);
+    *ret = 0;
+    if (arch != SAE_ARCH_TOPK && arch != SAE_ARCH_BATCHTOPK)
+        return SAE_OK;
+    if (sae_import_find(in, "k") != NULL)
+        SAE_TRY(sae_import_scalar(in, "k", &k, err));
+    if (!(k >= 1 && k <= (double)m && k == floor(k)))
+        return sae_err_set(err, SAE_EFORMAT, "'%s': k is %g; expected 1 to %zu", in->path, k, m);
+    *ret = (size_t)k;
+    return SAE_OK;
+}
+
+/* One threshold for all latents. */
+static enum sae_status read_threshold(struct sae_import *in, struct sae_err *err)
+{
+    struct sae_model *const model = &in->model;
+    double one;
+    SAE_TRY(sae_import_scalar(in, "threshold", &one, err));
+    for (size_t i = 0; i < model->m; i++)
+        model->threshold[i] = one < 0 ? 0 : (float)one;
+    return one >= 0 ? SAE_OK
+                    : sae_import_say(in->notes, err,
+                                     "its threshold was never set (%g): every latent above 0 is "
+                                     "active",
+                                     one);
+}
+
+static enum sae_status read_arrays(struct sae_import *in, const struct class *class,
+                                   struct sae_err *err)
+{
+    struct sae_model *const model = &in->model;
+    const size_t d = model->d, m = model->m;
+    const bool linear = class->linear;
+    SAE_TRY(sae_import_matrix(in, linear ? "encoder.weight" : "W_enc", !linear, m, d, model->W_enc,
+                              err));
+    SAE_TRY(sae_import_matrix(in, linear ? "decoder.weight" : "W_dec", linear, m, d, model->W_dec,
+                              err));
+    SAE_TRY(sae_import_vector(in, class->b_dec, d, model->b_dec, err));
+    if (model->arch == SAE_ARCH_GATED) {
+        SAE_TRY(sae_import_vector(in, "gate_bias", m, model->b_gate, err));
+        SAE_TRY(sae_import_vector(in, "mag_bias", m, model->b_mag, err));
+        return sae_import_vector(in, "r_mag", m, model->r_mag, err);
+    }
+    SAE_TRY(sae_import_vector(in, linear ? "encoder.bias" : "b_enc", m, model->b_enc, err));
+    if (model->arch == SAE_ARCH_JUMPRELU)
+        return sae_import_vector(in, "threshold", m, model->threshold, err);
+    return model->threshold != NULL ? read_threshold(in, err) : SAE_OK;
+}
+
+enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err)
+{
+    const struct class *class = NULL;
+    size_t d = 0, m = 0, k = 0;
+    if (sae_tensors_find(&in->tensors, "ae.encoder.weight") != NULL ||
+        sae_tensors_find(&in->tensors, "ae.W_enc") != NULL)
+        in->prefix = "ae.";
+    SAE_TRY(find_class(&class, in, err));
+    SAE_TRY(sae_import_size(in, class->linear ? "encoder.weight" : "W_enc", class->linear, &d, &m,
+                            err));
+    SAE_TRY(find_k(&k, in, class->arch, m, err));
+    SAE_TRY(sae_model_alloc(&in->model, class->arch, d, m, k, err));
+    in->format = "dictionary_learning";
+    in->model.subtract_b_dec = class->subtracts;
+    in->no_fold = class->arch == SAE_ARCH_TOPK;
+    in->model_name = sae_json_str(in->cfg, "trainer.lm_name", NULL);
+    in->hook = sae_json_str(in->cfg, "trainer.submodule_name", NULL);
+    in->layer = sae_json_u64(in->cfg, "trainer.layer", UINT64_MAX);
+    in->context = sae_json_u64(in->cfg, "buffer.ctx_len", 0);
+    SAE_TRY(read_arrays(in, class, err));
+    return unscale(in, err);
+}
+
+/* --- 4. npz ------------------------------------------------------------------------------- */
+
+/* An array under its usual name, or in lower case as some files have it. */
+static const char *named(const struct sae_import *in, const char *usual, const char *lower)
+{
+    return sae_import_find(in, usual) == NULL && sae_import_find(in, lower) != NULL ? lower : usual;
+}
+
+enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err)
+{
+    const char *const W_enc = named(in, "W_enc", "w_enc"), *const W_dec = named(in, "W_dec", "w_dec");
+    const bool cut = sae_import_find(in, "threshold") != NULL;
+    size_t d = 0, m = 0;
+    SAE_TRY(sae_import_size(in, W_enc, false, &d, &m, err));
+    SAE_TRY(sae_model_alloc(&in->model, cut ? SAE_ARCH_JUMPRELU : SAE_ARCH_STANDARD, d, m, 0, err));
+    struct sae_model *const model = &in->model;
+    in->format = "npz";
+    model->subtract_b_dec = false;
+    SAE_TRY(sae_import_matrix(in, W_enc, true, m, d, model->W_enc, err));
+    SAE_TRY(sae_import_matrix(in, W_dec, false, m, d, model->W_dec, err));
+    SAE_TRY(sae_import_vector(in, "b_enc", m, model->b_enc, err));
+    SAE_TRY(sae_import_vector(in, "b_dec", d, model->b_dec, err));
+    if (cut)
+        return sae_import_vector(in, "threshold", m, model->threshold, err);
+    return sae_import_say(in->notes, err,
+                          "it has no threshold: taken for relu(W_enc x + b_enc), b_dec not "
+                          "subtracted");
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* import_inner : between import.c, which opens files and finishes, and one reader per format. */
+#ifndef SAE_LIB_SAE_IMPORT_INNER_H
+#define SAE_LIB_SAE_IMPORT_INNER_H
+
+#include <jansson.h>
+
+#include "lib/file/tensors.h"
+#include "lib/sae/import.h"
+
+/* What a reader is given and what it fills. */
+struct sae_import {
+    const char *path;           /* of the weights, for messages */
+    struct sae_tensors tensors; /* of the weights */
+    json_t *cfg;                /* beside them; NULL where there is none */
+    const char *prefix;         /* of every array's name; "" but for nested state dicts */
+    struct sae_model model;
+    const char *format;
+    const char *model_name, *hook; /* borrowed from cfg; NULL where unknown */
+    uint64_t layer, context;       /* UINT64_MAX, 0 where unknown */
+    bool no_fold;                  /* norms must stay: why, was noted */
+    json_t *folded, *notes;        /* lists of texts */
+};
+
+SAE_MUST_CHECK enum sae_status sae_import_saelens(struct sae_import *in, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err);
+
+/* --- what readers share ------------------------------------------------------------------- */
+
+/* By name; NULL where there is none. */
+const struct sae_tensor *sae_import_find(const struct sae_import *in, const char *name);
+/* Widths from the encoder, stored [d][m], or [m][d] where latent_major. */
+SAE_MUST_CHECK enum sae_status sae_import_size(const struct sae_import *in, const char *name,
+                                               bool latent_major, size_t *ret_d, size_t *ret_m,
+                                               struct sae_err *err);
+/* Reads a matrix to [rows][cols], stored so or the other way round. */
+SAE_MUST_CHECK enum sae_status sae_import_matrix(const struct sae_import *in, const char *name,
+                                                 bool transposed, size_t rows, size_t cols,
+                                                 float *to, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_import_vector(const struct sae_import *in, const char *name,
+                                                 size_t n, float *to, struct sae_err *err);
+/* One number, a tensor or bare. */
+SAE_MUST_CHECK enum sae_status sae_import_scalar(const struct sae_import *in, const char *name,
+                                                 double *ret, struct sae_err *err);
+/* Adds a sentence to folded or notes. */
+SAE_MUST_CHECK enum sae_status sae_import_say(json_t *list, struct sae_err *err, const char *fmt,
+                                              ...) SAE_PRINTF(3, 4);
+
+#endif /* SAE_LIB_SAE_IMPORT_INNER_H */
