@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole study in small, on the language model that ships in data/tiny-g2: harvest, train three
-# runs, analyze, splice, probe, absorb, report. Everything it makes is in ./demo; run it again and
+# runs, analyze, splice, probe, absorb, unlearn, report. Everything it makes is in ./demo; run it again and
 # ./demo is made anew. About ten minutes of computing on two cores.
 set -eu
 cd "$(dirname "$0")"
@@ -27,7 +27,7 @@ step "packages"
 step "build"
 [ -f build/build.ninja ] || meson setup build --buildtype=release >/dev/null
 ninja -C build >build/demo-ninja.log || { tail -n 40 build/demo-ninja.log; exit 1; }
-for tool in harvest train analyze splice probe absorb report; do
+for tool in harvest train analyze splice probe absorb unlearn report; do
     PATH="$root/build/$tool:$PATH"
 done
 export PATH
@@ -64,6 +64,11 @@ into probe.txt sae-probe --k 1,2,5 --all run_1 run_2 run_3
 
 step "absorb: does a first-letter latent stay silent where a word's own latent speaks"
 into absorb.txt sae-absorb --all run_1 run_2 run_3
+
+step "unlearn: what clamping the latents of scripture makes the model forget"
+# A fourth of the full grid; multipliers that suit a stream of norm 20.
+into unlearn.txt sae-unlearn --task texts/unlearn --thresholds 0.001 --multipliers 10,25 run_1 run_2 run_3
+cat unlearn.txt
 
 step "report"
 into notes.txt sae-report run_1 run_2 run_3

@@ -411,15 +411,11 @@ static void head_tile(const struct gemma_run *run, const float *y, const float *
         gemma_row_cap(logits + i * c->V, n_words, (float)c->final_cap);
 }
 
-enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, float *logits,
-                                 struct sae_err *err)
+/* Logits of n final-normed rows y [n][D]. */
+static void run_head(struct gemma_run *run, const float *y, size_t n, float *logits)
 {
-    if (first > run->n_done || n > run->n_done - first)
-        return sae_err_set(err, SAE_ERANGE, "logits of rows %zu ... %zu, but %zu rows were run",
-                           first, first + n, run->n_done);
     const struct gemma_config *c = &run->model->config;
     const size_t D = c->D, V = c->V;
-    const float *y = run->y + first * D;
     const size_t step = run->model->embed.copy != NULL ? V : min_size(HEAD_ROWS, V);
     const int blas_threads = hold_blas(), threads = threads_of(run);
     for (size_t v = 0; v < V && n > 0; v += step) {
@@ -432,5 +428,31 @@ enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, 
                           min_size(TILE_ROWS, n - row), min_size(TILE_WORDS, m - word));
     }
     release_blas(blas_threads);
+}
+
+enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, float *logits,
+                                 struct sae_err *err)
+{
+    if (first > run->n_done || n > run->n_done - first)
+        return sae_err_set(err, SAE_ERANGE, "logits of rows %zu ... %zu, but %zu rows were run",
+                           first, first + n, run->n_done);
+    run_head(run, run->y + first * run->model->config.D, n, logits);
+    return SAE_OK;
+}
+
+enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows, size_t n,
+                                    float *logits, struct sae_err *err)
+{
+    const size_t D = run->model->config.D;
+    float *y = NULL;
+    for (size_t i = 0; i < n; i++)
+        if (rows[i] >= run->n_done)
+            return sae_err_set(err, SAE_ERANGE, "logits of row %zu, but %zu rows were run", rows[i],
+                               run->n_done);
+    SAE_TRY(sae_mem_alloc(&y, n, D * sizeof *y, err));
+    for (size_t i = 0; i < n; i++)
+        memcpy(y + i * D, run->y + rows[i] * D, D * sizeof *y);
+    run_head(run, y, n, logits);
+    free(y);
     return SAE_OK;
 }

@@ -64,6 +64,11 @@ SAE_MUST_CHECK enum sae_status gemma_run_resume(struct gemma_run *run, const flo
 SAE_MUST_CHECK enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n,
                                                 float *logits, struct sae_err *err);
 
+/* Likewise of rows[0..n), in any order: each weight is read once for all of them. Fails: also
+ * SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows,
+                                                   size_t n, float *logits, struct sae_err *err);
+
 /* --- tokenizer ------------------------------------------------------------------------------ */
 
 struct gemma_tok; /* const calls are thread-safe */

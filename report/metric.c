@@ -121,7 +121,13 @@ const struct report_metric report_metrics[] = {
 
     /* unlearning */
     {"unlearning", REPORT_UNLEARN, {"eval_result_metrics.unlearning.unlearning_score"}, "score", 4, +1,
-     "loss of accuracy on dangerous-knowledge questions when chosen latents are clamped, other knowledge kept", NULL, 0},
+     "share of known questions on the knowledge to be forgotten that are answered no more when chosen latents are clamped, at the best setting that keeps 0.99 of the others", "SAEBench 0.6; task and form of the questions: see the cautions", 0},
+    {"unlearning_kept", REPORT_UNLEARN, {"eval_result_metrics.unlearning.best_side_effect_accuracy"}, "kept", 4, 0,
+     "share of the other known questions still answered there", NULL, 0},
+    {"unlearning_latents", REPORT_UNLEARN, {"eval_result_metrics.unlearning.best_n_features"}, "latents", 0, 0,
+     "latents clamped there", NULL, 0},
+    {"unlearning_multiplier", REPORT_UNLEARN, {"eval_result_metrics.unlearning.best_multiplier"}, "clamped to -", 0, 0,
+     "value a latent is set to where it fires, with its sign turned", NULL, 0},
 
     /* automated interpretability */
     {"autointerp", REPORT_AUTOINTERP, {INTERP "autointerp_score"}, "score", 4, +1,

@@ -407,6 +407,23 @@ done:
     return st;
 }
 
+/* The embedded model answers a task of its own: its score is no score of WMDP. */
+static void caution_unlearning(const struct report *report, FILE *to)
+{
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t p = 0; p < report->runs[i].n_phases; p++) {
+            const json_t *result = report->runs[i].phases[p].result[REPORT_UNLEARN];
+            if (strcmp(sae_json_str(result, "eval_config.question_form", ""), "cloze") != 0)
+                continue;
+            report_wrap(to, "  * ", 4,
+                        "Unlearning was measured on the task '%s' with questions put as "
+                        "continuations to a model that cannot chat, not on WMDP-bio: it does not "
+                        "compare with published rows, and the target was set for WMDP-bio.",
+                        sae_json_str(result, "eval_config.task_name", "?"));
+            return;
+        }
+}
+
 enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae_err *err)
 {
     char *text = NULL;
@@ -416,6 +433,7 @@ enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
     enum sae_status st = caution_l0(report, part, err);
     caution_different_sites(report, part);
+    caution_unlearning(report, part);
     for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
         st = caution_configs(report, s, part, err);
     caution_baselines(report, part);

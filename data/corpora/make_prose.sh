@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# English prose for harvesting: OUTDIR/prose/prose.jsonl, one {"text": ...} a line. From WordNet
+# English prose for harvesting: OUTDIR/prose/prose.jsonl, one {"source": ..., "text": ...} a line. From WordNet
 # (definitions and examples), the King James Bible, PostgreSQL's manual and the Jargon File, mixed so
 # that any beginning of the file holds all four in proportion.
 #
@@ -105,6 +105,9 @@ AWK
 # Interleaved by the golden ratio: document i of each source goes to the place frac(0.618 i).
 for source in wordnet kjv postgresql jargon; do
     [ -s "$work/$source" ] || { echo "make_prose.sh: no text came out of $source" >&2; exit 1; }
-    awk '{ x = NR * 0.6180339887498949; printf "%.9f\t{\"text\": %s}\n", x - int(x), $0 }' "$work/$source"
+    awk -v source="$source" '{
+        x = NR * 0.6180339887498949
+        printf "%.9f\t{\"source\": \"%s\", \"text\": %s}\n", x - int(x), source, $0
+    }' "$work/$source"
 done | sort | cut -f 2- >"$out/prose/prose.jsonl"
 wc -lc "$out/prose/prose.jsonl" | awk '{ printf "%s: %d documents, %.1f MB\n", $3, $1, $2 / 1e6 }' >&2

@@ -26,6 +26,8 @@ enum sae_rng_stream {
     SAE_RNG_ABSORB,    /* absorption probes */
     SAE_RNG_CHUNKS,    /* random partitions of latents */
     SAE_RNG_AUTOINTERP, /* latents and excerpts of automated interpretability */
+    SAE_RNG_UNLEARN,   /* draws of text for unlearning */
+    SAE_RNG_ABLATE,    /* probes of the ablation evaluations */
     SAE_RNG_TEST = 1000
 };
 

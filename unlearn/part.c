@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* part : what an interrupted checkpoint has finished. A file of another version, checkpoint,
+ * model, text or set of questions is passed over; cells of another grid are simply not asked
+ * for. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/file/json.h"
+#include "lib/file/result.h"
+#include "unlearn/unlearn.h"
+
+static enum sae_status take_density(double **ret, const json_t *list, size_t m, struct sae_err *err)
+{
+    if (json_array_size(list) != m)
+        return SAE_OK;
+    SAE_TRY(sae_mem_alloc(ret, m, sizeof **ret, err));
+    for (size_t i = 0; i < m; i++)
+        (*ret)[i] = json_number_value(json_array_get(list, i));
+    return SAE_OK;
+}
+
+static enum sae_status take_over(struct unlearn_part *part, const json_t *json, struct sae_err *err)
+{
+    json_t *cells = json_object_get(json, "cells"), *known = json_object_get(json, "known");
+    if (!json_equal(json_object_get(json, "key"), part->key))
+        return SAE_OK;
+    if (json_is_object(cells)) {
+        json_decref(part->cells);
+        part->cells = json_incref(cells);
+    }
+    if (json_is_object(known)) {
+        json_decref(part->known);
+        part->known = json_incref(known);
+    }
+    SAE_TRY(take_density(&part->forget, json_object_get(json, "forget"), part->m, err));
+    return take_density(&part->retain, json_object_get(json, "retain"), part->m, err);
+}
+
+enum sae_status unlearn_part_open(struct unlearn_part *ret, const char *ckpt_path, json_t *key,
+                                  size_t m, struct sae_err *err)
+{
+    struct unlearn_part part = {.key = json_incref(key), .cells = json_object(),
+                                .known = json_object(), .m = m};
+    struct sae_err why;
+    json_t *json = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_result_path(&part.path, ckpt_path, "unlearn.part.json", err));
+    if (sae_fs_is_file(part.path)) {
+        if (sae_json_load(&json, part.path, &why) == SAE_OK)
+            SAE_GO(st, take_over(&part, json, err));
+        else
+            sae_log_warn("%s; starting anew", why.msg);
+    }
+    *ret = part;
+    part = (struct unlearn_part){0};
+done:
+    json_decref(json);
+    unlearn_part_clear(&part);
+    return st;
+}
+
+void unlearn_part_clear(struct unlearn_part *part)
+{
+    free(part->path);
+    json_decref(part->key);
+    json_decref(part->cells);
+    json_decref(part->known);
+    free(part->forget);
+    free(part->retain);
+    *part = (struct unlearn_part){0};
+}
+
+static int put_density(json_t *json, const char *name, const double *density, size_t m)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; density != NULL && i < m; i++)
+        json_array_append_new(list, json_real(density[i]));
+    return json_object_set_new(json, name, list);
+}
+
+enum sae_status unlearn_part_save(const struct unlearn_part *part, struct sae_err *err)
+{
+    json_t *json = json_pack("{s:O, s:O, s:O}", "key", part->key, "known", part->known, "cells",
+                             part->cells);
+    enum sae_status st = SAE_OK;
+    if (json == NULL || put_density(json, "forget", part->forget, part->m) != 0 ||
+        put_density(json, "retain", part->retain, part->m) != 0)
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory ('%s')", part->path);
+    else
+        st = sae_json_save(part->path, json, err);
+    json_decref(json);
+    return st;
+}
+
+static void cell_name(char name[96], const struct unlearn_cell *cell)
+{
+    snprintf(name, 96, "%.17g %zu %.17g", cell->threshold, cell->n_used, cell->multiplier);
+}
+
+void unlearn_part_take_cell(const struct unlearn_part *part, struct unlearn_cell *cell,
+                            size_t n_sets)
+{
+    char name[96];
+    cell_name(name, cell);
+    const json_t *right = json_object_get(part->cells, name);
+    if (json_array_size(right) != n_sets)
+        return;
+    for (size_t i = 0; i < n_sets; i++)
+        cell->right[i] = (size_t)json_integer_value(json_array_get(right, i));
+    cell->done = true;
+}
+
+enum sae_status unlearn_part_add_cell(struct unlearn_part *part, const struct unlearn_cell *cell,
+                                      size_t n_sets, struct sae_err *err)
+{
+    char name[96];
+    json_t *right = json_array();
+    cell_name(name, cell);
+    for (size_t i = 0; i < n_sets; i++)
+        json_array_append_new(right, json_integer((json_int_t)cell->right[i]));
+    if (json_object_set_new(part->cells, name, right) != 0)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory ('%s')", part->path);
+    return unlearn_part_save(part, err);
+}
