@@ -98,8 +98,26 @@ mv moved acts
 same topk half
 grep -q '"explained_variance"' half.json || complain "--json has no metrics"
 
+# Damage: the state before it serves, and the run ends with the same bytes. A finished run too.
+damage() { printf 'damage' | dd of="$1" bs=1 seek=20000 conv=notrunc 2>/dev/null; }
+rm half/ckpt_75.h5 half/ckpt_100.h5
+damage half/ckpt_50.h5
+says 0 "ckpt_50.h5" run --resume half
+same topk half
+damage half/ckpt_100.h5
+says 0 "going on from what was saved before it" run --resume half
+same topk half
+rm half/ckpt_100.h5
+for f in half/*; do damage $f; done
+says 1 "none of its 4 checkpoints is sound" sh -c "'$train' -q --resume half 2>&1 | tail -1 >&2; exit 1"
+# A kill after the last checkpoint and before state.h5 was removed.
+rm -rf half && cp -r topk half && cp half/ckpt_75.h5 half/state.h5
+run --resume half >/dev/null || complain "a left state.h5 was not removed"
+same topk half
+
 # Refusals.
-says 2 "is finished" run --resume topk
+says 2 "its schedules" run --resume half --steps 2400
+says 2 "a longer run is a run of its own" run --resume topk
 says 2 "holds a run already" run $topk -o topk
 says 1 "no such folder" run --resume nowhere
 says 2 "--out and --resume" run --resume topk -o new
