@@ -68,13 +68,7 @@ static void scale(size_t n, double norm, float *x)
 
 static enum sae_status read_held(struct feed *feed, struct sae_err *err)
 {
-    const size_t first = feed->n_train;
-    SAE_TRY(sae_acts_read(feed->acts, first, feed->n_held, feed->held, err));
-    for (size_t i = 0; i < feed->n_held * feed->d; i++)
-        if (!isfinite(feed->held[i]))
-            return sae_err_set(err, SAE_EFORMAT, "'%s' row %zu holds %f; harvest the store again",
-                               sae_acts_dir(feed->acts), first + i / feed->d,
-                               (double)feed->held[i]);
+    SAE_TRY(sae_acts_read_finite(feed->acts, feed->n_train, feed->n_held, feed->held, err));
     scale(feed->n_held * feed->d, feed->norm, feed->held);
     return SAE_OK;
 }

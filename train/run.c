@@ -174,16 +174,47 @@ static enum sae_status log_point(struct run *run, const struct step_stats *stats
     return pair_log_add(&run->pairs, run->t, err);
 }
 
+/* What to change, from the last step that went well. */
+static void advise(char *to, size_t size, const struct run *run)
+{
+    const struct settings *const set = &run->plan->set;
+    const struct step_stats *const s = &run->last;
+    const double orth = s->orth_weight * s->orth;
+    if (set->orth != ORTH_NONE && orth > s->recon)
+        snprintf(to, size,
+                 "the orthogonality term had outgrown the reconstruction (%.3g against %.3g): a "
+                 "smaller --lambda2-max (now %g) or --orth-normalizer latent may help",
+                 orth, s->recon, set->lambda2_max);
+    else
+        snprintf(to, size, "a smaller --lr (now %g)%s may help", set->lr,
+                 set->normalize == NORM_NONE ? " or --normalize unit" : "");
+}
+
 static enum sae_status explain(struct run *run, enum sae_status st, struct sae_err *err)
 {
     if (st != SAE_ERANGE || !err)
         return st;
-    char why[600];
-    snprintf(why, sizeof why, "%.500s", err->msg);
-    return sae_err_set(err, st,
-                       "training diverged: %s; %s%s%s a smaller --lr or --normalize unit may help",
-                       why, run->last_ckpt ? "the last good checkpoint is '" : "no checkpoint yet",
-                       run->last_ckpt ? run->last_ckpt : "", run->last_ckpt ? "';" : ";");
+    char why[400], advice[240], was[64] = "";
+    snprintf(why, sizeof why, "%.399s", err->msg);
+    advise(advice, sizeof advice, run);
+    if (run->series.n > 0)
+        snprintf(was, sizeof was, " (at step %.0f the loss was %.4g)",
+                 series_last(&run->series, SERIES_step), series_last(&run->series, SERIES_loss));
+    return sae_err_set(err, st, "training diverged: %s%s; %s%s%s %s", why, was,
+                       run->last_ckpt ? "the last good checkpoint is '" : "no checkpoint yet",
+                       run->last_ckpt ? run->last_ckpt : "", run->last_ckpt ? "';" : ";", advice);
+}
+
+/* A finite loss may have lost its data all the same; weights that far out do not come back. */
+static enum sae_status check_error(const struct run *run, struct sae_err *err)
+{
+    static const double HOPELESS = -1e8;
+    if (!(run->last.explained_variance < HOPELESS))
+        return SAE_OK;
+    return sae_err_set(err, SAE_ERANGE,
+                       "the squared error of step %" PRIu64 " is %.3g times the variance of its "
+                       "batch",
+                       run->t->step, 1 - run->last.explained_variance);
 }
 
 /* Adds the seconds since *since to a sum, and moves *since to now. */
@@ -203,6 +234,8 @@ enum sae_status run_step(struct run *run, const struct feed *feed, struct run_cl
     double since = sae_stop_clock();
     SAE_TRY(explain(run, trainer_step(t, feed->x, log, &run->last, err), err));
     lap(&since, &clock->step);
+    if (log)
+        SAE_TRY(explain(run, check_error(run, err), err));
     if (log)
         SAE_TRY(log_point(run, &run->last, err));
     lap(&since, &clock->watch);

@@ -240,6 +240,11 @@ static enum sae_status resolve_orth(struct settings *set, struct sae_err *err)
     if (!(set->base_threshold > 0) || !(set->threshold_floor > 0))
         return sae_err_set(err, SAE_EARG,
                            "--base-threshold and --threshold-floor must be more than 0");
+    if (set->threshold_floor > set->base_threshold)
+        return sae_err_set(err, SAE_EARG,
+                           "--threshold-floor %g is above --base-threshold %g: the threshold would "
+                           "never move; lower the floor",
+                           set->threshold_floor, set->base_threshold);
     if (!(set->threshold_momentum >= 0 && set->threshold_momentum < 1))
         return sae_err_set(err, SAE_EARG, "--threshold-momentum %g: must be in [0, 1)",
                            set->threshold_momentum);

@@ -428,10 +428,43 @@ static const struct step_stats blank = {.explained_variance = NAN,
                                         .grad_cos = NAN,
                                         .oversuppressed = NAN};
 
-static enum sae_status diverged(const struct trainer *t, double loss, struct sae_err *err)
+/* Of the magnitudes; NaN where there is one. */
+static double largest(size_t n, const float *a)
 {
-    return sae_err_set(err, SAE_ERANGE, "the loss is %s at step %" PRIu64,
-                       isnan(loss) ? "not a number" : "infinite", t->step);
+    double most = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double v = fabs((double)a[i]);
+        if (!(v <= most))
+            most = v;
+        if (isnan(v))
+            return v;
+    }
+    return most;
+}
+
+/* Which part of the loss it was, and what fed it. */
+static enum sae_status diverged(const struct trainer *t, const struct step_stats *s, const float *x,
+                                struct sae_err *err)
+{
+    const struct {
+        const char *name;
+        double v;
+    } parts[] = {
+        {"the reconstruction part of the loss", s->recon },
+        {"the sparsity part of the loss",       s->sparse},
+        {t->gated ? "the loss of the gate" : "the loss that revives dead latents", s->aux},
+        {"the orthogonality part of the loss",  s->orth_weight > 0 ? s->orth : 0},
+        {"the loss",                            s->loss  },
+    };
+    size_t i = 0;
+    while (i + 1 < sizeof parts / sizeof *parts && isfinite(parts[i].v))
+        i++;
+    const char *const how = isnan(parts[i].v) ? "not a number" : "infinite";
+    return sae_err_set(err, SAE_ERANGE,
+                       "%s is %s at step %" PRIu64 ", with weights up to %.3g and activations up "
+                       "to %.3g",
+                       parts[i].name, how, t->step, largest(t->w.n, t->w.all),
+                       largest(t->n * t->d, x));
 }
 
 enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
@@ -449,7 +482,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     s.l0 = (double)nnz / (double)t->n;
     s.recon = t->matry ? matry_loss(t, x) : trainer_loss(t, x, t->xhat, t->grad);
     if (!isfinite(s.recon))
-        return diverged(t, s.recon, err);
+        return diverged(t, &s, x, err);
     s.dead = (double)count_idle(t, masks);
     if (measure)
         s.explained_variance = explained_variance(t, x);
@@ -473,7 +506,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     s.loss = s.recon + sparse_weight * s.sparse + (t->gated ? 1 : t->set.auxk_alpha) * s.aux +
              (s.orth_weight > 0 ? s.orth_weight * s.orth : 0);
     if (!isfinite(s.loss))
-        return diverged(t, s.loss, err);
+        return diverged(t, &s, x, err);
     s.grad_norm = update(t, s.lr);
     if (settings_has_cut(&t->set) && t->step > t->set.cut_start)
         move_cut(t, masks);

@@ -273,12 +273,20 @@ enum sae_status sae_acts_read_bf16(struct sae_acts *acts, size_t first, size_t n
     return SAE_OK;
 }
 
-void sae_acts_name_row(const struct sae_acts *acts, size_t row, const char **ret_shard,
-                       size_t *ret_row)
+enum sae_status sae_acts_check_finite(const struct sae_acts *acts, size_t first, size_t n,
+                                      const uint16_t *rows, struct sae_err *err)
 {
-    const size_t s = shard_of(acts, row);
-    *ret_shard = acts->shards[s].path;
-    *ret_row = row - acts->shards[s].first;
+    for (size_t i = 0; i < n * acts->d; i++) {
+        if ((rows[i] & 0x7f80U) != 0x7f80U)
+            continue;
+        const size_t row = first + i / acts->d;
+        const struct shard *const shard = &acts->shards[shard_of(acts, row)];
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' row %zu holds %s at position %zu; harvest the store again",
+                           shard->path, row - shard->first,
+                           (rows[i] & 0x7fU) ? "NaN" : "an infinity", i % acts->d);
+    }
+    return SAE_OK;
 }
 
 enum sae_status sae_acts_read(struct sae_acts *acts, size_t first, size_t n, float *x,
@@ -290,6 +298,13 @@ enum sae_status sae_acts_read(struct sae_acts *acts, size_t first, size_t n, flo
     SAE_TRY(sae_acts_read_bf16(acts, first, n, acts->scratch, err));
     sae_bf16_widen(x, acts->scratch, n * acts->d);
     return SAE_OK;
+}
+
+enum sae_status sae_acts_read_finite(struct sae_acts *acts, size_t first, size_t n, float *x,
+                                     struct sae_err *err)
+{
+    SAE_TRY(sae_acts_read(acts, first, n, x, err)); /* which leaves the rows in scratch */
+    return sae_acts_check_finite(acts, first, n, acts->scratch, err);
 }
 
 enum sae_status sae_acts_read_tokens(struct sae_acts *acts, size_t first, size_t n, uint32_t *token,

@@ -39,6 +39,10 @@ const json_t *sae_acts_record(const struct sae_acts *acts); /* has "site" */
 /* Rows [first, first + n) as host f32 [n][d]. Fails: SAE_ERANGE, SAE_EIO, SAE_EFORMAT */
 SAE_MUST_CHECK enum sae_status sae_acts_read(struct sae_acts *acts, size_t first, size_t n,
                                              float *x, struct sae_err *err);
+/* Likewise, and each is a number. Fails besides: SAE_EFORMAT a row holds NaN or infinity (the message
+ * names shard and row) */
+SAE_MUST_CHECK enum sae_status sae_acts_read_finite(struct sae_acts *acts, size_t first, size_t n,
+                                                    float *x, struct sae_err *err);
 /* Any of the pointers may be NULL. */
 SAE_MUST_CHECK enum sae_status sae_acts_read_tokens(struct sae_acts *acts, size_t first, size_t n,
                                                     uint32_t *token, uint32_t *document,

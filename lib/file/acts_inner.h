@@ -9,8 +9,10 @@
 SAE_MUST_CHECK enum sae_status sae_acts_read_bf16(struct sae_acts *acts, size_t first, size_t n,
                                                   uint16_t *rows, struct sae_err *err);
 
-/* The shard file (borrowed) and the row in it of a row of the store, for messages. */
-void sae_acts_name_row(const struct sae_acts *acts, size_t row, const char **ret_shard,
-                       size_t *ret_row);
+/* Of rows as stored, which begin at row `first` of the store. Fails: SAE_EFORMAT a value is NaN or
+ * infinite (the message names shard and row) */
+SAE_MUST_CHECK enum sae_status sae_acts_check_finite(const struct sae_acts *acts, size_t first,
+                                                     size_t n, const uint16_t *rows,
+                                                     struct sae_err *err);
 
 #endif /* SAE_LIB_FILE_ACTS_INNER_H */

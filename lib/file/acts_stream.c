@@ -126,22 +126,6 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static enum sae_status check_finite(const struct sae_acts_stream *stream, const uint16_t *rows,
-                                    size_t first, size_t n, struct sae_err *err)
-{
-    for (size_t i = 0; i < n * stream->d; i++) {
-        if ((rows[i] & 0x7f80U) != 0x7f80U)
-            continue;
-        const char *shard;
-        size_t row;
-        sae_acts_name_row(stream->acts, first + i / stream->d, &shard, &row);
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' row %zu holds %s at position %zu; harvest the store again", shard,
-                           row, (rows[i] & 0x7fU) ? "NaN" : "an infinity", i % stream->d);
-    }
-    return SAE_OK;
-}
-
 static enum sae_status load_window(struct sae_acts_stream *stream, size_t at, struct sae_err *err)
 {
     if (stream->have_window && at >= stream->window_first &&
@@ -162,7 +146,7 @@ static enum sae_status load_window(struct sae_acts_stream *stream, size_t at, st
             len += block_rows(stream, sorted[b + run++]);
         uint16_t *const to = stream->rows + filled * stream->d;
         SAE_TRY(sae_acts_read_bf16(stream->acts, (size_t)sorted[b] * BLOCK, len, to, err));
-        SAE_TRY(check_finite(stream, to, (size_t)sorted[b] * BLOCK, len, err));
+        SAE_TRY(sae_acts_check_finite(stream->acts, (size_t)sorted[b] * BLOCK, len, to, err));
         filled += len;
         b += run;
     }

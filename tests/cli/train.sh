@@ -151,8 +151,16 @@ says 2 "must end with 100" run --acts acts -o new --checkpoints 0,50
 says 2 "static means gamma 0" run --acts acts -o new --orth static --gamma 2
 says 1 "row 5 holds NaN" run --acts bad -o nan --m 64 --k 4 --batch 256
 says 1 "no such folder" run --acts nowhere -o new
-says 1 "training diverged" run --acts acts -o wild --m 64 --batch 256 --steps 50 --lr 1e30 \
-    --warmup 0
+says 2 "--threshold-floor 0.2 is above --base-threshold 0.1" run --acts acts -o new \
+    --threshold-floor 0.2
+wild="--acts acts -o wild --m 64 --batch 256 --steps 50 --warmup 0 --force"
+says 1 "the reconstruction part of the loss is not a number at step 1, with weights up to 1e+30" \
+    run $wild --lr 1e30
+says 1 "a smaller --lr (now 1e+30) or --normalize unit may help" run $wild --lr 1e30
+says 1 "ckpt_00.h5'; the orthogonality term had outgrown the reconstruction" \
+    run $wild --lr 1e30 --orth static --lambda2-max 1e6
+says 1 "times the variance of its batch" run $wild --lr 1e6 --log-every 1
+[ "$(ls wild)" = ckpt_00.h5 ] || complain "a run that diverged left $(ls wild)"
 
 # Fractions of a percent, and a run of one step.
 run --acts acts -o short --m 64 --k 4 --batch 256 --steps 1 --checkpoints 100 >/dev/null ||

@@ -277,6 +277,10 @@ static void test_not_finite(void **state)
     assert_int_equal(sae_acts_stream_open(&stream, acts, 300, 1, &err), SAE_OK);
     assert_int_equal(sae_acts_stream_read(stream, 0, 300, x, &err), SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "acts_00001.h5' row 10 holds NaN"));
+    memset(&err, 0, sizeof err);
+    assert_int_equal(sae_acts_read_finite(acts, 71, 200, x, &err), SAE_OK);
+    assert_int_equal(sae_acts_read_finite(acts, 20, 200, x, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "acts_00001.h5' row 10 holds NaN"));
     sae_acts_stream_close(stream);
     sae_acts_close(acts);
 }
