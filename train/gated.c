@@ -167,16 +167,20 @@ size_t gated_forward(struct trainer *t, double *ret_gate)
     struct gated *const a = t->gated;
     size_t nnz = 0;
     double sum = 0;
+    const bool lp = settings_has_lp(&t->set);
+    lp_begin(t);
     refresh(t);
     memset(t->largest, 0, t->m * sizeof *t->largest);
     for (size_t r0 = 0; r0 < t->n; r0 += BLOCK) {
         const size_t rows = block_rows(t->n, r0);
         activate_block(t, r0, rows);
         nnz += look_at(rows, t->m, a->f, a->gate, t->largest, &sum);
+        for (size_t r = 0; lp && r < rows; r++)
+            lp_add(t, t->m, a->gate + r * t->m);
         reconstruct(t, a->f, r0, rows, t->xhat);
         reconstruct(t, a->gate, r0, rows, a->x_gate);
     }
-    *ret_gate = sum / (double)t->n;
+    *ret_gate = (lp ? t->lp.sum : sum) / (double)t->n;
     return nnz;
 }
 
@@ -208,6 +212,7 @@ const float *gated_backward(struct trainer *t, float l1)
     const struct sae_ops *const ops = t->ops;
     struct gated *const a = t->gated;
     const size_t m = t->m, d = t->d;
+    const bool lp = settings_has_lp(&t->set); /* slopes differ by entry */
     memset(a->sums, 0, 3 * m * sizeof *a->sums);
     for (size_t r0 = 0; r0 < t->n; r0 += BLOCK) {
         const size_t rows = block_rows(t->n, r0);
@@ -216,8 +221,10 @@ const float *gated_backward(struct trainer *t, float l1)
         ops->gemm(true, false, m, d, rows, 1, a->f, m, G1, d, beta, t->g.W_dec, d);
         ops->gemm(false, true, rows, m, d, 1, G1, d, t->w.W_dec, d, 0, a->d1, m);
         ops->gemm(false, true, rows, m, d, 1, G2, d, t->w.W_dec, d, 0, a->d2, m);
+        for (size_t r = 0; lp && r < rows; r++)
+            lp_slopes(t, m, a->gate + r * m, l1, a->d2 + r * m);
         for (size_t r = 0; r < rows; r++)
-            combine(m, t->pre + (r0 + r) * m, a->scale, a->f + r * m, a->gate + r * m, l1,
+            combine(m, t->pre + (r0 + r) * m, a->scale, a->f + r * m, a->gate + r * m, lp ? 0 : l1,
                     a->d1 + r * m, a->d2 + r * m, a->sums);
         ops->gemm(true, false, m, d, rows, 1, a->d2, m, t->xc + r0 * d, d, beta, t->g.W_enc, d);
     }

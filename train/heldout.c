@@ -210,7 +210,7 @@ static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
     /* The objective in training units, without the terms that only guide training. */
     const double miss = s->l0 / t->set.target_l0 - 1;
     const double loss = (norm_loss ? s->norm_error : s->sq_error) +
-                        (settings_is_standard(&t->set) ? t->set.l1 * s->l1 : 0) +
+                        (settings_is_standard(&t->set) && !settings_has_lp(&t->set) ? t->set.l1 * s->l1 : 0) +
                         (t->jump ? t->set.l0_penalty * miss * miss : 0);
     const struct {
         const char *name;

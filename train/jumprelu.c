@@ -9,7 +9,8 @@
  *   dtheta_j = - theta_j / e  sum of df K((z - theta) / e)      df = dL/dxhat . W_dec[j]
  *              - 1 / e  dL/dH  sum of K((f - theta) / e)        dL/dH = 2 weight (L0/T - 1) / (T n)
  *
- * H looks at f, not z. Above its threshold an entry has f = z; below it f = 0, which lies in the
+ * With --l0-step z, as in the paper, H = 1[z > theta] and the window of z counts on both sides.
+ * Otherwise H looks at f, not z. Above its threshold an entry has f = z; below it f = 0, which lies in the
  * window, or above theta, only where theta < e / 2 or theta < 0: then for all of these at once.
  *
  * Contents: 1. memory   2. selection   3. gradient of the thresholds */
@@ -25,7 +26,7 @@ enum { SPAN = 64 }; /* entries looked at together: most spans hold none */
 struct jump {
     struct sae_csr window; /* entries with z near theta; val = z */
     uint32_t *active;      /* [m] tokens with z > theta */
-    double *df, *above;    /* [m] sums over the window: df, entries above the threshold */
+    double *df, *above;    /* [m] sums over the window: df, entries that count for L0 */
 };
 
 /* --- 1. memory ---------------------------------------------------------------------------- */
@@ -177,16 +178,18 @@ double jump_l0(const struct trainer *t)
 {
     double sum = 0;
     for (size_t j = 0; j < t->m; j++)
-        sum += t->w.theta[j] < 0 ? (double)t->n : (double)t->jump->active[j];
+        sum += t->set.l0_step == L0_STEP_F && t->w.theta[j] < 0 ? (double)t->n
+                                                                : (double)t->jump->active[j];
     return sum / (double)t->n;
 }
 
-/* Sums of df, and of entries above the threshold, over the window. */
+/* Sums over the window of df, and of the entries that L0's step sees in it. */
 static void sum_window(struct trainer *t)
 {
     struct jump *const a = t->jump;
     memset(a->df, 0, t->m * sizeof *a->df);
     memset(a->above, 0, t->m * sizeof *a->above);
+    const bool both_sides = t->set.l0_step == L0_STEP_Z;
     for (size_t r = 0; r < t->n; r++)
         for (size_t e = a->window.start[r]; e < a->window.start[r + 1]; e++) {
             const size_t j = a->window.idx[e];
@@ -196,7 +199,7 @@ static void sum_window(struct trainer *t)
             for (size_t i = 0; i < t->d; i++)
                 df += (double)g[i] * (double)w[i];
             a->df[j] += df;
-            a->above[j] += a->window.val[e] > t->w.theta[j];
+            a->above[j] += both_sides || a->window.val[e] > t->w.theta[j];
         }
 }
 
@@ -209,7 +212,7 @@ void jump_backward(struct trainer *t, double weight)
     for (size_t j = 0; j < t->m; j++) {
         const float theta = t->w.theta[j];
         double steps = a->above[j];
-        if (in_window(0, theta, (float)width))
+        if (t->set.l0_step == L0_STEP_F && in_window(0, theta, (float)width))
             steps += (double)t->n - (double)a->active[j];
         t->g.theta[j] = (float)(-((double)theta * a->df[j] + dH * steps) / width);
     }

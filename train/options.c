@@ -35,8 +35,12 @@ static enum sae_status go_through(const struct check *cli, const struct settings
 {
     const char *const arch = train_arch_names[set->arch];
     char because[BECAUSE];
-    static const char *const k_only[] = {"k", "k-start", "auxk-alpha", NULL};
-    static const char *const l1_only[] = {"l1", NULL};
+    static const char *const k_only[] = {"k", "k-start", "k-anneal", "auxk-alpha", NULL};
+    static const char *const start_only[] = {"k-anneal", NULL};
+    static const char *const lp_only[] = {"p-start",   "p-end",        "p-updates",
+                                          "anneal-start", "anneal-end", NULL};
+    static const char *const resample_only[] = {"resample-every", NULL};
+    static const char *const l1_only[] = {"l1", "sparsity", NULL};
     static const char *const warmup_only[] = {"sparsity-warmup", NULL};
     static const char *const cut_only[] = {"cut-start", "cut-momentum", NULL};
     static const char *const groups_only[] = {"groups", "prefix-loss", NULL};
@@ -46,13 +50,19 @@ static enum sae_status go_through(const struct check *cli, const struct settings
     static const char *const count_only[] = {"base-threshold", "threshold-schedule",
                                              "threshold-momentum", "overlap-window", NULL};
     static const char *const sigmoid_only[] = {"sharpness", NULL};
-    static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", NULL};
+    static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", "l0-step", NULL};
     snprintf(because, sizeof because, "with --arch %s, which has no k", arch);
     if (!settings_has_k(set))
         SAE_TRY(refuse(cli, k_only, because, err));
     snprintf(because, sizeof because, "with --arch %s, which has no L1 term", arch);
     if (!settings_has_l1(set))
         SAE_TRY(refuse(cli, l1_only, because, err));
+    if (set->k_start == 0)
+        SAE_TRY(refuse(cli, start_only, "without --k-start", err));
+    if (!settings_has_lp(set))
+        SAE_TRY(refuse(cli, lp_only, "without --sparsity lp or lp^p", err));
+    if (!settings_is_standard(set))
+        SAE_TRY(refuse(cli, resample_only, "except with --arch standard or standard-2024", err));
     snprintf(because, sizeof because, "with --arch %s, which has no sparsity warm-up", arch);
     if (!settings_has_sparsity_warmup(set))
         SAE_TRY(refuse(cli, warmup_only, because, err));
@@ -97,7 +107,7 @@ void options_unset(struct settings *set)
 {
     set->m = set->tokens = set->steps = set->warmup = set->decay_start = SETTINGS_UNSET;
     set->sparsity_warmup = set->dead_after = set->heldout_rows = SETTINGS_UNSET;
-    set->cut_start = SETTINGS_UNSET;
+    set->cut_start = set->anneal_start = set->anneal_end = set->k_anneal = SETTINGS_UNSET;
     set->lr = set->gamma = set->l1 = set->cut_momentum = set->lambda2_max = NAN;
 }
 
@@ -125,6 +135,25 @@ static int put_real(json_t *options, const char *name, double v)
     return json_object_set_new(options, name, json_string(text));
 }
 
+static int record_lp(json_t *options, const struct settings *set)
+{
+    int bad = 0;
+    if (!settings_has_l1(set))
+        bad |= json_object_set_new(options, "sparsity", json_null());
+    if (!settings_is_standard(set))
+        bad |= json_object_set_new(options, "resample-every", json_null());
+    if (settings_has_lp(set)) {
+        bad |= put_u64(options, "p-updates", set->p_updates);
+        bad |= put_u64(options, "anneal-start", set->anneal_start);
+        bad |= put_u64(options, "anneal-end", set->anneal_end);
+        return bad;
+    }
+    static const char *const none[] = {"p-start", "p-end", "p-updates"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        bad |= json_object_set_new(options, none[i], json_null());
+    return bad;
+}
+
 enum sae_status options_record(json_t *record, const struct settings *set, struct sae_err *err)
 {
     json_t *const options = json_object_get(record, "options");
@@ -144,6 +173,9 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
         bad |= json_object_set_new(options, "k", json_null());
         bad |= json_object_set_new(options, "auxk-alpha", json_null());
     }
+    if (settings_has_k(set) && set->k_start > 0)
+        bad |= put_u64(options, "k-anneal", set->k_anneal);
+    bad |= record_lp(options, set);
     if (settings_has_cut(set)) {
         bad |= put_u64(options, "cut-start", set->cut_start);
         bad |= put_real(options, "cut-momentum", set->cut_momentum);
@@ -156,6 +188,7 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
         bad |= json_object_set_new(options, "target-l0", json_null());
         bad |= json_object_set_new(options, "l0-penalty", json_null());
         bad |= json_object_set_new(options, "bandwidth", json_null());
+        bad |= json_object_set_new(options, "l0-step", json_null());
     }
     if (set->orth != ORTH_NONE) {
         bad |= put_real(options, "gamma", set->gamma);

@@ -6,6 +6,7 @@
  *   /state/b_enc, b_dec               biases in training units (the top-level ones take raw
  *                                     activations: they are multiplied by the norm); gated:
  *                                     b_gate, b_dec, b_mag, r_mag; jumprelu: threshold too
+ *   /state/anneal f64 [2 + 2 LP_KEPT]  weight of the lp term, batches kept, their means now and next
  *   /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
  *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
  *                                     cut (batchtopk, matryoshka; -1 before there is one)
@@ -88,6 +89,14 @@ done:
     return st;
 }
 
+static enum sae_status put_anneal(struct sae_h5 *file, const struct lp *lp, struct sae_err *err)
+{
+    double all[2 + 2 * LP_KEPT] = {lp->weight, (double)lp->n_kept};
+    memcpy(all + 2, lp->kept, sizeof lp->kept);
+    memcpy(all + 2 + LP_KEPT, lp->kept_next, sizeof lp->kept_next);
+    return sae_h5_put1(file, "/state/anneal", SAE_H5_F64, 2 + 2 * LP_KEPT, all, err);
+}
+
 static enum sae_status put_state(struct sae_h5 *file, const struct run *run, struct sae_err *err)
 {
     const struct trainer *const t = run->t;
@@ -96,6 +105,8 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, str
     SAE_TRY(sae_h5_put1(file, "/state/idle", SAE_H5_U64, t->m, t->idle, err));
     SAE_TRY(put_biases(file, t, err));
     SAE_TRY(put_window(file, t, err));
+    if (settings_has_lp(&t->set))
+        SAE_TRY(put_anneal(file, &t->lp, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "norm", run->norm, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "tau", t->tau, err));
     if (settings_has_cut(&t->set))
@@ -294,6 +305,23 @@ done:
     return st;
 }
 
+static enum sae_status get_anneal(const struct sae_h5 *file, struct trainer *t, struct sae_err *err)
+{
+    const size_t want = 2 + 2 * LP_KEPT;
+    double *all = NULL;
+    SAE_TRY(sae_h5_get(file, "/state/anneal", SAE_H5_F64, 1, &want, NULL, &all, err));
+    const bool good = all[1] >= 0 && all[1] <= LP_KEPT;
+    lp_resume(t);
+    t->lp.weight = all[0];
+    t->lp.n_kept = good ? (size_t)all[1] : 0;
+    memcpy(t->lp.kept, all + 2, sizeof t->lp.kept);
+    memcpy(t->lp.kept_next, all + 2 + LP_KEPT, sizeof t->lp.kept_next);
+    free(all);
+    return good ? SAE_OK
+                : sae_err_set(err, SAE_EFORMAT, "'%s': /state/anneal is damaged",
+                              sae_h5_path(file));
+}
+
 static enum sae_status get_state(const struct sae_h5 *file, struct run *run, struct sae_err *err)
 {
     struct trainer *const t = run->t;
@@ -310,6 +338,8 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
     SAE_TRY(sae_h5_attr_f64(file, "/state", "norm", &run->norm, err));
     if (settings_has_cut(&t->set))
         SAE_TRY(sae_h5_attr_f64(file, "/state", "cut", &t->cut, err));
+    if (settings_has_lp(&t->set))
+        SAE_TRY(get_anneal(file, t, err));
     for (size_t age = 1; age < t->ring_len && age <= t->step; age++)
         SAE_TRY(get_batch(file, t, age, err));
     return SAE_OK;

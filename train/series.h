@@ -20,6 +20,9 @@
     X(loss)        /* all parts, weighted */                                                       \
     X(loss_recon)  /* mean |x - xhat|^2 (standard-2024: |x - xhat|) */                             \
     X(loss_sparse) /* mean sum of activations (gated: of the gate); (L0 / target - 1)^2 */         \
+    X(sparse_weight) /* of loss_sparse in this step */                                             \
+    X(lp)            /* exponent of the sparsity term; NaN where it has none */                    \
+    X(resampled)     /* latents that started anew in this step */                                  \
     X(loss_aux)    /* AuxK, or the loss of the gate, unweighted */                                 \
     X(loss_orth)   /* L_orth after its normaliser, unweighted */                                   \
     X(lambda2)                                                                                     \

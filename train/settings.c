@@ -15,6 +15,8 @@ const char *const train_orth_names[] = {"none", "static", "progressive", "ortsae
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
 const char *const train_prefix_loss_names[] = {"mean", "published", NULL};
+const char *const train_sparsity_names[] = {"l1", "lp", "lp^p", NULL};
+const char *const train_l0_step_names[] = {"f", "z", NULL};
 
 static double default_groups[] = {1.0 / 32, 1.0 / 16, 1.0 / 8, 1.0 / 4, 17.0 / 32};
 
@@ -37,6 +39,12 @@ void settings_init(struct settings *set)
                              .target_l0 = 20,
                              .l0_penalty = 1,
                              .bandwidth = 0.001,
+                             .p_start = 1,
+                             .p_end = 0.2,
+                             .p_updates = 10,
+                             .anneal_start = SETTINGS_UNSET,
+                             .anneal_end = SETTINGS_UNSET,
+                             .k_anneal = SETTINGS_UNSET,
                              .auxk_alpha = 1.0 / 32,
                              .dead_after = SETTINGS_UNSET,
                              .lambda2_max = NAN,
@@ -219,6 +227,55 @@ static enum sae_status check_jump(const struct settings *set, struct sae_err *er
     return SAE_OK;
 }
 
+static enum sae_status resolve_lp(struct settings *set, struct sae_err *err)
+{
+    const uint64_t steps = set->steps;
+    if (set->anneal_start == SETTINGS_UNSET)
+        set->anneal_start = steps >= 150000 ? 15000 : steps / 10;
+    if (set->anneal_end == SETTINGS_UNSET)
+        set->anneal_end = steps;
+    if (!settings_has_lp(set))
+        return SAE_OK;
+    if (!(set->p_start > 0 && set->p_end > 0) || !isfinite(set->p_start) || !isfinite(set->p_end))
+        return sae_err_set(err, SAE_EARG,
+                           "--p-start %g and --p-end %g: must be more than 0 (f^0 is 1 whatever f "
+                           "is)",
+                           set->p_start, set->p_end);
+    if (set->anneal_start >= set->anneal_end || set->anneal_end > steps)
+        return sae_err_set(err, SAE_EARG,
+                           "--anneal-start %" PRIu64 " and --anneal-end %" PRIu64
+                           ": must be in this order, and within the run of %" PRIu64 " steps",
+                           set->anneal_start, set->anneal_end, steps);
+    const uint64_t span = set->anneal_end - set->anneal_start + 1;
+    if (set->p_updates == 0)
+        set->p_updates = span;
+    if (set->p_updates > span)
+        return sae_err_set(err, SAE_EARG,
+                           "--p-updates %" PRIu64 ": there are only %" PRIu64 " steps from "
+                           "--anneal-start to --anneal-end",
+                           set->p_updates, span);
+    return SAE_OK;
+}
+
+static enum sae_status check_resampling(const struct settings *set, struct sae_err *err)
+{
+    if (set->resample_every == 0)
+        return SAE_OK;
+    if (!settings_is_standard(set))
+        return sae_err_set(err, SAE_EARG, "--resample-every has a meaning with standard "
+                                          "architectures only; leave it out");
+    if (set->decay_start < set->steps)
+        return sae_err_set(err, SAE_EARG,
+                           "--decay-start and --resample-every exclude each other: the learning "
+                           "rate warms up anew at each resampling");
+    if (set->resample_every >= set->steps)
+        return sae_err_set(err, SAE_EARG,
+                           "--resample-every %" PRIu64 ": the run has %" PRIu64 " steps; it must "
+                           "be less",
+                           set->resample_every, set->steps);
+    return SAE_OK;
+}
+
 static enum sae_status resolve_orth(struct settings *set, struct sae_err *err)
 {
     if (isnan(set->lambda2_max))
@@ -304,6 +361,10 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
     SAE_TRY(resolve_cut(set, err));
     SAE_TRY(check_jump(set, err));
     SAE_TRY(check_groups(set, err));
+    SAE_TRY(resolve_lp(set, err));
+    SAE_TRY(check_resampling(set, err));
+    if (set->k_anneal == SETTINGS_UNSET || set->k_anneal == 0)
+        set->k_anneal = set->steps;
     SAE_TRY(resolve_orth(set, err));
     return resolve_checkpoints(set, err);
 }

@@ -24,6 +24,10 @@ enum train_arch {
 };
 enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE, ORTH_ORTSAE };
 enum train_norm { NORM_NONE, NORM_UNIT };
+/* Sparsity term: sum of activations, (sum f^p)^(1/p), sum f^p. */
+enum train_sparsity { SPARSITY_L1, SPARSITY_LP, SPARSITY_LPP };
+/* What the step of jumprelu's L0 looks at: f, one-sided (dictionary_learning), or z (the paper). */
+enum train_l0_step { L0_STEP_F, L0_STEP_Z };
 /* How the losses of a matryoshka's prefixes add up: their mean, or that over their number again. */
 enum train_prefix_loss { PREFIX_MEAN, PREFIX_PUBLISHED };
 enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
@@ -33,13 +37,15 @@ extern const char *const train_orth_names[];
 extern const char *const train_norm_names[];
 extern const char *const train_normalizer_names[];
 extern const char *const train_prefix_loss_names[];
+extern const char *const train_sparsity_names[];
+extern const char *const train_l0_step_names[];
 
 /* "Not given": the value is then chosen by settings_resolve. */
 #define SETTINGS_UNSET UINT64_MAX
 
 struct settings {
     int arch;
-    uint64_t k, k_start, m, batch, tokens, steps;
+    uint64_t k, k_start, k_anneal, m, batch, tokens, steps;
     double lr, l1;
     uint64_t warmup, decay_start, sparsity_warmup, seed;
     int normalize;
@@ -48,6 +54,11 @@ struct settings {
     uint64_t cut_start; /* batchtopk, matryoshka: step after which the threshold is averaged */
     double cut_momentum;
     double target_l0, l0_penalty, bandwidth; /* jumprelu */
+    int l0_step;
+    int sparsity; /* standard, gated; the others: of lp and lp^p */
+    double p_start, p_end;
+    uint64_t p_updates, anneal_start, anneal_end;
+    uint64_t resample_every; /* standard; 0: never */
     double auxk_alpha;
     uint64_t dead_after;
     int orth;
@@ -103,6 +114,12 @@ static inline bool settings_competes(const struct settings *set)
 static inline bool settings_has_l1(const struct settings *set)
 {
     return settings_is_standard(set) || set->arch == TRAIN_GATED;
+}
+
+/* Whether the sparsity term has an exponent that falls. */
+static inline bool settings_has_lp(const struct settings *set)
+{
+    return settings_has_l1(set) && set->sparsity != SPARSITY_L1;
 }
 
 /* Whether the weight of the sparsity term is warmed up. */

@@ -199,9 +199,20 @@ SAE_CLONES static double row_sum(size_t n, const float *restrict a)
 }
 
 /* Mean over tokens of the sum of activations. */
-static double l1_of(const struct trainer *t, const struct masks *masks)
+static double l1_of(struct trainer *t, const struct masks *masks)
 {
     double sum = 0;
+    if (settings_has_lp(&t->set)) {
+        const size_t *const start = masks->csr.start;
+        lp_begin(t);
+        for (size_t r = 0; r < t->n; r++) {
+            if (t->dense)
+                lp_add(t, t->m, t->pre + r * t->m);
+            else
+                lp_add(t, start[r + 1] - start[r], masks->csr.val + start[r]);
+        }
+        return t->lp.sum / (double)t->n;
+    }
     if (t->dense)
         for (size_t r = 0; r < t->n; r++)
             sum += row_sum(t->m, t->pre + r * t->m);
@@ -277,6 +288,13 @@ static size_t count_idle(struct trainer *t, const struct masks *masks)
 
 /* --- 3. backward -------------------------------------------------------------------------- */
 
+static void lp_slopes_rows(struct trainer *t, const struct masks *masks, double weight)
+{
+    const size_t *const start = masks->csr.start;
+    for (size_t r = 0; r < t->n; r++)
+        lp_slopes(t, start[r + 1] - start[r], masks->csr.val + start[r], weight, t->dz + start[r]);
+}
+
 static enum sae_status backward_sparse(struct trainer *t, const struct masks *masks, float l1,
                                        struct sae_err *err)
 {
@@ -295,7 +313,9 @@ static enum sae_status backward_sparse(struct trainer *t, const struct masks *ma
     else
         ops->grad_dec(t->m, t->d, &masks->csr, &masks->csc, t->grad, t->w.W_dec, t->dz,
                       t->g.W_dec);
-    if (l1 != 0)
+    if (settings_has_lp(&t->set))
+        lp_slopes_rows(t, masks, l1);
+    else if (l1 != 0)
         for (size_t e = 0; e < nnz; e++)
             t->dz[e] += l1;
     ops->grad_enc(t->m, t->d, &masks->csr, &masks->csc, t->dz, t->xc, t->g.W_enc, t->g.b_enc);
@@ -325,7 +345,11 @@ static enum sae_status backward_dense(struct trainer *t, float l1, struct sae_er
     for (size_t r0 = 0; r0 < t->n; r0 += BLOCK) {
         const size_t rows = t->n - r0 < BLOCK ? t->n - r0 : BLOCK;
         ops->gemm(false, true, rows, m, d, 1, t->grad + r0 * d, d, t->w.W_dec, d, 0, t->block, m);
-        mask_block(rows * m, t->pre + r0 * m, l1, t->block);
+        if (settings_has_lp(&t->set))
+            for (size_t r = 0; r < rows; r++)
+                lp_slopes(t, m, t->pre + (r0 + r) * m, l1, t->block + r * m);
+        else
+            mask_block(rows * m, t->pre + r0 * m, l1, t->block);
         ops->gemm(true, false, m, d, rows, 1, t->block, m, t->xc + r0 * d, d, r0 ? 1 : 0,
                   t->g.W_enc, d);
         ops->col_sum(rows, m, t->block, sums);
@@ -412,13 +436,15 @@ static void schedule(struct trainer *t, struct step_stats *s)
 {
     const struct settings *const set = &t->set;
     s->p = (double)t->step / (double)set->steps;
-    s->lr = set->lr * sae_sched_lr(t->step, set->warmup, set->decay_start, set->steps);
+    const uint64_t since = set->resample_every ? t->step % set->resample_every : t->step;
+    s->lr = set->lr * sae_sched_lr(since, set->warmup, set->decay_start, set->steps);
     s->lambda2 = set->orth == ORTH_NONE ? 0 : sae_sched_lambda2(set->lambda2_max, set->gamma, s->p);
     s->tau = trainer_tau(t, s->p);
     s->k = trainer_k(t);
 }
 
 static const struct step_stats blank = {.explained_variance = NAN,
+                                        .lp = NAN,
                                         .n_pairs = NAN,
                                         .mean_abs_cos = NAN,
                                         .max_abs_cos = NAN,
@@ -494,11 +520,13 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
         s.sparse = miss * miss;
         jump_backward(t, sparse_weight);
     } else if (settings_has_l1(&t->set)) {
-        sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
+        sparse_weight = (settings_has_lp(&t->set) ? t->lp.weight : t->set.l1) *
+                        sae_sched_sparsity(t->step, t->set.sparsity_warmup);
         l1 = (float)(sparse_weight / (double)t->n);
         if (!t->gated)
             s.sparse = l1_of(t, masks);
     }
+    s.sparse_weight = sparse_weight;
     SAE_TRY(backward(t, x, masks, l1, &s, err));
     SAE_TRY(trainer_orth(t, measure, &s, err));
     if (t->ortsae)
@@ -510,6 +538,15 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     s.grad_norm = update(t, s.lr);
     if (settings_has_cut(&t->set) && t->step > t->set.cut_start)
         move_cut(t, masks);
+    if (settings_has_lp(&t->set)) {
+        s.lp = t->lp.p;
+        lp_advance(t);
+    }
+    if (t->set.resample_every && t->step % t->set.resample_every == 0) {
+        size_t resampled = 0;
+        SAE_TRY(resample_step(t, x, &t->scratch, &resampled, err));
+        s.resampled = (double)resampled;
+    }
     t->tau = s.tau;
     t->step++;
     if (ret)

@@ -115,6 +115,8 @@ enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
     t->tau = -1;
     t->cut = -1;
     t->dense_share = 16;
+    t->lp.weight = set->l1;
+    lp_resume(t);
     t->ring_len = set->overlap_window > 1 ? 3 * (size_t)set->overlap_window : 1;
     SAE_GO(st, open_arrays(t, err));
     SAE_GO(st, open_ring(t, err));
@@ -141,6 +143,7 @@ void trainer_close(struct trainer *t)
         sae_csc_free(&t->ring[i].csc, ops);
     }
     sae_pairs_free(&t->pairs, &sae_ops_cpu);
+    sae_csr_free(&t->scratch, ops);
     auxk_close(t->auxk, ops);
     gated_close(t->gated, ops);
     jump_close(t->jump, ops);
@@ -309,5 +312,6 @@ void trainer_rule(const struct trainer *t, double tau, struct sae_compete_rule *
 
 uint64_t trainer_k(const struct trainer *t)
 {
-    return sae_sched_k(t->set.k_start, t->set.k, (double)t->step / (double)t->set.steps);
+    const double p = (double)t->step / (double)t->set.k_anneal;
+    return sae_sched_k(t->set.k_start, t->set.k, p < 1 ? p : 1);
 }

@@ -42,6 +42,17 @@ struct masks {
     bool valid;
 };
 
+/* The sparsity term of lp.c: exponent now, the next one (0: not known yet), weight, and the means
+ * of both over the last batches, oldest first. */
+enum { LP_KEPT = 10 };
+struct lp {
+    double p, p_next, weight;
+    uint64_t updates;
+    double sum, sum_next; /* over the tokens of this batch */
+    size_t n_kept;
+    double kept[LP_KEPT], kept_next[LP_KEPT];
+};
+
 /* What one step did. NaN where not measured. */
 struct step_stats {
     double p, lr, lambda2, tau;
@@ -50,6 +61,9 @@ struct step_stats {
     double loss, recon, sparse, aux, orth;
     double orth_weight; /* of the term in this step; lambda2 but for ortsae */
     double l0, dead;
+    double sparse_weight; /* of `sparse` in this step */
+    double lp;            /* exponent of the sparsity term; NaN where it has none */
+    double resampled;     /* latents that started anew */
     double grad_norm; /* of all parameters, after projection, before clipping */
     /* only when asked to measure */
     double explained_variance;
@@ -70,6 +84,8 @@ struct trainer {
     struct masks *ring; /* [ring_len] batch of step s is at s % ring_len */
     size_t ring_len;
     struct sae_pairs pairs;
+    struct lp lp;           /* where settings_has_lp */
+    struct sae_csr scratch; /* of resampling */
 
     float *xc, *xhat, *grad; /* [n][d] centered input, reconstruction, dL/dxhat */
     float *pre;              /* [n][m]; NULL for topk */
@@ -161,6 +177,18 @@ SAE_MUST_CHECK enum sae_status auxk_step(struct trainer *t, const float *x, doub
 /* Loss of a reconstruction, mean over tokens; grad [n][d] receives its gradient. */
 double trainer_loss(const struct trainer *t, const float *x, const float *xhat, float *grad);
 
+/* Sparsity with an exponent. dz: plus weight times the slope where f > 0, else 0. */
+void lp_slopes(const struct trainer *t, size_t n, const float *f, double weight, float *dz);
+void lp_begin(struct trainer *t);                         /* of a batch */
+void lp_add(struct trainer *t, size_t n, const float *f); /* the activations of one token */
+void lp_advance(struct trainer *t);                       /* after the batch */
+void lp_resume(struct trainer *t); /* exponents at t->step; weight and means are the caller's */
+
+/* Dead latents start anew on rows of x. Uses t->pre and t->xhat. *ret: how many. */
+SAE_MUST_CHECK enum sae_status resample_step(struct trainer *t, const float *x,
+                                             struct sae_csr *scratch, size_t *ret,
+                                             struct sae_err *err);
+
 /* Gated: t->pre holds u throughout. */
 SAE_MUST_CHECK enum sae_status gated_open(struct gated **ret, const struct trainer *t,
                                           struct sae_err *err);
@@ -168,10 +196,10 @@ void gated_close(struct gated *gated, const struct sae_ops *ops);
 /* Activations of the first rows (csr is grown as needed). */
 SAE_MUST_CHECK enum sae_status gated_select(struct trainer *t, size_t rows, struct sae_csr *csr,
                                             struct sae_err *err);
-/* Fills t->xhat and t->largest. Returns the active entries; *ret_gate: mean sum of f_gate. */
+/* Fills t->xhat and t->largest. Returns the active entries; *ret_gate: mean sum of f_gate (or S_p). */
 size_t gated_forward(struct trainer *t, double *ret_gate);
 double gated_loss(struct trainer *t, const float *x); /* of the gate; keeps its gradient */
-/* All gradients but that of b_dec. Returns the sum of du over tokens, [m]. */
+/* l1: weight of the sparsity term over n. All gradients but that of b_dec. Returns the sum of du over tokens, [m]. */
 const float *gated_backward(struct trainer *t, float l1);
 
 /* Matryoshka: call in this order. */

@@ -35,16 +35,17 @@ until_there() { # file pid: waits for the file while the process lives
 "$store" bad 3000 32 1 nan 4 >/dev/null || exit 1
 
 # Every part of the state that a resume must carry: window, momentum, progressive k, AuxK, scale.
-topk="--acts acts --m 64 --k 4 --k-start 8 --batch 256 --steps 1200 --lr 0.003 --dead-after 3000
+topk="--acts acts --m 64 --k 4 --k-start 8 --k-anneal 700 --batch 256 --steps 1200 --lr 0.003 --dead-after 3000
       --orth progressive --overlap-window 3 --threshold-momentum 0.9 --normalize unit --pairs 8
       --competition sigmoid --overlap jaccard --orth-normalizer latent"
-standard="--acts acts --m 64 --arch standard --batch 256 --steps 600 --l1 0.1 --log-every 50"
+standard="--acts acts --m 64 --arch standard --batch 256 --steps 600 --l1 0.1 --log-every 50
+          --sparsity lp --p-end 0.5 --resample-every 100"
 batchtopk="--acts acts --arch batchtopk --m 64 --k 4 --batch 256 --steps 900 --lr 0.003 --dead-after 3000
            --orth static --normalize unit --pairs 8"
-gated="--acts acts --arch gated --m 64 --batch 256 --steps 600 --lr 0.003 --l1 0.3 --orth progressive
-       --overlap-window 2 --normalize unit --pairs 8 --log-every 50"
+gated="--acts acts --arch gated --m 64 --batch 256 --steps 600 --lr 0.003 --l1 0.3 --orth progressive --sparsity lp^p
+       --p-updates 0        --overlap-window 2 --normalize unit --pairs 8 --log-every 50"
 jumprelu="--acts acts --arch jumprelu --m 64 --batch 256 --steps 600 --lr 0.003 --target-l0 5
-          --bandwidth 0.05 --orth static --normalize unit --pairs 8 --log-every 50"
+          --bandwidth 0.05 --l0-step z --orth static --normalize unit --pairs 8 --log-every 50"
 matryoshka="--acts acts --arch matryoshka --m 64 --k 4 --groups 0.25,0.25,0.5 --batch 256 --steps 700
             --lr 0.003 --dead-after 3000 --orth ortsae --ortsae-chunk 20 --ortsae-every 3 --normalize unit
             --pairs 8 --log-every 50"
@@ -140,6 +141,16 @@ says 2 "add up to 0.75" run --acts acts -o new --arch matryoshka --groups 0.25,0
 says 2 "less than one of the 16 latents" run --acts acts -o new --arch matryoshka --m 16 --k 4
 says 2 "--cut-start 99" run --acts acts -o new --arch batchtopk --steps 100 --cut-start 99
 says 2 "--gamma has no meaning without --orth" run --acts acts -o new --gamma 1
+says 2 "--k-anneal has no meaning without --k-start" run --acts acts -o new --k-anneal 5
+says 2 "--sparsity has no meaning with --arch topk" run --acts acts -o new --sparsity lp
+says 2 "--p-end has no meaning without --sparsity" run --acts acts -o new --arch standard --p-end 0.5
+says 2 "--p-end 0" run --acts acts -o new --arch standard --sparsity lp --p-end 0
+says 2 "--p-updates 12" run --acts acts -o new --arch standard --sparsity lp --steps 100 \
+    --anneal-start 90 --p-updates 12
+says 2 "--resample-every has no meaning" run --acts acts -o new --arch gated --resample-every 5
+says 2 "exclude each other" run --acts acts -o new --arch standard --steps 100 --decay-start 80 \
+    --resample-every 5
+says 2 "--l0-step has no meaning" run --acts acts -o new --l0-step z
 says 2 "--ortsae-every has no meaning without --orth ortsae" run --acts acts -o new --ortsae-every 2
 says 2 "--orth-normalizer has no meaning without" run --acts acts -o new --orth ortsae \
     --orth-normalizer mean

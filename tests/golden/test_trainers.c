@@ -130,6 +130,18 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         set.orth = ORTH_PROGRESSIVE;
         set.lambda2_max = 0.5;
     }
+    set.l0_step = strstr(name, "jumprelu-z") ? L0_STEP_Z : L0_STEP_F;
+    if (strcmp(name, "standard-resample") == 0) {
+        set.l1 = 0.4;
+        set.resample_every = 20;
+    }
+    if (strstr(name, "-lp")) {
+        set.sparsity = strstr(name, "-lpp") ? SPARSITY_LPP : SPARSITY_LP;
+        set.p_end = 0.5;
+        set.p_updates = 6;
+        set.anneal_start = 12;
+        set.anneal_end = 90;
+    }
     if (strstr(name, "-ortsae")) {
         set.orth = ORTH_ORTSAE;
         set.lambda2_max = 0.5;
@@ -149,6 +161,8 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         t->w.b_enc[j] *= 0.1F;
         if (j >= 32 && has_auxk(name))
             t->w.b_enc[j] -= 1.5F;
+        if (j >= 32 && strstr(name, "-resample"))
+            t->w.b_enc[j] -= 6;
     }
     if (t->set.arch == TRAIN_GATED) {
         draws(4, M, t->w.b_mag);
@@ -159,7 +173,7 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         }
     }
     if (t->w.theta) {
-        const bool low = strcmp(name, "jumprelu-low") == 0;
+        const bool low = strstr(name, "-low") != NULL;
         draws(4, M, t->w.theta);
         for (size_t j = 0; j < M; j++)
             t->w.theta[j] = low ? t->w.theta[j] * 0.2F : 0.2F + t->w.theta[j] * 0.1F;
@@ -242,13 +256,16 @@ static void test_trainers_cpu(void **state)
     static const char *const names[] = {
         "topk",      "topk-auxk",      "topk-decay", "topk-orth", "standard",    "standard-2024",
         "batchtopk", "batchtopk-auxk", "gated",      "jumprelu",  "jumprelu-low",
-        "matryoshka", "matryoshka-auxk", "matryoshka-published", "topk-ortsae", "standard-ortsae"};
+        "matryoshka", "matryoshka-auxk", "matryoshka-published", "topk-ortsae", "standard-ortsae",
+        "standard-resample", "standard-lpp", "standard-lp", "gated-lpp", "jumprelu-z", "jumprelu-z-low"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         agree(names[i], &sae_ops_cpu, 16);
     /* the same by sparse products alone */
     agree("standard", &sae_ops_cpu, 1);
     agree("standard-ortsae", &sae_ops_cpu, 1);
     agree("standard-2024", &sae_ops_cpu, 1);
+    agree("standard-lpp", &sae_ops_cpu, 1);
+    agree("standard-lp", &sae_ops_cpu, 1);
     agree("jumprelu", &sae_ops_cpu, 1);
     agree("jumprelu-low", &sae_ops_cpu, 1);
 }

@@ -40,11 +40,30 @@ topk = load("dictionary_learning.trainers.top_k", root + "/trainers/top_k.py")
 batch_topk = load("dictionary_learning.trainers.batch_top_k", root + "/trainers/batch_top_k.py")
 matryoshka = load("dictionary_learning.trainers.matryoshka_batch_top_k",
                   root + "/trainers/matryoshka_batch_top_k.py")
+p_anneal = load("dictionary_learning.trainers.p_anneal", root + "/trainers/p_anneal.py")
+gated_anneal = load("dictionary_learning.trainers.gated_anneal",
+                    root + "/trainers/gated_anneal.py")
 gdm = load("dictionary_learning.trainers.gdm", root + "/trainers/gdm.py")
 jumprelu = load("dictionary_learning.trainers.jumprelu", root + "/trainers/jumprelu.py")
 standard = load("dictionary_learning.trainers.standard", root + "/trainers/standard.py")
 
 D, M, N, K, STEPS, TOTAL = 16, 48, 64, 4, 100, 120
+
+
+def philox_uniform(seed, stream, n, counter=0):
+    """The library's uniform numbers (Philox4x32-10), for draws that both sides must share."""
+    out, mask = [], 0xFFFFFFFF
+    for index in range(counter, counter + n):
+        block = index // 2
+        c = [block & mask, block >> 32, stream & mask, stream >> 32]
+        k = [seed & mask, seed >> 32]
+        for _ in range(10):
+            p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+            c = [(p1 >> 32) ^ c[1] ^ k[0], p1 & mask, (p0 >> 32) ^ c[3] ^ k[1], p0 & mask]
+            k = [(k[0] + 0x9E3779B9) & mask, (k[1] + 0xBB67AE85) & mask]
+        half = (index & 1) * 2
+        out.append((c[half + 1] << 32 | c[half]) >> 11)
+    return np.array(out, dtype=np.float64) * 2.0**-53
 
 
 def draws(seed, n):
@@ -108,13 +127,39 @@ def first_batch(name):
     return 100 if name == "matryoshka-auxk" else 0
 
 
+def ask(t, asked):
+    """Keeps what loss() returns within update(): calling it twice would count twice."""
+    plain = type(t).loss
+
+    def loss(*args, **kwargs):
+        value = plain(t, *args, **kwargs)
+        asked.append(value.item())
+        return value
+
+    t.loss = loss
+
+
+def share_draws(step):
+    """torch.multinomial without replacement, by the library's numbers: least -log(1 - u) / w."""
+
+    def multinomial(weights, num_samples, replacement=False):
+        u = philox_uniform(42, 6, len(weights), step << 32)
+        keys = -np.log1p(-u) / weights.double().numpy()
+        return torch.tensor(np.argsort(keys)[:int(num_samples)].copy())
+
+    torch.multinomial = multinomial
+
+
 def run(name, t, arrays, loss_of_update=True):
-    """STEPS updates; loss_of_update: update() returns the loss, else it is asked for first."""
+    """STEPS updates; loss_of_update: update() returns the loss, else it is overheard."""
     for s in range(STEPS):
         x = batch(s + first_batch(name))
-        loss = None if loss_of_update else t.loss(x, step=s).item()
+        share_draws(s)
+        asked = []
+        if not loss_of_update:
+            ask(t, asked)
         got = t.update(s, x)
-        loss = got if loss_of_update else loss
+        loss = got if loss_of_update else asked[0]
         if s < 10 or s % 5 == 4:
             print(f"loss {name} {s} {loss:.9g}")
     for array, w in arrays(t.ae).items():
@@ -146,6 +191,8 @@ def start(t, name, theta=None):
     if "-auxk" in name:
         t.dead_feature_threshold = N
         bias[32:] -= 1.5
+    if "-resample" in name:
+        bias[32:] -= 6
     ae = t.ae
     with torch.no_grad():
         if hasattr(ae, "W_dec"):
@@ -231,10 +278,38 @@ run("standard-ortsae", start(with_ortsae(standard.StandardTrainer)(**l1, **commo
     linear_arrays, False)
 run("standard-2024", start(Standard2024(l1_penalty=0.05, sparsity_warmup_steps=None, **common),
                            "standard-2024"), linear_arrays, False)
+standard.print = lambda *words: print(*words, file=sys.stderr)
+resample = dict(l1_penalty=0.4, sparsity_warmup_steps=8, resample_steps=20)
+run("standard-resample", start(standard.StandardTrainer(**resample, **common),
+                               "standard-resample"), linear_arrays, False)
+anneal = dict(sparsity_warmup_steps=8, initial_sparsity_penalty=0.05, anneal_start=12,
+              anneal_end=90, p_start=1, p_end=0.5, n_sparsity_updates=6)
+run("standard-lpp", start(p_anneal.PAnnealTrainer(sparsity_function="Lp^p", **anneal, **common),
+                          "standard"), linear_arrays, False)
+run("standard-lp", start(p_anneal.PAnnealTrainer(sparsity_function="Lp", **anneal, **common),
+                         "standard"), linear_arrays, False)
+run("gated-lpp", start(gated_anneal.GatedAnnealTrainer(sparsity_function="Lp^p", **anneal,
+                                                       **common), "gated"), gated_arrays, False)
 run("gated", start(gdm.GatedSAETrainer(**l1, **common), "gated"), gated_arrays, False)
 # "-low": some thresholds below 0, some below half the bandwidth
 for name, theta in (("jumprelu", 0.2 + draws(4, M) * 0.1), ("jumprelu-low", draws(4, M) * 0.2)):
     t = jumprelu.JumpReluTrainer(bandwidth=0.1, target_l0=6.0, sparsity_warmup_steps=8, **common)
+    run(name, start(t, name, theta), matrix_arrays)
+
+
+class TwoSided(jumprelu.JumpReluTrainer):
+    """The step of L0 on z, as in the paper."""
+
+    def loss(self, x, step, logging=False, **_):
+        z = x @ self.ae.W_enc + self.ae.b_enc
+        f = jumprelu.JumpReLUFunction.apply(z, self.ae.threshold, self.bandwidth)
+        l0 = jumprelu.StepFunction.apply(z, self.ae.threshold, self.bandwidth).sum(dim=-1).mean()
+        miss = (l0 / self.target_l0 - 1).pow(2) * self.sparsity_warmup_fn(step)
+        return (x - self.ae.decode(f)).pow(2).sum(dim=-1).mean() + self.sparsity_coefficient * miss
+
+
+for name, theta in (("jumprelu-z", 0.2 + draws(4, M) * 0.1), ("jumprelu-z-low", draws(4, M) * 0.2)):
+    t = TwoSided(bandwidth=0.1, target_l0=6.0, sparsity_warmup_steps=8, **common)
     run(name, start(t, name, theta), matrix_arrays)
 
 # The orthogonality term by itself: m 24, d 8, 40 tokens, active where a draw is below a rate

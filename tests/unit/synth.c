@@ -63,6 +63,12 @@ static double quantile(double p)
     return lo;
 }
 
+/* Features in eights: a parent, three children, four free ones. */
+static int is_child(const struct synth *s, size_t f)
+{
+    return s->kind == SYNTH_HIERARCHY && f % 8 >= 1 && f % 8 <= 3;
+}
+
 static void copula(struct synth *s, struct sae_rng *rng)
 {
     double sum = 0;
@@ -78,7 +84,8 @@ static void copula(struct synth *s, struct sae_rng *rng)
             sq += (double)s->A[f * RANK + r] * (double)s->A[f * RANK + r];
         for (size_t r = 0; sq > 0.9 && r < RANK; r++)
             s->A[f * RANK + r] = (float)((double)s->A[f * RANK + r] * sqrt(0.9 / sq));
-        const double rate = fmin(0.4, s->active * pow((double)(f + 1), -0.5) / sum);
+        const double zipf = fmin(0.4, s->active * pow((double)(f + 1), -0.5) / sum);
+        const double rate = is_child(s, f) ? 0.25 : zipf;
         s->cut[f] = quantile(1 - rate);
     }
 }
@@ -111,7 +118,7 @@ static void add(const struct synth *s, size_t f, double a, float *x)
         x[i] += (float)(a * (double)s->F[f * s->d + i]);
 }
 
-static void row_ortho(const struct synth *s, struct sae_rng *rng, float *x)
+static void row_ortho(const struct synth *s, struct sae_rng *rng, float *x, unsigned char *fires)
 {
     uint32_t *const order = get(s->features, sizeof *order);
     for (size_t f = 0; f < s->features; f++)
@@ -122,13 +129,32 @@ static void row_ortho(const struct synth *s, struct sae_rng *rng, float *x)
         order[other] = order[a];
         order[a] = f;
         add(s, f, 1 + sae_rng_uniform(rng), x);
+        fires[f] = 1;
     }
     free(order);
 }
 
-static void row_correlated(const struct synth *s, struct sae_rng *rng, float *x)
+/* A child stays silent where its parent does, and one child of the firing ones is kept. */
+static void prune(const struct synth *s, struct sae_rng *rng, unsigned char *fires)
 {
-    double u[RANK];
+    for (size_t f = 0; f < s->features; f += 8) {
+        size_t child[3], n = 0;
+        const size_t end = s->features - f < 4 ? s->features : f + 4;
+        for (size_t c = f + 1; c < end; c++) {
+            if (fires[c])
+                child[n++] = c;
+            fires[c] = 0;
+        }
+        const size_t kept = (size_t)(3 * sae_rng_uniform(rng)); /* drawn in any case */
+        if (n > 0 && fires[f])
+            fires[child[kept % n]] = 1;
+    }
+}
+
+static void row_correlated(const struct synth *s, struct sae_rng *rng, float *x,
+                           unsigned char *fires)
+{
+    double u[RANK], *const value = get(s->features, sizeof *value);
     for (size_t r = 0; r < RANK; r++)
         u[r] = sae_rng_normal(rng);
     for (size_t f = 0; f < s->features; f++) {
@@ -139,23 +165,37 @@ static void row_correlated(const struct synth *s, struct sae_rng *rng, float *x)
             sq += a * a;
         }
         z += sqrt(1 - sq) * sae_rng_normal(rng);
-        const double value = 4.5 + 0.5 * sae_rng_normal(rng);
-        if (z > s->cut[f])
-            add(s, f, value, x);
+        value[f] = 4.5 + 0.5 * sae_rng_normal(rng);
+        fires[f] = z > s->cut[f];
     }
+    if (s->kind == SYNTH_HIERARCHY)
+        prune(s, rng, fires);
+    for (size_t f = 0; f < s->features; f++)
+        if (fires[f])
+            add(s, f, value[f], x);
+    free(value);
+}
+
+void synth_row_fires(const struct synth *s, uint64_t row, float *x, unsigned char *fires)
+{
+    unsigned char *const own = fires ? NULL : get(s->features, 1);
+    unsigned char *const to = fires ? fires : own;
+    struct sae_rng rng = sae_rng_make(s->seed, STREAM + 1);
+    rng.counter = row * ROW_DRAWS;
+    memset(x, 0, s->d * sizeof *x);
+    memset(to, 0, s->features);
+    if (s->kind == SYNTH_ORTHO)
+        row_ortho(s, &rng, x, to);
+    else
+        row_correlated(s, &rng, x, to);
+    for (size_t i = 0; s->noise > 0 && i < s->d; i++)
+        x[i] += (float)(s->noise * sae_rng_normal(&rng));
+    free(own);
 }
 
 void synth_row(const struct synth *s, uint64_t row, float *x)
 {
-    struct sae_rng rng = sae_rng_make(s->seed, STREAM + 1);
-    rng.counter = row * ROW_DRAWS;
-    memset(x, 0, s->d * sizeof *x);
-    if (s->kind == SYNTH_ORTHO)
-        row_ortho(s, &rng, x);
-    else
-        row_correlated(s, &rng, x);
-    for (size_t i = 0; s->noise > 0 && i < s->d; i++)
-        x[i] += (float)(s->noise * sae_rng_normal(&rng));
+    synth_row_fires(s, row, x, NULL);
 }
 
 void synth_close(struct synth *s)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* lp : a sparsity term of activations to the power p, with p falling (p-annealing, Karvonen et al.
+ * 2024, arXiv 2408.00113).
+ *
+ *   S_p = sum f^p  (lp^p)  or  (sum f^p)^(1/p)  (lp),  f > 0         L = ... + a c(s) mean S_p
+ *   dS_p/df = r f^(p-1),   r = p  (lp^p)  or  S_p^(1-p)  (lp)
+ *
+ * p moves in n steps from p_start to p_end, at n training steps evenly between anneal_start and
+ * anneal_end. At each but the first the weight a is multiplied by mean S_p / mean S_next over the
+ * last batches, next being the p that follows, so that the term stays as large as it was.
+ *
+ * Contents: 1. a row   2. a batch   3. annealing */
+#include <math.h>
+#include <string.h>
+
+#include "train/trainer.h"
+
+/* --- 1. a row ----------------------------------------------------------------------------- */
+
+static double power_sum(size_t n, const float *f, double p)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        if (f[i] > 0)
+            sum += pow((double)f[i], p);
+    return sum;
+}
+
+static double row_value(const struct trainer *t, size_t n, const float *f, double p)
+{
+    const double sum = power_sum(n, f, p);
+    return t->set.sparsity == SPARSITY_LP ? (sum > 0 ? pow(sum, 1 / p) : 0) : sum;
+}
+
+void lp_slopes(const struct trainer *t, size_t n, const float *f, double weight, float *dz)
+{
+    const double p = t->lp.p;
+    const double sum = t->set.sparsity == SPARSITY_LP ? power_sum(n, f, p) : 0;
+    const double r = t->set.sparsity == SPARSITY_LP ? pow(sum, 1 / p - 1) : p;
+    for (size_t i = 0; i < n; i++)
+        dz[i] = f[i] > 0 ? dz[i] + (float)(weight * r * pow((double)f[i], p - 1)) : 0;
+}
+
+/* --- 2. a batch --------------------------------------------------------------------------- */
+
+void lp_begin(struct trainer *t)
+{
+    t->lp.sum = t->lp.sum_next = 0;
+}
+
+void lp_add(struct trainer *t, size_t n, const float *f)
+{
+    t->lp.sum += row_value(t, n, f, t->lp.p);
+    if (t->lp.p_next > 0)
+        t->lp.sum_next += row_value(t, n, f, t->lp.p_next);
+}
+
+/* --- 3. annealing ------------------------------------------------------------------------- */
+
+static uint64_t update_step(const struct settings *set, uint64_t i)
+{
+    const uint64_t span = set->anneal_end - set->anneal_start;
+    return set->anneal_start + (set->p_updates > 1 ? span * i / (set->p_updates - 1) : 0);
+}
+
+static double p_value(const struct settings *set, uint64_t i)
+{
+    if (set->p_updates < 2)
+        return set->p_start;
+    const double share = (double)i / (double)(set->p_updates - 1);
+    return set->p_start + (set->p_end - set->p_start) * share;
+}
+
+void lp_resume(struct trainer *t)
+{
+    const struct settings *const set = &t->set;
+    uint64_t done = 0;
+    while (done < set->p_updates && update_step(set, done) < t->step)
+        done++;
+    t->lp.updates = done;
+    t->lp.p = done ? p_value(set, done - 1) : set->p_start;
+    t->lp.p_next = done == 0 ? 0 : done < set->p_updates ? p_value(set, done) : set->p_end;
+}
+
+/* Oldest first; the oldest makes room. */
+static void remember(struct lp *lp, double now, double next)
+{
+    if (lp->n_kept == LP_KEPT) {
+        memmove(lp->kept, lp->kept + 1, (LP_KEPT - 1) * sizeof *lp->kept);
+        memmove(lp->kept_next, lp->kept_next + 1, (LP_KEPT - 1) * sizeof *lp->kept_next);
+        lp->n_kept--;
+    }
+    lp->kept[lp->n_kept] = now;
+    lp->kept_next[lp->n_kept++] = next;
+}
+
+static double total(const double *v, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += v[i];
+    return sum;
+}
+
+void lp_advance(struct trainer *t)
+{
+    struct lp *const lp = &t->lp;
+    const struct settings *const set = &t->set;
+    if (lp->p_next > 0)
+        remember(lp, lp->sum / (double)t->n, lp->sum_next / (double)t->n);
+    if (lp->updates == set->p_updates || t->step < update_step(set, lp->updates))
+        return;
+    const double next = total(lp->kept_next, lp->n_kept);
+    if (lp->p_next > 0 && next > 0) /* a silent autoencoder says nothing of its scale */
+        lp->weight *= total(lp->kept, lp->n_kept) / next;
+    lp->p = p_value(set, lp->updates++);
+    lp->p_next = lp->updates < set->p_updates ? p_value(set, lp->updates) : set->p_end;
+}
