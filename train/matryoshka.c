@@ -166,9 +166,9 @@ double matry_loss(struct trainer *t, const float *x)
         struct group *const g = &a->groups[i];
         const float c = (float)g->weight;
         const float *const later = i + 1 < a->n_groups ? a->groups[i + 1].slab : NULL;
-        sum += g->weight * trainer_loss(t, x, g->slab, g->slab);
+        sum += g->weight * trainer_loss(t, x, g->slab, t->grad);
         for (size_t e = 0; e < n; e++)
-            g->slab[e] = c * g->slab[e] + (later ? later[e] : 0);
+            g->slab[e] = c * t->grad[e] + (later ? later[e] : 0);
     }
     memcpy(t->grad, a->groups[0].slab, n * sizeof *t->grad);
     return sum;

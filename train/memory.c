@@ -8,7 +8,7 @@
 
 enum { BLOCK = 256, WINDOW_ROWS = 65536 };
 
-/* The large arrays of trainer.c, gated.c, auxk.c and orth.c, and the model that a checkpoint being
+/* The large arrays of trainer.c, gated.c, matryoshka.c, auxk.c, orth.c and ortsae.c, and the model that a checkpoint being
  * read or written holds besides. A tenth is added for what is small. */
 double run_memory(const struct settings *set, size_t d)
 {
@@ -20,6 +20,10 @@ double run_memory(const struct settings *set, size_t d)
     floats += 6 * ring * n * k;                                  /* masks, both ways round */
     if (set->orth != ORTH_NONE)
         floats += m * w + 64 * m; /* gradient for the monitors, pairs */
+    if (set->arch == TRAIN_MATRYOSHKA)
+        floats += (double)set->groups.n * n * w + 6 * n * k; /* every prefix; masks by group */
+    if (set->orth == ORTH_ORTSAE)
+        floats += (m < (double)set->ortsae_chunk ? m : (double)set->ortsae_chunk) * (w + 128);
     if (settings_has_k(set)) {
         if (set->auxk_alpha > 0)
             floats += m * w / 4 + n * m / 8 + n * w; /* an eighth of the latents dead */
