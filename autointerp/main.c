@@ -314,9 +314,15 @@ static enum sae_status ask_and_write(json_t **ret, const struct sae_cli *cli,
                                      struct sae_err *err)
 {
     json_t *result = NULL;
-    size_t n_failed = 0;
+    size_t n_failed = 0, n_done = 0;
+    /* written before anything is paid for: a folder that takes no file is found out now */
+    SAE_TRY(autointerp_part_save(part, job, err));
     enum sae_status st = autointerp_ask(job, chat, part, err);
-    if (st != SAE_OK && sae_fs_is_file(part))
+    for (size_t i = 0; i < job->n; i++)
+        n_done += job->outcomes[i].done;
+    if (n_done == 0)
+        unlink(part);
+    else if (st != SAE_OK)
         sae_log_info("finished latents are kept in '%s'; the same command goes on from there",
                      part);
     SAE_TRY(st);

@@ -227,7 +227,7 @@ static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli,
     sae_log_info("wrote '%s'", out);
     *ret = json_incref(result);
 done:
-    if (st == SAE_EINTR && n > 1)
+    if (st == SAE_EINTR && part && sae_fs_is_file(part))
         sae_log_info("finished sets are kept in '%s'; the same command goes on from there", part);
     json_decref(result);
     sae_fs_list_free(paths, n);

@@ -112,7 +112,7 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
                               "margins %g,0.98,%.4f,%.4f spacing 0.10,%.4f\n",
                               rows, cols, head, below,
                               cols == 1   ? 0.10
-                              : cols == 2 ? 0.09
+                              : cols == 2 ? 0.10
                                           : 0.06,
                               105 / h, 1 - 105 / h, 120 / h));
     const size_t key = widest_key(chart);
@@ -165,6 +165,17 @@ static enum sae_status axis(struct chart *chart, bool log_y, double low, double 
         return sae_str_printf(chart_now(chart), err, "set yrange [%.9g:%.9g]\n",
                               low - 0.05 * fabs(low) - 1e-3, low + 0.05 * fabs(low) + 1e-3);
     return SAE_OK;
+}
+
+/* Four or five marks: gnuplot's own choice runs six-digit steps together in a narrow panel. */
+enum sae_status chart_steps(struct chart *chart, double from, double to, struct sae_err *err)
+{
+    if (!(to > from))
+        return sae_str_printf(chart_now(chart), err, "set xtics autofreq\n");
+    const double tenth = pow(10, floor(log10((to - from) / 5)));
+    const double share = (to - from) / 5 / tenth; /* 1 to 10 */
+    const double by = tenth * (share <= 1 ? 1 : share <= 2 ? 2 : share <= 5 ? 5 : 10);
+    return sae_str_printf(chart_now(chart), err, "set xtics autofreq %.9g\n", by);
 }
 
 enum sae_status chart_phases(struct chart *chart, const struct report *report, const char *metric,
@@ -227,10 +238,13 @@ enum sae_status chart_series(struct chart *chart, const struct report *report, c
                              const char *title, const char *ylabel, bool log_y, struct sae_err *err)
 {
     double low = INFINITY, high = -INFINITY;
+    double last = 0;
     bool any = false;
     for (size_t i = 0; i < report->n_runs; i++) {
         const double *y = sae_ckpt_series(&report->runs[i].last, name);
+        const double *x = sae_ckpt_series(&report->runs[i].last, "step");
         for (size_t t = 0; y != NULL && t < report->runs[i].last.series.n_points; t++) {
+            last = fmax(last, x != NULL ? x[t] : (double)t);
             low = fmin(low, y[t]);
             high = fmax(high, y[t]);
             any |= isfinite(y[t]) && y[t] != 0;
@@ -240,7 +254,7 @@ enum sae_status chart_series(struct chart *chart, const struct report *report, c
         return SAE_OK;
     SAE_TRY(chart_panel(chart, title, "step", ylabel, err));
     SAE_TRY(axis(chart, log_y, low, high, err));
-    SAE_TRY(sae_str_printf(chart_now(chart), err, "set xtics autofreq\n"));
+    SAE_TRY(chart_steps(chart, 0, last, err));
     for (size_t i = 0; i < report->n_runs; i++) {
         const double *y = sae_ckpt_series(&report->runs[i].last, name);
         size_t block, n;

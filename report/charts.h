@@ -35,6 +35,9 @@ SAE_MUST_CHECK enum sae_status chart_close(struct chart *chart, struct sae_err *
  * entry. The key is drawn once for all panels, below them. */
 SAE_MUST_CHECK enum sae_status chart_curve(struct chart *chart, size_t block, const char *with,
                                            const char *label, struct sae_err *err);
+/* Marks of a panel's axis of steps that leave room for their numbers. */
+SAE_MUST_CHECK enum sae_status chart_steps(struct chart *chart, double from, double to,
+                                           struct sae_err *err);
 /* Draws and lists the chart; nothing where it has no panel. Clears it. */
 SAE_MUST_CHECK enum sae_status chart_finish(struct chart *chart, struct report *report,
                                             const char *name, const char *title,

@@ -84,7 +84,9 @@ static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ck
     size_t means[N_KINDS], with_kind[N_KINDS] = {0};
     char with[96];
     SAE_TRY(chart_panel(chart, title, "step", ylabel, err));
-    SAE_TRY(sae_str_printf(chart_now(chart), err, "set xtics autofreq\n"));
+    SAE_TRY(n_logged > 0 ? chart_steps(chart, ckpt->pairs.step[0], ckpt->pairs.step[n_logged - 1],
+                                       err)
+                         : SAE_OK);
     for (unsigned kind = 0; kind < N_KINDS; kind++) {
         for (size_t p = 0; p < n; p++) {
             if (ckpt->pairs.kind[p] != kind || with_kind[kind]++ >= n_thin)

@@ -86,16 +86,16 @@ static enum sae_status read_shards(struct sae_acts *acts, const char *name, stru
     return SAE_OK;
 }
 
-static enum sae_status read_index(struct sae_acts *acts, struct sae_err *err)
+static enum sae_status read_index(struct sae_acts *acts, const char *asked, struct sae_err *err)
 {
     char *name = NULL;
     enum sae_status st;
     SAE_GO(st, sae_fs_join(&name, acts->dir, "acts.json", err));
     if (!sae_fs_is_file(name)) {
         st = sae_err_set(err, SAE_EFORMAT,
-                         "'%s' is not a complete activation store: it has no acts.json; finish it "
+                         "'%s' is not a complete activation store: '%s' is not there; finish it "
                          "with sae-harvest",
-                         acts->dir);
+                         asked, name);
         goto done;
     }
     SAE_GO(st, sae_json_load(&acts->index, name, err));
@@ -130,7 +130,7 @@ enum sae_status sae_acts_open(struct sae_acts **ret, const char *path, struct sa
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&acts, 1, sizeof *acts, err));
     SAE_GO(st, find_dir(&acts->dir, path, err));
-    SAE_GO(st, read_index(acts, err));
+    SAE_GO(st, read_index(acts, path, err));
     *ret = acts;
     acts = NULL;
 done:

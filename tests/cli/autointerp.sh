@@ -134,7 +134,7 @@ done
 rm -f "$result"
 "$auto" -q --api-base "$url" --llm slow --parallel 1 run_1 >/dev/null 2>&1 &
 pid=$!
-for _ in $(seq 200); do [ -f "$part" ] && break; sleep 0.02; done
+for _ in $(seq 400); do grep -qs predictions "$part" && break; sleep 0.02; done
 kill -INT $pid
 wait $pid
 code=$?
@@ -169,6 +169,9 @@ expect 1 "127.0.0.1:1/v1/chat/completions' with --llm gpt-4o-mini" -q --retries 
     --api-base http://127.0.0.1:1/v1 run_1
 mkdir fake && cp "$5"/data/tiny-g2/*.json fake && echo x >fake/tokenizer.model
 expect 2 'not the tokenizer' -q --api-base "$url" --model fake run_1
+mkdir "$part" # a result that could not be written is found out before anything is asked
+expect 1 'cannot write' -q --force --llm oracle --api-base "$url" run_1
+rmdir "$part"
 mv acts gone
 expect 1 '--acts' -q --api-base "$url" run_1
 mv gone acts

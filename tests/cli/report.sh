@@ -37,6 +37,8 @@ done
 # The same by name; equal calls give equal bytes; an operand may end in a slash.
 "$report" run_1 run_2/ run_3 | cmp -s - all.txt || complain "named runs differ from found runs"
 "$report" run_1 | grep -q 'Differences' && complain "differences of one run"
+# an axis of steps has few marks: their numbers ran together
+grep -Eq '^set xtics autofreq [0-9.]+$' report_charts/loss_parts.gp || complain "step axes are crowded"
 "$report" --charts pictures run_1 >/dev/null
 [ -s pictures/separation.gp ] || complain "--charts is not heeded"
 rm -rf report_charts

@@ -8,7 +8,7 @@
  *   some          as oracle, but answers with words where the explanation begins with SOME's token
  *                 (environment variable SOME)
  *   flaky         as oracle, but status 503 at the first sight of each request
- *   slow          as oracle, after 0.15 s; hang: never
+ *   slow          as oracle, after 0.3 s; hang: never
  *   think         as oracle, after a <think> block
  *   cut           as oracle, but says that it was cut
  *   status-N      that HTTP status, with the Authorization header repeated in the message
@@ -240,7 +240,7 @@ static void serve(int fd, const struct request *r)
         else
             answer(fd, text, "stop");
     } else if (strcmp(m, "slow") == 0 || strcmp(m, "hang") == 0) {
-        usleep(*m == 's' ? 150000 : 4000000);
+        usleep(*m == 's' ? 300000 : 4000000);
         answer(fd, text, "stop");
     } else if (strcmp(m, "think") == 0) {
         snprintf(out, sizeof out, "<think>1, 2?\nactivates on</think>\n%s", text);

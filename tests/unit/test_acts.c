@@ -298,6 +298,10 @@ static void test_refusals(void **state)
     assert_int_equal(sae_fs_make_dirs(path, &err), SAE_OK);
     assert_int_equal(sae_acts_open(&acts, path, &err), SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "not a complete activation store"));
+    snprintf(file, sizeof file, "%s/prose.txt", path); /* the file asked for is named, not its folder */
+    assert_int_equal(sae_fs_write(file, "x", 1, &err), SAE_OK);
+    assert_int_equal(sae_acts_open(&acts, file, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "prose.txt' is not a complete"));
     make_store(path, 500, SIZE_MAX);
     /* a shard of other content under the same name */
     assert_int_equal(write_shard(path, 1, 7, 151, SIZE_MAX, false, &err), SAE_EARG);
