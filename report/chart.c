@@ -67,6 +67,8 @@ enum sae_status chart_curve(struct chart *chart, size_t block, const char *with,
                         quoted != NULL ? "\"" : "");
     chart->plotted = true;
     chart->curves[chart->n_panels - 1] += label != NULL;
+    if (label != NULL && strlen(label) > chart->longest)
+        chart->longest = strlen(label);
     free(quoted);
     return st;
 }
@@ -99,7 +101,12 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_chart_quote(&head, title, err));
     SAE_GO(st, sae_chart_quote(&below, subtitle, err));
-    const size_t width = cols == 1 ? 860 : cols == 2 ? 960 : 1260, height = rows * 380 + 175;
+    const size_t width = cols == 1 ? 860 : cols == 2 ? 960 : 1260;
+    const size_t key = widest_key(chart), fit = width / (9 * chart->longest + 70);
+    const size_t across = fit > 0 ? fit : 1;
+    const size_t full = (chart->curves[key] + across - 1) / across;
+    const size_t key_rows = full > 0 ? full : 1, below_panels = 81 + 24 * key_rows;
+    const size_t height = rows * 380 + 70 + below_panels;
     const double h = (double)height;
     SAE_GO(st, sae_str_printf(gp, err,
                               "set terminal svg size %zu,%zu dynamic enhanced font "
@@ -114,15 +121,14 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
                               cols == 1   ? 0.10
                               : cols == 2 ? 0.10
                                           : 0.06,
-                              105 / h, 1 - 105 / h, 120 / h));
-    const size_t key = widest_key(chart);
+                              (double)below_panels / h, 1 - 105 / h, 120 / h));
     for (size_t i = 0; i < n; i++) {
         /* vertical with few rows: a horizontal key is broken at the panel's width */
         if (i == key)
             SAE_GO(st, sae_str_printf(gp, err,
                                       "set key at screen 0.5, screen 0.01 center bottom vertical "
                                       "maxrows %zu samplen 3 width 1\n",
-                                      chart->curves[i] / 7 + 1));
+                                      key_rows));
         else
             SAE_GO(st, sae_str_printf(gp, err, "unset key\n"));
         SAE_GO(st, sae_str_printf(gp, err, "%s\n", chart->panels[i].s));
@@ -150,6 +156,29 @@ done:
     sae_str_clear(&gp);
     chart_clear(chart);
     return st;
+}
+
+/* --- a line a run ---------------------------------------------------------------------------- */
+
+size_t chart_style(const struct report *report, size_t run)
+{
+    return report->runs[run].group % 8 + 1;
+}
+
+const char *chart_label(const struct report *report, size_t run, char *buf)
+{
+    const size_t group = report->runs[run].group;
+    size_t n = 0;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        if (report->runs[i].group == group && i < run)
+            return NULL;
+        n += report->runs[i].group == group;
+    }
+    if (n == 1)
+        snprintf(buf, CHART_LABEL, "%s", report->runs[run].name);
+    else
+        snprintf(buf, CHART_LABEL, "%.100s (%zu seeds)", report->runs[run].name, n);
+    return buf;
 }
 
 /* --- the two panels that most charts are made of --------------------------------------------- */
@@ -206,9 +235,9 @@ enum sae_status chart_phases(struct chart *chart, const struct report *report, c
         SAE_TRY(chart_close(chart, err));
         if (n == 0)
             continue;
-        char with[64];
-        snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", i % 8 + 1);
-        SAE_TRY(chart_curve(chart, block, with, run->name, err));
+        char with[64], label[CHART_LABEL];
+        snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", chart_style(report, i));
+        SAE_TRY(chart_curve(chart, block, with, chart_label(report, i, label), err));
     }
     chart_end_panel(chart);
     return SAE_OK;
@@ -250,7 +279,8 @@ enum sae_status chart_series(struct chart *chart, const struct report *report, c
             any |= isfinite(y[t]) && y[t] != 0;
         }
     }
-    if (!any) /* a column of zeros (no such term in these runs) is no chart */
+    const bool constant_k = strcmp(name, "k") == 0 && !(high > low);
+    if (!any || constant_k) /* a column of zeros (no such term in these runs) is no chart */
         return SAE_OK;
     SAE_TRY(chart_panel(chart, title, "step", ylabel, err));
     SAE_TRY(axis(chart, log_y, low, high, err));
@@ -258,14 +288,14 @@ enum sae_status chart_series(struct chart *chart, const struct report *report, c
     for (size_t i = 0; i < report->n_runs; i++) {
         const double *y = sae_ckpt_series(&report->runs[i].last, name);
         size_t block, n;
-        char with[64];
+        char with[64], label[CHART_LABEL];
         if (y == NULL)
             continue;
         SAE_TRY(series_block(chart, &report->runs[i], y, &block, &n, err));
         if (n == 0)
             continue;
-        snprintf(with, sizeof with, "using 1:2 with lines ls %zu", i % 8 + 1);
-        SAE_TRY(chart_curve(chart, block, with, report->runs[i].name, err));
+        snprintf(with, sizeof with, "using 1:2 with lines ls %zu", chart_style(report, i));
+        SAE_TRY(chart_curve(chart, block, with, chart_label(report, i, label), err));
     }
     chart_end_panel(chart);
     return SAE_OK;

@@ -78,9 +78,12 @@ static enum sae_status aims_range(struct chart *chart, const struct report *repo
                           low.x - dx, high.x + dx, low.y - dy, high.y + dy);
 }
 
-static enum sae_status aims_curve(struct chart *chart, const struct report_run *run, size_t style,
+static enum sae_status aims_curve(struct chart *chart, const struct report *report, size_t i,
                                   struct sae_err *err)
 {
+    const struct report_run *const run = &report->runs[i];
+    const size_t style = chart_style(report, i);
+    char label[CHART_LABEL];
     size_t path, end;
     struct point at, last = {NAN, NAN};
     char with[96];
@@ -97,7 +100,7 @@ static enum sae_status aims_curve(struct chart *chart, const struct report_run *
     SAE_TRY(sae_str_printf(&chart->data, err, "%.9g %.9g\n", last.x, last.y));
     SAE_TRY(chart_close(chart, err));
     snprintf(with, sizeof with, "using 1:2 with linespoints ls %zu", style);
-    SAE_TRY(chart_curve(chart, path, with, run->name, err));
+    SAE_TRY(chart_curve(chart, path, with, chart_label(report, i, label), err));
     snprintf(with, sizeof with, "using 1:2 with points ls %zu pt 6 ps 2.4", style);
     return chart_curve(chart, end, with, NULL, err);
 }
@@ -111,7 +114,7 @@ static enum sae_status trade_off(struct report *report, const char *dir, struct 
     SAE_GO(st, aims_range(&chart, report, err));
     SAE_GO(st, sae_str_printf(chart_now(&chart), err, "set xtics autofreq\n"));
     for (size_t i = 0; i < report->n_runs; i++)
-        SAE_GO(st, aims_curve(&chart, &report->runs[i], i % 8 + 1, err));
+        SAE_GO(st, aims_curve(&chart, report, i, err));
     chart_end_panel(&chart);
     return chart_finish(&chart, report, "trade_off", "Reconstruction against separation",
                         "one point a phase after 0 %, joined in order of training; a ring marks "
@@ -211,6 +214,7 @@ done:
 
 enum sae_status report_draw(struct report *report, const char *dir, struct sae_err *err)
 {
+    SAE_TRY(charts_grid(report, dir, err));
     SAE_TRY(separation(report, dir, err));
     SAE_TRY(reconstruction(report, dir, err));
     SAE_TRY(trade_off(report, dir, err));

@@ -15,6 +15,7 @@ struct chart {
     struct sae_str data;                 /* $blocks */
     struct sae_str panels[CHART_PANELS]; /* settings and a plot command each */
     size_t curves[CHART_PANELS];         /* with a label, in each panel */
+    size_t longest;                      /* label, in characters */
     bool plotted;                        /* the panel being filled has its plot command */
     size_t n_panels, n_blocks;
 };
@@ -38,6 +39,11 @@ SAE_MUST_CHECK enum sae_status chart_curve(struct chart *chart, size_t block, co
 /* Marks of a panel's axis of steps that leave room for their numbers. */
 SAE_MUST_CHECK enum sae_status chart_steps(struct chart *chart, double from, double to,
                                            struct sae_err *err);
+/* Runs that differ in their seed only share a style and one key entry, "run_a_s1 (3 seeds)", which
+ * the first of them has; NULL for the others. buf of CHART_LABEL. */
+enum { CHART_LABEL = 128 };
+size_t chart_style(const struct report *report, size_t run);
+const char *chart_label(const struct report *report, size_t run, char *buf);
 /* Draws and lists the chart; nothing where it has no panel. Clears it. */
 SAE_MUST_CHECK enum sae_status chart_finish(struct chart *chart, struct report *report,
                                             const char *name, const char *title,
@@ -62,5 +68,8 @@ SAE_MUST_CHECK enum sae_status charts_pairs(struct report *report, const char *d
                                             struct sae_err *err);
 SAE_MUST_CHECK enum sae_status charts_cos_hist(struct report *report, const char *dir,
                                                struct sae_err *err);
+/* The chart of notes_grid.c: figures over the swept options. */
+SAE_MUST_CHECK enum sae_status charts_grid(struct report *report, const char *dir,
+                                           struct sae_err *err);
 
 #endif /* SAE_REPORT_CHARTS_H */

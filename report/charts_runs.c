@@ -43,9 +43,17 @@ enum sae_status charts_training(struct report *report, const char *dir, struct s
         {"loss_sparse", "sparsity (L1)",                    "sum of activations",     true},
         {"loss_aux",    "auxiliary (dead latents)",         "AuxK loss",              true},
     };
+    static const struct column gradients[] = {
+        {"grad_recon", "reconstruction, on the decoder",  "gradient norm", true },
+        {"grad_orth",  "orthogonality, on the decoder",   "gradient norm", true },
+        {"grad_cos",   "cosine of the two",               "cosine",        false},
+        {"grad_norm",  "all parameters, before clipping", "gradient norm", true },
+    };
     static const struct column schedules[] = {
         {"lambda2", "weight lambda2",            "lambda2", false},
         {"tau",     "competition threshold tau", "tau",     false},
+        {"lr",      "learning rate",             "rate",    false},
+        {"k",       "active latents kept (k)",   "k",       false},
     };
     static const struct column monitors[] = {
         {"competing_pairs", "competing pairs in a batch",  "pairs",            true },
@@ -58,10 +66,18 @@ enum sae_status charts_training(struct report *report, const char *dir, struct s
                          "reconstruction, orthogonality and other loss parts over the steps, a "
                          "line a run",
                          err));
-    SAE_TRY(series_chart(report, dir, schedules, 2, "schedules",
-                         "Schedules of the orthogonality term",
-                         "lambda2 weighs the term; pairs compete above the overlap tau",
-                         "weight lambda2 and threshold tau over the steps, a line a run", err));
+    SAE_TRY(series_chart(report, dir, schedules, 4, "schedules", "Schedules",
+                         "lambda2 weighs the orthogonality term; pairs compete above the overlap "
+                         "tau",
+                         "weight lambda2, threshold tau, learning rate and k over the steps, a "
+                         "line a run",
+                         err));
+    SAE_TRY(series_chart(report, dir, gradients, 4, "gradients", "Gradients",
+                         "on the decoder, across the features; a cosine below 0: the two terms pull "
+                         "against each other",
+                         "gradient norms of reconstruction and orthogonality and their cosine over "
+                         "the steps, a line a run",
+                         err));
     return series_chart(report, dir, monitors, 4, "monitors", "What the orthogonality term meets",
                         "over-suppressed: its gradient on the latent exceeds the reconstruction's",
                         "competing pairs, their cosine, dead and over-suppressed latents over "
@@ -158,8 +174,10 @@ done:
 
 enum sae_status charts_pairs(struct report *report, const char *dir, struct sae_err *err)
 {
+    char label[CHART_LABEL];
     for (size_t i = 0; i < report->n_runs; i++)
-        SAE_TRY(pair_chart(report, &report->runs[i], dir, err));
+        if (chart_label(report, i, label) != NULL) /* one seed of several */
+            SAE_TRY(pair_chart(report, &report->runs[i], dir, err));
     return SAE_OK;
 }
 

@@ -15,7 +15,9 @@ static enum sae_status options_but_seed(json_t **ret, const struct report_run *r
         copy = json_object();
     if (copy == NULL)
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    json_object_del(copy, "seed");
+    static const char *const apart[] = {"seed", "acts"}; /* the store is compared by its id */
+    for (size_t i = 0; i < sizeof apart / sizeof *apart; i++)
+        json_object_del(copy, apart[i]);
     *ret = copy;
     return SAE_OK;
 }

@@ -82,13 +82,51 @@ done:
     return st;
 }
 
+/* Whether a run lacks this result at every phase, and a tool could make all of them. */
+static bool lacks_all(const struct report_run *run, enum report_source source)
+{
+    for (size_t i = 0; i < run->n_phases; i++)
+        if (!run->phases[i].readable || run->phases[i].result[source] != NULL)
+            return false;
+    return run->whole && run->n_phases > 1;
+}
+
+/* What many runs of a sweep lack is said once. *ret: it was. */
+static enum sae_status missing_of_many(struct report *report, enum report_source source, bool *ret,
+                                       struct sae_err *err)
+{
+    enum { MANY = 5 };
+    struct sae_str paths = {0};
+    size_t n = 0;
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < report->n_runs; i++)
+        if (lacks_all(&report->runs[i], source)) {
+            n++;
+            SAE_GO(st, put_path(&paths, report->runs[i].path, "", err));
+        }
+    *ret = n >= MANY;
+    if (!*ret)
+        goto done;
+    SAE_GO(st, report_lines_add(&report->missing_why, err, "%zu runs at every phase: %s", n,
+                                report_source_title(source)));
+    st = report_lines_add(&report->missing_command, err, "%s --all%s",
+                          report_source_command(source), paths.s);
+done:
+    sae_str_clear(&paths);
+    return st;
+}
+
 enum sae_status report_find_missing(struct report *report, struct sae_err *err)
 {
+    bool said[REPORT_SOURCE_N] = {false};
+    for (enum report_source s = REPORT_ANALYZE; s < REPORT_UNLEARN; s++)
+        SAE_TRY(missing_of_many(report, s, &said[s], err));
     for (size_t i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
         SAE_TRY(unfinished(report, run, err));
         for (enum report_source s = REPORT_ANALYZE; s < REPORT_UNLEARN; s++)
-            SAE_TRY(missing_of(report, run, s, err));
+            if (!said[s] || !lacks_all(run, s))
+                SAE_TRY(missing_of(report, run, s, err));
     }
     return SAE_OK;
 }

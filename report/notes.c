@@ -517,6 +517,7 @@ enum sae_status report_notes(const struct report *report, FILE *to, struct sae_e
     SAE_TRY(notes_targets(report, to, err));
     SAE_TRY(notes_differences(report, to, err));
     SAE_TRY(notes_seeds(report, to, err));
+    SAE_TRY(notes_grid(report, to, err));
     print_missing(report, to);
     print_charts(report, to);
     if (ferror(to))

@@ -29,6 +29,8 @@ SAE_MUST_CHECK enum sae_status notes_differences(const struct report *report, FI
                                                  struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_seeds(const struct report *report, FILE *to,
                                            struct sae_err *err);
+SAE_MUST_CHECK enum sae_status notes_grid(const struct report *report, FILE *to,
+                                          struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_cautions(const struct report *report, FILE *to,
                                               struct sae_err *err);
 

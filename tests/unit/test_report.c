@@ -15,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/str.h"
 #include "lib/file/json.h"
+#include "report/grid.h"
 #include "report/notes.h"
 #include "tests/unit/report_runs.h"
 
@@ -120,6 +121,48 @@ static void test_seed_group(void **state)
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "0.9200 +- 0.0100"));
     free(text);
+    report_clear(&report);
+}
+
+/* Three settings of two seeds each are a grid of one axis; the numbers of a cell are those of its
+ * group: explained variance 0.91 and 0.93 again, and the best is marked. */
+static void test_grid(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"grid/run_a", "grid/run_b", "grid/run_c",
+                                        "grid/run_d", "grid/run_e", "grid/run_f"};
+    static const char *const orths[] = {"none", "progressive", "static"};
+    for (size_t i = 0; i < 6; i++) {
+        const struct fake_run run = {.name = names[i],
+                                     .orth = orths[i / 2],
+                                     .seed = i % 2,
+                                     .k = 32,
+                                     .shift = 0.01 * (double)(i / 2) + (i % 2 ? 0.02 : 0),
+                                     .percents = {0, 100, -1}};
+        assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    }
+    struct report report = {0};
+    struct report_grid grid;
+    assert_int_equal(load(&report, names, 6, NULL, NULL), SAE_OK);
+    assert_int_equal(report.n_groups, 3);
+    assert_int_equal(report_grid_find(&grid, &report, NULL), SAE_OK);
+    assert_true(grid.n_axes == 1 && grid.row.n == 3 && grid.n_other == 0);
+    assert_string_equal(grid.row.option, "orth");
+    assert_string_equal(grid.row.value[1], "progressive");
+    assert_int_equal(report_grid_cell(&grid, &report, 0, 1, 0), report.runs[2].group);
+    assert_true(report_grid_begins(&grid, &report, 0) && !report_grid_begins(&grid, &report, 5));
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "\nThe grid\n"));
+    assert_non_null(strstr(text, "0.9200 +- 0.0100  "));
+    assert_non_null(strstr(text, "0.9300 +- 0.0100 *"));
+    /* what all lack is one command */
+    assert_non_null(strstr(text, "6 runs at every phase: Sparse probing"));
+    free(text);
+    report_clear(&report);
+    /* three runs that differ here and there are none */
+    assert_int_equal(load(&report, names, 4, NULL, NULL), SAE_OK);
+    assert_int_equal(report_grid_find(&grid, &report, NULL), SAE_OK);
+    assert_int_equal(grid.n_axes, 0);
     report_clear(&report);
 }
 
@@ -436,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_metric_table),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_seed_group),
+        cmocka_unit_test(test_grid),
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_delta),
         cmocka_unit_test(test_baselines),

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* notes_grid : the grid of a sweep - a table a metric over two axes, or one table over one axis - and
+ * its chart. */
+#include <math.h>
+#include <string.h>
+
+#include "lib/base/str.h"
+#include "lib/cli/table.h"
+#include "report/charts.h"
+#include "report/grid.h"
+#include "report/notes.h"
+
+/* --- 1. tables ---------------------------------------------------------------------------- */
+
+static void put_cell(struct sae_table *table, const struct report_metric *metric, size_t n,
+                     double mean, double se, bool best)
+{
+    const char *const mark = best ? " *" : "  ";
+    if (n == 0)
+        sae_table_text(table, "%s", "");
+    else if (n == 1)
+        sae_table_text(table, "%.*f%s", metric->digits, mean, mark);
+    else
+        sae_table_text(table, "%.*f +- %.*f%s", metric->digits, mean, metric->digits, se, mark);
+}
+
+/* Mean of a cell; NaN where it was not run or not measured. */
+static double cell_mean(const struct report_grid *grid, const struct report *report, size_t slice,
+                        size_t row, size_t col, const struct report_metric *metric, size_t *ret_n,
+                        double *ret_se)
+{
+    const size_t group = report_grid_cell(grid, report, slice, row, col);
+    double mean = NAN;
+    *ret_n = group == SIZE_MAX ? 0
+                               : report_group_stats(report, group, report_last_percent(report),
+                                                    metric, &mean, ret_se);
+    return mean;
+}
+
+static size_t columns_of(const struct report_grid *grid)
+{
+    return grid->n_axes == 2 ? grid->col.n : 1;
+}
+
+static double best_of(const struct report_grid *grid, const struct report *report, size_t slice,
+                      const struct report_metric *metric)
+{
+    double best = NAN;
+    for (size_t r = 0; r < grid->row.n; r++)
+        for (size_t c = 0; c < columns_of(grid); c++) {
+            size_t n;
+            double se;
+            const double x = cell_mean(grid, report, slice, r, c, metric, &n, &se);
+            if (isfinite(x) && metric->better != 0 &&
+                !(isfinite(best) && (x - best) * metric->better <= 0))
+                best = x;
+        }
+    return best;
+}
+
+static void add_cell(struct sae_table *table, const struct report_grid *grid,
+                     const struct report *report, size_t slice, size_t row, size_t col,
+                     const struct report_metric *metric, double best)
+{
+    size_t n;
+    double se = NAN;
+    const double mean = cell_mean(grid, report, slice, row, col, metric, &n, &se);
+    put_cell(table, metric, n, mean, se, !(mean < best) && !(mean > best));
+}
+
+static const struct report_metric *headline(const struct report *report, size_t i)
+{
+    const struct report_metric *const metric = report_metric_by(notes_headline[i].id);
+    for (size_t r = 0; r < report->n_runs; r++)
+        if (isfinite(report_value(report_phase_last(&report->runs[r]), metric)))
+            return metric;
+    return NULL; /* no run has it */
+}
+
+/* "arch topk, k 32": what this table holds fixed. */
+static enum sae_status print_slice(const struct report_grid *grid, const struct report *report,
+                                   size_t slice, FILE *to, struct sae_err *err)
+{
+    struct sae_str text = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t o = 0; o < grid->n_other; o++)
+        SAE_GO(st, sae_str_printf(&text, err, "%s%s %s", o > 0 ? ", " : "", grid->other[o],
+                                  report_option(&report->runs[slice], grid->other[o])));
+    if (text.s != NULL)
+        fprintf(to, "  With %s:\n\n", text.s);
+done:
+    sae_str_clear(&text);
+    return st;
+}
+
+/* Rows and columns are the axes. */
+static enum sae_status print_plane(const struct report_grid *grid, const struct report *report,
+                                   size_t slice, const struct report_metric *metric,
+                                   const char *name, FILE *to, struct sae_err *err)
+{
+    const char *heads[GRID_VALUES + 1];
+    struct sae_str corner = {0};
+    struct sae_table *table = NULL;
+    enum sae_status st;
+    const double best = best_of(grid, report, slice, metric);
+    if (!isfinite(best) && metric->better != 0)
+        return SAE_OK;
+    SAE_GO(st, sae_str_printf(&corner, err, "%s | %s", grid->row.option, grid->col.option));
+    heads[0] = corner.s;
+    for (size_t c = 0; c < grid->col.n; c++)
+        heads[c + 1] = grid->col.value[c];
+    fprintf(to, "  %s%s\n\n", name,
+            metric->better < 0   ? " (lower is better)"
+            : metric->better > 0 ? " (higher is better)"
+                                 : "");
+    SAE_GO(st, sae_table_make(&table, grid->col.n + 1, heads, err));
+    for (size_t r = 0; r < grid->row.n; r++) {
+        sae_table_text(table, "%s", grid->row.value[r]);
+        for (size_t c = 0; c < grid->col.n; c++)
+            add_cell(table, grid, report, slice, r, c, metric, best);
+    }
+    SAE_GO(st, sae_table_print(table, to, 2, err));
+    fputc('\n', to);
+done:
+    sae_table_free(table);
+    sae_str_clear(&corner);
+    return st;
+}
+
+/* One axis: metrics are the columns, four a table. */
+static enum sae_status print_line(const struct report_grid *grid, const struct report *report,
+                                  size_t slice, FILE *to, struct sae_err *err)
+{
+    enum { A_TABLE = 4 };
+    for (size_t from = 0; from < notes_n_headline;) {
+        const struct report_metric *metrics[A_TABLE];
+        const char *heads[A_TABLE + 1] = {grid->row.option};
+        size_t n = 0;
+        for (; from < notes_n_headline && n < A_TABLE; from++) {
+            metrics[n] = headline(report, from);
+            if (metrics[n] != NULL)
+                heads[++n] = notes_headline[from].name;
+        }
+        if (n == 0)
+            break;
+        struct sae_table *table = NULL;
+        SAE_TRY(sae_table_make(&table, n + 1, heads, err));
+        for (size_t r = 0; r < grid->row.n; r++) {
+            sae_table_text(table, "%s", grid->row.value[r]);
+            for (size_t m = 0; m < n; m++)
+                add_cell(table, grid, report, slice, r, 0, metrics[m],
+                         best_of(grid, report, slice, metrics[m]));
+        }
+        const enum sae_status st = sae_table_print(table, to, 2, err);
+        sae_table_free(table);
+        SAE_TRY(st);
+        fputc('\n', to);
+    }
+    return SAE_OK;
+}
+
+enum sae_status notes_grid(const struct report *report, FILE *to, struct sae_err *err)
+{
+    struct report_grid grid;
+    SAE_TRY(report_grid_find(&grid, report, err));
+    if (grid.n_axes == 0)
+        return SAE_OK;
+    notes_heading(to, "The grid");
+    report_wrap(to, "  ", 2,
+                "At %d %% of training%s. * marks the best of its %s, which one seed alone does not "
+                "prove. A setting that has no such option stands as -.",
+                report_last_percent(report),
+                report->n_groups < report->n_runs
+                    ? ": mean +- standard error over runs that differ in their seed only"
+                    : "",
+                grid.n_axes == 2 ? "table" : "column");
+    fputc('\n', to);
+    for (size_t i = 0; i < report->n_runs; i++) {
+        if (!report_grid_begins(&grid, report, i))
+            continue;
+        SAE_TRY(print_slice(&grid, report, i, to, err));
+        if (grid.n_axes == 1) {
+            SAE_TRY(print_line(&grid, report, i, to, err));
+            continue;
+        }
+        for (size_t h = 0; h < notes_n_headline; h++) {
+            const struct report_metric *const metric = headline(report, h);
+            if (metric != NULL)
+                SAE_TRY(print_plane(&grid, report, i, metric, notes_headline[h].name, to, err));
+        }
+    }
+    return SAE_OK;
+}
+
+/* --- 2. chart ----------------------------------------------------------------------------- */
+
+/* One line of the panel: a value of the column axis, over the row axis. */
+static enum sae_status grid_curve(struct chart *chart, const struct report_grid *grid,
+                                  const struct report *report, size_t slice, size_t col,
+                                  const struct report_metric *metric, size_t style,
+                                  struct sae_err *err)
+{
+    struct sae_str label = {0};
+    size_t block, points = 0;
+    char with[96];
+    enum sae_status st;
+    SAE_GO(st, chart_open(chart, &block, err));
+    for (size_t r = 0; r < grid->row.n; r++) {
+        size_t n;
+        double se = 0;
+        const double mean = cell_mean(grid, report, slice, r, col, metric, &n, &se);
+        if (!isfinite(mean))
+            continue;
+        SAE_GO(st, sae_str_printf(&chart->data, err, "%zu %.9g %.9g\n", r, mean,
+                                  isfinite(se) ? se : 0));
+        points++;
+    }
+    SAE_GO(st, chart_close(chart, err));
+    if (points == 0)
+        goto done;
+    if (grid->n_axes == 2)
+        SAE_GO(st, sae_str_printf(&label, err, "%s %s", grid->col.option, grid->col.value[col]));
+    for (size_t o = 0; o < grid->n_other; o++)
+        SAE_GO(st, sae_str_printf(&label, err, "%s%s %s", label.s != NULL ? ", " : "",
+                                  grid->other[o],
+                                  report_option(&report->runs[slice], grid->other[o])));
+    snprintf(with, sizeof with, "using 1:2:3 with yerrorlines ls %zu", style % 8 + 1);
+    st = chart_curve(chart, block, with, label.s, err);
+done:
+    sae_str_clear(&label);
+    return st;
+}
+
+static enum sae_status grid_panel(struct chart *chart, const struct report_grid *grid,
+                                  const struct report *report, const struct report_metric *metric,
+                                  const char *name, struct sae_err *err)
+{
+    char title[96];
+    size_t style = 0;
+    snprintf(title, sizeof title, "%s%s", name,
+             metric->better < 0   ? " (lower is better)"
+             : metric->better > 0 ? " (higher is better)"
+                                  : "");
+    SAE_TRY(chart_panel(chart, title, grid->row.option, "", err));
+    SAE_TRY(sae_str_printf(chart_now(chart), err, "set xrange [-0.4:%g]\nset xtics (",
+                           (double)grid->row.n - 0.6));
+    for (size_t r = 0; r < grid->row.n; r++)
+        SAE_TRY(sae_str_printf(chart_now(chart), err, "%s\"%s\" %zu", r > 0 ? ", " : "",
+                               grid->row.value[r], r));
+    SAE_TRY(sae_str_printf(chart_now(chart), err, ")\n"));
+    for (size_t i = 0; i < report->n_runs; i++) {
+        if (!report_grid_begins(grid, report, i))
+            continue;
+        for (size_t c = 0; c < columns_of(grid); c++)
+            SAE_TRY(grid_curve(chart, grid, report, i, c, metric, style++, err));
+    }
+    chart_end_panel(chart);
+    return SAE_OK;
+}
+
+enum sae_status charts_grid(struct report *report, const char *dir, struct sae_err *err)
+{
+    enum { MOST = 6 };
+    struct chart chart = {.dir = dir};
+    struct report_grid grid;
+    enum sae_status st;
+    SAE_TRY(report_grid_find(&grid, report, err));
+    if (grid.n_axes == 0)
+        return SAE_OK;
+    for (size_t h = 0; h < notes_n_headline && chart.n_panels < MOST; h++) {
+        const struct report_metric *const metric = headline(report, h);
+        if (metric != NULL)
+            SAE_GO(st, grid_panel(&chart, &grid, report, metric, notes_headline[h].name, err));
+    }
+    return chart_finish(&chart, report, "grid", "The grid of settings, at the end of training",
+                        "a point a setting: mean over seeds, bars of one standard error where "
+                        "there are several",
+                        "the figures of each setting over the values of the swept options", err);
+done:
+    chart_clear(&chart);
+    return st;
+}
