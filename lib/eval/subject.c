@@ -21,17 +21,56 @@
 
 /* --- 1. the store ------------------------------------------------------------------------- */
 
-/* Puts the store first among the record's inputs, where it is found before the one trained on. */
+/* Puts the store first among the record's inputs, where it is found before the one trained on.
+ * acts NULL: a folder of sets without a store. */
 static enum sae_status put_first(json_t *record, const char *path, const struct sae_acts *acts,
                                  struct sae_err *err)
 {
     json_t *const before = json_incref(json_object_get(record, "inputs"));
     json_object_del(record, "inputs");
     const enum sae_status st =
-        sae_record_input(record, "acts", path, sae_acts_id(acts), sae_acts_record(acts), err);
+        sae_record_input(record, "acts", path, acts != NULL ? sae_acts_id(acts) : "none",
+                         acts != NULL ? sae_acts_record(acts) : NULL, err);
     if (st == SAE_OK && before != NULL)
         json_array_extend(json_object_get(record, "inputs"), before);
     json_decref(before);
+    return st;
+}
+
+/* A folder of labelled sets and word sets, but no store: each set is checked when it is opened. */
+static enum sae_status is_only_sets(bool *ret, const char *path, struct sae_err *err)
+{
+    char *index = NULL;
+    *ret = false;
+    if (!sae_fs_is_dir(path))
+        return SAE_OK;
+    SAE_TRY(sae_fs_join(&index, path, "acts.json", err));
+    char **names = NULL;
+    size_t n = 0;
+    enum sae_status st = SAE_OK;
+    if (!sae_fs_is_file(index)) {
+        st = sae_fs_list(&names, &n, path, "labels_", ".h5", err);
+        char *words = NULL;
+        if (st == SAE_OK)
+            st = sae_fs_join(&words, path, "words.h5", err);
+        *ret = st == SAE_OK && (n > 0 || sae_fs_is_file(words));
+        free(words);
+        sae_fs_list_free(names, n);
+    }
+    free(index);
+    return st;
+}
+
+static enum sae_status attach_sets(struct sae_ckpt *ckpt, const char *path, struct sae_err *err)
+{
+    char *folder = NULL, *seen = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_target_run(&folder, ckpt->path, err));
+    SAE_GO(st, sae_fs_relative(&seen, folder, path, err));
+    st = put_first(ckpt->record, seen, NULL, err);
+done:
+    free(folder);
+    free(seen);
     return st;
 }
 
@@ -39,7 +78,11 @@ static enum sae_status attach(struct sae_ckpt *ckpt, const char *path, struct sa
 {
     struct sae_acts *acts = NULL;
     char *folder = NULL, *seen = NULL;
+    bool only_sets;
     enum sae_status st;
+    SAE_TRY(is_only_sets(&only_sets, path, err));
+    if (only_sets)
+        return attach_sets(ckpt, path, err);
     SAE_GO(st, sae_acts_open(&acts, path, err));
     SAE_GO(st, sae_site_check(ckpt, sae_acts_dir(acts), sae_acts_d(acts), sae_acts_record(acts),
                               err));

@@ -132,6 +132,9 @@ static enum sae_status put(struct sae_str *to, const void *bytes, size_t n, stru
     return sae_str_append(to, bytes, n, err);
 }
 
+/* A literal, without its final zero. */
+#define PUT(to, literal, err) put(to, literal, sizeof(literal) - 1, err)
+
 static enum sae_status put_int(struct sae_str *to, uint64_t v, struct sae_err *err)
 {
     unsigned char code[10] = {0x8a, 8};
@@ -154,10 +157,10 @@ static enum sae_status put_text(struct sae_str *to, const char *text, struct sae
 static enum sae_status put_dims(struct sae_str *to, const size_t *dims, size_t rank,
                                 struct sae_err *err)
 {
-    SAE_TRY(put(to, "(", 1, err));
+    SAE_TRY(PUT(to, "(", err));
     for (size_t i = 0; i < rank; i++)
         SAE_TRY(put_int(to, dims[i], err));
-    return put(to, "t", 1, err);
+    return PUT(to, "t", err);
 }
 
 static size_t n_elements(const struct sae_torch_item *item)
@@ -177,28 +180,26 @@ static enum sae_status put_tensor(struct sae_str *to, const struct sae_torch_ite
     const char *const class = item->is_whole ? "ctorch\nIntStorage\n" : "ctorch\nFloatStorage\n";
     (void)snprintf(key, sizeof key, "%zu", i);
     SAE_TRY(put_text(to, item->name, err));
-    SAE_TRY(put(to, "ctorch._utils\n_rebuild_tensor_v2\n((", 36, err));
+    SAE_TRY(PUT(to, "ctorch._utils\n_rebuild_tensor_v2\n((", err));
     SAE_TRY(put_text(to, "storage", err));
     SAE_TRY(put(to, class, strlen(class), err));
     SAE_TRY(put_text(to, key, err));
     SAE_TRY(put_text(to, "cpu", err));
     SAE_TRY(put_int(to, n_elements(item), err));
-    SAE_TRY(put(to, "tQ", 2, err));
+    SAE_TRY(PUT(to, "tQ", err));
     SAE_TRY(put_int(to, 0, err));
     SAE_TRY(put_dims(to, item->shape, item->rank, err));
     SAE_TRY(put_dims(to, stride, item->rank, err));
-    return put(to, "\x89"
-                   "ccollections\nOrderedDict\n)RtR",
-               29, err);
+    return PUT(to, "\x89" "ccollections\nOrderedDict\n)RtR", err);
 }
 
 static enum sae_status make_pickle(struct sae_str *to, const struct sae_torch_item *items, size_t n,
                                    struct sae_err *err)
 {
-    SAE_TRY(put(to, "\x80\x02" "ccollections\nOrderedDict\n)R(", 29, err));
+    SAE_TRY(PUT(to, "\x80\x02" "ccollections\nOrderedDict\n)R(", err));
     for (size_t i = 0; i < n; i++)
         SAE_TRY(put_tensor(to, &items[i], i, err));
-    return put(to, "u.", 2, err);
+    return PUT(to, "u.", err);
 }
 
 enum sae_status sae_torch_write(const char *path, const struct sae_torch_item *items, size_t n,

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* convert : an SAE in the files of another package. Weights are copied, not computed, but where a
+ * format has no place for something that can be folded into what it has; that is said. */
+#ifndef SAE_CONVERT_CONVERT_H
+#define SAE_CONVERT_CONVERT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "lib/base/err.h"
+#include "lib/sae/ckpt.h"
+
+enum convert_to { CONVERT_AUTO, CONVERT_SAEKIT, CONVERT_SAELENS, CONVERT_DICTIONARY, CONVERT_NPZ };
+extern const char *const convert_to_names[]; /* "auto", "saekit", ..., NULL */
+
+/* By the name of the output: *.h5 a checkpoint, *.npz arrays, else a folder of SAELens. */
+enum convert_to convert_guess(const char *out);
+
+/* Each writes `out` from a model it may change (folding); sentences on that go to `folded`.
+ *   saelens      out/cfg.json, out/sae_weights.safetensors (SAELens 6)
+ *   dictionary   out/ae.pt, out/config.json (dictionary_learning)
+ *   npz          out, Gemma Scope's five arrays
+ * Fails: SAE_EARG the format cannot hold this SAE, or something is there and force is not;
+ *        SAE_EIO; SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status convert_saelens(const char *out, struct sae_ckpt *ckpt, bool force,
+                                               struct sae_err *err);
+SAE_MUST_CHECK enum sae_status convert_dictionary(const char *out, struct sae_ckpt *ckpt,
+                                                  bool force, json_t *folded, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status convert_npz(const char *out, struct sae_ckpt *ckpt, bool force,
+                                           json_t *folded, struct sae_err *err);
+
+/* --- what they share (write.c) ------------------------------------------------------------ */
+
+/* Makes encode subtract b_dec, or not, with the same latents: b_enc += or -= W_enc b_dec. */
+SAE_MUST_CHECK enum sae_status convert_bias(struct sae_model *model, bool subtract, json_t *folded,
+                                            struct sae_err *err);
+/* [rows][cols] -> new memory [cols][rows]. */
+SAE_MUST_CHECK enum sae_status convert_transpose(float **ret, const float *from, size_t rows,
+                                                 size_t cols, struct sae_err *err);
+/* Refuses to overwrite. */
+SAE_MUST_CHECK enum sae_status convert_check_free(const char *path, bool force,
+                                                  struct sae_err *err);
+/* What the record's site tells; NULL, UINT64_MAX where it does not. Borrowed. */
+struct convert_site {
+    const char *model, *hook;
+    uint64_t layer, context;
+};
+struct convert_site convert_site_of(const struct sae_ckpt *ckpt);
+
+#endif /* SAE_CONVERT_CONVERT_H */

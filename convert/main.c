@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* sae-convert : SAEs from and to the files of other packages. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/convert.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/cli/opt.h"
+#include "lib/cli/target.h"
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+#include "lib/sae/import.h"
+
+static struct {
+    const char *out;
+    int to;
+    bool fold;
+} given;
+
+static const struct sae_opt options[] = {
+    {"out", 'o', SAE_OPT_PATH, &given.out, NULL, .arg = "PATH", .group = "Output",
+     .help = "file.h5, file.npz, or a folder", .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"to", 0, SAE_OPT_ENUM, &given.to, "auto", convert_to_names, .group = "Output",
+     .help = "format; auto: by the name of -o, a folder is SAELens's", .flags = SAE_OPT_MAIN},
+    {"fold", 0, SAE_OPT_FLAG, &given.fold, "true", .group = "Output",
+     .help = "bring decoder rows to unit norm; --no-fold leaves them as they are",
+     .flags = SAE_OPT_MAIN},
+    {0}};
+
+/* A checkpoint: what was imported, and this invocation over it. */
+static enum sae_status save_checkpoint(const struct sae_cli *cli, struct sae_ckpt *ckpt,
+                                       struct sae_err *err)
+{
+    json_t *record = NULL;
+    const char *key;
+    json_t *value;
+    enum sae_status st;
+    SAE_TRY(convert_check_free(given.out, cli->force, err));
+    SAE_GO(st, sae_opt_record(&record, cli, err));
+    if (sae_import_of(ckpt) != NULL) {
+        json_object_foreach(ckpt->record, key, value)
+            json_object_set(record, key, value);
+    } else {
+        SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt->path), ckpt->id,
+                                    ckpt->record, err));
+    }
+    json_t *const before = ckpt->record;
+    ckpt->record = record;
+    record = before;
+    st = sae_ckpt_save(given.out, ckpt, cli->force, err);
+done:
+    json_decref(record);
+    return st;
+}
+
+static enum sae_status save(const struct sae_cli *cli, struct sae_ckpt *ckpt, enum convert_to to,
+                            json_t *folded, struct sae_err *err)
+{
+    switch (to) {
+    case CONVERT_SAELENS:
+        return convert_saelens(given.out, ckpt, cli->force, err);
+    case CONVERT_DICTIONARY:
+        return convert_dictionary(given.out, ckpt, cli->force, folded, err);
+    case CONVERT_NPZ:
+        return convert_npz(given.out, ckpt, cli->force, folded, err);
+    default:
+        return save_checkpoint(cli, ckpt, err);
+    }
+}
+
+static enum sae_status answer(const struct sae_cli *cli, const struct sae_ckpt *ckpt,
+                              enum convert_to to, const json_t *folded, struct sae_err *err)
+{
+    size_t i;
+    json_t *text;
+    json_array_foreach((json_t *)(uintptr_t)folded, i, text)
+        sae_log_info("'%s': folded %s", given.out, json_string_value(text));
+    if (!cli->json) {
+        char sae[SAE_ARCH_DESCRIBED];
+        sae_arch_describe(sae, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
+        printf("%s (%s) -> %s (%s)\n", ckpt->path, sae, given.out, convert_to_names[to]);
+        return SAE_OK;
+    }
+    const json_t *const imported = sae_import_of(ckpt);
+    json_t *const made = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:O, s:O*}", "in", ckpt->path, "id", ckpt->id,
+        "out", given.out, "to", convert_to_names[to], "arch", sae_arch_name(ckpt->model.arch), "d",
+        (json_int_t)ckpt->model.d, "m", (json_int_t)ckpt->model.m, "k", (json_int_t)ckpt->model.k,
+        "folded", folded, "imported", imported);
+    if (made == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    const enum sae_status st = sae_json_print(stdout, made, err);
+    json_decref(made);
+    return st;
+}
+
+static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
+{
+    char **paths = NULL;
+    size_t n = 0;
+    struct sae_ckpt ckpt = {0};
+    json_t *const folded = json_array();
+    enum sae_status st;
+    if (given.out == NULL)
+        return sae_err_set(err, SAE_EARG, "name what to write with -o PATH");
+    const enum convert_to to =
+        given.to != CONVERT_AUTO ? (enum convert_to)given.to : convert_guess(given.out);
+    SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, false, err));
+    if (n != 1) {
+        st = sae_err_set(err, SAE_EARG, "%zu SAEs found, expected one to convert; name it", n);
+        goto done;
+    }
+    SAE_GO(st, sae_import_load(&ckpt, paths[0], given.fold, err));
+    SAE_GO(st, save(cli, &ckpt, to, folded, err));
+    st = answer(cli, &ckpt, to, folded, err);
+done:
+    json_decref(folded);
+    sae_ckpt_clear(&ckpt);
+    sae_fs_list_free(paths, n);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct sae_program program = {
+        .name = "sae-convert",
+        .summary = "convert an SAE from and to the files of other packages",
+        .usage = "sae-convert [options] SAE -o PATH",
+        .examples = "# an SAE of SAELens, dictionary_learning or Gemma Scope as a checkpoint\n"
+                    "sae-convert layer_12/width_16k/average_l0_82 -o gemma-scope.h5\n"
+                    "# a checkpoint for SAELens, and for dictionary_learning\n"
+                    "sae-convert run_2 -o run_2_saelens\n"
+                    "sae-convert run_2/ckpt_50.h5 --to dictionary_learning -o run_2_dict\n",
+        .about = "Reads a checkpoint of sae-train, a folder of SAELens (cfg.json, "
+                 "sae_weights.safetensors) or dictionary_learning (ae.pt, config.json), or an npz "
+                 "with the five arrays of Gemma Scope, and writes any of these.\n\n"
+                 "Weights are copied, not computed, except that decoder rows are brought to unit "
+                 "norm (--no-fold leaves them) and that a bias or scale which the other format has "
+                 "no place for is folded into one that it has; stderr says so. The pickle inside "
+                 "an ae.pt is never run.\n\n"
+                 "Evaluating programs read all these formats themselves; nothing need be converted "
+                 "for them. Formats and foldings: docs/FORMATS.md.",
+        .operands = "SAE",
+        .opts = options,
+        .run = run,
+    };
+    return sae_program_main(&program, argc, argv);
+}
