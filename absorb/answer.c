@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "absorb/absorb.h"
+#include "lib/base/str.h"
 #include "lib/cli/table.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
@@ -79,16 +80,24 @@ static json_t *make_details(const struct absorb_truth *truth, const struct absor
     return bad ? NULL : to;
 }
 
+/* Contexts of a pass when the words were harvested; SAEBench wants a number, 0 where unknown. */
+static json_int_t batch_of(const struct sae_words *words)
+{
+    uint64_t batch = 0;
+    const char *const text = words->record ? sae_json_str(words->record, "options.batch", "") : "";
+    return sae_str_u64(text, &batch) ? (json_int_t)batch : 0;
+}
+
 static json_t *make_config(const struct sae_ckpt *ckpt, const struct sae_words *words,
                            const struct absorb_truth *truth, const struct absorb_settings *s)
 {
     const json_t *const site = sae_site_of(ckpt->record);
     return json_pack(
-        "{s:s?, s:I, s:f, s:I, s:s, s:i, s:n, s:s, s:f, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o}",
+        "{s:s?, s:I, s:f, s:I, s:s, s:i, s:I, s:s, s:f, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o}",
         "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "random_seed",
         (json_int_t)s->seed, "f1_jump_threshold", s->f1_jump, "max_k_value", (json_int_t)s->max_k,
         "prompt_template", "{word} has the first letter:", "prompt_token_pos", -6, "llm_batch_size",
-        "llm_dtype", "float32", "k_sparse_probe_l1_decay", s->l1_decay, "k_sparse_probe_batch_size",
+        batch_of(words), "llm_dtype", "float32", "k_sparse_probe_l1_decay", s->l1_decay, "k_sparse_probe_batch_size",
         (json_int_t)s->sparse_batch, "k_sparse_probe_num_epochs", (json_int_t)s->sparse_epochs,
         "min_GT_probe_f1", s->min_probe_f1, "min_feats_for_eval", (json_int_t)s->min_letters,
         "num_words", (json_int_t)words->n, "num_train_words", (json_int_t)truth->n_train,

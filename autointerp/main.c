@@ -19,6 +19,7 @@
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/place.h"
+#include "lib/eval/subject.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -357,7 +358,7 @@ static enum sae_status run_checkpoint(json_t **ret, const struct sae_cli *cli, c
     struct autointerp_job job = {.ckpt = &ckpt, .settings = settings};
     struct autointerp_cost cost;
     char *part = NULL, *out = NULL;
-    SAE_TRY(sae_ckpt_load(&ckpt, path, err));
+    SAE_TRY(sae_subject_load(&ckpt, path, given.acts, err));
     enum sae_status st;
     SAE_GO(st, open_source(&source, &ckpt, err));
     job.corpus = &source.corpus;

@@ -42,7 +42,7 @@ static const struct sae_opt options[] = {
     {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 2, .max = 1e9, .arg = "N",
      .group = "Probes", .help = "test texts of a task, likewise", .flags = SAE_OPT_MAIN},
     {"full", 0, SAE_OPT_FLAG, &given.full, "true", .group = "Probes",
-     .help = "also probe all latents and all neurons; --no-full leaves it out",
+     .help = "also probe all latents and all neurons; --no-full leaves it out (SAEBench's form wants it)",
      .flags = SAE_OPT_MAIN},
     {"labels", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "FILE,..", .group = "Input",
      .help = "labelled sets; default: labels_*.h5 beside the run's activation store",

@@ -6,6 +6,7 @@
 
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
+#include "lib/base/str.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -13,11 +14,16 @@
 #include "splice/recover.h"
 #include "splice/splice.h"
 
+/* One text, as SAEBench's field is: names with a comma between. */
 static json_t *texts_of(const struct splice_source *source)
 {
-    json_t *list = json_array();
+    struct sae_str names = {0};
     for (size_t i = 0; i < source->n_texts; i++)
-        json_array_append_new(list, json_string(sae_fs_base(source->texts[i])));
+        if (sae_str_printf(&names, NULL, "%s%s", i > 0 ? "," : "",
+                           sae_fs_base(source->texts[i])) != SAE_OK)
+            break;
+    json_t *const list = json_string(names.s != NULL ? names.s : "");
+    sae_str_clear(&names);
     return list;
 }
 

@@ -14,7 +14,7 @@
 #include "unlearn/unlearn.h"
 
 static struct {
-    const char *task, *forget, *retain, *known, *model, *field;
+    const char *task, *forget, *retain, *known, *model, *acts, *field;
     struct sae_strs forget_questions, retain_questions, subjects;
     struct sae_reals thresholds, multipliers;
     struct sae_u64s features;
@@ -39,6 +39,8 @@ static const struct sae_opt opts[] = {
      "lists of questions the model knows, NAME_correct.csv; those missing are found and written", SAE_OPT_MAIN},
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, NULL, 0, 0, "DIR", "What to measure on",
      "language model; default: the one the activations came from", SAE_OPT_MAIN},
+    {"acts", 0, SAE_OPT_PATH, &given.acts, NULL, NULL, 0, 0, "DIR", "What to measure on",
+     "activation store of the model and layer, for an SAE from elsewhere", 0},
     {"all", 0, SAE_OPT_FLAG, &given.all, "false", NULL, 0, 0, NULL, "What to measure on",
      "every checkpoint of a run, not the last alone", SAE_OPT_MAIN},
     {"multipliers", 0, SAE_OPT_REALS, &given.multipliers, "25,50,100,200", NULL, 0, 1e9, "X,..", "Grid",
@@ -136,6 +138,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     const struct unlearn_settings settings = {
         .task = given.task,
+        .acts = given.acts,
         .forget = given.forget,
         .retain = given.retain,
         .forget_questions = given.forget_questions.v,

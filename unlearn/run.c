@@ -17,6 +17,7 @@
 #include "lib/cli/progress.h"
 #include "lib/eval/place.h"
 #include "lib/eval/site.h"
+#include "lib/eval/subject.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
 #include "unlearn/unlearn.h"
@@ -87,7 +88,7 @@ static enum sae_status load_all(struct all *all, char *const *paths, size_t n,
     SAE_TRY(sae_mem_alloc(&all->parts, n, sizeof *all->parts, err));
     SAE_TRY(sae_mem_alloc(&all->done, n, sizeof *all->done, err));
     for (size_t i = 0; i < n; i++) {
-        SAE_TRY(sae_ckpt_load(&all->ckpts[i], paths[i], err));
+        SAE_TRY(sae_subject_load(&all->ckpts[i], paths[i], settings->acts, err));
         SAE_TRY(sae_place_model(&all->models[i], &all->ckpts[i], settings->model, err));
         SAE_TRY(sae_place_layer(&all->layers[i], &all->ckpts[i], settings->layer, err));
     }

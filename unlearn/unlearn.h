@@ -32,6 +32,7 @@ struct unlearn_settings {
     size_t n_subjects;
     const char *known; /* folder of NAME_correct.csv; NULL = found out anew */
     const char *model; /* folder; NULL = the one recorded */
+    const char *acts;  /* store that stands for the one recorded; NULL */
     uint64_t layer;    /* UINT64_MAX = as recorded */
     enum unlearn_form form;
     const char *field, *split; /* of the texts */

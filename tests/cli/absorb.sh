@@ -1,8 +1,8 @@
 #!/bin/sh
 # sae-absorb as a person types it, on a word set and autoencoders with planted absorption.
-# Usage: absorb.sh SAE_ABSORB EVAL_MAKE
+# Usage: absorb.sh SAE_ABSORB EVAL_MAKE SOURCE_ROOT
 set -u
-absorb=$(realpath "$1") make=$(realpath "$2")
+absorb=$(realpath "$1") make=$(realpath "$2") root=$(realpath "$3")
 bad=0
 complain() { echo "$*"; bad=1; }
 dir=$(mktemp -d)
@@ -17,6 +17,7 @@ printf '%s\n' "$out" | grep -Eq '^ *q +[01]\.[0-9]+ +40 +40 +1 +0\.947 +0\.1000 
 printf '%s\n' "$out" | grep -Eq '^ *D .* 26 +0\.1000' || complain "version D is not 0.1"
 grep -q '"eval_type_id": "absorption_first_letter"' run_1/ckpt_100.absorb.json ||
     complain "no result, or of another type"
+sh "$root/tests/cli/saebench.sh" "$root" run_1/ckpt_100.absorb.json || complain "not SAEBench's form"
 cp run_1/ckpt_100.absorb.json first.json
 "$absorb" -q --all >/dev/null || complain "--all failed"
 "$absorb" -q --json run_1/ckpt_50.h5 >none.json || complain "--json failed"

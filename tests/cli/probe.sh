@@ -1,8 +1,8 @@
 #!/bin/sh
 # sae-probe as a person types it, on fabricated sets whose answers are known.
-# Usage: probe.sh SAE_PROBE EVAL_MAKE
+# Usage: probe.sh SAE_PROBE EVAL_MAKE SOURCE_ROOT
 set -u
-probe=$(realpath "$1") make=$(realpath "$2")
+probe=$(realpath "$1") make=$(realpath "$2") root=$(realpath "$3")
 bad=0
 complain() { echo "$*"; bad=1; }
 dir=$(mktemp -d)
@@ -18,6 +18,7 @@ printf '%s\n' "$out" | grep -Eq '^ *topic +4 +80 +20 +latents +1\.0000 +1\.0000 
 printf '%s\n' "$out" | grep -Eq '^ *mood +2 +160 +40 +latents +0\.8000' || complain "mood is not 0.8"
 printf '%s\n' "$out" | grep -Eq '^ *mean .*neurons +0\.9000' || complain "mean is not 0.9"
 [ -f run_1/ckpt_100.probe.json ] || complain "no result file"
+sh "$root/tests/cli/saebench.sh" "$root" run_1/ckpt_100.probe.json || complain "not SAEBench's form"
 [ -f run_1/ckpt_50.probe.json ] && complain "an older checkpoint was probed"
 [ -f run_1/ckpt_100.probe.part.json ] && complain "the part file stayed"
 grep -q '"eval_type_id": "sparse_probing"' run_1/ckpt_100.probe.json || complain "wrong result type"

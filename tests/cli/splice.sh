@@ -30,6 +30,7 @@ grep -q 'after those the store holds' err.txt || complain "does not say which te
 grep -q '"eval_type_id": "core"' run_1/ckpt_100.core.json || complain "no result"
 grep -q '"text_part": "after the store' run_1/ckpt_100.core.json || complain "text part not recorded"
 grep -q '"feature_density"' run_1/ckpt_100.core.json || complain "no rows of latents"
+sh "$root/tests/cli/saebench.sh" "$root" run_1/ckpt_100.core.json || complain "not SAEBench's form"
 cp run_1/ckpt_100.core.json first.json
 
 # Several checkpoints in one pass give the numbers of each alone; equal calls, equal bytes.
