@@ -32,6 +32,17 @@ void sae_cpu_fill(size_t d, const float *from, float *y)
         memset(y, 0, d * sizeof *y);
 }
 
+struct slice_level {
+    void (*add)(size_t n, const uint32_t *idx, const float *val, uint32_t j0, const float *tile,
+                size_t w, float *out);
+    void (*sum)(size_t n, const uint32_t *row, const float *weight, const float *rows, size_t w,
+                float *out);
+    void (*dot)(size_t n, const uint32_t *row, const float *weight, const float *rows, size_t w,
+                const float *other, float *dot, float *out);
+    void (*pair)(size_t n, const uint32_t *idx, uint32_t j0, const float *tile, size_t w,
+                 const float *other, float *dot);
+};
+
 /* 2. packing */
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -107,110 +118,64 @@ uint32_t *sae_cpu_bounds(size_t n, size_t m, const size_t *start, const uint32_t
     return bound;
 }
 
-/* 3. slices: a slice is four vectors of 16; where the machine has shorter registers, gcc cuts them.
- * Rows of the caller's arrays are not aligned, and a last slice may be narrower. */
+/* 3. slices, at three levels: the file below once for each width of register. Vectors wider than a
+ * register would be kept in memory. */
 
-typedef float vec __attribute__((vector_size(64)));
-typedef float loose __attribute__((vector_size(64), aligned(4)));
+#define NAME(x) x##_any
+#define WIDTH 4
+#define TARGET
+#include "lib/math/cpu/cpu_slice_level.h"
 
-typedef float vec8 __attribute__((vector_size(32)));
-typedef float vec4 __attribute__((vector_size(16)));
+#if defined(__x86_64__)
+#define NAME(x) x##_v3
+#define WIDTH 8
+#define TARGET __attribute__((target("arch=x86-64-v3")))
+#include "lib/math/cpu/cpu_slice_level.h"
 
-struct slice {
-    vec v[4];
-};
+#define NAME(x) x##_v4
+#define WIDTH 16
+#define TARGET __attribute__((target("arch=x86-64-v4")))
+#include "lib/math/cpu/cpu_slice_level.h"
+#endif
 
-#define INLINE static inline __attribute__((always_inline))
+static const struct slice_level *chosen = &level_any;
 
-INLINE void load_packed(struct slice *s, const float *from)
+__attribute__((constructor)) static void choose(void)
 {
-    for (int i = 0; i < 4; i++)
-        s->v[i] = *(const vec *)(from + 16 * i);
+#if defined(__x86_64__)
+    const char *const want = getenv("SAE_CPU_LEVEL");
+    __builtin_cpu_init();
+    if (want && strcmp(want, "portable") == 0)
+        return;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        !(want && strcmp(want, "avx2") == 0))
+        chosen = &level_v4;
+    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        chosen = &level_v3;
+#endif
 }
 
-INLINE void load_row(struct slice *s, size_t w, const float *from)
+void sae_cpu_add_slices(size_t n, const uint32_t *idx, const float *val, uint32_t j0,
+                        const float *tile, size_t w, float *out)
 {
-    if (w == SLICE) {
-        for (int i = 0; i < 4; i++)
-            s->v[i] = *(const loose *)(from + 16 * i);
-    } else {
-        memset(s, 0, sizeof *s);
-        memcpy(s, from, w * sizeof *from);
-    }
+    chosen->add(n, idx, val, j0, tile, w, out);
 }
 
-INLINE void store_row(const struct slice *s, size_t w, float *to)
+void sae_cpu_sum_slices(size_t n, const uint32_t *row, const float *weight, const float *rows,
+                        size_t w, float *out)
 {
-    if (w == SLICE)
-        for (int i = 0; i < 4; i++)
-            *(loose *)(to + 16 * i) = s->v[i];
-    else
-        memcpy(to, s, w * sizeof *to);
+    chosen->sum(n, row, weight, rows, w, out);
 }
 
-INLINE void add_scaled(struct slice *acc, float a, const struct slice *s)
+void sae_cpu_dot_slices(size_t n, const uint32_t *row, const float *weight, const float *rows,
+                        size_t w, const float *other, float *dot, float *out)
 {
-    for (int i = 0; i < 4; i++)
-        acc->v[i] += a * s->v[i];
+    chosen->dot(n, row, weight, rows, w, other, dot, out);
 }
 
-INLINE float dot_of(const struct slice *a, const struct slice *b)
+void sae_cpu_pair_slices(size_t n, const uint32_t *idx, uint32_t j0, const float *tile, size_t w,
+                         const float *other, float *dot)
 {
-    const vec sum =
-        (a->v[0] * b->v[0] + a->v[1] * b->v[1]) + (a->v[2] * b->v[2] + a->v[3] * b->v[3]);
-    const vec8 a8 = __builtin_shufflevector(sum, sum, 0, 1, 2, 3, 4, 5, 6, 7) +
-                    __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15);
-    const vec4 a4 =
-        __builtin_shufflevector(a8, a8, 0, 1, 2, 3) + __builtin_shufflevector(a8, a8, 4, 5, 6, 7);
-    return (a4[0] + a4[2]) + (a4[1] + a4[3]);
-}
-
-SAE_CLONES void sae_cpu_add_slices(size_t n, const uint32_t *idx, const float *val, uint32_t j0,
-                                   const float *tile, size_t w, float *out)
-{
-    struct slice acc, s;
-    load_row(&acc, w, out);
-    for (size_t e = 0; e < n; e++) {
-        if (val[e] == 0) /* no term: 0 times NaN is not 0 */
-            continue;
-        load_packed(&s, tile + (size_t)(idx[e] - j0) * SLICE);
-        add_scaled(&acc, val[e], &s);
-    }
-    store_row(&acc, w, out);
-}
-
-SAE_CLONES void sae_cpu_sum_slices(size_t n, const uint32_t *row, const float *weight,
-                                   const float *rows, size_t w, float *out)
-{
-    struct slice acc = {0}, s;
-    for (size_t p = 0; p < n; p++) {
-        load_packed(&s, rows + (size_t)row[p] * SLICE);
-        add_scaled(&acc, weight[p], &s);
-    }
-    store_row(&acc, w, out);
-}
-
-SAE_CLONES void sae_cpu_dot_slices(size_t n, const uint32_t *row, const float *weight,
-                                   const float *rows, size_t w, const float *other, float *dot,
-                                   float *out)
-{
-    struct slice acc = {0}, s, o;
-    load_row(&o, w, other);
-    for (size_t p = 0; p < n; p++) {
-        load_packed(&s, rows + (size_t)row[p] * SLICE);
-        add_scaled(&acc, weight[p], &s);
-        dot[p] += dot_of(&s, &o);
-    }
-    store_row(&acc, w, out);
-}
-
-SAE_CLONES void sae_cpu_pair_slices(size_t n, const uint32_t *idx, uint32_t j0, const float *tile,
-                                    size_t w, const float *other, float *dot)
-{
-    struct slice s, o;
-    load_row(&o, w, other);
-    for (size_t e = 0; e < n; e++) {
-        load_packed(&s, tile + (size_t)(idx[e] - j0) * SLICE);
-        dot[e] += dot_of(&s, &o);
-    }
+    chosen->pair(n, idx, j0, tile, w, other, dot);
 }
