@@ -19,6 +19,15 @@ void sae_cpu_vecmat(size_t N, size_t K, float alpha, const float *A, const float
 
 void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                   struct sae_csr *csr);
+/* Of keys (bits of positive floats, else 0): a cut that at least k of them reach, exactly k where no
+ * tie forbids it; 0 where fewer than k are > 0. */
+uint32_t sae_cpu_cut(size_t n, const uint32_t *key, size_t k);
+/* The k largest > 0 of val + b_enc[idx] among n <= 4096 latents, idx ascending. */
+size_t sae_cpu_select_few(size_t n, const uint32_t *idx, const float *val, const float *b_enc,
+                          size_t k, uint32_t *ret_idx, float *ret_val);
+/* One row: written at t * k, its count in start[t + 1]. */
+void sae_cpu_topk_row(size_t m, size_t k, const float *pre, const float *b_enc, size_t t,
+                      struct sae_csr *csr);
 /* Rows [t0, t0 + n) of a batch, whose pre-activations begin at pre: row t is written at t * k, its
  * count in start[t + 1]. sae_cpu_close_gaps makes the whole batch of it. */
 void sae_cpu_topk_rows(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,

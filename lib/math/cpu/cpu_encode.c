@@ -1,24 +1,64 @@
 /* SPDX-License-Identifier: MIT */
-/* cpu_encode : the kept latents of a batch straight from the centred input. */
-#include "lib/math/cpu/cpu.h"
+/* cpu_encode : the kept latents of a batch straight from the centred input. Where it pays, most of
+ * the product is screened away (cpu_screen); rows that could not be decided so, and batches that
+ * are not screened, are multiplied in f32, a block of tokens at a time. */
+#include <stdlib.h>
 
-enum { BLOCK = 1024 }; /* tokens whose pre-activations are held at a time */
+#include "lib/math/cpu/cpu_screen.h"
+
+enum { BLOCK = 1024, FEW = 128 }; /* tokens whose pre-activations are held at a time */
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 size_t sae_cpu_encode_room(size_t n, size_t m, size_t d, size_t k)
 {
-    (void)d;
-    (void)k;
-    return (n < BLOCK ? n : BLOCK) * m;
+    const size_t whole = least(n, BLOCK) * m, few = least(n, FEW) * (m + d);
+    const size_t screen = sae_cpu_screen_pays(n, m, d, k) ? sae_cpu_screen_room(n, m, d, k) : 0;
+    const size_t plain = whole > few ? whole : few;
+    return plain > screen ? plain : screen;
+}
+
+static void encode_whole(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                         const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr)
+{
+    for (size_t t = 0; t < n; t += BLOCK) {
+        const size_t rows = least(n - t, BLOCK);
+        sae_cpu_gemm(false, true, rows, m, d, 1, xc + t * d, d, W_enc, d, 0, room, m);
+        sae_cpu_topk_rows(rows, m, k, room, b_enc, t, csr);
+    }
+}
+
+/* Chosen rows, gathered. */
+static void encode_rows(size_t n, const uint32_t *row, size_t m, size_t d, size_t k,
+                        const float *xc, const float *W_enc, const float *b_enc, float *room,
+                        struct sae_csr *csr)
+{
+    float *const x = room, *const pre = room + FEW * d;
+    for (size_t r0 = 0; r0 < n; r0 += FEW) {
+        const size_t rows = least(n - r0, FEW);
+        for (size_t r = 0; r < rows; r++)
+            memcpy(x + r * d, xc + row[r0 + r] * d, d * sizeof *x);
+        sae_cpu_gemm(false, true, rows, m, d, 1, x, d, W_enc, d, 0, pre, m);
+#pragma omp parallel for schedule(dynamic, 4)
+        for (size_t r = 0; r < rows; r++)
+            sae_cpu_topk_row(m, k, pre + r * m, b_enc, row[r0 + r], csr);
+    }
 }
 
 void sae_cpu_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
                          const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr)
 {
+    uint32_t *const failed = sae_cpu_screen_pays(n, m, d, k) ? malloc(n * sizeof *failed) : NULL;
+    const size_t n_failed =
+        failed ? sae_cpu_screen_topk(n, m, d, k, xc, W_enc, b_enc, room, csr, failed) : n;
     csr->n = n;
-    for (size_t t = 0; t < n; t += BLOCK) {
-        const size_t rows = n - t < BLOCK ? n - t : BLOCK;
-        sae_cpu_gemm(false, true, rows, m, d, 1, xc + t * d, d, W_enc, d, 0, room, m);
-        sae_cpu_topk_rows(rows, m, k, room, b_enc, t, csr);
-    }
+    if (n_failed == n)
+        encode_whole(n, m, d, k, xc, W_enc, b_enc, room, csr);
+    else
+        encode_rows(n_failed, failed, m, d, k, xc, W_enc, b_enc, room, csr);
+    free(failed);
     sae_cpu_close_gaps(n, k, csr);
 }

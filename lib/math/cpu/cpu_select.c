@@ -41,7 +41,7 @@ SAE_CLONES static size_t count_reaching(size_t n, const uint32_t *key, uint32_t 
 
 /* A cut that at least k of the keys reach (exactly k where no tie forbids it), the largest such
  * up to that; 0 where fewer than k keys are > 0. */
-static uint32_t cut_of(size_t n, const uint32_t *key, size_t k)
+uint32_t sae_cpu_cut(size_t n, const uint32_t *key, size_t k)
 {
     uint32_t cut = 0;
     for (int bit = 30; bit >= 0; bit--) {
@@ -173,6 +173,16 @@ static size_t emit(size_t n, const uint32_t *idx, const uint32_t *key, uint32_t 
     return e;
 }
 
+static size_t emit_largest(size_t n, const uint32_t *idx, const uint32_t *key, size_t k,
+                           uint32_t *ret_idx, float *ret_val)
+{
+    if (n <= k)
+        return emit(n, idx, key, 1, n, ret_idx, ret_val);
+    const uint32_t cut = sae_cpu_cut(n, key, k);
+    const size_t above = count_reaching(n, key, cut + 1);
+    return emit(n, idx, key, cut, k - (above < k ? above : k), ret_idx, ret_val);
+}
+
 static size_t emit_row(size_t m, const float *pre, const float *b, uint32_t cut, size_t ties,
                        uint32_t *ret_idx, float *ret_val)
 {
@@ -215,16 +225,21 @@ static size_t select_row(size_t m, size_t k, const float *pre, const float *b, u
     if (k <= n_groups && 2 * n_groups <= m) {
         group_maxima(m, n_groups, pre, b, top);
         memcpy(few_key, top, n_groups * sizeof *top);
-        low = cut_of(n_groups, few_key, k);
+        low = sae_cpu_cut(n_groups, few_key, k);
     }
     const size_t n = collect(m, low > 0 ? low : 1, pre, b, few_idx, few_key);
     if (n > FEW_MAX)
         return select_wide(m, k, pre, b, idx, val);
-    if (n <= k)
-        return emit(n, few_idx, few_key, 1, n, idx, val);
-    const uint32_t cut = cut_of(n, few_key, k);
-    const size_t above = count_reaching(n, few_key, cut + 1);
-    return emit(n, few_idx, few_key, cut, k - above, idx, val);
+    return emit_largest(n, few_idx, few_key, k, idx, val);
+}
+
+size_t sae_cpu_select_few(size_t n, const uint32_t *idx, const float *val, const float *b_enc,
+                          size_t k, uint32_t *ret_idx, float *ret_val)
+{
+    uint32_t key[FEW_MAX];
+    for (size_t i = 0; i < n; i++)
+        key[i] = key_of(val[i] + b_enc[idx[i]]);
+    return emit_largest(n, idx, key, k, ret_idx, ret_val);
 }
 
 /* Rows were written at t * k, with their counts in start[t + 1]: closes the gaps. */
@@ -243,13 +258,18 @@ void sae_cpu_close_gaps(size_t n, size_t k, struct sae_csr *csr)
     }
 }
 
+void sae_cpu_topk_row(size_t m, size_t k, const float *pre, const float *b_enc, size_t t,
+                      struct sae_csr *csr)
+{
+    csr->start[t + 1] = select_row(m, k, pre, b_enc, csr->idx + t * k, csr->val + t * k);
+}
+
 void sae_cpu_topk_rows(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                        size_t t0, struct sae_csr *csr)
 {
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = t0; t < t0 + n; t++)
-        csr->start[t + 1] =
-            select_row(m, k, pre + (t - t0) * m, b_enc, csr->idx + t * k, csr->val + t * k);
+        sae_cpu_topk_row(m, k, pre + (t - t0) * m, b_enc, t, csr);
 }
 
 void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
