@@ -2,8 +2,9 @@
 /* study : trains one autoencoder on data from a known dictionary, and says how much of the
  * dictionary it found. study.sh runs them all and makes the table.
  *
- *   study TRAINER SEED [steps 4000]       one line: trainer seed MCC uniqueness F1 dead L0 EV seconds
+ *   study TRAINER SEED [steps 12000]      one line: trainer seed MCC uniqueness F1 dead L0 EV seconds
  *   study --names                         the trainers
+ *   study --check                         a reduced form for the tests: fails where little is found
  *
  * Data (synth.h, hierarchy): 256 features in 64 numbers, Zipf rates, correlated firing, parents and
  * children; dictionary and weights both follow the seed. As many latents as features. The goal of
@@ -36,6 +37,7 @@ static const struct recipe {
     int arch, orth;
     double weight, lr;
 } recipes[] = {
+    {"untrained",        TRAIN_TOPK,       ORTH_NONE,        0,    0    },
     {"topk",             TRAIN_TOPK,       ORTH_NONE,        0,    0.003},
     {"topk-static",      TRAIN_TOPK,       ORTH_STATIC,      0.1,  0.003},
     {"topk-progressive", TRAIN_TOPK,       ORTH_PROGRESSIVE, 0.1,  0.003},
@@ -76,8 +78,9 @@ static void settings_of(const struct recipe *r, double l0, double square_norm, u
     set->steps = steps;
     set->heldout_rows = BATCH;
     set->lr = r->lr;
-    set->decay_start = steps * 4 / 5;
-    set->dead_after = steps * BATCH / 20;
+    if (r->lr > 0)
+        set->decay_start = steps * 4 / 5;
+    set->dead_after = steps * BATCH / 20 + 1;
     set->seed = seed;
     set->target_l0 = l0;
     set->bandwidth = 0.2;
@@ -227,22 +230,16 @@ static int names(void)
     return 0;
 }
 
-int main(int argc, char **argv)
+static const struct recipe *recipe_of(const char *name)
 {
-    const struct recipe *recipe = NULL;
-    if (argc == 2 && strcmp(argv[1], "--names") == 0)
-        return names();
-    for (size_t i = 0; argc > 2 && i < RECIPES; i++)
-        if (strcmp(recipes[i].name, argv[1]) == 0)
-            recipe = &recipes[i];
-    if (!recipe) {
-        fprintf(stderr, "usage: study TRAINER SEED [steps]; study --names lists trainers\n");
-        return 2;
-    }
-    sae_ops_threads(1); /* small products: runs go side by side instead */
-    const uint64_t seed = strtoull(argv[2], NULL, 10);
-    const uint64_t steps = argc > 3 ? strtoull(argv[3], NULL, 10) : 4000;
-    const clock_t began = clock();
+    for (size_t i = 0; i < RECIPES; i++)
+        if (strcmp(recipes[i].name, name) == 0)
+            return &recipes[i];
+    return NULL;
+}
+
+static struct scores run(const struct recipe *recipe, uint64_t seed, uint64_t steps)
+{
     struct synth s;
     struct settings set;
     struct scores got = {0};
@@ -251,15 +248,50 @@ int main(int argc, char **argv)
     float *const rows = get((size_t)POOL * D, sizeof *rows);
     double square_norm;
     const double l0 = make_rows(&s, rows, &square_norm);
-    settings_of(recipe, l0, square_norm, seed, steps, &set);
+    settings_of(recipe, l0, square_norm, seed, recipe->lr > 0 ? steps : 1, &set);
     struct trainer *const t = train(&set, rows, l0);
     match(t, &s, nearest, &got);
     infer(t, &s, nearest, &got);
-    printf("%s\t%d\t%.4f\t%.4f\t%.4f\t%.0f\t%.2f\t%.4f\t%.1f\n", recipe->name, (int)seed, got.mcc,
-           got.uniqueness, got.f1, got.dead, got.l0, got.explained,
-           (double)(clock() - began) / CLOCKS_PER_SEC);
     trainer_close(t);
     synth_close(&s);
     free(rows);
+    return got;
+}
+
+static int check(void)
+{
+    static const char *const names[] = {"matryoshka", "batchtopk-ortsae"};
+    const struct scores none = run(recipe_of("untrained"), 1, 1);
+    int bad = 0;
+    printf("untrained: MCC %.3f, F1 %.3f\n", none.mcc, none.f1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct scores got = run(recipe_of(names[i]), 1, 700);
+        const bool good = got.mcc > none.mcc + 0.1 && got.f1 > none.f1 + 0.1 && got.l0 > 6 &&
+                          got.l0 < 8 && got.explained > 0.6;
+        printf("%s: MCC %.3f, F1 %.3f, L0 %.2f, explained variance %.3f%s\n", names[i], got.mcc,
+               got.f1, got.l0, got.explained, good ? "" : ": too little");
+        bad |= !good;
+    }
+    return bad;
+}
+
+int main(int argc, char **argv)
+{
+    sae_ops_threads(1); /* small products: runs go side by side instead */
+    if (argc == 2 && strcmp(argv[1], "--names") == 0)
+        return names();
+    if (argc == 2 && strcmp(argv[1], "--check") == 0)
+        return check();
+    const struct recipe *const recipe = argc > 2 ? recipe_of(argv[1]) : NULL;
+    if (!recipe) {
+        fprintf(stderr, "usage: study TRAINER SEED [steps]; study --names lists trainers\n");
+        return 2;
+    }
+    const uint64_t seed = strtoull(argv[2], NULL, 10);
+    const clock_t began = clock();
+    const struct scores got = run(recipe, seed, argc > 3 ? strtoull(argv[3], NULL, 10) : 12000);
+    printf("%s\t%d\t%.4f\t%.4f\t%.4f\t%.0f\t%.2f\t%.4f\t%.1f\n", recipe->name, (int)seed, got.mcc,
+           got.uniqueness, got.f1, got.dead, got.l0, got.explained,
+           (double)(clock() - began) / CLOCKS_PER_SEC);
     return 0;
 }
