@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* baseline : the published results that runs are set beside. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,7 +83,12 @@ void report_baseline_clear(struct report_baseline *baseline)
     free(baseline->name);
     free(baseline->title);
     free(baseline->model);
+    free(baseline->full);
     json_decref(baseline->json);
+    for (size_t s = 0; s < REPORT_SOURCE_N; s++)
+        json_decref(baseline->part[s]);
+    json_decref(baseline->other[0]);
+    json_decref(baseline->other[1]);
     *baseline = (struct report_baseline){0};
 }
 
@@ -94,6 +100,20 @@ bool report_same_site(const struct report_run *run, const struct report_baseline
         return false;
     return strcmp(sae_fs_base(model), baseline->model) == 0 &&
            sae_json_u64(site, "layer", UINT64_MAX) == (uint64_t)baseline->layer;
+}
+
+const char *report_baselines_site(char buf[128], const struct report *report)
+{
+    const struct report_baseline *const first = report->baselines;
+    for (size_t i = 1; i < report->n_baselines; i++)
+        if (report->baselines[i].layer != first->layer ||
+            strcmp(report->baselines[i].model, first->model) != 0)
+            return "of several models or layers";
+    if (first->layer < 0)
+        snprintf(buf, 128, "%.100s", first->model);
+    else
+        snprintf(buf, 128, "%.100s layer %ld", first->model, first->layer);
+    return buf;
 }
 
 /* "/usr/bin/sae-report" -> "/usr/bin/../share/saekit" */

@@ -370,6 +370,8 @@ enum sae_status report_load(struct report *ret, const struct report_settings *se
               by_percent);
     SAE_GO(st, choose_against(&report, settings->against, err));
     SAE_GO(st, load_baselines(&report, settings, err));
+    for (size_t i = 0; i < settings->n_saebench; i++)
+        SAE_GO(st, report_saebench_load(&report, settings->saebench[i], err));
     SAE_GO(st, report_group(&report, err));
     SAE_GO(st, report_find_missing(&report, err));
     *ret = report;

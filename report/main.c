@@ -13,6 +13,7 @@
 
 static struct {
     const char *against, *baselines, *charts;
+    struct sae_strs saebench;
     bool draw;
 } given;
 
@@ -25,6 +26,8 @@ static const struct sae_opt opts[] = {
      "run that differences are taken from; default: the first", SAE_OPT_MAIN},
     {"baselines",               0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
      "folder of published results (*.json); default: those that come with saekit", SAE_OPT_MAIN},
+    {"saebench", 0, SAE_OPT_STRS, &given.saebench, NULL, NULL, 0, 0, "DIR,..", "Comparison",
+     "folders of SAEBench's result files (*_eval_results.json), shown beside too", SAE_OPT_MAIN},
     {NULL          },
 };
 
@@ -47,6 +50,8 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .n_operands = cli->n_args,
         .against = given.against,
         .baselines = given.baselines,
+        .saebench = given.saebench.v,
+        .n_saebench = given.saebench.n,
         .charts = given.draw ? given.charts : NULL,
         .program = len > 0 ? self : NULL,
     };
@@ -73,6 +78,8 @@ int main(int argc, char **argv)
                     "sae-report > notes.txt\n"
                     "# three runs, differences taken from the second\n"
                     "sae-report --against run_2 run_1 run_2 run_3 > notes.txt\n"
+                    "# beside results that SAEBench made or published\n"
+                    "sae-report --saebench eval_results run_1 run_2 > notes.txt\n"
                     "# all numbers, for a program\n"
                     "sae-report --json --no-draw run_1 run_2 > report.json\n",
         .about =

@@ -216,7 +216,11 @@ double report_baseline_value(const struct report_baseline *baseline,
         [REPORT_ABSORB] = "absorption evaluation results",
         [REPORT_CORE] = "core evaluation results",
         [REPORT_UNLEARN] = "unlearning evaluation results"};
-    if (metric == NULL || keys[metric->source] == NULL)
+    if (metric == NULL)
+        return NAN;
+    if (baseline->full != NULL)
+        return first_number(baseline->part[metric->source], metric);
+    if (keys[metric->source] == NULL)
         return NAN;
     const json_t *part = json_object_get(baseline->json, keys[metric->source]);
     if (part == NULL)

@@ -329,12 +329,13 @@ static void caution_baselines(const struct report *report, FILE *to)
 {
     if (report->n_baselines == 0)
         return;
+    char site[128];
     if (any_other_site(report))
         report_wrap(to, "  * ", 4,
-                    "Rows in [brackets] are published: %s layer %ld; not comparable in absolute "
+                    "Rows in [brackets] are published: %s; not comparable in absolute "
                     "terms to this model. Other model, other layer, other texts: read them as "
                     "orders of magnitude.",
-                    report->baselines[0].model, report->baselines[0].layer);
+                    report_baselines_site(site, report));
     const struct report_metric *l0 = report_metric_by("core_l0");
     struct sae_str text = {0};
     double low = INFINITY, high = 0;
@@ -514,6 +515,7 @@ enum sae_status report_notes(const struct report *report, FILE *to, struct sae_e
     SAE_TRY(notes_cautions(report, to, err));
     for (enum report_source s = REPORT_HELDOUT; s < REPORT_SOURCE_N; s++)
         SAE_TRY(notes_family(report, s, to, err));
+    SAE_TRY(notes_others(report, to, err));
     SAE_TRY(notes_targets(report, to, err));
     SAE_TRY(notes_differences(report, to, err));
     SAE_TRY(notes_seeds(report, to, err));

@@ -127,7 +127,8 @@ enum sae_status report_json(json_t **ret, const struct report *report, struct sa
     for (size_t b = 0; b < report->n_baselines; b++) {
         const struct report_baseline *one = &report->baselines[b];
         json_array_append_new(baselines,
-                              json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "name", one->name,
+                              json_pack("{s:s, s:s*, s:s, s:s, s:I, s:o, s:o}", "name", one->name,
+                                        "sae", one->full,
                                         "title", one->title, "model", one->model, "layer",
                                         (json_int_t)one->layer, "metrics", metrics_of(NULL, one),
                                         "targets", targets_of(NULL, one)));

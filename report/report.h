@@ -83,8 +83,12 @@ struct report_baseline {
     char *name; /* "topk" */
     char *title;
     char *model;
-    long layer;
+    long layer; /* -1: not told */
     json_t *json;
+    /* of SAEBench's own files instead of json: the SAE's whole name, a result an evaluation, and
+     * those that no program here measures: scr, tpp */
+    char *full;
+    json_t *part[REPORT_SOURCE_N], *other[2];
 };
 
 /* A line of text in a list. */
@@ -113,6 +117,8 @@ struct report_settings {
     size_t n_operands;
     const char *against;   /* run name, NULL = first */
     const char *baselines; /* folder, NULL = the published ones of this installation */
+    char *const *saebench; /* folders of SAEBench's result files, to be set beside too */
+    size_t n_saebench;
     const char *charts;    /* folder, NULL = no charts */
     const char *program;   /* path of the running program, to find the installed data; or NULL */
 };
@@ -135,9 +141,15 @@ const struct report_phase *report_phase_last(const struct report_run *run);
 const struct report_phase *report_phase_readable(const struct report_run *run);
 bool report_has(const struct report *report, enum report_source source);
 const json_t *report_site(const struct report_run *run); /* record's "site", NULL if unknown */
+/* "gemma-2-2b layer 12" of the published rows, or that they differ. buf of 128 bytes. */
+const char *report_baselines_site(char buf[128], const struct report *report);
 bool report_same_site(const struct report_run *run, const struct report_baseline *baseline);
 /* Reads one published result. Fails: SAE_EIO, SAE_EFORMAT */
 SAE_MUST_CHECK enum sae_status report_baseline_load(struct report_baseline *ret, const char *path,
+                                                    struct sae_err *err);
+/* Adds the SAEs of a folder of SAEBench's result files, and those below it, to the baselines. What
+ * cannot be used becomes a problem. Fails: SAE_EARG no such folder */
+SAE_MUST_CHECK enum sae_status report_saebench_load(struct report *report, const char *dir,
                                                     struct sae_err *err);
 void report_baseline_clear(struct report_baseline *baseline);
 /* Folder of the published baselines: asked, installed, beside the program, or in the source tree.

@@ -177,7 +177,8 @@ static void footnote(const struct report *report, const struct columns *columns,
             same &= report_same_site(&report->runs[i], one);
         if (!any)
             continue;
-        report_wrap(to, "  ", 2, "[...] published: %s layer %ld%s.", one->model, one->layer,
+        char site[128];
+        report_wrap(to, "  ", 2, "[...] published: %s%s.", report_baselines_site(site, report),
                     same ? "" : "; not comparable in absolute terms to this model");
         return;
     }

@@ -81,4 +81,47 @@ mkdir empty && (cd empty && "$report" >/dev/null 2>&1)
 [ $? -eq 2 ] || complain "no run at all should give exit 2"
 "$report" --no-draw --against run_9 >/dev/null 2>&1
 [ $? -eq 2 ] || complain "a wrong --against should give exit 2"
+
+# SAEBench's own folders: one row an SAE, each number under its formula's name, the rest named.
+mkdir -p bench/core bench/absorption bench/more/tpp
+result() { # FILE TYPE DATE METRICS [CONFIG]
+    printf '{"eval_type_id": "%s", "datetime_epoch_millis": %s, "eval_config": {"model_name": "m", %s},
+        "sae_cfg_dict": {"architecture": "topk", "d_sae": 4096, "hook_name": "blocks.12.hook_resid_post"},
+        "eval_result_metrics": %s}' "$2" "$3" "${5:-\"x\": 0}" "$4" >"bench/$1_eval_results.json"
+}
+fraction='{"mean": {"mean_absorption_fraction_score": 0.25, "mean_full_absorption_score": 0.05}}'
+long=a_name_that_is_long_and_alike_in_front_of_many_layer_12_trainer_3
+result core/$long core 1738000000000 '{"reconstruction_quality": {"explained_variance": 0.77, "mse": 2},
+    "model_behavior_preservation": {"kl_div_score": -1}, "sparsity": {"l0": 80}}'
+result absorption/$long absorption_first_letter 1738000000000 "$fraction"
+result absorption/a absorption_first_letter 1736000000000 '{"mean": {"mean_absorption_score": 0.03}}'
+result absorption/c absorption_first_letter 1744000000000 "$fraction"
+result absorption/d absorption_first_letter 0 "$fraction" '"min_feats_for_eval": 20'
+result absorption/undated absorption_first_letter 0 "$fraction"
+result more/tpp/a tpp 1738000000000 '{"tpp_metrics": {"tpp_threshold_10_total_metric": 0.14}}'
+result more/tpp/other ravel 1738000000000 '{"a": {"b": 1}}'
+result more/tpp/nested tpp 1738000000000 '{"a": {"b": {"c": 1}}}'
+result more/core_again core 1738000000000 '{"sparsity": {"l0": 1}}'
+cp bench/core/${long}_eval_results.json bench/more/
+echo '{"eval_type_id":' >bench/core/cut_eval_results.json
+"$report" --no-draw --saebench bench run_1 >bench.txt 2>err.txt || complain "--saebench failed: $(cat err.txt)"
+row='\[\.\.of_many_layer_12_trainer_3\]|\[[^]]*layer_12_trainer_3\]'
+"$report" --no-draw --json --saebench bench run_1 2>/dev/null |
+    jq -e '.published[] | select(.name | endswith("trainer_3")) | .metrics |
+        .absorption_fraction_b == 0.25 and .absorption_fraction == null and .kl_score == null and
+        .core_ev_legacy == 0.77 and .core_ev == null and .core_l0 == 80' >/dev/null ||
+    complain "results of January 2025 are not under their formulas"
+grep -Eq '\[a\] +0.0300 ' bench.txt || complain "absorption of 2024 is not (A)"
+grep -Eq '\[c\] +- +0.0500 +0.2500 ' bench.txt || complain "absorption of April 2025 is not (C)"
+grep -Eq '\[d\] +- +0.0500 +0.2500 ' bench.txt || complain "today's absorption is not under (C)"
+grep -Eq "($row).* 0.7700" bench.txt || complain "the old explained variance is not the legacy one"
+grep -Eq '\[a\] +- +- +0.1400 ' bench.txt || complain "no TPP"
+for text in "undated_eval_results.json' has no date" "cut_eval_results.json' is not valid JSON" \
+    "evaluation 'ravel'" "nested_eval_results.json': eval_result_metrics" "another core result of the same SAE"; do
+    grep -q "$text" err.txt || complain "not on stderr: $text"
+    tr -s ' \n' ' ' <bench.txt | grep -q "$text" || complain "not in the notes: $text"
+done
+grep -q '\[undated\]' bench.txt && complain "a file of unknown version is shown"
+"$report" --no-draw --saebench nowhere run_1 >/dev/null 2>&1
+[ $? -eq 2 ] || complain "a missing --saebench folder should give exit 2"
 exit $bad
