@@ -75,6 +75,7 @@ const struct notes_headline notes_headline[] = {
     {"absorption_a",       "absorb.(A)" },
     {"absorption_full",    "absorb.full"},
     {"ce_score",           "CE score"   },
+    {"autointerp",         "autointerp" },
 };
 const size_t notes_n_headline = sizeof notes_headline / sizeof *notes_headline;
 
