@@ -25,7 +25,6 @@ enum sae_status feed_open(struct feed *ret, struct sae_acts *acts, const struct 
                         .n_train = sae_acts_n_rows(acts) - (size_t)set->heldout_rows,
                         .step = UINT64_MAX};
     enum sae_status st;
-    SAE_GO(st, sae_mem_alloc(&feed.x, feed.n * feed.d, sizeof *feed.x, err));
     SAE_GO(st, sae_mem_alloc(&feed.held, feed.n_held * feed.d, sizeof *feed.held, err));
     SAE_GO(st, sae_acts_stream_open(&feed.stream, acts, feed.n_train, set->seed, err));
     *ret = feed;
@@ -37,8 +36,8 @@ done:
 
 void feed_close(struct feed *feed)
 {
+    sae_acts_ahead_close(feed->ahead);
     sae_acts_stream_close(feed->stream);
-    free(feed->x);
     free(feed->held);
     *feed = (struct feed){0};
 }
@@ -46,18 +45,24 @@ void feed_close(struct feed *feed)
 /* Square root of the mean square norm over the first batches of the stream. */
 static enum sae_status find_norm(struct feed *feed, const struct sae_ops *ops, struct sae_err *err)
 {
+    float *x = NULL;
     double sum = 0;
     uint64_t batches = 0;
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&x, feed->n * feed->d, sizeof *x, err));
     for (; batches < NORM_BATCHES && (batches == 0 || (batches + 1) * feed->n <= feed->n_train);
          batches++) {
-        SAE_TRY(sae_acts_stream_read(feed->stream, batches * feed->n, feed->n, feed->x, err));
-        sum += ops->sum_sq(feed->n * feed->d, feed->x) / (double)feed->n;
+        SAE_GO(st, sae_acts_stream_read(feed->stream, batches * feed->n, feed->n, x, err));
+        sum += ops->sum_sq(feed->n * feed->d, x) / (double)feed->n;
     }
     const double norm = sqrt(sum / (double)batches);
-    if (!(norm > 0) || !isfinite(norm))
-        return sae_err_set(err, SAE_ERANGE, "the activations have norm %f: nothing to learn", norm);
-    feed->norm = norm;
-    return SAE_OK;
+    if (norm > 0 && isfinite(norm))
+        feed->norm = norm;
+    else
+        st = sae_err_set(err, SAE_ERANGE, "the activations have norm %f: nothing to learn", norm);
+done:
+    free(x);
+    return st;
 }
 
 static void scale(size_t n, double norm, float *x)
@@ -79,7 +84,8 @@ enum sae_status feed_begin(struct feed *feed, const struct settings *set, const 
     feed->norm = norm > 0 ? norm : 1;
     if (!(norm > 0) && set->normalize == NORM_UNIT)
         SAE_TRY(find_norm(feed, ops, err));
-    return read_held(feed, err);
+    SAE_TRY(read_held(feed, err));
+    return sae_acts_ahead_open(&feed->ahead, feed->stream, feed->n, feed->d, set->steps, err);
 }
 
 enum sae_status feed_batch(struct feed *feed, uint64_t step, struct sae_err *err)
@@ -87,7 +93,7 @@ enum sae_status feed_batch(struct feed *feed, uint64_t step, struct sae_err *err
     if (feed->step == step)
         return SAE_OK;
     feed->step = UINT64_MAX;
-    SAE_TRY(sae_acts_stream_read(feed->stream, step * feed->n, feed->n, feed->x, err));
+    SAE_TRY(sae_acts_ahead_next(feed->ahead, step, &feed->x, err));
     scale(feed->n * feed->d, feed->norm, feed->x);
     feed->step = step;
     return SAE_OK;

@@ -38,7 +38,7 @@ double feed_memory(const struct settings *set, size_t n_rows, size_t d)
     const double n_train = (double)n_rows - (double)set->heldout_rows;
     const double window = n_train < WINDOW_ROWS ? n_train : WINDOW_ROWS;
     return (double)d *
-           (2 * window + 4 * ((double)set->batch + (double)set->heldout_rows));
+           (2 * window + 4 * (3 * (double)set->batch + (double)set->heldout_rows));
 }
 
 /* The number after `key` in a file of the kernel; negative where there is none ("max" too). */

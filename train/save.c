@@ -206,7 +206,9 @@ enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
     ckpt.pairs.nhat = run->pairs.nhat;
     ckpt.pairs.cos = run->pairs.cos;
     ckpt.pairs.step = run->pairs.step;
-    SAE_GO(st, write_file(run, &ckpt, path, err));
+    sae_h5_take();
+    st = write_file(run, &ckpt, path, err);
+    sae_h5_give();
 done:
     fold_clear(&ckpt.model);
     free(ckpt.heldout.start);

@@ -68,6 +68,22 @@ SAE_MUST_CHECK enum sae_status sae_acts_stream_read(struct sae_acts_stream *stre
                                                     uint64_t position, size_t n, float *x,
                                                     struct sae_err *err);
 
+/* Reads the batches of a stream ahead of the caller, in a thread of its own: batch b is the rows
+ * [b n, (b + 1) n), the same as by sae_acts_stream_read. While it is open the stream and its store
+ * are not to be touched, and who uses HDF5 takes turns with it (sae_h5_take). */
+struct sae_acts_ahead;
+
+/* n_batches: nothing from there on is read before it is asked for. */
+SAE_MUST_CHECK enum sae_status sae_acts_ahead_open(struct sae_acts_ahead **ret,
+                                                   struct sae_acts_stream *stream, size_t n,
+                                                   size_t d, uint64_t n_batches,
+                                                   struct sae_err *err);
+void sae_acts_ahead_close(struct sae_acts_ahead *ahead); /* accepts NULL */
+/* *ret: [n][d], the caller's to read and to change until the next call. Any batch may be asked for;
+ * in order there is no waiting. Fails: as sae_acts_stream_read, for this batch */
+SAE_MUST_CHECK enum sae_status sae_acts_ahead_next(struct sae_acts_ahead *ahead, uint64_t batch,
+                                                   float **ret, struct sae_err *err);
+
 /* --- writing ------------------------------------------------------------------------------ */
 
 /* One shard's rows, collected by the caller. rows is bf16 [n][d]. */

@@ -5,6 +5,7 @@
 #include "lib/file/h5_inner.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,18 @@
 enum { FORMAT_VERSION = 1 };
 
 /* --- 1. the library and its failures ------------------------------------------------------ */
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+void sae_h5_take(void)
+{
+    pthread_mutex_lock(&turn);
+}
+
+void sae_h5_give(void)
+{
+    pthread_mutex_unlock(&turn);
+}
 
 /* Every file is closed here, so nothing is left for HDF5 1.10 to do at exit; and what it does there
  * crashes where a write failed on a full disk. The call counts only before any other. */

@@ -285,6 +285,72 @@ static void test_not_finite(void **state)
     sae_acts_close(acts);
 }
 
+/* The thread gives what the stream gives, in order, after jumps, past the promised end, and when it
+ * is closed while it works; a failure is told at the batch that has it, and not before. */
+static void test_reading_ahead(void **state)
+{
+    (void)state;
+    enum { N = 7, BATCHES = 40 };
+    static const uint64_t jumps[] = {0, 1, 2, 9, 10, 3, 4, 4, 39, 40, 41, 0};
+    char path[64];
+    float plain[N * D];
+    float *x = NULL;
+    struct sae_err err = {0};
+    struct sae_acts_stream *a = NULL, *b = NULL;
+    struct sae_acts_ahead *ahead = NULL;
+    store_path(path, "ahead");
+    make_store(path, 700, SIZE_MAX);
+    struct sae_acts *const acts = open_store(path), *const other = open_store(path);
+    assert_int_equal(sae_acts_stream_open(&a, acts, 650, 3, &err), SAE_OK);
+    assert_int_equal(sae_acts_stream_open(&b, other, 650, 3, &err), SAE_OK);
+    assert_int_equal(sae_acts_ahead_open(&ahead, a, N, D, BATCHES, &err), SAE_OK);
+    for (uint64_t i = 0; i < BATCHES + sizeof jumps / sizeof *jumps; i++) {
+        const uint64_t batch = i < BATCHES ? i : jumps[i - BATCHES];
+        sae_h5_take();
+        assert_int_equal(sae_acts_stream_read(b, batch * N, N, plain, &err), SAE_OK);
+        sae_h5_give();
+        assert_int_equal(sae_acts_ahead_next(ahead, batch, &x, &err), SAE_OK);
+        assert_memory_equal(x, plain, sizeof plain);
+        memset(x, 0xff, sizeof plain); /* the caller's own */
+    }
+    sae_acts_ahead_close(ahead);
+    sae_acts_stream_close(a);
+    sae_acts_stream_close(b);
+    sae_acts_close(acts);
+    sae_acts_close(other);
+}
+
+static void test_failing_ahead(void **state)
+{
+    (void)state;
+    enum { N = 4096 };
+    char path[64];
+    static float plain[N * D];
+    float *x = NULL;
+    struct sae_err err = {0};
+    struct sae_acts_stream *stream = NULL;
+    struct sae_acts_ahead *ahead = NULL;
+    store_path(path, "ahead_nan");
+    make_store(path, 140000, 70); /* three windows, one of them with a NaN */
+    struct sae_acts *const acts = open_store(path);
+    assert_int_equal(sae_acts_stream_open(&stream, acts, 140000, 1, &err), SAE_OK);
+    uint64_t bad = 0;
+    while (sae_acts_stream_read(stream, bad * N, N, plain, &err) == SAE_OK)
+        bad++;
+    assert_true(bad < 140000 / N);
+    assert_int_equal(sae_acts_ahead_open(&ahead, stream, N, D, 34, &err), SAE_OK);
+    for (uint64_t i = 0; i < bad; i++)
+        assert_int_equal(sae_acts_ahead_next(ahead, i, &x, &err), SAE_OK);
+    for (int twice = 0; twice < 2; twice++) {
+        memset(&err, 0, sizeof err);
+        assert_int_equal(sae_acts_ahead_next(ahead, bad, &x, &err), SAE_EFORMAT);
+        assert_non_null(strstr(err.msg, "holds NaN"));
+    }
+    sae_acts_ahead_close(ahead);
+    sae_acts_stream_close(stream);
+    sae_acts_close(acts);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -388,7 +454,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),       cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_stream),     cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_reading_ahead),
+        cmocka_unit_test(test_failing_ahead), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_id),         cmocka_unit_test(test_wide_columns)};
     return cmocka_run_group_tests_name("acts", tests, setup, teardown);
 }
