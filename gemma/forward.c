@@ -401,6 +401,35 @@ enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B
     return SAE_OK;
 }
 
+static enum sae_status check_rows(const struct gemma_run *run, size_t first, size_t n,
+                                  const char *what, struct sae_err *err)
+{
+    if (first <= run->n_done && n <= run->n_done - first)
+        return SAE_OK;
+    return sae_err_set(err, SAE_ERANGE, "%s of rows %zu ... %zu, but %zu rows were run", what,
+                       first, first + n, run->n_done);
+}
+
+enum sae_status gemma_run_final(const struct gemma_run *run, size_t first, size_t n, float *y,
+                                struct sae_err *err)
+{
+    const size_t D = run->model->config.D;
+    SAE_TRY(check_rows(run, first, n, "final state", err));
+    memcpy(y, run->y + first * D, n * D * sizeof *y);
+    return SAE_OK;
+}
+
+enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_t n,
+                                    struct sae_err *err)
+{
+    if (n > run->n_max)
+        return sae_err_set(err, SAE_ERANGE, "%zu rows, but this run has room for %zu", n,
+                           run->n_max);
+    memcpy(run->y, y, n * run->model->config.D * sizeof *y);
+    run->n_done = n;
+    return SAE_OK;
+}
+
 /* One tile of logits: product and cap. */
 static void head_tile(const struct gemma_run *run, const float *y, const float *E, float *logits,
                       size_t n_rows, size_t n_words)
@@ -433,9 +462,7 @@ static void run_head(struct gemma_run *run, const float *y, size_t n, float *log
 enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, float *logits,
                                  struct sae_err *err)
 {
-    if (first > run->n_done || n > run->n_done - first)
-        return sae_err_set(err, SAE_ERANGE, "logits of rows %zu ... %zu, but %zu rows were run",
-                           first, first + n, run->n_done);
+    SAE_TRY(check_rows(run, first, n, "logits", err));
     run_head(run, run->y + first * run->model->config.D, n, logits);
     return SAE_OK;
 }

@@ -69,6 +69,14 @@ SAE_MUST_CHECK enum sae_status gemma_run_logits(struct gemma_run *run, size_t fi
 SAE_MUST_CHECK enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows,
                                                    size_t n, float *logits, struct sae_err *err);
 
+/* The rows of the last resume after the final norm, host f32 [n][D] from row `first` on; and the
+ * way back: afterwards gemma_run_logits answers for those n rows, bit for bit, without a layer run.
+ * Fails: SAE_ERANGE more rows than were run, or than the run has room for */
+SAE_MUST_CHECK enum sae_status gemma_run_final(const struct gemma_run *run, size_t first, size_t n,
+                                               float *y, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_t n,
+                                                   struct sae_err *err);
+
 /* --- tokenizer ------------------------------------------------------------------------------ */
 
 struct gemma_tok; /* const calls are thread-safe */

@@ -5,13 +5,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/digest.h"
+#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
+#include "splice/part.h"
 
 /* All checkpoints of an invocation, and which of them have been measured. */
 struct all {
@@ -32,6 +35,8 @@ struct group {
     const struct sae_model **models;
     struct splice_answer *answers;
     struct splice_reference reference;
+    struct splice_part *parts;
+    char *shelf; /* NULL: nothing is kept */
 };
 
 void splice_rows_free(struct splice_row *rows, size_t n)
@@ -74,6 +79,10 @@ static void close_group(struct group *group)
 {
     for (size_t i = 0; group->answers != NULL && i < group->n; i++)
         splice_stats_clear(&group->answers[i].stats);
+    for (size_t i = 0; group->parts != NULL && i < group->n; i++)
+        free(group->parts[i].path);
+    free(group->parts);
+    free(group->shelf);
     free(group->answers);
     free(group->models);
     free(group->member);
@@ -152,6 +161,41 @@ static enum sae_status open_group(struct group *group, const struct all *all, si
     return SAE_OK;
 }
 
+/* Where what the untouched model did is kept: beside the store. Two arrays of D numbers a token
+ * weigh little beside a store of one, but a long text in a wide model is worth a word. */
+static enum sae_status find_shelf(struct group *group, const struct splice_settings *settings,
+                                  struct sae_err *err)
+{
+    const size_t D = gemma_model_config(group->gemma)->D;
+    const uint64_t bytes = (uint64_t)group->text.n * group->text.context * (2 * D * 4 + 3 * 8);
+    if (!settings->keep)
+        return SAE_OK;
+    if (bytes > settings->shelf_bytes) {
+        sae_log_info("the untouched model's passes would take %.1f GB and are not kept for the "
+                     "next checkpoint; see --reference-size",
+                     (double)bytes / 1e9);
+        return SAE_OK;
+    }
+    if (settings->shelf != NULL)
+        return sae_mem_strdup(&group->shelf, settings->shelf, err);
+    if (group->source->store == NULL || !sae_fs_is_dir(group->source->store))
+        return SAE_OK;
+    return sae_fs_join(&group->shelf, group->source->store, "reference", err);
+}
+
+static enum sae_status name_parts(struct group *group, const struct all *all,
+                                  const struct splice_settings *settings, struct sae_err *err)
+{
+    SAE_TRY(sae_mem_alloc(&group->parts, group->n, sizeof *group->parts, err));
+    for (size_t k = 0; k < group->n; k++) {
+        const struct sae_ckpt *ckpt = &all->ckpts[group->member[k]];
+        SAE_TRY(sae_result_path(&group->parts[k].path, ckpt->path, "core.part.h5", err));
+        splice_part_key(group->parts[k].key, ckpt->id, group->model_id, group->source->layer,
+                        &group->text, settings->batch);
+    }
+    return SAE_OK;
+}
+
 /* Results of a group, written beside their checkpoints. */
 static enum sae_status write_results(const struct group *group, const struct all *all,
                                      const struct splice_settings *settings,
@@ -193,11 +237,21 @@ static enum sae_status run_group(struct all *all, size_t first,
     struct group group = {0};
     enum sae_status st = SAE_OK;
     SAE_GO(st, open_group(&group, all, first, settings, err));
-    SAE_GO(st, splice_pass(&group.reference, group.answers, group.models, group.n, group.gemma,
-                           group.source->layer, &group.text, settings->batch, ops, err));
+    SAE_GO(st, find_shelf(&group, settings, err));
+    SAE_GO(st, name_parts(&group, all, settings, err));
+    const struct splice_job job = {.gemma = group.gemma,
+                                   .layer = group.source->layer,
+                                   .text = &group.text,
+                                   .batch = settings->batch,
+                                   .shelf = group.shelf,
+                                   .model_id = group.model_id,
+                                   .parts = group.parts};
+    SAE_GO(st, splice_pass(&group.reference, group.answers, group.models, group.n, &job, ops, err));
     SAE_GO(st, write_results(&group, all, settings, ops, record, rows, err));
-    for (size_t k = 0; k < group.n; k++)
+    for (size_t k = 0; k < group.n; k++) {
+        unlink(group.parts[k].path); /* whole now */
         all->done[group.member[k]] = true;
+    }
 done:
     close_group(&group);
     return st;

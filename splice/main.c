@@ -17,9 +17,10 @@ static struct {
     struct sae_subject_options subject;
     const char *model, *field;
     struct sae_strs texts;
-    uint64_t skip, layer, contexts, context, batch;
+    uint64_t skip, layer, contexts, context, batch, reference_size;
+    const char *reference;
     int split;
-    bool all, features;
+    bool all, features, keep;
 } given;
 
 /* clang-format off */
@@ -47,6 +48,12 @@ static const struct sae_opt opts[] = {
      "documents passed over; default: those the store holds, none of another text", 0},
     {"batch", 0, SAE_OPT_U64, &given.batch, "16", NULL, 1, 65536, "N", "What to measure on",
      "contexts of a batch; mse and the legacy explained variance depend on it", 0},
+    {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", NULL, 0, 0, NULL, "Speed",
+     "what the untouched and the zero-ablated model do, so that a further checkpoint costs its own pass alone; --no-keep leaves nothing behind", 0},
+    {"reference", 0, SAE_OPT_PATH, &given.reference, NULL, NULL, 0, 0, "DIR", "Speed",
+     "folder to keep it in; default: reference in the store's folder", 0},
+    {"reference-size", 0, SAE_OPT_COUNT, &given.reference_size, "16G", NULL, 0, 1e18, "BYTES", "Speed",
+     "keep nothing where the text would take more", 0},
     {NULL},
 };
 /* clang-format on */
@@ -114,7 +121,10 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .n_contexts = (size_t)given.contexts,
         .context = (size_t)given.context,
         .batch = (size_t)given.batch,
-        .features = given.features};
+        .features = given.features,
+        .keep = given.keep,
+        .shelf = given.reference,
+        .shelf_bytes = given.reference_size};
     const struct sae_ops *ops = NULL;
     struct splice_row *rows = NULL;
     json_t *record = NULL;
@@ -159,7 +169,10 @@ int main(int argc, char **argv)
             "it takes the documents after the last one that the store holds, so that nothing "
             "measured on was trained on; where the store holds the whole text, the last contexts "
             "of it, with a warning. The untouched and the zero-ablated model run once for all "
-            "checkpoints of an invocation.\n\n"
+            "checkpoints, and what they do is kept in the folder 'reference' beside the store, so "
+            "that a further checkpoint on the same text costs its own pass alone; the folder may "
+            "be removed at any time. An interrupted run keeps what it has in "
+            "ckpt_XX.core.part.h5; the same command goes on from there.\n\n"
             "The result is written beside the checkpoint as ckpt_XX.core.json in SAEBench's "
             "shape. Formulas and versions: docs/math-core.md.",
         .operands = "RUN|CHECKPOINT ...",

@@ -4,17 +4,28 @@
  * A batch (16 contexts) is tapped once. Then, for as many contexts at a time as the logits of V
  * words leave room for: the clean model, the zero-ablated one, and each checkpoint in turn -
  * encode and decode the kept rows, put them back into the stream, run on. Positions of BOS, EOS
- * and PAD keep their own vectors and are not averaged over. */
+ * and PAD keep their own vectors and are not averaged over.
+ *
+ * What does not depend on a checkpoint is taken from the shelf where it is there (refer.h), and
+ * put there where it is not; a checkpoint that was interrupted goes on after its last whole batch
+ * (part.h). Neither changes a bit of the answer.
+ *
+ * Contents:  1. room   2. a batch's reference   3. a checkpoint   4. batches   5. the pass */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
+#include "splice/part.h"
 #include "splice/recover.h"
+#include "splice/refer.h"
 #include "splice/splice.h"
 
+#define SAVE_EVERY 30.0 /* seconds between parts written without being asked to stop */
 #define LOGIT_BYTES ((size_t)192 << 20) /* for three arrays of them */
 
 struct pass {
@@ -23,10 +34,15 @@ struct pass {
     struct gemma_run *run;
     size_t layer, T, D, V, batch, chunk; /* contexts of a batch, of a chunk */
     size_t n_models;
+    const struct splice_job *job;
+    struct splice_shelf shelf;
     struct sae_coder **coders;
     struct splice_answer *answers;
     struct splice_reference ref;
-    float *x;                  /* [batch*T][D] the batch, as tapped */
+    struct splice_refer refer; /* of the batch; its x is the batch as tapped */
+    bool on_shelf;             /* refer was read, not made here */
+    double saved;              /* when parts were written last */
+    uint64_t saved_to;         /* contexts they hold */
     float *stream;             /* [chunk*T][D] what runs on */
     float *kept, *xhat;        /* [chunk*T][D] kept rows, their reconstruction */
     float *log_p, *p, *logits; /* [chunk*T][V] */
@@ -37,12 +53,14 @@ struct pass {
     uint64_t *context;         /* [chunk*T] of each kept row */
 };
 
+/* --- 1. room ------------------------------------------------------------------------------ */
+
 static enum sae_status open_pass(struct pass *p, const struct sae_model *const *models,
                                  const struct sae_ops *ops, struct sae_err *err)
 {
     const size_t n = p->chunk * p->T, all = p->batch * p->T, f = sizeof(float);
     SAE_TRY(gemma_run_open(&p->run, p->gemma, all, p->T, err));
-    SAE_TRY(sae_mem_alloc(&p->x, all, p->D * f, err));
+    SAE_TRY(splice_refer_init(&p->refer, all, p->D, err));
     SAE_TRY(sae_mem_alloc(&p->stream, n, p->D * f, err));
     SAE_TRY(sae_mem_alloc(&p->kept, n, p->D * f, err));
     SAE_TRY(sae_mem_alloc(&p->xhat, n, p->D * f, err));
@@ -64,6 +82,9 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
                                models[i]->d, p->D);
         SAE_TRY(sae_coder_open(&p->coders[i], models[i], ops, n, err));
         SAE_TRY(splice_stats_init(&p->answers[i].stats, p->D, models[i]->m, err));
+        if (p->job->parts != NULL)
+            SAE_TRY(splice_part_load(&p->answers[i], p->job->parts[i].path, p->job->parts[i].key,
+                                     err));
     }
     return SAE_OK;
 }
@@ -74,7 +95,7 @@ static void close_pass(struct pass *p)
         sae_coder_close(p->coders[i]);
     free(p->coders);
     gemma_run_close(p->run);
-    free(p->x);
+    splice_refer_clear(&p->refer);
     free(p->stream);
     free(p->kept);
     free(p->xhat);
@@ -89,6 +110,8 @@ static void close_pass(struct pass *p)
     free(p->context);
 }
 
+/* --- 2. a batch's reference ---------------------------------------------------------------- */
+
 /* Which rows are kept, their mean, and the next token of each row that is averaged for CE. */
 static size_t survey(struct pass *p, const uint32_t *ids, size_t B)
 {
@@ -102,48 +125,63 @@ static size_t survey(struct pass *p, const uint32_t *ids, size_t B)
             continue;
         n++;
         for (size_t j = 0; j < p->D; j++)
-            p->mean[j] += (double)p->x[at * p->D + j];
+            p->mean[j] += (double)p->refer.x[at * p->D + j];
     }
     for (size_t j = 0; j < p->D && n > 0; j++)
         p->mean[j] /= (double)n;
     return n;
 }
 
-/* Sums over kept rows of a chunk, in order. */
-static enum sae_status add_up(const struct pass *p, size_t from, size_t n, double *ce, double *kl,
-                              struct sae_err *err)
+static enum sae_status check_finite(double ce, double kl, struct sae_err *err)
 {
-    for (size_t t = 0; t < n; t++) {
-        if (p->target[from + t] != SPLICE_NO_TARGET)
-            *ce += p->ce[t];
-        if (p->keep[from + t] && kl != NULL)
-            *kl += p->kl[t];
-    }
-    if (!isfinite(*ce) || (kl != NULL && !isfinite(*kl)))
-        return sae_err_set(err, SAE_EFORMAT,
-                           "the language model's predictions are not finite numbers");
-    return SAE_OK;
+    if (isfinite(ce) && isfinite(kl))
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "the language model's predictions are not finite numbers");
 }
 
-/* Clean and zero-ablated model over the rows [from, from + n) of the batch. */
+/* log p and p of the untouched model over the rows [from, from + n) of the batch; where they are
+ * new, the zero-ablated model too. */
 static enum sae_status run_reference(struct pass *p, size_t from, size_t n, struct sae_err *err)
 {
     const size_t B = n / p->T;
-    SAE_TRY(gemma_run_resume(p->run, p->x + from * p->D, B, p->T, p->layer, err));
+    struct splice_refer *r = &p->refer;
+    if (p->on_shelf) {
+        SAE_TRY(gemma_run_put_final(p->run, r->final + from * p->D, n, err));
+        SAE_TRY(gemma_run_logits(p->run, 0, n, p->log_p, err));
+        splice_recover_reference(n, p->V, p->log_p, p->p, p->target + from, p->ce);
+        return SAE_OK;
+    }
+    SAE_TRY(gemma_run_resume(p->run, r->x + from * p->D, B, p->T, p->layer, err));
+    SAE_TRY(gemma_run_final(p->run, 0, n, r->final + from * p->D, err));
     SAE_TRY(gemma_run_logits(p->run, 0, n, p->log_p, err));
-    splice_recover_reference(n, p->V, p->log_p, p->p, p->target + from, p->ce);
-    SAE_TRY(add_up(p, from, n, &p->ref.ce_clean, NULL, err));
+    splice_recover_reference(n, p->V, p->log_p, p->p, p->target + from, r->ce_clean + from);
     memset(p->stream, 0, n * p->D * sizeof(float));
     SAE_TRY(gemma_run_resume(p->run, p->stream, B, p->T, p->layer, err));
     SAE_TRY(gemma_run_logits(p->run, 0, n, p->logits, err));
-    splice_recover_compare(n, p->V, p->log_p, p->p, p->logits, p->target + from, p->ce, p->kl);
-    SAE_TRY(add_up(p, from, n, &p->ref.ce_ablated, &p->ref.kl_ablated, err));
-    for (size_t t = from; t < from + n; t++) {
-        p->ref.n_ce += p->target[t] != SPLICE_NO_TARGET;
-        p->ref.n_kl += p->keep[t];
-    }
+    splice_recover_compare(n, p->V, p->log_p, p->p, p->logits, p->target + from,
+                           r->ce_ablated + from, r->kl_ablated + from);
     return SAE_OK;
 }
+
+/* Adds the batch to the sums, in order of rows. */
+static enum sae_status add_reference(struct pass *p, size_t n, struct sae_err *err)
+{
+    for (size_t t = 0; t < n; t++) {
+        if (p->target[t] != SPLICE_NO_TARGET) {
+            p->ref.ce_clean += p->refer.ce_clean[t];
+            p->ref.ce_ablated += p->refer.ce_ablated[t];
+            p->ref.n_ce++;
+        }
+        if (p->keep[t]) {
+            p->ref.kl_ablated += p->refer.kl_ablated[t];
+            p->ref.n_kl++;
+        }
+    }
+    return check_finite(p->ref.ce_clean + p->ref.ce_ablated, p->ref.kl_ablated, err);
+}
+
+/* --- 3. a checkpoint ---------------------------------------------------------------------- */
 
 /* One checkpoint over the same rows; first: running number of the chunk's first context. */
 static enum sae_status run_model(struct pass *p, size_t model, size_t from, size_t n,
@@ -157,25 +195,83 @@ static enum sae_status run_model(struct pass *p, size_t model, size_t from, size
         if (!p->keep[from + t])
             continue;
         p->context[n_kept] = first + t / p->T;
-        memcpy(p->kept + n_kept++ * p->D, p->x + (from + t) * p->D, bytes);
+        memcpy(p->kept + n_kept++ * p->D, p->refer.x + (from + t) * p->D, bytes);
     }
     SAE_TRY(sae_coder_encode(p->coders[model], p->kept, n_kept, &f, err));
     SAE_TRY(sae_coder_decode(p->coders[model], f, p->xhat, err));
     splice_stats_add(&answer->stats, n_kept, p->kept, p->xhat, f, p->context);
-    memcpy(p->stream, p->x + from * p->D, n * bytes);
+    memcpy(p->stream, p->refer.x + from * p->D, n * bytes);
     for (size_t t = 0, at = 0; t < n; t++)
         if (p->keep[from + t])
             memcpy(p->stream + t * p->D, p->xhat + at++ * p->D, bytes);
     SAE_TRY(gemma_run_resume(p->run, p->stream, n / p->T, p->T, p->layer, err));
     SAE_TRY(gemma_run_logits(p->run, 0, n, p->logits, err));
     splice_recover_compare(n, p->V, p->log_p, p->p, p->logits, p->target + from, p->ce, p->kl);
-    return add_up(p, from, n, &answer->ce, &answer->kl, err);
+    for (size_t t = 0; t < n; t++) {
+        answer->ce += p->target[from + t] != SPLICE_NO_TARGET ? p->ce[t] : 0;
+        answer->kl += p->keep[from + t] ? p->kl[t] : 0;
+    }
+    return check_finite(answer->ce, answer->kl, err);
 }
 
-static enum sae_status run_batch(struct pass *p, const uint32_t *ids, size_t B, uint64_t first,
+/* --- 4. batches --------------------------------------------------------------------------- */
+
+static bool is_behind(const struct pass *p, size_t model, uint64_t end)
+{
+    return p->answers[model].n_done < end;
+}
+
+static bool any_behind(const struct pass *p, uint64_t end)
+{
+    for (size_t i = 0; i < p->n_models; i++)
+        if (is_behind(p, i, end))
+            return true;
+    return false;
+}
+
+static enum sae_status tap(struct pass *p, const uint32_t *ids, struct sae_err *err)
+{
+    struct splice_refer *r = &p->refer;
+    SAE_TRY(splice_refer_load(r, &p->on_shelf, &p->shelf, ids, err));
+    if (!p->on_shelf)
+        SAE_TRY(gemma_run_tap(p->run, ids, r->B, p->T, p->layer, r->x, err));
+    return SAE_OK;
+}
+
+/* The part of each checkpoint, where it got anywhere. */
+static enum sae_status save_parts(struct pass *p, uint64_t to, struct sae_err *err)
+{
+    for (size_t i = 0; p->job->parts != NULL && i < p->n_models; i++)
+        if (p->answers[i].n_done > 0)
+            SAE_TRY(splice_part_save(p->job->parts[i].path, p->job->parts[i].key, &p->answers[i],
+                                     err));
+    p->saved = sae_stop_clock();
+    p->saved_to = to;
+    return SAE_OK;
+}
+
+static void tell_parts(const struct pass *p)
+{
+    for (size_t i = 0; i < p->n_models; i++)
+        if (p->answers[i].n_done > 0)
+            sae_log_info("'%s' goes on after %" PRIu64 " contexts",
+                         p->job->parts[i].path, p->answers[i].n_done);
+}
+
+static enum sae_status stopped(const struct pass *p, struct sae_err *err)
+{
+    return sae_err_set(err, SAE_EINTR, "stopped; %s",
+                       p->job->parts != NULL ? "the same command goes on from here"
+                                             : "nothing was kept");
+}
+
+/* Contexts [first, first + refer.B): those checkpoints that have not had them. */
+static enum sae_status run_batch(struct pass *p, const uint32_t *ids, uint64_t first,
                                  struct sae_err *err)
 {
-    SAE_TRY(gemma_run_tap(p->run, ids, B, p->T, p->layer, p->x, err));
+    const size_t B = p->refer.B;
+    const uint64_t end = first + B;
+    SAE_TRY(tap(p, ids, err));
     const size_t n_kept = survey(p, ids, B);
     for (size_t j = 0; j < p->D; j++)
         if (!isfinite(p->mean[j]))
@@ -183,20 +279,41 @@ static enum sae_status run_batch(struct pass *p, const uint32_t *ids, size_t B, 
                                "the language model's activations at layer %zu are not finite",
                                p->layer);
     for (size_t i = 0; i < p->n_models; i++)
-        splice_stats_begin(&p->answers[i].stats, n_kept, p->mean);
-    for (size_t c = 0; c < B; c += p->chunk) {
+        if (is_behind(p, i, end))
+            splice_stats_begin(&p->answers[i].stats, n_kept, p->mean);
+    for (size_t c = 0; c < B && (!p->on_shelf || any_behind(p, end)); c += p->chunk) {
         const size_t n = (c + p->chunk < B ? p->chunk : B - c) * p->T;
         SAE_TRY(run_reference(p, c * p->T, n, err));
         for (size_t i = 0; i < p->n_models; i++) {
-            if (sae_stop_asked())
-                return sae_err_set(err, SAE_EINTR, "stopped; nothing was written");
-            SAE_TRY(run_model(p, i, c * p->T, n, first + c, err));
+            /* a large model takes minutes for a batch: none is finished for its own sake */
+            if (sae_stop_asked() && (p->job->parts == NULL || p->saved_to == first))
+                return stopped(p, err);
+            if (is_behind(p, i, end))
+                SAE_TRY(run_model(p, i, c * p->T, n, first + c, err));
         }
     }
     for (size_t i = 0; i < p->n_models; i++)
-        splice_stats_end(&p->answers[i].stats);
-    return SAE_OK;
+        if (is_behind(p, i, end)) {
+            splice_stats_end(&p->answers[i].stats);
+            p->answers[i].n_done = end;
+        }
+    if (!p->on_shelf && p->shelf.dir != NULL)
+        SAE_TRY(splice_refer_save(&p->refer, &p->shelf, ids, err));
+    return add_reference(p, B * p->T, err);
 }
+
+/* Between batches, of which `to` contexts are done: keeps that, if one was asked to stop or it was
+ * long ago. */
+static enum sae_status pause_pass(struct pass *p, uint64_t to, struct sae_err *err)
+{
+    const bool last = to == p->job->text->n;
+    const bool stop = sae_stop_asked() && !last;
+    if (!last && (stop || sae_stop_clock() - p->saved >= SAVE_EVERY))
+        SAE_TRY(save_parts(p, to, err));
+    return stop ? stopped(p, err) : SAE_OK;
+}
+
+/* --- 5. the pass -------------------------------------------------------------------------- */
 
 static void finish(struct pass *p)
 {
@@ -212,16 +329,16 @@ static void finish(struct pass *p)
 
 enum sae_status splice_pass(struct splice_reference *ret_reference, struct splice_answer *answers,
                             const struct sae_model *const *models, size_t n,
-                            const struct gemma_model *gemma, size_t layer,
-                            const struct splice_text *text, size_t batch, const struct sae_ops *ops,
+                            const struct splice_job *job, const struct sae_ops *ops,
                             struct sae_err *err)
 {
-    const struct gemma_config *config = gemma_model_config(gemma);
+    const struct gemma_config *config = gemma_model_config(job->gemma);
+    const struct splice_text *text = job->text;
     const size_t fit = LOGIT_BYTES / (3 * text->context * config->V * sizeof(float));
-    const size_t of_batch = batch < text->n ? batch : text->n;
-    struct pass p = {.gemma = gemma,
+    const size_t of_batch = job->batch < text->n ? job->batch : text->n;
+    struct pass p = {.gemma = job->gemma,
                      .config = config,
-                     .layer = layer,
+                     .layer = job->layer,
                      .T = text->context,
                      .D = config->D,
                      .V = config->V,
@@ -230,16 +347,22 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
                               : fit < of_batch ? fit
                                                : of_batch,
                      .n_models = n,
-                     .answers = answers};
+                     .job = job,
+                     .shelf = {job->shelf, job->model_id, job->layer},
+                     .answers = answers,
+                     .saved = sae_stop_clock()};
     struct sae_progress bar;
     enum sae_status st = SAE_OK;
     memset(answers, 0, n * sizeof *answers);
     SAE_GO(st, open_pass(&p, models, ops, err));
+    tell_parts(&p);
     sae_progress_begin(&bar, "splice", "contexts", 0, text->n);
     for (size_t c = 0; c < text->n; c += p.batch) {
-        const size_t B = c + p.batch < text->n ? p.batch : text->n - c;
-        SAE_GO(st, run_batch(&p, text->ids + c * p.T, B, c, err));
-        sae_progress_step(&bar, c + B, NULL);
+        p.refer.B = c + p.batch < text->n ? p.batch : text->n - c;
+        p.refer.T = p.T;
+        SAE_GO(st, run_batch(&p, text->ids + c * p.T, c, err));
+        sae_progress_step(&bar, c + p.refer.B, NULL);
+        SAE_GO(st, pause_pass(&p, c + p.refer.B, err));
     }
     sae_progress_end(&bar);
     finish(&p);

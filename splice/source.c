@@ -15,6 +15,7 @@
 void splice_source_clear(struct splice_source *source)
 {
     free(source->model);
+    free(source->store);
     sae_fs_list_free(source->texts, source->n_texts);
     free(source->field);
     free(source->split);
@@ -112,6 +113,8 @@ enum sae_status splice_source_find(struct splice_source *ret, const struct sae_c
     SAE_GO(st, sae_place_model(&source.model, ckpt, settings->model, err));
     SAE_GO(st, sae_place_layer(&source.layer, ckpt, settings->layer, err));
     SAE_GO(st, find_texts(&source, ckpt, store_record, store, settings, err));
+    source.store = store;
+    store = NULL;
     *ret = source;
     source = (struct splice_source){0};
 done:

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "gemma/gemma.h"
+#include "lib/base/digest.h"
 #include "lib/base/err.h"
 #include "lib/eval/subject.h"
 #include "lib/math/ops.h"
@@ -28,11 +29,15 @@ struct splice_settings {
     size_t n_contexts, context, batch; /* contexts; tokens in one; contexts of a batch */
     bool features;                     /* per-latent rows in the result */
     struct sae_subject_options subject; /* store, and where results go */
+    bool keep;                         /* the untouched model's passes, for the next checkpoint */
+    const char *shelf;                 /* folder for them; NULL = "reference" beside the store */
+    uint64_t shelf_bytes;              /* most that a text may take there */
 };
 
 /* Where model and text of a checkpoint are; owned. */
 struct splice_source {
     char *model;
+    char *store; /* folder; NULL where none is recorded */
     size_t layer;
     char **texts;
     size_t n_texts;
@@ -57,7 +62,8 @@ struct splice_reference {
 
 /* One checkpoint's numbers. */
 struct splice_answer {
-    double ce, kl;
+    double ce, kl;   /* sums while the pass runs, means after it */
+    uint64_t n_done; /* contexts */
     struct splice_stats stats;
 };
 
@@ -71,15 +77,31 @@ SAE_MUST_CHECK enum sae_status splice_weights_make(struct splice_weights *ret,
                                                    const struct sae_ops *ops, struct sae_err *err);
 void splice_weights_clear(struct splice_weights *weights);
 
-/* Runs the text once for n models, all of width D at `layer`.
+/* Where an interrupted pass of one checkpoint is kept (part.h). */
+struct splice_part {
+    char *path;
+    char key[SAE_DIGEST_HEX];
+};
+
+struct splice_job {
+    const struct gemma_model *gemma;
+    size_t layer;
+    const struct splice_text *text;
+    size_t batch;                    /* contexts */
+    const char *shelf;               /* folder of kept references (refer.h), NULL for none */
+    const char *model_id;            /* needed with a shelf */
+    const struct splice_part *parts; /* [n], NULL: an interrupted pass is lost */
+};
+
+/* Runs the text once for n models, all of width D at the job's layer.
  *   answers   [n]; on success their stats are the caller's to clear
- * Fails: SAE_EARG widths differ; SAE_EFORMAT activations or logits are not finite; SAE_EINTR */
+ * Fails: SAE_EARG widths differ; SAE_EFORMAT activations or logits are not finite; SAE_EIO a shelf
+ * or part cannot be written; SAE_EINTR, parts are written then */
 SAE_MUST_CHECK enum sae_status splice_pass(struct splice_reference *ret_reference,
                                            struct splice_answer *answers,
                                            const struct sae_model *const *models, size_t n,
-                                           const struct gemma_model *gemma, size_t layer,
-                                           const struct splice_text *text, size_t batch,
-                                           const struct sae_ops *ops, struct sae_err *err);
+                                           const struct splice_job *job, const struct sae_ops *ops,
+                                           struct sae_err *err);
 
 /* The result JSON of one checkpoint. record: of this invocation, its inputs added here. */
 struct splice_outcome {

@@ -45,6 +45,31 @@ metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "the number of thr
 cmp -s one.json run_1/ckpt_100.core.json || complain "--json differs from the file"
 grep -q '"eval_result_details": \[\]' one.json || complain "--no-features is not heeded"
 
+# What the untouched model did is kept beside the store; read or made anew, the numbers are equal.
+ls acts/reference/*.h5 >/dev/null 2>&1 || complain "no reference beside the store"
+"$splice" -q --no-keep --contexts 8 --context 64 run_1 >/dev/null
+metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "the kept reference changes numbers"
+for file in acts/reference/*.h5; do dd if=/dev/zero of="$file" bs=1 seek=20000 count=99 conv=notrunc 2>/dev/null; done
+"$splice" --contexts 8 --context 64 run_1 >/dev/null 2>err.txt || complain "damaged reference: $(cat err.txt)"
+grep -q 'running the model again' err.txt || complain "damage goes unnoticed: $(cat err.txt)"
+metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "a damaged reference changes numbers"
+"$splice" -q --reference-size 1K --reference elsewhere_ --contexts 8 --context 64 run_1 >/dev/null
+[ ! -e elsewhere_ ] || complain "--reference-size is not heeded"
+
+# Interrupted at some moment or not at all, then asked again: the same bytes, nothing left behind.
+"$splice" -q --no-keep --batch 1 --contexts 24 --context 64 --all run_1 run_2 >/dev/null
+mkdir first && cp run_1/*.core.json first/
+for after in 0.1 0.3 0.6; do
+    timeout -s INT "$after" "$splice" -q --no-keep --batch 1 --contexts 24 --context 64 --all run_1 run_2 \
+        >/dev/null 2>&1
+done
+"$splice" -q --no-keep --batch 1 --contexts 24 --context 64 --all run_1 run_2 >/dev/null || complain "resume"
+for file in run_1/*.core.json; do
+    cmp -s "$file" "first/$(basename "$file")" ||
+        complain "$file differs after an interruption"
+done
+ls run_*/*.part* 2>/dev/null && complain "a part is left behind"
+
 # A text of one's own; from inside the run.
 gzip -k text.jsonl
 (cd run_2 && "$splice" -q --text ../text.jsonl.gz --contexts 2 --context 64) | grep -q '^ckpt_100.h5' ||

@@ -14,7 +14,9 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
+#include "splice/part.h"
 #include "splice/recover.h"
+#include "splice/refer.h"
 #include "splice/splice.h"
 
 #define near(a, b, eps)                                                                            \
@@ -253,7 +255,8 @@ static void test_known_autoencoders(void **state)
     identity(&id, config->D);
     assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
     fill_text(&text, config->V, config->bos);
-    if (splice_pass(&ref, answers, models, 2, gemma, 3, &text, 2, ops, &err) != SAE_OK)
+    const struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 2};
+    if (splice_pass(&ref, answers, models, 2, &job, ops, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     /* 48 positions, 4 of them BOS; CE leaves out the last position of each context too */
     assert_int_equal(ref.n_kl, 44);
@@ -295,7 +298,8 @@ static void test_zero_is_ablation(void **state)
     assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
     assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
     fill_text(&text, config->V, 300);
-    assert_int_equal(splice_pass(&ref, &answer, models, 1, gemma, 3, &text, 16, ops, NULL), SAE_OK);
+    const struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 16};
+    assert_int_equal(splice_pass(&ref, &answer, models, 1, &job, ops, NULL), SAE_OK);
     assert_int_equal(ref.n_kl, 48);
     near(splice_recover_score(ref.ce_clean, answer.ce, ref.ce_ablated), 0, 0);
     near(splice_recover_score(0, answer.kl, ref.kl_ablated), 0, 0);
@@ -317,11 +321,120 @@ static void test_width_is_checked(void **state)
     assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
     assert_int_equal(sae_model_alloc(&wide, SAE_ARCH_STANDARD, 7, 8, 0, NULL), SAE_OK);
     fill_text(&text, gemma_model_config(gemma)->V, 300);
-    assert_int_equal(splice_pass(&ref, &answer, models, 1, gemma, 3, &text, 16, ops, &err),
-                     SAE_EARG);
+    const struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 16};
+    assert_int_equal(splice_pass(&ref, &answer, models, 1, &job, ops, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "width 7"));
     splice_text_clear(&text);
     sae_model_clear(&wide);
+}
+
+/* A pass that takes the reference from the shelf, one that finds a damaged batch there, and one
+ * that goes on from a part give the bits of a plain pass. */
+static void run(struct splice_reference *ref, struct splice_answer *answer,
+                const struct splice_job *job)
+{
+    const struct gemma_config *config = gemma_model_config(gemma);
+    const struct sae_ops *ops;
+    struct sae_model id = {0};
+    const struct sae_model *const models[] = {&id};
+    struct sae_err err;
+    assert_int_equal(sae_ops_open(&ops, "cpu", 2, NULL), SAE_OK);
+    identity(&id, config->D);
+    if (splice_pass(ref, answer, models, 1, job, ops, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    sae_model_clear(&id);
+}
+
+static void same(const struct splice_reference *a, const struct splice_answer *x,
+                 const struct splice_reference *b, struct splice_answer *y)
+{
+    assert_memory_equal(a, b, sizeof *a);
+    assert_true(x->ce == y->ce && x->kl == y->kl && x->n_done == y->n_done);
+    struct splice_quality p, q;
+    splice_stats_finish(&x->stats, &p);
+    splice_stats_finish(&y->stats, &q);
+    assert_memory_equal(&p, &q, sizeof p);
+    const size_t bytes = x->stats.m * sizeof *x->stats.active;
+    assert_memory_equal(x->stats.active, y->stats.active, bytes);
+    assert_memory_equal(x->stats.contexts, y->stats.contexts, bytes);
+    splice_stats_clear(&y->stats);
+}
+
+static void damage(const char *folder)
+{
+    char **names = NULL, path[300];
+    size_t n = 0;
+    assert_int_equal(sae_fs_list(&names, &n, folder, "", ".h5", NULL), SAE_OK);
+    assert_int_equal(n, 2); /* batches of two contexts and of one */
+    for (size_t i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        FILE *file = fopen(path, "r+b");
+        assert_non_null(file);
+        fseek(file, 0, SEEK_END);
+        const long middle = ftell(file) / 2;
+        fseek(file, middle, SEEK_SET);
+        for (int k = 0; k < 64; k++)
+            fputc(0x5a, file);
+        fclose(file);
+    }
+    sae_fs_list_free(names, n);
+}
+
+static void test_shelf_and_part(void **state)
+{
+    (void)state;
+    const struct gemma_config *config = gemma_model_config(gemma);
+    char dir[] = "/tmp/sae_splice_XXXXXX", shelf[64], part[64];
+    struct splice_reference ref, again;
+    struct splice_answer answer, other;
+    struct splice_text text;
+    assert_non_null(mkdtemp(dir));
+    snprintf(shelf, sizeof shelf, "%s/shelf", dir);
+    snprintf(part, sizeof part, "%s/part.h5", dir);
+    fill_text(&text, config->V, config->bos);
+    struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 2};
+    run(&ref, &answer, &job);
+    job.shelf = shelf;
+    job.model_id = "a model";
+    run(&again, &other, &job); /* fills it */
+    same(&ref, &answer, &again, &other);
+    run(&again, &other, &job); /* reads it */
+    same(&ref, &answer, &again, &other);
+    damage(shelf);
+    run(&again, &other, &job); /* mends it */
+    same(&ref, &answer, &again, &other);
+    job.model_id = "another model"; /* whose batches are not there */
+    run(&again, &other, &job);
+    same(&ref, &answer, &again, &other);
+
+    /* the first batch alone, kept as a part of the whole; then the whole from there on */
+    struct splice_part keep = {.path = part};
+    splice_part_key(keep.key, "a checkpoint", "a model", 3, &text, 2);
+    struct splice_text head = text;
+    head.n = 2;
+    job.text = &head;
+    run(&again, &other, &job);
+    other.ce *= (double)again.n_ce; /* means again sums, as they are between batches */
+    other.kl *= (double)again.n_kl;
+    assert_int_equal(splice_part_save(part, keep.key, &other, NULL), SAE_OK);
+    splice_stats_clear(&other.stats);
+    job.text = &text;
+    job.parts = &keep;
+    run(&again, &other, &job);
+    near(other.ce, answer.ce, 1e-12);
+    near(other.kl, answer.kl, 1e-12);
+    other.ce = answer.ce; /* the product above may round */
+    other.kl = answer.kl;
+    same(&ref, &answer, &again, &other);
+    keep.key[0] ^= 1; /* a part of something else is passed over */
+    run(&again, &other, &job);
+    same(&ref, &answer, &again, &other);
+
+    splice_stats_clear(&answer.stats);
+    splice_text_clear(&text);
+    char command[80];
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
 }
 
 /* Two rows at 60 degrees: the nearest of each is the other, cosine 1/2. */
@@ -358,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_known_autoencoders),
         cmocka_unit_test(test_zero_is_ablation),
         cmocka_unit_test(test_width_is_checked),
+        cmocka_unit_test(test_shelf_and_part),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
