@@ -60,9 +60,10 @@ struct absorb_truth {
     size_t n_train_of[ABSORB_LETTERS], n_test_of[ABSORB_LETTERS];
     double correct; /* share of words whose letter the model names itself */
 };
-/* Trains the ground-truth probe. Fails: SAE_EFORMAT no train or no test words; SAE_EINTR */
+/* Trains the ground-truth probe; with `kept`, a path (kept.h), takes it from there or leaves it
+ * there. Fails: SAE_EFORMAT no train or no test words; SAE_EINTR */
 SAE_MUST_CHECK enum sae_status absorb_truth_make(struct absorb_truth *ret,
-                                                 const struct sae_words *words,
+                                                 const struct sae_words *words, const char *kept,
                                                  const struct sae_ops *ops,
                                                  const struct absorb_settings *settings,
                                                  struct sae_err *err);
@@ -90,12 +91,18 @@ struct absorb_split {
  * Pure: f1 of k = 1 ... n. Returns the accepted k (at least 1). */
 size_t absorb_split_count(const double *f1, size_t n, double f1_jump);
 
-/* Splits of all letters. train_x, test_x: latents of the words of truth->train, truth->test. */
-SAE_MUST_CHECK enum sae_status
-absorb_splits_make(struct absorb_split split[ABSORB_LETTERS], const struct absorb_probe *probe,
-                   const struct sae_csr *train_x, const struct sae_csr *test_x,
-                   const struct sae_words *words, const struct absorb_truth *truth,
-                   const struct absorb_settings *settings, struct sae_err *err);
+/* The max_k latents of largest signed weight for each letter, best first. */
+struct absorb_part;
+void absorb_rank(struct absorb_part *part, const struct absorb_probe *probe);
+/* Splits of all letters that the part lacks. train_x, test_x: latents (of m) of the words of
+ * truth->train, truth->test. Fails: SAE_EINTR, with the letters done written to the part; ... */
+SAE_MUST_CHECK enum sae_status absorb_splits_make(struct absorb_part *part,
+                                                  const struct sae_csr *train_x,
+                                                  const struct sae_csr *test_x, size_t m,
+                                                  const struct sae_words *words,
+                                                  const struct absorb_truth *truth,
+                                                  const struct absorb_settings *settings,
+                                                  struct sae_err *err);
 
 /* --- the test of one word ------------------------------------------------------------------- */
 
@@ -155,10 +162,11 @@ struct absorb_outcome {
     struct absorb_split split[ABSORB_LETTERS];
     struct absorb_letter letter[ABSORB_LETTERS];
 };
-/* Fails: SAE_EFORMAT decoder rows are not of unit norm (names the first), SAE_EINTR, ... */
+/* part_path: where an interrupted run leaves what it has, NULL for nowhere.
+ * Fails: SAE_EFORMAT decoder rows are not of unit norm (names the first), SAE_EINTR, ... */
 SAE_MUST_CHECK enum sae_status
 absorb_run(struct absorb_outcome *ret, const struct sae_ckpt *ckpt, const struct sae_words *words,
-           const struct absorb_truth *truth, const struct sae_ops *ops,
+           const struct absorb_truth *truth, const char *part_path, const struct sae_ops *ops,
            const struct absorb_settings *settings, struct sae_err *err);
 
 SAE_MUST_CHECK enum sae_status

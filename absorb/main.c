@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "absorb/absorb.h"
+#include "absorb/kept.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -22,7 +24,7 @@ static struct {
     const char *words;
     uint64_t seed, max_k, min_letters, epochs, l1_batch, batch;
     double f1_jump, min_probe_f1, l1;
-    bool all;
+    bool all, keep;
 } given;
 
 /* clang-format off */
@@ -52,6 +54,9 @@ static const struct sae_opt options[] = {
     {"all", 0, SAE_OPT_FLAG, &given.all, "false", .group = "Input",
      .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN},
     SAE_SUBJECT_ROWS(given.subject),
+    {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", .group = "Speed",
+     .help = "the ground-truth probe beside the word set, for the next run; --no-keep leaves "
+             "nothing behind"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "2048", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "activations encoded at a time"},
     {0}};
@@ -104,10 +109,13 @@ static enum sae_status use_words(struct lexicon *lexicon, const struct sae_ckpt 
         return sae_site_check(ckpt, lexicon->path, lexicon->words.d, lexicon->words.record, err);
     }
     struct lexicon made = {.path = path};
+    char *kept = NULL;
     enum sae_status st;
     SAE_GO(st, sae_words_load(&made.words, path, err));
     SAE_GO(st, sae_site_check(ckpt, path, made.words.d, made.words.record, err));
-    st = absorb_truth_make(&made.truth, &made.words, ops, s, err);
+    if (given.keep)
+        SAE_GO(st, absorb_kept_path(&kept, path, &made.words, s, err));
+    st = absorb_truth_make(&made.truth, &made.words, kept, ops, s, err);
     if (st != SAE_OK && st != SAE_EINTR)
         st = sae_err_prefix(err, "'%s'", path);
     if (st != SAE_OK)
@@ -116,6 +124,7 @@ static enum sae_status use_words(struct lexicon *lexicon, const struct sae_ckpt 
     *lexicon = made;
     made = (struct lexicon){0};
 done:
+    free(kept);
     lexicon_clear(&made);
     return st;
 }
@@ -151,7 +160,7 @@ static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli
 {
     struct sae_ckpt ckpt = {0};
     struct absorb_outcome outcome;
-    char *out = NULL;
+    char *out = NULL, *part = NULL;
     json_t *result = NULL;
     SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
     enum sae_status st;
@@ -159,9 +168,11 @@ static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli
     if (s.sparse_batch == 0)
         s.sparse_batch = absorb_auto_batch(lexicon->truth.n_train);
     SAE_GO(st, sae_subject_out(&out, &given.subject, "absorption", path, "absorb.json", err));
-    SAE_GO(st, absorb_run(&outcome, &ckpt, &lexicon->words, &lexicon->truth, ops, &s, err));
+    SAE_GO(st, sae_result_path(&part, path, "absorb.part.json", err));
+    SAE_GO(st, absorb_run(&outcome, &ckpt, &lexicon->words, &lexicon->truth, part, ops, &s, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, lexicon, &outcome, &s, err));
     SAE_GO(st, sae_json_save(out, result, err));
+    unlink(part); /* whole now */
     if (!cli->json)
         SAE_GO(st, absorb_table_print(&ckpt, &lexicon->truth, &outcome, &s, stdout, err));
     sae_log_info("wrote '%s'", out);
@@ -169,6 +180,7 @@ static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli
 done:
     json_decref(result);
     free(out);
+    free(part);
     sae_ckpt_clear(&ckpt);
     return st;
 }
@@ -230,7 +242,9 @@ int main(int argc, char **argv)
                  "SAEBench changed its formulas three times; all versions are computed and named "
                  "A to D. Lower is better.\n\n"
                  "Results go to ckpt_<n>.absorb.json beside the checkpoint, in SAEBench's "
-                 "absorption_first_letter form.\n\n"
+                 "absorption_first_letter form. The ground-truth probe is kept beside the word "
+                 "set, so that a further checkpoint need not train it. An interrupted run keeps "
+                 "its finished letters in ckpt_<n>.absorb.part.json and goes on from there.\n\n"
                  "Formulas and versions: docs/math-absorption.md.",
         .operands = "CHECKPOINT|RUN ...",
         .opts = options,

@@ -13,6 +13,8 @@
 
 #include "absorb/absorb.h"
 #include "absorb/adam.h"
+#include "absorb/kept.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/base/stop.h"
@@ -221,14 +223,31 @@ done:
     return st;
 }
 
+/* From where it is kept, or by training; a folder that cannot be written costs a later run. */
+static enum sae_status find_probe(struct absorb_truth *truth, const struct sae_words *words,
+                                  const char *kept, const struct sae_ops *ops,
+                                  const struct absorb_settings *settings, struct sae_err *err)
+{
+    bool found = false;
+    struct sae_err why;
+    if (kept != NULL)
+        SAE_TRY(absorb_kept_load(&truth->probe, &found, kept, words, err));
+    if (found)
+        return SAE_OK;
+    SAE_TRY(train(truth, words, ops, settings, err));
+    if (kept != NULL && absorb_kept_save(kept, &truth->probe, &why) != SAE_OK)
+        sae_log_info("the ground-truth probe is not kept: %s", why.msg);
+    return SAE_OK;
+}
+
 enum sae_status absorb_truth_make(struct absorb_truth *ret, const struct sae_words *words,
-                                  const struct sae_ops *ops, const struct absorb_settings *settings,
-                                  struct sae_err *err)
+                                  const char *kept, const struct sae_ops *ops,
+                                  const struct absorb_settings *settings, struct sae_err *err)
 {
     struct absorb_truth truth = {0};
     enum sae_status st;
     SAE_GO(st, list_words(&truth, words, err));
-    SAE_GO(st, train(&truth, words, ops, settings, err));
+    SAE_GO(st, find_probe(&truth, words, kept, ops, settings, err));
     SAE_GO(st, judge(&truth, words, err));
     *ret = truth;
     return SAE_OK;

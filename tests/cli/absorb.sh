@@ -30,6 +30,17 @@ strip first.json >a.txt
 "$absorb" -q --threads 1 run_1 >/dev/null
 strip run_1/ckpt_100.absorb.json | cmp -s - a.txt || complain "one thread gives another result"
 
+# The ground-truth probe is kept beside the words, and read or trained it is the same one.
+ls acts/words.truth_*.h5 >/dev/null 2>&1 || complain "no ground-truth probe is kept"
+"$absorb" -q --no-keep run_1 >/dev/null
+strip run_1/ckpt_100.absorb.json | grep -v '"keep"' >b.txt
+grep -v '"keep"' a.txt | cmp -s - b.txt || complain "the kept probe changes the result"
+# Interrupted or not, the same bytes; no part is left behind.
+for after in 0.05 0.2 0.4; do timeout -s INT $after "$absorb" -q --no-keep run_1 >/dev/null 2>&1; done
+"$absorb" -q --no-keep run_1 >/dev/null || complain "does not go on"
+strip run_1/ckpt_100.absorb.json | grep -v '"keep"' | cmp -s - b.txt || complain "differs after a stop"
+ls run_1/*.part.json 2>/dev/null && complain "a part is left behind"
+
 # A demand that cannot be met: null for version D, the other versions stay.
 "$absorb" -q --min-probe-f1 1 --seed 3 --max-k 2 --f1-jump 0.02 --l1 0.02 --l1-batch 500 \
     --epochs 20 --batch 100 --min-letters 5 --words acts/words.h5 run_1 >few.txt ||

@@ -22,6 +22,7 @@ $harvest --words --max-words 200 >/dev/null
     --orth progressive --overlap-window 2 -o run >/dev/null
 
 # 40 lines are read whole by the store: the text's last contexts are spliced
+"$build/absorb/sae-absorb" -q --epochs 2 run >/dev/null 2>&1
 "$build/splice/sae-splice" -q --contexts 2 --context 32 run >/dev/null 2>&1
 
 bad=0
@@ -55,6 +56,7 @@ check activations acts/acts_00000.h5
 check labels acts/labels_set.h5
 check words acts/words.h5
 check checkpoint run/ckpt_100.h5
+check truth "$(echo acts/words.truth_*.h5)"
 check reference "$(echo acts/reference/*.h5)"
 "$build/train/sae-train" -q --acts acts --m 64 --k 4,5 --batch 64 --heldout-rows 64 --steps 2 \
     -o sweep >/dev/null

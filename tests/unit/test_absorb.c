@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "absorb/absorb.h"
+#include "absorb/kept.h"
 #include "lib/file/json.h"
 #include "tests/unit/eval_fab.h"
 
@@ -210,7 +212,7 @@ static int set_up(void **state)
 {
     static struct world world;
     if (fab_words(&world.words, &err) != SAE_OK ||
-        absorb_truth_make(&world.truth, &world.words, &sae_ops_cpu, &usual, &err) != SAE_OK)
+        absorb_truth_make(&world.truth, &world.words, NULL, &sae_ops_cpu, &usual, &err) != SAE_OK)
         return -1;
     *state = &world;
     return 0;
@@ -245,7 +247,7 @@ static void run_planted(struct absorb_outcome *out, const struct world *w, bool 
     struct sae_ckpt ckpt;
     ok(fab_ckpt(&ckpt, absorbing, "../acts", &err));
     ckpt.path = strdup("run_1/ckpt_100.h5");
-    ok(absorb_run(out, &ckpt, &w->words, &w->truth, &sae_ops_cpu, &usual, &err));
+    ok(absorb_run(out, &ckpt, &w->words, &w->truth, NULL, &sae_ops_cpu, &usual, &err));
     sae_ckpt_clear(&ckpt);
 }
 
@@ -292,7 +294,7 @@ static void test_repeats(void **state)
     struct absorb_truth again;
     struct absorb_outcome one, two;
     sae_ops_threads(1);
-    ok(absorb_truth_make(&again, &w->words, &sae_ops_cpu, &usual, &err));
+    ok(absorb_truth_make(&again, &w->words, NULL, &sae_ops_cpu, &usual, &err));
     run_planted(&one, w, true);
     sae_ops_threads(2);
     run_planted(&two, w, true);
@@ -313,7 +315,7 @@ static void test_refuses(void **state)
     ok(fab_ckpt(&ckpt, true, "../acts", &err));
     ckpt.path = strdup("run_1/ckpt_100.h5");
     ckpt.model.W_dec[3 * FAB_D + 3] = 2.0F;
-    assert_int_equal(absorb_run(&out, &ckpt, &w->words, &w->truth, &sae_ops_cpu, &usual, &err),
+    assert_int_equal(absorb_run(&out, &ckpt, &w->words, &w->truth, NULL, &sae_ops_cpu, &usual, &err),
                      SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "decoder row 3 has norm 2"));
     sae_ckpt_clear(&ckpt);
@@ -321,7 +323,7 @@ static void test_refuses(void **state)
     uint8_t split_of[26 * FAB_PER_LETTER] = {0};
     all_train.split = split_of;
     struct absorb_truth none;
-    assert_int_equal(absorb_truth_make(&none, &all_train, &sae_ops_cpu, &usual, &err), SAE_EFORMAT);
+    assert_int_equal(absorb_truth_make(&none, &all_train, NULL, &sae_ops_cpu, &usual, &err), SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "0 test words"));
 }
 
@@ -362,6 +364,78 @@ static void test_result(void **state)
     sae_ckpt_clear(&ckpt);
 }
 
+/* A kept probe is taken as it lies there; one that is damaged is trained again. */
+static void test_kept_truth(void **state)
+{
+    const struct world *const w = *state;
+    char path[] = "/tmp/sae_truth_XXXXXX";
+    struct absorb_probe probe = {.width = FAB_D};
+    struct absorb_truth truth;
+    bool found;
+    close(mkstemp(path));
+    probe.w = calloc(ABSORB_LETTERS * FAB_D, sizeof *probe.w);
+    probe.w[0] = 3.0F; /* a says yes to x_0 > 1/3; the other letters never do */
+    for (size_t c = 0; c < ABSORB_LETTERS; c++)
+        probe.b[c] = -1.0F;
+    ok(absorb_kept_save(path, &probe, &err));
+    ok(absorb_truth_make(&truth, &w->words, path, &sae_ops_cpu, &usual, &err));
+    assert_memory_equal(truth.probe.w, probe.w, ABSORB_LETTERS * FAB_D * sizeof *probe.w);
+    assert_true(truth.f1[0] > 0.9 && truth.f1[1] == 0.0);
+    absorb_truth_clear(&truth);
+    assert_int_equal(truncate(path, 3000), 0);
+    ok(absorb_truth_make(&truth, &w->words, path, &sae_ops_cpu, &usual, &err));
+    assert_memory_equal(truth.probe.w, w->truth.probe.w,
+                        ABSORB_LETTERS * FAB_D * sizeof *probe.w);
+    absorb_truth_clear(&truth);
+    absorb_probe_clear(&probe);
+    ok(absorb_kept_load(&probe, &found, path, &w->words, &err)); /* and kept anew */
+    assert_true(found && memcmp(probe.w, w->truth.probe.w, 100) == 0);
+    absorb_probe_clear(&probe);
+    unlink(path);
+}
+
+/* Letters of a part are not fitted again; with the others fitted, the outcome is the whole one. */
+static void test_part(void **state)
+{
+    const struct world *const w = *state;
+    char path[] = "/tmp/sae_absorb_XXXXXX";
+    struct absorb_outcome whole, again;
+    struct absorb_part part = {.path = path, .max_k = usual.max_k, .ranked = true}, back;
+    struct sae_ckpt ckpt;
+    size_t n;
+    close(mkstemp(path));
+    run_planted(&whole, w, true);
+    ok(fab_ckpt(&ckpt, true, "../acts", &err));
+    ckpt.path = strdup("run_1/ckpt_100.h5");
+    absorb_part_key(part.key, &ckpt, &w->words, &usual);
+    for (size_t c = 0; c < ABSORB_LETTERS; c++) {
+        memcpy(part.ranking[c], whole.split[c].latent, sizeof part.ranking[c]);
+        part.split[c] = whole.split[c];
+        part.done[c] = c % 2 == 0;
+    }
+    ok(absorb_part_save(&part, &err));
+    back = (struct absorb_part){.path = path, .max_k = usual.max_k};
+    memcpy(back.key, part.key, sizeof back.key);
+    ok(absorb_part_load(&back, &n, &err));
+    assert_int_equal(n, 13);
+    assert_memory_equal(&back.split[24], &whole.split[24], sizeof back.split[24]);
+    ok(absorb_run(&again, &ckpt, &w->words, &w->truth, path, &sae_ops_cpu, &usual, &err));
+    assert_memory_equal(&again, &whole, sizeof whole);
+    part.split[4].b += 100; /* version A sees it: the part is what was used */
+    ok(absorb_part_save(&part, &err));
+    ok(absorb_run(&again, &ckpt, &w->words, &w->truth, path, &sae_ops_cpu, &usual, &err));
+    assert_int_equal(again.letter[4].n_candidates_a, 0);
+    assert_int_equal(again.letter[6].n_candidates_a, FAB_ABSORBED_TEST);
+    memset(back.key, '0', 8); /* another seed's part, or a damaged one, is passed over */
+    ok(absorb_part_load(&back, &n, &err));
+    assert_int_equal(n, 0);
+    assert_int_equal(truncate(path, 300), 0);
+    ok(absorb_run(&again, &ckpt, &w->words, &w->truth, path, &sae_ops_cpu, &usual, &err));
+    assert_memory_equal(&again, &whole, sizeof whole);
+    sae_ckpt_clear(&ckpt);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +452,8 @@ int main(void)
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_result),
+        cmocka_unit_test(test_kept_truth),
+        cmocka_unit_test(test_part),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
