@@ -53,11 +53,16 @@ static json_t *letter_json(size_t c, const struct absorb_truth *truth,
                            const struct absorb_split *split, const struct absorb_letter *l)
 {
     const char name[2] = {(char)('a' + (int)c), 0};
-    json_t *const latents = json_array();
+    json_t *const latents = json_array(), *const tried = json_array(), *const f1 = json_array();
     for (size_t k = 0; k < split->n; k++)
         json_array_append_new(latents, json_integer(split->latent[k]));
+    for (size_t k = 0; k < split->n_tried; k++) {
+        json_array_append_new(tried, json_integer(split->latent[k]));
+        json_array_append_new(f1, sae_json_number(split->f1[k]));
+    }
     return json_pack(
-        "{s:s, s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o}",
+        "{s:s, s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o, "
+        "s:o}",
         "first_letter", name, "mean_absorption_fraction", sae_json_number(l->fraction_c),
         "full_absorption_rate", sae_json_number(l->full_rate), "num_full_absorption",
         (json_int_t)l->n_full, "num_probe_true_positives", (json_int_t)l->n_true_positives,
@@ -67,7 +72,7 @@ static json_t *letter_json(size_t c, const struct absorb_truth *truth,
         sae_json_number(l->fraction_b), "absorption_rate", sae_json_number(l->rate_a),
         "k_sparse_f1", sae_json_number(split->n ? split->f1[split->n - 1] : NAN), "num_absorption",
         (json_int_t)l->n_absorbed_a, "num_candidates", (json_int_t)l->n_candidates_a,
-        "split_latents", latents);
+        "split_latents", latents, "tried_latents", tried, "tried_f1", f1);
 }
 
 static json_t *make_details(const struct absorb_truth *truth, const struct absorb_outcome *o)
