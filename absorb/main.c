@@ -168,7 +168,7 @@ static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli
     if (s.sparse_batch == 0)
         s.sparse_batch = absorb_auto_batch(lexicon->truth.n_train);
     SAE_GO(st, sae_subject_out(&out, &given.subject, "absorption", path, "absorb.json", err));
-    SAE_GO(st, sae_result_path(&part, path, "absorb.part.json", err));
+    SAE_GO(st, sae_subject_part(&part, out, ".json", err));
     SAE_GO(st, absorb_run(&outcome, &ckpt, &lexicon->words, &lexicon->truth, part, ops, &s, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, lexicon, &outcome, &s, err));
     SAE_GO(st, sae_json_save(out, result, err));

@@ -190,19 +190,6 @@ done:
     return st;
 }
 
-/* "ckpt_50.probe.json" -> "ckpt_50.probe.part.json" */
-static enum sae_status part_path(char **ret, const char *out, struct sae_err *err)
-{
-    struct sae_str s = {0};
-    const enum sae_status st = sae_str_printf(
-        &s, err, "%.*s.part.json", (int)(strlen(out) - strlen(".json")), out);
-    if (st != SAE_OK)
-        sae_str_clear(&s);
-    else
-        *ret = s.s;
-    return st;
-}
-
 /* One checkpoint from file to result. *ret: the result. */
 static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli, const char *path,
                                         struct pantry *pantry, const struct sae_ops *ops,
@@ -217,7 +204,7 @@ static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli,
     SAE_GO(st, find_sets(&paths, &n, &ckpt, err));
     SAE_GO(st, lay_out(pantry, paths, n, &ckpt, s, err));
     SAE_GO(st, sae_subject_out(&out, &given.subject, "sparse_probing", path, "probe.json", err));
-    SAE_GO(st, part_path(&part, out, err));
+    SAE_GO(st, sae_subject_part(&part, out, ".json", err));
     SAE_GO(st, probe_sets(pantry->sets, n, &ckpt, ops, s, part, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, pantry->sets, n, s, err));
     SAE_GO(st, sae_json_save(out, result, err));

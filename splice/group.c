@@ -189,7 +189,12 @@ static enum sae_status name_parts(struct group *group, const struct all *all,
     SAE_TRY(sae_mem_alloc(&group->parts, group->n, sizeof *group->parts, err));
     for (size_t k = 0; k < group->n; k++) {
         const struct sae_ckpt *ckpt = &all->ckpts[group->member[k]];
-        SAE_TRY(sae_result_path(&group->parts[k].path, ckpt->path, "core.part.h5", err));
+        char *out = NULL;
+        SAE_TRY(sae_subject_out(&out, &settings->subject, "core", ckpt->path, "core.json", err));
+        const enum sae_status st = sae_subject_part(&group->parts[k].path, out, ".h5", err);
+        free(out);
+        if (st != SAE_OK)
+            return st;
         splice_part_key(group->parts[k].key, ckpt->id, group->model_id, group->source->layer,
                         &group->text, settings->batch);
     }

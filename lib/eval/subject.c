@@ -170,3 +170,17 @@ enum sae_status sae_subject_out(char **ret, const struct sae_subject_options *o,
                            o->n, out);
     return sae_mem_strdup(ret, out, err);
 }
+
+enum sae_status sae_subject_part(char **ret, const char *out, const char *suffix,
+                                 struct sae_err *err)
+{
+    const size_t len = strlen(out) - (sae_str_ends(out, ".json") ? strlen(".json") : 0);
+    struct sae_str path = {0};
+    const enum sae_status st =
+        sae_str_printf(&path, err, "%.*s.part%s", (int)len, out, suffix);
+    if (st != SAE_OK)
+        sae_str_clear(&path);
+    else
+        *ret = path.s;
+    return st;
+}

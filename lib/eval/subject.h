@@ -41,6 +41,11 @@ SAE_MUST_CHECK enum sae_status sae_subject_out(char **ret, const struct sae_subj
                                                const char *kind, const char *ckpt_path,
                                                const char *suffix, struct sae_err *err);
 
+/* Where a result that is not finished is kept: "a.probe.json" -> "a.probe.part" + suffix (".json",
+ * ".h5"). New memory. */
+SAE_MUST_CHECK enum sae_status sae_subject_part(char **ret, const char *out, const char *suffix,
+                                                struct sae_err *err);
+
 /* Name of an SAE in such files: "run_2_ckpt_50", or its folder's where a folder holds one SAE
  * ("average_l0_82"). New memory. */
 SAE_MUST_CHECK enum sae_status sae_subject_release(char **ret, const char *ckpt_path,

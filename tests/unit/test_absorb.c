@@ -383,13 +383,15 @@ static void test_kept_truth(void **state)
     assert_true(truth.f1[0] > 0.9 && truth.f1[1] == 0.0);
     absorb_truth_clear(&truth);
     assert_int_equal(truncate(path, 3000), 0);
-    ok(absorb_truth_make(&truth, &w->words, path, &sae_ops_cpu, &usual, &err));
-    assert_memory_equal(truth.probe.w, w->truth.probe.w,
-                        ABSORB_LETTERS * FAB_D * sizeof *probe.w);
-    absorb_truth_clear(&truth);
+    struct absorb_settings few = usual;
+    few.truth_epochs = 2;
+    ok(absorb_truth_make(&truth, &w->words, path, &sae_ops_cpu, &few, &err));
     absorb_probe_clear(&probe);
-    ok(absorb_kept_load(&probe, &found, path, &w->words, &err)); /* and kept anew */
-    assert_true(found && memcmp(probe.w, w->truth.probe.w, 100) == 0);
+    ok(absorb_kept_load(&probe, &found, path, &w->words, &err)); /* trained, and kept anew */
+    assert_true(found);
+    assert_memory_equal(truth.probe.w, probe.w, ABSORB_LETTERS * FAB_D * sizeof *probe.w);
+    assert_true(truth.f1[1] > 0.5);
+    absorb_truth_clear(&truth);
     absorb_probe_clear(&probe);
     unlink(path);
 }
