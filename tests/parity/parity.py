@@ -6,7 +6,8 @@ tokens and activations, and writes every metric of both as a table.
 
     ./demo.sh                                    # or any folder with acts/ and texts/
     pip install sae-bench                        # 0.6.0; torch on the CPU will do
-    tests/parity/parity.py --demo demo --out docs/PARITY.md
+    tests/parity/parity.py --demo demo
+    tests/parity/speed.py --demo demo            # whole programs beside whole programs
 
 Needs the Python packages; no part of ./test.sh. Exits 1 where a difference exceeds its bound."""
 import argparse
@@ -271,34 +272,6 @@ def stage_truth(args, up, words, truth, mine, table):
     table.pair("cosine of the directions, median over letters", float(np.median(cos)), 1.0, 0.05)
 
 
-def absorption_whole(args, up, table):
-    """Each side by itself from activations to score, so with its own random draws."""
-    import tempfile
-    import numpy as np
-
-    words = up.Words(os.path.join(args.work, "acts", "words.h5"))
-    table.lines += ["", "### From activations to score, each side with its own draws", "",
-                    "Upstream seeds nothing; here it is seeded. saekit: mean and sample standard "
-                    "deviation over eight seeds. Both with batches of 4096 for the L1 probe.", ""]
-    table.head("autoencoder", "metric", "saekit", "s.d.", "SAEBench, one seed", "in s.d.")
-    for arch in args.whole.split(","):
-        runs = [answer(tool(args, "sae-absorb", "--json", "--no-keep", "--l1-batch", "4096", "--seed",
-                            str(seed), f"run_{arch}")) for seed in range(1, 9)]
-        say(f"absorption, {arch}: upstream, whole")
-        sae = up.load_sae(os.path.join(args.work, f"run_{arch}", "ckpt_100.h5"), LAYER)
-        with tempfile.TemporaryDirectory() as folder:
-            up.absorption_setup(words, folder, LAYER, 1)
-            letters, _ = up.absorption(words, sae, folder, LAYER, 1)
-        counted = [v for v in letters.values() if v["f1"] > 0.6]
-        for mean, key in (("mean_full_absorption_score", "full"),
-                          ("mean_absorption_fraction_score", "fraction"),
-                          ("mean_num_split_features", "split")):
-            ours = np.array([r["eval_result_metrics"]["version_d"][mean] for r in runs])
-            theirs = np.mean([v[key] for v in counted])
-            table.row(arch, mean, f"{ours.mean():.4f}", f"{ours.std(ddof=1):.4f}", f"{theirs:.4f}",
-                      f"{(theirs - ours.mean()) / ours.std(ddof=1):+.1f}")
-
-
 # --- the page ----------------------------------------------------------------------------------
 
 
@@ -308,11 +281,10 @@ def main():
     p.add_argument("--model", default=os.path.join(root, "data", "tiny-g2"))
     p.add_argument("--build", default=os.path.join(root, "build"))
     p.add_argument("--work", default=os.path.join(root, "demo", "parity"), help="for runs made here")
-    p.add_argument("--parts", default="core,probing,absorption,whole")
+    p.add_argument("--parts", default="core,probing,absorption")
     p.add_argument("--batches", type=int, default=4, help="core: batches of 16 contexts")
     p.add_argument("--seeds", type=int, default=10, help="probing: draws of negatives")
     p.add_argument("--sets", type=int, default=4, help="probing: labelled sets")
-    p.add_argument("--whole", default="topk", help="autoencoders for the whole absorption")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--out", help="folder for one Markdown table a part; default: stdout")
     args = p.parse_args()
@@ -332,8 +304,6 @@ def main():
             probing(args, up, table)
         elif part == "absorption":
             absorption(args, up, table)
-        elif part == "whole":
-            absorption_whole(args, up, table)
         text = "\n".join(table.lines).strip() + "\n"
         if args.out:
             os.makedirs(args.out, exist_ok=True)

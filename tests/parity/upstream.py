@@ -417,3 +417,39 @@ def word_tests(words, sae, truth, splits, layer):
     table = main._aggregate_results_df(raw)
     keys = ("full_absorption_rate", "mean_absorption_fraction", "num_probe_true_positives")
     return {row["letter"]: {k: float(row[k]) for k in keys} for _, row in table.iterrows()}
+
+
+# --- whole programs, for speed.py --------------------------------------------------------------
+
+
+def main():
+    """upstream.py absorb WORDS CKPT LAYER SEED | probe LABELS CKPT LAYER SEED: prints JSON."""
+    import sys
+    import tempfile
+
+    what, path, ckpt, layer, seed = sys.argv[1:6]
+    layer, seed = int(layer), int(seed)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    sae = load_sae(ckpt, layer)
+    if what == "absorb":
+        words = Words(path)
+        with tempfile.TemporaryDirectory() as folder:
+            absorption_setup(words, folder, layer, seed)
+            letters, _ = absorption(words, sae, folder, layer, seed)
+        counted = [v for v in letters.values() if v["f1"] > 0.6]
+        print(json.dumps({k: float(np.mean([v[k] for v in counted]))
+                          for k in ("full", "fraction", "split")}))
+    else:
+        probing = Probing(read_labels(path))
+        out = {}
+        for side in ("llm", "sae"):
+            if side == "sae":
+                probing.encode(sae)
+            out[f"{side}_test_accuracy"] = probing.full(side, seed)
+            for k in (1, 2, 5):
+                out[f"{side}_top_{k}_test_accuracy"] = probing.top_k(side, k, seed)
+        print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()
