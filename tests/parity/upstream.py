@@ -17,6 +17,7 @@ import warnings
 warnings.filterwarnings("ignore")
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("JAXTYPING_DISABLE", "1")  # with newer jaxtyping, sizes of two calls mix
 
 import h5py
 import numpy as np
