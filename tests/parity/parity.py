@@ -178,7 +178,8 @@ def probing(args, up, table):
     import numpy as np
 
     sets = sorted(n for n in os.listdir(os.path.join(args.work, "acts"))
-                  if n.startswith("labels_") and n.endswith(".h5"))[: args.sets]
+                  if n.startswith("labels_") and n.endswith(".h5")
+                  and (not args.sets or n[7:-3] in args.sets.split(",")))
     paths = [os.path.join("acts", n) for n in sets]
     seeds = list(range(1, args.seeds + 1))
     say(f"probing: upstream reads {', '.join(sets)}")
@@ -284,7 +285,7 @@ def main():
     p.add_argument("--parts", default="core,probing,absorption")
     p.add_argument("--batches", type=int, default=4, help="core: batches of 16 contexts")
     p.add_argument("--seeds", type=int, default=10, help="probing: draws of negatives")
-    p.add_argument("--sets", type=int, default=4, help="probing: labelled sets")
+    p.add_argument("--sets", help="probing: names of labelled sets; default: all")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--out", help="folder for one Markdown table a part; default: stdout")
     args = p.parse_args()
