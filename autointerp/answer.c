@@ -18,6 +18,7 @@
 #include "lib/eval/score.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
+#include "lib/file/record.h"
 #include "lib/file/result.h"
 
 static enum sae_status no_memory(struct sae_err *err)
@@ -72,18 +73,26 @@ static size_t count_done(const struct autointerp_job *job)
 
 /* --- 2. the part file ------------------------------------------------------------------------ */
 
+/* The text the excerpts come from, by its file's name; SAEBench wants one. */
+static const char *text_of(const struct sae_ckpt *ckpt)
+{
+    const json_t *const text = ckpt->record ? sae_record_find_input(ckpt->record, "text") : NULL;
+    return text ? sae_fs_base(sae_json_str(text, "path", "unknown")) : "unknown";
+}
+
 /* Everything an answer depends on but the checkpoint; SAEBench's names first. */
 static json_t *config_json(const struct autointerp_job *job)
 {
     const struct autointerp_settings *const s = job->settings;
     const json_t *const site = sae_site_of(job->ckpt->record);
     return json_pack(
-        "{s:s?, s:I, s:n, s:I, s:I, s:n, s:I, s:n, s:s, s:i, s:b, s:f, s:I, s:b, s:i, s:b, s:i, "
+        "{s:s?, s:I, s:n, s:I, s:I, s:s, s:I, s:i, s:s, s:i, s:b, s:f, s:I, s:b, s:i, s:b, s:i, "
         "s:i, s:i, s:i, s:i, s:s, s:s, s:s?, s:s, s:s}",
         "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "n_latents",
         (json_int_t)s->n_latents, "override_latents", "dead_latent_threshold",
         (json_int_t)s->min_active, "random_seed", (json_int_t)s->seed, "dataset_name",
-        "llm_context_size", (json_int_t)job->corpus->T, "llm_batch_size", "llm_dtype", "float32",
+        text_of(job->ckpt), "llm_context_size", (json_int_t)job->corpus->T, "llm_batch_size", 0,
+        "llm_dtype", "float32",
         "buffer", AUTOINTERP_BUFFER, "no_overlap", 1, "act_threshold_frac", AUTOINTERP_ACTIVE_SHARE,
         "total_tokens", (json_int_t)(job->corpus->n_contexts * job->corpus->T), "scoring", 1,
         "max_tokens_in_explanation", AUTOINTERP_EXPLAIN_TOKENS, "use_demos_in_explanation", 1,

@@ -30,6 +30,7 @@ number() { jq "$1" "$result"; }
 # sequences that hold the word.
 out=$(ask --llm oracle run_1 2>err.txt) || complain "oracle failed: $(cat err.txt)"
 case "$out" in run_1/ckpt_100.h5*) ;; *) complain "does not name the checkpoint: $out" ;; esac
+sh "$5/tests/cli/saebench.sh" "$5" "$result" || complain "not SAEBench's form"
 grep -q '6 requests to oracle' err.txt || complain "the cost is not told: $(cat err.txt)"
 grep -q 'only 3 latents can be asked about: of 8 4 are too rare, 1 fire' err.txt ||
     complain "latents left out are not told: $(cat err.txt)"

@@ -56,6 +56,7 @@ grep -q '1 of 4 rows are no usable question.*line 4: no right answer' err.txt ||
     complain "the question without an answer is not named: $(cat err.txt)"
 result=run_1/ckpt_100.unlearn.json
 grep -q '"eval_type_id": "unlearning"' $result || complain "no result"
+sh "$root/tests/cli/saebench.sh" "$root" $result || complain "not SAEBench's form"
 grep -q '"task_name": "scripture"' $result || complain "task not recorded"
 grep -q '"unlearning_score": [01]' $result || complain "no score"
 [ "$(grep -c '"retain_threshold"' $result)" -eq 8 ] || complain "not eight settings"
