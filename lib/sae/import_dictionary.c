@@ -10,9 +10,12 @@
  *   JumpReluAutoEncoder      W_enc [d][m], W_dec [m][d], b_enc, b_dec, threshold [m]
  *   MatryoshkaBatchTopKSAE   W_enc, W_dec, b_enc, b_dec, threshold, k, group_sizes
  * Contents: 1. classes   2. backups   3. dictionary_learning   4. npz */
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/str.h"
 #include "lib/file/json.h"
 #include "lib/sae/import_inner.h"
 
@@ -161,6 +164,24 @@ static const char *named(const struct sae_import *in, const char *usual, const c
     return sae_import_find(in, usual) == NULL && sae_import_find(in, lower) != NULL ? lower : usual;
 }
 
+/* Gemma Scope tells the layer by folders only: ".../layer_12/width_16k/average_l0_82/params.npz". */
+static uint64_t layer_of_path(const char *path)
+{
+    char real[PATH_MAX];
+    const char *at = realpath(path, real) != NULL ? real : path;
+    uint64_t layer = UINT64_MAX;
+    while ((at = strstr(at, "/layer_")) != NULL) {
+        char digits[8] = "";
+        at += strlen("/layer_");
+        const size_t n = strspn(at, "0123456789");
+        if (n > 0 && n < sizeof digits && at[n] == '/') {
+            memcpy(digits, at, n);
+            (void)sae_str_u64(digits, &layer);
+        }
+    }
+    return layer;
+}
+
 enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err)
 {
     const char *const W_enc = named(in, "W_enc", "w_enc"), *const W_dec = named(in, "W_dec", "w_dec");
@@ -170,6 +191,7 @@ enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err)
     SAE_TRY(sae_model_alloc(&in->model, cut ? SAE_ARCH_JUMPRELU : SAE_ARCH_STANDARD, d, m, 0, err));
     struct sae_model *const model = &in->model;
     in->format = "npz";
+    in->layer = layer_of_path(in->path);
     model->subtract_b_dec = false;
     SAE_TRY(sae_import_matrix(in, W_enc, true, m, d, model->W_enc, err));
     SAE_TRY(sae_import_matrix(in, W_dec, false, m, d, model->W_dec, err));

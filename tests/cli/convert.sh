@@ -71,6 +71,9 @@ done
 "$probe" -q --k 1 --acts acts scope.npz 2>err.txt >/dev/null || complain "probe npz: $(cat err.txt)"
 grep -q 'one of them does not say' err.txt || complain "no warning that an npz tells no layer"
 
+mkdir -p scope/layer_12/width_16k/average_l0_7 && cp scope.npz scope/layer_12/width_16k/average_l0_7/params.npz
+refused 2 "trained on layer 12" "$probe" --acts acts scope/layer_12/width_16k/average_l0_7
+
 # Results in SAEBench's layout; an SAE alone in its folder goes by the folder's name.
 "$probe" -q --k 1 --acts acts -o bench lens run_1 >/dev/null || complain "-o DIR failed"
 for release in lens run_1_ckpt_100; do
