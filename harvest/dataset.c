@@ -65,14 +65,15 @@ static enum sae_status parse_split(uint8_t *ret, const char *text, struct where 
 }
 
 static enum sae_status add_text(struct harvest_dataset *set, const char *text, size_t len,
-                                const char *label, const char *split, struct where at,
-                                struct sae_err *err)
+                                const char *label, const char *split, const char *attribute,
+                                struct where at, struct sae_err *err)
 {
     uint8_t part = HARVEST_UNSPLIT;
-    if (*label == '\0')
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": the label is empty", at.path,
-                           at.line);
-    if (!gemma_utf8_is_valid(label, strlen(label)))
+    if (*label == '\0' || (attribute != NULL && *attribute == '\0'))
+        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": the %s is empty", at.path,
+                           at.line, *label == '\0' ? "label" : "attribute");
+    if (!gemma_utf8_is_valid(label, strlen(label)) ||
+        (attribute != NULL && !gemma_utf8_is_valid(attribute, strlen(attribute))))
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' line %" PRIu64 ": the label is not valid UTF-8; convert the file",
                            at.path, at.line);
@@ -87,7 +88,8 @@ static enum sae_status add_text(struct harvest_dataset *set, const char *text, s
     *t = (struct harvest_text){.len = len, .split = part};
     SAE_TRY(sae_mem_alloc(&t->text, len + 1, 1, err));
     memcpy(t->text, text, len);
-    return sae_mem_strdup(&t->label, label, err);
+    SAE_TRY(sae_mem_strdup(&t->label, label, err));
+    return attribute == NULL ? SAE_OK : sae_mem_strdup(&t->attribute, attribute, err);
 }
 
 static enum sae_status need_column(const struct sae_csv *csv, const char *name, size_t *ret,
@@ -116,6 +118,7 @@ static enum sae_status read_csv(struct harvest_dataset *set, struct sae_csv *csv
     SAE_TRY(need_column(csv, columns->text, &text, err));
     SAE_TRY(need_column(csv, columns->label, &label, err));
     const size_t n = csv->n_fields, split = sae_csv_column(csv, columns->split);
+    const size_t attribute = sae_csv_column(csv, columns->attribute);
     set->split_given = split < n;
     for (;;) {
         SAE_TRY(sae_csv_next(csv, &more, err));
@@ -128,7 +131,8 @@ static enum sae_status read_csv(struct harvest_dataset *set, struct sae_csv *csv
                                csv->path, csv->line, csv->n_fields, n);
         const struct where at = {csv->path, csv->line};
         SAE_TRY(add_text(set, csv->field[text].s, csv->field[text].len, csv->field[label].s,
-                         set->split_given ? csv->field[split].s : NULL, at, err));
+                         set->split_given ? csv->field[split].s : NULL,
+                         attribute < n ? csv->field[attribute].s : NULL, at, err));
     }
 }
 
@@ -159,7 +163,7 @@ static enum sae_status add_object(struct harvest_dataset *set, const json_t *obj
 {
     const char *text, *split = NULL;
     size_t len, split_len;
-    char label[256];
+    char label[256], attribute[256];
     SAE_TRY(sae_docs_field(&text, &len, object, columns->text, at.path, at.line, err));
     SAE_TRY(label_text(label, sizeof label, object, columns->label, at, err));
     const bool has_split = json_object_get(object, columns->split) != NULL;
@@ -172,7 +176,14 @@ static enum sae_status add_object(struct harvest_dataset *set, const json_t *obj
                            "'%s' line %" PRIu64 " has a field '%s', the lines "
                            "before have not",
                            at.path, at.line, columns->split);
-    return add_text(set, text, len, label, split, at, err);
+    const bool has_attribute = json_object_get(object, columns->attribute) != NULL;
+    if (has_attribute)
+        SAE_TRY(label_text(attribute, sizeof attribute, object, columns->attribute, at, err));
+    if (set->n > 0 && has_attribute != (set->v[0].attribute != NULL))
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 " has %s field '%s', unlike the lines before",
+                           at.path, at.line, has_attribute ? "a" : "no", columns->attribute);
+    return add_text(set, text, len, label, split, has_attribute ? attribute : NULL, at, err);
 }
 
 static enum sae_status read_json(struct harvest_dataset *set, struct sae_bytes *bytes,
@@ -240,6 +251,34 @@ done:
     return st;
 }
 
+static enum sae_status find_attributes(struct harvest_dataset *set, struct sae_err *err)
+{
+    const char **all = NULL;
+    size_t n = 0;
+    enum sae_status st;
+    if (set->n == 0 || set->v[0].attribute == NULL)
+        return SAE_OK;
+    SAE_TRY(sae_mem_alloc(&all, set->n, sizeof *all, err));
+    for (size_t i = 0; i < set->n; i++)
+        all[i] = set->v[i].attribute;
+    qsort(all, set->n, sizeof *all, compare_labels);
+    for (size_t i = 0; i < set->n; i++)
+        if (n == 0 || compare_labels(&all[n - 1], &all[i]) != 0)
+            all[n++] = all[i];
+    SAE_GO(st, sae_mem_alloc(&set->attributes, n, sizeof *set->attributes, err));
+    for (; set->n_attributes < n; set->n_attributes++)
+        SAE_GO(st, sae_mem_strdup(&set->attributes[set->n_attributes], all[set->n_attributes],
+                                  err));
+    for (size_t i = 0; i < set->n; i++) {
+        const char **at = bsearch(&set->v[i].attribute, all, n, sizeof *all, compare_labels);
+        set->v[i].value = (uint32_t)(at - all);
+    }
+    st = SAE_OK;
+done:
+    free(all);
+    return st;
+}
+
 enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *path,
                                      const struct harvest_columns *columns, struct sae_err *err)
 {
@@ -256,6 +295,7 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *pa
         SAE_GO(st, read_csv(&set, &csv, columns, err));
     }
     SAE_GO(st, find_classes(&set, err));
+    SAE_GO(st, find_attributes(&set, err));
     if (set.n_empty > 0)
         sae_log_warn("'%s': %zu texts are empty and left out", path, set.n_empty);
     if (set.n_classes < 2) {
@@ -278,6 +318,7 @@ static void text_clear(struct harvest_text *text)
 {
     free(text->text);
     free(text->label);
+    free(text->attribute);
     *text = (struct harvest_text){0};
 }
 
@@ -287,6 +328,9 @@ void harvest_dataset_clear(struct harvest_dataset *set)
         text_clear(&set->v[i]);
     for (size_t c = 0; c < set->n_classes; c++)
         free(set->classes[c].name);
+    for (size_t a = 0; a < set->n_attributes; a++)
+        free(set->attributes[a]);
+    free(set->attributes);
     free(set->v);
     free(set->classes);
     free(set->name);
@@ -306,17 +350,18 @@ static size_t keep_first(struct harvest_dataset *set, const uint32_t *index, siz
     return n < max ? n : max;
 }
 
-/* Shuffles the texts of class c, gives each its split, and leaves out those above the limits. */
-static void draw_class(struct harvest_dataset *set, size_t c, const struct harvest_draw *draw,
-                       struct sae_rng *rng, uint32_t *index)
+/* Shuffles the texts of class c with attribute `value`, gives each its split, and leaves out those
+ * above the limits. */
+static void draw_group(struct harvest_dataset *set, size_t c, size_t value,
+                       const struct harvest_draw *draw, struct sae_rng *rng, uint32_t *index)
 {
     struct harvest_class *class = &set->classes[c];
     size_t n = 0, n_test = 0;
     for (size_t i = 0; i < set->n; i++)
-        if (set->v[i].class == c && set->v[i].split != 1)
+        if (set->v[i].class == c && set->v[i].value == value && set->v[i].split != 1)
             index[n++] = (uint32_t)i;
     for (size_t i = 0; i < set->n; i++)
-        if (set->v[i].class == c && set->v[i].split == 1)
+        if (set->v[i].class == c && set->v[i].value == value && set->v[i].split == 1)
             index[n + n_test++] = (uint32_t)i;
     if (set->split_given) {
         sae_rng_shuffle_u32(rng, index, n);
@@ -326,8 +371,15 @@ static void draw_class(struct harvest_dataset *set, size_t c, const struct harve
         n_test = n / 5;
         n -= n_test;
     }
-    class->n_train = keep_first(set, index, n, draw->max_train, 0);
-    class->n_test = keep_first(set, index + n, n_test, draw->max_test, 1);
+    class->n_train += keep_first(set, index, n, draw->max_train, 0);
+    class->n_test += keep_first(set, index + n, n_test, draw->max_test, 1);
+}
+
+static void draw_class(struct harvest_dataset *set, size_t c, const struct harvest_draw *draw,
+                       struct sae_rng *rng, uint32_t *index)
+{
+    for (size_t value = 0; value == 0 || value < set->n_attributes; value++)
+        draw_group(set, c, value, draw, rng, index);
 }
 
 static bool is_too_small(const struct harvest_class *class, const struct harvest_draw *draw)

@@ -11,7 +11,8 @@
 #include "lib/base/err.h"
 
 struct harvest_columns {
-    const char *text, *label, *split; /* split: used where the file has it */
+    const char *text, *label;
+    const char *split, *attribute; /* used where the file has them */
 };
 
 enum { HARVEST_UNSPLIT = 2 };
@@ -20,7 +21,9 @@ struct harvest_text {
     char *text;
     size_t len;
     char *label;
-    uint32_t class; /* index into classes */
+    char *attribute;    /* a second label; NULL where the file has none */
+    uint32_t class;     /* index into classes */
+    uint32_t value;     /* index into attributes */
     uint8_t split;  /* 0 train, 1 test, HARVEST_UNSPLIT */
 };
 
@@ -36,6 +39,8 @@ struct harvest_dataset {
     struct harvest_text *v; /* in file order */
     size_t n_classes;
     struct harvest_class *classes; /* sorted by name, numbers by value */
+    size_t n_attributes;           /* 0: the file has none */
+    char **attributes;             /* sorted likewise */
     bool split_given;
     size_t n_empty; /* texts left out because there was nothing in them */
 };
@@ -52,7 +57,8 @@ SAE_MUST_CHECK enum sae_status harvest_dataset_load(struct harvest_dataset *ret,
 void harvest_dataset_clear(struct harvest_dataset *set);
 
 struct harvest_draw {
-    size_t max_train, max_test, min_texts; /* a class */
+    size_t max_train, max_test; /* of a class; where there are attributes, of each with a class */
+    size_t min_texts;           /* of a class */
     uint64_t seed;
 };
 

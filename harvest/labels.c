@@ -198,7 +198,13 @@ static enum sae_status save(const struct work *w, const char *path, const json_t
     SAE_GO(st, sae_mem_alloc(&labels.label, data->n, sizeof *labels.label, err));
     SAE_GO(st, sae_mem_alloc(&labels.split, data->n, sizeof *labels.split, err));
     SAE_GO(st, sae_mem_alloc(&labels.classes, data->n_classes, sizeof *labels.classes, err));
+    if (data->n_attributes > 0)
+        SAE_GO(st, sae_mem_alloc(&labels.attribute, data->n, sizeof *labels.attribute, err));
+    labels.n_attributes = data->n_attributes;
+    labels.attributes = data->attributes;
     for (size_t t = 0; t < data->n; t++) {
+        if (labels.attribute != NULL)
+            labels.attribute[t] = data->v[t].value;
         labels.label[t] = data->v[t].class;
         labels.split[t] = data->v[t].split;
     }
@@ -213,6 +219,7 @@ done:
     free(labels.label);
     free(labels.split);
     free(labels.classes);
+    free(labels.attribute);
     json_decref(with_totals);
     return st;
 }

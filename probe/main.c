@@ -72,40 +72,6 @@ static size_t sort_distinct(uint64_t *v, size_t n)
     return kept;
 }
 
-/* Paths of the labelled sets of a checkpoint; free with sae_fs_list_free. */
-static enum sae_status find_sets(char ***ret, size_t *ret_n, const struct sae_ckpt *ckpt,
-                                 struct sae_err *err)
-{
-    char *folder = NULL, **names = NULL, **paths = NULL;
-    size_t n = given.labels.n, n_names = 0;
-    enum sae_status st;
-    if (n == 0) {
-        SAE_GO(st, sae_site_folder(&folder, ckpt, "--labels", err));
-        SAE_GO(st, sae_fs_list(&names, &n_names, folder, "labels_", ".h5", err));
-        n = n_names;
-        if (n == 0) {
-            st = sae_err_set(err, SAE_EIO,
-                             "no labelled sets in '%s', where the store of '%s' lies; make them "
-                             "with sae-harvest, or name them with --labels FILE",
-                             folder, ckpt->path);
-            goto done;
-        }
-    }
-    SAE_GO(st, sae_mem_alloc(&paths, n, sizeof *paths, err));
-    for (size_t i = 0; i < n; i++)
-        SAE_GO(st, names ? sae_fs_join(&paths[i], folder, names[i], err)
-                         : sae_mem_strdup(&paths[i], given.labels.v[i], err));
-    *ret = paths;
-    *ret_n = n;
-    paths = NULL;
-done:
-    free(folder);
-    sae_fs_list_free(names, n_names);
-    if (paths)
-        sae_fs_list_free(paths, n);
-    return st;
-}
-
 /* All sets met so far, so that raw neurons are probed once per set, whatever the checkpoints. */
 struct pantry {
     struct probe_set *sets;
@@ -201,7 +167,7 @@ static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli,
     json_t *result = NULL;
     SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
     enum sae_status st;
-    SAE_GO(st, find_sets(&paths, &n, &ckpt, err));
+    SAE_GO(st, sae_site_sets(&paths, &n, &ckpt, given.labels.v, given.labels.n, err));
     SAE_GO(st, lay_out(pantry, paths, n, &ckpt, s, err));
     SAE_GO(st, sae_subject_out(&out, &given.subject, "sparse_probing", path, "probe.json", err));
     SAE_GO(st, sae_subject_part(&part, out, ".json", err));

@@ -14,7 +14,8 @@
 #include "unlearn/unlearn.h"
 
 static struct {
-    const char *task, *forget, *retain, *known, *model, *acts, *field;
+    struct sae_subject_options subject;
+    const char *task, *forget, *retain, *known, *model, *field;
     struct sae_strs forget_questions, retain_questions, subjects;
     struct sae_reals thresholds, multipliers;
     struct sae_u64s features;
@@ -39,10 +40,9 @@ static const struct sae_opt opts[] = {
      "lists of questions the model knows, NAME_correct.csv; those missing are found and written", SAE_OPT_MAIN},
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, NULL, 0, 0, "DIR", "What to measure on",
      "language model; default: the one the activations came from", SAE_OPT_MAIN},
-    {"acts", 0, SAE_OPT_PATH, &given.acts, NULL, NULL, 0, 0, "DIR", "What to measure on",
-     "activation store of the model and layer, for an SAE from elsewhere", 0},
     {"all", 0, SAE_OPT_FLAG, &given.all, "false", NULL, 0, 0, NULL, "What to measure on",
      "every checkpoint of a run, not the last alone", SAE_OPT_MAIN},
+    SAE_SUBJECT_ROWS(given.subject),
     {"multipliers", 0, SAE_OPT_REALS, &given.multipliers, "25,50,100,200", NULL, 0, 1e9, "X,..", "Grid",
      "latents that fire are set to minus this", SAE_OPT_MAIN},
     {"features", 0, SAE_OPT_U64S, &given.features, "10,20", NULL, 1, 100000, "N,..", "Grid",
@@ -136,9 +136,9 @@ static enum sae_status print_json(const struct unlearn_row *rows, size_t n, stru
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    const struct unlearn_settings settings = {
+    struct unlearn_settings settings = {
+        .subject = given.subject,
         .task = given.task,
-        .acts = given.acts,
         .forget = given.forget,
         .retain = given.retain,
         .forget_questions = given.forget_questions.v,
@@ -175,6 +175,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
                            "--thresholds, --multipliers and --features need a number each");
     SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
     SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, given.all, err));
+    settings.subject.n = n;
     SAE_GO(st, sae_opt_record(&record, cli, err));
     SAE_GO(st, sae_mem_alloc(&rows, n, sizeof *rows, err));
     SAE_GO(st, unlearn_run(rows, paths, n, &settings, ops, record, err));

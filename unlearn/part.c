@@ -10,7 +10,6 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/file/json.h"
-#include "lib/file/result.h"
 #include "unlearn/unlearn.h"
 
 static enum sae_status take_density(double **ret, const json_t *list, size_t m, struct sae_err *err)
@@ -40,7 +39,7 @@ static enum sae_status take_over(struct unlearn_part *part, const json_t *json, 
     return take_density(&part->retain, json_object_get(json, "retain"), part->m, err);
 }
 
-enum sae_status unlearn_part_open(struct unlearn_part *ret, const char *ckpt_path, json_t *key,
+enum sae_status unlearn_part_open(struct unlearn_part *ret, const char *out, json_t *key,
                                   size_t m, struct sae_err *err)
 {
     struct unlearn_part part = {.key = json_incref(key), .cells = json_object(),
@@ -48,7 +47,7 @@ enum sae_status unlearn_part_open(struct unlearn_part *ret, const char *ckpt_pat
     struct sae_err why;
     json_t *json = NULL;
     enum sae_status st;
-    SAE_GO(st, sae_result_path(&part.path, ckpt_path, "unlearn.part.json", err));
+    SAE_GO(st, sae_subject_part(&part.path, out, ".json", err));
     if (sae_fs_is_file(part.path)) {
         if (sae_json_load(&json, part.path, &why) == SAE_OK)
             SAE_GO(st, take_over(&part, json, err));

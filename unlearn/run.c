@@ -17,9 +17,7 @@
 #include "lib/cli/progress.h"
 #include "lib/eval/place.h"
 #include "lib/eval/site.h"
-#include "lib/eval/subject.h"
 #include "lib/file/json.h"
-#include "lib/file/result.h"
 #include "unlearn/unlearn.h"
 
 #define KEEP_BYTES ((size_t)4 << 30) /* of streams held in memory; beyond, they are made anew */
@@ -88,7 +86,7 @@ static enum sae_status load_all(struct all *all, char *const *paths, size_t n,
     SAE_TRY(sae_mem_alloc(&all->parts, n, sizeof *all->parts, err));
     SAE_TRY(sae_mem_alloc(&all->done, n, sizeof *all->done, err));
     for (size_t i = 0; i < n; i++) {
-        SAE_TRY(sae_subject_load(&all->ckpts[i], paths[i], settings->acts, err));
+        SAE_TRY(sae_subject_load(&all->ckpts[i], paths[i], settings->subject.acts, err));
         SAE_TRY(sae_place_model(&all->models[i], &all->ckpts[i], settings->model, err));
         SAE_TRY(sae_place_layer(&all->layers[i], &all->ckpts[i], settings->layer, err));
     }
@@ -113,6 +111,13 @@ static json_t *key_of(const struct group *g, const struct sae_ckpt *ckpt)
                      (json_int_t)s->seed, "sets", sets);
 }
 
+static enum sae_status out_of(char **ret, const struct group *g, const struct sae_ckpt *ckpt,
+                              struct sae_err *err)
+{
+    return sae_subject_out(ret, &g->settings->subject, "unlearning", ckpt->path, "unlearn.json",
+                           err);
+}
+
 static enum sae_status open_parts(struct group *g, struct sae_err *err)
 {
     for (size_t k = 0; k < g->n; k++) {
@@ -120,8 +125,11 @@ static enum sae_status open_parts(struct group *g, struct sae_err *err)
         json_t *key = key_of(g, &g->all->ckpts[i]);
         if (key == NULL)
             return sae_err_set(err, SAE_ENOMEM, "out of memory (part file)");
-        const enum sae_status st = unlearn_part_open(&g->all->parts[i], g->all->ckpts[i].path, key,
-                                                     g->all->ckpts[i].model.m, err);
+        char *out = NULL;
+        enum sae_status st = out_of(&out, g, &g->all->ckpts[i], err);
+        if (st == SAE_OK)
+            st = unlearn_part_open(&g->all->parts[i], out, key, g->all->ckpts[i].model.m, err);
+        free(out);
         json_decref(key);
         SAE_TRY(st);
     }
@@ -504,7 +512,7 @@ static enum sae_status run_checkpoint(struct unlearn_row *row, size_t i, struct 
                                             .layer = g->layer,
                                             .context = g->settings->context};
     SAE_GO(st, unlearn_outcome_make(&row->json, &outcome, record, err));
-    SAE_GO(st, sae_result_path(&path, ckpt->path, "unlearn.json", err));
+    SAE_GO(st, out_of(&path, g, ckpt, err));
     SAE_GO(st, sae_json_save(path, row->json, err));
     unlink(part->path);
     sae_log_info("wrote '%s'", path);

@@ -17,6 +17,7 @@
 #include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
+#include "lib/eval/subject.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 #include "unlearn/question.h"
@@ -32,7 +33,6 @@ struct unlearn_settings {
     size_t n_subjects;
     const char *known; /* folder of NAME_correct.csv; NULL = found out anew */
     const char *model; /* folder; NULL = the one recorded */
-    const char *acts;  /* store that stands for the one recorded; NULL */
     uint64_t layer;    /* UINT64_MAX = as recorded */
     enum unlearn_form form;
     const char *field, *split; /* of the texts */
@@ -44,6 +44,7 @@ struct unlearn_settings {
     size_t min_length;            /* characters; shorter documents are passed over */
     size_t batch;                 /* tokens that go through the model at a time */
     uint64_t seed;
+    struct sae_subject_options subject; /* store, and where results go */
 };
 
 /* --- task: the files of an evaluation ------------------------------------------------------- */
@@ -230,7 +231,7 @@ struct unlearn_score unlearn_grid_score(const struct unlearn_grid *grid,
 
 /* --- checkpoints ------------------------------------------------------------------------------- */
 
-/* What is kept of an interrupted checkpoint, in ckpt_50.unlearn.part.json: known questions,
+/* What is kept of an interrupted checkpoint beside its result `out`, in ckpt_50.unlearn.part.json: known questions,
  * densities, finished cells. */
 struct unlearn_part {
     char *path;
@@ -240,7 +241,7 @@ struct unlearn_part {
     double *forget, *retain;    /* [m], NULL = not yet */
     size_t m;
 };
-SAE_MUST_CHECK enum sae_status unlearn_part_open(struct unlearn_part *ret, const char *ckpt_path,
+SAE_MUST_CHECK enum sae_status unlearn_part_open(struct unlearn_part *ret, const char *out,
                                                  json_t *key, size_t m, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status unlearn_part_save(const struct unlearn_part *part,
                                                  struct sae_err *err);

@@ -8,6 +8,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/cli/target.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -152,4 +153,37 @@ enum sae_status sae_site_checkpoint(json_t **ret, const struct sae_ckpt *ckpt, s
         return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
     *ret = made;
     return SAE_OK;
+}
+
+enum sae_status sae_site_sets(char ***ret, size_t *ret_n, const struct sae_ckpt *ckpt,
+                              char *const *given, size_t n_given, struct sae_err *err)
+{
+    char *folder = NULL, **names = NULL, **paths = NULL;
+    size_t n = n_given, n_names = 0;
+    enum sae_status st;
+    if (n == 0) {
+        SAE_GO(st, sae_site_folder(&folder, ckpt, "--labels", err));
+        SAE_GO(st, sae_fs_list(&names, &n_names, folder, "labels_", ".h5", err));
+        n = n_names;
+        if (n == 0) {
+            st = sae_err_set(err, SAE_EIO,
+                             "no labelled sets in '%s', where the store of '%s' lies; make them "
+                             "with sae-harvest, or name them with --labels FILE",
+                             folder, ckpt->path);
+            goto done;
+        }
+    }
+    SAE_GO(st, sae_mem_alloc(&paths, n, sizeof *paths, err));
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, names ? sae_fs_join(&paths[i], folder, names[i], err)
+                         : sae_mem_strdup(&paths[i], given[i], err));
+    *ret = paths;
+    *ret_n = n;
+    paths = NULL;
+done:
+    free(folder);
+    sae_fs_list_free(names, n_names);
+    if (paths)
+        sae_fs_list_free(paths, n);
+    return st;
 }

@@ -26,6 +26,12 @@ SAE_MUST_CHECK enum sae_status sae_site_check(const struct sae_ckpt *ckpt, const
                                               size_t set_d, const json_t *set_record,
                                               struct sae_err *err);
 
+/* Paths of a checkpoint's labelled sets: those given, or else labels_*.h5 beside its store. Free
+ * with sae_fs_list_free. Fails: as sae_site_folder; SAE_EIO none there */
+SAE_MUST_CHECK enum sae_status sae_site_sets(char ***ret, size_t *ret_n,
+                                             const struct sae_ckpt *ckpt, char *const *given,
+                                             size_t n_given, struct sae_err *err);
+
 /* Parts of a result: SAEBench's sae_cfg_dict, and {path, id, step, progress, arch}. New. */
 SAE_MUST_CHECK enum sae_status sae_site_config(json_t **ret, const struct sae_ckpt *ckpt,
                                                struct sae_err *err);

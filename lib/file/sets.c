@@ -59,6 +59,10 @@ static enum sae_status check_labels(const struct sae_labels *labels, const char 
                                "'%s': text %zu has split %u, expected 0 (train) "
                                "or 1 (test)",
                                path, t, labels->split[t]);
+        if (labels->n_attributes > 0 && labels->attribute[t] >= labels->n_attributes)
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s': text %zu has attribute %u, but there are %zu attributes",
+                               path, t, labels->attribute[t], labels->n_attributes);
     }
     return SAE_OK;
 }
@@ -86,6 +90,10 @@ static enum sae_status read_labels(struct sae_labels *l, const char *path, struc
     SAE_TRY(sae_h5_get(l->file, "/label", SAE_H5_U32, 1, want, NULL, &l->label, err));
     SAE_TRY(sae_h5_get(l->file, "/split", SAE_H5_U8, 1, want, NULL, &l->split, err));
     SAE_TRY(sae_h5_get_strings(l->file, "/classes", &l->n_classes, &l->classes, err));
+    if (sae_h5_has(l->file, "/attribute")) {
+        SAE_TRY(sae_h5_get(l->file, "/attribute", SAE_H5_U32, 1, want, NULL, &l->attribute, err));
+        SAE_TRY(sae_h5_get_strings(l->file, "/attributes", &l->n_attributes, &l->attributes, err));
+    }
     SAE_TRY(check_labels(l, path, err));
     SAE_TRY(check_finite(l->pooled, l->n_texts, l->d, "/pooled", path, err));
     SAE_TRY(sae_json_parse(&l->record, sae_h5_record(l->file), path, err));
@@ -131,6 +139,8 @@ void sae_labels_close(struct sae_labels *labels)
     free(labels->label);
     free(labels->split);
     sae_h5_strings_free(labels->classes, labels->n_classes);
+    free(labels->attribute);
+    sae_h5_strings_free(labels->attributes, labels->n_attributes);
     json_decref(labels->record);
     sae_h5_close(labels->file);
     *labels = (struct sae_labels){0};
@@ -171,7 +181,11 @@ static enum sae_status put_labels(struct sae_h5 *h5, const struct sae_labels *l,
     SAE_TRY(sae_h5_put1(h5, "/start", SAE_H5_U64, l->n_texts + 1, l->start, err));
     SAE_TRY(sae_h5_put1(h5, "/label", SAE_H5_U32, l->n_texts, l->label, err));
     SAE_TRY(sae_h5_put1(h5, "/split", SAE_H5_U8, l->n_texts, l->split, err));
-    return sae_h5_put_strings(h5, "/classes", l->n_classes, l->classes, err);
+    SAE_TRY(sae_h5_put_strings(h5, "/classes", l->n_classes, l->classes, err));
+    if (l->n_attributes == 0)
+        return SAE_OK;
+    SAE_TRY(sae_h5_put1(h5, "/attribute", SAE_H5_U32, l->n_texts, l->attribute, err));
+    return sae_h5_put_strings(h5, "/attributes", l->n_attributes, l->attributes, err);
 }
 
 enum sae_status sae_labels_save(const char *path, const struct sae_labels *labels,

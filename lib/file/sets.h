@@ -18,7 +18,9 @@
  *   /start     u64  [n_texts+1]   rows of text t are [start[t], start[t+1]), at least one
  *   /label     u32  [n_texts]     index into /classes
  *   /split     u8   [n_texts]     0 train, 1 test
- *   /classes   strings [n_classes] */
+ *   /classes   strings [n_classes]
+ *   /attribute u32  [n_texts]     index into /attributes: a second label of each text, where the
+ *   /attributes strings [...]     data has one; both absent otherwise */
 struct sae_h5;
 struct sae_labels {
     char *name;
@@ -28,6 +30,9 @@ struct sae_labels {
     uint32_t *label;
     uint8_t *split;
     char **classes;
+    size_t n_attributes; /* 0: texts have no second label */
+    uint32_t *attribute;
+    char **attributes;
     char id[65];
     json_t *record;
     struct sae_h5 *file; /* open, for sae_labels_rows */

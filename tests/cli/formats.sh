@@ -13,8 +13,8 @@ harvest="$build/harvest/sae-harvest -q --model $source/data/tiny-g2 --layer 3 -o
 for i in $(seq 40); do
     echo "The words of line $i are plain, and so is the text that holds them all together."
 done >prose.txt
-printf 'text,label\n' >set.csv
-for i in $(seq 20); do printf 'red number %d,red\nblue number %d,blue\n' "$i" "$i"; done >>set.csv
+printf 'text,label,attribute\n' >set.csv
+for i in $(seq 20); do printf 'red number %d,red,%s\nblue number %d,blue,odd\n' "$i" odd "$i"; done >>set.csv
 $harvest --text prose.txt --context 32 >/dev/null
 $harvest --labels set.csv --context 32 >/dev/null
 $harvest --words --max-words 200 >/dev/null

@@ -6,7 +6,7 @@ build=$1
 bad=0
 complain() { echo "$*"; bad=1; }
 
-for tool in harvest train analyze probe absorb splice autointerp unlearn convert report; do
+for tool in harvest train analyze probe absorb ablate splice autointerp unlearn convert report; do
     p=$build/$tool/sae-$tool
     [ -x "$p" ] || { complain "no $p"; continue; }
     out=$("$p" --help) || complain "$tool --help failed"

@@ -16,7 +16,7 @@
 
 static char dir[] = "/tmp/saekit-dataset-XXXXXX";
 static char path[200];
-static const struct harvest_columns usual = {"text", "label", "split"};
+static const struct harvest_columns usual = {"text", "label", "split", "attribute"};
 
 static int setup(void **state)
 {
@@ -66,7 +66,7 @@ static void csv_and_json_are_read(void **state)
     /* Whole numbers as labels, ordered as numbers; other column names; a given split. */
     put("news-2.jsonl", "{\"t\": \"a\", \"y\": 10, \"split\": \"train\"}\n"
                         "{\"t\": \"b\", \"y\": 9, \"split\": \"test\"}\n");
-    const struct harvest_columns other = {"t", "y", "split"};
+    const struct harvest_columns other = {"t", "y", "split", "attribute"};
     assert_int_equal(harvest_dataset_load(&set, path, &other, NULL), SAE_OK);
     assert_string_equal(set.name, "news-2");
     assert_true(set.split_given);

@@ -287,7 +287,7 @@ static void pooled_is_the_mean_of_rows(void **state)
     sae_str_clear(&csv);
     const struct harvest_labels_settings set = {
         .dir = dir,
-        .columns = {"text", "label", "split"},
+        .columns = {"text", "label", "split", "attribute"},
         .draw = { 100,   100,       5,       1},
         .context = 24,
         .batch = 3

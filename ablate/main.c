@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* sae-ablate : does zeroing a concept's latents remove the concept, and nothing else? */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ablate/ablate.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/cli/opt.h"
+#include "lib/cli/target.h"
+#include "lib/eval/site.h"
+#include "lib/eval/subject.h"
+#include "lib/file/json.h"
+#include "lib/file/record.h"
+
+static struct {
+    struct sae_subject_options subject;
+    struct sae_u64s n, seeds;
+    struct sae_strs labels, pairs;
+    uint64_t train_size, test_size, batch, padding, epochs, probe_batch;
+    double lr, l1;
+    bool all, scr, tpp;
+} given;
+
+/* clang-format off */
+static const struct sae_opt options[] = {
+    {"scr", 0, SAE_OPT_FLAG, &given.scr, "true", .group = "Evaluations",
+     .help = "spurious correlation removal, on sets whose texts have two attributes",
+     .flags = SAE_OPT_MAIN},
+    {"tpp", 0, SAE_OPT_FLAG, &given.tpp, "true", .group = "Evaluations",
+     .help = "targeted probe perturbation, on every set", .flags = SAE_OPT_MAIN},
+    {"n", 0, SAE_OPT_U64S, &given.n, "2,5,10,20,50,100,500", .min = 1, .max = 1e6, .arg = "N,..",
+     .group = "Evaluations", .help = "how many latents are set to zero; one column each",
+     .flags = SAE_OPT_MAIN},
+    {"seeds", 0, SAE_OPT_U64S, &given.seeds, "42,43,44", .min = 0, .max = 4294967295.0,
+     .arg = "S,..", .group = "Evaluations",
+     .help = "of probes and of negative examples; mean and standard error are reported",
+     .flags = SAE_OPT_MAIN},
+    {"pairs", 0, SAE_OPT_STRS, &given.pairs, NULL, .arg = "A:B,..", .group = "Evaluations",
+     .help = "classes that SCR sets against each other; default: neighbours, 1st:2nd, 3rd:4th",
+     .flags = SAE_OPT_MAIN},
+    {"labels", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "FILE,..", .group = "Input",
+     .help = "labelled sets; default: labels_*.h5 beside the run's activation store",
+     .flags = SAE_OPT_MAIN},
+    {"all", 0, SAE_OPT_FLAG, &given.all, "false", .group = "Input",
+     .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN},
+    SAE_SUBJECT_ROWS(given.subject),
+    {"train-size", 0, SAE_OPT_COUNT, &given.train_size, "4000", .min = 4, .max = 1e9, .arg = "N",
+     .group = "Probes", .help = "training texts of a probe, half of them positive, at most"},
+    {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 4, .max = 1e9, .arg = "N",
+     .group = "Probes", .help = "test texts, likewise"},
+    {"epochs", 0, SAE_OPT_U64, &given.epochs, "20", .min = 1, .max = 100000, .arg = "N",
+     .group = "Probes", .help = "passes over the training texts"},
+    {"probe-batch", 0, SAE_OPT_U64, &given.probe_batch, "16", .min = 1, .max = 1e6, .arg = "N",
+     .group = "Probes", .help = "texts of a step; how much of a correlation is learnt depends on it"},
+    {"lr", 0, SAE_OPT_REAL, &given.lr, "0.001", .min = 1e-9, .max = 10, .arg = "X",
+     .group = "Probes", .help = "learning rate"},
+    {"l1", 0, SAE_OPT_REAL, &given.l1, "0.001", .min = 0, .max = 10, .arg = "X",
+     .group = "Probes", .help = "weight of the sum of |weights|"},
+    {"padding", 0, SAE_OPT_U64, &given.padding, NULL, .min = 0, .max = 65536, .arg = "N",
+     .group = "Input", .help = "tokens a text is padded to, which upstream counts in; 0: not at all; "
+                               "default: the context the set was harvested with"},
+    {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
+     .group = "Input", .help = "tokens encoded at a time"},
+    {0}};
+/* clang-format on */
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static size_t sort_distinct(struct sae_u64s *list)
+{
+    size_t kept = 0;
+    qsort(list->v, list->n, sizeof *list->v, by_value);
+    for (size_t i = 0; i < list->n; i++)
+        if (kept == 0 || list->v[i] != list->v[kept - 1])
+            list->v[kept++] = list->v[i];
+    return kept;
+}
+
+/* What a set was cut to by harvest, BOS included; 128 as upstream where it does not say. */
+static uint64_t padding_of(const struct sae_labels *labels, const struct ablate_settings *s)
+{
+    if (s->padding != UINT64_MAX)
+        return s->padding;
+    return sae_json_u64(sae_site_of(labels->record), "context", 128);
+}
+
+static enum sae_status run_set(struct ablate_scores scores[2], const char *path,
+                               const struct sae_ckpt *ckpt, const struct sae_ops *ops,
+                               const struct ablate_settings *s, json_t *record,
+                               struct sae_err *err)
+{
+    struct sae_labels labels = {0};
+    struct ablate_texts texts = {0};
+    enum sae_status st;
+    SAE_TRY(sae_labels_open(&labels, path, err));
+    const bool scr = given.scr && labels.n_attributes > 0;
+    SAE_GO(st, sae_site_check(ckpt, path, labels.d, labels.record, err));
+    if (!scr && !given.tpp)
+        goto done;
+    SAE_GO(st, ablate_texts_make(&texts, &labels, &ckpt->model, ops, s->batch,
+                                 padding_of(&labels, s), err));
+    if (scr)
+        SAE_GO(st, ablate_scr(&scores[0], &texts, s, err));
+    if (given.tpp)
+        SAE_GO(st, ablate_tpp(&scores[1], &texts, s, err));
+    st = sae_record_input(record, "labels", sae_fs_base(path), labels.id, labels.record, err);
+done:
+    ablate_texts_clear(&texts);
+    sae_labels_close(&labels);
+    return st;
+}
+
+/* Writes SCR or TPP, where there is any, and prints or collects it. */
+static enum sae_status answer(json_t *all, const struct sae_cli *cli, const struct sae_ckpt *ckpt,
+                              const struct ablate_scores *scores, bool scr,
+                              const struct ablate_settings *s, json_t *record, struct sae_err *err)
+{
+    json_t *result = NULL;
+    char *out = NULL;
+    enum sae_status st = SAE_OK;
+    if (scores->n == 0)
+        return SAE_OK;
+    SAE_GO(st, ablate_outcome_make(&result, ckpt, scores, scr, s, record, err));
+    SAE_GO(st, sae_subject_out(&out, &given.subject, scr ? "scr" : "tpp", ckpt->path,
+                               scr ? "scr.json" : "tpp.json", err));
+    SAE_GO(st, sae_json_save(out, result, err));
+    sae_log_info("wrote '%s'", out);
+    json_array_append(all, result);
+    if (!cli->json)
+        st = ablate_table_print(ckpt, scores, scr, s, stdout, err);
+done:
+    json_decref(result);
+    free(out);
+    return st;
+}
+
+static enum sae_status run_checkpoint(json_t *all, const struct sae_cli *cli, const char *path,
+                                      const struct sae_ops *ops, const struct ablate_settings *s,
+                                      struct sae_err *err)
+{
+    struct sae_ckpt ckpt = {0};
+    struct ablate_scores scores[2] = {{0}, {0}};
+    json_t *record = NULL;
+    char **paths = NULL;
+    size_t n = 0;
+    enum sae_status st;
+    SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
+    SAE_GO(st, sae_opt_record(&record, cli, err));
+    SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt.path), ckpt.id, ckpt.record,
+                                err));
+    SAE_GO(st, sae_site_sets(&paths, &n, &ckpt, given.labels.v, given.labels.n, err));
+    for (size_t i = 0; i < n; i++) {
+        st = run_set(scores, paths[i], &ckpt, ops, s, record, err);
+        if (st != SAE_OK) {
+            if (st != SAE_EINTR)
+                (void)sae_err_prefix(err, "'%s'", paths[i]);
+            goto done;
+        }
+    }
+    if (given.scr && scores[0].n == 0) {
+        if (sae_opt_given(cli, "scr") || !given.tpp) {
+            st = sae_err_set(err, SAE_EARG,
+                             "none of %zu labelled sets has two attributes, which SCR needs; "
+                             "harvest one from data with a second label (--attribute-column)",
+                             n);
+            goto done;
+        }
+        sae_log_info("no labelled set has two attributes: no SCR");
+    }
+    SAE_GO(st, answer(all, cli, &ckpt, &scores[0], true, s, record, err));
+    SAE_GO(st, answer(all, cli, &ckpt, &scores[1], false, s, record, err));
+done:
+    ablate_scores_clear(&scores[0]);
+    ablate_scores_clear(&scores[1]);
+    sae_fs_list_free(paths, n);
+    json_decref(record);
+    sae_ckpt_clear(&ckpt);
+    return st;
+}
+
+static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
+{
+    if (given.n.n == 0 || given.seeds.n == 0 || !(given.scr || given.tpp))
+        return sae_err_set(err, SAE_EARG, "nothing to do: --n and --seeds need a number each, and "
+                                          "one of --scr and --tpp must be on");
+    if (given.n.n > 20)
+        return sae_err_set(err, SAE_EARG, "--n: %zu numbers, at most 20 are taken", given.n.n);
+    const struct ablate_settings s = {
+        .n = given.n.v,
+        .n_n = sort_distinct(&given.n),
+        .seeds = given.seeds.v,
+        .n_seeds = sort_distinct(&given.seeds),
+        .train_size = (size_t)given.train_size,
+        .test_size = (size_t)given.test_size,
+        .epochs = (size_t)given.epochs,
+        .probe_batch = (size_t)given.probe_batch,
+        .lr = given.lr,
+        .l1 = given.l1,
+        .batch = (size_t)given.batch,
+        .padding = sae_opt_given(cli, "padding") ? given.padding : UINT64_MAX,
+        .pairs = given.pairs.v,
+        .n_pairs = given.pairs.n};
+    const struct sae_ops *ops = NULL;
+    char **targets = NULL;
+    size_t n = 0;
+    json_t *all = json_array();
+    enum sae_status st;
+    SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
+    SAE_GO(st, sae_target_find(&targets, &n, cli->args, cli->n_args, given.all, err));
+    given.subject.n = n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, run_checkpoint(all, cli, targets[i], ops, &s, err));
+    if (cli->json)
+        SAE_GO(st, sae_json_print_answers(stdout, all, err));
+    else
+        puts("read both with caution: SCR and TPP fail checks of reliability (docs/math-ablation.md)");
+done:
+    json_decref(all);
+    sae_fs_list_free(targets, n);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct sae_program program = {
+        .name = "sae-ablate",
+        .summary = "zero a concept's latents: spurious correlations (SCR), perturbed probes (TPP)",
+        .usage = "sae-ablate [--no-scr|--no-tpp] [--all] [CHECKPOINT|RUN ...]",
+        .examples = "# both evaluations, on the labelled sets beside the run's store\n"
+                    "sae-ablate run_2\n"
+                    "# SCR on profession and gender, SAEBench's pairs (labels as the data has them)\n"
+                    "sae-harvest --like acts --labels bias_in_bios.csv --text-column hard_text \\\n"
+                    "    --label-column profession --attribute-column gender\n"
+                    "sae-ablate --no-tpp --labels acts/labels_bias_in_bios.h5 \\\n"
+                    "    --pairs 21:13,1:11,25:22,2:26 run_2\n",
+        .about =
+            "Two evaluations of SAEBench on labelled sets. Linear probes are trained on texts' mean "
+            "activations; a latent's effect on a probe is how much more it fires on the concept's "
+            "texts, times its direction's weight in the probe; the n latents of largest effect are "
+            "set to zero.\n\n"
+            "SCR (spurious correlation removal): a probe is trained where class and attribute always "
+            "come together (all professors men, all nurses women). Ablating the latents of one "
+            "should leave a probe of the other: the score is how much of the accuracy lost to the "
+            "correlation comes back. It needs a set with a second label of two values "
+            "(sae-harvest --attribute-column).\n\n"
+            "TPP (targeted probe perturbation): ablating one class's latents should cost its own "
+            "probe accuracy, and the other classes' probes none; the score is the difference.\n\n"
+            "Both are known to be unreliable: they fail the checks of an independent audit, and do "
+            "not order SAEs the same way twice. Read them beside several seeds and beside other "
+            "measures, if at all. Results go to ckpt_<n>.scr.json and ckpt_<n>.tpp.json beside the "
+            "checkpoint, in SAEBench's forms. Formulas, versions, doubts: docs/math-ablation.md.",
+        .operands = "CHECKPOINT|RUN ...",
+        .opts = options,
+        .run = run,
+    };
+    return sae_program_main(&program, argc, argv);
+}
