@@ -1,7 +1,7 @@
 #!/bin/sh
 # The whole study in small, on the language model that ships in data/tiny-g2: harvest, train three
-# runs, analyze, splice, probe, absorb, unlearn, report. Everything it makes is in ./demo; run it again and
-# ./demo is made anew. About ten minutes of computing on two cores.
+# runs, analyze, splice, probe, absorb, ablate, unlearn, report. Everything it makes is in ./demo; run
+# it again and ./demo is made anew. About ten minutes of computing on two cores.
 set -eu
 cd "$(dirname "$0")"
 root=$PWD
@@ -27,7 +27,7 @@ step "packages"
 step "build"
 [ -f build/build.ninja ] || meson setup build --buildtype=release >/dev/null
 ninja -C build >build/demo-ninja.log || { tail -n 40 build/demo-ninja.log; exit 1; }
-for tool in harvest train analyze splice probe absorb unlearn report; do
+for tool in harvest train analyze splice probe absorb ablate unlearn report; do
     PATH="$root/build/$tool:$PATH"
 done
 export PATH
@@ -64,6 +64,9 @@ into probe.txt sae-probe --k 1,2,5 --all run_1 run_2 run_3
 
 step "absorb: does a first-letter latent stay silent where a word's own latent speaks"
 into absorb.txt sae-absorb --all run_1 run_2 run_3
+
+step "ablate: does zeroing a class's latents blind its own probe, and no other"
+into ablate.txt sae-ablate --n 2,10,20,50 run_1 run_2 run_3
 
 step "unlearn: what clamping the latents of scripture makes the model forget"
 # A fourth of the full grid; multipliers that suit a stream of norm 20.

@@ -251,9 +251,9 @@ int main(int argc, char **argv)
             "(sae-harvest --attribute-column).\n\n"
             "TPP (targeted probe perturbation): ablating one class's latents should cost its own "
             "probe accuracy, and the other classes' probes none; the score is the difference.\n\n"
-            "Both are known to be unreliable: they fail the checks of an independent audit, and do "
-            "not order SAEs the same way twice. Read them beside several seeds and beside other "
-            "measures, if at all. Results go to ckpt_<n>.scr.json and ckpt_<n>.tpp.json beside the "
+            "Both are doubtful: they fail the reliability checks of an independent audit, which "
+            "advises against them. Read them over several seeds and beside other measures, if at "
+            "all. Results go to ckpt_<n>.scr.json and ckpt_<n>.tpp.json beside the "
             "checkpoint, in SAEBench's forms. Formulas, versions, doubts: docs/math-ablation.md.",
         .operands = "CHECKPOINT|RUN ...",
         .opts = options,

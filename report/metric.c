@@ -144,6 +144,20 @@ const struct report_metric report_metrics[] = {
      "latents scored", NULL, 0},
     {"autointerp_failed", REPORT_AUTOINTERP, {INTERP "latents_failed"}, "failed", 0, -1,
      "latents that the endpoint gave no usable answer for; they are not in the scores", NULL, 0},
+
+    /* SCR and TPP, by ten and twenty latents as published plots have them */
+    {"scr_10", REPORT_SCR, {"eval_result_metrics.scr_metrics.scr_metric_threshold_10"}, "10 latents", 4, +1,
+     "share of the accuracy lost to a spurious correlation that comes back when the latents of it are set to zero; mean over pairs of classes", "SAEBench 0.6", 0},
+    {"scr_10_se", REPORT_SCR, {"eval_result_metrics.scr_metrics.scr_metric_threshold_10_se"}, "s.e.", 4, 0,
+     "standard error of that over seeds of the probes", NULL, 0},
+    {"scr_20", REPORT_SCR, {"eval_result_metrics.scr_metrics.scr_metric_threshold_20"}, "20 latents", 4, +1,
+     "the same with twenty latents", NULL, 0},
+    {"tpp_10", REPORT_TPP, {"eval_result_metrics.tpp_metrics.tpp_threshold_10_total_metric"}, "10 latents", 4, +1,
+     "accuracy that a class's probe loses when its latents are set to zero, less what the other classes' probes lose", "SAEBench 0.6", 0},
+    {"tpp_10_se", REPORT_TPP, {"eval_result_metrics.tpp_metrics.tpp_threshold_10_total_metric_se"}, "s.e.", 4, 0,
+     "standard error of that over seeds of probes and examples", NULL, 0},
+    {"tpp_20", REPORT_TPP, {"eval_result_metrics.tpp_metrics.tpp_threshold_20_total_metric"}, "20 latents", 4, +1,
+     "the same with twenty latents", NULL, 0},
 };
 /* clang-format on */
 const size_t report_n_metrics = sizeof report_metrics / sizeof *report_metrics;
@@ -165,6 +179,8 @@ static const struct {
     {"core.json",    "What the language model loses (core)", "sae-splice"         },
     {"unlearn.json", "Unlearning",                           "sae-unlearn"        },
     {"autointerp.json", "Automated interpretability",        "sae-autointerp"     },
+    {"scr.json", "Spurious correlation removal (doubtful: see the cautions)", "sae-ablate --no-tpp"},
+    {"tpp.json", "Targeted probe perturbation (doubtful: see the cautions)", "sae-ablate --no-scr"},
 };
 
 const char *report_source_suffix(enum report_source source)

@@ -426,6 +426,14 @@ static void caution_unlearning(const struct report *report, FILE *to)
         }
 }
 
+static void caution_ablation(const struct report *report, FILE *to)
+{
+    if (report_has(report, REPORT_SCR) || report_has(report, REPORT_TPP))
+        report_wrap(to, "  * ", 4,
+                    "SCR and TPP fail the reliability checks of an audit (arXiv 2605.18229), which "
+                    "advises against them. No conclusion should rest on them.");
+}
+
 enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae_err *err)
 {
     char *text = NULL;
@@ -436,6 +444,7 @@ enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae
     enum sae_status st = caution_l0(report, part, err);
     caution_different_sites(report, part);
     caution_unlearning(report, part);
+    caution_ablation(report, part);
     for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
         st = caution_configs(report, s, part, err);
     caution_baselines(report, part);

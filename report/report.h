@@ -26,6 +26,8 @@ enum report_source {
     REPORT_CORE,
     REPORT_UNLEARN, /* results of this and the next are not missed where they are absent */
     REPORT_AUTOINTERP,
+    REPORT_SCR,
+    REPORT_TPP,
     REPORT_SOURCE_N
 };
 

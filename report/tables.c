@@ -202,6 +202,11 @@ static const char *family_note(enum report_source source)
     case REPORT_AUTOINTERP:
         return "Can a language model say what a latent stands for, and tell from that where it "
                "fires?";
+    case REPORT_SCR:
+        return "A probe is trained where class and attribute always come together; does ablating "
+               "the latents of one leave a probe of the other?";
+    case REPORT_TPP:
+        return "Does ablating a class's latents blind its own probe, and no other?";
     default:
         return "Does clamping chosen latents remove dangerous knowledge and nothing else?";
     }
