@@ -125,14 +125,14 @@ static json_t *config_of(const struct sae_ckpt *ckpt, const struct ablate_scores
         if (i == 0 || strcmp(scores->v[i].set, scores->v[i - 1].set) != 0)
             json_array_append_new(names, json_string(scores->v[i].set));
     return json_pack(
-        "{s:I, s:o, s:b, s:I, s:I, s:I, s:O?, s:I, s:I, s:f, s:f, s:I, s:n, s:s, s:b, s:s?, s:o, "
+        "{s:I, s:o, s:b, s:I, s:I, s:I, s:O?, s:I, s:I, s:f, s:f, s:I, s:I, s:s, s:b, s:s?, s:o, "
         "s:o, s:o}",
         "random_seed", (json_int_t)s->seeds[0], "dataset_names", names, "perform_scr", (int)scr,
         "early_stopping_patience", (json_int_t)s->epochs, "train_set_size",
         (json_int_t)s->train_size, "test_set_size", (json_int_t)s->test_size, "context_length",
         site ? sae_json_at(site, "context") : NULL, "probe_train_batch_size",
         (json_int_t)s->probe_batch, "probe_epochs", (json_int_t)s->epochs, "probe_lr", s->lr,
-        "probe_l1_penalty", s->l1, "sae_batch_size", (json_int_t)s->batch, "llm_batch_size",
+        "probe_l1_penalty", s->l1, "sae_batch_size", (json_int_t)s->batch, "llm_batch_size", (json_int_t)0,
         "llm_dtype", "float32", "lower_vram_usage", 0, "model_name",
         site ? sae_json_str(site, "model", NULL) : NULL, "n_values", list_u64(s->n, s->n_n),
         "random_seeds", list_u64(s->seeds, s->n_seeds), "padding",
