@@ -80,6 +80,28 @@ static int compare_u32(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* More than a fifth of all pairs (two ninths), at one width. */
+enum { CROWDED = 640 };
+
+static void crowd_pairs(struct sae_pairs *pairs, size_t m)
+{
+    pairs->m = m;
+    pairs->cap = m * m;
+    pairs->start = grab(m + 1, sizeof *pairs->start);
+    pairs->idx = grab(pairs->cap, sizeof *pairs->idx);
+    pairs->c = grab(pairs->cap, sizeof *pairs->c);
+    size_t e = 0;
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < m; j++) {
+            if (i == j || (i * j + i + j) % 3 != 0)
+                continue;
+            pairs->idx[e] = (uint32_t)j;
+            pairs->c[e++] = (float)(1 + (i + j) % 8) / 8;
+        }
+        pairs->start[i + 1] = e;
+    }
+}
+
 static void make_pairs(struct sae_pairs *pairs, size_t m)
 {
     pairs->m = m;
@@ -127,7 +149,7 @@ void fix_make(struct fix *f, const struct shape *s, enum fill fill)
     ref->topk(s->n, s->m, s->k, f->pre, f->b_enc, &f->csr);
     ref->transpose(s->m, &f->csr, &f->csc);
     f->dz = draw_array(fill, 11, 1, fix_nnz(f) + 1);
-    make_pairs(&f->pairs, s->m);
+    (s->m == CROWDED ? crowd_pairs : make_pairs)(&f->pairs, s->m);
 }
 
 void fix_clear(struct fix *f)
