@@ -80,7 +80,7 @@ static void settings_of(const struct recipe *r, double l0, double square_norm, u
     set->lr = r->lr;
     if (r->lr > 0)
         set->decay_start = steps * 4 / 5;
-    set->dead_after = steps * BATCH / 20 + 1;
+    set->dead_after = steps * BATCH / 20;
     set->seed = seed;
     set->target_l0 = l0;
     set->bandwidth = 0.2;
