@@ -19,16 +19,16 @@
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/place.h"
-#include "lib/eval/subject.h"
 #include "lib/eval/site.h"
+#include "lib/eval/subject.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
-#include "lib/file/result.h"
 
 /* --- 1. options ------------------------------------------------------------------------------ */
 
 static struct {
-    const char *llm, *api_base, *key_env, *body, *acts, *model;
+    const char *llm, *api_base, *key_env, *body, *model;
+    struct sae_subject_options subject;
     uint64_t latents, seed, tokens, min_active, parallel, retries, batch;
     double timeout;
     bool all, dry_run, transcript;
@@ -73,8 +73,7 @@ static const struct sae_opt options[] = {
     {"tokens", 0, SAE_OPT_COUNT, &given.tokens, "2M", .min = 0, .max = 4e9, .arg = "N",
      .group = "Input", .help = "rows of the store looked through, the first ones; 0 for all",
      .flags = SAE_OPT_MAIN},
-    {"acts", 0, SAE_OPT_PATH, &given.acts, NULL, .arg = "DIR", .group = "Input",
-     .help = "activation store; default: the one trained on"},
+    SAE_SUBJECT_ROWS(given.subject),
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "Input",
      .help = "folder with the tokenizer; default: the language model of the store"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
@@ -130,11 +129,25 @@ static enum sae_status open_store(struct sae_acts **ret, const struct sae_ckpt *
 {
     char *folder = NULL;
     enum sae_status st;
-    if (given.acts != NULL)
-        SAE_GO(st, sae_mem_strdup(&folder, given.acts, err));
+    if (given.subject.acts != NULL)
+        SAE_GO(st, sae_mem_strdup(&folder, given.subject.acts, err));
     else
-        SAE_GO(st, sae_site_folder(&folder, ckpt, "--acts", err));
-    SAE_GO(st, sae_acts_open(ret, folder, err));
+        SAE_GO(st, sae_place_store(&folder, ckpt, err));
+    if (folder == NULL) { /* an SAE from elsewhere */
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' does not say which activation store it was trained on; name one of "
+                         "its model and layer with --acts DIR",
+                         ckpt->path);
+        goto done;
+    }
+    st = sae_acts_open(ret, folder, err);
+    if (st != SAE_OK && given.subject.acts == NULL && !sae_fs_is_dir(folder))
+        st = sae_err_set(err, st,
+                         "the activation store of '%s' is not at '%s' any more; put it back, or "
+                         "name one with --acts DIR",
+                         ckpt->path, folder);
+    if (st != SAE_OK)
+        goto done;
     st = sae_site_check(ckpt, folder, sae_acts_d(*ret), sae_acts_record(*ret), err);
 done:
     free(folder);
@@ -263,12 +276,23 @@ static enum sae_status print_prompts(const struct autointerp_job *job, struct sa
     return SAE_OK;
 }
 
-static enum sae_status write_transcript(const struct autointerp_job *job, struct sae_err *err)
+/* "run_2/ckpt_50.autointerp.json" + ".txt" -> "run_2/ckpt_50.autointerp.txt" */
+static enum sae_status beside(char **ret, const char *out, const char *suffix, struct sae_err *err)
+{
+    struct sae_str s = {0};
+    const int n = (int)strlen(out) - (sae_str_ends(out, ".json") ? 5 : 0);
+    SAE_TRY(sae_str_printf(&s, err, "%.*s%s", n, out, suffix));
+    *ret = s.s;
+    return SAE_OK;
+}
+
+static enum sae_status write_transcript(const struct autointerp_job *job, const char *out,
+                                        struct sae_err *err)
 {
     struct sae_str text = {0};
     char *path = NULL;
     enum sae_status st;
-    SAE_GO(st, sae_result_path(&path, job->ckpt->path, "autointerp.txt", err));
+    SAE_GO(st, beside(&path, out, ".txt", err));
     for (size_t i = 0; i < job->n; i++) {
         const struct autointerp_outcome *const o = &job->outcomes[i];
         SAE_GO(st, sae_str_printf(&text, err, "=== latent %u\n%s", job->picks[i].latent,
@@ -328,7 +352,7 @@ static enum sae_status ask_and_write(json_t **ret, const struct sae_cli *cli,
                      part);
     SAE_TRY(st);
     if (given.transcript)
-        SAE_TRY(write_transcript(job, err));
+        SAE_TRY(write_transcript(job, out, err));
     SAE_TRY(make_result(&result, cli, job, acts, err));
     SAE_GO(st, sae_json_save(out, result, err));
     for (size_t i = 0; i < job->n; i++)
@@ -358,14 +382,14 @@ static enum sae_status run_checkpoint(json_t **ret, const struct sae_cli *cli, c
     struct autointerp_job job = {.ckpt = &ckpt, .settings = settings};
     struct autointerp_cost cost;
     char *part = NULL, *out = NULL;
-    SAE_TRY(sae_subject_load(&ckpt, path, given.acts, err));
+    SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
     enum sae_status st;
     SAE_GO(st, open_source(&source, &ckpt, err));
     job.corpus = &source.corpus;
     job.tok = source.tok;
     job.acts_id = sae_acts_id(source.acts);
-    SAE_GO(st, sae_result_path(&out, path, "autointerp.json", err));
-    SAE_GO(st, sae_result_path(&part, path, "autointerp.part.json", err));
+    SAE_GO(st, sae_subject_out(&out, &given.subject, "autointerp", path, "autointerp.json", err));
+    SAE_GO(st, beside(&part, out, ".part.json", err));
     SAE_GO(st, choose(&job, &source, ops, err));
     SAE_GO(st, take_over(&job, part, out, cli->force, err));
     SAE_GO(st, say_cost(&job, &cost, err));
@@ -408,6 +432,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(st, sae_ops_open(&ops, cli->backend, cli->threads, err));
     SAE_GO(st, open_chat(&chat, cli, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
+    given.subject.n = n_targets;
     for (size_t i = 0; i < n_targets; i++) {
         json_t *result = NULL;
         SAE_GO(st, run_checkpoint(&result, cli, targets[i], &settings, chat, ops, err));
@@ -455,8 +480,9 @@ int main(int argc, char **argv)
             "cannot be had or read counts as failed: it is named, is not in the mean, and the "
             "same command asks for it again. An interrupted run keeps finished latents in "
             "ckpt_<n>.autointerp.part.json and goes on from there.\n\n"
-            "The result is written beside the checkpoint as ckpt_<n>.autointerp.json in "
-            "SAEBench's shape. Formulas and versions: docs/math-autointerp.md.",
+            "The result is written beside the checkpoint as ckpt_<n>.autointerp.json (-o names "
+            "another place) in SAEBench's shape. SAEs of other packages are taken too, with a "
+            "store of their model and layer named by --acts. Formulas and versions: docs/math-autointerp.md.",
         .operands = "RUN|CHECKPOINT ...",
         .opts = options,
         .run = run,

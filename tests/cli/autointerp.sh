@@ -70,6 +70,10 @@ ask -q --llm oracle --latents 1 --seed 7 --json --all run_1 >both.json 2>/dev/nu
     (.[0].eval_result_unstructured | length) == 1' both.json)" = true ] || complain "--json --all"
 [ -f run_1/ckpt_50.autointerp.json ] || complain "--all left out ckpt_50"
 
+ask -q --llm oracle --transcript -o elsewhere run_1 >/dev/null 2>&1
+[ -f elsewhere/autointerp/run_1_ckpt_100_custom_sae_eval_results.json ] &&
+    [ -f elsewhere/autointerp/run_1_ckpt_100_custom_sae_eval_results.txt ] || complain "-o is not heeded"
+
 # A dry run needs no endpoint and sends nothing.
 "$auto" --dry-run --latents 1 --api-base http://127.0.0.1:1/v1 run_1 >dry.txt 2>/dev/null ||
     complain "a dry run fails"
@@ -175,6 +179,7 @@ expect 1 'cannot write' -q --force --llm oracle --api-base "$url" run_1
 rmdir "$part"
 mv acts gone
 expect 1 '--acts' -q --api-base "$url" run_1
+ask -q --llm oracle --acts gone run_1 >/dev/null 2>&1 || complain "--acts is not heeded"
 mv gone acts
 
 # The report shows it, and takes it for one of the runs' numbers.
