@@ -154,6 +154,14 @@ static enum sae_status print_sweep(const struct job *job, const json_t *runs, st
     return st;
 }
 
+/* Volatile, and therefore in no file. */
+static json_t *seconds_of(const struct job *job)
+{
+    const struct run_clock *const c = &job->clock;
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "all", job->seconds, "steps", c->step, "waiting",
+                     c->read, "series", c->watch, "checkpoints", c->save);
+}
+
 enum sae_status job_print(const struct job *job, bool as_json, struct sae_err *err)
 {
     json_t *const runs = json_array();
@@ -168,6 +176,7 @@ enum sae_status job_print(const struct job *job, bool as_json, struct sae_err *e
     if (as_json) {
         all = job->sweep ? json_pack("{s:s, s:O}", "sweep", job->dir, "runs", runs)
                          : json_incref(json_array_get(runs, 0));
+        json_object_set_new(all, "seconds", seconds_of(job));
         st = sae_json_print(stdout, all, err);
     } else {
         st = job->sweep ? print_sweep(job, runs, err)

@@ -300,10 +300,13 @@ static void begin_bar(struct loop *loop)
 }
 
 /* Where the time went, and how far it is from the steps alone. */
-static void tell_clock(const struct run_clock *c, double all)
+static void tell_clock(const struct job *job)
 {
-    sae_log_debug("%.2f s: steps %.2f, reading %.2f, series %.2f, checkpoints %.2f, rest %.2f", all,
-                  c->step, c->read, c->watch, c->save, all - c->step - c->read - c->watch - c->save);
+    const struct run_clock *const c = &job->clock;
+    sae_log_debug("%.2f s: steps %.2f, waiting for batches %.2f, series %.2f, checkpoints %.2f, "
+                  "rest %.2f",
+                  job->seconds, c->step, c->read, c->watch, c->save,
+                  job->seconds - c->step - c->read - c->watch - c->save);
 }
 
 enum sae_status job_train(struct job *job, uint64_t memory, struct sae_err *err)
@@ -326,7 +329,9 @@ enum sae_status job_train(struct job *job, uint64_t memory, struct sae_err *err)
                          loop.n_failed, job->n);
 done:
     sae_progress_end(&loop.bar);
-    tell_clock(&loop.clock, sae_stop_clock() - began);
+    job->clock = loop.clock;
+    job->seconds = sae_stop_clock() - began;
+    tell_clock(job);
     free(group_of);
     return st;
 }

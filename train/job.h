@@ -25,6 +25,8 @@ struct job {
     bool sweep; /* several runs below dir */
     size_t n;
     struct run_plan *plans;
+    struct run_clock clock; /* where the time of job_train went, */
+    double seconds;         /* and all of it */
 };
 
 /* A new run or sweep: checks, folders, records. Fails: SAE_EARG; as sae_acts_open */

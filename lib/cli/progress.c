@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
@@ -29,6 +30,13 @@ static void duration(char *to, size_t n, double seconds)
         snprintf(to, n, "%ld h %02ld min", s / 3600, s / 60 % 60);
 }
 
+/* Of the terminal: a line that wraps could not be drawn over. */
+static int columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
 static double rate_of(const struct sae_progress *bar, double now)
 {
     const double seconds = now - bar->began;
@@ -45,9 +53,11 @@ static void show(struct sae_progress *bar, double now, const char *note)
         duration(left, sizeof left, (double)(bar->total - bar->done) / rate);
     const int full = share > 1 ? WIDTH : (int)(share * WIDTH);
     if (bar->terminal) {
-        fprintf(stderr, "\r\033[K%s [%.*s%*s] %3.0f%%  %.4g %s/s  %s left%s%s", bar->what, full,
-                "####################", WIDTH - full, "", 100 * share, rate, bar->unit, left,
-                note == NULL ? "" : "  ", note == NULL ? "" : note);
+        char line[400];
+        snprintf(line, sizeof line, "%s [%.*s%*s] %3.0f%%  %.4g %s/s  %s left%s%s", bar->what, full,
+                 "####################", WIDTH - full, "", 100 * share, rate, bar->unit, left,
+                 note == NULL ? "" : "  ", note == NULL ? "" : note);
+        fprintf(stderr, "\r\033[K%.*s", columns() - 1, line);
         fflush(stderr);
     } else {
         sae_log_info("%s: %3.0f%%  %llu of %llu %s  %.4g/s  %s left%s%s", bar->what, 100 * share,

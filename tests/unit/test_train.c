@@ -319,12 +319,47 @@ static void test_divergence(void **state)
     trainer_close(t);
 }
 
+/* Measuring looks on: the weights after it are those without, bit for bit. */
+static void test_measuring_changes_nothing(void **state)
+{
+    (void)state;
+    static double halves[2] = {0.5, 0.5};
+    struct sae_err err = {0};
+    float x[32];
+    for (int arch = 0; train_arch_names[arch]; arch++)
+        for (int orth = 0; train_orth_names[orth]; orth++) {
+            struct settings sets[2];
+            struct trainer *t[2];
+            for (int i = 0; i < 2; i++) {
+                start(&sets[i]);
+                sets[i].arch = arch;
+                sets[i].orth = orth;
+                sets[i].dead_after = 16;
+                sets[i].target_l0 = 3;
+                sets[i].groups = (struct sae_reals){2, halves};
+                t[i] = open_small(&sets[i]);
+                make_batch(0, x);
+                trainer_init(t[i], x);
+            }
+            for (uint64_t s = 0; s < 12; s++) {
+                make_batch(s, x);
+                for (int i = 0; i < 2; i++)
+                    assert_int_equal(trainer_step(t[i], x, i == 1 && s % 3 == 0, NULL, &err),
+                                     SAE_OK);
+            }
+            assert_memory_equal(t[0]->w.all, t[1]->w.all, t[0]->w.n * sizeof *t[0]->w.all);
+            trainer_close(t[0]);
+            trainer_close(t[1]);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_median),   cmocka_unit_test(test_window),
         cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_ortsae),   cmocka_unit_test(test_chunks)};
+        cmocka_unit_test(test_ortsae),   cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_measuring_changes_nothing)};
     return cmocka_run_group_tests_name("train", tests, NULL, NULL);
 }
