@@ -12,7 +12,8 @@
 #include "lib/file/record.h"
 #include "lib/file/result.h"
 
-static const uint64_t bench_n[] = {2, 5, 10, 20, 50, 100, 500}; /* SAEBench's fields, null if not run */
+/* SAEBench's fields, null where not run. */
+static const uint64_t bench_n[] = {2, 5, 10, 20, 50, 100, 500};
 
 static void make_key(char key[96], bool scr, uint64_t n, size_t value, const char *suffix)
 {
@@ -132,8 +133,8 @@ static json_t *config_of(const struct sae_ckpt *ckpt, const struct ablate_scores
         (json_int_t)s->train_size, "test_set_size", (json_int_t)s->test_size, "context_length",
         site ? sae_json_at(site, "context") : NULL, "probe_train_batch_size",
         (json_int_t)s->probe_batch, "probe_epochs", (json_int_t)s->epochs, "probe_lr", s->lr,
-        "probe_l1_penalty", s->l1, "sae_batch_size", (json_int_t)s->batch, "llm_batch_size", (json_int_t)0,
-        "llm_dtype", "float32", "lower_vram_usage", 0, "model_name",
+        "probe_l1_penalty", s->l1, "sae_batch_size", (json_int_t)s->batch, "llm_batch_size",
+        (json_int_t)0 /* no language model runs here */, "llm_dtype", "float32", "lower_vram_usage", 0, "model_name",
         site ? sae_json_str(site, "model", NULL) : NULL, "n_values", list_u64(s->n, s->n_n),
         "random_seeds", list_u64(s->seeds, s->n_seeds), "padding",
         s->padding == UINT64_MAX ? json_string("as harvested")

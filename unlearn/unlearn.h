@@ -231,8 +231,8 @@ struct unlearn_score unlearn_grid_score(const struct unlearn_grid *grid,
 
 /* --- checkpoints ------------------------------------------------------------------------------- */
 
-/* What is kept of an interrupted checkpoint beside its result `out`, in ckpt_50.unlearn.part.json: known questions,
- * densities, finished cells. */
+/* What is kept of an interrupted checkpoint beside its result `out`, in ckpt_50.unlearn.part.json:
+ * known questions, densities, finished cells. */
 struct unlearn_part {
     char *path;
     json_t *key;                /* what the rest depends on */
