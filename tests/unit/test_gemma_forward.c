@@ -262,6 +262,9 @@ static void test_batch_invariance(void **state)
 {
     (void)state;
     enum { B = 8, T = 64 };
+    /* OpenBLAS has other kernels for few rows than for many on some processors (1.2e-6 on Zen 3):
+     * the same products, added in another order. */
+    const double invariance = 4e-6;
     struct opened o = open_form(&plain, B * T, T);
     static uint32_t ids[B * T];
     static float all[B * T * FIX_D], one[T * FIX_D], again[B * T * FIX_D];
@@ -272,7 +275,7 @@ static void test_batch_invariance(void **state)
         OK(gemma_run_tap(o.run, ids + b * T, 1, T, 3, one, &g_err));
         for (size_t i = 0; i < (size_t)T * FIX_D; i++)
             close_to((double)one[i], (double)all[b * T * FIX_D + i],
-                     1e-6 * fmax(1, fabs((double)one[i])), "one sequence against eight");
+                     invariance * fmax(1, fabs((double)one[i])), "one sequence against eight");
     }
     const int threads = omp_get_max_threads();
     omp_set_num_threads(threads == 1 ? 2 : 1);
