@@ -214,5 +214,5 @@ void sae_help_version(const struct sae_program *program)
     printf("%s (saekit) %s\n", program->name, SAE_VERSION);
     printf("compiler: gcc %s\n", __VERSION__);
     printf("HDF5: %s\nBLAS: %s\nbackends: ref cpu%s\n", sae_h5_library(), sae_ops_blas(),
-           sae_ops_open(&ops, "cuda", 0, NULL) == SAE_OK ? " cuda" : "");
+           sae_ops_open_device(&ops, "cuda", 0, NULL, NULL) == SAE_OK ? " cuda" : "");
 }

@@ -1,16 +1,78 @@
 /* SPDX-License-Identifier: MIT */
 /* ops : choosing a backend, and the sparse containers over any backend's memory. */
+#include <math.h>
+#include <stddef.h>
 #include <string.h>
+#ifdef SAE_HAVE_CUDA
+#include <dlfcn.h>
+#endif
 
 #include "lib/base/mem.h"
 #include "lib/math/ops.h"
+
+#define OP(name) {#name, offsetof(struct sae_ops, name)}
+static const struct {
+    const char *name;
+    size_t at;
+} table[] = {OP(alloc), OP(free), OP(put), OP(get), OP(gemm), OP(center), OP(topk), OP(batchtopk),
+             OP(threshold), OP(encode_room), OP(encode_topk), OP(transpose), OP(decode),
+             OP(grad_dec), OP(grad_enc), OP(loss), OP(col_sum), OP(sum_sq), OP(project_rows),
+             OP(unit_rows), OP(adam), OP(project_sq), OP(adam_rows), OP(orth), OP(sq_sum),
+             OP(loss_sum), OP(project_sum), OP(spread_sum), OP(relu_sum), OP(mask_grad),
+             OP(scatter), OP(age), OP(cut_move), OP(topk_idle), OP(aux_loss), OP(grad_add),
+             OP(orth_masks), OP(compare_rows), OP(widen_rows), OP(late_open), OP(late_close),
+             OP(late_post), OP(late_wait), OP(precision), OP(check), OP(cos_hist)};
+enum { N_OPS = sizeof table / sizeof *table };
+_Static_assert(sizeof(struct sae_ops) == offsetof(struct sae_ops, alloc) + N_OPS * sizeof(void *),
+               "an operation is not in the list of names");
+
+const char *sae_ops_missing(const struct sae_ops *ops)
+{
+    for (size_t i = 0; i < N_OPS; i++) {
+        void *op;
+        memcpy(&op, (const char *)ops + table[i].at, sizeof op);
+        if (!op)
+            return table[i].name;
+    }
+    return NULL;
+}
+
+#ifdef SAE_HAVE_CUDA
+/* The module is found beside the program in a build folder, in lib/saekit when installed: both are
+ * in the program's run path. It stays loaded. */
+static enum sae_status open_cuda(const struct sae_ops **ret, struct sae_err *err)
+{
+    typedef enum sae_status open_fn(const struct sae_ops **ret, struct sae_err *err);
+    void *const module = dlopen("saecuda.so", RTLD_NOW | RTLD_LOCAL);
+    if (!module)
+        return sae_err_set(err, SAE_EBACKEND, "backend 'cuda' cannot be loaded: %s", dlerror());
+    void *const symbol = dlsym(module, "sae_cuda_open");
+    open_fn *open = NULL;
+    memcpy(&open, &symbol, sizeof open);
+    if (!open)
+        return sae_err_set(err, SAE_EBACKEND, "backend 'cuda' cannot be loaded: %s", dlerror());
+    const enum sae_status st = open(ret, err);
+    if (st != SAE_OK)
+        return sae_err_prefix(err, "backend 'cuda'");
+    const char *const missing = sae_ops_missing(*ret);
+    return missing ? sae_err_set(err, SAE_EBACKEND, "backend 'cuda' has no operation '%s'", missing)
+                   : SAE_OK;
+}
+#else
+static enum sae_status open_cuda(const struct sae_ops **ret, struct sae_err *err)
+{
+    (void)ret;
+    return sae_err_set(err, SAE_EBACKEND,
+                       "backend 'cuda' is not part of this build; use --backend cpu");
+}
+#endif
 
 enum sae_status sae_ops_open(const struct sae_ops **ret, const char *name, size_t n_threads,
                              struct sae_err *err)
 {
     if (strcmp(name, "cuda") == 0)
         return sae_err_set(err, SAE_EBACKEND,
-                           "backend 'cuda' is not part of this build; use --backend cpu");
+                           "this program computes on the host alone; use --backend cpu");
     if (strcmp(name, "ref") == 0)
         *ret = &sae_ops_ref;
     else if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
@@ -20,6 +82,38 @@ enum sae_status sae_ops_open(const struct sae_ops **ret, const char *name, size_
                            name);
     sae_ops_threads(n_threads);
     return SAE_OK;
+}
+
+enum sae_status sae_ops_open_device(const struct sae_ops **ret, const char *name, size_t n_threads,
+                                    struct sae_err *instead, struct sae_err *err)
+{
+    struct sae_err why = {0};
+    const bool is_auto = strcmp(name, "auto") == 0;
+    if (instead)
+        *instead = (struct sae_err){0};
+    if (!is_auto && strcmp(name, "cuda") != 0)
+        return sae_ops_open(ret, name, n_threads, err);
+    sae_ops_threads(n_threads);
+    const enum sae_status st = open_cuda(ret, is_auto ? &why : err);
+    if (st == SAE_OK || !is_auto)
+        return st;
+#ifdef SAE_HAVE_CUDA
+    if (instead)
+        *instead = why;
+#endif
+    *ret = &sae_ops_cpu;
+    return SAE_OK;
+}
+
+bool sae_adam_resolve(const struct sae_adam *h, struct sae_adam *ret)
+{
+    *ret = *h;
+    for (size_t i = 0; h->guard && i < h->n_guard; i++)
+        if (!isfinite(h->guard[i]))
+            return false;
+    if (h->norm_sq)
+        ret->scale *= (float)fmin(1, 1 / (sqrt(*h->norm_sq) + 1e-6));
+    return true;
 }
 
 enum sae_status sae_csr_alloc(struct sae_csr *ret, const struct sae_ops *ops, size_t n, size_t cap,

@@ -17,6 +17,11 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/math/compete.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* Sparse rows: row t holds entries [start[t], start[t+1]), idx ascending within a row. */
 struct sae_csr {
@@ -41,6 +46,12 @@ struct sae_adam {
     float lr, beta1, beta2, eps;
     uint64_t step; /* 1 for the first update */
     float scale;   /* gradients are multiplied by this first (clipping) */
+    /* In backend memory, each may be NULL. norm_sq: gradients are also multiplied by
+     * min(1, 1 / (sqrt(*norm_sq) + 1e-6)). guard: nothing changes where one of these is not
+     * finite. */
+    const double *norm_sq;
+    const double *guard;
+    size_t n_guard;
 };
 
 /* Competing partners of each latent: symmetric, no diagonal; partners ascending. */
@@ -57,6 +68,11 @@ struct sae_orth_stats {
     size_t n_pairs; /* pairs i < j with c_ij > 0 */
     double mean_abs_cos, max_abs_cos; /* over those pairs; 0 where there are none */
 };
+
+struct sae_late; /* see late_open */
+
+/* Of the factors of products; sums are f32 always. */
+enum sae_precision { SAE_F32, SAE_TF32, SAE_BF16, SAE_PRECISIONS };
 
 struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
@@ -143,6 +159,62 @@ struct sae_ops {
     void (*orth)(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
                  float *G, float *Gout, struct sae_orth_stats *stats);
 
+    /* Numbers that stay in backend memory, so that a step need not wait for the device. Sums are in
+     * double; `sum` is overwritten unless it says otherwise. */
+    void (*sq_sum)(size_t n, const float *a, double *sum); /* adds to *sum */
+    void (*loss_sum)(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
+                     double *sum); /* as loss */
+    void (*project_sum)(size_t m, size_t d, const float *W, float eps, const float *G, float *along,
+                        double *sum); /* as project_sq */
+    /* Sum over n rows of |v - mean v|^2, v = x - minus; minus may be NULL. */
+    void (*spread_sum)(size_t n, size_t d, const float *x, const float *minus, double *sum);
+    /* pre = relu(pre + b_enc) [n][m]; sum[0] that of the values, sum[1] how many are > 0 */
+    void (*relu_sum)(size_t n, size_t m, const float *b_enc, float *pre, double *sum);
+    /* dz_i = dz_i + l1 where f_i > 0, else 0 */
+    void (*mask_grad)(size_t n, const float *f, float l1, float *dz);
+    /* f [n][m] = the entries of csr, 0 elsewhere */
+    void (*scatter)(size_t m, const struct sae_csr *csr, float *f);
+    /* idle[j] = 0 where latent j is active in the batch, else idle[j] + n; active by `start` of a
+     * csc, or where that is NULL by f [n][m] > 0. sum[0] = latents with idle >= dead_after; sum[1]
+     * = start[m], where start is given */
+    void (*age)(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
+                uint64_t *idle, double *sum);
+    /* *cut = keep *cut + (1 - keep) least value of csr; just that value where *cut < 0 */
+    void (*cut_move)(const struct sae_csr *csr, double keep, double *cut);
+    /* topk among latents with idle >= dead_after */
+    void (*topk_idle)(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                      const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr);
+    /* AuxK. r [n][d] reconstructs e = x - xhat; *loss = mean |r - e|^2 / (*spread / n), and r becomes
+     * alpha times its gradient; both 0 where *spread or *dead is not > 0 */
+    void (*aux_loss)(size_t n, size_t d, double alpha, const float *x, const float *xhat,
+                     const double *spread, const double *dead, float *r, double *loss);
+    /* grad_dec and grad_enc of the same entries, added; rows without entries are not touched */
+    void (*grad_add)(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                     const float *g, const float *xc, const float *W_dec, float *dz, float *dW_enc,
+                     float *dW_dec, float *db_enc);
+    /* orth with c_ij found on the way from masks by a rule, never m x m in memory. per_pair: weight
+     * is divided by the number of pairs. sum: the loss, the pairs, sum and maximum of |cos| over
+     * them; loss before any weight. W must be finite. */
+    void (*orth_masks)(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
+                       const struct sae_compete_rule *rule, double weight, bool per_pair, float *G,
+                       float *Gout, double *sum);
+    /* Parts of the rows of A and B across those of W (unit): sum[0] that of |a_j|^2, sum[1] of
+     * |b_j|^2, sum[2] of a_j . b_j, sum[3] the rows with |b_j| > |a_j| */
+    void (*compare_rows)(size_t m, size_t d, const float *W, const float *A, const float *B,
+                         double *sum);
+    /* x[t] = rows[row[t]] / norm, rows in bf16 */
+    void (*widen_rows)(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
+                       float *x);
+    /* A few bytes of backend memory on their way to the host. wait gives those of the last post. */
+    enum sae_status (*late_open)(struct sae_late **ret, size_t bytes, struct sae_err *err);
+    void (*late_close)(struct sae_late *late);
+    void (*late_post)(struct sae_late *late, const void *from);
+    void (*late_wait)(struct sae_late *late, void *host);
+    /* How products are formed; f32 until set. Fails: SAE_EARG the backend has no other. */
+    enum sae_status (*precision)(enum sae_precision how, struct sae_err *err);
+    /* Waits for all that was started. The first failure since the backend was opened. */
+    enum sae_status (*check)(struct sae_err *err);
+
     /* Histogram of cos_ij over i < j of unit rows: bin = floor((cos + 1) / 2 * n_bins), clamped.
      * Also per row the largest and smallest cosine to another row. Blocked; no m x m matrix. */
     enum sae_status (*cos_hist)(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
@@ -152,9 +224,18 @@ struct sae_ops {
 
 extern const struct sae_ops sae_ops_ref, sae_ops_cpu;
 
-/* "auto", "ref", "cpu", "cuda". Fails: SAE_EBACKEND not in this build or no device; SAE_EARG */
+/* "auto", "ref", "cpu", for a program that computes on the host; "cuda" is refused, auto is cpu.
+ * Fails: SAE_EBACKEND, SAE_EARG */
 SAE_MUST_CHECK enum sae_status sae_ops_open(const struct sae_ops **ret, const char *name,
                                             size_t n_threads, struct sae_err *err);
+/* The same for a program that can use a device: "cuda" too, and auto is cuda where there is a
+ * device. Where this build has CUDA but finds no device, auto takes the cpu and tells why in
+ * `instead`, which is empty otherwise; NULL: not told. */
+SAE_MUST_CHECK enum sae_status sae_ops_open_device(const struct sae_ops **ret, const char *name,
+                                                   size_t n_threads, struct sae_err *instead,
+                                                   struct sae_err *err);
+/* The first operation that a table lacks, NULL where it is complete. */
+const char *sae_ops_missing(const struct sae_ops *ops);
 /* Threads of BLAS and OpenMP, both; 0 = as many as processors allowed to this process. */
 void sae_ops_threads(size_t n);
 /* First thing in main: waiting threads sleep instead of spinning, which on a machine with other
@@ -162,6 +243,9 @@ void sae_ops_threads(size_t n);
  * loaded, so the program starts itself anew, once; not where OMP_WAIT_POLICY is set already. */
 void sae_ops_wait_asleep(char **argv);
 const char *sae_ops_blas(void); /* "OpenBLAS 0.3.21 ..." for records and --version */
+
+/* For host backends: the step with its scale worked out; false where the guard stops it. */
+bool sae_adam_resolve(const struct sae_adam *h, struct sae_adam *ret);
 
 /* Helpers over any backend's alloc. */
 SAE_MUST_CHECK enum sae_status sae_csr_alloc(struct sae_csr *ret, const struct sae_ops *ops,
@@ -171,5 +255,9 @@ SAE_MUST_CHECK enum sae_status sae_csc_alloc(struct sae_csc *ret, const struct s
                                              size_t m, size_t cap, struct sae_err *err);
 void sae_csc_free(struct sae_csc *csc, const struct sae_ops *ops);
 void sae_pairs_free(struct sae_pairs *pairs, const struct sae_ops *ops);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* SAE_LIB_MATH_OPS_H */

@@ -10,40 +10,15 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/math/compete.h"
 #include "lib/math/ops.h"
 
-enum sae_overlap {
-    SAE_OVERLAP_OVERLAP, /* n_ij / min(n_i, n_j) */
-    SAE_OVERLAP_JACCARD, /* n_ij / (n_i + n_j - n_ij) */
-    SAE_OVERLAP_COSINE,  /* n_ij / sqrt(n_i n_j) */
-    SAE_OVERLAP_LIFT,    /* B n_ij / (n_i n_j) */
-    SAE_OVERLAP_BATCH,   /* n_ij / B */
-    SAE_OVERLAP_N
-};
 extern const char *const sae_overlap_names[SAE_OVERLAP_N + 1]; /* NULL-terminated, for options */
 double sae_overlap_value(enum sae_overlap kind, double B, double n_i, double n_j, double n_ij);
 
-enum sae_compete { SAE_COMPETE_LINEAR, SAE_COMPETE_SIGMOID, SAE_COMPETE_N };
 extern const char *const sae_compete_names[SAE_COMPETE_N + 1];
 /* linear: clip((nhat - tau)/tau, 0, 1); sigmoid: 1/(1 + exp(-s (nhat - tau)/tau)). */
 double sae_compete_value(enum sae_compete form, double s, double nhat, double tau);
-
-/* Which pairs compete, and how much, under masks (weights of several batches: see train). */
-struct sae_compete_rule {
-    enum sae_overlap overlap;
-    enum sae_compete form;
-    double sharpness; /* s of the sigmoid, 4 */
-    double tau;       /* > 0 */
-    double min_count; /* pairs with a latent that fires less often are left out */
-};
-
-/* One or several batches of masks, each with a weight; B = sum of weight * rows. Host memory. */
-struct sae_overlap_masks {
-    size_t n_batches;
-    const struct sae_csr *const *csr;
-    const struct sae_csc *const *csc;
-    const double *weight;
-};
 
 /* Symmetric partner lists with c_ij > 0, on the host; grows `pairs` (host memory, free with
  * sae_pairs_free(pairs, &sae_ops_cpu)). Threads over latents; the result is in fixed order. */

@@ -3,12 +3,14 @@
  * byte written outside the outputs, equal bits in two runs and on 1, 2 and 3 threads. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "checkops.h"
+#include "tests/emu/emu_c.h"
 
 static const struct shape shapes[] = {
     {1,   1,    1,   1   },
@@ -24,7 +26,7 @@ static const struct shape shapes[] = {
     {600, 4200, 450, 33  }, /* rows that do not fit the cache: packed slices, three tiles */
 };
 
-enum { GUARD = 64, MAX_TESTS = 32, N_SHAPES = sizeof shapes / sizeof *shapes };
+enum { GUARD = 64, MAX_TESTS = 96, N_SHAPES = sizeof shapes / sizeof *shapes };
 #define GUARD_BYTE 0xA5
 
 static unsigned char *base_of(const struct outs *o, int i)
@@ -60,24 +62,34 @@ static void check_guards(const struct outs *o, const struct fix *f)
     }
 }
 
-static void check_one(const struct op_case *c, const struct fix *f, const struct sae_ops *ops)
+/* The emulated CUDA backend has one thread, but can turn round the order of its threads. */
+static void set_order(const struct sae_ops *ops, size_t i)
 {
     static const size_t threads[] = {1, 1, 2, 3};
+    if (ops->host)
+        sae_ops_threads(threads[i]);
+    else
+        emu_reverse(i == 1);
+}
+
+static void check_one(const struct op_case *c, const struct fix *f, const struct sae_ops *ops)
+{
+    const size_t runs = ops->host ? 4 : 2;
     struct outs ref, first, again;
     outs_make(&ref, c, f);
     c->run(&sae_ops_ref, f, ref.a);
     check_guards(&ref, f);
     outs_make(&first, c, f);
-    sae_ops_threads(threads[0]);
+    set_order(ops, 0);
     c->run(ops, f, first.a);
     check_guards(&first, f);
     c->check(f, ref.a, first.a);
-    for (size_t i = 1; i < sizeof threads / sizeof *threads; i++) {
+    for (size_t i = 1; i < runs; i++) {
         outs_make(&again, c, f);
-        sae_ops_threads(threads[i]);
+        set_order(ops, i);
         c->run(ops, f, again.a);
         for (int k = 0; k < OUTS; k++)
-            check_bits(i == 1 ? "the second run" : "another thread count", f, first.bytes[k],
+            check_bits(i > 1 ? "another thread count" : "the second run", f, first.bytes[k],
                        first.a[k], again.a[k]);
         outs_clear(&again);
     }
@@ -117,12 +129,42 @@ static void check_case(void **state)
     }
 }
 
+/* The emulation is slow: shapes of much work are left to the device. Its device memory is the
+ * host's here, so that cases need no copies; that a step keeps off it is seen by train_resident. */
+static void check_case_cuda(void **state)
+{
+    const struct op_case *const c = *state;
+    const struct sae_ops *ops = NULL;
+    struct sae_err err = {0};
+    if (sae_cuda_open(&ops, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    emu_open();
+    for (size_t s = 0; s < N_SHAPES; s++) {
+        const struct shape *const shape = &shapes[s];
+        const size_t work = shape->n * shape->m;
+        const bool wide = shape->m > 600 && !strstr(c->name, "top") && !strstr(c->name, "thresh");
+        if (wide || work > 20000 || (c->m_max > 0 && shape->m > c->m_max))
+            continue;
+        for (int fill = 0; fill < N_FILLS; fill++)
+            if (work < 5000 || fill == FILL_NORMAL || fill == FILL_NAN)
+                check_one(c, fix_of(s, fill), ops);
+    }
+    emu_shut();
+}
+
+static char names[MAX_TESTS][80];
+
 static size_t add_cases(struct CMUnitTest *tests, size_t n, const struct op_case *cases)
 {
-    for (; cases->name; cases++)
-        tests[n++] = (struct CMUnitTest){.name = cases->name,
-                                         .test_func = check_case,
-                                         .initial_state = (void *)(uintptr_t)cases};
+    for (; cases->name; cases++) {
+        for (int cuda = 0; cuda < 2; cuda++) {
+            snprintf(names[n], sizeof names[n], "%s: %s", cuda ? "cuda" : "cpu", cases->name);
+            tests[n] = (struct CMUnitTest){.name = names[n],
+                                           .test_func = cuda ? check_case_cuda : check_case,
+                                           .initial_state = (void *)(uintptr_t)cases};
+            n++;
+        }
+    }
     return n;
 }
 
@@ -136,5 +178,6 @@ int main(int argc, char **argv)
     n = add_cases(tests, n, cases_sparse);
     n = add_cases(tests, n, cases_dense);
     n = add_cases(tests, n, cases_orth);
+    n = add_cases(tests, n, cases_step);
     return _cmocka_run_group_tests("ops", tests, n, NULL, clear_all);
 }

@@ -52,7 +52,8 @@ struct op_case {
     size_t m_max; /* wider shapes take ref too long; 0: none */
 };
 
-extern const struct op_case cases_select[], cases_sparse[], cases_dense[], cases_orth[];
+extern const struct op_case cases_select[], cases_sparse[], cases_dense[], cases_orth[],
+    cases_step[];
 
 /* |ref - got| <= bound[i] (+ a few denormal steps); two NaN agree, two equal infinities too. */
 void check_near(const char *what, const struct fix *f, size_t n, const float *ref, const float *got,

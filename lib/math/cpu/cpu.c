@@ -9,6 +9,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/math/cpu/cpu_slice.h"
+#include "lib/math/ref/ref.h"
 
 /* Tiles of C that gemm cuts, one call of a one-thread sgemm each: large where the sums are long, so
  * that packing A and B anew for each tile is a small part; then halved until there are enough. */
@@ -149,5 +150,27 @@ const struct sae_ops sae_ops_cpu = {
     .project_sq = sae_cpu_project_sq,
     .adam_rows = sae_cpu_adam_rows,
     .orth = sae_cpu_orth,
+    /* of a step that keeps off the host: plain here, the host's own step has no use for them */
+    .sq_sum = sae_ref_sq_sum,
+    .loss_sum = sae_ref_loss_sum,
+    .project_sum = sae_ref_project_sum,
+    .spread_sum = sae_ref_spread_sum,
+    .relu_sum = sae_ref_relu_sum,
+    .mask_grad = sae_ref_mask_grad,
+    .scatter = sae_ref_scatter,
+    .age = sae_ref_age,
+    .cut_move = sae_ref_cut_move,
+    .topk_idle = sae_ref_topk_idle,
+    .aux_loss = sae_ref_aux_loss,
+    .grad_add = sae_ref_grad_add,
+    .orth_masks = sae_ref_orth_masks,
+    .compare_rows = sae_ref_compare_rows,
+    .widen_rows = sae_ref_widen_rows,
+    .late_open = sae_ref_late_open,
+    .late_close = sae_ref_late_close,
+    .late_post = sae_ref_late_post,
+    .late_wait = sae_ref_late_wait,
+    .precision = sae_ref_precision,
+    .check = sae_ref_check,
     .cos_hist = sae_cpu_cos_hist,
 };

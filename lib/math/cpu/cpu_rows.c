@@ -208,7 +208,10 @@ static struct adam_step step_of(const struct sae_adam *h)
 
 void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V)
 {
-    const struct adam_step s = step_of(h);
+    struct sae_adam now;
+    if (!sae_adam_resolve(h, &now))
+        return;
+    const struct adam_step s = step_of(&now);
 #pragma omp parallel for schedule(dynamic, 1) if (n > SMALL)
     for (size_t i = 0; i < n; i += CHUNK)
         adam_part(min_size(CHUNK, n - i), &s, W + i, G + i, M + i, V + i);
@@ -275,7 +278,10 @@ SAE_CLONES static void adam_row(size_t d, const struct adam_step *s, float along
 void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
                        float *W, const float *G, float *M, float *V)
 {
-    const struct adam_step s = step_of(h);
+    struct sae_adam now;
+    if (!sae_adam_resolve(h, &now))
+        return;
+    const struct adam_step s = step_of(&now);
 #pragma omp parallel for schedule(dynamic, 4) if (m * d > SMALL)
     for (size_t j = 0; j < m; j++)
         adam_row(d, &s, along[j], eps, W + j * d, G + j * d, M + j * d, V + j * d);

@@ -100,8 +100,13 @@ static void unit_rows(size_t m, size_t d, float eps, float *W)
     }
 }
 
-static void adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V)
+static void adam(size_t n, const struct sae_adam *from, float *W, const float *G, float *M,
+                 float *V)
 {
+    struct sae_adam now;
+    const struct sae_adam *const h = &now;
+    if (!sae_adam_resolve(from, &now))
+        return;
     const double b1 = h->beta1, b2 = h->beta2;
     const double c1 = 1 - pow(b1, (double)h->step), c2 = 1 - pow(b2, (double)h->step);
     for (size_t i = 0; i < n; i++) {
@@ -174,7 +179,10 @@ static double project_sq(size_t m, size_t d, const float *W, float eps, const fl
 static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
                       float *W, const float *G, float *M, float *V)
 {
+    struct sae_adam now;
     float left[1];
+    if (!sae_adam_resolve(h, &now))
+        return;
     for (size_t j = 0; j < m; j++) {
         for (size_t i = j * d; i < (j + 1) * d; i++) {
             take_out(1, along[j], W + i, G + i, left);
@@ -211,5 +219,26 @@ const struct sae_ops sae_ops_ref = {
     .project_sq = project_sq,
     .adam_rows = adam_rows,
     .orth = sae_ref_orth,
+    .sq_sum = sae_ref_sq_sum,
+    .loss_sum = sae_ref_loss_sum,
+    .project_sum = sae_ref_project_sum,
+    .spread_sum = sae_ref_spread_sum,
+    .relu_sum = sae_ref_relu_sum,
+    .mask_grad = sae_ref_mask_grad,
+    .scatter = sae_ref_scatter,
+    .age = sae_ref_age,
+    .cut_move = sae_ref_cut_move,
+    .topk_idle = sae_ref_topk_idle,
+    .aux_loss = sae_ref_aux_loss,
+    .grad_add = sae_ref_grad_add,
+    .orth_masks = sae_ref_orth_masks,
+    .compare_rows = sae_ref_compare_rows,
+    .widen_rows = sae_ref_widen_rows,
+    .late_open = sae_ref_late_open,
+    .late_close = sae_ref_late_close,
+    .late_post = sae_ref_late_post,
+    .late_wait = sae_ref_late_wait,
+    .precision = sae_ref_precision,
+    .check = sae_ref_check,
     .cos_hist = sae_ref_cos_hist,
 };

@@ -27,4 +27,38 @@ enum sae_status sae_ref_cos_hist(size_t m, size_t d, const float *U, size_t n_bi
                                  float *row_max, uint32_t *row_argmax, float *row_min,
                                  struct sae_err *err);
 
+/* ref_step.c */
+void sae_ref_sq_sum(size_t n, const float *a, double *sum);
+void sae_ref_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
+                      double *sum);
+void sae_ref_project_sum(size_t m, size_t d, const float *W, float eps, const float *G,
+                         float *along, double *sum);
+void sae_ref_spread_sum(size_t n, size_t d, const float *x, const float *minus, double *sum);
+void sae_ref_relu_sum(size_t n, size_t m, const float *b_enc, float *pre, double *sum);
+void sae_ref_mask_grad(size_t n, const float *f, float l1, float *dz);
+void sae_ref_scatter(size_t m, const struct sae_csr *csr, float *f);
+void sae_ref_age(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
+                 uint64_t *idle, double *sum);
+void sae_ref_cut_move(const struct sae_csr *csr, double keep, double *cut);
+void sae_ref_topk_idle(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                       const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr);
+void sae_ref_aux_loss(size_t n, size_t d, double alpha, const float *x, const float *xhat,
+                      const double *spread, const double *dead, float *r, double *loss);
+void sae_ref_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *g, const float *xc, const float *W_dec, float *dz, float *dW_enc,
+                      float *dW_dec, float *db_enc);
+void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
+                        const struct sae_compete_rule *rule, double weight, bool per_pair, float *G,
+                        float *Gout, double *sum);
+void sae_ref_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
+                          double *sum);
+void sae_ref_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
+                        float *x);
+enum sae_status sae_ref_late_open(struct sae_late **ret, size_t bytes, struct sae_err *err);
+void sae_ref_late_close(struct sae_late *late);
+void sae_ref_late_post(struct sae_late *late, const void *from);
+void sae_ref_late_wait(struct sae_late *late, void *host);
+enum sae_status sae_ref_precision(enum sae_precision how, struct sae_err *err);
+enum sae_status sae_ref_check(struct sae_err *err);
+
 #endif /* SAE_LIB_MATH_REF_REF_H */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* emu_gpu : the thin layer (lib/math/cuda/gpu.h) over guarded host memory, OpenBLAS and LAPACKE. */
+#include <cblas.h>
+#include <cstdio>
+#include <lapacke.h>
+
+#include "lib/math/cuda/device.h"
+
+static void *scratch[SAE_GPU_SLOTS];
+static size_t scratch_bytes[SAE_GPU_SLOTS];
+static size_t n_waits;
+static char failure[300];
+
+size_t emu_waits(void)
+{
+    return n_waits;
+}
+
+enum sae_status sae_gpu_open(struct sae_err *err)
+{
+    (void)err;
+    return SAE_OK;
+}
+
+const char *sae_gpu_name(void)
+{
+    return "emulation";
+}
+
+void *sae_gpu_alloc(size_t bytes)
+{
+    return emu_alloc(bytes);
+}
+
+void sae_gpu_free(void *p)
+{
+    emu_free(p);
+}
+
+static void copy(void *to, const void *from, size_t bytes)
+{
+    emu_enter();
+    if (bytes > 0)
+        memcpy(to, from, bytes);
+    emu_leave();
+}
+
+void sae_gpu_put(void *to, const void *host, size_t bytes)
+{
+    copy(to, host, bytes);
+}
+
+void sae_gpu_get(void *host, const void *from, size_t bytes)
+{
+    n_waits++;
+    copy(host, from, bytes);
+}
+
+void sae_gpu_copy(void *to, const void *from, size_t bytes)
+{
+    copy(to, from, bytes);
+}
+
+void sae_gpu_zero(void *to, size_t bytes)
+{
+    emu_enter();
+    memset(to, 0, bytes);
+    emu_leave();
+}
+
+size_t sae_gpu_room(void)
+{
+    return (size_t)1 << 30;
+}
+
+size_t sae_gpu_shared_most(void)
+{
+    return 32 * 1024;
+}
+
+/* As dirty as the device's would be. */
+void *sae_gpu_scratch(enum sae_gpu_slot slot, size_t bytes)
+{
+    if (bytes > scratch_bytes[slot]) {
+        emu_free(scratch[slot]);
+        scratch[slot] = emu_alloc(bytes);
+        scratch_bytes[slot] = bytes;
+    }
+    emu_enter();
+    memset(scratch[slot], 0xFF, scratch_bytes[slot]);
+    emu_leave();
+    return scratch[slot];
+}
+
+/* Told one post late, as a device that lags would. */
+struct sae_late {
+    size_t bytes;
+    unsigned char *held;
+};
+
+enum sae_status sae_gpu_late_open(struct sae_late **ret, size_t bytes, struct sae_err *err)
+{
+    (void)err;
+    *ret = new sae_late{bytes, new unsigned char[bytes]()};
+    return SAE_OK;
+}
+
+void sae_gpu_late_close(struct sae_late *late)
+{
+    if (!late)
+        return;
+    delete[] late->held;
+    delete late;
+}
+
+void sae_gpu_late_post(struct sae_late *late, const void *from)
+{
+    copy(late->held, from, late->bytes);
+}
+
+void sae_gpu_late_wait(struct sae_late *late, void *host)
+{
+    memcpy(host, late->held, late->bytes);
+}
+
+static std::vector<float> widen(const void *from, size_t n)
+{
+    std::vector<float> to(n);
+    const uint16_t *const bits = static_cast<const uint16_t *>(from);
+    for (size_t i = 0; i < n; i++)
+        to[i] = __uint_as_float((unsigned)bits[i] << 16);
+    return to;
+}
+
+bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, size_t K,
+                  float alpha, const void *A, size_t lda, const void *B, size_t ldb, float beta,
+                  float *C, size_t ldc)
+{
+    if (M == 1 && N < 8) /* some shapes are refused, so that the way without a library runs too */
+        return false;
+    std::vector<float> wide_A, wide_B;
+    emu_enter();
+    if (type == SAE_GPU_BF16) {
+        wide_A = widen(A, ((ta ? K : M) - 1) * lda + (ta ? M : K));
+        wide_B = widen(B, ((tb ? N : K) - 1) * ldb + (tb ? K : N));
+        A = wide_A.data();
+        B = wide_B.data();
+    }
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+                (int)M, (int)N, (int)K, alpha, static_cast<const float *>(A), (int)lda,
+                static_cast<const float *>(B), (int)ldb, beta, C, (int)ldc);
+    emu_leave();
+    return true;
+}
+
+enum sae_status sae_gpu_eigenvalues(size_t n, double *A, double *w, struct sae_err *err)
+{
+    emu_enter();
+    const int info = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'N', 'U', (int)n, A, (int)n, w);
+    emu_leave();
+    return info == 0 ? SAE_OK : sae_err_set(err, SAE_EBACKEND, "dsyevd gave %d", info);
+}
+
+void sae_gpu_fail(const char *what, const char *why)
+{
+    if (!failure[0])
+        snprintf(failure, sizeof failure, "%s: %s", what, why);
+}
+
+enum sae_status sae_gpu_status(struct sae_err *err)
+{
+    n_waits++;
+    return failure[0] ? sae_err_set(err, SAE_EBACKEND, "%s", failure) : SAE_OK;
+}

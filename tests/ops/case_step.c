@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/* case_step : operations whose numbers stay in backend memory. Sums in double over floats that are
+ * equal differ by their order alone; where a float sum enters, the bound is that sum's. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkops.h"
+
+/* Doubles, compared as quotients with the sum of magnitudes. */
+static void check_sums(const char *what, const struct fix *f, size_t n, const double *ref,
+                       const double *got, double bound)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float size = (float)(fabs(ref[i]) > 0 && isfinite(ref[i]) ? ref[i] / got[i] : 1);
+        const float one = 1;
+        if ((isnan(ref[i]) && isnan(got[i])) || ref[i] == got[i])
+            continue;
+        check_near(what, f, 1, &one, &size, &bound);
+    }
+}
+
+static void run_nothing(const struct fix *f, void *const a[OUTS], size_t i, const float *from,
+                        size_t n)
+{
+    (void)f;
+    memcpy(a[i], from, n * sizeof *from);
+}
+
+/* outputs: sums, pre, dz; the sums go by way of the counts, so f32 rounding enters nowhere */
+static void sizes_dense(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = 8 * sizeof(double);
+    bytes[1] = bytes[2] = bytes[3] = f->s.n * f->s.m * sizeof(float);
+    bytes[4] = f->s.n * f->s.d * sizeof(float);
+    bytes[5] = f->s.m * sizeof(float);
+}
+
+static void run_dense(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const struct shape *const s = &f->s;
+    double *const sum = a[0];
+    memset(sum, 0, 8 * sizeof *sum);
+    run_nothing(f, a, 1, f->pre, s->n * s->m);
+    run_nothing(f, a, 2, f->pre, s->n * s->m);
+    o->relu_sum(s->n, s->m, f->b_enc, a[1], sum);
+    o->mask_grad(s->n * s->m, a[1], 0.25f, a[2]);
+    o->scatter(s->m, &f->csr, a[3]);
+    o->spread_sum(s->n, s->d, f->x, NULL, sum + 2);
+    o->spread_sum(s->n, s->d, f->x, f->g, sum + 3);
+    o->sq_sum(s->n * s->d, f->x, sum + 4);
+    o->sq_sum(s->n * s->d, f->g, sum + 4);
+    o->loss_sum(false, s->n, s->d, f->x, f->g, a[4], sum + 5);
+    o->project_sum(s->m, s->d, f->W, 1e-6f, f->G, a[5], sum + 6);
+    sum[7] = (double)f->csr.val[0];
+    o->cut_move(&f->csr, 0.75, sum + 7);
+}
+
+static void check_dense(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const struct shape *const s = &f->s;
+    check_sums("sums", f, 6, ref[0], got[0], 1e-6);
+    /* what is left of a row may cancel: held against the whole by the test of project_sq */
+    check_sums("cut", f, 1, (const double *)ref[0] + 7, (const double *)got[0] + 7, 1e-6);
+    double *const none = grab(s->n * s->m, sizeof *none);
+    check_near("relu", f, s->n * s->m, ref[1], got[1], none);
+    check_near("mask", f, s->n * s->m, ref[2], got[2], none);
+    check_near("scatter", f, s->n * s->m, ref[3], got[3], none);
+    free(none);
+}
+
+/* outputs: idle by masks, idle by activations, sums */
+static void sizes_age(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = f->s.m * sizeof(uint64_t);
+    bytes[2] = 4 * sizeof(double);
+}
+
+static void run_age(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    double *const sum = a[2];
+    memset(sum, 0, 4 * sizeof *sum);
+    for (int i = 0; i < 2; i++)
+        for (size_t j = 0; j < f->s.m; j++)
+            ((uint64_t *)a[i])[j] = j % 7;
+    o->age(f->s.n, f->s.m, f->csc.start, NULL, f->s.n + 3, a[0], sum);
+    o->age(f->s.n, f->s.m, NULL, f->pre, f->s.n + 3, a[1], sum + 2);
+}
+
+static void check_age(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    check_bits("idle", f, f->s.m * sizeof(uint64_t), ref[0], got[0]);
+    check_bits("idle by activations", f, f->s.m * sizeof(uint64_t), ref[1], got[1]);
+    check_bits("sums", f, 4 * sizeof(double), ref[2], got[2]);
+}
+
+/* outputs: start, idx, val of a top-k among every third latent */
+static void sizes_idle(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = (f->s.n + 1) * sizeof(size_t);
+    bytes[1] = bytes[2] = f->s.n * f->s.k * sizeof(uint32_t);
+}
+
+static void run_idle(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = {.cap = f->s.n * f->s.k, .start = a[0], .idx = a[1], .val = a[2]};
+    uint64_t *const idle = grab(f->s.m, sizeof *idle);
+    for (size_t j = 0; j < f->s.m; j++)
+        idle[j] = j % 3;
+    o->topk_idle(f->s.n, f->s.m, f->s.k, f->pre, f->b_enc, idle, 2, &csr);
+    free(idle);
+}
+
+static void check_idle(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t nnz = ((const size_t *)ref[0])[f->s.n];
+    check_bits("start", f, (f->s.n + 1) * sizeof(size_t), ref[0], got[0]);
+    check_bits("idx", f, nnz * sizeof(uint32_t), ref[1], got[1]);
+    check_bits("val", f, nnz * sizeof(float), ref[2], got[2]);
+}
+
+/* outputs: r, numbers, dW_enc, dW_dec, db_enc, dz */
+static void sizes_aux(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = f->s.n * f->s.d * sizeof(float);
+    bytes[1] = 4 * sizeof(double);
+    bytes[2] = bytes[3] = f->s.m * f->s.d * sizeof(float);
+    bytes[4] = f->s.m * sizeof(float);
+    bytes[5] = fix_nnz(f) * sizeof(float);
+}
+
+static void run_aux(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const struct shape *const s = &f->s;
+    double *const number = a[1]; /* spread, dead, loss, loss of a batch without dead latents */
+    memcpy(number, (const double[]){7, 2, 0, 9}, 4 * sizeof *number);
+    run_nothing(f, a, 0, f->g, s->n * s->d);
+    o->aux_loss(s->n, s->d, 0.03125, f->g, f->x, number, number + 3, a[0], number + 2);
+    number[3] = 0;
+    run_nothing(f, a, 0, f->g, s->n * s->d);
+    o->aux_loss(s->n, s->d, 0.03125, f->x, f->g, number, number + 3, a[0], number + 2);
+    number[3] = number[2];
+    run_nothing(f, a, 0, f->g, s->n * s->d);
+    o->aux_loss(s->n, s->d, 0.03125, f->x, f->g, number, number + 1, a[0], number + 2);
+    run_nothing(f, a, 2, f->G, s->m * s->d);
+    run_nothing(f, a, 3, f->G, s->m * s->d);
+    run_nothing(f, a, 4, f->b_enc, s->m);
+    o->grad_add(s->m, s->d, &f->csr, &f->csc, f->g, f->x, f->W, a[5], a[2], a[3], a[4]);
+}
+
+/* The gradients as such are those of grad_dec and grad_enc: here, that they are added. */
+static void check_aux(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t nd = f->s.n * f->s.d, m = f->s.m, d = f->s.d;
+    const float *const r = ref[0], *const dz = ref[5];
+    double *const bound = grab(m * d + nd, sizeof *bound);
+    for (size_t i = 0; i < nd; i++)
+        bound[i] = 4 * EPS * fabs((double)r[i]);
+    check_near("r", f, nd, ref[0], got[0], bound);
+    check_sums("numbers", f, 4, ref[1], got[1], 1e-6);
+    for (int dec = 0; dec < 2 && f->fill != FILL_HUGE; dec++) { /* there floats overflow */
+        memset(bound, 0, m * d * sizeof *bound);
+        for (size_t j = 0; j < m; j++) {
+            const size_t p0 = f->csc.start[j], p1 = f->csc.start[j + 1];
+            for (size_t i = 0; i < d && p1 > p0; i++) {
+                double sum = fabs((double)f->G[j * d + i]);
+                for (size_t p = p0; p < p1; p++) {
+                    const size_t e = f->csc.pos[p], t = f->csc.row[p];
+                    double size = fabs((double)f->csr.val[e] * f->g[t * d + i]);
+                    if (!dec) { /* dz is a float sum itself */
+                        double terms = fabs((double)dz[e]);
+                        for (size_t l = 0; l < d; l++)
+                            terms += (double)d * fabs((double)f->g[t * d + l] * f->W[j * d + l]);
+                        size = terms * fabs((double)f->x[t * d + i]);
+                    }
+                    sum += size;
+                }
+                bound[j * d + i] = (double)(p1 - p0 + 4) * EPS * sum;
+            }
+        }
+        check_near(dec ? "dW_dec" : "dW_enc", f, m * d, ref[2 + dec], got[2 + dec], bound);
+    }
+    free(bound);
+}
+
+/* outputs: G, Gout, sums, G of the mean over pairs, sums of that, comparison */
+static void sizes_masks(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = bytes[3] = f->s.m * f->s.d * sizeof(float);
+    bytes[2] = bytes[4] = bytes[5] = 4 * sizeof(double);
+}
+
+static void run_masks(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const struct shape *const s = &f->s;
+    const struct sae_csr *csr[2] = {&f->csr, &f->csr};
+    const struct sae_csc *csc[2] = {&f->csc, &f->csc};
+    const double weight[2] = {1, 0.5};
+    const struct sae_overlap_masks one = {1, csr, csc, weight}, two = {2, csr, csc, weight};
+    struct sae_compete_rule rule = {.sharpness = 4, .tau = 0.3, .min_count = 2};
+    rule.overlap = (enum sae_overlap)(s->m % SAE_OVERLAP_N);
+    memcpy(a[0], f->G, s->m * s->d * sizeof(float));
+    memcpy(a[3], f->G, s->m * s->d * sizeof(float));
+    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, a[0], NULL, a[2]);
+    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, NULL, a[1], a[2]);
+    rule.form = SAE_COMPETE_SIGMOID;
+    o->orth_masks(s->m, s->d, f->W, &two, &rule, 0.5, true, a[3], NULL, a[4]);
+    o->compare_rows(s->m, s->d, f->W, f->G, f->M, a[5]);
+}
+
+static void check_masks(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d;
+    /* the weights must be finite; where a product of two is 0 in f32, so is its sign */
+    if (f->fill == FILL_NAN || f->fill == FILL_DENORMAL)
+        return;
+    double *const bound = grab(m * d, sizeof *bound), *const all = grab(d, sizeof *all);
+    double size = 0;
+    for (size_t i = 0; i < m * d; i++) {
+        all[i % d] += fabs((double)f->W[i]);
+        size = fmax(size, fabs((double)f->W[i]));
+    }
+    /* a cosine that rounding may turn round is tiny: such pairs are few and one a row may be */
+    for (size_t i = 0; i < m * d; i++)
+        bound[i] = (double)(m + 4) * EPS * (fabs((double)f->G[i]) + all[i % d]) +
+                   (f->fill == FILL_TIES ? 0 : 1e-6 * size);
+    check_near("Gout", f, m * d, ref[1], got[1], bound);
+    check_near("G", f, m * d, ref[0], got[0], bound);
+    check_near("G by pairs", f, m * d, ref[3], got[3], bound);
+    check_sums("sums", f, 4, ref[2], got[2], 1e-4);
+    check_sums("sums by pairs", f, 4, ref[4], got[4], 1e-4);
+    check_sums("pairs", f, 1, (const double *)ref[2] + 1, (const double *)got[2] + 1, 0);
+    check_sums("comparison", f, 2, ref[5], got[5], 1e-4);
+    free(bound);
+    free(all);
+}
+
+/* outputs: x, x of a scaled store */
+static void sizes_widen(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = f->s.n * f->s.d * sizeof(float);
+}
+
+static void run_widen(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.n, d = f->s.d;
+    uint16_t *const rows = grab(n * d, sizeof *rows);
+    uint32_t *const row = grab(n, sizeof *row);
+    for (size_t i = 0; i < n * d; i++) {
+        uint32_t u;
+        memcpy(&u, f->x + i, sizeof u);
+        rows[i] = (uint16_t)(u >> 16);
+    }
+    for (size_t t = 0; t < n; t++)
+        row[t] = (uint32_t)(n - 1 - t);
+    o->widen_rows(n, d, rows, row, 1, a[0]);
+    o->widen_rows(n, d, rows, row, 2.5, a[1]);
+    free(rows);
+    free(row);
+}
+
+static void check_widen(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    double *const none = grab(f->s.n * f->s.d, sizeof *none);
+    check_near("rows", f, f->s.n * f->s.d, ref[0], got[0], none);
+    check_near("scaled rows", f, f->s.n * f->s.d, ref[1], got[1], none);
+    free(none);
+}
+
+/* outputs: W and moments of two updates, one clipped, one stopped by its guard */
+static void sizes_clip(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = bytes[2] = f->s.m * f->s.d * sizeof(float);
+    bytes[3] = 3 * sizeof(double);
+}
+
+static void run_clip(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.m * f->s.d;
+    double *const number = a[3];
+    memcpy(number, (const double[]){16, 1, NAN}, 3 * sizeof *number);
+    struct sae_adam h = {.lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .step = 3};
+    h.scale = 1;
+    h.norm_sq = number;
+    h.guard = number + 1;
+    h.n_guard = 1;
+    memcpy(a[0], f->W, n * sizeof(float));
+    memcpy(a[1], f->M, n * sizeof(float));
+    memcpy(a[2], f->V, n * sizeof(float));
+    o->adam(n, &h, a[0], f->G, a[1], a[2]);
+    h.n_guard = 2;
+    o->adam(n, &h, a[0], f->G, a[1], a[2]);
+    o->adam_rows(f->s.m, f->s.d, &h, f->b_enc, 1, a[0], f->G, a[1], a[2]);
+}
+
+static void check_clip(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.m * f->s.d;
+    double *const bound = grab(n, sizeof *bound);
+    for (int k = 0; k < 3; k++) {
+        const float *const v = ref[k];
+        for (size_t i = 0; i < n; i++) /* moments may cancel: their parts are at most 10 times them */
+            bound[i] = 8 * EPS *
+                       (fabs((double)v[i]) +
+                        (k == 2 ? (double)f->G[i] * (double)f->G[i]
+                                : fabs((double)f->M[i]) + fabs((double)f->G[i]) + 1e-3));
+        check_near(k == 0 ? "W" : k == 1 ? "M" : "V", f, n, ref[k], got[k], bound);
+    }
+    free(bound);
+}
+
+const struct op_case cases_step[] = {
+    {"sums and dense activations", sizes_dense, run_dense, check_dense, 2000},
+    {"age",                        sizes_age,   run_age,   check_age,   2000},
+    {"topk_idle",                  sizes_idle,  run_idle,  check_idle,  2000},
+    {"aux_loss, grad_add",         sizes_aux,   run_aux,   check_aux,   600 },
+    {"orth_masks, compare_rows",   sizes_masks, run_masks, check_masks, 200 },
+    {"widen_rows",                 sizes_widen, run_widen, check_widen, 2000},
+    {"adam with clip and guard",   sizes_clip,  run_clip,  check_clip,  2000},
+    {NULL,                         NULL,        NULL,      NULL,        0   }
+};
