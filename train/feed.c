@@ -83,7 +83,7 @@ enum sae_status feed_begin(struct feed *feed, const struct settings *set, const 
 {
     feed->norm = norm > 0 ? norm : 1;
     if (!(norm > 0) && set->normalize == NORM_UNIT)
-        SAE_TRY(find_norm(feed, ops, err));
+        SAE_TRY(find_norm(feed, ops->host ? ops : &sae_ops_cpu, err));
     SAE_TRY(read_held(feed, err));
     return sae_acts_ahead_open(&feed->ahead, feed->stream, feed->n, feed->d, set->steps, err);
 }

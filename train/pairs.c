@@ -182,6 +182,7 @@ static void add_never(struct pair_log *log, const struct trainer *t,
 enum sae_status pair_log_choose(struct pair_log *log, struct trainer *t, struct sae_err *err)
 {
     struct sae_overlap_masks masks;
+    SAE_TRY(trainer_fetch(t, false, err));
     last_masks(t, &masks);
     if (masks.n_batches == 0 || t->set.pairs == 0)
         return SAE_OK; /* a batch too dense to hold masks */
@@ -217,6 +218,7 @@ enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, struct sae
     if (log->n_logged == log->cap)
         SAE_TRY(reserve(log, log->cap ? 2 * log->cap : 16, err));
     struct sae_overlap_masks masks;
+    SAE_TRY(trainer_fetch(t, false, err));
     last_masks(t, &masks);
     const double B = rows_of(&masks);
     for (size_t p = 0; p < log->n; p++) {

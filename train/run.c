@@ -48,8 +48,7 @@ void run_plan_clear(struct run_plan *plan)
 
 void run_close(struct run *run)
 {
-    if (run->plan)
-        heldout_close(&run->held, run->plan->ops);
+    heldout_close(&run->held, run->t ? run->t->ops : NULL);
     trainer_close(run->t);
     series_clear(&run->series);
     pair_log_clear(&run->pairs);

@@ -192,6 +192,7 @@ enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
                             .seed = t->set.seed,
                             .progress = (double)t->step / (double)t->set.steps};
     enum sae_status st;
+    SAE_TRY(trainer_fetch(t, true, err));
     if (!isfinite(t->ops->sum_sq(t->w.n, t->w.all)))
         return sae_err_set(err, SAE_ERANGE, "weights are not finite after step %" PRIu64, t->step);
     SAE_GO(st, fold(run, &ckpt.model, err));

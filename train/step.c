@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "lib/math/clones.h"
-#include "train/trainer.h"
+#include "train/resident.h"
 
 enum { BLOCK = 256 }; /* tokens of a block of dense gradients */
 
@@ -59,6 +59,8 @@ static enum sae_status active_all(struct trainer *t, size_t rows, struct sae_csr
 enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, uint64_t k,
                                 struct sae_csr *csr, struct sae_err *err)
 {
+    if (t->resident)
+        return resident_forward(t, x, rows, k, csr, err);
     SAE_TRY(trainer_csr_grow(t, csr, rows * (k ? (size_t)k : 16), err));
     csr->n = rows;
     size_t nnz;
@@ -499,6 +501,8 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     struct step_stats s = blank;
     struct masks *const masks = &t->ring[t->step % t->ring_len];
     schedule(t, &s);
+    if (t->resident)
+        return resident_step(t, x, measure, &s, ret, err);
     size_t nnz = 0;
     const bool want_masks = settings_competes(&t->set);
     if (t->gated)

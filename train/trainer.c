@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* trainer : memory, random weights, and the masks of recent batches.
  * Contents: 1. open and close   2. initial weights   3. masks */
-#include "train/trainer.h"
+#include "train/resident.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -107,7 +107,7 @@ enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
     SAE_TRY(sae_mem_alloc(&t, 1, sizeof *t, err));
     t->set = *set;
     t->set.checkpoints = (struct sae_reals){0}; /* groups: as borrowed */
-    t->ops = ops;
+    t->ops = ops->host ? ops : &sae_ops_cpu;
     t->n = (size_t)set->batch;
     t->d = d;
     t->m = (size_t)set->m;
@@ -120,6 +120,8 @@ enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
     t->ring_len = set->overlap_window > 1 ? 3 * (size_t)set->overlap_window : 1;
     SAE_GO(st, open_arrays(t, err));
     SAE_GO(st, open_ring(t, err));
+    if (!ops->host)
+        SAE_GO(st, resident_open(&t->resident, t, ops, err));
     *ret = t;
     t = NULL;
 done:
@@ -145,6 +147,7 @@ void trainer_close(struct trainer *t)
     sae_pairs_free(&t->pairs, &sae_ops_cpu);
     sae_csr_free(&t->scratch, ops);
     auxk_close(t->auxk, ops);
+    resident_close(t->resident);
     gated_close(t->gated, ops);
     jump_close(t->jump, ops);
     matry_close(t->matry, ops);
@@ -157,6 +160,11 @@ void trainer_close(struct trainer *t)
     free(t->largest);
     free(t->idle);
     free(t);
+}
+
+enum sae_status trainer_fetch(struct trainer *t, bool all, struct sae_err *err)
+{
+    return t->resident ? resident_fetch(t, all, err) : SAE_OK;
 }
 
 /* --- 2. initial weights ------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  * Order of a step (that of the 2025 dictionary_learning trainers):
  *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping (all
  *   but standard and gated), Adam, unit decoder rows.
- * Memory is the CPU backends': every array here is host memory. */
+ * Every array here is host memory; a device has arrays of its own (resident.h). */
 #ifndef SAE_TRAIN_TRAINER_H
 #define SAE_TRAIN_TRAINER_H
 
@@ -102,6 +102,7 @@ struct trainer {
     struct jump *jump;               /* jumprelu only */
     struct matry *matry;             /* matryoshka only */
     struct ortsae *ortsae;           /* --orth ortsae only */
+    struct resident *resident;       /* where the backend is a device */
     size_t dense_share;              /* dense products above n m / this active entries; 1: never */
     bool dense;                      /* the last batch was too dense for sparse products */
     const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */
@@ -109,7 +110,8 @@ struct trainer {
     double *weight_list;
 };
 
-/* set: resolved. Weights are zero; see trainer_init. */
+/* set: resolved. Weights are zero; see trainer_init. ops of a device: steps and forward passes run
+ * there, t->ops is the cpu's. Fails: SAE_EARG the device does not take these settings; SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
                                             const struct sae_ops *ops, size_t d,
                                             struct sae_err *err);
@@ -136,6 +138,9 @@ SAE_MUST_CHECK enum sae_status trainer_forward(struct trainer *t, const float *x
                                                uint64_t k, struct sae_csr *csr,
                                                struct sae_err *err);
 uint64_t trainer_k(const struct trainer *t); /* k at the present step */
+/* Before weights, moments, counters or masks are read: makes the host's copy that of the device.
+ * all false: the decoder and the masks alone. Nothing to do without one. */
+SAE_MUST_CHECK enum sae_status trainer_fetch(struct trainer *t, bool all, struct sae_err *err);
 
 /* Sum over n rows of |v - mean v|^2, v = x - minus (minus may be NULL). mean [d] is filled. */
 double trainer_spread(size_t n, size_t d, const float *x, const float *minus, double *mean);

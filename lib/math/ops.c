@@ -5,6 +5,7 @@
 #include <string.h>
 #ifdef SAE_HAVE_CUDA
 #include <dlfcn.h>
+#include <unistd.h>
 #endif
 
 #include "lib/base/mem.h"
@@ -43,6 +44,9 @@ const char *sae_ops_missing(const struct sae_ops *ops)
 static enum sae_status open_cuda(const struct sae_ops **ret, struct sae_err *err)
 {
     typedef enum sae_status open_fn(const struct sae_ops **ret, struct sae_err *err);
+    /* the libraries are large: not loaded where there is nothing for them */
+    if (access("/dev/nvidiactl", F_OK) != 0 && access("/dev/dxg", F_OK) != 0)
+        return sae_err_set(err, SAE_EBACKEND, "backend 'cuda': no NVIDIA driver on this machine");
     void *const module = dlopen("saecuda.so", RTLD_NOW | RTLD_LOCAL);
     if (!module)
         return sae_err_set(err, SAE_EBACKEND, "backend 'cuda' cannot be loaded: %s", dlerror());

@@ -91,6 +91,11 @@ done
 
 # From a checkpoint in the middle, the store given by its new place.
 mkdir half && cp topk/ckpt_00.h5 topk/ckpt_25.h5 topk/ckpt_50.h5 half/
+# A device is used, or it is said why not.
+err=$(run $topk --backend cuda -o device 2>&1 >/dev/null) ||
+    case "$err" in *"backend 'cuda'"*) ;; *) complain "--backend cuda: says '$err'" ;; esac
+says 2 'need --backend cuda' run --acts acts --k 4 --backend cpu --matmul bf16 -o x
+says 2 "expected auto, cpu, cuda or ref" run --acts acts --k 4 --backend gpu -o x
 says 1 "give --acts" sh -c "mv acts moved && '$train' -q --resume half"
 says 2 "--k 5: the run was started with 4" run --resume half --k 5
 says 2 "is not the store of this run" run --resume half --acts other

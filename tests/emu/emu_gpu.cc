@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* emu_gpu : the thin layer (lib/math/cuda/gpu.h) over guarded host memory, OpenBLAS and LAPACKE. */
+/* emu_gpu : the thin layer (lib/math/cuda/gpu.h) over guarded host memory and OpenBLAS. */
 #include <cblas.h>
 #include <cstdio>
-#include <lapacke.h>
 
 #include "lib/math/cuda/device.h"
 
@@ -151,14 +150,6 @@ bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, 
                 static_cast<const float *>(B), (int)ldb, beta, C, (int)ldc);
     emu_leave();
     return true;
-}
-
-enum sae_status sae_gpu_eigenvalues(size_t n, double *A, double *w, struct sae_err *err)
-{
-    emu_enter();
-    const int info = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'N', 'U', (int)n, A, (int)n, w);
-    emu_leave();
-    return info == 0 ? SAE_OK : sae_err_set(err, SAE_EBACKEND, "dsyevd gave %d", info);
 }
 
 void sae_gpu_fail(const char *what, const char *why)

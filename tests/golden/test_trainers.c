@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "lib/math/ops.h"
+#include "tests/emu/emu_c.h"
+#include "train/resident.h"
 #include "train/trainer.h"
 
 enum { D = 16, M = 48, N = 64, K = 4, STEPS = 100, TOTAL = 120 };
@@ -218,6 +220,8 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
     double aux = 0, worst = 0, weights = 0;
     assert_non_null(x);
     t->dense_share = dense_share;
+    if (t->resident && settings_has_k(&t->set))
+        resident_dense(t->resident, dense_share != 1);
     for (uint64_t s = 0; s < STEPS; s++) {
         struct step_stats stats;
         batch(s + (strcmp(name, "matryoshka-auxk") == 0 ? 100 : 0), x);
@@ -227,7 +231,7 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
         if (trainer_step(t, x, s % 3 == 1, &stats, &err) != SAE_OK)
             fail_msg("%s", err.msg);
         aux += stats.aux;
-        if (s >= 10 && s % 5 != 4)
+        if ((s >= 10 && s % 5 != 4) || (t->resident && s % 3 != 1)) /* of the step before */
             continue;
         snprintf(prefix, sizeof prefix, "loss %s %d ", name, (int)s);
         find_line(prefix, rest, sizeof rest);
@@ -236,6 +240,7 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
     }
     assert_int_equal(aux > 0, has_auxk(name) || t->set.arch == TRAIN_GATED);
     struct param_array all[PARAM_ARRAYS];
+    assert_int_equal(trainer_fetch(t, true, &err), SAE_OK);
     const size_t n_arrays = trainer_params(t, &t->w, all);
     for (size_t i = 0; i < n_arrays; i++)
         weights = fmax(weights, check_end(name, all[i].name, all[i].data,
@@ -268,6 +273,65 @@ static void test_trainers_cpu(void **state)
     agree("standard-lp", &sae_ops_cpu, 1);
     agree("jumprelu", &sae_ops_cpu, 1);
     agree("jumprelu-low", &sae_ops_cpu, 1);
+}
+
+/* On the emulated device, whose memory the host cannot reach; and a step there waits for nothing. */
+static void test_trainers_cuda(void **state)
+{
+    (void)state;
+    const struct sae_ops *ops = NULL;
+    struct sae_err err = {0};
+    assert_int_equal(sae_cuda_open(&ops, &err), SAE_OK);
+    agree("topk-auxk", ops, 1);
+    agree("topk-orth", ops, 16);
+    agree("batchtopk-auxk", ops, 16);
+    agree("standard-2024", ops, 16);
+}
+
+static void no_waiting(const char *name, size_t dense_share, const struct sae_ops *ops)
+{
+    struct trainer *const t = open_trainer(name, ops);
+    struct sae_err err = {0};
+    float *const x = malloc(N * D * sizeof *x);
+    size_t before = 0;
+    assert_non_null(x);
+    if (dense_share == 1)
+        resident_dense(t->resident, false);
+    for (uint64_t s = 0; s < 4; s++) {
+        batch(s, x);
+        if (s == 1)
+            before = emu_waits();
+        assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
+    }
+    assert_int_equal(emu_waits(), before);
+    /* a loss that is not finite is told one step late, and changed nothing */
+    assert_int_equal(trainer_fetch(t, true, &err), SAE_OK);
+    const float weight = t->w.W_enc[0];
+    x[3] = INFINITY;
+    assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
+    assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_ERANGE);
+    assert_non_null(strstr(err.msg, "step 4"));
+    assert_int_equal(t->step, 4);
+    assert_int_equal(trainer_fetch(t, true, &err), SAE_OK);
+    assert_true(t->w.W_enc[0] <= weight && t->w.W_enc[0] >= weight);
+    free(x);
+    trainer_close(t);
+}
+
+static void test_no_waiting(void **state)
+{
+    (void)state;
+    const struct sae_ops *ops = NULL;
+    struct sae_err err = {0};
+    assert_int_equal(sae_cuda_open(&ops, &err), SAE_OK);
+    no_waiting("topk-orth", 1, ops);
+    no_waiting("batchtopk-auxk", 16, ops);
+    no_waiting("standard", 16, ops);
+    struct settings set;
+    settings_init(&set);
+    set.arch = TRAIN_GATED;
+    assert_int_equal(resident_takes(&set, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "--arch gated"));
 }
 
 static void test_trainers_ref(void **state)
@@ -361,8 +425,13 @@ static void test_orthogonality(void **state)
         }
 }
 
-int main(void)
+/* "cuda": those on the emulated device */
+int main(int argc, char **argv)
 {
+    const struct CMUnitTest cuda[] = {cmocka_unit_test(test_trainers_cuda),
+                                      cmocka_unit_test(test_no_waiting)};
+    if (argc > 1 && strcmp(argv[1], "cuda") == 0)
+        return cmocka_run_group_tests_name("trainers on cuda", cuda, NULL, NULL);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_trainers_cpu),
                                        cmocka_unit_test(test_trainers_ref),
                                        cmocka_unit_test(test_orthogonality)};

@@ -10,7 +10,7 @@ static const unsigned PARTS = 1024;
 /* Of a block that has one row. */
 static unsigned row_threads(size_t d)
 {
-    return d <= SAE_WARP ? SAE_WARP : 128;
+    return d <= SAE_WARP ? (unsigned)SAE_WARP : SAE_BLOCK / 2;
 }
 
 static __global__ void center_kernel(size_t d, const float *x, const float *b, float *xc)

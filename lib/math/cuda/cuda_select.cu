@@ -80,7 +80,7 @@ static __device__ inline void find_digit(const unsigned *hist, int digit, cut_st
 
 /* --- 2. top-k: one block a row -------------------------------------------------------------- */
 
-enum { TOPK_THREADS = 256 };
+enum { TOPK_THREADS = SAE_BLOCK };
 
 /* Keys of the row, formed once where shared memory holds them. */
 struct row_keys {

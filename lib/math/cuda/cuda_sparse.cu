@@ -162,6 +162,8 @@ void sae_cuda_sum_rows(size_t m, size_t d, const size_t *start, const uint32_t *
                    pos, weight, zeros, rows, out, add);
 }
 
+enum { WARPS = SAE_BLOCK / SAE_WARP };
+
 /* db[j] = sum of dz over the entries of j; a warp each. */
 static __global__ void sum_entries_kernel(size_t m, const size_t *start, const uint32_t *pos,
                                           const float *dz, bool add, float *db)
@@ -186,7 +188,7 @@ void sae_cuda_dots(size_t d, const struct sae_csr *csr, const float *g, const fl
 void sae_cuda_sum_entries(size_t m, const struct sae_csc *csc, const float *dz, bool add, float *db)
 {
     if (m > 0)
-        SAE_LAUNCH(sum_entries_kernel, (unsigned)((m + 7) / 8), SAE_BLOCK, 0, m, csc->start,
+        SAE_LAUNCH(sum_entries_kernel, (unsigned)((m + WARPS - 1) / WARPS), SAE_BLOCK, 0, m, csc->start,
                    csc->pos, dz, add, db);
 }
 

@@ -31,7 +31,12 @@
 #include SAE_EMULATION /* a header, named by the build of the tests */
 #endif
 
+/* Threads of a block; the emulation takes fewer, as each of them costs. */
+#ifdef __CUDACC__
 enum { SAE_WARP = 32, SAE_BLOCK = 256 };
+#else
+enum { SAE_WARP = 32, SAE_BLOCK = 64 };
+#endif
 #define SAE_ALL_LANES 0xFFFFFFFFU
 
 /* Blocks of SAE_BLOCK threads, one thread an item. */

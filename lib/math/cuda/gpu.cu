@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* gpu : the thin layer on the CUDA runtime, cuBLASLt and cuSOLVER.
- * Contents: 1. device   2. memory   3. late readings   4. products   5. eigenvalues   6. failures */
+/* gpu : the thin layer on the CUDA runtime and cuBLASLt.
+ * Contents: 1. device   2. memory   3. late readings   4. products   5. failures */
 #include <cublasLt.h>
 #include <cuda_runtime.h>
-#include <cusolverDn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,9 +108,52 @@ void sae_gpu_free(void *p)
         (void)cudaFree(p);
 }
 
+enum { PUT_SMALL = 16 << 10 };
+static const size_t PUT_MOST = (size_t)64 << 20;
+
+/* Two pinned buffers in turn: the host fills one while the device may still read the other, so that
+ * a batch of the next step is on its way without waiting for this one. */
+static bool put_piece(char *to, const char *host, size_t bytes)
+{
+    static struct {
+        void *pinned;
+        size_t size;
+        cudaEvent_t read;
+    } buffer[2];
+    static size_t turn;
+    const size_t b = turn++ % 2;
+    if (!buffer[b].read && !good(cudaEventCreateWithFlags(&buffer[b].read, cudaEventDisableTiming),
+                                 "event on the device"))
+        return false;
+    if (!good(cudaEventSynchronize(buffer[b].read), "work on the device"))
+        return false;
+    if (bytes > buffer[b].size) {
+        if (buffer[b].pinned)
+            (void)cudaFreeHost(buffer[b].pinned);
+        buffer[b].pinned = NULL;
+        buffer[b].size = 0;
+        if (!good(cudaMallocHost(&buffer[b].pinned, bytes), "memory that the device reaches"))
+            return false;
+        buffer[b].size = bytes;
+    }
+    memcpy(buffer[b].pinned, host, bytes);
+    return good(cudaMemcpyAsync(to, buffer[b].pinned, bytes, cudaMemcpyHostToDevice, stream),
+                "copy to the device") &&
+           good(cudaEventRecord(buffer[b].read, stream), "event on the device");
+}
+
 void sae_gpu_put(void *to, const void *host, size_t bytes)
 {
-    good(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the device");
+    if (bytes <= PUT_SMALL) { /* copied by the driver before it returns */
+        good(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream),
+             "copy to the device");
+        return;
+    }
+    for (size_t at = 0; at < bytes; at += PUT_MOST) {
+        const size_t n = bytes - at < PUT_MOST ? bytes - at : PUT_MOST;
+        if (!put_piece((char *)to + at, (const char *)host + at, n))
+            return;
+    }
 }
 
 void sae_gpu_get(void *host, const void *from, size_t bytes)
@@ -344,60 +386,7 @@ bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, 
                                        stream) == CUBLAS_STATUS_SUCCESS;
 }
 
-/* --- 5. eigenvalues ------------------------------------------------------------------------- */
-
-struct eigen {
-    cusolverDnHandle_t solver;
-    cusolverDnParams_t params;
-    void *on_device, *on_host;
-    int *info; /* on the device */
-};
-
-static enum sae_status eigen_run(struct eigen *e, size_t n, double *A, double *w,
-                                 struct sae_err *err)
-{
-    size_t device_bytes = 0, host_bytes = 0;
-    int info = -1;
-    if (cusolverDnCreate(&e->solver) != CUSOLVER_STATUS_SUCCESS ||
-        cusolverDnSetStream(e->solver, stream) != CUSOLVER_STATUS_SUCCESS ||
-        cusolverDnCreateParams(&e->params) != CUSOLVER_STATUS_SUCCESS ||
-        cusolverDnXsyevd_bufferSize(e->solver, e->params, CUSOLVER_EIG_MODE_NOVECTOR,
-                                    CUBLAS_FILL_MODE_LOWER, (int64_t)n, CUDA_R_64F, A, (int64_t)n,
-                                    CUDA_R_64F, w, CUDA_R_64F, &device_bytes,
-                                    &host_bytes) != CUSOLVER_STATUS_SUCCESS)
-        return sae_err_set(err, SAE_EBACKEND, "cuSOLVER cannot be used for a matrix of order %zu",
-                           n);
-    e->on_host = malloc(host_bytes + 1);
-    if (!e->on_host || cudaMalloc(&e->on_device, device_bytes + 1) != cudaSuccess ||
-        cudaMalloc((void **)&e->info, sizeof *e->info) != cudaSuccess)
-        return sae_err_set(err, SAE_ENOMEM, "out of device memory: %zu bytes for eigenvalues",
-                           device_bytes);
-    const cusolverStatus_t st =
-        cusolverDnXsyevd(e->solver, e->params, CUSOLVER_EIG_MODE_NOVECTOR, CUBLAS_FILL_MODE_LOWER,
-                         (int64_t)n, CUDA_R_64F, A, (int64_t)n, CUDA_R_64F, w, CUDA_R_64F,
-                         e->on_device, device_bytes, e->on_host, host_bytes, e->info);
-    sae_gpu_get(&info, e->info, sizeof info);
-    if (st != CUSOLVER_STATUS_SUCCESS || info != 0)
-        return sae_err_set(err, SAE_EBACKEND, "cuSOLVER found no eigenvalues: status %d, info %d",
-                           (int)st, info);
-    return SAE_OK;
-}
-
-enum sae_status sae_gpu_eigenvalues(size_t n, double *A, double *w, struct sae_err *err)
-{
-    struct eigen e = {NULL, NULL, NULL, NULL, NULL};
-    const enum sae_status st = eigen_run(&e, n, A, w, err);
-    free(e.on_host);
-    (void)cudaFree(e.on_device);
-    (void)cudaFree(e.info);
-    if (e.params)
-        (void)cusolverDnDestroyParams(e.params);
-    if (e.solver)
-        (void)cusolverDnDestroy(e.solver);
-    return st;
-}
-
-/* --- 6. failures ---------------------------------------------------------------------------- */
+/* --- 5. failures ---------------------------------------------------------------------------- */
 
 bool sae_gpu_allow_shared(const void *kernel, size_t bytes)
 {

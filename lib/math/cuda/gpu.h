@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gpu : the thin layer between the kernels and NVIDIA's libraries: memory, copies, one stream,
- * products through cuBLASLt, eigenvalues through cuSOLVER. gpu.cu is the real one; the tests have
- * another over host memory, OpenBLAS and LAPACKE. Internal to lib/math/cuda.
+ * products through cuBLASLt. gpu.cu is the real one; the tests have another over host memory and
+ * OpenBLAS. Internal to lib/math/cuda.
  *
  * One device (the first that CUDA_VISIBLE_DEVICES leaves), one stream: what is started is done in
  * that order. Failures of asynchronous work are kept, the first one is told by sae_gpu_status. */
@@ -62,9 +62,6 @@ enum sae_gpu_type { SAE_GPU_F32, SAE_GPU_TF32, SAE_GPU_BF16 };
 bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, size_t K,
                   float alpha, const void *A, size_t lda, const void *B, size_t ldb, float beta,
                   float *C, size_t ldc);
-/* Eigenvalues, ascending, of the symmetric A [n][n], which is destroyed; both in device memory. */
-SAE_MUST_CHECK enum sae_status sae_gpu_eigenvalues(size_t n, double *A, double *w,
-                                                   struct sae_err *err);
 
 /* For SAE_LAUNCH. */
 void *sae_gpu_stream(void);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* resident : the step on a device that has memory of its own. Weights, moments, activations, masks
+ * and counters stay there; the host starts operations and reads the numbers of a step one step
+ * late. TopK, BatchTopK and both standard architectures, with the orthogonality term; the step of
+ * all others is the host's (step.c).
+ *
+ * The arrays of struct trainer are the host's copy: true after trainer_fetch, which whoever reads
+ * them calls first, and taken over by the first step after they were filled. */
+#ifndef SAE_TRAIN_RESIDENT_H
+#define SAE_TRAIN_RESIDENT_H
+
+#include "train/trainer.h"
+
+/* Fails: SAE_EARG not for these settings, by name */
+SAE_MUST_CHECK enum sae_status resident_takes(const struct settings *set, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status resident_open(struct resident **ret, const struct trainer *t,
+                                             const struct sae_ops *device, struct sae_err *err);
+void resident_close(struct resident *resident);
+
+/* As trainer_step and trainer_forward, but that ret has the numbers of the step before, where it
+ * does not measure (of the first step: 0), and that a loss that is not finite is seen a step late;
+ * that step and later ones until then changed nothing. */
+SAE_MUST_CHECK enum sae_status resident_step(struct trainer *t, const float *x, bool measure,
+                                             const struct step_stats *scheduled,
+                                             struct step_stats *ret, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status resident_forward(struct trainer *t, const float *x, size_t rows,
+                                                uint64_t k, struct sae_csr *csr,
+                                                struct sae_err *err);
+SAE_MUST_CHECK enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err);
+/* For tests: dense products of the kept entries, or sparse ones; by their share otherwise. */
+void resident_dense(struct resident *resident, bool dense);
+
+#endif /* SAE_TRAIN_RESIDENT_H */
