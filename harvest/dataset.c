@@ -5,26 +5,33 @@
 #include "harvest/dataset.h"
 
 #include <ctype.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "gemma/utf8.h"
-#include "lib/text/csv.h"
+#include "harvest/preset.h"
+#include "harvest/rows.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
-#include "lib/text/bytes.h"
-#include "lib/text/docs.h"
+#include "lib/base/str.h"
+#include "lib/text/files.h"
 
 /* --- 1. names ----------------------------------------------------------------------------- */
 
-enum sae_status harvest_dataset_name(char **ret, const char *path, struct sae_err *err)
+enum sae_status harvest_dataset_name(char **ret, const char *source, struct sae_err *err)
 {
-    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".jsonl", ".ndjson"};
+    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".jsonl", ".ndjson", ".json"};
+    const struct harvest_preset *preset;
+    const char *path;
     char *name = NULL;
-    SAE_TRY(sae_mem_strdup(&name, sae_fs_base(path), err));
+    SAE_TRY(harvest_preset_parse(&preset, &path, source, err));
+    if (preset != NULL)
+        return sae_mem_strdup(ret, preset->name, err);
+    SAE_TRY(sae_mem_strdup(&name, path, err));
+    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/'; n--)
+        name[n - 1] = '\0'; /* a folder */
+    memmove(name, sae_fs_base(name), strlen(sae_fs_base(name)) + 1);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
         if (sae_str_ends(name, suffixes[i]) && strlen(name) > strlen(suffixes[i]))
             name[strlen(name) - strlen(suffixes[i])] = '\0';
@@ -44,173 +51,63 @@ enum sae_status harvest_dataset_name(char **ret, const char *path, struct sae_er
 
 /* --- 2. reading --------------------------------------------------------------------------- */
 
-struct where {
-    const char *path;
-    uint64_t line;
-};
-
-static enum sae_status parse_split(uint8_t *ret, const char *text, struct where at,
-                                   struct sae_err *err)
+static bool begins(const char *path, const char *word)
 {
-    if (strcmp(text, "train") == 0)
-        *ret = 0;
-    else if (strcmp(text, "test") == 0)
-        *ret = 1;
-    else
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 ": split '%.40s', expected "
-                           "'train' or 'test'",
-                           at.path, at.line, text);
-    return SAE_OK;
+    return strncmp(sae_fs_base(path), word, strlen(word)) == 0;
 }
 
-static enum sae_status add_text(struct harvest_dataset *set, const char *text, size_t len,
-                                const char *label, const char *split, const char *attribute,
-                                struct where at, struct sae_err *err)
+/* Do the names of a folder's files give the split? */
+static bool is_split(const struct sae_files *files)
 {
-    uint8_t part = HARVEST_UNSPLIT;
-    if (*label == '\0' || (attribute != NULL && *attribute == '\0'))
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": the %s is empty", at.path,
-                           at.line, *label == '\0' ? "label" : "attribute");
-    if (!gemma_utf8_is_valid(label, strlen(label)) ||
-        (attribute != NULL && !gemma_utf8_is_valid(attribute, strlen(attribute))))
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 ": the label is not valid UTF-8; convert the file",
-                           at.path, at.line);
-    if (split != NULL)
-        SAE_TRY(parse_split(&part, split, at, err));
-    if (len == 0) {
-        set->n_empty++;
-        return SAE_OK;
+    bool train = false, test = false;
+    for (size_t i = 0; i < files->n; i++) {
+        train |= begins(files->v[i].path, "train");
+        test |= begins(files->v[i].path, "test");
     }
-    SAE_TRY(sae_mem_grow(&set->v, &set->cap, set->n + 1, sizeof *set->v, err));
-    struct harvest_text *t = &set->v[set->n++];
-    *t = (struct harvest_text){.len = len, .split = part};
-    SAE_TRY(sae_mem_alloc(&t->text, len + 1, 1, err));
-    memcpy(t->text, text, len);
-    SAE_TRY(sae_mem_strdup(&t->label, label, err));
-    return attribute == NULL ? SAE_OK : sae_mem_strdup(&t->attribute, attribute, err);
+    return train && test;
 }
 
-static enum sae_status need_column(const struct sae_csv *csv, const char *name, size_t *ret,
-                                   struct sae_err *err)
+static enum sae_status read_files(struct harvest_dataset *set, struct harvest_rows *rows,
+                                  const struct sae_files *files, struct sae_err *err)
 {
-    *ret = sae_csv_column(csv, name);
-    if (*ret < csv->n_fields)
-        return SAE_OK;
-    char found[200] = "";
-    size_t len = 0;
-    for (size_t i = 0; i < csv->n_fields && len < sizeof found - 60; i++)
-        len += (size_t)snprintf(found + len, sizeof found - len, "%s%.40s", i > 0 ? ", " : "",
-                                csv->field[i].s);
-    return sae_err_set(err, SAE_EFORMAT, "'%s' has no column '%s'; its header names: %s", csv->path,
-                       name, found);
-}
-
-static enum sae_status read_csv(struct harvest_dataset *set, struct sae_csv *csv,
-                                const struct harvest_columns *columns, struct sae_err *err)
-{
-    bool more;
-    size_t text, label;
-    SAE_TRY(sae_csv_next(csv, &more, err));
-    if (!more)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' is empty; expected a CSV header", csv->path);
-    SAE_TRY(need_column(csv, columns->text, &text, err));
-    SAE_TRY(need_column(csv, columns->label, &label, err));
-    const size_t n = csv->n_fields, split = sae_csv_column(csv, columns->split);
-    const size_t attribute = sae_csv_column(csv, columns->attribute);
-    set->split_given = split < n;
-    for (;;) {
-        SAE_TRY(sae_csv_next(csv, &more, err));
-        if (!more)
-            return SAE_OK;
-        if (csv->n_fields != n)
-            return sae_err_set(err, SAE_EFORMAT,
-                               "'%s' line %" PRIu64 " has %zu fields, the header "
-                               "has %zu",
-                               csv->path, csv->line, csv->n_fields, n);
-        const struct where at = {csv->path, csv->line};
-        SAE_TRY(add_text(set, csv->field[text].s, csv->field[text].len, csv->field[label].s,
-                         set->split_given ? csv->field[split].s : NULL,
-                         attribute < n ? csv->field[attribute].s : NULL, at, err));
-    }
-}
-
-/* Labels are names, or whole numbers as many data sets have them. */
-static enum sae_status label_text(char *to, size_t size, const json_t *object, const char *field,
-                                  struct where at, struct sae_err *err)
-{
-    const json_t *value = json_object_get(object, field);
-    if (json_is_integer(value)) {
-        snprintf(to, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        return SAE_OK;
-    }
-    const char *text;
-    size_t len;
-    SAE_TRY(sae_docs_field(&text, &len, object, field, at.path, at.line, err));
-    if (len >= size || strlen(text) != len)
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 ": the label is longer than "
-                           "%zu bytes",
-                           at.path, at.line, size - 1);
-    memcpy(to, text, len + 1);
-    return SAE_OK;
-}
-
-static enum sae_status add_object(struct harvest_dataset *set, const json_t *object,
-                                  const struct harvest_columns *columns, struct where at,
-                                  struct sae_err *err)
-{
-    const char *text, *split = NULL;
-    size_t len, split_len;
-    char label[256], attribute[256];
-    SAE_TRY(sae_docs_field(&text, &len, object, columns->text, at.path, at.line, err));
-    SAE_TRY(label_text(label, sizeof label, object, columns->label, at, err));
-    const bool has_split = json_object_get(object, columns->split) != NULL;
-    if (set->n + set->n_empty == 0)
-        set->split_given = has_split;
-    if (set->split_given)
-        SAE_TRY(sae_docs_field(&split, &split_len, object, columns->split, at.path, at.line, err));
-    else if (has_split)
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 " has a field '%s', the lines "
-                           "before have not",
-                           at.path, at.line, columns->split);
-    const bool has_attribute = json_object_get(object, columns->attribute) != NULL;
-    if (has_attribute)
-        SAE_TRY(label_text(attribute, sizeof attribute, object, columns->attribute, at, err));
-    if (set->n > 0 && has_attribute != (set->v[0].attribute != NULL))
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 " has %s field '%s', unlike the lines before",
-                           at.path, at.line, has_attribute ? "a" : "no", columns->attribute);
-    return add_text(set, text, len, label, split, has_attribute ? attribute : NULL, at, err);
-}
-
-static enum sae_status read_json(struct harvest_dataset *set, struct sae_bytes *bytes,
-                                 const char *path, const struct harvest_columns *columns,
-                                 struct sae_err *err)
-{
-    struct sae_str line = {0};
-    struct where at = {path, 0};
-    bool more = true;
-    enum sae_status st;
-    for (;;) {
-        SAE_GO(st, sae_bytes_line(bytes, &line, &more, err));
-        if (!more)
-            break;
-        at.line++;
-        if (strspn(line.s, " \t") == line.len)
+    const bool split = is_split(files);
+    for (size_t i = 0; i < files->n; i++) {
+        rows->path = files->v[i].path;
+        if (split && (begins(rows->path, "dev") || begins(rows->path, "valid")))
             continue;
-        json_t *object = NULL;
-        SAE_GO(st, sae_docs_object(&object, &line, path, at.line, err));
-        st = add_object(set, object, columns, at, err);
-        json_decref(object);
-        if (st != SAE_OK)
-            goto done;
+        rows->split = !split ? NULL : begins(rows->path, "train") ? "train" : "test";
+        if (split && !begins(rows->path, rows->split))
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s' is beside files named train* and test*: is it of either? "
+                               "rename it, or take it away",
+                               rows->path);
+        SAE_TRY(harvest_rows_read(rows, err));
     }
-done:
-    sae_str_clear(&line);
-    return st;
+    set->split_given |= split;
+    return SAE_OK;
+}
+
+/* At least one row, and a word where a class of the preset has none. */
+static enum sae_status check_preset(const struct harvest_dataset *set,
+                                    const struct harvest_rows *rows, const char *path,
+                                    struct sae_err *err)
+{
+    char classes[300] = "";
+    size_t len = 0;
+    for (size_t c = 0; rows->preset->classes[c].key != NULL; c++) {
+        const struct harvest_name *name = &rows->preset->classes[c];
+        len += (size_t)snprintf(classes + len, sizeof classes - len, "%s%s %s", c > 0 ? ", " : "",
+                                name->key, name->name);
+        if (set->n_taken[c] == 0 && set->n > 0)
+            sae_log_warn("'%s': no text of class %s (%s)", path, name->key, name->name);
+    }
+    if (set->n > 0)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT, "'%s': none of %zu rows is taken for %s, whose %ss are %s%s%s%s",
+                       path, set->n_rows, rows->preset->name,
+                       rows->preset->label != NULL ? rows->preset->label : "language", classes,
+                       rows->strange[0] != '\0' ? "; the first is of '" : "", rows->strange,
+                       rows->strange[0] != '\0' ? "'" : "");
 }
 
 /* --- 3. classes --------------------------------------------------------------------------- */
@@ -279,21 +176,21 @@ done:
     return st;
 }
 
-enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *path,
+enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *source,
                                      const struct harvest_columns *columns, struct sae_err *err)
 {
     struct harvest_dataset set = {0};
-    struct sae_bytes bytes = {0};
-    struct sae_csv csv = {0};
+    struct harvest_rows rows = {.set = &set, .columns = columns};
+    struct sae_files files = {0};
+    const char *path;
     enum sae_status st;
-    SAE_GO(st, harvest_dataset_name(&set.name, path, err));
-    SAE_GO(st, sae_bytes_open(&bytes, path, err));
-    if (sae_docs_is_json(path)) {
-        SAE_GO(st, read_json(&set, &bytes, path, columns, err));
-    } else {
-        sae_csv_init(&csv, &bytes, path);
-        SAE_GO(st, read_csv(&set, &csv, columns, err));
-    }
+    SAE_GO(st, harvest_dataset_name(&set.name, source, err));
+    SAE_GO(st, harvest_preset_parse(&rows.preset, &path, source, err));
+    SAE_GO(st, sae_files_add(&files, path, err));
+    SAE_GO(st, read_files(&set, &rows, &files, err));
+    if (rows.preset != NULL)
+        SAE_GO(st, check_preset(&set, &rows, path, err));
+    set.balanced = rows.preset != NULL && rows.preset->attribute != NULL;
     SAE_GO(st, find_classes(&set, err));
     SAE_GO(st, find_attributes(&set, err));
     if (set.n_empty > 0)
@@ -308,8 +205,7 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *pa
     *ret = set;
     set = (struct harvest_dataset){0};
 done:
-    sae_csv_clear(&csv);
-    sae_bytes_close(&bytes);
+    sae_files_clear(&files);
     harvest_dataset_clear(&set);
     return st;
 }
@@ -375,9 +271,31 @@ static void draw_group(struct harvest_dataset *set, size_t c, size_t value,
     class->n_test += keep_first(set, index + n, n_test, draw->max_test, 1);
 }
 
-static void draw_class(struct harvest_dataset *set, size_t c, const struct harvest_draw *draw,
+/* Limits under which a class of a balanced set has equally many texts of each attribute: its share,
+ * or what the smallest attribute has. */
+static struct harvest_draw balance(const struct harvest_dataset *set, size_t c,
+                                   const struct harvest_draw *draw)
+{
+    struct harvest_draw even = *draw;
+    even.max_train /= set->n_attributes;
+    even.max_test /= set->n_attributes;
+    for (size_t value = 0; value < set->n_attributes; value++) {
+        size_t n[2] = {0, 0};
+        for (size_t i = 0; i < set->n; i++)
+            if (set->v[i].class == c && set->v[i].value == value)
+                n[set->v[i].split == 1]++;
+        const size_t n_test = set->split_given ? n[1] : n[0] / 5, n_train = n[0] + n[1] - n_test;
+        even.max_train = n_train < even.max_train ? n_train : even.max_train;
+        even.max_test = n_test < even.max_test ? n_test : even.max_test;
+    }
+    return even;
+}
+
+static void draw_class(struct harvest_dataset *set, size_t c, const struct harvest_draw *limits,
                        struct sae_rng *rng, uint32_t *index)
 {
+    const struct harvest_draw even = set->balanced ? balance(set, c, limits) : *limits;
+    const struct harvest_draw *draw = &even;
     for (size_t value = 0; value == 0 || value < set->n_attributes; value++)
         draw_group(set, c, value, draw, rng, index);
 }

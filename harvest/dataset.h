@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* dataset : labelled texts from a CSV file (with a header) or from JSON lines, and the draw of
- * those that are harvested. Knows no language model. */
+/* dataset : labelled texts from CSV (with a header) or JSON lines, a file or a folder of them, and
+ * the draw of those that are harvested. Knows no language model. */
 #ifndef SAE_HARVEST_DATASET_H
 #define SAE_HARVEST_DATASET_H
 
@@ -13,9 +13,11 @@
 struct harvest_columns {
     const char *text, *label;
     const char *split, *attribute; /* used where the file has them */
+    size_t first; /* texts of a class read of a data set without end (preset.h); 0: all */
 };
 
 enum { HARVEST_UNSPLIT = 2 };
+enum { HARVEST_MAX_PRESET = 8 }; /* classes of a preset */
 
 struct harvest_text {
     char *text;
@@ -42,16 +44,24 @@ struct harvest_dataset {
     size_t n_attributes;           /* 0: the file has none */
     char **attributes;             /* sorted likewise */
     bool split_given;
+    bool balanced;  /* a class is to have equally many texts of each attribute */
+    size_t n_rows;  /* read, with those that are left out */
+    size_t n_taken[HARVEST_MAX_PRESET]; /* texts of each class of a preset (preset.h) */
     size_t n_empty; /* texts left out because there was nothing in them */
 };
 
-/* "section" of "dir/section.csv.gz"; new memory. Fails: SAE_EARG a name unfit for a file name */
-SAE_MUST_CHECK enum sae_status harvest_dataset_name(char **ret, const char *path,
+/* "section" of "dir/section.csv.gz", "ag_news" of "ag_news=FILE" (preset.h); new memory.
+ * Fails: SAE_EARG a name unfit for a file name, an unknown preset */
+SAE_MUST_CHECK enum sae_status harvest_dataset_name(char **ret, const char *source,
                                                     struct sae_err *err);
 
-/* Fails: SAE_EIO; SAE_EFORMAT a column missing, a record of another length, a label that is no
+/* source: a path, or PRESET=PATH, whose columns are then the preset's. Of a folder every file is
+ * read; where some are named train* and some test*, they give the split, and those named dev* or
+ * valid* are left out.
+ * Fails: SAE_EIO; SAE_EFORMAT a column missing, a record of another length, a label that is no
  * name, a split that is neither train nor test (with the line number); fewer than two classes */
-SAE_MUST_CHECK enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *path,
+SAE_MUST_CHECK enum sae_status harvest_dataset_load(struct harvest_dataset *ret,
+                                                    const char *source,
                                                     const struct harvest_columns *columns,
                                                     struct sae_err *err);
 void harvest_dataset_clear(struct harvest_dataset *set);
@@ -65,7 +75,8 @@ struct harvest_draw {
 /* Leaves in set->v the texts drawn, in file order, each with split 0 or 1, and in set->classes
  * the classes kept. A class of fewer than min_texts (or, where the file gives the split, fewer
  * than 4/5 of that in train or 1/5 in test) is left out with a warning that names it.
- * Without a given split a fifth of each class becomes the test set.
+ * Without a given split a fifth of each class becomes the test set. A balanced set has equally many
+ * texts of each attribute in a class, together within the limits.
  * Fails: SAE_EFORMAT fewer than two classes are left */
 SAE_MUST_CHECK enum sae_status harvest_dataset_draw(struct harvest_dataset *set,
                                                     const struct harvest_draw *draw,

@@ -8,6 +8,7 @@
 
 #include "harvest/labels.h"
 #include "harvest/origin.h"
+#include "harvest/preset.h"
 #include "harvest/store.h"
 #include "harvest/tap.h"
 #include "harvest/words.h"
@@ -54,8 +55,8 @@ static const struct sae_opt options[] = {
      "Activation store", "token before a document that begins inside a context", 0},
     {"shard-rows", 0, SAE_OPT_COUNT, &wanted.shard_rows, "0", NULL, 0, 1e9, "N",
      "Activation store", "rows of a shard; 0 = min(65536, 128 MiB of them)", 0},
-    {"labels", 0, SAE_OPT_STRS, &wanted.labels, NULL, NULL, 0, 0, "FILE", "Labelled sets",
-     "CSV (text,label) or JSON lines; each becomes labels_<name>.h5", SAE_OPT_MAIN},
+    {"labels", 0, SAE_OPT_STRS, &wanted.labels, NULL, NULL, 0, 0, "[NAME=]FILE", "Labelled sets",
+     "CSV (text,label), JSON lines, or NAME=FILE, a set that SAEBench names; each becomes labels_<name>.h5", SAE_OPT_MAIN},
     {"text-column", 0, SAE_OPT_STR, &wanted.columns.text, "text", NULL, 0, 0, "NAME",
      "Labelled sets", "column or field of the text", 0},
     {"label-column", 0, SAE_OPT_STR, &wanted.columns.label, "label", NULL, 0, 0, "NAME",
@@ -312,14 +313,20 @@ static enum sae_status harvest_one_set(struct harvest *h, const char *source, st
 {
     struct sae_files files = {0};
     struct harvest_labels_totals totals;
+    const struct harvest_preset *preset;
+    const char *path;
     json_t *record = NULL;
     enum sae_status st;
-    SAE_GO(st, sae_files_add(&files, source, err));
+    SAE_GO(st, harvest_preset_parse(&preset, &path, source, err));
+    SAE_GO(st, sae_files_add(&files, path, err));
     SAE_GO(st, sae_files_hash(&files, err));
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_labels, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
     SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
-    json_object_set_new(json_object_get(record, "options"), "labels", json_string(source));
+    json_object_set_new(json_object_get(record, "options"), "labels", json_string(path));
+    if (preset != NULL)
+        json_object_set_new(record, "dataset", json_string(preset->name));
+    wanted.columns.first = (size_t)(wanted.max_train + wanted.max_test) + 1; /* as SAEBench */
     const struct harvest_labels_settings settings = {
         .dir = h->dir,
         .columns = wanted.columns,
@@ -466,7 +473,9 @@ static const struct sae_program program = {
         "# five million activations of Gemma-2-2b, layer 12\n"
         "sae-harvest --model gemma-2-2b --layer 12 --text pile.jsonl.zst --tokens 5M -o acts/\n"
         "# beside them: labelled sets for sae-probe, the word set for sae-absorb\n"
-        "sae-harvest --like acts --labels news.csv,reviews.jsonl.gz --words\n",
+        "sae-harvest --like acts --labels news.csv,reviews.jsonl.gz --words\n"
+        "# two of SAEBench's sets, from folders of train.jsonl and test.jsonl\n"
+        "sae-harvest --like acts --labels ag_news=ag_news,bias_in_bios_class_set1=bias_in_bios\n",
     .about =
         "Text comes from files or folders (every file below, sorted by path; hidden ones left "
         "out). Names in .jsonl or .ndjson are JSON lines with one document a line; other files are "
@@ -479,7 +488,16 @@ static const struct sae_program program = {
         "on the same machine with the same number of threads. A folder holds one layer of one "
         "model; anything else is refused.\n\n"
         "Labelled sets keep every token of each text, truncated to the context; the pooled vector "
-        "is SAEBench's. Without a split column a fifth of each class becomes its test set. The "
+        "is SAEBench's. Without a split column a fifth of each class becomes its test set; of a folder, "
+        "files named train* and test* give the split.\n\n"
+        "The data sets of SAEBench's sparse probing are known by name, with columns and classes as "
+        "Hugging Face exports them (to_json, to_csv): NAME=FILE or NAME=DIR, where NAME is "
+        "bias_in_bios_class_set1, _set2 or _set3 (hard_text, profession, gender); "
+        "amazon_reviews_mcauley_1and5 (text, category, rating) or the same with _sentiment (text, "
+        "rating; ratings 1 and 5); github-code (code, language, or content and path; the first 150 "
+        "characters cut, shorter files left out); ag_news (text, label); europarl (translation, or "
+        "a column a language; pairs en-fr, fr-it, de-en, es-fr, nl-pt). Rows of other classes are "
+        "passed over; bias_in_bios and amazon_reviews are balanced over gender and rating.\n\nThe "
         "word set holds two first-letter prompts for each vocabulary word that is one token: one "
         "with ten examples from the word's own split, one with ten from all words.",
     .opts = options,

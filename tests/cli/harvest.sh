@@ -99,6 +99,24 @@ expect 0 "" "$harvest" --like acts --labels pets.csv --context 64 --json -q
 shows '"found": true'
 expect 2 'would both become' "$harvest" --like acts --labels pets.csv,texts/pets.csv
 
+# One of SAEBench's sets by name; the folder's files give the split, labels become names.
+mkdir news
+for part in train test; do
+    i=0
+    while [ $i -lt 20 ]; do
+        i=$((i + 1))
+        echo "{\"text\":\"The match number $i was won.\",\"label\":1}"
+        echo "{\"text\":\"The bank bought $i shares.\",\"label\":2}"
+    done >news/$part.jsonl
+done
+expect 0 "no text of class 0 (World)" "$harvest" --like acts --labels ag_news=news --context 64 -q
+shows 'ag_news +2 +40 +40 '
+expect 0 "" "$harvest" --like acts --labels ag_news=news --context 64 --json -q
+shows '"found": true'
+expect 1 "it has the columns text, label; expected hard_text" \
+    "$harvest" --like acts --labels bias_in_bios_class_set1=pets.csv -q
+expect 2 "no data set 'agnews'; known are" "$harvest" --like acts --labels agnews=news -q
+
 # --- words ---
 expect 0 "" "$harvest" --like acts --words --max-words 100 -q
 shows 'words +100 with and without a leading space: 80 train, 20 test'

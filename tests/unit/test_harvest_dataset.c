@@ -206,12 +206,264 @@ static void too_few_classes_are_refused(void **state)
     harvest_dataset_clear(&set);
 }
 
+/* --- SAEBench's sets, as Hugging Face exports them ---------------------------------------- */
+
+/* Loads PRESET=dir/file into *set; the columns given are not looked at. */
+static void load_preset(struct harvest_dataset *set, const char *preset, const char *file,
+                        size_t first)
+{
+    struct sae_str source = {0};
+    struct sae_err err = {0};
+    const struct harvest_columns columns = {"x", "y", "split", "attribute", first};
+    assert_int_equal(sae_str_printf(&source, NULL, "%s=%s/%s", preset, dir, file), SAE_OK);
+    if (harvest_dataset_load(set, source.s, &columns, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    sae_str_clear(&source);
+}
+
+static void expect_text(const struct harvest_dataset *set, size_t i, const char *text,
+                        const char *class, const char *attribute, int split)
+{
+    assert_true(i < set->n);
+    assert_string_equal(set->v[i].text, text);
+    assert_string_equal(set->v[i].label, class);
+    if (attribute != NULL)
+        assert_string_equal(set->v[i].attribute, attribute);
+    else
+        assert_null(set->v[i].attribute);
+    assert_int_equal(set->v[i].split, split);
+}
+
+static void make_dir(const char *name)
+{
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    assert_int_equal(sae_fs_make_dirs(path, NULL), SAE_OK);
+}
+
+static void bias_in_bios_is_read(void **state)
+{
+    (void)state;
+    struct harvest_dataset set;
+    make_dir("bios");
+    put("bios/train.jsonl",
+        "{\"hard_text\":\"She drew the plans.\",\"profession\":1,\"gender\":1}\n"
+        "{\"hard_text\":\"He writes verse.\",\"profession\":20,\"gender\":0}\n"
+        "{\"hard_text\":\"He keeps the books.\",\"profession\":0,\"gender\":0}\n");
+    put("bios/test.jsonl",
+        "{\"hard_text\":\"She shot two films.\",\"profession\":9,\"gender\":1}\n"
+        "{\"hard_text\":\"She operates.\",\"profession\":25,\"gender\":1}\n");
+    put("bios/dev.jsonl", "{\"hard_text\":\"left out\",\"profession\":9,\"gender\":1}\n");
+    load_preset(&set, "LabHC/bias_in_bios_class_set1", "bios", 0);
+    assert_string_equal(set.name, "bias_in_bios_class_set1");
+    assert_int_equal(set.n, 3);
+    assert_int_equal(set.n_rows, 5);
+    assert_true(set.split_given && set.balanced);
+    expect_text(&set, 0, "She shot two films.", "filmmaker", "female", 1);
+    expect_text(&set, 1, "She drew the plans.", "architect", "female", 0);
+    expect_text(&set, 2, "He keeps the books.", "accountant", "male", 0);
+    harvest_dataset_clear(&set);
+    load_preset(&set, "bias_in_bios_class_set3", "bios", 0);
+    expect_text(&set, 0, "She operates.", "surgeon", "female", 1);
+    expect_text(&set, 1, "He writes verse.", "poet", "male", 0);
+    harvest_dataset_clear(&set);
+
+    put("bios.csv", "hard_text,profession,gender\n\"Her canvases, large, sold.\",14,1\n"
+                    "He nursed.,13,0\n");
+    load_preset(&set, "bias_in_bios_class_set2", "bios.csv", 0);
+    assert_false(set.split_given);
+    expect_text(&set, 0, "Her canvases, large, sold.", "painter", "female", HARVEST_UNSPLIT);
+    expect_text(&set, 1, "He nursed.", "nurse", "male", HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+}
+
+static void amazon_reviews_are_read(void **state)
+{
+    (void)state;
+    struct harvest_dataset set;
+    put("amazon.jsonl", "{\"rating\":5.0,\"text\":\"Fun.\",\"category\":1,\"title\":\"t\"}\n"
+                        "{\"rating\":3.0,\"text\":\"Middling.\",\"category\":6}\n"
+                        "{\"rating\":1.0,\"text\":\"Broke.\",\"category\":6}\n"
+                        "{\"rating\":1.0,\"text\":\"Dull book.\",\"category\":24}\n");
+    load_preset(&set, "amazon_reviews_mcauley_1and5", "amazon.jsonl", 0);
+    assert_int_equal(set.n, 2); /* of one or five stars and the five categories */
+    expect_text(&set, 0, "Fun.", "Toys_and_Games", "5.0", HARVEST_UNSPLIT);
+    expect_text(&set, 1, "Broke.", "Electronics", "1.0", HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+    load_preset(&set, "amazon_reviews_mcauley_1and5_sentiment", "amazon.jsonl", 0);
+    assert_int_equal(set.n, 3); /* of any category */
+    assert_false(set.balanced);
+    expect_text(&set, 2, "Dull book.", "1.0", NULL, HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+    put("amazon.csv", "rating,title,text,category\n5.0,t,Good,2\n1,u,Bad,Musical_Instruments\n");
+    load_preset(&set, "amazon_reviews_mcauley_1and5", "amazon.csv", 0);
+    expect_text(&set, 0, "Good", "Cell_Phones_and_Accessories", "5.0", HARVEST_UNSPLIT);
+    expect_text(&set, 1, "Bad", "Musical_Instruments", "1.0", HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+}
+
+/* 150 characters are cut, of files of more than 534; characters, not bytes. */
+static void github_code_is_read(void **state)
+{
+    (void)state;
+    struct harvest_dataset set;
+    struct sae_str file = {0};
+    char code[600];
+    memset(code, 'l', sizeof code);
+    memset(code + 150, 'x', 385);
+    code[535] = '\0';
+    assert_int_equal(sae_str_printf(&file, NULL, "code,repo_name,path,language,license,size\n"
+                                                 "%s,a/b,a.py,Python,mit,1\n%s,a/b,c.go,GO,mit,1\n"
+                                                 "\xc3\xa9%s,a/b,b.c,C,mit,1\n%s,a/b,d.c,C,mit,1\n",
+                                    code, code, code + 1, code + 1),
+                     SAE_OK);
+    put("code.csv", file.s);
+    load_preset(&set, "codeparrot/github-code", "code.csv", 0);
+    assert_string_equal(set.name, "github-code");
+    assert_int_equal(set.n, 2); /* not GO, and not the file of 534 */
+    expect_text(&set, 0, code + 150, "Python", NULL, HARVEST_UNSPLIT);
+    expect_text(&set, 1, code + 150, "C", NULL, HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+
+    /* As the data set is stored: the suffix tells the language. */
+    sae_str_clear(&file);
+    assert_int_equal(sae_str_printf(&file, NULL,
+                                    "{\"content\":\"%s\",\"path\":\"a.d/README\"}\n"
+                                    "{\"content\":\"%s\",\"path\":\"src/M.java\"}\n"
+                                    "{\"content\":\"%s\",\"path\":\"i/p.php5\"}\n"
+                                    "{\"content\":\"%s\",\"path\":\"src/N.java\"}\n",
+                                    code, code, code, code),
+                     SAE_OK);
+    put("raw.jsonl", file.s);
+    load_preset(&set, "github-code", "raw.jsonl", 1); /* the first of each */
+    assert_int_equal(set.n, 2);
+    expect_text(&set, 0, code + 150, "Java", NULL, HARVEST_UNSPLIT);
+    expect_text(&set, 1, code + 150, "PHP", NULL, HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+    sae_str_clear(&file);
+}
+
+static void ag_news_is_read(void **state)
+{
+    (void)state;
+    struct harvest_dataset set;
+    put("news.jsonl", "{\"text\":\"Shares fell.\",\"label\":2}\n"
+                      "{\"text\":\"A probe landed.\",\"label\":3}\n");
+    load_preset(&set, "ag_news", "news.jsonl", 0);
+    expect_text(&set, 0, "Shares fell.", "Business", NULL, HARVEST_UNSPLIT);
+    expect_text(&set, 1, "A probe landed.", "Sci/Tech", NULL, HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+    put("news.csv", "text,label\nTalks failed.,0\nTwo goals.,1\n");
+    load_preset(&set, "fancyzhx/ag_news", "news.csv", 0);
+    expect_text(&set, 0, "Talks failed.", "World", NULL, HARVEST_UNSPLIT);
+    expect_text(&set, 1, "Two goals.", "Sports", NULL, HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+}
+
+static void europarl_is_read(void **state)
+{
+    (void)state;
+    struct harvest_dataset set;
+    make_dir("euro");
+    put("euro/de-en.jsonl", "{\"translation\":{\"de\":\"Ja.\",\"en\":\"Yes.\"}}\n"
+                            "{\"translation\":{\"de\":\"Nein.\",\"en\":\"No.\"}}\n");
+    put("euro/en-fr.jsonl", "{\"translation\":{\"en\":\"Good.\",\"fr\":\"Bon.\"}}\n"
+                            "{\"translation\":{\"en\":\"Not read.\",\"fr\":\"-\"}}\n"
+                            "nor is this\n");
+    put("euro/fr-it.csv", "fr,it\nMerci.,Grazie.\n");
+    load_preset(&set, "Helsinki-NLP/europarl", "euro", 1);
+    assert_int_equal(set.n, 3);
+    expect_text(&set, 0, "Ja.", "de", NULL, HARVEST_UNSPLIT);
+    expect_text(&set, 1, "Good.", "en", NULL, HARVEST_UNSPLIT);
+    expect_text(&set, 2, "Merci.", "fr", NULL, HARVEST_UNSPLIT);
+    harvest_dataset_clear(&set);
+}
+
+static void expect_preset_refusal(const char *preset, const char *name, const char *text,
+                                  const char *why)
+{
+    struct harvest_dataset set;
+    struct sae_str source = {0};
+    struct sae_err err = {0};
+    put(name, text);
+    assert_int_equal(sae_str_printf(&source, NULL, "%s=%s", preset, path), SAE_OK);
+    assert_true(harvest_dataset_load(&set, source.s, &usual, &err) != SAE_OK);
+    if (strstr(err.msg, why) == NULL)
+        fail_msg("'%s' does not say '%s'", err.msg, why);
+    sae_str_clear(&source);
+}
+
+static void other_layouts_are_refused(void **state)
+{
+    (void)state;
+    expect_preset_refusal("bias_in_bios_class_set1", "y.csv", "text,label\na,b\n",
+                          "it has the columns text, label; expected hard_text, profession, gender");
+    expect_preset_refusal("bias_in_bios_class_set1", "y.jsonl", "{\"hard_text\":\"a\"}\n",
+                          "it has the columns hard_text; expected hard_text, profession, gender");
+    expect_preset_refusal("amazon_reviews_mcauley_1and5", "y.csv", "text,category\na,1\n",
+                          "columns text, category; expected text, category, rating");
+    expect_preset_refusal("amazon_reviews_mcauley_1and5_sentiment", "y.csv", "title,rating\na,1\n",
+                          "columns title, rating; expected text, rating");
+    expect_preset_refusal("github-code", "y.csv", "source,lang\na,C\n",
+                          "columns source, lang; expected code, language (or content, path)");
+    expect_preset_refusal("ag_news", "y.csv", "Class Index,Title\n1,b\n",
+                          "columns Class Index, Title; expected text, label");
+    /* A dictionary in Python's own writing is what to_csv makes of it. */
+    expect_preset_refusal("europarl", "y.csv", "translation\n\"{'en': 'a', 'fr': 'b'}\"\n",
+                          "columns translation; expected translation {two languages} in JSON");
+    expect_preset_refusal("ag_news", "y.csv", "text,label\na,4\nb,5\n",
+                          "none of 2 rows is taken for ag_news, whose labels are 0 World, "
+                          "1 Sports, 2 Business, 3 Sci/Tech; the first is of '4'");
+    expect_preset_refusal("ag_news", "y.csv", "", "is empty");
+    expect_preset_refusal("ag_mews", "y.csv", "", "no data set 'ag_mews'; known are bias_in_bios");
+    make_dir("mixed");
+    put("mixed/train.csv", "text,label\na,1\n");
+    put("mixed/test.csv", "text,label\na,1\n");
+    put("mixed/more.csv", "text,label\na,1\n");
+    struct harvest_dataset set;
+    struct sae_err err = {0};
+    snprintf(path, sizeof path, "%s/mixed", dir);
+    assert_int_equal(harvest_dataset_load(&set, path, &usual, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "more.csv' is beside files named train* and test*"));
+}
+
+/* Ten women and four men of each profession: a limit of 6 takes three of each, one of 20 four. */
+static void presets_are_balanced(void **state)
+{
+    (void)state;
+    struct sae_str file = {0};
+    assert_int_equal(sae_str_printf(&file, NULL, "hard_text,profession,gender\n"), SAE_OK);
+    for (int i = 0; i < 28; i++)
+        assert_int_equal(sae_str_printf(&file, NULL, "%d,%d,%d\n", i, i % 2, i < 20), SAE_OK);
+    for (int limit = 6; limit <= 20; limit += 14) {
+        struct harvest_dataset set;
+        make_dir("even");
+        put("even/train.csv", file.s);
+        put("even/test.csv", file.s);
+        load_preset(&set, "bias_in_bios_class_set1", "even", 0);
+        const struct harvest_draw how = {(size_t)limit, 2, 2, 1};
+        assert_int_equal(harvest_dataset_draw(&set, &how, NULL), SAE_OK);
+        const size_t each = limit == 6 ? 3 : 4;
+        size_t n[2][2] = {{0}};
+        for (size_t i = 0; i < set.n; i++)
+            n[set.v[i].split][set.v[i].value]++;
+        assert_int_equal(n[0][0], 2 * each);
+        assert_int_equal(n[0][1], 2 * each);
+        assert_int_equal(n[1][0], 2);
+        assert_int_equal(n[1][1], 2);
+        harvest_dataset_clear(&set);
+    }
+    sae_str_clear(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(csv_and_json_are_read),       cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(a_fifth_is_the_test_set),     cmocka_unit_test(a_given_split_is_kept),
-        cmocka_unit_test(too_few_classes_are_refused),
+        cmocka_unit_test(too_few_classes_are_refused), cmocka_unit_test(bias_in_bios_is_read),
+        cmocka_unit_test(amazon_reviews_are_read),     cmocka_unit_test(github_code_is_read),
+        cmocka_unit_test(ag_news_is_read),             cmocka_unit_test(europarl_is_read),
+        cmocka_unit_test(other_layouts_are_refused),   cmocka_unit_test(presets_are_balanced),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
