@@ -191,7 +191,7 @@ static enum sae_status name_parts(struct group *group, const struct all *all,
         const struct sae_ckpt *ckpt = &all->ckpts[group->member[k]];
         char *out = NULL;
         SAE_TRY(sae_subject_out(&out, &settings->subject, "core", ckpt->path, "core.json", err));
-        const enum sae_status st = sae_subject_part(&group->parts[k].path, out, ".h5", err);
+        const enum sae_status st = sae_subject_part(&group->parts[k].path, out, ".hdf5", err);
         free(out);
         if (st != SAE_OK)
             return st;

@@ -172,7 +172,7 @@ int main(int argc, char **argv)
             "checkpoints, and what they do is kept in the folder 'reference' beside the store, so "
             "that a further checkpoint on the same text costs its own pass alone; the folder may "
             "be removed at any time. An interrupted run keeps what it has in "
-            "ckpt_XX.core.part.h5; the same command goes on from there.\n\n"
+            "ckpt_XX.core.part.hdf5; the same command goes on from there.\n\n"
             "The result is written beside the checkpoint as ckpt_XX.core.json in SAEBench's "
             "shape. Formulas and versions: docs/math-core.md.",
         .operands = "RUN|CHECKPOINT ...",

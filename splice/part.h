@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* part : how far one checkpoint came in an interrupted pass, in ckpt_50.core.part.h5 beside it,
+/* part : how far one checkpoint came in an interrupted pass, in ckpt_50.core.part.hdf5 beside it,
  * kind "core part". The same command takes it up, to the same bytes as without the interruption. */
 #ifndef SAE_SPLICE_PART_H
 #define SAE_SPLICE_PART_H

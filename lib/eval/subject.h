@@ -42,7 +42,7 @@ SAE_MUST_CHECK enum sae_status sae_subject_out(char **ret, const struct sae_subj
                                                const char *suffix, struct sae_err *err);
 
 /* Where a result that is not finished is kept: "a.probe.json" -> "a.probe.part" + suffix (".json",
- * ".h5"). New memory. */
+ * ".hdf5": not ".h5", which is a checkpoint's). New memory. */
 SAE_MUST_CHECK enum sae_status sae_subject_part(char **ret, const char *out, const char *suffix,
                                                 struct sae_err *err);
 
