@@ -2,6 +2,7 @@
 /* sae-ablate : does zeroing a concept's latents remove the concept, and nothing else? */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ablate/ablate.h"
 #include "lib/base/fs.h"
@@ -158,7 +159,7 @@ static enum sae_status run_checkpoint(json_t *all, const struct sae_cli *cli, co
     for (size_t i = 0; i < n; i++) {
         st = run_set(scores, paths[i], &ckpt, ops, s, record, err);
         if (st != SAE_OK) {
-            if (st != SAE_EINTR)
+            if (st != SAE_EINTR && strstr(err->msg, paths[i]) == NULL)
                 (void)sae_err_prefix(err, "'%s'", paths[i]);
             goto done;
         }
@@ -208,11 +209,12 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .n_pairs = given.pairs.n};
     const struct sae_ops *ops = NULL;
     char **targets = NULL;
-    size_t n = 0;
+    size_t n = 0, n_lost = 0;
     json_t *all = json_array();
     enum sae_status st;
     SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
     SAE_GO(st, sae_target_find(&targets, &n, cli->args, cli->n_args, given.all, err));
+    SAE_GO(st, sae_subject_sift(targets, &n, &n_lost, err));
     given.subject.n = n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
     for (size_t i = 0; i < n; i++)
         SAE_GO(st, run_checkpoint(all, cli, targets[i], ops, &s, err));
@@ -220,6 +222,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         SAE_GO(st, sae_json_print_answers(stdout, all, err));
     else
         puts("read both with caution: SCR and TPP fail checks of reliability (docs/math-ablation.md)");
+    st = sae_subject_lost(n_lost, n, err);
 done:
     json_decref(all);
     sae_fs_list_free(targets, n);

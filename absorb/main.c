@@ -201,11 +201,12 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     const struct sae_ops *ops = NULL;
     struct lexicon lexicon = {0};
     char **targets = NULL;
-    size_t n_targets = 0;
+    size_t n_targets = 0, n_lost = 0;
     json_t *results = json_array();
     enum sae_status st;
     SAE_GO(st, sae_ops_open(&ops, cli->backend, cli->threads, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
+    SAE_GO(st, sae_subject_sift(targets, &n_targets, &n_lost, err));
     given.subject.n = n_targets;
     for (size_t i = 0; i < n_targets; i++) {
         json_t *result = NULL;
@@ -216,6 +217,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     }
     if (cli->json)
         SAE_GO(st, sae_json_print_answers(stdout, results, err));
+    st = sae_subject_lost(n_lost, n_targets, err);
 done:
     lexicon_clear(&lexicon);
     json_decref(results);

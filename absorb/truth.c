@@ -83,6 +83,13 @@ static enum sae_status list_words(struct absorb_truth *truth, const struct sae_w
         return sae_err_set(err, SAE_EFORMAT,
                            "the word set has %zu training and %zu test words; both are needed",
                            truth->n_train, truth->n_test);
+    size_t n_letters = 0;
+    for (int c = 0; c < ABSORB_LETTERS; c++)
+        n_letters += truth->n_train_of[c] > 0;
+    if (n_letters < 2)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "all training words of the word set begin with one letter; a probe "
+                           "tells letters apart, so at least two are needed");
     truth->correct = (double)n_correct / (double)words->n;
     return SAE_OK;
 }

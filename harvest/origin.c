@@ -244,6 +244,8 @@ enum sae_status harvest_origin_folder(const char *dir, const struct harvest_tap 
         const bool shard = strncmp(names[i], "acts_", 5) == 0;
         if (is_renewed(renewed, names[i]) || (shard && store_seen))
             continue;
+        if (strncmp(names[i], "words.truth_", 12) == 0) /* sae-absorb's, of the words.h5 here */
+            continue;
         store_seen |= shard;
         free(path);
         path = NULL;

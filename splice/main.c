@@ -129,15 +129,17 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct splice_row *rows = NULL;
     json_t *record = NULL;
     char **paths = NULL;
-    size_t n = 0;
+    size_t n = 0, n_lost = 0;
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
     SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, given.all, err));
+    SAE_GO(st, sae_subject_sift(paths, &n, &n_lost, err));
     settings.subject.n = n;
     SAE_GO(st, sae_opt_record(&record, cli, err));
     SAE_GO(st, sae_mem_alloc(&rows, n, sizeof *rows, err));
     SAE_GO(st, splice_group_run(rows, paths, n, &settings, ops, record, err));
-    st = cli->json ? print_json(rows, n, err) : print_table(rows, n, err);
+    SAE_GO(st, cli->json ? print_json(rows, n, err) : print_table(rows, n, err));
+    st = sae_subject_lost(n_lost, n, err);
 done:
     splice_rows_free(rows, n);
     json_decref(record);

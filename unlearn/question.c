@@ -336,10 +336,14 @@ enum sae_status unlearn_set_load(struct unlearn_set *ret, const char *path, stru
     st = sae_docs_is_json(path) ? read_json(&r, &bytes, err) : read_csv(&r, &bytes, err);
     if (st != SAE_OK)
         goto done;
+    if (r.n_rows == 0) {
+        st = sae_err_set(err, SAE_EFORMAT, "'%s' is empty; expected questions", path);
+        goto done;
+    }
     if (set.n == 0) {
         st = sae_err_set(err, SAE_EFORMAT, "'%s' has no usable question in %zu rows (line %" PRIu64
                                            ": %s)",
-                         path, r.n_rows, r.first_bad, r.n_rows > 0 ? r.why : "nothing");
+                         path, r.n_rows, r.first_bad, r.why);
         goto done;
     }
     if (set.n_left_out > 0)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -18,6 +19,7 @@
 #include "lib/eval/place.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
+#include "lib/file/record.h"
 #include "unlearn/unlearn.h"
 
 #define KEEP_BYTES ((size_t)4 << 30) /* of streams held in memory; beyond, they are made anew */
@@ -537,6 +539,25 @@ static void close_group(struct group *g)
 
 /* An autoencoder of a base model may be put on its instruct model: another model is said, another
  * width refused. */
+/* A model that cuts text into other tokens is hardly kin to the one trained on. */
+static enum sae_status check_tokenizer(const struct group *g, const struct sae_ckpt *ckpt,
+                                       struct sae_err *err)
+{
+    const json_t *acts = ckpt->record ? sae_record_find_input(ckpt->record, "acts") : NULL;
+    const char *trained = acts ? sae_json_str(acts, "record.tokenizer.sha256", NULL) : NULL;
+    char here[SAE_DIGEST_HEX], *path = NULL;
+    if (trained == NULL)
+        return SAE_OK;
+    SAE_TRY(sae_fs_join(&path, g->folder, "tokenizer.model", err));
+    const enum sae_status st = sae_digest_file(path, here, err);
+    if (st == SAE_OK && strcmp(here, trained) != 0)
+        sae_log_warn("'%s' was trained on text cut by tokenizer %.12s, and '%s' is %.12s: is it a "
+                     "variant of the same model?",
+                     ckpt->path, trained, path, here);
+    free(path);
+    return st;
+}
+
 static enum sae_status check_model(const struct group *g, const struct sae_ckpt *ckpt,
                                    struct sae_err *err)
 {
@@ -550,7 +571,7 @@ static enum sae_status check_model(const struct group *g, const struct sae_ckpt 
         sae_log_warn("'%s' was trained on %s '%s', and is measured on '%s'", ckpt->path,
                      id == NULL ? "an unknown model," : "model",
                      sae_json_str(sae_site_of(ckpt->record), "model", "?"), g->folder);
-    return SAE_OK;
+    return check_tokenizer(g, ckpt, err);
 }
 
 static enum sae_status open_group(struct group *g, size_t first, struct sae_err *err)

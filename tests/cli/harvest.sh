@@ -122,6 +122,11 @@ expect 0 "" "$harvest" --like acts --words --max-words 100 -q
 shows 'words +100 with and without a leading space: 80 train, 20 test'
 shows 'left out +[0-9]+ of [0-9]+ candidates'
 
+# What sae-absorb keeps beside the words is no bar.
+"$1/tests/unit/make_ckpt" acts/words.truth_01234567.h5 || wrong "no file like sae-absorb's"
+expect 0 "" "$harvest" --like acts --words --max-words 100 -q
+rm acts/words.truth_01234567.h5
+
 # --like may name the index or a shard, and then too the set lies beside it.
 rm acts/words.h5
 expect 0 "" "$harvest" --like acts/acts.json --words --max-words 100 -q

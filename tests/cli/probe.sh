@@ -49,6 +49,16 @@ echo '{"key": 1' >run_1/ckpt_100.probe.part.json
 "$probe" -q --k 1,2,5 run_1 >/dev/null || complain "a damaged part file stops the run"
 strip run_1/ckpt_100.probe.json | cmp -s - a.txt || complain "a damaged part file changes a result"
 
+# A damaged checkpoint does not keep the others from their results; the status tells.
+rm run_1/*.probe.json
+head -c 3000 run_1/ckpt_50.h5 >run_1/ckpt_75.h5
+"$probe" -q --k 1 --all run_1 >/dev/null 2>err.txt
+[ $? -eq 1 ] || complain "a damaged checkpoint goes unnoticed"
+grep -q '1 of 3 SAEs could not be read' err.txt || complain "does not count: $(cat err.txt)"
+[ -f run_1/ckpt_50.probe.json ] && [ -f run_1/ckpt_100.probe.json ] ||
+    complain "the others have no result"
+rm run_1/ckpt_75.h5
+
 # Refusals: one line, status, what to do
 expect() { # status, part of the message, arguments...
     want=$1 part=$2

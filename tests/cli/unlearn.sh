@@ -122,6 +122,16 @@ refused 2 "or put them into 'empty'" "$unlearn" -q --task empty run_1
 echo '{"question": "And God said, Let there be light: and there was", "choices": ["light.", "zzqx kkvw"], "answer": 1}' >unknown.jsonl
 refused 2 'knows none of the 1 questions to be forgotten' "$unlearn" -q --task task $grid \
     --forget-questions unknown.jsonl run_1
+: >none.jsonl
+refused 1 "'none.jsonl' is empty" "$unlearn" -q --task task $grid --forget-questions none.jsonl run_1
+# Another tokenizer than the one the activations were made with: said, as a variant may well differ.
+cp -r "$root/data/tiny-g2" other && printf '\000' >>other/tokenizer.model
+"$unlearn" -q --task task $grid --model other run_1 >/dev/null 2>err.txt
+grep -q 'cut by tokenizer .*is it a variant' err.txt || complain "another tokenizer: $(cat err.txt)"
+# A damaged checkpoint among others.
+head -c 9000 run_1/ckpt_50.h5 >run_2/ckpt_50.h5
+refused 1 '1 of 5 SAEs could not be read' "$unlearn" -q --task task $grid --all run_2
+[ "$(ls run_2/*.unlearn.json | wc -l)" -eq 4 ] || complain "the others have no result"
 "$build/tests/unit/make_ckpt" odd.h5 d=32 >/dev/null || complain "no odd checkpoint"
 refused 2 'has width 32, but the language model' "$unlearn" -q --task task --layer 3 \
     --model "$root/data/tiny-g2" odd.h5
