@@ -168,7 +168,7 @@ enum sae_status ablate_outcome_make(json_t **ret, const struct sae_ckpt *ckpt,
         .metrics = json_pack("{s:o}", scr ? "scr_metrics" : "tpp_metrics", metrics),
         .details = details_of(scores, scr, settings),
         .unstructured = scr ? NULL : classes_of(scores, settings),
-        .record = record,
+        .record = json_incref(record),
         .versions = versions_of(scr)};
     enum sae_status st;
     if (parts.config == NULL || parts.metrics == NULL || parts.versions == NULL) {
@@ -179,13 +179,7 @@ enum sae_status ablate_outcome_make(json_t **ret, const struct sae_ckpt *ckpt,
     SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, ckpt, err));
     st = sae_result_make(ret, &parts, err);
 done:
-    json_decref(parts.config);
-    json_decref(parts.metrics);
-    json_decref(parts.details);
-    json_decref(parts.unstructured);
-    json_decref(parts.versions);
-    json_decref(parts.sae_cfg);
-    json_decref(parts.checkpoint);
+    sae_result_parts_clear(&parts);
     return st;
 }
 

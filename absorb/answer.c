@@ -133,7 +133,7 @@ enum sae_status absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt,
                                      .config = make_config(ckpt, words, truth, settings),
                                      .metrics = make_metrics(outcome->letter, settings),
                                      .details = make_details(truth, outcome),
-                                     .record = record,
+                                     .record = json_incref(record),
                                      .versions = make_versions()};
     enum sae_status st;
     if (!parts.config || !parts.metrics || !parts.details || !parts.versions) {
@@ -144,12 +144,7 @@ enum sae_status absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt,
     SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, ckpt, err));
     SAE_GO(st, sae_result_make(ret, &parts, err));
 done:
-    json_decref(parts.config);
-    json_decref(parts.metrics);
-    json_decref(parts.details);
-    json_decref(parts.versions);
-    json_decref(parts.sae_cfg);
-    json_decref(parts.checkpoint);
+    sae_result_parts_clear(&parts);
     return st;
 }
 

@@ -358,13 +358,6 @@ enum sae_status analyze_outcome_make(json_t **ret, const struct analyze_report *
     SAE_GO(status, sae_record_input(parts.record, "checkpoint", file, ckpt->id, ckpt->record, err));
     SAE_GO(status, sae_result_make(ret, &parts, err));
 done:
-    json_decref(parts.config);
-    json_decref(parts.metrics);
-    json_decref(parts.details);
-    json_decref(parts.unstructured);
-    json_decref(parts.sae_cfg);
-    json_decref(parts.record);
-    json_decref(parts.versions);
-    json_decref(parts.checkpoint);
+    sae_result_parts_clear(&parts);
     return status;
 }

@@ -239,7 +239,7 @@ enum sae_status autointerp_result_make(json_t **ret, const struct autointerp_job
                                        json_t *record, struct sae_err *err)
 {
     double *room = NULL;
-    struct sae_result_parts parts = {.eval_type_id = "autointerp", .record = record};
+    struct sae_result_parts parts = {.eval_type_id = "autointerp"};
     enum sae_status st;
     if (count_done(job) == 0)
         return sae_err_set(err, SAE_EFORMAT,
@@ -250,6 +250,7 @@ enum sae_status autointerp_result_make(json_t **ret, const struct autointerp_job
     parts.metrics = metrics_json(job, room);
     parts.details = details_json(job);
     parts.unstructured = latents_json(job);
+    parts.record = json_incref(record);
     parts.versions = versions_json();
     if (!parts.config || !parts.metrics || !parts.details || !parts.unstructured ||
         !parts.versions) {
@@ -261,13 +262,7 @@ enum sae_status autointerp_result_make(json_t **ret, const struct autointerp_job
     SAE_GO(st, sae_result_make(ret, &parts, err));
 done:
     free(room);
-    json_decref(parts.config);
-    json_decref(parts.metrics);
-    json_decref(parts.details);
-    json_decref(parts.unstructured);
-    json_decref(parts.versions);
-    json_decref(parts.sae_cfg);
-    json_decref(parts.checkpoint);
+    sae_result_parts_clear(&parts);
     return st;
 }
 

@@ -192,13 +192,6 @@ enum sae_status unlearn_outcome_make(json_t **ret, const struct unlearn_outcome 
     SAE_GO(st, add_inputs(parts.record, outcome, err));
     st = sae_result_make(ret, &parts, err);
 done:
-    json_decref(parts.config);
-    json_decref(parts.metrics);
-    json_decref(parts.details);
-    json_decref(parts.unstructured);
-    json_decref(parts.sae_cfg);
-    json_decref(parts.record);
-    json_decref(parts.versions);
-    json_decref(parts.checkpoint);
+    sae_result_parts_clear(&parts);
     return st;
 }

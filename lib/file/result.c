@@ -68,6 +68,15 @@ static json_int_t epoch_millis(void)
     return (json_int_t)(seconds * 1000);
 }
 
+void sae_result_parts_clear(struct sae_result_parts *parts)
+{
+    json_t *const all[] = {parts->config,  parts->metrics, parts->details,  parts->unstructured,
+                           parts->sae_cfg, parts->record,  parts->versions, parts->checkpoint};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        json_decref(all[i]);
+    *parts = (struct sae_result_parts){0};
+}
+
 enum sae_status sae_result_make(json_t **ret, const struct sae_result_parts *parts,
                                 struct sae_err *err)
 {

@@ -26,8 +26,8 @@ size_t sae_result_stem(const char *name);
 SAE_MUST_CHECK enum sae_status sae_result_path(char **ret, const char *ckpt_path,
                                                const char *suffix, struct sae_err *err);
 
-/* Makes the envelope. metrics, details, unstructured (may be NULL -> null), config and sae_cfg
- * are borrowed (increfed); record is the record of the evaluating program. */
+/* What the envelope is made of; details, unstructured and versions may be NULL (null in the file).
+ * record is the record of the evaluating program. */
 struct sae_result_parts {
     const char *eval_type_id; /* "core", "sparse_probing", "absorption_first_letter", "analyze" */
     json_t *config;
@@ -39,6 +39,9 @@ struct sae_result_parts {
     json_t *versions;
     json_t *checkpoint;
 };
+/* For parts that hold a reference of their own to each. */
+void sae_result_parts_clear(struct sae_result_parts *parts);
+/* Takes references of its own. */
 SAE_MUST_CHECK enum sae_status sae_result_make(json_t **ret, const struct sae_result_parts *parts,
                                                struct sae_err *err);
 
