@@ -174,41 +174,79 @@ def core(args, up, model, table):
 # --- sparse probing ------------------------------------------------------------------------------
 
 
-def probing(args, up, table):
+KS = (1, 2, 5)
+
+
+def probe(args, seeds, paths, arch):
+    return answer(tool(args, "sae-probe", "--json", "--no-full", "--k", ",".join(map(str, KS)),
+                       "--seeds", ",".join(map(str, seeds)), "--labels", ",".join(paths),
+                       f"run_{arch}"))
+
+
+def same_draws(side, k, sets, mine, theirs):
+    """Accuracies of every task (seed, set, class): saekit's, SAEBench's, and, where the two differ,
+    SAEBench's again with its regression solved to the end."""
     import numpy as np
 
-    sets = sorted(n for n in os.listdir(os.path.join(args.work, "acts"))
+    got = []
+    for seed, result in mine.items():
+        for name, up in zip(sets, theirs):
+            rows = result["eval_result_unstructured"][f"{name}_results"]
+            ours = rows[f"{side}_top_{k}_test_accuracy"]
+            found = up.top_k_given(side, k, seed)
+            same = all(abs(ours[c] - found[c]) < 1e-9 for c in found)
+            exact = found if same else up.top_k_given(side, k, seed, exact=True)
+            got += [(ours[c], found[c], exact[c]) for c in found]
+    return np.array(got).T
+
+
+def own_draws(args, up, mean, theirs, table):
+    """Whether both draw alike: means over each side's own negatives. The draw knows nothing of the
+    features, so neurons answer for all."""
+    import numpy as np
+
+    table.head("features", "k", "saekit", "s.e.", "SAEBench", "s.e.", "off by", "its s.e.")
+    for k in KS:
+        key = f"llm_top_{k}_test_accuracy"
+        v = [np.mean([up.mean_of(s.top_k("llm", k, seed)) for s in theirs])
+             for seed in range(1, args.own_seeds + 1)]
+        e, f = mean[key + "_se"], np.std(v, ddof=1) / np.sqrt(len(v))
+        table.row("neurons", k, f"{mean[key]:.4f}", f"{e:.4f}", f"{np.mean(v):.4f}", f"{f:.4f}",
+                  f"{mean[key] - np.mean(v):+.4f}", f"{np.hypot(e, f):.4f}")
+        say(table.lines[-1])
+
+
+def probing(args, up, table):
+    """Twice: task by task on the same draws of negatives, and means over each side's own draws."""
+    sets = sorted(n[7:-3] for n in os.listdir(os.path.join(args.work, "acts"))
                   if n.startswith("labels_") and n.endswith(".h5")
                   and (not args.sets or n[7:-3] in args.sets.split(",")))
-    paths = [os.path.join("acts", n) for n in sets]
-    seeds = list(range(1, args.seeds + 1))
+    paths = [os.path.join("acts", f"labels_{n}.h5") for n in sets]
     say(f"probing: upstream reads {', '.join(sets)}")
     theirs = [up.Probing(up.read_labels(os.path.join(args.work, p))) for p in paths]
-    neurons = {k: np.array([[s.top_k("llm", k, seed) for seed in seeds] for s in theirs])
-               for k in (1, 2, 5)}
-    for arch in ARCHS:
-        say(f"probing, {arch}: saekit")
-        mine = answer(tool(args, "sae-probe", "--json", "--no-full", "--k", "1,2,5", "--seeds",
-                           ",".join(map(str, seeds)), "--labels", ",".join(paths), f"run_{arch}"))
-        say(f"probing, {arch}: upstream")
+    table.lines += ["### The same texts", ""]
+    table.head("features", "k", "tasks", "saekit", "SAEBench", "off by", "bound", "within",
+               "tasks that differ", "by at most", "after an exact solve")
+    for i, arch in enumerate(ARCHS):
         sae = up.load_sae(os.path.join(args.work, f"run_{arch}", "ckpt_100.h5"), LAYER)
         for s in theirs:
             s.encode(sae)
-        table.lines += ["", f"### {arch}", ""]
-        table.head("metric", "saekit", "SAEBench", "off by", "bound", "within")
-        for k in (1, 2, 5):
-            latents = np.array([[s.top_k("sae", k, seed) for seed in seeds] for s in theirs])
-            m = mine["eval_result_metrics"]
-            table.pair(f"sae_top_{k}_test_accuracy", m["sae"][f"sae_top_{k}_test_accuracy"],
-                       latents.mean(), 0.005)
-            table.pair(f"llm_top_{k}_test_accuracy", m["llm"][f"llm_top_{k}_test_accuracy"],
-                       neurons[k].mean(), 0.005)
-            for i, name in enumerate(sets):
-                table.row(f"&nbsp;&nbsp;k = {k}, {name[7:-3]}, latents",
-                          f"{mine['eval_result_details'][i][f'sae_top_{k}_test_accuracy']:.5f}",
-                          f"{latents[i].mean():.5f}",
-                          f"{abs(mine['eval_result_details'][i][f'sae_top_{k}_test_accuracy'] - latents[i].mean()):.1e}",
-                          "", "")
+        say(f"probing, {arch}: saekit, then upstream")
+        mine = {seed: probe(args, [seed], paths, arch) for seed in range(1, args.seeds + 1)}
+        for side, k in [(side, k) for side in ("llm", "sae")[i > 0 :] for k in KS]:
+            name = arch if side == "sae" else "neurons"
+            a, b, exact = same_draws(side, k, sets, mine, theirs)
+            off, good = a.mean() - b.mean(), abs(a.mean() - b.mean()) <= 0.005
+            if not good:
+                table.failed.append(f"{name}, k = {k}: {a.mean()} against {b.mean()}, bound 0.005")
+            table.row(name, k, len(a), f"{a.mean():.5f}", f"{b.mean():.5f}", f"{off:+.1e}", 0.005,
+                      "yes" if good else "**no**", (abs(a - b) > 1e-9).sum(),
+                      f"{abs(a - b).max():.4f}", (abs(a - exact) > 1e-9).sum())
+            say(table.lines[-1])
+    say(f"probing, neurons: {args.own_seeds} draws of each side's own")
+    mean = probe(args, range(1, args.own_seeds + 1), paths, next(iter(ARCHS)))
+    table.lines += ["", f"### Each side's own draws, {args.own_seeds} of them", ""]
+    own_draws(args, up, mean["eval_result_metrics"]["llm"], theirs, table)
 
 
 # --- absorption --------------------------------------------------------------------------------
@@ -284,7 +322,8 @@ def main():
     p.add_argument("--work", default=os.path.join(root, "demo", "parity"), help="for runs made here")
     p.add_argument("--parts", default="core,probing,absorption")
     p.add_argument("--batches", type=int, default=4, help="core: batches of 16 contexts")
-    p.add_argument("--seeds", type=int, default=10, help="probing: draws of negatives")
+    p.add_argument("--seeds", type=int, default=5, help="probing: draws both sides share")
+    p.add_argument("--own-seeds", type=int, default=20, help="probing: draws of each side's own")
     p.add_argument("--sets", help="probing: names of labelled sets; default: all")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--out", help="folder for one Markdown table a part; default: stdout")

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """sae-absorb and sae-probe beside SAEBench's own code, as whole programs: same autoencoder, same
-word set, same labelled set, same activations, the same number of threads, one after the other in
-one run. Both start from activations (no side runs the language model) and end with the scores;
-nothing kept from earlier runs is used. Upstream's time holds Python's start and its imports.
+word set, same labelled sets, same activations, the same number of threads. Both start from
+activations (no side runs the language model) and end with the scores; nothing kept from earlier
+runs is used. Each program of saekit runs before and after SAEBench's, so that a change of load
+shows; its seconds are the mean of the two.
 
     tests/parity/parity.py --demo demo --parts none     # trains the autoencoders, once
     tests/parity/speed.py --demo demo
 
-Prints two tables: seconds and CPU seconds of each, and the scores of both. Upstream's absorption
-takes some minutes."""
+SAEBench's seconds are given with and without the start of Python and its imports. Its absorption
+takes some minutes. Prints the seconds, then the scores of both."""
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -22,10 +22,12 @@ root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 here = os.path.dirname(os.path.abspath(__file__))
 
 
-def run(command, cwd, threads):
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="passive")
+def run(command, args):
+    """Seconds, CPU seconds, answer."""
     began = time.time()
-    child = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, env=env)
+    env = dict(os.environ, OMP_NUM_THREADS=str(args.threads), OMP_WAIT_POLICY="passive",
+               SPEED_BEGAN=repr(began))
+    child = subprocess.Popen(command, cwd=args.work, stdout=subprocess.PIPE, env=env)
     out = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     if status != 0:
@@ -35,48 +37,55 @@ def run(command, cwd, threads):
             answer[0] if isinstance(answer, list) else answer)
 
 
+def compare(name, ours, theirs, args):
+    first, other, second = run(ours, args), run(theirs, args), run(ours, args)
+    wall, cpu = ((first[i] + second[i]) / 2 for i in (0, 1))
+    start = other[2]["start"]
+    print(f"| {name} | {wall:.2f} | {other[0]:.1f} | {other[0] / wall:.0f} "
+          f"| {(other[0] - start['wall']) / wall:.0f} | {cpu:.2f} | {other[1]:.1f} "
+          f"| {other[1] / cpu:.0f} | {(other[1] - start['cpu']) / cpu:.0f} "
+          f"| {', '.join(f'{x:.1f}' for x in os.getloadavg()[:2])} |", flush=True)
+    return second[2]["eval_result_metrics"], other[2]["scores"]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("--demo", default=os.path.join(root, "demo"))
     p.add_argument("--build", default=os.path.join(root, "build"))
     p.add_argument("--work", default=os.path.join(root, "demo", "parity"))
-    p.add_argument("--set", default="category", help="labelled set for probing")
+    p.add_argument("--sets", default="category,section", help="labelled sets for probing")
     p.add_argument("--run", default="run_topk")
     p.add_argument("--layer", default="3")
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--seeds", type=int, default=8, help="of saekit's absorption, for its spread")
     args = p.parse_args()
-    build, work = os.path.abspath(args.build), os.path.abspath(args.work)
-    ckpt, labels = f"{args.run}/ckpt_100.h5", f"acts/labels_{args.set}.h5"
+    ckpt = f"{args.run}/ckpt_100.h5"
+    labels = ",".join(f"acts/labels_{s}.h5" for s in args.sets.split(","))
     upstream = [sys.executable, os.path.join(here, "upstream.py")]
-    quiet = ["-q", "--json", "--threads", str(args.threads)]
-    absorb = [os.path.join(build, "absorb", "sae-absorb"), *quiet, "--no-keep", "--l1-batch", "4096"]
-    probe = [os.path.join(build, "probe", "sae-probe"), *quiet, "--k", "1,2,5", "--seeds", "42",
-             "--labels", labels, ckpt]
 
-    print("| program | saekit s | SAEBench s | times | saekit CPU s | SAEBench CPU s | times |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    ours_p = run(probe, work, args.threads)
-    theirs_p = run([*upstream, "probe", labels, ckpt, args.layer, "42"], work, args.threads)
-    ours_a = run([*absorb, "--seed", "1", ckpt], work, args.threads)
-    theirs_a = run([*upstream, "absorb", "acts/words.h5", ckpt, args.layer, "1"], work, args.threads)
-    for name, a, b in ((f"probing ({args.set})", ours_p, theirs_p), ("absorption", ours_a, theirs_a)):
-        print(f"| {name} | {a[0]:.2f} | {b[0]:.1f} | {b[0] / a[0]:.0f} | {a[1]:.2f} | {b[1]:.1f} "
-              f"| {b[1] / a[1]:.0f} |", flush=True)
+    def saekit(name, *options):
+        return [os.path.join(os.path.abspath(args.build), name[4:], name), "-q", "--json",
+                "--threads", str(args.threads), *options, ckpt]
 
-    print(f"\n| score | saekit, {args.seeds} seeds | s.d. | SAEBench, one seed |")
-    print("|---|---|---|---|", flush=True)
-    runs = [ours_a[2]] + [run([*absorb, "--seed", str(s), ckpt], work, args.threads)[2]
-                          for s in range(2, args.seeds + 1)]
-    for mean, key in (("mean_full_absorption_score", "full"),
-                      ("mean_absorption_fraction_score", "fraction"),
-                      ("mean_num_split_features", "split")):
-        v = [r["eval_result_metrics"]["version_d"][mean] for r in runs]
-        print(f"| {mean} (D) | {statistics.mean(v):.4f} | {statistics.stdev(v):.4f} "
-              f"| {theirs_a[2][key]:.4f} |")
-    for key in theirs_p[2]:
-        mine = ours_p[2]["eval_result_metrics"][key[:3]][key]
-        print(f"| {key}, seed 42 | {mine:.4f} | | {theirs_p[2][key]:.4f} |")
+    print("| evaluation | saekit s | SAEBench s | times | without its start | saekit CPU s "
+          "| SAEBench CPU s | times | without its start | load |\n|" + "---|" * 10, flush=True)
+    scores = {}
+    ours, theirs = compare(
+        "absorption", saekit("sae-absorb", "--no-keep", "--l1-batch", "4096", "--seed", "1"),
+        [*upstream, "absorb", "acts/words.h5", ckpt, args.layer, "1"], args)
+    for key, short in (("mean_full_absorption_score", "full"),
+                       ("mean_absorption_fraction_score", "fraction"),
+                       ("mean_num_split_features", "split")):
+        scores[f"{key} (D)"] = (ours["version_d"][key], theirs[short])
+    for name, what, options in (("probing, k = 1, 2, 5", "probe-k", ["--no-full"]),
+                                ("and on all features", "probe", ["--full"])):
+        ours, theirs = compare(
+            name, saekit("sae-probe", "--k", "1,2,5", "--seeds", "42", "--labels", labels, *options),
+            [*upstream, what, labels, ckpt, args.layer, "42"], args)
+        scores |= {key: (ours[key[:3]][key], theirs[key]) for key in theirs}
+
+    print("\n| score, one draw of each side's own | saekit | SAEBench |\n|---|---|---|")
+    for key, (a, b) in scores.items():
+        print(f"| {key} | {a:.4f} | {b:.4f} |")
 
 
 if __name__ == "__main__":

@@ -11,21 +11,26 @@ import io
 import json
 import os
 import random
+import time
 import types
 import warnings
+from unittest import mock
 
 warnings.filterwarnings("ignore")
 os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two threaded libraries spin beside each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("JAXTYPING_DISABLE", "1")  # with newer jaxtyping, sizes of two calls mix
 
 import h5py
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 from transformer_lens.pretrained.weight_conversions import convert_gemma_weights
 
+import draw
 from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.topk_sae import TopKSAE
@@ -188,6 +193,19 @@ def probing_activations(model, layer, texts_by_side, context):
     return out
 
 
+class ExactRegression(LogisticRegression):
+    def fit(self, x, y):
+        self.tol = 1e-10
+        return super().fit(x.astype(np.float64), y)
+
+    def predict(self, x):
+        return super().predict(x.astype(np.float64))
+
+
+def mean_of(accuracy):
+    return float(np.mean(list(accuracy.values())))
+
+
 class Probing:
     """Sparse probing of one set: pooled once, then any number of seeds."""
 
@@ -197,7 +215,7 @@ class Probing:
         self.sides = sides
         self.collect = activation_collection
         self.neurons = [activation_collection.create_meaned_model_activations(s) for s in sides]
-        self.latents = None
+        self.latents, self.draws = None, {}
 
     def encode(self, sae):
         with torch.no_grad():
@@ -205,13 +223,41 @@ class Probing:
                 self.collect.get_sae_meaned_activations(dict(s), sae, 125) for s in self.sides]
 
     def top_k(self, what, k, seed):
+        """Accuracy by class on upstream's own draw of negatives."""
         from sae_bench.evals.sparse_probing import probe_training
 
         train, test = self.latents if what == "sae" else self.neurons
         random.seed(seed)
         torch.manual_seed(seed)
         _, accuracy = quiet(probe_training.train_probe_on_activations, train, test, select_top_k=k)
-        return float(np.mean(list(accuracy.values())))
+        return accuracy
+
+    def top_k_given(self, what, k, seed, exact=False):
+        """The same on the texts that sae-probe draws under the seed. exact: scikit-learn in double
+        and with its tolerance far below its default, where upstream has it in f32."""
+        from sae_bench.evals.sparse_probing import probe_training
+
+        train = (self.latents if what == "sae" else self.neurons)[0]
+        names = list(train)
+
+        def given(acts, name, perform_scr=False):
+            split, c = int(acts is not train), names.index(name)
+            negative = self.drawn(c, split, seed)
+            x = torch.cat([acts[name], torch.stack([acts[names[i]][t] for i, t in negative])])
+            label = torch.zeros(len(x), dtype=torch.int)
+            label[: len(acts[name])] = 1
+            return x, label
+
+        with (mock.patch.object(probe_training, "prepare_probe_data", given),
+              mock.patch.object(probe_training, "LogisticRegression",
+                                ExactRegression if exact else LogisticRegression)):
+            return self.top_k(what, k, seed)
+
+    def drawn(self, c, split, seed):
+        if (c, split, seed) not in self.draws:
+            (n,) = {len(x) for x in self.sides[split].values()}
+            self.draws[c, split, seed] = draw.negatives(len(self.sides[split]), n, c, split, seed)
+        return self.draws[c, split, seed]
 
     def full(self, what, seed):
         from sae_bench.evals.sparse_probing import probe_training
@@ -222,7 +268,7 @@ class Probing:
         _, accuracy = quiet(
             probe_training.train_probe_on_activations, train, test, select_top_k=None,
             use_sklearn=False, batch_size=250, epochs=100, lr=1e-2)
-        return float(np.mean(list(accuracy.values())))
+        return accuracy
 
 
 # --- absorption --------------------------------------------------------------------------------
@@ -304,7 +350,8 @@ def absorption_setup(words, folder, layer, seed, truth=None, device="cpu"):
 
 def absorption(words, sae, folder, layer, seed, splits=None, batch=4096):
     """Upstream's two experiments in turn; the mean over letters as its main() forms it. splits:
-    {letter: latents} puts these in the place of the k-sparse probes' own choice."""
+    {letter: latents} puts these in the place of the k-sparse probes' own choice. The latents are
+    encoded once, which upstream recommends for small SAEs and which saves it most of the time."""
     import sae_bench.evals.absorption.feature_absorption as absorb
     import sae_bench.evals.absorption.main as main
     from sae_bench.evals.absorption import k_sparse_probing as sparse
@@ -367,7 +414,6 @@ def train_truth(words, seed):
 def k_sparse_f1(words, sae, tried):
     """F1 of upstream's k-sparse probes on latents given in order, for k = 1 ... as many as given."""
     from sae_bench.evals.absorption import k_sparse_probing as sparse
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
 
     with torch.no_grad():
@@ -424,32 +470,36 @@ def word_tests(words, sae, truth, splits, layer):
 
 
 def main():
-    """upstream.py absorb WORDS CKPT LAYER SEED | probe LABELS CKPT LAYER SEED: prints JSON."""
+    """upstream.py absorb WORDS CKPT LAYER SEED | probe LABELS,.. CKPT LAYER SEED | probe-k ...
+    prints JSON; probe-k leaves out the probes on all features. "start": seconds until here."""
     import sys
     import tempfile
 
-    what, path, ckpt, layer, seed = sys.argv[1:6]
+    what, paths, ckpt, layer, seed = sys.argv[1:6]
     layer, seed = int(layer), int(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    start = {"wall": time.time() - float(os.environ.get("SPEED_BEGAN", "nan")),
+             "cpu": time.process_time()}
     sae = load_sae(ckpt, layer)
     if what == "absorb":
-        words = Words(path)
+        words = Words(paths)
         with tempfile.TemporaryDirectory() as folder:
             absorption_setup(words, folder, layer, seed)
             letters, _ = absorption(words, sae, folder, layer, seed)
         counted = [v for v in letters.values() if v["f1"] > 0.6]
-        print(json.dumps({k: float(np.mean([v[k] for v in counted]))
-                          for k in ("full", "fraction", "split")}))
+        out = {k: float(np.mean([v[k] for v in counted])) for k in ("full", "fraction", "split")}
     else:
-        probing = Probing(read_labels(path))
-        out = {}
-        for side in ("llm", "sae"):
-            if side == "sae":
-                probing.encode(sae)
-            out[f"{side}_test_accuracy"] = probing.full(side, seed)
-            for k in (1, 2, 5):
-                out[f"{side}_top_{k}_test_accuracy"] = probing.top_k(side, k, seed)
-        print(json.dumps(out))
+        got = []
+        for path in paths.split(","):
+            probing = Probing(read_labels(path))
+            probing.encode(sae)
+            got.append({f"{side}_top_{k}_test_accuracy": mean_of(probing.top_k(side, k, seed))
+                        for side in ("llm", "sae") for k in (1, 2, 5)})
+            if what == "probe":
+                for side in ("llm", "sae"):
+                    got[-1][f"{side}_test_accuracy"] = mean_of(probing.full(side, seed))
+        out = {key: float(np.mean([g[key] for g in got])) for key in got[0]}
+    print(json.dumps({"start": start, "scores": out}))
 
 
 if __name__ == "__main__":
