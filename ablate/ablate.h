@@ -97,6 +97,8 @@ size_t ablate_select(uint8_t *mask, const float *effect, size_t m, size_t n);
 double ablate_scr_score(double clean, double original, double ablated);
 
 enum { ABLATE_VALUES = 3 }; /* SCR: dir1, metric, dir2. TPP: total, intended, unintended */
+/* lost[j]: what ablating class c's latents costs the probe of class j, of n > 1. */
+void ablate_tpp_score(double v[ABLATE_VALUES], const double *lost, size_t n, size_t c);
 
 /* Scores of one pair of classes (SCR) or one class (TPP). */
 struct ablate_entry {

@@ -13,6 +13,17 @@ double ablate_scr_score(double clean, double original, double ablated)
     return clean - original < 0.001 ? 0 : (ablated - original) / (clean - original);
 }
 
+void ablate_tpp_score(double v[ABLATE_VALUES], const double *lost, size_t n, size_t c)
+{
+    double others = 0;
+    for (size_t j = 0; j < n; j++)
+        if (j != c)
+            others += lost[j] / (double)(n - 1);
+    v[0] = lost[c] - others;
+    v[1] = lost[c];
+    v[2] = others;
+}
+
 void ablate_scores_clear(struct ablate_scores *scores)
 {
     for (size_t i = 0; i < scores->n; i++) {

@@ -163,7 +163,7 @@ static enum sae_status run_pair(struct ablate_scores *scores, const struct ablat
     SAE_GO(st, ablate_scores_add(scores, l->name, name, s, err));
     for (size_t seed = 0; seed < s->n_seeds; seed++) {
         if (sae_stop_asked()) {
-            st = sae_err_set(err, SAE_EINTR, "stopped; nothing was written");
+            st = sae_err_set(err, SAE_EINTR, "stopped; of this SAE nothing was written, results written before it stay");
             goto done;
         }
         SAE_GO(st, run_seed(&scores->v[scores->n - 1], seed, texts, tasks,

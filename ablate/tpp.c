@@ -13,7 +13,7 @@ struct work {
     size_t n;
     struct sae_task *tasks;
     struct ablate_probe *probes;
-    double *clean; /* [n] */
+    double *clean, *lost; /* [n] */
     float *effect; /* [m] */
     uint8_t *mask; /* [m] */
 };
@@ -29,6 +29,7 @@ static void work_clear(struct work *w)
     free(w->tasks);
     free(w->probes);
     free(w->clean);
+    free(w->lost);
     free(w->effect);
     free(w->mask);
 }
@@ -40,7 +41,7 @@ static enum sae_status train_all(struct work *w, const struct ablate_texts *text
 {
     for (size_t c = 0; c < w->n; c++) {
         if (sae_stop_asked())
-            return sae_err_set(err, SAE_EINTR, "stopped; nothing was written");
+            return sae_err_set(err, SAE_EINTR, "stopped; of this SAE nothing was written, results written before it stay");
         SAE_TRY(sae_task_make(&w->tasks[c], plan, c, seed, err));
         SAE_TRY(ablate_probe_train(&w->probes[c], texts, &w->tasks[c], s, seed,
                                    plan->classes[c].index, NULL, NULL, err));
@@ -56,19 +57,10 @@ static enum sae_status perturb(double *v, struct work *w, size_t c,
 {
     SAE_TRY(ablate_effects(w->effect, texts, &w->tasks[c], &w->probes[c], false, err));
     for (size_t k = 0; k < s->n_n; k++) {
-        double own = 0, others = 0;
         ablate_select(w->mask, w->effect, texts->m, (size_t)s->n[k]);
-        for (size_t j = 0; j < w->n; j++) {
-            const double lost =
-                w->clean[j] - ablate_accuracy(texts, &w->tasks[j], &w->probes[j], w->mask);
-            if (j == c)
-                own = lost;
-            else
-                others += lost / (double)(w->n - 1);
-        }
-        v[k * ABLATE_VALUES] = own - others;
-        v[k * ABLATE_VALUES + 1] = own;
-        v[k * ABLATE_VALUES + 2] = others;
+        for (size_t j = 0; j < w->n; j++)
+            w->lost[j] = w->clean[j] - ablate_accuracy(texts, &w->tasks[j], &w->probes[j], w->mask);
+        ablate_tpp_score(v + k * ABLATE_VALUES, w->lost, w->n, c);
     }
     return SAE_OK;
 }
@@ -82,6 +74,7 @@ static enum sae_status run_seed(struct ablate_entry *entries, size_t seed,
     SAE_GO(st, sae_mem_alloc(&w.tasks, w.n, sizeof *w.tasks, err));
     SAE_GO(st, sae_mem_alloc(&w.probes, w.n, sizeof *w.probes, err));
     SAE_GO(st, sae_mem_alloc(&w.clean, w.n, sizeof *w.clean, err));
+    SAE_GO(st, sae_mem_alloc(&w.lost, w.n, sizeof *w.lost, err));
     SAE_GO(st, sae_mem_alloc(&w.effect, texts->m, sizeof *w.effect, err));
     SAE_GO(st, sae_mem_alloc(&w.mask, texts->m, sizeof *w.mask, err));
     SAE_GO(st, train_all(&w, texts, plan, s, s->seeds[seed], err));

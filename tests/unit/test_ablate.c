@@ -117,6 +117,17 @@ static void scores(void **state)
     ablate_scores_clear(&all);
 }
 
+/* Its own probe loses .3, the others .1 and -.02. */
+static void tpp_by_hand(void **state)
+{
+    (void)state;
+    double v[ABLATE_VALUES];
+    ablate_tpp_score(v, (const double[]){0.1, 0.3, -0.02}, 3, 1);
+    assert_float_equal(v[0], 0.26, 1e-12);
+    assert_float_equal(v[1], 0.3, 1e-12);
+    assert_float_equal(v[2], 0.04, 1e-12);
+}
+
 /* Quadrants in file order; the biased ones give twice as many texts. */
 static void tasks(void **state)
 {
@@ -160,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(effects), cmocka_unit_test(ablation), cmocka_unit_test(selection),
         cmocka_unit_test(scores),  cmocka_unit_test(tasks),
+        cmocka_unit_test(tpp_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,6 +134,20 @@ static void test_recover_against_double(void **state)
     free(p);
 }
 
+/* Two words: clean p = (1/2, 1/2), spliced q = (1/4, 3/4), the next word the first. */
+static void test_recover_by_hand(void **state)
+{
+    (void)state;
+    float z[] = {0, 0}, other[] = {0, (float)log(3)}, p[2];
+    const uint32_t target[] = {0};
+    double ce[1], kl[1];
+    splice_recover_reference(1, 2, z, p, target, ce);
+    near(ce[0], log(2), 1e-6);
+    splice_recover_compare(1, 2, z, p, other, target, ce, kl);
+    near(ce[0], log(4), 1e-6);
+    near(kl[0], 0.5 * log(2) + 0.5 * log(2.0 / 3), 1e-6);
+}
+
 static void test_scores(void **state)
 {
     (void)state;
@@ -464,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_stats_by_hand),
         cmocka_unit_test(test_batches_matter),
         cmocka_unit_test(test_recover_against_double),
+        cmocka_unit_test(test_recover_by_hand),
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_packing),
         cmocka_unit_test(test_packing_ring),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/base/rng.h"
+#include "train/heldout.h"
 #include "train/trainer.h"
 
 static double all_percent[1] = {100};
@@ -194,6 +195,42 @@ static void test_window(void **state)
     trainer_close(one);
 }
 
+/* Worked example of MATH.md, section 3: f = relu(x - 1), xhat = f; x = (3, 4), (0, 5). */
+static void test_heldout_by_hand(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct sae_err err = {0};
+    struct trainer *t = NULL;
+    static const float x[] = {3, 4, 0, 5};
+    start(&set);
+    set.arch = TRAIN_STANDARD;
+    set.m = 3;
+    set.k = 1;
+    set.heldout_rows = 8;
+    set.batch = 2;
+    if (settings_resolve(&set, 1000, 2, &err) != SAE_OK ||
+        trainer_open(&t, &set, &sae_ops_cpu, 2, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    for (size_t i = 0; i < 3; i++) {
+        t->w.b_enc[i] = -1;
+        t->w.W_enc[2 * i] = t->w.W_dec[2 * i] = i == 0;
+        t->w.W_enc[2 * i + 1] = t->w.W_dec[2 * i + 1] = i == 1;
+    }
+    struct heldout held;
+    struct heldout_sums s;
+    assert_int_equal(heldout_open(&held, 2, 2, x, 1, 3, &err), SAE_OK);
+    assert_int_equal(heldout_sums(&held, t, 2, &s, &err), SAE_OK);
+    assert_true(fabs(s.sq_error - 1.5) < 1e-6);
+    assert_true(fabs(s.explained_variance - 0.4) < 1e-6);
+    assert_true(fabs(s.cossim - (18 / (5 * sqrt(13)) + 1) / 2) < 1e-6);
+    assert_true(fabs(s.l2_ratio - (sqrt(13) / 5 + 0.8) / 2) < 1e-6);
+    assert_true(fabs(s.l0 - 1.5) < 1e-12);
+    assert_true(fabs(s.alive_share - 2.0 / 3) < 1e-12);
+    heldout_close(&held, &sae_ops_cpu);
+    trainer_close(t);
+}
+
 /* tau0 0.1, down, mu 0.5, 40 steps: 0.1; then 0.5 * 0.1 + 0.5 * 0.0975 = 0.09875; ... */
 static void test_momentum(void **state)
 {
@@ -360,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_median),   cmocka_unit_test(test_window),
         cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_ortsae),   cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_measuring_changes_nothing)};
+        cmocka_unit_test(test_measuring_changes_nothing),
+                                       cmocka_unit_test(test_heldout_by_hand)};
     return cmocka_run_group_tests_name("train", tests, NULL, NULL);
 }
