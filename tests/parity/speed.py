@@ -56,6 +56,7 @@ def main():
     p.add_argument("--sets", default="category,section", help="labelled sets for probing")
     p.add_argument("--run", default="run_topk")
     p.add_argument("--layer", default="3")
+    p.add_argument("--parts", default="absorption,probing,full", help="full: on all features")
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
     ckpt = f"{args.run}/ckpt_100.h5"
@@ -69,17 +70,20 @@ def main():
     print("| evaluation | saekit s | SAEBench s | times | without its start | saekit CPU s "
           "| SAEBench CPU s | times | without its start | load |\n|" + "---|" * 10, flush=True)
     scores = {}
-    ours, theirs = compare(
-        "absorption", saekit("sae-absorb", "--no-keep", "--l1-batch", "4096", "--seed", "1"),
-        [*upstream, "absorb", "acts/words.h5", ckpt, args.layer, "1"], args)
-    for key, short in (("mean_full_absorption_score", "full"),
-                       ("mean_absorption_fraction_score", "fraction"),
-                       ("mean_num_split_features", "split")):
-        scores[f"{key} (D)"] = (ours["version_d"][key], theirs[short])
-    for name, what, options in (("probing, k = 1, 2, 5", "probe-k", ["--no-full"]),
-                                ("and on all features", "probe", ["--full"])):
+    if "absorption" in args.parts:
         ours, theirs = compare(
-            name, saekit("sae-probe", "--k", "1,2,5", "--seeds", "42", "--labels", labels, *options),
+            "absorption", saekit("sae-absorb", "--no-keep", "--l1-batch", "4096", "--seed", "1"),
+            [*upstream, "absorb", "acts/words.h5", ckpt, args.layer, "1"], args)
+        for key, short in (("mean_full_absorption_score", "full"),
+                           ("mean_absorption_fraction_score", "fraction"),
+                           ("mean_num_split_features", "split")):
+            scores[f"{key} (D)"] = (ours["version_d"][key], theirs[short])
+    for part, name, what, flag in (("probing", "probing, k = 1, 2, 5", "probe-k", "--no-full"),
+                                   ("full", "probing, with all features", "probe", "--full")):
+        if part not in args.parts:
+            continue
+        ours, theirs = compare(
+            name, saekit("sae-probe", "--k", "1,2,5", "--seeds", "42", "--labels", labels, flag),
             [*upstream, what, labels, ckpt, args.layer, "42"], args)
         scores |= {key: (ours[key[:3]][key], theirs[key]) for key in theirs}
 

@@ -351,7 +351,7 @@ def absorption_setup(words, folder, layer, seed, truth=None, device="cpu"):
 def absorption(words, sae, folder, layer, seed, splits=None, batch=4096):
     """Upstream's two experiments in turn; the mean over letters as its main() forms it. splits:
     {letter: latents} puts these in the place of the k-sparse probes' own choice. The latents are
-    encoded once, which upstream recommends for small SAEs and which saves it most of the time."""
+    encoded once, as upstream recommends for small SAEs."""
     import sae_bench.evals.absorption.feature_absorption as absorb
     import sae_bench.evals.absorption.main as main
     from sae_bench.evals.absorption import k_sparse_probing as sparse
