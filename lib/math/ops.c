@@ -59,8 +59,9 @@ static enum sae_status open_cuda(const struct sae_ops **ret, struct sae_err *err
     if (st != SAE_OK)
         return sae_err_prefix(err, "backend 'cuda'");
     const char *const missing = sae_ops_missing(*ret);
-    return missing ? sae_err_set(err, SAE_EBACKEND, "backend 'cuda' has no operation '%s'", missing)
-                   : SAE_OK;
+    if (missing)
+        return sae_err_set(err, SAE_EBACKEND, "backend 'cuda' has no operation '%s'", missing);
+    return sae_ops_agree(*ret, err);
 }
 #else
 static enum sae_status open_cuda(const struct sae_ops **ret, struct sae_err *err)

@@ -234,6 +234,9 @@ SAE_MUST_CHECK enum sae_status sae_ops_open(const struct sae_ops **ret, const ch
 SAE_MUST_CHECK enum sae_status sae_ops_open_device(const struct sae_ops **ret, const char *name,
                                                    size_t n_threads, struct sae_err *instead,
                                                    struct sae_err *err);
+/* A small training step on the backend and on the reference, compared: asked of every device that is
+ * opened. Fails: SAE_EBACKEND the message names the operation; what the device reports */
+SAE_MUST_CHECK enum sae_status sae_ops_agree(const struct sae_ops *ops, struct sae_err *err);
 /* The first operation that a table lacks, NULL where it is complete. */
 const char *sae_ops_missing(const struct sae_ops *ops);
 /* Threads of BLAS and OpenMP, both; 0 = as many as processors allowed to this process. */

@@ -152,6 +152,28 @@ static void check_case_cuda(void **state)
     emu_shut();
 }
 
+static void forget_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M,
+                        float *V)
+{
+    (void)n, (void)h, (void)W, (void)G, (void)M, (void)V;
+}
+
+/* What a device is asked as it is opened. */
+static void check_agree(void **state)
+{
+    (void)state;
+    const struct sae_ops *ops = NULL;
+    struct sae_err err = {0};
+    if (sae_ops_agree(&sae_ops_cpu, &err) != SAE_OK || sae_cuda_open(&ops, &err) != SAE_OK ||
+        sae_ops_agree(ops, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    struct sae_ops broken = sae_ops_cpu;
+    broken.name = "broken";
+    broken.adam = forget_adam;
+    assert_int_equal(sae_ops_agree(&broken, &err), SAE_EBACKEND);
+    assert_non_null(strstr(err.msg, "'broken' computes something else than the reference (adam"));
+}
+
 static char names[MAX_TESTS][80];
 
 static size_t add_cases(struct CMUnitTest *tests, size_t n, const struct op_case *cases)
@@ -179,5 +201,6 @@ int main(int argc, char **argv)
     n = add_cases(tests, n, cases_dense);
     n = add_cases(tests, n, cases_orth);
     n = add_cases(tests, n, cases_step);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(check_agree);
     return _cmocka_run_group_tests("ops", tests, n, NULL, clear_all);
 }
