@@ -186,8 +186,6 @@ enum sae_status sae_fs_list(char ***ret_names, size_t *ret_n, const char *dir, c
             strlen(name) < strlen(prefix) + strlen(suffix) || strcmp(name, ".") == 0 ||
             strcmp(name, "..") == 0)
             continue;
-        if (strcmp(suffix, ".h5") == 0 && strstr(name, ".part.") != NULL)
-            continue;
         SAE_GO(st, sae_mem_grow(&names, &cap, n + 1, sizeof *names, err));
         SAE_GO(st, sae_mem_strdup(&names[n], name, err));
         n++;

@@ -59,8 +59,6 @@ metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "a damaged referen
 # Interrupted at some moment or not at all, then asked again: the same bytes, nothing left behind.
 "$splice" -q --no-keep --batch 1 --contexts 24 --context 64 --all run_1 run_2 >/dev/null
 mkdir first && cp run_1/*.core.json first/
-# A part is not taken for a checkpoint: --all passes over it.
-: >run_1/ckpt_00.core.part.hdf5
 for after in 0.1 0.3 0.6; do
     timeout -s INT "$after" "$splice" -q --no-keep --batch 1 --contexts 24 --context 64 --all run_1 run_2 \
         >/dev/null 2>&1
@@ -73,7 +71,7 @@ done
 ls run_*/*.part* 2>/dev/null && complain "a part is left behind"
 
 # What was stopped is no checkpoint; a damaged checkpoint is left out, and the status says so.
-: >run_1/ckpt_50.core.part.h5
+: >run_1/ckpt_50.core.part.hdf5
 "$splice" -q --no-keep --contexts 4 --context 64 --all run_1 >/dev/null 2>err.txt ||
     complain "a part file counts as a checkpoint: $(cat err.txt)"
 cp run_1/ckpt_75.h5 whole.h5 && head -c 9000 whole.h5 >run_1/ckpt_75.h5
