@@ -61,4 +61,17 @@ void sae_ref_late_wait(struct sae_late *late, void *host);
 enum sae_status sae_ref_precision(enum sae_precision how, struct sae_err *err);
 enum sae_status sae_ref_check(struct sae_err *err);
 
+/* Entries of the table for a step that keeps off the host, the same for every host backend: the
+ * host's own step has no use for them, so they stay plain. */
+#define SAE_REF_STEP_OPS                                                                           \
+    .sq_sum = sae_ref_sq_sum, .loss_sum = sae_ref_loss_sum, .project_sum = sae_ref_project_sum,    \
+    .spread_sum = sae_ref_spread_sum, .relu_sum = sae_ref_relu_sum,                                \
+    .mask_grad = sae_ref_mask_grad, .scatter = sae_ref_scatter, .age = sae_ref_age,                \
+    .cut_move = sae_ref_cut_move, .topk_idle = sae_ref_topk_idle, .aux_loss = sae_ref_aux_loss,    \
+    .grad_add = sae_ref_grad_add, .orth_masks = sae_ref_orth_masks,                                \
+    .compare_rows = sae_ref_compare_rows, .widen_rows = sae_ref_widen_rows,                        \
+    .late_open = sae_ref_late_open, .late_close = sae_ref_late_close,                              \
+    .late_post = sae_ref_late_post, .late_wait = sae_ref_late_wait,                                \
+    .precision = sae_ref_precision, .check = sae_ref_check
+
 #endif /* SAE_LIB_MATH_REF_REF_H */
