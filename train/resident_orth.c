@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* resident_orth : the orthogonality term on a device. Equations: orth.c. */
+#include "train/resident_inner.h"
+
+static const double MEETINGS_MAX = 5e8; /* as orth.c: pairs that are only looked at */
+
+/* As trainer_masks, of the masks on the device. */
+static void recent_masks(struct trainer *t, struct sae_overlap_masks *ret)
+{
+    struct resident *const a = t->resident;
+    const double keep = 1 - 1 / (double)t->set.overlap_window;
+    double weight = 1;
+    size_t n = 0;
+    for (size_t age = 0; age < t->ring_len && age <= t->step; age++) {
+        const struct masks *const masks = &a->ring[(t->step - age) % t->ring_len];
+        if (masks->valid) {
+            a->csr_list[n] = &masks->csr;
+            a->csc_list[n] = &masks->csc;
+            t->weight_list[n++] = weight;
+        }
+        weight *= keep;
+    }
+    *ret = (struct sae_overlap_masks){
+        .n_batches = n, .csr = a->csr_list, .csc = a->csc_list, .weight = t->weight_list};
+}
+
+enum sae_status resident_orth(struct trainer *t, bool measure, struct step_stats *s,
+                                     bool *ret_known, struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    const struct sae_ops *const ops = a->ops;
+    const bool active = settings_competes(&t->set);
+    const double k = (double)trainer_k(t);
+    struct sae_overlap_masks masks;
+    struct sae_compete_rule rule;
+    *ret_known = false;
+    s->orth_weight = active ? s->lambda2 : 0;
+    if (!active && (!measure || (double)t->n * k * k > MEETINGS_MAX))
+        return SAE_OK;
+    recent_masks(t, &masks);
+    if (!active && masks.n_batches == 0)
+        return SAE_OK;
+    trainer_rule(t, s->tau, &rule);
+    const bool per_pair = t->set.orth_normalizer == NORMALIZER_MEAN;
+    const double weight =
+        s->lambda2 * (t->set.orth_normalizer == NORMALIZER_LATENT ? 1 / (double)t->m : 1);
+    if (measure && active) { /* apart from the update, so that measuring changes no bit of it */
+        if (!a->orth_grad)
+            SAE_TRY(ops->alloc(&a->orth_grad, t->m * t->d, sizeof *a->orth_grad, err));
+        ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, NULL, a->orth_grad,
+                        a->number + ORTH);
+        ops->compare_rows(t->m, t->d, a->w.W_dec, a->g.W_dec, a->orth_grad, a->number + COMPARED);
+    }
+    ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair,
+                    active ? a->g.W_dec : NULL, NULL, a->number + ORTH);
+    *ret_known = true;
+    return SAE_OK;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* resident_step : a step on a device. Equations: step.c and auxk.c, whose order this keeps.
+ * Contents: 1. forward   2. backward   3. the step */
+#include "train/resident_inner.h"
+
+/* --- 1. forward ----------------------------------------------------------------------------- */
+
+static enum sae_status dense_room(struct trainer *t, struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    if (!a->dense || a->dzf)
+        return SAE_OK;
+    if (settings_has_k(&t->set))
+        SAE_TRY(a->ops->alloc(&a->f, t->n * t->m, sizeof(float), err));
+    return a->ops->alloc(&a->dzf, t->n * t->m, sizeof(float), err);
+}
+
+/* Dense activations: a copy beside pre, which AuxK reads, or pre itself. */
+static float *dense_of(const struct resident *a)
+{
+    return a->f ? a->f : a->pre;
+}
+
+static enum sae_status forward(struct trainer *t, struct masks *masks, struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    const struct sae_ops *const ops = a->ops;
+    const size_t n = t->n, m = t->m, d = t->d;
+    const bool has_k = settings_has_k(&t->set);
+    resident_pre(t, n);
+    masks->valid = has_k || settings_competes(&t->set);
+    if (t->set.arch == TRAIN_TOPK)
+        ops->topk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
+    else if (has_k)
+        ops->batchtopk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
+    else if (masks->valid)
+        SAE_TRY(resident_active(t, n, NULL, &masks->csr, &masks->csc, err));
+    if (masks->valid)
+        ops->transpose(m, &masks->csr, &masks->csc);
+    if (!has_k)
+        ops->relu_sum(n, m, a->w.b_enc, a->pre, a->number + L1);
+    if (!a->dense) {
+        ops->decode(d, &masks->csr, a->w.W_dec, a->w.b_dec, a->xhat);
+        return SAE_OK;
+    }
+    if (has_k)
+        ops->scatter(m, &masks->csr, a->f);
+    ops->decode(d, &a->none, a->w.W_dec, a->w.b_dec, a->xhat);
+    ops->gemm(false, false, n, d, m, 1, dense_of(a), m, a->w.W_dec, d, 1, a->xhat, d);
+    return SAE_OK;
+}
+
+/* --- 2. backward ---------------------------------------------------------------------------- */
+
+static enum sae_status backward_sparse(struct trainer *t, const struct masks *masks,
+                                       struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    const struct sae_ops *const ops = a->ops;
+    if (masks->csr.cap > a->dz_cap) {
+        ops->free(a->dz);
+        a->dz = NULL;
+        a->dz_cap = 0;
+        SAE_TRY(ops->alloc(&a->dz, masks->csr.cap, sizeof *a->dz, err));
+        a->dz_cap = masks->csr.cap;
+    }
+    ops->grad_dec(t->m, t->d, &masks->csr, &masks->csc, a->grad, a->w.W_dec, a->dz, a->g.W_dec);
+    ops->grad_enc(t->m, t->d, &masks->csr, &masks->csc, a->dz, a->xc, a->g.W_enc, a->g.b_enc);
+    return SAE_OK;
+}
+
+static void backward_dense(struct trainer *t, float l1)
+{
+    struct resident *const a = t->resident;
+    const struct sae_ops *const ops = a->ops;
+    const size_t n = t->n, m = t->m, d = t->d;
+    ops->gemm(true, false, m, d, n, 1, dense_of(a), m, a->grad, d, 0, a->g.W_dec, d);
+    ops->gemm(false, true, n, m, d, 1, a->grad, d, a->w.W_dec, d, 0, a->dzf, m);
+    ops->mask_grad(n * m, dense_of(a), l1, a->dzf);
+    ops->gemm(true, false, m, d, n, 1, a->dzf, m, a->xc, d, 0, a->g.W_enc, d);
+    ops->col_sum(n, m, a->dzf, a->g.b_enc);
+}
+
+/* All dead latents compete; where there is none no entry is found, and nothing is added. */
+static void auxk(struct trainer *t)
+{
+    struct resident *const a = t->resident;
+    const struct sae_ops *const ops = a->ops;
+    const size_t n = t->n, m = t->m, d = t->d, k = d / 2 < m ? d / 2 : m;
+    ops->topk_idle(n, m, k, a->pre, a->w.b_enc, a->idle, t->set.dead_after, &a->aux.csr);
+    ops->transpose(m, &a->aux.csr, &a->aux.csc);
+    ops->decode(d, &a->aux.csr, a->w.W_dec, NULL, a->r);
+    ops->spread_sum(n, d, a->x, a->xhat, a->number + SPREAD);
+    ops->aux_loss(n, d, t->set.auxk_alpha, a->x, a->xhat, a->number + SPREAD, a->number + DEAD,
+                  a->r, a->number + AUX);
+    ops->grad_add(m, d, &a->aux.csr, &a->aux.csc, a->r, a->xc, a->w.W_dec, a->aux_dz, a->g.W_enc,
+                  a->g.W_dec, a->g.b_enc);
+}
+
+static enum sae_status backward(struct trainer *t, const struct masks *masks, float l1,
+                                struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    if (a->dense)
+        backward_dense(t, l1);
+    else
+        SAE_TRY(backward_sparse(t, masks, err));
+    if (a->aux_dz)
+        auxk(t);
+    a->ops->col_sum(t->n, t->d, a->grad, a->g.b_dec);
+    a->ops->gemm(false, false, 1, t->d, t->m, -1, a->g.b_enc, t->m, a->w.W_enc, t->d, 1, a->g.b_dec,
+                 t->d);
+    return SAE_OK;
+}
+
+/* --- 3. the step ---------------------------------------------------------------------------- */
+
+static void update(struct trainer *t, double lr)
+{
+    struct resident *const a = t->resident;
+    const struct sae_ops *const ops = a->ops;
+    const bool clips = settings_has_k(&t->set);
+    const size_t md = t->m * t->d, rest = (size_t)(a->w.b_enc - a->w.all), n_rest = t->w.n - rest;
+    ops->project_sum(t->m, t->d, a->w.W_dec, clips ? 1e-6F : 0, a->g.W_dec, a->along,
+                     a->number + GRAD_SQ);
+    ops->sq_sum(md, a->g.W_enc, a->number + GRAD_SQ);
+    ops->sq_sum(n_rest, a->g.all + rest, a->number + GRAD_SQ);
+    const struct sae_adam adam = {.lr = (float)lr,
+                                  .beta1 = 0.9F,
+                                  .beta2 = 0.999F,
+                                  .eps = 1e-8F,
+                                  .step = t->step + 1,
+                                  .scale = 1,
+                                  .norm_sq = clips ? a->number + GRAD_SQ : NULL,
+                                  .guard = a->number,
+                                  .n_guard = GUARDS};
+    ops->adam(md, &adam, a->w.W_enc, a->g.W_enc, a->m1.W_enc, a->m2.W_enc);
+    ops->adam_rows(t->m, t->d, &adam, a->along, clips ? 1.1920929e-7F : 0, a->w.W_dec, a->g.W_dec,
+                   a->m1.W_dec, a->m2.W_dec);
+    ops->adam(n_rest, &adam, a->w.all + rest, a->g.all + rest, a->m1.all + rest, a->m2.all + rest);
+}
+
+/* Only when asked to measure; r is free until AuxK. */
+static void measure_variance(struct trainer *t)
+{
+    struct resident *const a = t->resident;
+    a->ops->spread_sum(t->n, t->d, a->x, NULL, a->number + VARIANCE);
+    a->ops->loss_sum(false, t->n, t->d, a->x, a->xhat, a->r, a->number + MISS);
+}
+
+enum sae_status resident_step(struct trainer *t, const float *x, bool measure,
+                              const struct step_stats *scheduled, struct step_stats *ret,
+                              struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    const struct sae_ops *const ops = a->ops;
+    struct masks *const masks = &a->ring[t->step % t->ring_len];
+    struct step_stats s = *scheduled;
+    bool orth_known;
+    SAE_TRY(resident_load(t, err));
+    SAE_TRY(dense_room(t, err));
+    if (settings_has_l1(&t->set))
+        s.sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
+    ops->put(a->x, x, t->n * t->d * sizeof *x);
+    SAE_TRY(forward(t, masks, err));
+    ops->loss_sum(t->set.arch == TRAIN_STANDARD_2024, t->n, t->d, a->x, a->xhat, a->grad,
+                  a->number + RECON);
+    ops->age(t->n, t->m, settings_has_k(&t->set) ? masks->csc.start : NULL, a->pre,
+             t->set.dead_after, a->idle, a->number + DEAD);
+    if (measure)
+        measure_variance(t);
+    SAE_TRY(backward(t, masks, (float)(s.sparse_weight / (double)t->n), err));
+    SAE_TRY(resident_orth(t, measure, &s, &orth_known, err));
+    update(t, s.lr);
+    if (settings_has_cut(&t->set) && t->step > t->set.cut_start)
+        ops->cut_move(&masks->csr, t->set.cut_momentum, a->number + CUT);
+    t->tau = s.tau;
+    t->step++;
+    SAE_TRY(resident_tell(t, measure, orth_known, &s, err));
+    if (ret)
+        *ret = s;
+    return SAE_OK;
+}
