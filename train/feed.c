@@ -4,8 +4,10 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
+#include "train/rows.h"
 
 enum { NORM_BATCHES = 100 }; /* batches whose mean square norm sets the scale */
 
@@ -37,6 +39,7 @@ done:
 void feed_close(struct feed *feed)
 {
     sae_acts_ahead_close(feed->ahead);
+    rows_close(feed->rows);
     sae_acts_stream_close(feed->stream);
     free(feed->held);
     *feed = (struct feed){0};
@@ -85,6 +88,12 @@ enum sae_status feed_begin(struct feed *feed, const struct settings *set, const 
     if (!(norm > 0) && set->normalize == NORM_UNIT)
         SAE_TRY(find_norm(feed, ops->host ? ops : &sae_ops_cpu, err));
     SAE_TRY(read_held(feed, err));
+    if (!ops->host) {
+        SAE_TRY(rows_open(&feed->rows, ops, feed->n, feed->d, feed->n_train,
+                          set->steps * set->batch, feed->leave, err));
+        return sae_acts_ahead_open_raw(&feed->ahead, feed->stream, feed->n, feed->d, set->steps,
+                                       err);
+    }
     return sae_acts_ahead_open(&feed->ahead, feed->stream, feed->n, feed->d, set->steps, err);
 }
 
@@ -93,8 +102,24 @@ enum sae_status feed_batch(struct feed *feed, uint64_t step, struct sae_err *err
     if (feed->step == step)
         return SAE_OK;
     feed->step = UINT64_MAX;
-    SAE_TRY(sae_acts_ahead_next(feed->ahead, step, &feed->x, err));
-    scale(feed->n * feed->d, feed->norm, feed->x);
+    if (feed->rows) {
+        SAE_TRY(rows_batch(feed->rows, feed->ahead, step, feed->norm, &feed->there, err));
+    } else {
+        SAE_TRY(sae_acts_ahead_next(feed->ahead, step, &feed->x, err));
+        scale(feed->n * feed->d, feed->norm, feed->x);
+    }
     feed->step = step;
+    return SAE_OK;
+}
+
+enum sae_status feed_host(float **ret, const struct feed *feed, struct sae_err *err)
+{
+    float *x = NULL;
+    SAE_TRY(sae_mem_alloc(&x, feed->n * feed->d, sizeof *x, err));
+    if (feed->rows)
+        rows_get(feed->rows, x);
+    else
+        memcpy(x, feed->x, feed->n * feed->d * sizeof *x);
+    *ret = x;
     return SAE_OK;
 }

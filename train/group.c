@@ -14,6 +14,7 @@
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
 #include "train/job.h"
+#include "train/resident.h"
 
 struct member {
     struct run_plan *plan;
@@ -184,6 +185,10 @@ static enum sae_status open_group(struct loop *loop, struct group *group, struct
     if (group->n_active == 0)
         return SAE_OK;
     const struct settings *const set = &group->member[0].plan->set;
+    for (size_t i = 0; i < group->n; i++)
+        if (group->member[i].active)
+            group->feed.leave +=
+                resident_later(&group->member[i].plan->set, sae_acts_d(loop->job->acts));
     SAE_TRY(feed_begin(&group->feed, set, loop->job->ops, norm, err));
     for (size_t i = 0; i < group->n; i++) {
         struct member *const member = &group->member[i];

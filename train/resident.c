@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* resident : arrays of a trainer on a device, and the forward pass of inference there.
  * Contents: 1. arrays   2. to and from the device   3. forward */
+#include <math.h>
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
@@ -47,6 +48,15 @@ static enum sae_status open_masks(struct masks *masks, const struct trainer *t, 
     return sae_csc_alloc(&masks->csc, ops, t->m, cap, err);
 }
 
+static enum sae_status dense_room(struct resident *a, const struct trainer *t, struct sae_err *err)
+{
+    if (!a->dense || a->dzf)
+        return SAE_OK;
+    if (settings_has_k(&t->set))
+        SAE_TRY(a->ops->alloc(&a->f, t->n * t->m, sizeof(float), err));
+    return a->ops->alloc(&a->dzf, t->n * t->m, sizeof(float), err);
+}
+
 static enum sae_status open_all(struct resident *a, const struct trainer *t, struct sae_err *err)
 {
     const struct sae_ops *const ops = a->ops;
@@ -55,7 +65,7 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
     struct params *const params[] = {&a->w, &a->g, &a->m1, &a->m2};
     for (size_t i = 0; i < sizeof params / sizeof *params; i++)
         SAE_TRY(open_params(params[i], t, ops, err));
-    float **const by_token[] = {&a->x, &a->xc, &a->xhat, &a->grad, &a->r};
+    float **const by_token[] = {&a->own_x, &a->xc, &a->xhat, &a->grad, &a->r};
     for (size_t i = 0; i < sizeof by_token / sizeof *by_token; i++)
         SAE_TRY(ops->alloc(by_token[i], n * d, sizeof(float), err));
     SAE_TRY(ops->alloc(&a->pre, n * m, sizeof(float), err));
@@ -75,6 +85,9 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
         SAE_TRY(open_masks(&a->aux, t, cap, ops, err));
         SAE_TRY(ops->alloc(&a->aux_dz, cap, sizeof(float), err));
     }
+    SAE_TRY(dense_room(a, t, err));
+    if (settings_competes(&t->set))
+        SAE_TRY(ops->alloc(&a->orth_grad, m * d, sizeof *a->orth_grad, err));
     for (size_t i = 0; i < 2; i++)
         SAE_TRY(ops->late_open(&a->slot[i].late, NUMBERS * sizeof(double), err));
     return SAE_OK;
@@ -100,9 +113,27 @@ enum sae_status resident_open(struct resident **ret, const struct trainer *t,
     return SAE_OK;
 }
 
-void resident_dense(struct resident *a, bool dense)
+/* Scratch of the transpose, of the selections, of products in bf16, of the tiles of the orthogonality
+ * term; lists of masks where nothing bounds them; a library's own room. */
+double resident_later(const struct settings *set, size_t d)
 {
-    a->dense = dense;
+    const double m = (double)set->m, n = (double)set->batch, w = (double)d;
+    const double k = (double)(set->k > set->k_start ? set->k : set->k_start);
+    const double largest = fmax(n * w, fmax(n * m, m * w));
+    double bytes = 128 * m * 4 + 2 * 2 * largest + 64e6;
+    if (settings_has_k(set))
+        bytes += 8 * n * (k + (set->auxk_alpha > 0 ? fmin(w / 2, m) : 0));
+    else if (settings_competes(set))
+        bytes += 16 * n * m / 2; /* an untrained dictionary is half active */
+    if (set->orth != ORTH_NONE)
+        bytes += 1024 * m * (2 * 4 + (set->overlap_window > 1 ? 8 : 0));
+    return bytes;
+}
+
+enum sae_status resident_dense(struct trainer *t, bool dense, struct sae_err *err)
+{
+    t->resident->dense = dense;
+    return dense_room(t->resident, t, err);
 }
 
 static void close_masks(struct masks *masks, const struct sae_ops *ops)
@@ -116,7 +147,7 @@ void resident_close(struct resident *a)
     if (!a)
         return;
     const struct sae_ops *const ops = a->ops;
-    float *const arrays[] = {a->w.all, a->g.all, a->m1.all, a->m2.all, a->x,  a->xc,
+    float *const arrays[] = {a->w.all, a->g.all, a->m1.all, a->m2.all, a->own_x, a->xc,
                              a->xhat,  a->grad,  a->r,      a->pre,    a->f,  a->dzf,
                              a->along, a->theta, a->dz,     a->aux_dz, a->orth_grad};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
@@ -260,7 +291,8 @@ enum sae_status resident_forward(struct trainer *t, const float *x, size_t rows,
     SAE_GO(st, resident_load(t, err));
     SAE_GO(st, sae_csr_alloc(&mine, ops, t->n, rows * (k ? (size_t)k : 16), err));
     mine.n = rows;
-    ops->put(a->x, x, rows * t->d * sizeof *x);
+    a->x = a->own_x;
+    ops->put(a->own_x, x, rows * t->d * sizeof *x);
     resident_pre(t, rows);
     if (t->set.arch == TRAIN_TOPK) {
         ops->topk(rows, t->m, (size_t)k, a->pre, a->w.b_enc, &mine);

@@ -16,18 +16,21 @@ SAE_MUST_CHECK enum sae_status resident_takes(const struct settings *set, struct
 SAE_MUST_CHECK enum sae_status resident_open(struct resident **ret, const struct trainer *t,
                                              const struct sae_ops *device, struct sae_err *err);
 void resident_close(struct resident *resident);
+/* Bytes of the device that a run takes after it was opened, near enough to plan with: what operations
+ * need for themselves, and lists that grow. */
+double resident_later(const struct settings *set, size_t d);
 
 /* As trainer_step and trainer_forward, but that ret has the numbers of the step before, where it
  * does not measure (of the first step: 0), and that a loss that is not finite is seen a step late;
- * that step and later ones until then changed nothing. */
-SAE_MUST_CHECK enum sae_status resident_step(struct trainer *t, const float *x, bool measure,
-                                             const struct step_stats *scheduled,
+ * that step and later ones until then changed nothing. there: x is in the memory of the device. */
+SAE_MUST_CHECK enum sae_status resident_step(struct trainer *t, const float *x, bool there,
+                                             bool measure, const struct step_stats *scheduled,
                                              struct step_stats *ret, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status resident_forward(struct trainer *t, const float *x, size_t rows,
                                                 uint64_t k, struct sae_csr *csr,
                                                 struct sae_err *err);
 SAE_MUST_CHECK enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err);
 /* For tests: dense products of the kept entries, or sparse ones; by their share otherwise. */
-void resident_dense(struct resident *resident, bool dense);
+SAE_MUST_CHECK enum sae_status resident_dense(struct trainer *t, bool dense, struct sae_err *err);
 
 #endif /* SAE_TRAIN_RESIDENT_H */

@@ -38,7 +38,8 @@ struct resident {
     bool loaded; /* the device has what the host's arrays held */
     bool dense;
     struct params w, g, m1, m2;
-    float *x, *xc, *xhat, *grad, *r; /* [n][d] */
+    const float *x;                        /* [n][d] the batch */
+    float *own_x, *xc, *xhat, *grad, *r; /* [n][d]; own_x: where the host puts one */
     float *pre, *f, *dzf;            /* [n][m]; f, dzf where products are dense */
     float *along, *theta;            /* [m] */
     float *orth_grad;                /* [m][d] once measured */

@@ -33,6 +33,7 @@ enum sae_status resident_orth(struct trainer *t, bool measure, struct step_stats
     const double k = (double)trainer_k(t);
     struct sae_overlap_masks masks;
     struct sae_compete_rule rule;
+    (void)err;
     *ret_known = false;
     s->orth_weight = active ? s->lambda2 : 0;
     if (!active && (!measure || (double)t->n * k * k > MEETINGS_MAX))
@@ -45,8 +46,6 @@ enum sae_status resident_orth(struct trainer *t, bool measure, struct step_stats
     const double weight =
         s->lambda2 * (t->set.orth_normalizer == NORMALIZER_LATENT ? 1 / (double)t->m : 1);
     if (measure && active) { /* apart from the update, so that measuring changes no bit of it */
-        if (!a->orth_grad)
-            SAE_TRY(ops->alloc(&a->orth_grad, t->m * t->d, sizeof *a->orth_grad, err));
         ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, NULL, a->orth_grad,
                         a->number + ORTH);
         ops->compare_rows(t->m, t->d, a->w.W_dec, a->g.W_dec, a->orth_grad, a->number + COMPARED);

@@ -5,16 +5,6 @@
 
 /* --- 1. forward ----------------------------------------------------------------------------- */
 
-static enum sae_status dense_room(struct trainer *t, struct sae_err *err)
-{
-    struct resident *const a = t->resident;
-    if (!a->dense || a->dzf)
-        return SAE_OK;
-    if (settings_has_k(&t->set))
-        SAE_TRY(a->ops->alloc(&a->f, t->n * t->m, sizeof(float), err));
-    return a->ops->alloc(&a->dzf, t->n * t->m, sizeof(float), err);
-}
-
 /* Dense activations: a copy beside pre, which AuxK reads, or pre itself. */
 static float *dense_of(const struct resident *a)
 {
@@ -148,7 +138,7 @@ static void measure_variance(struct trainer *t)
     a->ops->loss_sum(false, t->n, t->d, a->x, a->xhat, a->r, a->number + MISS);
 }
 
-enum sae_status resident_step(struct trainer *t, const float *x, bool measure,
+enum sae_status resident_step(struct trainer *t, const float *x, bool there, bool measure,
                               const struct step_stats *scheduled, struct step_stats *ret,
                               struct sae_err *err)
 {
@@ -158,10 +148,11 @@ enum sae_status resident_step(struct trainer *t, const float *x, bool measure,
     struct step_stats s = *scheduled;
     bool orth_known;
     SAE_TRY(resident_load(t, err));
-    SAE_TRY(dense_room(t, err));
     if (settings_has_l1(&t->set))
         s.sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
-    ops->put(a->x, x, t->n * t->d * sizeof *x);
+    a->x = there ? x : a->own_x;
+    if (!there)
+        ops->put(a->own_x, x, t->n * t->d * sizeof *x);
     SAE_TRY(forward(t, masks, err));
     ops->loss_sum(t->set.arch == TRAIN_STANDARD_2024, t->n, t->d, a->x, a->xhat, a->grad,
                   a->number + RECON);

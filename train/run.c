@@ -147,8 +147,11 @@ enum sae_status run_begin(struct run *run, struct feed *feed, struct sae_err *er
                          err));
     if (run->t->step > 0 || run->plan->n_from > 0)
         return SAE_OK;
+    float *x = NULL;
     SAE_TRY(feed_batch(feed, 0, err));
-    trainer_init(run->t, feed->x);
+    SAE_TRY(feed_host(&x, feed, err));
+    trainer_init(run->t, x);
+    free(x);
     return save_checkpoints(run, err);
 }
 
@@ -231,7 +234,10 @@ enum sae_status run_step(struct run *run, const struct feed *feed, struct run_cl
     struct trainer *const t = run->t;
     const bool log = log_due(set, t->step + 1);
     double since = sae_stop_clock();
-    SAE_TRY(explain(run, trainer_step(t, feed->x, log, &run->last, err), err));
+    SAE_TRY(explain(run,
+                    feed->rows ? trainer_step_there(t, feed->there, log, &run->last, err)
+                               : trainer_step(t, feed->x, log, &run->last, err),
+                    err));
     lap(&since, &clock->step);
     if (log)
         SAE_TRY(explain(run, check_error(run, err), err));

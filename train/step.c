@@ -495,6 +495,14 @@ static enum sae_status diverged(const struct trainer *t, const struct step_stats
                        largest(t->n * t->d, x));
 }
 
+enum sae_status trainer_step_there(struct trainer *t, const float *x, bool measure,
+                                   struct step_stats *ret, struct sae_err *err)
+{
+    struct step_stats s = blank;
+    schedule(t, &s);
+    return resident_step(t, x, true, measure, &s, ret, err);
+}
+
 enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
                              struct step_stats *ret, struct sae_err *err)
 {
@@ -502,7 +510,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
     struct masks *const masks = &t->ring[t->step % t->ring_len];
     schedule(t, &s);
     if (t->resident)
-        return resident_step(t, x, measure, &s, ret, err);
+        return resident_step(t, x, false, measure, &s, ret, err);
     size_t nnz = 0;
     const bool want_masks = settings_competes(&t->set);
     if (t->gated)

@@ -132,6 +132,10 @@ void trainer_median(size_t n, size_t d, const float *x, float *ret);
 SAE_MUST_CHECK enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
                                             struct step_stats *ret, struct sae_err *err);
 
+/* The same of a trainer on a device (trainer_open), x in its memory. */
+SAE_MUST_CHECK enum sae_status trainer_step_there(struct trainer *t, const float *x, bool measure,
+                                                  struct step_stats *ret, struct sae_err *err);
+
 /* Forward pass of inference alone over rows <= n (batchtopk: by threshold): fills t->pre, t->xhat
  * and `csr` (grown as needed). Fails: SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows,

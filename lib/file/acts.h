@@ -68,6 +68,12 @@ SAE_MUST_CHECK enum sae_status sae_acts_stream_read(struct sae_acts_stream *stre
                                                     uint64_t position, size_t n, float *x,
                                                     struct sae_err *err);
 
+/* The same rows as the store has them. row [n]: their numbers; data, bf16 [n][d], may be NULL, and
+ * then nothing is read. Stores of up to 2^32 rows. */
+SAE_MUST_CHECK enum sae_status sae_acts_stream_raw(struct sae_acts_stream *stream,
+                                                   uint64_t position, size_t n, uint32_t *row,
+                                                   uint16_t *data, struct sae_err *err);
+
 /* Reads the batches of a stream ahead of the caller, in a thread of its own: batch b is the rows
  * [b n, (b + 1) n), the same as by sae_acts_stream_read. While it is open the stream and its store
  * are not to be touched, and who uses HDF5 takes turns with it (sae_h5_take). */
@@ -83,6 +89,21 @@ void sae_acts_ahead_close(struct sae_acts_ahead *ahead); /* accepts NULL */
  * in order there is no waiting. Fails: as sae_acts_stream_read, for this batch */
 SAE_MUST_CHECK enum sae_status sae_acts_ahead_next(struct sae_acts_ahead *ahead, uint64_t batch,
                                                    float **ret, struct sae_err *err);
+
+/* Likewise with the rows as the store has them (sae_acts_stream_raw). */
+struct sae_acts_rows {
+    const uint32_t *row;  /* [n] */
+    const uint16_t *data; /* [n][d]; NULL once sae_acts_ahead_numbers was called, sooner or later */
+};
+SAE_MUST_CHECK enum sae_status sae_acts_ahead_open_raw(struct sae_acts_ahead **ret,
+                                                       struct sae_acts_stream *stream, size_t n,
+                                                       size_t d, uint64_t n_batches,
+                                                       struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_acts_ahead_next_raw(struct sae_acts_ahead *ahead, uint64_t batch,
+                                                       struct sae_acts_rows *ret,
+                                                       struct sae_err *err);
+/* The caller holds every row: their numbers are enough from now on. */
+void sae_acts_ahead_numbers(struct sae_acts_ahead *ahead);
 
 /* --- writing ------------------------------------------------------------------------------ */
 

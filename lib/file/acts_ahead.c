@@ -17,7 +17,10 @@
 enum { SLOTS = 3 }; /* one with the caller, two ahead */
 
 struct slot {
-    float *x; /* [n][d] */
+    float *x;       /* [n][d], or */
+    uint32_t *row;  /* [n] and */
+    uint16_t *data; /* [n][d] of these, where has_data */
+    bool has_data;
     uint64_t batch;
     enum sae_status status;
     struct sae_err err;
@@ -38,16 +41,20 @@ struct sae_acts_ahead {
     size_t first;   /* slot of the oldest full batch */
     size_t full;    /* slots that hold a batch, the caller's too */
     bool held;      /* the caller has the oldest */
+    bool numbers;   /* rows need no data any more */
     bool stop;
 };
 
 /* Reads one batch into a slot that nobody else touches. */
 static void fill(struct sae_acts_ahead *ahead, struct slot *slot)
 {
+    const uint64_t position = slot->batch * ahead->n;
     memset(&slot->err, 0, sizeof slot->err);
     sae_h5_take();
-    slot->status = sae_acts_stream_read(ahead->stream, slot->batch * ahead->n, ahead->n, slot->x,
-                                        &slot->err);
+    slot->status =
+        slot->x ? sae_acts_stream_read(ahead->stream, position, ahead->n, slot->x, &slot->err)
+                : sae_acts_stream_raw(ahead->stream, position, ahead->n, slot->row,
+                                      slot->has_data ? slot->data : NULL, &slot->err);
     sae_h5_give();
 }
 
@@ -68,6 +75,7 @@ static void *run(void *user)
         struct slot *const slot = &ahead->slot[(ahead->first + ahead->full) % SLOTS];
         const uint64_t round = ahead->round;
         slot->batch = ahead->next;
+        slot->has_data = !ahead->numbers;
         pthread_mutex_unlock(&ahead->lock);
         fill(ahead, slot);
         pthread_mutex_lock(&ahead->lock);
@@ -93,8 +101,18 @@ static bool start(struct sae_acts_ahead *ahead)
     return ahead->started;
 }
 
-enum sae_status sae_acts_ahead_open(struct sae_acts_ahead **ret, struct sae_acts_stream *stream,
-                                    size_t n, size_t d, uint64_t n_batches, struct sae_err *err)
+static enum sae_status open_slot(struct slot *slot, size_t n, size_t d, bool raw,
+                                 struct sae_err *err)
+{
+    if (!raw)
+        return sae_mem_alloc(&slot->x, n * d, sizeof *slot->x, err);
+    SAE_TRY(sae_mem_alloc(&slot->row, n, sizeof *slot->row, err));
+    return sae_mem_alloc(&slot->data, n * d, sizeof *slot->data, err);
+}
+
+static enum sae_status ahead_open(struct sae_acts_ahead **ret, struct sae_acts_stream *stream,
+                                  size_t n, size_t d, uint64_t n_batches, bool raw,
+                                  struct sae_err *err)
 {
     struct sae_acts_ahead *ahead = NULL;
     enum sae_status st;
@@ -106,7 +124,7 @@ enum sae_status sae_acts_ahead_open(struct sae_acts_ahead **ret, struct sae_acts
     pthread_mutex_init(&ahead->lock, NULL);
     pthread_cond_init(&ahead->changed, NULL);
     for (size_t i = 0; i < SLOTS; i++)
-        SAE_GO(st, sae_mem_alloc(&ahead->slot[i].x, n * d, sizeof(float), err));
+        SAE_GO(st, open_slot(&ahead->slot[i], n, d, raw, err));
     if (!start(ahead)) {
         st = sae_err_set(err, SAE_ENOMEM, "cannot start a thread to read ahead");
         goto done;
@@ -117,6 +135,18 @@ enum sae_status sae_acts_ahead_open(struct sae_acts_ahead **ret, struct sae_acts
 done:
     sae_acts_ahead_close(ahead);
     return st;
+}
+
+enum sae_status sae_acts_ahead_open(struct sae_acts_ahead **ret, struct sae_acts_stream *stream,
+                                    size_t n, size_t d, uint64_t n_batches, struct sae_err *err)
+{
+    return ahead_open(ret, stream, n, d, n_batches, false, err);
+}
+
+enum sae_status sae_acts_ahead_open_raw(struct sae_acts_ahead **ret, struct sae_acts_stream *stream,
+                                        size_t n, size_t d, uint64_t n_batches, struct sae_err *err)
+{
+    return ahead_open(ret, stream, n, d, n_batches, true, err);
 }
 
 void sae_acts_ahead_close(struct sae_acts_ahead *ahead)
@@ -130,8 +160,11 @@ void sae_acts_ahead_close(struct sae_acts_ahead *ahead)
         pthread_mutex_unlock(&ahead->lock);
         pthread_join(ahead->thread, NULL);
     }
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < SLOTS; i++) {
         free(ahead->slot[i].x);
+        free(ahead->slot[i].row);
+        free(ahead->slot[i].data);
+    }
     pthread_cond_destroy(&ahead->changed);
     pthread_mutex_destroy(&ahead->lock);
     free(ahead);
@@ -153,8 +186,9 @@ static bool is_coming(const struct sae_acts_ahead *ahead, uint64_t batch)
     return ahead->full > 0 ? ahead->slot[ahead->first].batch == batch : ahead->next == batch;
 }
 
-enum sae_status sae_acts_ahead_next(struct sae_acts_ahead *ahead, uint64_t batch, float **ret,
-                                    struct sae_err *err)
+/* *ret: the slot of the batch, the caller's until the next call. */
+static enum sae_status next(struct sae_acts_ahead *ahead, uint64_t batch, struct slot **ret,
+                            struct sae_err *err)
 {
     pthread_mutex_lock(&ahead->lock);
     release(ahead);
@@ -173,6 +207,31 @@ enum sae_status sae_acts_ahead_next(struct sae_acts_ahead *ahead, uint64_t batch
     pthread_mutex_unlock(&ahead->lock);
     if (slot->status != SAE_OK)
         return sae_err_set(err, slot->status, "%s", slot->err.msg);
+    *ret = slot;
+    return SAE_OK;
+}
+
+enum sae_status sae_acts_ahead_next(struct sae_acts_ahead *ahead, uint64_t batch, float **ret,
+                                    struct sae_err *err)
+{
+    struct slot *slot = NULL;
+    SAE_TRY(next(ahead, batch, &slot, err));
     *ret = slot->x;
     return SAE_OK;
+}
+
+enum sae_status sae_acts_ahead_next_raw(struct sae_acts_ahead *ahead, uint64_t batch,
+                                        struct sae_acts_rows *ret, struct sae_err *err)
+{
+    struct slot *slot = NULL;
+    SAE_TRY(next(ahead, batch, &slot, err));
+    *ret = (struct sae_acts_rows){slot->row, slot->has_data ? slot->data : NULL};
+    return SAE_OK;
+}
+
+void sae_acts_ahead_numbers(struct sae_acts_ahead *ahead)
+{
+    pthread_mutex_lock(&ahead->lock);
+    ahead->numbers = true;
+    pthread_mutex_unlock(&ahead->lock);
 }

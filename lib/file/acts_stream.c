@@ -28,10 +28,12 @@ struct sae_acts_stream {
     bool have_epoch;
     uint64_t epoch;
     uint32_t *blocks; /* [n_blocks] permuted for the epoch */
-    bool have_window;
-    size_t window, window_first, window_rows; /* first: position in the epoch */
-    uint16_t *rows;                           /* [window_rows][d], in store order */
-    uint32_t *order;                          /* [window_rows] */
+    bool have_window, have_rows;
+    size_t window_first, window_rows; /* first: position in the epoch */
+    size_t n_sorted;                  /* blocks of the window, ascending */
+    uint32_t sorted[WINDOW];
+    uint16_t *rows;  /* [window_rows][d], in store order; where have_rows */
+    uint32_t *order; /* [window_rows] places among them */
 };
 
 static struct sae_rng rng_at(uint64_t seed, uint64_t epoch, uint64_t offset)
@@ -126,23 +128,37 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static enum sae_status load_window(struct sae_acts_stream *stream, size_t at, struct sae_err *err)
+/* Which rows the window around the epoch's position `at` has, and their order. */
+static void set_window(struct sae_acts_stream *stream, size_t at)
 {
     if (stream->have_window && at >= stream->window_first &&
         at - stream->window_first < stream->window_rows)
-        return SAE_OK;
-    stream->have_window = false;
-    size_t window, first, rows;
-    find_window(stream, at, &window, &first, &rows);
-    uint32_t sorted[WINDOW];
+        return;
+    size_t window;
+    find_window(stream, at, &window, &stream->window_first, &stream->window_rows);
     const size_t b0 = window * WINDOW;
-    const size_t n = stream->n_blocks - b0 < WINDOW ? stream->n_blocks - b0 : WINDOW;
-    memcpy(sorted, stream->blocks + b0, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, by_number); /* ascending, for the disk; rows are permuted */
+    stream->n_sorted = stream->n_blocks - b0 < WINDOW ? stream->n_blocks - b0 : WINDOW;
+    memcpy(stream->sorted, stream->blocks + b0, stream->n_sorted * sizeof *stream->sorted);
+    /* ascending, for the disk; rows are permuted */
+    qsort(stream->sorted, stream->n_sorted, sizeof *stream->sorted, by_number);
+    for (size_t i = 0; i < stream->window_rows; i++)
+        stream->order[i] = (uint32_t)i;
+    struct sae_rng rng = rng_at(stream->seed, stream->epoch,
+                                (UINT64_C(1) << BLOCKS_BITS) + ((uint64_t)window << WINDOW_BITS));
+    sae_rng_shuffle_u32(&rng, stream->order, stream->window_rows);
+    stream->have_window = true;
+    stream->have_rows = false;
+}
+
+static enum sae_status load_rows(struct sae_acts_stream *stream, struct sae_err *err)
+{
+    const uint32_t *const sorted = stream->sorted;
     size_t filled = 0;
-    for (size_t b = 0; b < n;) {
+    if (stream->have_rows)
+        return SAE_OK;
+    for (size_t b = 0; b < stream->n_sorted;) {
         size_t len = 0, run = 0; /* neighbouring blocks are one read */
-        while (b + run < n && sorted[b + run] == sorted[b] + run)
+        while (b + run < stream->n_sorted && sorted[b + run] == sorted[b] + run)
             len += block_rows(stream, sorted[b + run++]);
         uint16_t *const to = stream->rows + filled * stream->d;
         SAE_TRY(sae_acts_read_bf16(stream->acts, (size_t)sorted[b] * BLOCK, len, to, err));
@@ -150,34 +166,51 @@ static enum sae_status load_window(struct sae_acts_stream *stream, size_t at, st
         filled += len;
         b += run;
     }
-    assert(filled == rows);
-    for (size_t i = 0; i < rows; i++)
-        stream->order[i] = (uint32_t)i;
-    struct sae_rng rng = rng_at(stream->seed, stream->epoch,
-                                (UINT64_C(1) << BLOCKS_BITS) + ((uint64_t)window << WINDOW_BITS));
-    sae_rng_shuffle_u32(&rng, stream->order, rows);
-    stream->window = window;
-    stream->window_first = first;
-    stream->window_rows = rows;
-    stream->have_window = true;
+    assert(filled == stream->window_rows);
+    stream->have_rows = true;
     return SAE_OK;
+}
+
+/* Moves to the window of a position. Returns how many rows from there, at most n, it has; *ret_from:
+ * their place in its order. */
+static size_t seek(struct sae_acts_stream *stream, uint64_t position, size_t n, size_t *ret_from)
+{
+    set_epoch(stream, position / stream->n_train);
+    const size_t at = (size_t)(position % stream->n_train);
+    set_window(stream, at);
+    *ret_from = at - stream->window_first;
+    const size_t left = stream->window_rows - *ret_from;
+    return left < n ? left : n;
 }
 
 enum sae_status sae_acts_stream_read(struct sae_acts_stream *stream, uint64_t position, size_t n,
                                      float *x, struct sae_err *err)
 {
-    for (size_t done = 0; done < n;) {
-        set_epoch(stream, (position + done) / stream->n_train);
-        const size_t at = (size_t)((position + done) % stream->n_train);
-        SAE_TRY(load_window(stream, at, err));
-        const size_t from = at - stream->window_first;
-        size_t len = stream->window_rows - from;
-        if (len > n - done)
-            len = n - done;
+    for (size_t done = 0, len, from; done < n; done += len) {
+        len = seek(stream, position + done, n - done, &from);
+        SAE_TRY(load_rows(stream, err));
         for (size_t i = 0; i < len; i++)
             sae_bf16_widen(x + (done + i) * stream->d,
                            stream->rows + (size_t)stream->order[from + i] * stream->d, stream->d);
-        done += len;
+    }
+    return SAE_OK;
+}
+
+/* Only the store's last block is short, and it comes last in its window. */
+enum sae_status sae_acts_stream_raw(struct sae_acts_stream *stream, uint64_t position, size_t n,
+                                    uint32_t *row, uint16_t *data, struct sae_err *err)
+{
+    for (size_t done = 0, len, from; done < n; done += len) {
+        len = seek(stream, position + done, n - done, &from);
+        if (data)
+            SAE_TRY(load_rows(stream, err));
+        for (size_t i = 0; i < len; i++) {
+            const size_t at = stream->order[from + i];
+            row[done + i] = stream->sorted[at / BLOCK] * BLOCK + (uint32_t)(at % BLOCK);
+            if (data)
+                memcpy(data + (done + i) * stream->d, stream->rows + at * stream->d,
+                       stream->d * sizeof *data);
+        }
     }
     return SAE_OK;
 }

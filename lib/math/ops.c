@@ -15,7 +15,8 @@
 static const struct {
     const char *name;
     size_t at;
-} table[] = {OP(alloc), OP(free), OP(put), OP(get), OP(gemm), OP(center), OP(topk), OP(batchtopk),
+} table[] = {OP(alloc), OP(free), OP(put), OP(get), OP(copy),
+             OP(room), OP(gemm), OP(center), OP(topk), OP(batchtopk),
              OP(threshold), OP(encode_room), OP(encode_topk), OP(transpose), OP(decode),
              OP(grad_dec), OP(grad_enc), OP(loss), OP(col_sum), OP(sum_sq), OP(project_rows),
              OP(unit_rows), OP(adam), OP(project_sq), OP(adam_rows), OP(orth), OP(sq_sum),

@@ -83,6 +83,8 @@ struct sae_ops {
     void (*free)(void *p);
     void (*put)(void *to, const void *host, size_t bytes);
     void (*get)(void *host, const void *from, size_t bytes);
+    void (*copy)(void *to, const void *from, size_t bytes); /* within it */
+    size_t (*room)(void); /* bytes of it that are free; SIZE_MAX where it is the host's */
 
     /* C[M][N] = alpha op(A) op(B) + beta C, op = transpose where ta / tb. lda etc. = row strides.
      * beta 0 overwrites C, NaN or not. The cut of C into pieces follows from the shape alone. */

@@ -244,6 +244,8 @@ struct region {
 };
 
 static std::map<void *, region> regions;
+static const size_t MEMORY = (size_t)1 << 30;
+static size_t memory = MEMORY, taken;
 static int open_depth;
 enum { FILL = 0xA5 };
 
@@ -283,8 +285,21 @@ void emu_shut(void)
     emu_leave();
 }
 
+void emu_memory(size_t bytes)
+{
+    memory = bytes ? bytes : MEMORY;
+}
+
+size_t emu_room(void)
+{
+    return taken < memory ? memory - taken : 0;
+}
+
 void *emu_alloc(size_t bytes)
 {
+    if (bytes > emu_room())
+        return nullptr;
+    taken += bytes;
     const size_t used = (bytes + 15) / 16 * 16, size = (used + page()) / page() * page();
     void *const p = mmap(nullptr, size + page(), PROT_NONE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -314,6 +329,7 @@ void emu_free(void *p)
     for (unsigned char *b = r.pages; b < r.pages + r.size; b++)
         if ((b < data || b >= data + r.bytes) && *b != FILL)
             die("-", "a kernel wrote beside an array");
+    taken -= r.bytes;
     regions.erase(at);
     munmap(r.pages, r.size + page());
 }

@@ -134,5 +134,6 @@ void emu_enter(void);
 void emu_leave(void);
 void *emu_alloc(size_t bytes);
 void emu_free(void *p);
+size_t emu_room(void);
 
 #endif /* SAE_TESTS_EMU_EMU_H */

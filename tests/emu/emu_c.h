@@ -17,6 +17,8 @@ enum sae_status sae_cuda_open(const struct sae_ops **ret, struct sae_err *err);
 void emu_reverse(bool reverse); /* the order of blocks and threads from now on */
 size_t emu_launches(void);      /* kernels started so far */
 size_t emu_waits(void);         /* times the host waited for the device so far */
+/* Bytes of device memory from now on, less what is taken; 0: as at the start, 1 GiB. */
+void emu_memory(size_t bytes);
 /* Between these the host reaches device memory too. */
 void emu_open(void);
 void emu_shut(void);

@@ -69,7 +69,7 @@ void sae_gpu_zero(void *to, size_t bytes)
 
 size_t sae_gpu_room(void)
 {
-    return (size_t)1 << 30;
+    return emu_room();
 }
 
 size_t sae_gpu_shared_most(void)

@@ -221,7 +221,7 @@ static void agree(const char *name, const struct sae_ops *ops, size_t dense_shar
     assert_non_null(x);
     t->dense_share = dense_share;
     if (t->resident && settings_has_k(&t->set))
-        resident_dense(t->resident, dense_share != 1);
+        assert_int_equal(resident_dense(t, dense_share != 1, &err), SAE_OK);
     for (uint64_t s = 0; s < STEPS; s++) {
         struct step_stats stats;
         batch(s + (strcmp(name, "matryoshka-auxk") == 0 ? 100 : 0), x);
@@ -296,7 +296,7 @@ static void no_waiting(const char *name, size_t dense_share, const struct sae_op
     size_t before = 0;
     assert_non_null(x);
     if (dense_share == 1)
-        resident_dense(t->resident, false);
+        assert_int_equal(resident_dense(t, false, &err), SAE_OK);
     for (uint64_t s = 0; s < 4; s++) {
         batch(s, x);
         if (s == 1)

@@ -156,6 +156,26 @@ static void test_tokens(void **state)
     sae_acts_close(acts);
 }
 
+/* Rows as the store has them, their numbers alone, and x are the same. */
+static void check_raw(struct sae_acts_stream *stream, uint64_t position, size_t n, const float *x)
+{
+    struct sae_err err = {0};
+    uint16_t *const data = calloc(n * D, sizeof *data);
+    uint32_t *const row = calloc(n, sizeof *row), *const alone = calloc(n, sizeof *alone);
+    float wide[D];
+    assert_int_equal(sae_acts_stream_raw(stream, position, n, alone, NULL, &err), SAE_OK);
+    assert_int_equal(sae_acts_stream_raw(stream, position, n, row, data, &err), SAE_OK);
+    assert_memory_equal(alone, row, n * sizeof *row);
+    for (size_t t = 0; t < n; t++) {
+        sae_bf16_widen(wide, data + t * D, D);
+        assert_memory_equal(wide, x + t * D, sizeof wide);
+        assert_int_equal(row[t] % 32768, row_of(x + t * D) % 32768);
+    }
+    free(data);
+    free(row);
+    free(alone);
+}
+
 /* Each epoch has every row once; the order differs by epoch and by seed, not by how it is read. */
 static void check_epochs(struct sae_acts *acts, size_t n_train)
 {
@@ -187,6 +207,7 @@ static void check_epochs(struct sae_acts *acts, size_t n_train)
     assert_memory_equal(y, x + 3 * D, (n_train - 3) * D * sizeof *x);
     assert_int_equal(sae_acts_stream_read(other, 0, n_train, y, &err), SAE_OK);
     assert_memory_not_equal(y, x, n_train * D * sizeof *x);
+    check_raw(a, middle, n_train, x + middle * D);
     sae_acts_stream_close(a);
     sae_acts_stream_close(b);
     sae_acts_stream_close(other);
@@ -313,6 +334,44 @@ static void test_reading_ahead(void **state)
         assert_memory_equal(x, plain, sizeof plain);
         memset(x, 0xff, sizeof plain); /* the caller's own */
     }
+    sae_acts_ahead_close(ahead);
+    sae_acts_stream_close(a);
+    sae_acts_stream_close(b);
+    sae_acts_close(acts);
+    sae_acts_close(other);
+}
+
+/* As the store has them; once the caller holds them all the thread reads numbers alone. */
+static void test_reading_ahead_raw(void **state)
+{
+    (void)state;
+    enum { N = 7, BATCHES = 40 };
+    char path[64];
+    float plain[N * D], wide[N * D];
+    struct sae_err err = {0};
+    struct sae_acts_rows rows = {0};
+    struct sae_acts_stream *a = NULL, *b = NULL;
+    struct sae_acts_ahead *ahead = NULL;
+    store_path(path, "ahead");
+    struct sae_acts *const acts = open_store(path), *const other = open_store(path);
+    assert_int_equal(sae_acts_stream_open(&a, acts, 130, 3, &err), SAE_OK);
+    assert_int_equal(sae_acts_stream_open(&b, other, 130, 3, &err), SAE_OK);
+    assert_int_equal(sae_acts_ahead_open_raw(&ahead, a, N, D, BATCHES, &err), SAE_OK);
+    for (uint64_t batch = 0; batch < BATCHES; batch++) {
+        sae_h5_take();
+        assert_int_equal(sae_acts_stream_read(b, batch * N, N, plain, &err), SAE_OK);
+        sae_h5_give();
+        assert_int_equal(sae_acts_ahead_next_raw(ahead, batch, &rows, &err), SAE_OK);
+        for (size_t t = 0; t < N; t++)
+            assert_int_equal(rows.row[t], row_of(plain + t * D));
+        if (batch < 20) {
+            sae_bf16_widen(wide, rows.data, N * D);
+            assert_memory_equal(wide, plain, sizeof plain);
+        }
+        if (batch == 20)
+            sae_acts_ahead_numbers(ahead);
+    }
+    assert_null(rows.data);
     sae_acts_ahead_close(ahead);
     sae_acts_stream_close(a);
     sae_acts_stream_close(b);
@@ -455,7 +514,7 @@ int main(void)
         cmocka_unit_test(test_read),       cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_stream),     cmocka_unit_test(test_windows),
         cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_reading_ahead),
+        cmocka_unit_test(test_reading_ahead), cmocka_unit_test(test_reading_ahead_raw),
         cmocka_unit_test(test_failing_ahead), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_id),         cmocka_unit_test(test_wide_columns)};
     return cmocka_run_group_tests_name("acts", tests, setup, teardown);

@@ -33,6 +33,12 @@ static void mem_get(void *host, const void *from, size_t bytes)
         sae_gpu_get(host, from, bytes);
 }
 
+static void mem_copy(void *to, const void *from, size_t bytes)
+{
+    if (bytes > 0)
+        sae_gpu_copy(to, from, bytes);
+}
+
 /* --- products ------------------------------------------------------------------------------- */
 
 enum { TILE = 16 };
@@ -113,6 +119,8 @@ const struct sae_ops sae_ops_cuda = {
     .free = mem_free,
     .put = mem_put,
     .get = mem_get,
+    .copy = mem_copy,
+    .room = sae_gpu_room,
     .gemm = sae_cuda_gemm,
     .center = sae_cuda_center,
     .topk = sae_cuda_topk,

@@ -28,6 +28,7 @@ enum sae_status sae_ref_cos_hist(size_t m, size_t d, const float *U, size_t n_bi
                                  struct sae_err *err);
 
 /* ref_step.c */
+size_t sae_ref_room(void);
 void sae_ref_sq_sum(size_t n, const float *a, double *sum);
 void sae_ref_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
                       double *sum);

@@ -295,6 +295,11 @@ void sae_ref_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t
     }
 }
 
+size_t sae_ref_room(void)
+{
+    return SIZE_MAX;
+}
+
 struct sae_late {
     size_t bytes;
     void *held;
