@@ -8,7 +8,7 @@ set -eu
 here=$(dirname "$0")
 
 build="gcc g++ meson ninja-build pkg-config libhdf5-dev libopenblas-openmp-dev
- liblapacke-dev liblinear-dev libsentencepiece-dev libjansson-dev libzstd-dev zlib1g-dev nettle-dev
+ liblinear-dev libsentencepiece-dev libjansson-dev libzstd-dev zlib1g-dev nettle-dev
  libcurl4-openssl-dev gnuplot-nox"
 tests="libcmocka-dev hdf5-tools jq zstd"
 

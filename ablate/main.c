@@ -8,6 +8,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
@@ -212,7 +213,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     size_t n = 0, n_lost = 0;
     json_t *all = json_array();
     enum sae_status st;
-    SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
+    SAE_GO(st, sae_cli_backend(&ops, cli, err));
     SAE_GO(st, sae_target_find(&targets, &n, cli->args, cli->n_args, given.all, err));
     SAE_GO(st, sae_subject_sift(targets, &n, &n_lost, err));
     given.subject.n = n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */

@@ -228,7 +228,9 @@ enum sae_status absorb_run(struct absorb_outcome *ret, const struct sae_ckpt *ck
     SAE_GO(st, encode(&train_x, coder, words->probe, truth->train, truth->n_train, d, batch, err));
     SAE_GO(st, encode(&test_x, coder, words->probe, truth->test, truth->n_test, d, batch, err));
     SAE_GO(st, encode(&eval_x, coder, words->eval, truth->test, truth->n_test, d, batch, err));
-    SAE_GO(st, find_splits(&part, &train_x, &test_x, model->m, words, truth, ops, s, err));
+    /* small, and from the host's arrays */
+    const struct sae_ops *const host = ops->host ? ops : &sae_ops_cpu;
+    SAE_GO(st, find_splits(&part, &train_x, &test_x, model->m, words, truth, host, s, err));
     memcpy(outcome.split, part.split, sizeof outcome.split);
     SAE_GO(st, absorb_letters_make(outcome.letter, outcome.split, &test_x, &eval_x, words, truth,
                                    model, s, err));

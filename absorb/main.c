@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
@@ -115,7 +116,7 @@ static enum sae_status use_words(struct lexicon *lexicon, const struct sae_ckpt 
     SAE_GO(st, sae_site_check(ckpt, path, made.words.d, made.words.record, err));
     if (given.keep)
         SAE_GO(st, absorb_kept_path(&kept, path, &made.words, s, err));
-    st = absorb_truth_make(&made.truth, &made.words, kept, ops, s, err);
+    st = absorb_truth_make(&made.truth, &made.words, kept, ops->host ? ops : &sae_ops_cpu, s, err);
     if (st != SAE_OK && st != SAE_EINTR)
         st = sae_err_prefix(err, "'%s'", path);
     if (st != SAE_OK)
@@ -204,7 +205,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     size_t n_targets = 0, n_lost = 0;
     json_t *results = json_array();
     enum sae_status st;
-    SAE_GO(st, sae_ops_open(&ops, cli->backend, cli->threads, err));
+    SAE_GO(st, sae_cli_backend(&ops, cli, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
     SAE_GO(st, sae_subject_sift(targets, &n_targets, &n_lost, err));
     given.subject.n = n_targets;

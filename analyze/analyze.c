@@ -70,15 +70,13 @@ done:
 
 /* --- 2. spectrum -------------------------------------------------------------------------- */
 
-static enum sae_status measure_spectrum(struct analyze_report *r, const float *U,
-                                        const struct analyze_settings *s, struct sae_err *err)
+static enum sae_status measure_spectrum(struct analyze_report *r, const struct sae_ops *ops,
+                                        const float *U, struct sae_err *err)
 {
     const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
     SAE_TRY(sae_mem_alloc(&r->eig, d, sizeof *r->eig, err));
     SAE_TRY(sae_mem_alloc(&r->random_eig, d, sizeof *r->random_eig, err));
-    const enum sae_status status = analyze_spectrum_eigenvalues(m, d, U, r->eig, err);
-    sae_ops_threads((size_t)s->n_threads);
-    SAE_TRY(status);
+    SAE_TRY(analyze_spectrum_eigenvalues(ops, m, d, U, r->eig, err));
     analyze_spectrum_ranks(&r->ranks, r->eig, d, m);
     analyze_random_eigenvalues(m, d, r->random_eig);
     analyze_spectrum_ranks(&r->random_ranks, r->random_eig, d, m);
@@ -243,7 +241,7 @@ enum sae_status analyze_report_make(struct analyze_report *ret, const char *path
     SAE_GO(status, next_part(settings, "cosines of all pairs", err));
     SAE_GO(status, measure_directions(&r, ops, settings, U, err));
     SAE_GO(status, next_part(settings, "Gram eigenvalues", err));
-    SAE_GO(status, measure_spectrum(&r, U, settings, err));
+    SAE_GO(status, measure_spectrum(&r, ops, U, err));
     SAE_GO(status, next_part(settings, "overlaps", err));
     SAE_GO(status, measure_masks(&r, ops, settings, U, err));
     SAE_GO(status, next_part(settings, "close pairs", err));

@@ -30,7 +30,6 @@ struct analyze_settings {
     const char *acts;                /* store to measure masks on; NULL = those of the checkpoint */
     uint64_t n_tokens;               /* rows of it */
     void (*stage)(const char *what); /* called as each part begins; may be NULL */
-    uint64_t n_threads;              /* given back to the BLAS after the eigenvalues; 0 = all */
 };
 
 /* One close pair, with how often it fires together. */

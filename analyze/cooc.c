@@ -16,7 +16,8 @@ enum {
     N_COS = 80,         /* bins of the joint map over [-1, 1] */
     N_OVERLAP = 40,     /* over [0, 1] */
     FINE = 25,          /* finer cosine bins in each of those, for the mean of |cos| */
-    CHUNK = 1 << 14,    /* pairs whose cosines are computed at a time, in parallel */
+    CHUNK = 1 << 14,    /* pairs whose cosines are computed at a time */
+    CHUNK_DEVICE = 1 << 18,
     LINEAR_BINS = 1000, /* of a histogram over [0, 1] */
     LOG_LO = -6,
     LOG_HI = 6,
@@ -78,13 +79,19 @@ struct competing {
 
 struct gather {
     struct analyze_cooc *out;
+    const struct sae_ops *ops;
     const float *U;
     size_t d;
     double N;
     uint64_t lowest; /* pairs with a rarer latent count nowhere */
     struct pair *pair;
+    uint32_t *i, *j; /* of the pairs, for the backend */
     float *cos;
-    size_t n;
+    size_t n, chunk;
+    struct { /* in the backend's memory */
+        float *U, *cos;
+        uint32_t *i, *j;
+    } there;
     double sum[SAE_OVERLAP_N], sum_phi, sum_pmi;
     uint64_t n_phi_over;
     struct analyze_hist phi, joint_cos;
@@ -148,12 +155,22 @@ static void take_joint(struct gather *g, const struct pair *p, double cos)
 
 /* --- 3. batches of pairs ------------------------------------------------------------------ */
 
+static void find_cosines(struct gather *g)
+{
+    const size_t n = g->n;
+    for (size_t e = 0; e < n; e++) {
+        g->i[e] = g->pair[e].i;
+        g->j[e] = g->pair[e].j;
+    }
+    g->ops->put(g->there.i, g->i, n * sizeof *g->i);
+    g->ops->put(g->there.j, g->j, n * sizeof *g->j);
+    g->ops->pair_dots(n, g->d, g->there.U, g->there.i, g->there.j, g->there.cos);
+    g->ops->get(g->cos, g->there.cos, n * sizeof *g->cos);
+}
+
 static void flush(struct gather *g)
 {
-    const ptrdiff_t n = (ptrdiff_t)g->n;
-#pragma omp parallel for schedule(static)
-    for (ptrdiff_t e = 0; e < n; e++)
-        g->cos[e] = analyze_geom_dot(g->d, g->U + g->pair[e].i * g->d, g->U + g->pair[e].j * g->d);
+    find_cosines(g);
     for (size_t e = 0; e < g->n; e++) { /* exact: sums in the order of the visit */
         const struct pair *p = &g->pair[e];
         const double cos = (double)g->cos[e];
@@ -174,7 +191,7 @@ static void visit(void *user, uint32_t i, uint32_t j, double n_i, double n_j, do
     if (n_i < (double)g->lowest || n_j < (double)g->lowest)
         return;
     g->pair[g->n++] = (struct pair){i, j, n_i, n_j, n_ij};
-    if (g->n == CHUNK)
+    if (g->n == g->chunk)
         flush(g);
 }
 
@@ -237,8 +254,8 @@ static void finish_overlaps(struct gather *g, const struct analyze_chance *chanc
 /* --- 4. never together -------------------------------------------------------------------- */
 
 /* Cosines of all pairs of latents above the floor, less those of pairs that met. */
-static enum sae_status count_never(struct gather *g, const struct sae_ops *ops,
-                                   const struct analyze_usage *usage, struct sae_err *err)
+static enum sae_status count_never(struct gather *g, const struct analyze_usage *usage,
+                                   struct sae_err *err)
 {
     struct analyze_cooc *out = g->out;
     const size_t d = g->d;
@@ -254,7 +271,7 @@ static enum sae_status count_never(struct gather *g, const struct sae_ops *ops,
     for (size_t i = 0; i < usage->m; i++)
         if (usage->n[i] >= out->floor && usage->n[i] > 0)
             memcpy(some + n++ * d, g->U + i * d, d * sizeof *some);
-    SAE_GO(status, analyze_geom_cosines(&all, ops, n, d, some, (size_t)N_COS * FINE, err));
+    SAE_GO(status, analyze_geom_cosines(&all, g->ops, n, d, some, (size_t)N_COS * FINE, err));
     for (size_t b = 0; b < all.hist.n; b++) {
         out->joint.never[b / FINE] += (double)all.hist.count[b];
         sum_abs += fabs(analyze_hist_middle(&all.hist, b)) * (double)all.hist.count[b];
@@ -302,9 +319,35 @@ static enum sae_status prepare(struct gather *g, const struct analyze_cooc_setti
     SAE_TRY(analyze_hist_init(&g->phi, -1, 1, 400, err));
     SAE_TRY(analyze_hist_init(&g->joint_cos, -1, 1, N_COS, err));
     SAE_TRY(sae_mem_alloc(&g->abs_at_overlap, N_OVERLAP, sizeof(double), err));
-    SAE_TRY(sae_mem_alloc(&g->pair, CHUNK, sizeof *g->pair, err));
-    SAE_TRY(sae_mem_alloc(&g->cos, CHUNK, sizeof *g->cos, err));
     return SAE_OK;
+}
+
+static enum sae_status prepare_pairs(struct gather *g, size_t m, struct sae_err *err)
+{
+    g->chunk = g->ops->host ? CHUNK : CHUNK_DEVICE;
+    SAE_TRY(sae_mem_alloc(&g->pair, g->chunk, sizeof *g->pair, err));
+    SAE_TRY(sae_mem_alloc(&g->i, g->chunk, sizeof *g->i, err));
+    SAE_TRY(sae_mem_alloc(&g->j, g->chunk, sizeof *g->j, err));
+    SAE_TRY(sae_mem_alloc(&g->cos, g->chunk, sizeof *g->cos, err));
+    SAE_TRY(g->ops->alloc(&g->there.U, m * g->d, sizeof *g->there.U, err));
+    SAE_TRY(g->ops->alloc(&g->there.i, g->chunk, sizeof *g->there.i, err));
+    SAE_TRY(g->ops->alloc(&g->there.j, g->chunk, sizeof *g->there.j, err));
+    SAE_TRY(g->ops->alloc(&g->there.cos, g->chunk, sizeof *g->there.cos, err));
+    g->ops->put(g->there.U, g->U, m * g->d * sizeof *g->U);
+    return SAE_OK;
+}
+
+static void release(const struct gather *g)
+{
+    void *const there[] = {g->there.U, g->there.i, g->there.j, g->there.cos};
+    for (size_t a = 0; a < sizeof there / sizeof *there; a++)
+        if (there[a] != NULL)
+            g->ops->free(there[a]);
+    free(g->abs_at_overlap);
+    free(g->pair);
+    free(g->i);
+    free(g->j);
+    free(g->cos);
 }
 
 static uint64_t lowest_count(const struct analyze_cooc_settings *s)
@@ -322,9 +365,14 @@ enum sae_status analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops
     struct analyze_cooc out = {0};
     struct mask_view view = {0};
     struct analyze_chance chance;
-    struct gather g = {
-        .out = &out, .U = U, .d = d, .N = (double)masks->n_rows, .lowest = lowest_count(settings)};
+    struct gather g = {.out = &out,
+                       .ops = ops,
+                       .U = U,
+                       .d = d,
+                       .N = (double)masks->n_rows,
+                       .lowest = lowest_count(settings)};
     SAE_GO(status, prepare(&g, settings, err));
+    SAE_GO(status, prepare_pairs(&g, m, err));
     SAE_GO(status, mask_view_make(&view, m, masks, err));
     const struct sae_csr *const csr = &view.csr;
     const struct sae_csc *const csc = &view.csc;
@@ -332,13 +380,14 @@ enum sae_status analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops
     const struct sae_overlap_masks visited = {1, &csr, &csc, &one};
     SAE_GO(status, sae_overlap_visit(m, &visited, visit, &g, err));
     flush(&g);
+    SAE_GO(status, ops->check(err));
     SAE_GO(status, analyze_chance_make(&chance, m, usage->n, masks->n_rows, settings->floor, err));
     out.n_latents = chance.n_latents;
     out.n_pairs = chance.n_pairs;
     out.share_never = 1 - (double)out.n_met / chance.n_pairs;
     out.expected_never = chance.never;
     finish_overlaps(&g, &chance);
-    SAE_GO(status, count_never(&g, ops, usage, err));
+    SAE_GO(status, count_never(&g, usage, err));
     finish_competition(&out.run, &g.run, m);
     finish_competition(&out.reference, &g.reference, m);
     *ret = out;
@@ -348,8 +397,6 @@ done:
     mask_view_clear(&view);
     analyze_hist_clear(&g.phi);
     analyze_hist_clear(&g.joint_cos);
-    free(g.abs_at_overlap);
-    free(g.pair);
-    free(g.cos);
+    release(&g);
     return status;
 }

@@ -67,28 +67,58 @@ void analyze_geom_clear(struct analyze_cosines *cosines)
     memset(cosines, 0, sizeof *cosines);
 }
 
+/* What the histogram is made of, in the backend's memory. */
+struct hist_job {
+    float *U, *row_max, *row_min;
+    uint32_t *row_argmax;
+    uint64_t *count;
+};
+
+static enum sae_status hist_job_run(struct hist_job *job, const struct sae_ops *ops, const float *U,
+                                    const struct analyze_cosines *to, struct sae_err *err)
+{
+    const size_t m = to->m, d = to->d, n_bins = to->hist.n;
+    SAE_TRY(ops->alloc(&job->U, m * d, sizeof(float), err));
+    SAE_TRY(ops->alloc(&job->row_max, m, sizeof(float), err));
+    SAE_TRY(ops->alloc(&job->row_min, m, sizeof(float), err));
+    SAE_TRY(ops->alloc(&job->row_argmax, m, sizeof(uint32_t), err));
+    SAE_TRY(ops->alloc(&job->count, n_bins, sizeof(uint64_t), err));
+    ops->put(job->U, U, m * d * sizeof(float));
+    SAE_TRY(ops->cos_hist(m, d, job->U, n_bins, job->count, job->row_max, job->row_argmax,
+                          job->row_min, err));
+    ops->get(to->hist.count, job->count, n_bins * sizeof(uint64_t));
+    ops->get(to->row_max, job->row_max, m * sizeof(float));
+    ops->get(to->row_min, job->row_min, m * sizeof(float));
+    ops->get(to->row_argmax, job->row_argmax, m * sizeof(uint32_t));
+    return ops->check(err);
+}
+
+static void hist_job_clear(const struct hist_job *job, const struct sae_ops *ops)
+{
+    void *const arrays[] = {job->U, job->row_max, job->row_min, job->row_argmax, job->count};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        if (arrays[i] != NULL)
+            ops->free(arrays[i]);
+}
+
 enum sae_status analyze_geom_cosines(struct analyze_cosines *ret, const struct sae_ops *ops,
                                      size_t m, size_t d, const float *U, size_t n_bins,
                                      struct sae_err *err)
 {
     enum sae_status status;
     struct analyze_cosines cosines = {.m = m, .d = d};
-    float *on_backend = NULL;
+    struct hist_job job = {0};
     SAE_GO(status, analyze_hist_init(&cosines.hist, -1, 1, n_bins, err));
     SAE_GO(status, sae_mem_alloc(&cosines.row_max, m, sizeof(float), err));
     SAE_GO(status, sae_mem_alloc(&cosines.row_min, m, sizeof(float), err));
     SAE_GO(status, sae_mem_alloc(&cosines.row_argmax, m, sizeof(uint32_t), err));
-    SAE_GO(status, ops->alloc(&on_backend, m * d, sizeof(float), err));
-    ops->put(on_backend, U, m * d * sizeof(float));
-    SAE_GO(status, ops->cos_hist(m, d, on_backend, n_bins, cosines.hist.count, cosines.row_max,
-                                 cosines.row_argmax, cosines.row_min, err));
+    SAE_GO(status, hist_job_run(&job, ops, U, &cosines, err));
     for (size_t i = 0; i < n_bins; i++)
         cosines.hist.total += cosines.hist.count[i];
     *ret = cosines;
     memset(&cosines, 0, sizeof cosines);
 done:
-    if (on_backend != NULL)
-        ops->free(on_backend);
+    hist_job_clear(&job, ops);
     analyze_geom_clear(&cosines);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/subject.h"
@@ -116,10 +117,9 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     size_t n = 0;
     struct analyze_column *columns = NULL;
     json_t *results = json_array();
-    settings.n_threads = cli->threads;
     settings.acts = subject.acts;
     settings.stage = tell_stage;
-    SAE_GO(status, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
+    SAE_GO(status, sae_cli_backend(&ops, cli, err));
     SAE_GO(status, sae_target_find(&paths, &n, cli->args, cli->n_args, wanted.all, err));
     subject.n = n;
     SAE_GO(status, sae_mem_alloc(&columns, n, sizeof *columns, err));

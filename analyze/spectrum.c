@@ -1,53 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* spectrum : eigenvalues of the Gram matrix, through OpenBLAS and LAPACKE. */
+/* spectrum : eigenvalues of the Gram matrix, on the backend. */
 #include "analyze/spectrum.h"
 
-#include <cblas.h>
-#include <lapacke.h>
 #include <math.h>
-#include <stdlib.h>
 
-#include "lib/base/mem.h"
-#include "lib/math/ops.h"
+#include "lib/base/log.h"
 
-enum { BLOCK = 256 }; /* rows widened to double at a time */
-
-/* Upper triangle of G = U^T U, in double: the smallest eigenvalues decide the effective rank,
- * and in f32 they would be rounding. */
-static enum sae_status gram(size_t m, size_t d, const float *U, double *G, struct sae_err *err)
+/* Ascending. */
+static enum sae_status find(const struct sae_ops *ops, size_t m, size_t d, const float *U,
+                            double *eig, struct sae_err *err)
 {
-    double *wide;
-    SAE_TRY(sae_mem_alloc(&wide, (size_t)BLOCK * d, sizeof *wide, err));
-    for (size_t first = 0; first < m; first += BLOCK) {
-        const size_t n = m - first < BLOCK ? m - first : BLOCK;
-        for (size_t e = 0; e < n * d; e++)
-            wide[e] = (double)U[first * d + e];
-        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (blasint)d, (blasint)n, 1.0, wide,
-                    (blasint)d, 1.0, G, (blasint)d);
-    }
-    free(wide);
-    return SAE_OK;
+    enum sae_status status;
+    float *W = NULL;
+    double *G = NULL, *found = NULL;
+    SAE_GO(status, ops->alloc(&W, m * d, sizeof *W, err));
+    SAE_GO(status, ops->alloc(&G, d * d, sizeof *G, err));
+    SAE_GO(status, ops->alloc(&found, d, sizeof *found, err));
+    ops->put(W, U, m * d * sizeof *W);
+    SAE_GO(status, ops->gram(m, d, W, G, err));
+    SAE_GO(status, ops->eigenvalues(d, G, found, err));
+    ops->get(eig, found, d * sizeof *eig);
+    status = ops->check(err);
+done:
+    if (W != NULL)
+        ops->free(W);
+    if (G != NULL)
+        ops->free(G);
+    if (found != NULL)
+        ops->free(found);
+    return status;
 }
 
-enum sae_status analyze_spectrum_eigenvalues(size_t m, size_t d, const float *U, double *eig,
-                                             struct sae_err *err)
+enum sae_status analyze_spectrum_eigenvalues(const struct sae_ops *ops, size_t m, size_t d,
+                                             const float *U, double *eig, struct sae_err *err)
 {
-    double *G;
-    SAE_TRY(sae_mem_alloc(&G, d * d, sizeof *G, err));
-    sae_ops_threads(1);
-    enum sae_status status = gram(m, d, U, G, err);
-    if (status == SAE_OK) {
-        const lapack_int info =
-            LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'N', 'U', (lapack_int)d, G, (lapack_int)d, eig);
-        if (info != 0)
-            status =
-                sae_err_set(err, SAE_EBACKEND,
-                            "cannot find the Gram eigenvalues: LAPACK's dsyevd said %d", (int)info);
+    struct sae_err why = {0};
+    enum sae_status status = find(ops, m, d, U, eig, &why);
+    if (status == SAE_EBACKEND && !ops->host) { /* a device without its library of eigenvalues */
+        sae_log_warn("%s; the eigenvalues are found on the cpu", why.msg);
+        status = find(&sae_ops_cpu, m, d, U, eig, &why);
     }
-    free(G);
     if (status != SAE_OK)
-        return status;
-    for (size_t i = 0; i < d / 2; i++) { /* LAPACK gives them ascending */
+        return sae_err_set(err, status, "%s", why.msg);
+    for (size_t i = 0; i < d / 2; i++) { /* descending */
         const double swap = eig[i];
         eig[i] = eig[d - 1 - i];
         eig[d - 1 - i] = swap;

@@ -7,13 +7,15 @@
 #include <stddef.h>
 
 #include "lib/base/err.h"
+#include "lib/math/ops.h"
 
-/* Eigenvalues of U^T U, descending, in double on one thread (equal runs give equal bits).
- * U: host f32 [m][d]; eig: the caller's [d]. Tiny negative values are set to 0.
- * The caller sets the BLAS back to its own number of threads (sae_ops_threads).
- * Fails: SAE_ENOMEM, SAE_EBACKEND LAPACK did not converge */
-SAE_MUST_CHECK enum sae_status analyze_spectrum_eigenvalues(size_t m, size_t d, const float *U,
-                                                            double *eig, struct sae_err *err);
+/* Eigenvalues of U^T U, descending, in double (equal runs give equal bits).
+ * U: host f32 [m][d]; eig: the caller's [d]. Tiny negative values are set to 0. Where a device has
+ * no library for them the cpu finds them, with a warning.
+ * Fails: SAE_ENOMEM, SAE_EBACKEND they are not found */
+SAE_MUST_CHECK enum sae_status analyze_spectrum_eigenvalues(const struct sae_ops *ops, size_t m,
+                                                            size_t d, const float *U, double *eig,
+                                                            struct sae_err *err);
 
 struct analyze_ranks {
     double frame_potential; /* sum l^2 = sum over all i, j of cos_ij^2 */

@@ -16,6 +16,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/place.h"
@@ -429,7 +430,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         st = sae_err_set(err, SAE_EARG, "--dry-run prints prompts; it has no JSON");
         goto done;
     }
-    SAE_GO(st, sae_ops_open(&ops, cli->backend, cli->threads, err));
+    SAE_GO(st, sae_cli_backend(&ops, cli, err));
     SAE_GO(st, open_chat(&chat, cli, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
     given.subject.n = n_targets;

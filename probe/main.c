@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/base/str.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
@@ -209,7 +210,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct pantry pantry = {0};
     json_t *results = json_array();
     enum sae_status st;
-    SAE_GO(st, sae_ops_open(&ops, cli->backend, cli->threads, err));
+    SAE_GO(st, sae_cli_backend(&ops, cli, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
     SAE_GO(st, sae_subject_sift(targets, &n_targets, &n_lost, err));
     given.subject.n = n_targets;

@@ -23,7 +23,8 @@ static const struct {
              OP(loss_sum), OP(project_sum), OP(spread_sum), OP(relu_sum), OP(mask_grad),
              OP(scatter), OP(age), OP(cut_move), OP(topk_idle), OP(aux_loss), OP(grad_add),
              OP(orth_masks), OP(compare_rows), OP(widen_rows), OP(late_open), OP(late_close),
-             OP(late_post), OP(late_wait), OP(precision), OP(check), OP(cos_hist)};
+             OP(late_post), OP(late_wait), OP(precision), OP(check), OP(cos_hist),
+             OP(gram), OP(eigenvalues), OP(pair_dots)};
 enum { N_OPS = sizeof table / sizeof *table };
 _Static_assert(sizeof(struct sae_ops) == offsetof(struct sae_ops, alloc) + N_OPS * sizeof(void *),
                "an operation is not in the list of names");

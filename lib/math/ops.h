@@ -222,6 +222,16 @@ struct sae_ops {
     enum sae_status (*cos_hist)(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
                                 float *row_max, uint32_t *row_argmax, float *row_min,
                                 struct sae_err *err);
+
+    /* G [d][d] = U^T U in double, both halves, from U [m][d] (finite): the smallest eigenvalues
+     * would be rounding in f32. Fails: SAE_ENOMEM */
+    enum sae_status (*gram)(size_t m, size_t d, const float *U, double *G, struct sae_err *err);
+    /* Eigenvalues of a symmetric finite G [d][d], ascending; G is used up. Fails: SAE_ENOMEM,
+     * SAE_EBACKEND they are not found, or the device's library for them is not there */
+    enum sae_status (*eigenvalues)(size_t d, double *G, double *eig, struct sae_err *err);
+    /* dot[p] = A[i[p]] . A[j[p]], rows of A [.][d]; n of them */
+    void (*pair_dots)(size_t n, size_t d, const float *A, const uint32_t *i, const uint32_t *j,
+                      float *dot);
 };
 
 extern const struct sae_ops sae_ops_ref, sae_ops_cpu;

@@ -49,6 +49,11 @@ f=run_1/ckpt_100.h5
 "$analyze" -q --no-charts --top 0 $f $f $f $f $f $f $f $f $f >out.txt || complain "nine files failed"
 [ "$(grep -c '^side by side' out.txt)" = 2 ] || complain "nine columns are not two tables"
 
+# A device, where there is one; else why not. Programs that have no use for it say so.
+err=$("$analyze" -q --no-charts --backend cuda run_1 2>&1 >/dev/null) ||
+    case "$err" in *"backend 'cuda'"*) ;; *) complain "--backend cuda: says '$err'" ;; esac
+"$analyze" -q --no-charts --backend cpu run_1 >cpu.txt || complain "--backend cpu failed"
+
 # JSON: one object, or an array; the same as in the file
 "$analyze" -q --no-charts --json run_2/ckpt_50.h5 >one.json || complain "--json failed"
 cmp -s one.json run_2/ckpt_50.analyze.json || complain "--json differs from the file"

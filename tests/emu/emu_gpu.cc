@@ -31,6 +31,11 @@ void *sae_gpu_alloc(size_t bytes)
     return emu_alloc(bytes);
 }
 
+void *sae_gpu_alloc_shared(size_t bytes)
+{
+    return emu_alloc(bytes);
+}
+
 void sae_gpu_free(void *p)
 {
     emu_free(p);
@@ -150,6 +155,33 @@ bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, 
                 static_cast<const float *>(B), (int)ldb, beta, C, (int)ldc);
     emu_leave();
     return true;
+}
+
+bool sae_gpu_gram(size_t rows, size_t d, const double *A, bool add, double *G)
+{
+    if (d < 8) /* refused, as above */
+        return false;
+    emu_enter();
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)d, (int)d, (int)rows, 1, A, (int)d, A,
+                (int)d, add ? 1 : 0, G, (int)d);
+    emu_leave();
+    return true;
+}
+
+extern "C" void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda,
+                        double *w, double *work, const int *lwork, int *iwork, const int *liwork,
+                        int *info, size_t jobz_len, size_t uplo_len);
+
+enum sae_status sae_gpu_eigenvalues(size_t d, double *A, double *eig, struct sae_err *err)
+{
+    const int n = (int)d, room = 64 * n + 64, int_room = 1;
+    std::vector<double> work((size_t)room);
+    int int_work = 0, info = 0;
+    n_waits++;
+    emu_enter();
+    dsyevd_("N", "U", &n, A, &n, eig, work.data(), &room, &int_work, &int_room, &info, 1, 1);
+    emu_leave();
+    return info == 0 ? SAE_OK : sae_err_set(err, SAE_EBACKEND, "syevd says %d", info);
 }
 
 void sae_gpu_fail(const char *what, const char *why)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kernels : the sources of the CUDA backend as plain C++, all but gpu.cu. */
+/* kernels : the sources of the CUDA backend as plain C++, all but gpu.cu and gpu_solver.cu. */
 #include "lib/math/cuda/cuda.cu"
 #include "lib/math/cuda/cuda_compete.cu"
 #include "lib/math/cuda/cuda_hist.cu"
@@ -7,4 +7,5 @@
 #include "lib/math/cuda/cuda_rows.cu"
 #include "lib/math/cuda/cuda_select.cu"
 #include "lib/math/cuda/cuda_sparse.cu"
+#include "lib/math/cuda/cuda_spectrum.cu"
 #include "lib/math/cuda/cuda_step.cu"

@@ -32,6 +32,7 @@ static void run_gemm(const struct sae_ops *o, const struct fix *f, void *const a
         const bool ta = i & 1, tb = i & 2;
         fill_c(f, a[i]);
         o->gemm(ta, tb, n, m, d, 2, f->x, ta ? n : d, f->W, tb ? d : m, -1, a[i], m + GAP);
+        settle(o);
     }
 }
 
@@ -52,7 +53,7 @@ static void check_gemm(const struct fix *f, void *const ref[OUTS], void *const g
         }
         check_near("C", f, n * ld, ref[k], got[k], bound);
     }
-    free(bound);
+    let_go(bound);
 }
 
 /* beta = 0 overwrites whatever C held */
@@ -79,7 +80,7 @@ static void check_gemm_over_nan(const struct fix *f, void *const ref[OUTS], void
         bound[i] *= (double)(d + 2) * EPS;
     }
     check_near("C", f, n * m, ref[0], got[0], bound);
-    free(bound);
+    let_go(bound);
 }
 
 /* center: one rounding, so equal; NaN may differ in its payload, so not by bits */
@@ -113,7 +114,7 @@ static void check_sums(const struct fix *f, void *const ref[OUTS], void *const g
         rel[1] = 1;
     bound[0] = EPS; /* the quotient is tested in float; the sums agree to 1e-12 */
     check_near("sum_sq", f, 1, &rel[0], &rel[1], bound);
-    free(bound);
+    let_go(bound);
 }
 
 /* outputs: G, W */
@@ -148,7 +149,7 @@ static void check_rows(const struct fix *f, void *const ref[OUTS], void *const g
     for (size_t i = 0; i < m * d; i++)
         bound[i] = 2 * EPS * fabs((double)unit[i]);
     check_near("unit_rows", f, m * d, ref[1], got[1], bound);
-    free(bound);
+    let_go(bound);
 }
 
 /* outputs: W, M, V */
@@ -189,9 +190,9 @@ static void check_adam(const struct fix *f, void *const ref[OUTS], void *const g
     check_near("M", f, n, ref[1], got[1], b_M);
     check_near("V", f, n, ref[2], got[2], b_V);
     check_near("W", f, n, ref[0], got[0], b_W);
-    free(b_W);
-    free(b_M);
-    free(b_V);
+    let_go(b_W);
+    let_go(b_M);
+    let_go(b_V);
 }
 
 /* loss: both kinds. outputs: gradient and sum of each */
@@ -225,7 +226,7 @@ static void check_loss(const struct fix *f, void *const ref[OUTS], void *const g
         bound[0] = EPS; /* tested in float; the sums agree to 1e-12 */
         check_near("loss", f, 1, &rel[0], &rel[1], bound);
     }
-    free(bound);
+    let_go(bound);
 }
 
 /* The two passes over a decoder. outputs: along, W, M, V, sum of squares */
@@ -296,10 +297,10 @@ static void check_update(const struct fix *f, void *const ref[OUTS], void *const
     const float rel[2] = {1, (float)(same ? 1 : 1 + (*b - *a) / terms)};
     b_a[0] = 4 * EPS; /* of the squares before anything is taken out */
     check_near("sum of squares", f, 1, &rel[0], &rel[1], b_a);
-    free(b_a);
-    free(b_W);
-    free(b_M);
-    free(b_V);
+    let_go(b_a);
+    let_go(b_W);
+    let_go(b_M);
+    let_go(b_V);
 }
 
 /* outputs: W, M, V */
@@ -315,12 +316,13 @@ static void run_passes(const struct sae_ops *o, const struct fix *f, void *const
         o->project_rows(m, d, f->W, 1e-6f, G);
         o->adam(n, &adam, a[0], G, a[1], a[2]);
         o->unit_rows(m, d, 1e-7f, a[0]);
-        free(G);
+        let_go(G);
     } else {
         float *const along = grab(m, sizeof *along);
         o->project_sq(m, d, f->W, 1e-6f, f->G, along);
         o->adam_rows(m, d, &adam, along, 1e-7f, a[0], f->G, a[1], a[2]);
-        free(along);
+        settle(o);
+        let_go(along);
     }
 }
 
@@ -339,7 +341,7 @@ static void check_passes(const struct fix *f, void *const ref[OUTS], void *const
                                   (ww > 0 ? dot / ww * fabs((double)f->W[i]) : 0));
     }
     check_near("M of four passes", f, m * d, ref[1], got[1], bound);
-    free(bound);
+    let_go(bound);
 }
 
 const struct op_case cases_dense[] = {

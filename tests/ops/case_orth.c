@@ -78,8 +78,8 @@ static void check_orth(const struct fix *f, void *const ref[OUTS], void *const g
     check_near("G", f, m * d, ref[0], got[0], b_G);
     check_stats(f, ref[2], got[2], all);
     check_bits("stats without gradients", f, sizeof(struct sae_orth_stats), got[2], got[3]);
-    free(b_out);
-    free(b_G);
+    let_go(b_out);
+    let_go(b_G);
 }
 
 /* outputs: hist, row_max, row_argmax, row_min */
@@ -102,7 +102,7 @@ static void run_hist(const struct sae_ops *o, const struct fix *f, void *const a
 {
     float *const U = unit_rows(f);
     assert_int_equal(o->cos_hist(f->s.m, f->s.d, U, BINS, a[0], a[1], a[2], a[3], NULL), SAE_OK);
-    free(U);
+    let_go(U);
 }
 
 /* Counts up to a bin edge may differ by as many cosines as lie within the bound of that edge. */
@@ -131,7 +131,7 @@ static void check_counts(const struct fix *f, const float *U, double slack, cons
                      (unsigned long long)close[b + 1]);
     }
     assert_int_equal(ahead, 0);
-    free(close);
+    let_go(close);
 }
 
 static void check_hist(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -157,8 +157,8 @@ static void check_hist(const struct fix *f, void *const ref[OUTS], void *const g
     }
     if (f->fill == FILL_ZEROS || f->fill == FILL_ONEHOT) /* exact ties: the lower partner */
         check_bits("row_argmax", f, m * sizeof(uint32_t), ref[2], got[2]);
-    free(U);
-    free(bound);
+    let_go(U);
+    let_go(bound);
 }
 
 const struct op_case cases_orth[] = {

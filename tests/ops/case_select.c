@@ -104,7 +104,8 @@ static void run_encode(const struct sae_ops *o, const struct fix *f, void *const
     for (size_t i = 0; i < room; i++)
         scratch[i] = NAN;
     o->encode_topk(s->n, s->m, s->d, s->k, f->x, f->W, f->b_enc, scratch, &csr);
-    free(scratch);
+    settle(o);
+    let_go(scratch);
 }
 
 /* Values within the bound of gemm; nothing left out that is surely larger than something kept. Where

@@ -52,6 +52,7 @@ static void run_dense(const struct sae_ops *o, const struct fix *f, void *const 
     o->sq_sum(s->n * s->d, f->g, sum + 4);
     o->loss_sum(false, s->n, s->d, f->x, f->g, a[4], sum + 5);
     o->project_sum(s->m, s->d, f->W, 1e-6f, f->G, a[5], sum + 6);
+    settle(o);
     sum[7] = (double)f->csr.val[0];
     o->cut_move(&f->csr, 0.75, sum + 7);
 }
@@ -66,7 +67,7 @@ static void check_dense(const struct fix *f, void *const ref[OUTS], void *const 
     check_near("relu", f, s->n * s->m, ref[1], got[1], none);
     check_near("mask", f, s->n * s->m, ref[2], got[2], none);
     check_near("scatter", f, s->n * s->m, ref[3], got[3], none);
-    free(none);
+    let_go(none);
 }
 
 /* outputs: idle by masks, idle by activations, sums */
@@ -108,7 +109,8 @@ static void run_idle(const struct sae_ops *o, const struct fix *f, void *const a
     for (size_t j = 0; j < f->s.m; j++)
         idle[j] = j % 3;
     o->topk_idle(f->s.n, f->s.m, f->s.k, f->pre, f->b_enc, idle, 2, &csr);
-    free(idle);
+    settle(o);
+    let_go(idle);
 }
 
 static void check_idle(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -136,12 +138,15 @@ static void run_aux(const struct sae_ops *o, const struct fix *f, void *const a[
     memcpy(number, (const double[]){7, 2, 0, 9}, 4 * sizeof *number);
     run_nothing(f, a, 0, f->g, s->n * s->d);
     o->aux_loss(s->n, s->d, 0.03125, f->g, f->x, number, number + 3, a[0], number + 2);
+    settle(o);
     number[3] = 0;
     run_nothing(f, a, 0, f->g, s->n * s->d);
     o->aux_loss(s->n, s->d, 0.03125, f->x, f->g, number, number + 3, a[0], number + 2);
+    settle(o);
     number[3] = number[2];
     run_nothing(f, a, 0, f->g, s->n * s->d);
     o->aux_loss(s->n, s->d, 0.03125, f->x, f->g, number, number + 1, a[0], number + 2);
+    settle(o);
     run_nothing(f, a, 2, f->G, s->m * s->d);
     run_nothing(f, a, 3, f->G, s->m * s->d);
     run_nothing(f, a, 4, f->b_enc, s->m);
@@ -180,7 +185,7 @@ static void check_aux(const struct fix *f, void *const ref[OUTS], void *const go
         }
         check_near(dec ? "dW_dec" : "dW_enc", f, m * d, ref[2 + dec], got[2 + dec], bound);
     }
-    free(bound);
+    let_go(bound);
 }
 
 /* outputs: G, Gout, sums, G of the mean over pairs, sums of that, comparison */
@@ -231,8 +236,8 @@ static void check_masks(const struct fix *f, void *const ref[OUTS], void *const 
     check_sums("sums by pairs", f, 4, ref[4], got[4], 1e-4);
     check_sums("pairs", f, 1, (const double *)ref[2] + 1, (const double *)got[2] + 1, 0);
     check_sums("comparison", f, 2, ref[5], got[5], 1e-4);
-    free(bound);
-    free(all);
+    let_go(bound);
+    let_go(all);
 }
 
 /* outputs: x, x of a scaled store */
@@ -255,8 +260,9 @@ static void run_widen(const struct sae_ops *o, const struct fix *f, void *const 
         row[t] = (uint32_t)(n - 1 - t);
     o->widen_rows(n, d, rows, row, 1, a[0]);
     o->widen_rows(n, d, rows, row, 2.5, a[1]);
-    free(rows);
-    free(row);
+    settle(o);
+    let_go(rows);
+    let_go(row);
 }
 
 static void check_widen(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -264,7 +270,7 @@ static void check_widen(const struct fix *f, void *const ref[OUTS], void *const 
     double *const none = grab(f->s.n * f->s.d, sizeof *none);
     check_near("rows", f, f->s.n * f->s.d, ref[0], got[0], none);
     check_near("scaled rows", f, f->s.n * f->s.d, ref[1], got[1], none);
-    free(none);
+    let_go(none);
 }
 
 /* outputs: W and moments of two updates, one clipped, one stopped by its guard */
@@ -306,7 +312,7 @@ static void check_clip(const struct fix *f, void *const ref[OUTS], void *const g
                                 : fabs((double)f->M[i]) + fabs((double)f->G[i]) + 1e-3));
         check_near(k == 0 ? "W" : k == 1 ? "M" : "V", f, n, ref[k], got[k], bound);
     }
-    free(bound);
+    let_go(bound);
 }
 
 const struct op_case cases_step[] = {

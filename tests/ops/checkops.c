@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* checkops : every operation x shape x fill, a backend against ref: within the stated bound, no
- * byte written outside the outputs, equal bits in two runs and on 1, 2 and 3 threads. */
+ * byte written outside the outputs, equal bits in two runs and on 1, 2 and 3 threads.
+ *
+ *   checkops [FILTER]                   cpu, and the kernels of cuda on the emulated device
+ *   checkops --backend cuda [FILTER]    the device of this machine, through saecuda.so; without one
+ *                                       it says so and ends with 77
+ *
+ * FILTER chooses tests by name, with * and ?. */
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,7 +55,7 @@ static void outs_make(struct outs *o, const struct op_case *c, const struct fix 
 static void outs_clear(struct outs *o)
 {
     for (int i = 0; i < OUTS; i++)
-        free(base_of(o, i));
+        let_go(base_of(o, i));
 }
 
 static void check_guards(const struct outs *o, const struct fix *f)
@@ -82,12 +89,14 @@ static void check_one(const struct op_case *c, const struct fix *f, const struct
     outs_make(&first, c, f);
     set_order(ops, 0);
     c->run(ops, f, first.a);
+    settle(ops);
     check_guards(&first, f);
     c->check(f, ref.a, first.a);
     for (size_t i = 1; i < runs; i++) {
         outs_make(&again, c, f);
         set_order(ops, i);
         c->run(ops, f, again.a);
+        settle(ops);
         for (int k = 0; k < OUTS; k++)
             check_bits(i > 1 ? "another thread count" : "the second run", f, first.bytes[k],
                        first.a[k], again.a[k]);
@@ -152,6 +161,18 @@ static void check_case_cuda(void **state)
     emu_shut();
 }
 
+/* A real device; every shape. */
+static const struct sae_ops *device;
+
+static void check_case_device(void **state)
+{
+    const struct op_case *const c = *state;
+    for (size_t s = 0; s < N_SHAPES; s++)
+        for (int fill = 0; fill < N_FILLS; fill++)
+            if (c->m_max == 0 || shapes[s].m <= c->m_max)
+                check_one(c, fix_of(s, fill), device);
+}
+
 static void forget_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M,
                         float *V)
 {
@@ -176,31 +197,83 @@ static void check_agree(void **state)
 
 static char names[MAX_TESTS][80];
 
-static size_t add_cases(struct CMUnitTest *tests, size_t n, const struct op_case *cases)
+static const struct op_case *const all_cases[] = {cases_select, cases_sparse,   cases_dense,
+                                                  cases_orth,   cases_spectrum, cases_step};
+
+/* Every case as a test of `check`. */
+static size_t add_cases(struct CMUnitTest *tests, size_t n, const char *backend,
+                        void (*check)(void **state))
 {
-    for (; cases->name; cases++) {
-        for (int cuda = 0; cuda < 2; cuda++) {
-            snprintf(names[n], sizeof names[n], "%s: %s", cuda ? "cuda" : "cpu", cases->name);
+    for (size_t set = 0; set < sizeof all_cases / sizeof *all_cases; set++) {
+        for (const struct op_case *c = all_cases[set]; c->name; c++, n++) {
+            snprintf(names[n], sizeof names[n], "%s: %s", backend, c->name);
             tests[n] = (struct CMUnitTest){.name = names[n],
-                                           .test_func = cuda ? check_case_cuda : check_case,
-                                           .initial_state = (void *)(uintptr_t)cases};
-            n++;
+                                           .test_func = check,
+                                           .initial_state = (void *)(uintptr_t)c};
         }
     }
     return n;
 }
 
-/* An argument chooses tests by name, with * and ?. */
+/* Arrays of the tests in memory that the device and the host reach; a function of the module. */
+static bool share_memory(void)
+{
+    void *const module = dlopen("saecuda.so", RTLD_NOW | RTLD_LOCAL);
+    void *const get = module ? dlsym(module, "sae_gpu_alloc_shared") : NULL;
+    void *const put = module ? dlsym(module, "sae_gpu_free") : NULL;
+    void *(*alloc)(size_t bytes) = NULL;
+    void (*release)(void *p) = NULL;
+    memcpy(&alloc, &get, sizeof alloc);
+    memcpy(&release, &put, sizeof release);
+    if (get && put)
+        grab_from(alloc, release);
+    return get && put;
+}
+
+enum { SKIPPED = 77 };
+
+/* 0, or how to end. */
+static int open_device(void)
+{
+    static const char *const absent[] = {"not part of this build", "no NVIDIA driver", "no device"};
+    struct sae_err err = {0};
+    if (sae_ops_open_device(&device, "cuda", 0, NULL, &err) == SAE_OK) {
+        if (share_memory())
+            return 0;
+        fprintf(stderr, "checkops: saecuda.so has no memory that host and device share\n");
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
+        if (strstr(err.msg, absent[i])) {
+            printf("no device, nothing checked: %s\n", err.msg);
+            return SKIPPED;
+        }
+    }
+    fprintf(stderr, "checkops: %s\n", err.msg);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
+    const bool on_device = argc > 2 && strcmp(argv[1], "--backend") == 0;
+    const char *const filter = argc > (on_device ? 3 : 1) ? argv[on_device ? 3 : 1] : NULL;
     struct CMUnitTest tests[MAX_TESTS];
-    size_t n = add_cases(tests, 0, cases_select);
-    n = add_cases(tests, n, cases_sparse);
-    n = add_cases(tests, n, cases_dense);
-    n = add_cases(tests, n, cases_orth);
-    n = add_cases(tests, n, cases_step);
-    tests[n++] = (struct CMUnitTest)cmocka_unit_test(check_agree);
+    size_t n = 0;
+    if (on_device && strcmp(argv[2], "cuda") != 0) {
+        fprintf(stderr, "usage: checkops [--backend cuda] [FILTER]\n");
+        return 2;
+    }
+    if (filter)
+        cmocka_set_test_filter(filter);
+    if (on_device) {
+        const int end = open_device();
+        if (end != 0)
+            return end;
+        n = add_cases(tests, n, "device", check_case_device);
+    } else {
+        n = add_cases(tests, n, "cpu", check_case);
+        n = add_cases(tests, n, "cuda", check_case_cuda);
+        tests[n++] = (struct CMUnitTest)cmocka_unit_test(check_agree);
+    }
     return _cmocka_run_group_tests("ops", tests, n, NULL, clear_all);
 }

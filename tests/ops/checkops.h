@@ -53,7 +53,7 @@ struct op_case {
 };
 
 extern const struct op_case cases_select[], cases_sparse[], cases_dense[], cases_orth[],
-    cases_step[];
+    cases_spectrum[], cases_step[];
 
 /* |ref - got| <= bound[i] (+ a few denormal steps); two NaN agree, two equal infinities too. */
 void check_near(const char *what, const struct fix *f, size_t n, const float *ref, const float *got,
@@ -65,5 +65,10 @@ void check_bits(const char *what, const struct fix *f, size_t bytes, const void 
 void check_encoded(const struct fix *f, const float *x, const float *W, const float *b,
                    const struct sae_csr *csr);
 void *grab(size_t n, size_t size); /* zeroed, or the test fails */
+void let_go(void *p);
+/* Where grab's memory comes from, from now on: for a device, what both it and the host reach. */
+void grab_from(void *(*alloc)(size_t bytes), void (*release)(void *p));
+/* Waits for what was started: before the host touches what an operation may still use. */
+void settle(const struct sae_ops *ops);
 
 #endif /* SAE_TESTS_OPS_CHECKOPS_H */

@@ -15,11 +15,56 @@
 const char *const fill_names[N_FILLS] = {"normal", "zeros", "huge",   "denormal",
                                          "ties",   "nan",   "one-hot"};
 
+static struct {
+    void *(*alloc)(size_t bytes); /* NULL: the host's own */
+    void (*release)(void *p);
+} source;
+
+void grab_from(void *(*alloc)(size_t bytes), void (*release)(void *p))
+{
+    source.alloc = alloc;
+    source.release = release;
+}
+
 void *grab(size_t n, size_t size)
 {
     void *p = NULL;
+    if (source.alloc) {
+        const size_t bytes = n * size > 0 ? n * size : 1;
+        p = source.alloc(bytes);
+        assert_non_null(p);
+        memset(p, 0, bytes);
+        return p;
+    }
     assert_int_equal(sae_mem_alloc(&p, n, size, NULL), SAE_OK);
     return p;
+}
+
+void let_go(void *p)
+{
+    if (source.release)
+        source.release(p);
+    else
+        free(p);
+}
+
+static enum sae_status grab_op(void *ret, size_t n, size_t size, struct sae_err *err)
+{
+    void *const p = grab(n, size);
+    (void)err;
+    memcpy(ret, &p, sizeof p);
+    return SAE_OK;
+}
+
+/* For the sparse containers alone. */
+static const struct sae_ops memory = {
+    .name = "memory", .host = true, .alloc = grab_op, .free = let_go};
+
+void settle(const struct sae_ops *ops)
+{
+    struct sae_err err = {0};
+    if (ops->check(&err) != SAE_OK)
+        fail_msg("%s", err.msg);
 }
 
 /* Nearly normal, from one number of the generator: the sum of four uniform ones. */
@@ -144,8 +189,8 @@ void fix_make(struct fix *f, const struct shape *s, enum fill fill)
     f->b_enc = draw_array(fill, 8, 1, s->m);
     f->b_dec = draw_array(fill, 9, 1, s->d);
     f->theta = draw_array(fill, 10, 1, s->m);
-    assert_int_equal(sae_csr_alloc(&f->csr, ref, s->n, s->n * s->k, NULL), SAE_OK);
-    assert_int_equal(sae_csc_alloc(&f->csc, ref, s->m, s->n * s->k, NULL), SAE_OK);
+    assert_int_equal(sae_csr_alloc(&f->csr, &memory, s->n, s->n * s->k, NULL), SAE_OK);
+    assert_int_equal(sae_csc_alloc(&f->csc, &memory, s->m, s->n * s->k, NULL), SAE_OK);
     ref->topk(s->n, s->m, s->k, f->pre, f->b_enc, &f->csr);
     ref->transpose(s->m, &f->csr, &f->csc);
     f->dz = draw_array(fill, 11, 1, fix_nnz(f) + 1);
@@ -157,10 +202,10 @@ void fix_clear(struct fix *f)
     float *const arrays[] = {f->x,   f->g,     f->W,     f->G,     f->M, f->V,
                              f->pre, f->b_enc, f->b_dec, f->theta, f->dz};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        free(arrays[i]);
-    sae_csr_free(&f->csr, &sae_ops_ref);
-    sae_csc_free(&f->csc, &sae_ops_ref);
-    sae_pairs_free(&f->pairs, &sae_ops_ref);
+        let_go(arrays[i]);
+    sae_csr_free(&f->csr, &memory);
+    sae_csc_free(&f->csc, &memory);
+    sae_pairs_free(&f->pairs, &memory);
 }
 
 size_t fix_nnz(const struct fix *f)
@@ -231,7 +276,7 @@ static void check_encoded_row(const struct fix *f, size_t t, const float *x, con
             fail_msg("encode, m %zu, fill %s: row %zu leaves out latent %zu of %.9g, above %.9g",
                      f->s.m, fill_names[f->fill], t, j, z, least);
     }
-    free(kept);
+    let_go(kept);
 }
 
 void check_encoded(const struct fix *f, const float *x, const float *W, const float *b,

@@ -14,6 +14,7 @@
 #include "absorb/absorb.h"
 #include "absorb/kept.h"
 #include "lib/file/json.h"
+#include "tests/emu/emu_c.h"
 #include "tests/unit/eval_fab.h"
 
 static struct sae_err err;
@@ -251,6 +252,42 @@ static void run_planted(struct absorb_outcome *out, const struct world *w, bool 
     sae_ckpt_clear(&ckpt);
 }
 
+/* Encoded on a device (the emulated one, which is slow: a few of the words); the probes are the
+ * host's. */
+static void test_device(void **state)
+{
+    const struct world *const w = *state;
+    const struct sae_ops *device = NULL;
+    struct absorb_truth few = w->truth;
+    struct absorb_outcome host, there;
+    struct sae_ckpt ckpt;
+    uint32_t train[26 * 160 / 8], test[26 * 40 / 4];
+    static float logit[26 * 40 / 4][ABSORB_LETTERS];
+    few.train = train;
+    few.test = test;
+    few.test_logit = logit[0];
+    few.n_train = sizeof train / sizeof *train;
+    few.n_test = sizeof test / sizeof *test;
+    for (size_t i = 0; i < few.n_train; i++)
+        train[i] = w->truth.train[8 * i];
+    for (size_t i = 0; i < few.n_test; i++) {
+        test[i] = w->truth.test[4 * i];
+        memcpy(logit[i], w->truth.test_logit + 4 * i * ABSORB_LETTERS, sizeof logit[i]);
+    }
+    ok(sae_cuda_open(&device, &err));
+    ok(fab_ckpt(&ckpt, true, "../acts", &err));
+    ckpt.path = strdup("run_1/ckpt_100.h5");
+    ok(absorb_run(&host, &ckpt, &w->words, &few, NULL, &sae_ops_cpu, &usual, &err));
+    ok(absorb_run(&there, &ckpt, &w->words, &few, NULL, device, &usual, &err));
+    sae_ckpt_clear(&ckpt);
+    for (size_t c = 0; c < ABSORB_LETTERS; c++) {
+        assert_int_equal(host.letter[c].n_true_positives, there.letter[c].n_true_positives);
+        assert_int_equal(host.letter[c].n_split, there.letter[c].n_split);
+        assert_int_equal(host.letter[c].n_full, there.letter[c].n_full);
+        assert_true(host.letter[c].n_true_positives > 5);
+    }
+}
+
 /* 4 of each letter's 40 test words were planted: every version finds exactly these. */
 static void test_planted(void **state)
 {
@@ -450,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_means),
         cmocka_unit_test(test_truth),
         cmocka_unit_test(test_planted),
+        cmocka_unit_test(test_device),
         cmocka_unit_test(test_not_planted),
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_refuses),

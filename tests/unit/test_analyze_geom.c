@@ -135,7 +135,7 @@ static void ranks_of_three_rows(void **state)
     double eig[2];
     struct analyze_ranks ranks;
     analyze_geom_unit(3, 2, rows_a, U);
-    assert_int_equal(analyze_spectrum_eigenvalues(3, 2, U, eig, NULL), SAE_OK);
+    assert_int_equal(analyze_spectrum_eigenvalues(&sae_ops_cpu, 3, 2, U, eig, NULL), SAE_OK);
     assert_near(eig[0], 2, 1e-6);
     assert_near(eig[1], 1, 1e-6);
     analyze_spectrum_ranks(&ranks, eig, 2, 3);
@@ -157,7 +157,7 @@ static void tight_frames_reach_the_bounds(void **state)
     struct analyze_cosines c;
     struct analyze_moments moments;
     analyze_geom_unit(3, 2, W, U);
-    assert_int_equal(analyze_spectrum_eigenvalues(3, 2, U, eig, NULL), SAE_OK);
+    assert_int_equal(analyze_spectrum_eigenvalues(&sae_ops_cpu, 3, 2, U, eig, NULL), SAE_OK);
     analyze_spectrum_ranks(&ranks, eig, 2, 3);
     assert_int_equal(analyze_geom_cosines(&c, &sae_ops_ref, 3, 2, U, 40, NULL), SAE_OK);
     analyze_geom_moments(&moments, &c, U, ranks.frame_potential);
@@ -169,7 +169,7 @@ static void tight_frames_reach_the_bounds(void **state)
     /* and an orthonormal basis */
     const float axes[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     double ones[3];
-    assert_int_equal(analyze_spectrum_eigenvalues(3, 3, axes, ones, NULL), SAE_OK);
+    assert_int_equal(analyze_spectrum_eigenvalues(&sae_ops_cpu, 3, 3, axes, ones, NULL), SAE_OK);
     analyze_spectrum_ranks(&ranks, ones, 3, 3);
     assert_near(ranks.effective, 3, 1e-9);
     assert_near(ranks.participation, 3, 1e-9);
@@ -184,7 +184,7 @@ static void fewer_rows_than_dimensions(void **state)
     (void)state;
     const float U[8] = {1, 0, 0, 0, 0, 1, 0, 0};
     double eig[4], random_eig[4];
-    assert_int_equal(analyze_spectrum_eigenvalues(2, 4, U, eig, NULL), SAE_OK);
+    assert_int_equal(analyze_spectrum_eigenvalues(&sae_ops_cpu, 2, 4, U, eig, NULL), SAE_OK);
     const double want[] = {1, 1, 0, 0};
     for (size_t i = 0; i < 4; i++)
         assert_near(eig[i], want[i], 1e-9);
@@ -319,7 +319,7 @@ static void random_directions_meet_their_baselines(void **state)
     assert_int_equal(sae_mem_alloc(&U, M * D, sizeof *U, NULL), SAE_OK);
     random_rows(M, D, U);
     assert_int_equal(analyze_geom_cosines(&c, &sae_ops_cpu, M, D, U, 2000, NULL), SAE_OK);
-    assert_int_equal(analyze_spectrum_eigenvalues(M, D, U, eig, NULL), SAE_OK);
+    assert_int_equal(analyze_spectrum_eigenvalues(&sae_ops_cpu, M, D, U, eig, NULL), SAE_OK);
     analyze_spectrum_ranks(&ranks, eig, D, M);
     analyze_random_eigenvalues(M, D, expected);
     analyze_spectrum_ranks(&base, expected, D, M);

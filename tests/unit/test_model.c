@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/sae/model.h"
+#include "tests/emu/emu_c.h"
 
 static void make(struct sae_model *model, enum sae_arch arch, size_t k)
 {
@@ -32,9 +33,11 @@ static void make(struct sae_model *model, enum sae_arch arch, size_t k)
 static void expect(const struct sae_model *model, size_t n, const uint32_t *idx, const float *val,
                    float xhat0, float xhat1)
 {
-    const struct sae_ops *const backends[] = {&sae_ops_ref, &sae_ops_cpu};
+    const struct sae_ops *device = NULL; /* emulated: its memory is closed to the host */
+    assert_int_equal(sae_cuda_open(&device, NULL), SAE_OK);
+    const struct sae_ops *const backends[] = {&sae_ops_ref, &sae_ops_cpu, device};
     const float x[] = {3, 1, 3, 1};
-    for (size_t b = 0; b < 2; b++) {
+    for (size_t b = 0; b < 3; b++) {
         struct sae_coder *coder = NULL;
         const struct sae_csr *f = NULL;
         float xhat[4];

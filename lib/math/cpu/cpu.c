@@ -84,6 +84,22 @@ static size_t cut(size_t whole, size_t piece)
     return (whole + piece - 1) / piece;
 }
 
+/* An OpenMP build of OpenBLAS uses one thread in a parallel region by itself, and setting its
+ * threads would set OpenMP's; a pthreads build must be told. */
+int sae_cpu_blas_single(void)
+{
+    const int threads = openblas_get_parallel() == BLAS_PTHREADS ? openblas_get_num_threads() : 1;
+    if (threads > 1)
+        openblas_set_num_threads(1);
+    return threads;
+}
+
+void sae_cpu_blas_again(int threads)
+{
+    if (threads > 1)
+        openblas_set_num_threads(threads);
+}
+
 /* OpenBLAS cuts C by its thread count, and which kernel an element meets changes its last bits.
  * So the cut is made here, by shape, and each tile is multiplied by one thread; free tiles also
  * go to whoever is free, where a fixed cut waits for the slowest processor. */
@@ -103,11 +119,7 @@ void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, c
             rows /= 2;
     }
     const size_t n_rows = cut(M, rows), n_cols = cut(N, cols);
-    /* an OpenMP build of OpenBLAS uses one thread in a parallel region by itself, and setting its
-     * threads would set OpenMP's; a pthreads build must be told */
-    const int threads = openblas_get_parallel() == BLAS_PTHREADS ? openblas_get_num_threads() : 1;
-    if (threads > 1)
-        openblas_set_num_threads(1);
+    const int threads = sae_cpu_blas_single();
 #pragma omp parallel for schedule(dynamic, 1) collapse(2)
     for (size_t r = 0; r < n_rows; r++) {
         for (size_t c = 0; c < n_cols; c++) {
@@ -119,8 +131,7 @@ void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, c
                         (blasint)ldb, beta, C + i * ldc + j, (blasint)ldc);
         }
     }
-    if (threads > 1)
-        openblas_set_num_threads(threads);
+    sae_cpu_blas_again(threads);
 }
 
 const struct sae_ops sae_ops_cpu = {
@@ -154,4 +165,7 @@ const struct sae_ops sae_ops_cpu = {
     .orth = sae_cpu_orth,
     SAE_REF_STEP_OPS,
     .cos_hist = sae_cpu_cos_hist,
+    .gram = sae_cpu_gram,
+    .eigenvalues = sae_cpu_eigenvalues,
+    .pair_dots = sae_cpu_pair_dots,
 };

@@ -69,4 +69,13 @@ enum sae_status sae_cpu_cos_hist(size_t m, size_t d, const float *U, size_t n_bi
                                  float *row_max, uint32_t *row_argmax, float *row_min,
                                  struct sae_err *err);
 
+enum sae_status sae_cpu_gram(size_t m, size_t d, const float *U, double *G, struct sae_err *err);
+enum sae_status sae_cpu_eigenvalues(size_t d, double *G, double *eig, struct sae_err *err);
+void sae_cpu_pair_dots(size_t n, size_t d, const float *A, const uint32_t *i, const uint32_t *j,
+                       float *dot);
+
+/* Around a parallel region that calls the BLAS from each thread: single tells what again needs. */
+int sae_cpu_blas_single(void);
+void sae_cpu_blas_again(int threads);
+
 #endif /* SAE_LIB_MATH_CPU_CPU_H */

@@ -163,6 +163,9 @@ const struct sae_ops sae_ops_cuda = {
     .precision = set_precision,
     .check = sae_gpu_status,
     .cos_hist = sae_cuda_cos_hist,
+    .gram = sae_cuda_gram,
+    .eigenvalues = sae_cuda_eigenvalues,
+    .pair_dots = sae_cuda_pair_dots,
 };
 }
 

@@ -51,6 +51,11 @@ enum sae_status sae_cuda_cos_hist(size_t m, size_t d, const float *U, size_t n_b
                                   float *row_max, uint32_t *row_argmax, float *row_min,
                                   struct sae_err *err);
 
+enum sae_status sae_cuda_gram(size_t m, size_t d, const float *U, double *G, struct sae_err *err);
+enum sae_status sae_cuda_eigenvalues(size_t d, double *G, double *eig, struct sae_err *err);
+void sae_cuda_pair_dots(size_t n, size_t d, const float *A, const uint32_t *i, const uint32_t *j,
+                        float *dot);
+
 /* numbers that stay on the device */
 void sae_cuda_spread_sum(size_t n, size_t d, const float *x, const float *minus, double *sum);
 void sae_cuda_relu_sum(size_t n, size_t m, const float *b_enc, float *pre, double *sum);

@@ -102,6 +102,16 @@ void *sae_gpu_alloc(size_t bytes)
     return p;
 }
 
+void *sae_gpu_alloc_shared(size_t bytes)
+{
+    void *p = NULL;
+    if (cudaMallocManaged(&p, bytes, cudaMemAttachGlobal) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return NULL;
+    }
+    return p;
+}
+
 void sae_gpu_free(void *p)
 {
     if (p)
@@ -299,12 +309,14 @@ static void plan_clear(struct plan *p)
 
 static bool plan_describe(struct plan *p, const struct shape *s)
 {
-    const cudaDataType_t in = s->type == SAE_GPU_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-    const cublasComputeType_t compute =
-        s->type == SAE_GPU_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cudaDataType_t out = s->type == SAE_GPU_F64 ? CUDA_R_64F : CUDA_R_32F,
+                         in = s->type == SAE_GPU_BF16 ? CUDA_R_16BF : out;
+    const cublasComputeType_t compute = s->type == SAE_GPU_F64    ? CUBLAS_COMPUTE_64F
+                                        : s->type == SAE_GPU_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                                  : CUBLAS_COMPUTE_32F;
     const cublasOperation_t first = s->tb ? CUBLAS_OP_T : CUBLAS_OP_N,
                             second = s->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
-    return cublasLtMatmulDescCreate(&p->matmul, compute, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
+    return cublasLtMatmulDescCreate(&p->matmul, compute, out) == CUBLAS_STATUS_SUCCESS &&
            cublasLtMatmulDescSetAttribute(p->matmul, CUBLASLT_MATMUL_DESC_TRANSA, &first,
                                           sizeof first) == CUBLAS_STATUS_SUCCESS &&
            cublasLtMatmulDescSetAttribute(p->matmul, CUBLASLT_MATMUL_DESC_TRANSB, &second,
@@ -313,7 +325,7 @@ static bool plan_describe(struct plan *p, const struct shape *s)
                                       (int64_t)s->ldb) == CUBLAS_STATUS_SUCCESS &&
            cublasLtMatrixLayoutCreate(&p->B, in, s->ta ? s->M : s->K, s->ta ? s->K : s->M,
                                       (int64_t)s->lda) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatrixLayoutCreate(&p->C, CUDA_R_32F, s->N, s->M, (int64_t)s->ldc) ==
+           cublasLtMatrixLayoutCreate(&p->C, out, s->N, s->M, (int64_t)s->ldc) ==
                CUBLAS_STATUS_SUCCESS;
 }
 
@@ -359,6 +371,21 @@ static const struct plan *plan_of(const struct shape *s)
     return p;
 }
 
+/* alpha and beta are of the type of C. */
+static bool multiply(struct shape *s, const void *alpha, const void *A, const void *B,
+                     const void *beta, void *C)
+{
+    s->align = alignment_of(A);
+    s->align = alignment_of(B) < s->align ? alignment_of(B) : s->align;
+    s->align = alignment_of(C) < s->align ? alignment_of(C) : s->align;
+    if (!workspace && !good(cudaMalloc(&workspace, WORKSPACE), "workspace of cuBLASLt"))
+        return false;
+    const struct plan *const p = plan_of(s);
+    return p->usable && cublasLtMatmul(blas, p->matmul, alpha, B, p->A, A, p->B, beta, C, p->C, C,
+                                       p->C, &p->algo, workspace, WORKSPACE,
+                                       stream) == CUBLAS_STATUS_SUCCESS;
+}
+
 bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, size_t K,
                   float alpha, const void *A, size_t lda, const void *B, size_t ldb, float beta,
                   float *C, size_t ldc)
@@ -375,15 +402,20 @@ bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, 
     s.lda = lda;
     s.ldb = ldb;
     s.ldc = ldc;
-    s.align = alignment_of(A);
-    s.align = alignment_of(B) < s.align ? alignment_of(B) : s.align;
-    s.align = alignment_of(C) < s.align ? alignment_of(C) : s.align;
-    if (!workspace && !good(cudaMalloc(&workspace, WORKSPACE), "workspace of cuBLASLt"))
-        return false;
-    const struct plan *const p = plan_of(&s);
-    return p->usable && cublasLtMatmul(blas, p->matmul, &alpha, B, p->A, A, p->B, &beta, C, p->C, C,
-                                       p->C, &p->algo, workspace, WORKSPACE,
-                                       stream) == CUBLAS_STATUS_SUCCESS;
+    return multiply(&s, &alpha, A, B, &beta, C);
+}
+
+bool sae_gpu_gram(size_t rows, size_t d, const double *A, bool add, double *G)
+{
+    const double alpha = 1, beta = add ? 1 : 0;
+    struct shape s;
+    memset(&s, 0, sizeof s);
+    s.type = SAE_GPU_F64;
+    s.ta = true;
+    s.zero_beta = !add;
+    s.M = s.N = s.lda = s.ldb = s.ldc = d;
+    s.K = rows;
+    return multiply(&s, &alpha, A, A, &beta, G);
 }
 
 /* --- 5. failures ---------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ SAE_MUST_CHECK enum sae_status sae_gpu_open(struct sae_err *err);
 const char *sae_gpu_name(void); /* "NVIDIA H100 80GB HBM3, CUDA 13.0" */
 
 void *sae_gpu_alloc(size_t bytes); /* zeroed; NULL where there is no memory */
+void *sae_gpu_alloc_shared(size_t bytes); /* the host reaches it too; for tests, not zeroed */
 void sae_gpu_free(void *p);
 void sae_gpu_put(void *to, const void *host, size_t bytes);
 /* Waits for all that was started. After a failure the host's bytes become 0xFF (NaN). */
@@ -56,12 +57,19 @@ void sae_gpu_late_close(struct sae_late *late);
 void sae_gpu_late_post(struct sae_late *late, const void *from);
 void sae_gpu_late_wait(struct sae_late *late, void *host); /* for the last post */
 
-enum sae_gpu_type { SAE_GPU_F32, SAE_GPU_TF32, SAE_GPU_BF16 };
+enum sae_gpu_type { SAE_GPU_F32, SAE_GPU_TF32, SAE_GPU_BF16, SAE_GPU_F64 /* of gram alone */ };
 /* As sae_ops.gemm, over row-major matrices; A and B are bf16 where type says so, C is f32.
  * False where the library has no way for this shape; nothing was started then. */
 bool sae_gpu_gemm(enum sae_gpu_type type, bool ta, bool tb, size_t M, size_t N, size_t K,
                   float alpha, const void *A, size_t lda, const void *B, size_t ldb, float beta,
                   float *C, size_t ldc);
+
+/* G [d][d] = A' A, + G where `add`, in double, from A [rows][d]. False as above. */
+bool sae_gpu_gram(size_t rows, size_t d, const double *A, bool add, double *G);
+/* Eigenvalues of a symmetric A [d][d], ascending; A is used up. Uses the slots B and NUMBER; waits.
+ * Fails: SAE_EBACKEND cuSOLVER is not there, or says no; SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status sae_gpu_eigenvalues(size_t d, double *A, double *eig,
+                                                   struct sae_err *err);
 
 /* For SAE_LAUNCH. */
 void *sae_gpu_stream(void);

@@ -223,4 +223,7 @@ const struct sae_ops sae_ops_ref = {
     .orth = sae_ref_orth,
     SAE_REF_STEP_OPS,
     .cos_hist = sae_ref_cos_hist,
+    .gram = sae_ref_gram,
+    .eigenvalues = sae_ref_eigenvalues,
+    .pair_dots = sae_ref_pair_dots,
 };

@@ -27,6 +27,12 @@ enum sae_status sae_ref_cos_hist(size_t m, size_t d, const float *U, size_t n_bi
                                  float *row_max, uint32_t *row_argmax, float *row_min,
                                  struct sae_err *err);
 
+/* ref_spectrum.c */
+enum sae_status sae_ref_gram(size_t m, size_t d, const float *U, double *G, struct sae_err *err);
+enum sae_status sae_ref_eigenvalues(size_t d, double *G, double *eig, struct sae_err *err);
+void sae_ref_pair_dots(size_t n, size_t d, const float *A, const uint32_t *i, const uint32_t *j,
+                       float *dot);
+
 /* ref_step.c */
 size_t sae_ref_room(void);
 void sae_ref_sq_sum(size_t n, const float *a, double *sum);
