@@ -1,6 +1,6 @@
 #!/bin/bash
 # What each trainer finds of a known dictionary: mean and standard error over seeds, as the table of
-# docs/TESTING.md. Usage: study.sh BUILD_ROOT [SEEDS 3] [STEPS 12000] [TRAINER ...]
+# docs/math-training.md. Usage: study.sh BUILD_ROOT [SEEDS 3] [STEPS 12000] [TRAINER ...]
 set -eu
 program=$1/tests/recovery/study
 seeds=${2:-3} steps=${3:-12000}
