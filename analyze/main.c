@@ -114,13 +114,14 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status status;
     const struct sae_ops *ops;
     char **paths = NULL;
-    size_t n = 0;
+    size_t n = 0, n_lost = 0;
     struct analyze_column *columns = NULL;
     json_t *results = json_array();
     settings.acts = subject.acts;
     settings.stage = tell_stage;
     SAE_GO(status, sae_cli_backend(&ops, cli, err));
     SAE_GO(status, sae_target_find(&paths, &n, cli->args, cli->n_args, wanted.all, err));
+    SAE_GO(status, sae_subject_sift(paths, &n, &n_lost, err));
     subject.n = n;
     SAE_GO(status, sae_mem_alloc(&columns, n, sizeof *columns, err));
     for (size_t i = 0; i < n; i++)
@@ -131,6 +132,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         fputs("\n\n", stdout);
         SAE_GO(status, analyze_compare_print(columns, n, stdout, err));
     }
+    status = sae_subject_lost(n_lost, n, err);
 done:
     json_decref(results);
     free(columns);

@@ -423,7 +423,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     const struct sae_ops *ops = NULL;
     struct sae_chat *chat = NULL;
     char **targets = NULL;
-    size_t n_targets = 0;
+    size_t n_targets = 0, n_lost = 0;
     json_t *results = json_array();
     enum sae_status st;
     if (given.dry_run && cli->json) {
@@ -433,6 +433,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(st, sae_cli_backend(&ops, cli, err));
     SAE_GO(st, open_chat(&chat, cli, err));
     SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
+    SAE_GO(st, sae_subject_sift(targets, &n_targets, &n_lost, err));
     given.subject.n = n_targets;
     for (size_t i = 0; i < n_targets; i++) {
         json_t *result = NULL;
@@ -444,6 +445,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     }
     if (cli->json)
         SAE_GO(st, sae_json_print_answers(stdout, results, err));
+    st = sae_subject_lost(n_lost, n_targets, err);
 done:
     json_decref(results);
     sae_chat_close(chat);

@@ -21,7 +21,7 @@ static enum sae_status put_path(struct sae_str *to, const char *path, const char
 }
 
 /* The commands of one run and one tool: each checkpoint, or --all where all of them lack it and
- * none is damaged: a tool stops at the first that it cannot read. */
+ * none is damaged: a tool that is given one it cannot read does not end with status 0. */
 static enum sae_status missing_of(struct report *report, const struct report_run *run,
                                   enum report_source source, struct sae_err *err)
 {
@@ -55,7 +55,7 @@ done:
     return st;
 }
 
-/* sae-train goes on from the newest checkpoint, so damaged ones are put aside first. */
+/* sae-train passes over damaged checkpoints by itself. */
 static enum sae_status unfinished(struct report *report, const struct report_run *run,
                                   struct sae_err *err)
 {
@@ -64,12 +64,6 @@ static enum sae_status unfinished(struct report *report, const struct report_run
     enum sae_status st = SAE_OK;
     if (!run->whole || last == NULL || last->step >= last->total_steps)
         return SAE_OK;
-    for (const struct report_phase *bad = last + 1; bad < run->phases + run->n_phases; bad++) {
-        SAE_GO(st, sae_str_printf(&command, err, "mv"));
-        SAE_GO(st, put_path(&command, bad->path, "", err));
-        SAE_GO(st, put_path(&command, bad->path, ".damaged", err));
-        SAE_GO(st, sae_str_printf(&command, err, " && "));
-    }
     SAE_GO(st, sae_str_printf(&command, err, "sae-train --resume"));
     SAE_GO(st, put_path(&command, run->path, "", err));
     SAE_GO(st, report_lines_add(

@@ -105,5 +105,15 @@ expect 1 'sets/text.h5' sets/text.h5
 head -c 5000 run_2/ckpt_50.h5 >sets/half.h5
 expect 1 'sets/half.h5' sets/half.h5
 [ -f sets/half.analyze.json ] && complain "a failure left a result"
+
+# A damaged checkpoint does not keep the others from their results; the status tells.
+rm run_2/*.analyze.json
+cp sets/half.h5 run_2/ckpt_75.h5
+"$analyze" -q --no-charts --all run_2 >out.txt 2>err.txt
+[ $? -eq 1 ] || complain "a damaged checkpoint goes unnoticed"
+grep -q '1 of 4 SAEs could not be read' err.txt || complain "does not count: $(cat err.txt)"
+[ -f run_2/ckpt_50.analyze.json ] && [ -f run_2/ckpt_100.analyze.json ] ||
+    complain "the others have no result"
+grep -q '^side by side .*ckpt_50 .*ckpt_100$' out.txt || complain "the others are not compared"
 "$analyze" -q --no-charts run_1 >/dev/full 2>/dev/null && complain "a full disk goes unnoticed"
 exit $bad

@@ -319,8 +319,8 @@ static void test_damage_is_named(void **state)
     report_clear(&report);
 }
 
-/* A damaged checkpoint: --all would stop at it, so the others are named. A damaged last one:
- * training goes on from the one before, and that one tells how far it came. Results without a
+/* A damaged checkpoint: --all would complain of it, so the others are named. A damaged last one:
+ * training goes on from the one before by itself, and that one tells how far it came. Results without a
  * checkpoint are named. */
 static void test_commands_around_damage(void **state)
 {
@@ -339,8 +339,7 @@ static void test_commands_around_damage(void **state)
     write_text(path, "{\"eval_result_metrics\": {}}");
     assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
     in_dir(path, "run_e");
-    snprintf(command, sizeof command,
-             "mv %s/ckpt_100.h5 %s/ckpt_100.h5.damaged && sae-train --resume %s", path, path, path);
+    snprintf(command, sizeof command, "sae-train --resume %s", path);
     assert_string_equal(report.missing_command.v[0], command);
     assert_string_equal(report.missing_why.v[0],
                         "run_e: nothing can be read after step 100 of 200");
