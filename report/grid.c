@@ -41,7 +41,7 @@ static bool follows(const struct report *report, const char *name, const char *o
 
 static bool is_counted(const char *name)
 {
-    static const char *const out[] = {"seed", "acts", "backend"};
+    static const char *const out[] = {"seed", "acts", "backend", "save-every"};
     for (size_t i = 0; i < sizeof out / sizeof *out; i++)
         if (strcmp(out[i], name) == 0)
             return false;

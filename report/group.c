@@ -15,7 +15,8 @@ static enum sae_status options_but_seed(json_t **ret, const struct report_run *r
         copy = json_object();
     if (copy == NULL)
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    static const char *const apart[] = {"seed", "acts"}; /* the store is compared by its id */
+    /* the store is compared by its id; how often a state was saved changes no number */
+    static const char *const apart[] = {"seed", "acts", "save-every"};
     for (size_t i = 0; i < sizeof apart / sizeof *apart; i++)
         json_object_del(copy, apart[i]);
     *ret = copy;

@@ -45,7 +45,8 @@ static bool differs(const struct report *report, const char *name)
 /* Said elsewhere (acts), or without influence on the numbers. */
 static bool is_left_out(const char *name)
 {
-    return strcmp(name, "acts") == 0 || strcmp(name, "backend") == 0;
+    return strcmp(name, "acts") == 0 || strcmp(name, "backend") == 0 ||
+           strcmp(name, "save-every") == 0;
 }
 
 /* Names of all options of all runs, in the order in which they are first met. */

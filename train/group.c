@@ -30,7 +30,7 @@ struct group {
 
 /* What all groups share. */
 struct loop {
-    const struct job *job;
+    struct job *job;
     struct sae_progress bar;
     uint64_t tokens;  /* trained on by now, over all runs, those of earlier processes too */
     size_t n_groups, group, n_failed;
@@ -190,6 +190,10 @@ static enum sae_status open_group(struct loop *loop, struct group *group, struct
             group->feed.leave +=
                 resident_later(&group->member[i].plan->set, sae_acts_d(loop->job->acts));
     SAE_TRY(feed_begin(&group->feed, set, loop->job->ops, norm, err));
+    if (!loop->job->begun) {
+        SAE_TRY(feed_batch(&group->feed, 0, err));
+        SAE_TRY(job_begin(loop->job, err)); /* all that can be refused has been */
+    }
     for (size_t i = 0; i < group->n; i++) {
         struct member *const member = &group->member[i];
         const enum sae_status st =
@@ -314,12 +318,12 @@ static void tell_clock(const struct job *job)
                   job->seconds - c->step - c->read - c->watch - c->save);
 }
 
-enum sae_status job_train(struct job *job, uint64_t memory, struct sae_err *err)
+enum sae_status job_train(struct job *job, struct sae_err *err)
 {
     struct loop loop = {.job = job};
     size_t *group_of = NULL;
     const double began = sae_stop_clock();
-    const double limit = memory ? (double)memory : 0.75 * memory_available();
+    const double limit = job->memory ? (double)job->memory : 0.75 * memory_available();
     size_t most = 0;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&group_of, job->n, sizeof *group_of, err));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* job : a new run or sweep.
- * Contents: 1. plans   2. folders   3. records   4. one run   5. a sweep */
+ * Contents: 1. plans   2. folders   3. records   4. one run   5. a sweep   6. the beginning */
 #include "train/job.h"
 
 #include <stdio.h>
@@ -49,6 +49,7 @@ void job_clear(struct job *job)
         run_plan_clear(&job->plans[i]);
     free(job->plans);
     free(job->dir);
+    free(job->command);
     sae_acts_close(job->acts);
     *job = (struct job){0};
 }
@@ -125,8 +126,21 @@ done:
 
 static enum sae_status clear_folder(const char *dir, bool force, struct sae_err *err)
 {
+    if (!sae_fs_is_dir(dir))
+        return SAE_OK;
     SAE_TRY(clear_sweep(dir, force, err));
     return clear_run(dir, force, err);
+}
+
+/* What is there and may not be replaced. */
+static enum sae_status check_folders(const struct job *job, struct sae_err *err)
+{
+    if (job->force)
+        return SAE_OK;
+    SAE_TRY(clear_folder(job->dir, false, err));
+    for (size_t i = 0; i < job->n; i++)
+        SAE_TRY(clear_folder(job->plans[i].dir, false, err));
+    return SAE_OK;
 }
 
 /* --- 3. records --------------------------------------------------------------------------- */
@@ -170,10 +184,7 @@ static enum sae_status start_one(struct job *job, const struct asked *asked, str
 {
     SAE_TRY(options_check(asked->cli, asked->set, err));
     SAE_TRY(sae_acts_open(&job->acts, asked->acts, err));
-    SAE_TRY(plan_run(job, asked, asked->out, err));
-    SAE_TRY(sae_fs_make_dirs(asked->out, err));
-    SAE_TRY(clear_folder(asked->out, asked->cli->force, err));
-    return finish_record(&job->plans[0], err);
+    return plan_run(job, asked, asked->out, err);
 }
 
 /* --- 5. a sweep --------------------------------------------------------------------------- */
@@ -282,47 +293,15 @@ static enum sae_status plan_grid(struct job *job, const struct asked *asked, str
     return SAE_OK;
 }
 
-static enum sae_status write_sweep(const struct job *job, const char *command, struct sae_err *err)
-{
-    char *path = NULL;
-    json_t *const runs = json_array();
-    json_t *sweep = NULL;
-    enum sae_status st;
-    for (size_t i = 0; i < job->n; i++)
-        json_array_append_new(runs, json_pack("{s:s, s:O}", "name",
-                                              sae_fs_base(job->plans[i].dir), "record",
-                                              job->plans[i].record));
-    sweep = json_pack("{s:s, s:i, s:s, s:O}", "kind", "sweep", "format_version", 1, "command",
-                      command, "runs", runs);
-    if (!sweep || json_array_size(runs) != job->n) {
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
-        goto done;
-    }
-    SAE_GO(st, job_sweep_path(&path, job->dir, err));
-    st = sae_json_save(path, sweep, err);
-done:
-    free(path);
-    json_decref(runs);
-    json_decref(sweep);
-    return st;
-}
-
 static enum sae_status start_sweep(struct job *job, const struct asked *asked,
                                    struct sae_grid *grid, struct sae_err *err)
 {
     json_t *record = NULL;
     enum sae_status st;
     SAE_TRY(sae_opt_record(&record, asked->cli, err)); /* its command has the lists */
+    SAE_GO(st, sae_mem_strdup(&job->command, sae_json_str(record, "command", ""), err));
     SAE_GO(st, sae_acts_open(&job->acts, asked->acts, err));
-    SAE_GO(st, plan_grid(job, asked, grid, err));
-    SAE_GO(st, sae_fs_make_dirs(asked->out, err));
-    SAE_GO(st, clear_folder(asked->out, asked->cli->force, err));
-    for (size_t i = 0; i < job->n; i++) {
-        SAE_GO(st, sae_fs_make_dirs(job->plans[i].dir, err));
-        SAE_GO(st, clear_folder(job->plans[i].dir, asked->cli->force, err));
-        SAE_GO(st, finish_record(&job->plans[i], err));
-    }
-    st = write_sweep(job, sae_json_str(record, "command", ""), err);
+    st = plan_grid(job, asked, grid, err);
 done:
     json_decref(record);
     return st;
@@ -336,11 +315,56 @@ enum sae_status job_start(struct job *job, const struct asked *asked, struct sae
         return sae_err_set(err, SAE_EARG, "no run folder; give -o RUN");
     struct sae_grid *grid = NULL;
     enum sae_status st;
+    job->force = asked->cli->force;
+    job->memory = asked->memory;
     SAE_GO(st, sae_mem_strdup(&job->dir, asked->out, err));
     SAE_GO(st, sae_grid_open(&grid, asked->cli, err));
     job->sweep = sae_grid_n(grid) > 1;
-    st = job->sweep ? start_sweep(job, asked, grid, err) : start_one(job, asked, err);
+    SAE_GO(st, job->sweep ? start_sweep(job, asked, grid, err) : start_one(job, asked, err));
+    st = check_folders(job, err);
 done:
     sae_grid_close(grid);
     return st;
+}
+
+/* --- 6. the beginning --------------------------------------------------------------------- */
+
+static enum sae_status write_sweep(const struct job *job, struct sae_err *err)
+{
+    char *path = NULL;
+    json_t *const runs = json_array();
+    json_t *sweep = NULL;
+    enum sae_status st;
+    for (size_t i = 0; i < job->n; i++)
+        json_array_append_new(runs, json_pack("{s:s, s:O}", "name",
+                                              sae_fs_base(job->plans[i].dir), "record",
+                                              job->plans[i].record));
+    sweep = json_pack("{s:s, s:i, s:s, s:I, s:O}", "kind", "sweep", "format_version", 1, "command",
+                      job->command, "memory", (json_int_t)job->memory, "runs", runs);
+    if (!sweep || json_array_size(runs) != job->n) {
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+        goto done;
+    }
+    SAE_GO(st, job_sweep_path(&path, job->dir, err));
+    st = sae_json_save(path, sweep, err);
+done:
+    free(path);
+    json_decref(runs);
+    json_decref(sweep);
+    return st;
+}
+
+enum sae_status job_begin(struct job *job, struct sae_err *err)
+{
+    SAE_TRY(sae_fs_make_dirs(job->dir, err));
+    SAE_TRY(clear_folder(job->dir, job->force, err));
+    for (size_t i = 0; i < job->n; i++) {
+        SAE_TRY(sae_fs_make_dirs(job->plans[i].dir, err));
+        SAE_TRY(clear_folder(job->plans[i].dir, job->force, err));
+        SAE_TRY(finish_record(&job->plans[i], err));
+    }
+    if (job->sweep)
+        SAE_TRY(write_sweep(job, err));
+    job->begun = true;
+    return SAE_OK;
 }

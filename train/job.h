@@ -22,15 +22,19 @@ struct job {
     const struct sae_ops *ops;
     bool any_backend; /* what the device does not take is trained on the cpu */
     struct sae_acts *acts;
-    char *dir;  /* the run folder, or the folder of the sweep */
-    bool sweep; /* several runs below dir */
+    char *dir;       /* the run folder, or the folder of the sweep */
+    bool sweep;      /* several runs below dir */
+    bool begun;      /* its folders are made, and what --force replaces is gone */
+    bool force;      /* from the command line */
+    char *command;   /* of a sweep, with its lists; NULL where it was begun already */
+    uint64_t memory; /* bytes that the runs of a group may take; 0: a rule */
     size_t n;
     struct run_plan *plans;
     struct run_clock clock; /* where the time of job_train went, */
     double seconds;         /* and all of it */
 };
 
-/* A new run or sweep: checks, folders, records. Fails: SAE_EARG; as sae_acts_open */
+/* A new run or sweep: checks and plans. Changes nothing on disk. Fails: SAE_EARG; as sae_acts_open */
 SAE_MUST_CHECK enum sae_status job_start(struct job *job, const struct asked *asked,
                                          struct sae_err *err);
 /* An interrupted one. Fails: SAE_EARG finished, options that contradict the record */
@@ -41,7 +45,7 @@ void job_clear(struct job *job);
 /* Trains all that is not finished, group after group. A run that fails alone is told on stderr and
  * its plan keeps the status; the others go on.
  * Fails: SAE_EINTR stopped by a signal; SAE_ERANGE some run failed (told already in a sweep) */
-SAE_MUST_CHECK enum sae_status job_train(struct job *job, uint64_t memory, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status job_train(struct job *job, struct sae_err *err);
 
 /* The table of checkpoints, or of the runs of a sweep; as JSON. */
 SAE_MUST_CHECK enum sae_status job_print(const struct job *job, bool as_json, struct sae_err *err);
@@ -51,6 +55,9 @@ SAE_MUST_CHECK enum sae_status job_print(const struct job *job, bool as_json, st
 /* Adds a plan for settings as resolved. dir is copied; record is taken over in any case. */
 SAE_MUST_CHECK enum sae_status job_add(struct job *job, const struct settings *set, const char *dir,
                                        json_t *record, struct sae_err *err);
+/* Before the first file of a new job: folders, records, sweep.json; an earlier run goes where
+ * --force was given. Called once the first batch has been read: what is refused leaves no trace. */
+SAE_MUST_CHECK enum sae_status job_begin(struct job *job, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status job_sweep_path(char **ret, const char *dir, struct sae_err *err);
 
 #endif /* SAE_TRAIN_JOB_H */

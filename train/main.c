@@ -32,7 +32,8 @@ static const struct sae_opt options[] = {
     {"resume", 0, SAE_OPT_PATH, &resume_path, NULL, NULL, 0, 0, "RUN", in_out,
      "continue an interrupted run or sweep with its recorded options", MAIN | SAE_OPT_UNRECORDED},
     {"memory", 0, SAE_OPT_COUNT, &memory, "0", NULL, 0, 0, "BYTES", in_out,
-     "what the runs of a sweep may take together, 16G; 0: three quarters of what is free",
+     "what the runs of a sweep may take together, 16G; 0: three quarters of what is free; --resume "
+     "keeps to it unless told anew",
      SAE_OPT_UNRECORDED},
     {"arch", 0, SAE_OPT_ENUM, &set.arch, "topk", train_arch_names, 0, 0, "NAME", sae,
      "architecture and loss", MAIN | SWEEP},
@@ -141,7 +142,8 @@ static const struct sae_opt options[] = {
     {"heldout-rows", 0, SAE_OPT_COUNT, &set.heldout_rows, NULL, NULL, 1, 0, "N", watch,
      "last rows of the store, kept apart; default a tenth, at most 8192, at least a batch", 0},
     {"save-every", 0, SAE_OPT_COUNT, &set.save_every, "0", NULL, 0, 0, "STEPS", watch,
-     "steps between saves of state.h5, for --resume; 0: only when stopped", SAE_OPT_UNRECORDED},
+     "steps between saves of state.h5, for --resume, which keeps to it unless told anew; 0: only "
+     "when stopped", SAE_OPT_ANEW},
     {"pairs", 0, SAE_OPT_U64, &set.pairs, "64", NULL, 0, 100000, "N", watch,
      "pairs of each kind to follow: competitors, co-active, never together", 0},
     {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
@@ -168,7 +170,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     job.any_backend = strcmp(cli->backend, "auto") == 0;
     SAE_GO(st, resume_path ? job_resume(&job, &asked, err) : job_start(&job, &asked, err));
     SAE_GO(st, job.ops->precision((enum sae_precision)matmul, err));
-    st = job_train(&job, memory, err);
+    st = job_train(&job, err);
     if (st == SAE_OK)
         st = job_print(&job, cli->json, err);
     else if (job.sweep && st == SAE_ERANGE && job_print(&job, cli->json, NULL) != SAE_OK)
@@ -198,8 +200,11 @@ static const struct sae_program program = {
         "The steps follow the 2025 dictionary_learning trainers (topk, batchtopk, matryoshka, "
         "standard, gated, jumprelu) and the loss of "
         "its 2024 trainer (standard-2024: unsquared norm, no sparsity warm-up).\n"
-        "A signal makes the program finish its step, save state.h5 and stop; --resume continues "
-        "and ends with the bytes of an unbroken run, on the same machine and build.\n\n"
+        "A signal makes the program finish its step, save state.h5 and stop; --resume RUN needs no "
+        "other option, continues and ends with the bytes of an unbroken run, on the same machine "
+        "and build. Options given with it must agree with the record; --save-every and --memory "
+        "may be told anew, and --threads, --quiet, --verbose and --json are not recorded: none of "
+        "them changes a file.\n\n"
         "An option given as a list makes a sweep: one run for each combination, in a folder of its "
         "own below -o, with the files that the same run made alone would have. Runs that read the "
         "activations in the same order (equal --seed, --batch, --heldout-rows, --normalize) are "

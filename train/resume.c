@@ -301,8 +301,8 @@ static enum sae_status resume_member(struct job *job, const struct asked *asked,
         return sae_err_set(err, SAE_EFORMAT, "'%s/sweep.json' holds a run without name or record",
                            asked->resume);
     SAE_GO(st, sae_fs_join(&dir, asked->resume, name, err));
-    SAE_GO(st, sae_fs_make_dirs(dir, err));
-    SAE_GO(st, list_states(&states, dir, err));
+    if (sae_fs_is_dir(dir))
+        SAE_GO(st, list_states(&states, dir, err));
     SAE_GO(st, plan_again(job, asked, dir, record, err));
     SAE_GO(st, take_states(&job->plans[job->n - 1], &states, err));
     if (job->plans[job->n - 1].finished)
@@ -322,6 +322,8 @@ static enum sae_status resume_sweep(struct job *job, const struct asked *asked, 
     json_t *run;
     enum sae_status st = SAE_OK;
     job->sweep = true;
+    if (!sae_opt_given(asked->cli, "memory"))
+        job->memory = sae_json_u64(sweep, "memory", 0);
     json_array_foreach(json_object_get(sweep, "runs"), i, run)
     {
         SAE_GO(st, resume_member(job, asked, run, err));
@@ -330,6 +332,8 @@ static enum sae_status resume_sweep(struct job *job, const struct asked *asked, 
     if (finished == job->n)
         st = sae_err_set(err, SAE_EARG, "'%s' is finished: all of its %zu runs are; nothing to "
                          "resume", asked->resume, job->n);
+    for (i = 0; st == SAE_OK && i < job->n; i++)
+        st = sae_fs_make_dirs(job->plans[i].dir, err);
 done:
     json_decref(sweep);
     return st;
@@ -346,6 +350,8 @@ enum sae_status job_resume(struct job *job, const struct asked *asked, struct sa
                            asked->resume);
     if (!sae_fs_is_dir(asked->resume))
         return sae_err_set(err, SAE_EIO, "cannot resume '%s': no such folder", asked->resume);
+    job->memory = asked->memory;
+    job->begun = true;
     SAE_GO(st, sae_mem_strdup(&job->dir, asked->resume, err));
     SAE_GO(st, job_sweep_path(&path, asked->resume, err));
     st = sae_fs_is_file(path) ? resume_sweep(job, asked, path, err) : resume_one(job, asked, err);

@@ -562,6 +562,36 @@ enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err)
     return SAE_OK;
 }
 
+/* "5M" and "5000000", "2e-4" and "0.0002" are one value; lists are compared part by part. */
+static bool same_value(const struct sae_opt *row, const char *a, const char *b)
+{
+    uint64_t x, y;
+    double v, w;
+    switch (row->kind) {
+    case SAE_OPT_U64:
+        return sae_str_u64(a, &x) && sae_str_u64(b, &y) && x == y;
+    case SAE_OPT_COUNT:
+        return sae_str_count(a, &x) && sae_str_count(b, &y) && x == y;
+    case SAE_OPT_REAL:
+        return sae_str_real(a, &v) && sae_str_real(b, &w) && !(v < w || v > w);
+    case SAE_OPT_U64S:
+    case SAE_OPT_REALS:
+        for (;;) { /* written as the user may: numbers and commas, checked when they were read */
+            char *end_a, *end_b;
+            v = strtod(a, &end_a);
+            w = strtod(b, &end_b);
+            if (v < w || v > w || *end_a != *end_b || end_a == a || end_b == b)
+                return false;
+            if (*end_a != ',')
+                return *end_a == '\0';
+            a = end_a + 1;
+            b = end_b + 1;
+        }
+    default:
+        return strcmp(a, b) == 0;
+    }
+}
+
 enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
                               struct sae_err *err)
 {
@@ -572,7 +602,9 @@ enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
         if ((row->flags & SAE_OPT_UNRECORDED) != 0 || !json_is_string(recorded))
             continue;
         const char *text = json_string_value(recorded);
-        const bool differs = set->text[i] == NULL || strcmp(set->text[i], text) != 0;
+        const bool differs = set->text[i] == NULL || !same_value(row, set->text[i], text);
+        if (set->given[i] && (row->flags & SAE_OPT_ANEW) != 0)
+            continue;
         if (set->given[i] && differs)
             return sae_err_set(err, SAE_EARG,
                                "--%s %s: the run was started with %s; leave it out to continue",

@@ -41,7 +41,8 @@ struct sae_strs {
 enum {
     SAE_OPT_MAIN = 1,      /* shown by plain --help */
     SAE_OPT_UNRECORDED = 2, /* says where or how loudly, not what: output path, --force, --json */
-    SAE_OPT_SWEEP = 4 /* a number or an enum that may be a list, "0.1,0.5": one run each; grid.h */
+    SAE_OPT_SWEEP = 4, /* a number or an enum that may be a list, "0.1,0.5": one run each; grid.h */
+    SAE_OPT_ANEW = 8   /* recorded, but who goes on may say it anew: for that process alone */
 };
 
 /* A row. The table ends with a row whose name is NULL. */
@@ -103,7 +104,8 @@ SAE_MUST_CHECK enum sae_status sae_opt_rewind(const struct sae_cli *cli, struct 
  * option is unset is left alone. */
 SAE_MUST_CHECK enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err);
 /* Applies recorded options (of --resume) to the table's destinations, as if typed; options
- * given on the command line that differ from the record are refused by name. */
+ * given on the command line that differ in value from the record are refused by name, but for
+ * those of SAE_OPT_ANEW, which stay as given. */
 SAE_MUST_CHECK enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
                                              struct sae_err *err);
 

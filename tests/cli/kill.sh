@@ -27,7 +27,7 @@ RANDOM=$seed
 ended() { [ "$(find cut -name ckpt_100.h5 2>/dev/null | wc -l)" = "$1" ]; }
 begun() { [ -e cut/ckpt_00.h5 ] || [ -e cut/sweep.json ]; }
 start() { # becomes the command that brings cut further
-    begun && exec "$train" -q --threads 1 --save-every 50 --resume cut
+    begun && exec "$train" -q --threads 1 --resume cut
     rm -rf cut
     exec "$train" $options -o cut
 }

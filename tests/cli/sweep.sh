@@ -26,6 +26,7 @@ until_there() { # file pid: waits for the file while the process lives
 }
 
 "$store" acts 6000 32 1 ortho 4 >/dev/null || exit 1
+"$store" bad 3000 32 1 nan 4 >/dev/null || exit 1
 one="--acts acts --m 64 --k 4 --batch 128 --steps 120 --lr 0.003 --pairs 4 --log-every 20
      --normalize unit --orth progressive --overlap-window 2"
 grid="$one --lambda2-max 0.1,0.5 --base-threshold 0.1,0.3 --seed 1,2"
@@ -40,7 +41,7 @@ for l in 0.1 0.5; do for t in 0.1 0.3; do for s in 1 2; do
 done; done; done
 
 # Stopped, then killed, then ended in groups of one and with other threads.
-"$train" -q --threads 1 $grid -o cut >/dev/null 2>stopped.txt &
+"$train" -q --threads 1 $grid --memory 1M -o cut >/dev/null 2>stopped.txt &
 pid=$!
 until_there cut/run_lam0.5_tau0.3_s1/ckpt_25.h5 $pid
 kill -INT $pid
@@ -54,7 +55,9 @@ kill -KILL $pid 2>/dev/null
 wait $pid 2>/dev/null
 find cut -name '*.part' -delete
 says 2 "was started with 0.1" run --resume cut --lambda2-max 0.7
-run --resume cut --memory 1M >/dev/null || complain "the resumed sweep failed"
+says 0 "group of up to 1 shares" "$train" --threads 1 --resume cut
+grep -v '"memory"' sweep/sweep.json | cmp -s - <(grep -v '"memory"' cut/sweep.json) &&
+    cp sweep/sweep.json cut/sweep.json
 same sweep cut
 says 2 "all of its 8 runs are" run --resume cut
 
@@ -76,7 +79,12 @@ says 2 "run_k65: --k 65" run $one --k 4,65 -o none
 says 2 "0.10 is named twice" run $one --lambda2-max 0.1,0.10 -o none
 says 2 "empty part" run $one --seed 1,,2 -o none
 says 2 "expected a whole number" run $one --seed 1,x -o none
+says 2 "need --backend cuda" run $grid --backend cpu --matmul bf16 -o none
+says 1 "no such folder" run $one --acts nowhere --seed 1,2 -o none
+says 2 "must end with 100" run $one --checkpoints 0 --seed 1,2 -o none
+says 1 "row 5 holds NaN" run $one --acts bad --seed 1,2 -o none
 [ -e none ] && complain "a refused sweep left a folder"
+says 2 "need --backend cuda" run $grid --backend cpu --matmul bf16 --force -o sweep
 says 2 "holds a sweep already" run $grid -o sweep
 says 2 "holds a sweep already" run $one -o sweep
 

@@ -75,19 +75,38 @@ for name in topk standard batchtopk gated jumprelu matryoshka; do
         fi
         same $name cut-$signal
     done
-    # killed: continues from the last state that was saved
+    # killed: continues from the last state that was saved, and saves as often as it was told to
+    run $options --save-every 70 -o often >/dev/null
     "$train" -q --threads 1 $options --save-every 70 -o killed >/dev/null 2>&1 &
     pid=$!
     until_there killed/ckpt_50.h5 $pid
     kill -KILL $pid 2>/dev/null
     wait $pid 2>/dev/null
     if [ ! -e killed/ckpt_100.h5 ]; then
-        rm -f killed/*.part
-        run --resume killed >/dev/null || complain "resume of a killed run failed"
+        rm -f killed/*.part killed/state.h5 # the process to come is to make its own
+        "$train" -q --resume killed >/dev/null 2>&1 &
+        pid=$!
+        until_there killed/state.h5 $pid
+        [ -e killed/state.h5 ] || [ -e killed/ckpt_100.h5 ] || complain "resumed, $name failed"
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        [ -e killed/ckpt_100.h5 ] || run --resume killed >/dev/null ||
+            complain "resume of a killed run failed"
     fi
-    same $name killed
-    rm -rf again cut-INT cut-TERM killed
+    same often killed
+    rm -rf again cut-INT cut-TERM killed often
 done
+
+# --save-every is resumed (here what it is to write is barred), unless told anew; a value may be
+# spelt in another way.
+run $topk --save-every 70 -o often >/dev/null
+cp -r often cut && rm cut/ckpt_25.h5 cut/ckpt_50.h5 cut/ckpt_75.h5 cut/ckpt_100.h5 && mkdir cut/state.h5
+run --resume cut >/dev/null 2>&1 && complain "--save-every was not resumed"
+[ -e cut/ckpt_25.h5 ] && complain "--save-every was not resumed in time"
+run --resume cut --save-every 0 --lr 3e-3 --steps 1.2K >/dev/null 2>&1 || complain "not told anew"
+rmdir cut/state.h5
+same often cut
+rm -rf often cut
 
 # From a checkpoint in the middle, the store given by its new place.
 mkdir half && cp topk/ckpt_00.h5 topk/ckpt_25.h5 topk/ckpt_50.h5 half/
@@ -95,6 +114,10 @@ mkdir half && cp topk/ckpt_00.h5 topk/ckpt_25.h5 topk/ckpt_50.h5 half/
 err=$(run $topk --backend cuda -o device 2>&1 >/dev/null) ||
     case "$err" in *"backend 'cuda'"*) ;; *) complain "--backend cuda: says '$err'" ;; esac
 says 2 'need --backend cuda' run --acts acts --k 4 --backend cpu --matmul bf16 -o x
+cp -r topk kept
+says 2 'need --backend cuda' run --acts acts --k 4 --backend cpu --matmul bf16 --force -o kept
+same topk kept
+[ -e x ] && complain "a refused --matmul left a folder"
 says 2 "expected auto, cpu, cuda or ref" run --acts acts --k 4 --backend gpu -o x
 says 1 "give --acts" sh -c "mv acts moved && '$train' -q --resume half"
 says 2 "--k 5: the run was started with 4" run --resume half --k 5
@@ -169,6 +192,10 @@ says 1 "row 5 holds NaN" run --acts bad -o nan --m 64 --k 4 --batch 256
 says 1 "no such folder" run --acts nowhere -o new
 says 2 "--threshold-floor 0.2 is above --base-threshold 0.1" run --acts acts -o new \
     --threshold-floor 0.2
+"$store" zero 3000 32 1 ortho 0 64 2 0 >/dev/null && says 1 "nothing to learn" \
+    run --acts zero -o new --m 64 --k 4 --batch 256 --normalize unit
+says 1 "a file of that name is there" run $topk -o acts/acts_00000.h5/new
+[ -e new ] || [ -e nan ] && complain "what was refused left a folder"
 wild="--acts acts -o wild --m 64 --batch 256 --steps 50 --warmup 0 --force"
 says 1 "the reconstruction part of the loss is not a number at step 1, with weights up to 1e+30" \
     run $wild --lr 1e30

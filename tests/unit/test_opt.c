@@ -25,6 +25,7 @@ static struct {
     const char *out;
     int arch;
     struct sae_u64s ks;
+    uint64_t often;
     struct sae_strs labels;
 } s;
 
@@ -40,6 +41,7 @@ static const struct sae_opt rows[] = {
     {"out", 'o', SAE_OPT_PATH, &s.out, NULL, NULL, 0, 0, "DIR", "A", "run", SAE_OPT_UNRECORDED},
     {"arch", 0, SAE_OPT_ENUM, &s.arch, "topk", archs, 0, 0, NULL, "A", "architecture", 0},
     {"ks", 0, SAE_OPT_U64S, &s.ks, "1,2", NULL, 1, 9, "LIST", "A", "list", 0},
+    {"often", 0, SAE_OPT_COUNT, &s.often, "0", NULL, 0, 0, "N", "A", "saves", SAE_OPT_ANEW},
     {"labels", 0, SAE_OPT_STRS, &s.labels, NULL, NULL, 0, 0, "FILE", "A", "files", 0},
     {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
 
@@ -184,6 +186,21 @@ static void a_recorded_run_is_taken_up_again(void **state)
     assert_int_equal(parse("--k 65"), SAE_OK);
     assert_int_equal(sae_opt_apply(&cli, options, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "--k 65: the run was started with 64"));
+    json_decref(options);
+    /* one value in two spellings is no contradiction; some options may be said anew */
+    options = json_pack("{s:s, s:s, s:s, s:s}", "tokens", "5000000", "lr", "0.0002", "ks", "1,5",
+                        "often", "70");
+    assert_int_equal(parse("--tokens 5M --lr 2e-4 --ks 1,05"), SAE_OK);
+    assert_int_equal(sae_opt_apply(&cli, options, &err), SAE_OK);
+    assert_true(s.tokens == 5000000 && s.often == 70 && s.ks.n == 2);
+    assert_int_equal(parse("--often 1K"), SAE_OK);
+    assert_int_equal(sae_opt_apply(&cli, options, &err), SAE_OK);
+    assert_true(s.often == 1000);
+    static const char *const other[] = {"--tokens 5000001", "--lr 0.0003", "--ks 1,5,6", "--ks 1"};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        assert_int_equal(parse(other[i]), SAE_OK);
+        assert_int_equal(sae_opt_apply(&cli, options, &err), SAE_EARG);
+    }
     json_decref(options);
 }
 
