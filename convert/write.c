@@ -236,16 +236,16 @@ static json_t *dict_config(const struct sae_ckpt *ckpt, const char *class)
                      (json_int_t)model->d, "ctx_len", count_or_null(site.context));
 }
 
-/* The state dict of a class of linear layers: encoder.weight [m][d], decoder.weight [d][m]. */
+/* The state dict of a class of linear layers: encoder.weight [m][d], decoder.weight [d][m]. kept: the
+ * threshold of a topk. */
 static size_t linear_items(struct sae_torch_item items[8], const char *class,
-                           const struct sae_model *model, const float *W_dec_t)
+                           const struct sae_model *model, const float *W_dec_t, const float *kept)
 {
     const size_t d = model->d, m = model->m;
     const char *const b_dec = strcmp(class, "AutoEncoder") == 0       ? "bias"
                               : strcmp(class, "AutoEncoderNew") == 0   ? "decoder.bias"
                               : strcmp(class, "GatedAutoEncoder") == 0 ? "decoder_bias"
                                                                        : "b_dec";
-    static const float unset = -1;
     size_t n = 0;
     items[n++] = (struct sae_torch_item){"encoder.weight", 2, {m, d}, model->W_enc, false, 0};
     items[n++] = (struct sae_torch_item){"decoder.weight", 2, {d, m}, W_dec_t, false, 0};
@@ -258,7 +258,7 @@ static size_t linear_items(struct sae_torch_item items[8], const char *class,
     }
     items[n++] = (struct sae_torch_item){"encoder.bias", 1, {m, 0}, model->b_enc, false, 0};
     if (model->arch != SAE_ARCH_STANDARD) {
-        const float *const cut = model->threshold != NULL ? model->threshold : &unset;
+        const float *const cut = model->threshold != NULL ? model->threshold : kept;
         items[n++] = (struct sae_torch_item){"k", 0, {0, 0}, NULL, true, (int32_t)model->k};
         items[n++] = (struct sae_torch_item){"threshold", 0, {0, 0}, cut, false, 0};
     }
@@ -270,6 +270,7 @@ static enum sae_status dict_weights(const char *path, const char *class,
 {
     const size_t d = model->d, m = model->m;
     const bool jump = strcmp(class, "JumpReluAutoEncoder") == 0;
+    const float kept = model->topk_threshold > 0 ? (float)model->topk_threshold : -1; /* never set */
     struct sae_torch_item items[8];
     float *turned = NULL;
     size_t n;
@@ -282,7 +283,7 @@ static enum sae_status dict_weights(const char *path, const char *class,
         items[4] = (struct sae_torch_item){"threshold", 1, {m, 0}, model->threshold, false, 0};
         n = 5;
     } else {
-        n = linear_items(items, class, model, turned);
+        n = linear_items(items, class, model, turned, &kept);
     }
     const enum sae_status st = sae_torch_write(path, items, n, err);
     free(turned);

@@ -41,12 +41,14 @@ struct loop {
 
 /* Numbers the groups, group_of [n]: in order of the runs, a group is open to the runs of its feed
  * until its memory is full. SIZE_MAX: finished already. Returns how many there are; *ret_most gets
- * the size of the largest. */
-static size_t form_groups(const struct job *job, double memory, size_t *group_of, size_t *ret_most)
+ * the size of the largest, *ret_bytes what the most demanding one takes. */
+static size_t form_groups(const struct job *job, double memory, size_t *group_of, size_t *ret_most,
+                          double *ret_bytes)
 {
     const size_t d = sae_acts_d(job->acts), n_rows = sae_acts_n_rows(job->acts);
     size_t n_groups = 0;
     *ret_most = 0;
+    *ret_bytes = 0;
     for (size_t i = 0; i < job->n; i++)
         group_of[i] = SIZE_MAX;
     for (size_t i = 0; i < job->n; i++) {
@@ -66,6 +68,7 @@ static size_t form_groups(const struct job *job, double memory, size_t *group_of
             size++;
         }
         *ret_most = size > *ret_most ? size : *ret_most;
+        *ret_bytes = fmax(*ret_bytes, used);
         n_groups++;
     }
     return n_groups;
@@ -308,14 +311,18 @@ static void begin_bar(struct loop *loop)
     sae_progress_begin(&loop->bar, "train", "tokens", loop->tokens, total);
 }
 
-/* Where the time went, and how far it is from the steps alone. */
-static void tell_clock(const struct job *job)
+/* Where the time went, and how far it is from the steps alone; memory beside its plan. */
+static void tell_clock(const struct job *job, double planned)
 {
+    char plan[32], peak[32];
     const struct run_clock *const c = &job->clock;
     sae_log_debug("%.2f s: steps %.2f, waiting for batches %.2f, series %.2f, checkpoints %.2f, "
                   "rest %.2f",
                   job->seconds, c->step, c->read, c->watch, c->save,
                   job->seconds - c->step - c->read - c->watch - c->save);
+    size_text(plan, sizeof plan, planned);
+    size_text(peak, sizeof peak, memory_peak());
+    sae_log_debug("memory: %s at most, about %s were planned", peak, plan);
 }
 
 enum sae_status job_train(struct job *job, struct sae_err *err)
@@ -325,9 +332,10 @@ enum sae_status job_train(struct job *job, struct sae_err *err)
     const double began = sae_stop_clock();
     const double limit = job->memory ? (double)job->memory : 0.75 * memory_available();
     size_t most = 0;
+    double planned = 0;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&group_of, job->n, sizeof *group_of, err));
-    loop.n_groups = form_groups(job, limit, group_of, &most);
+    loop.n_groups = form_groups(job, limit, group_of, &most, &planned);
     tell_plan(job, limit, loop.n_groups, most);
     begin_bar(&loop);
     for (; loop.group < loop.n_groups; loop.group++)
@@ -340,7 +348,7 @@ done:
     sae_progress_end(&loop.bar);
     job->clock = loop.clock;
     job->seconds = sae_stop_clock() - began;
-    tell_clock(job);
+    tell_clock(job, planned);
     free(group_of);
     return st;
 }

@@ -71,3 +71,9 @@ double memory_available(void)
     }
     return ret > 0 ? ret : 4e9; /* a system that does not tell */
 }
+
+double memory_peak(void)
+{
+    const double kib = number_in("/proc/self/status", "VmHWM:");
+    return kib > 0 ? kib * 1024 : 0;
+}

@@ -76,6 +76,8 @@ static enum sae_status put_head(struct sae_h5 *file, const struct sae_ckpt *ckpt
         SAE_TRY(sae_h5_attr_put_u64(file, "/", "subtract_b_dec", model->subtract_b_dec, err));
     if (model->norm != SAE_NORM_NONE)
         SAE_TRY(sae_h5_attr_put_str(file, "/", "norm", sae_norm_name(model->norm), err));
+    if (model->topk_threshold > 0)
+        SAE_TRY(sae_h5_attr_put_f64(file, "/", "topk_threshold", model->topk_threshold, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "step", ckpt->step, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "total_steps", ckpt->total_steps, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/", "progress", ckpt->progress, err));
@@ -184,6 +186,12 @@ static enum sae_status get_manner(struct sae_model *model, const struct sae_h5 *
                            sae_h5_path(file));
     model->subtract_b_dec = subtract != 0;
     model->norm = SAE_NORM_NONE;
+    model->topk_threshold = 0;
+    if (model->arch == SAE_ARCH_TOPK &&
+        sae_h5_attr_f64(file, "/", "topk_threshold", &model->topk_threshold, NULL) == SAE_OK &&
+        !(model->topk_threshold > 0 && isfinite(model->topk_threshold)))
+        return sae_err_set(err, SAE_EFORMAT, "'%s': topk_threshold %g is not above 0",
+                           sae_h5_path(file), model->topk_threshold);
     if (sae_h5_attr_str(file, "/", "norm", &name, NULL) != SAE_OK)
         return SAE_OK;
     const bool known = sae_norm_parse(name, &model->norm);

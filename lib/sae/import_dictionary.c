@@ -4,7 +4,7 @@
  *   class                    arrays
  *   AutoEncoder              encoder.weight [m][d], encoder.bias, decoder.weight [d][m], bias [d]
  *   AutoEncoderNew           the same, decoder.bias for bias; b_dec is not subtracted
- *   AutoEncoderTopK          encoder.*, decoder.weight, b_dec, k
+ *   AutoEncoderTopK          encoder.*, decoder.weight, b_dec, k; threshold, which may be missing
  *   BatchTopKSAE             and threshold, one number
  *   GatedAutoEncoder         encoder.weight, decoder.weight, decoder_bias, r_mag, gate_bias, mag_bias
  *   JumpReluAutoEncoder      W_enc [d][m], W_dec [m][d], b_enc, b_dec, threshold [m]
@@ -75,6 +75,7 @@ static enum sae_status unscale(struct sae_import *in, struct sae_err *err)
     for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
         for (size_t i = 0; arrays[a] != NULL && i < (a == 1 ? model->d : model->m); i++)
             arrays[a][i] = (float)((double)arrays[a][i] * by);
+    model->topk_threshold *= by;
     return sae_import_say(in->folded, err,
                           "norm_factor %.9g of an unfinished run into biases and thresholds", by);
 }
@@ -111,6 +112,19 @@ static enum sae_status read_threshold(struct sae_import *in, struct sae_err *err
                                      one);
 }
 
+/* Of AutoEncoderTopK, whose encode uses it where it is asked to (use_threshold). One row of a batch
+ * without positive activation makes it infinite for good. */
+static enum sae_status read_topk_threshold(struct sae_import *in, struct sae_err *err)
+{
+    double one = -1;
+    if (in->model.arch != SAE_ARCH_TOPK || sae_import_find(in, "threshold") == NULL)
+        return SAE_OK;
+    SAE_TRY(sae_import_scalar(in, "threshold", &one, err));
+    if (one > 0 && isfinite(one))
+        in->model.topk_threshold = one;
+    return SAE_OK;
+}
+
 static enum sae_status read_arrays(struct sae_import *in, const struct class *class,
                                    struct sae_err *err)
 {
@@ -130,7 +144,7 @@ static enum sae_status read_arrays(struct sae_import *in, const struct class *cl
     SAE_TRY(sae_import_vector(in, linear ? "encoder.bias" : "b_enc", m, model->b_enc, err));
     if (model->arch == SAE_ARCH_JUMPRELU)
         return sae_import_vector(in, "threshold", m, model->threshold, err);
-    return model->threshold != NULL ? read_threshold(in, err) : SAE_OK;
+    return model->threshold != NULL ? read_threshold(in, err) : read_topk_threshold(in, err);
 }
 
 enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err)

@@ -46,6 +46,9 @@ struct sae_model {
     float *b_enc, *b_dec;  /* [m], [d] */
     float *threshold;      /* [m] */
     float *b_gate, *b_mag, *r_mag; /* [m] */
+    /* topk from dictionary_learning: what its training kept for use in place of k; 0: nothing. It is
+     * carried from file to file; inference here is by k. */
+    double topk_threshold;
 };
 
 SAE_MUST_CHECK enum sae_status sae_model_alloc(struct sae_model *ret, enum sae_arch arch, size_t d,

@@ -48,6 +48,16 @@ for sae in lens_gated lens_layer_norm lens_standard_raw dict_topk lens_batchtopk
     done
 done
 
+# The threshold that dictionary_learning keeps beside k goes with the SAE, though k decides.
+mkdir cut && cp "$golden/sae/dict_batchtopk/ae.pt" cut &&
+    sed 's/BatchTopKSAE/AutoEncoderTopK/' "$golden/sae/dict_batchtopk/config.json" >cut/config.json
+kept() { h5dump -a /topk_threshold "$1" 2>/dev/null | sed -n 's/.*(0): //p'; }
+"$convert" -q cut -o cut.h5 >/dev/null 2>&1 || complain "cut failed"
+"$convert" -q cut.h5 --to dictionary_learning -o uncut >/dev/null 2>&1 || complain "cut to dictionary_learning"
+"$convert" -q uncut -o uncut.h5 >/dev/null 2>&1 || complain "uncut failed"
+[ "$(kept cut.h5)" = 0.3 ] && [ "$(kept uncut.h5)" = 0.3 ] || complain "topk_threshold is $(kept uncut.h5)"
+[ -z "$(kept a.h5)" ] || complain "a threshold from nowhere"
+
 # An SAE from elsewhere is probed and tested like the checkpoint it was made from.
 "$convert" -q run_1/ckpt_100.h5 -o lens >lens.txt || complain "run_1 to SAELens failed"
 grep -q '^run_1/ckpt_100.h5 (standard.*-> lens (saelens)$' lens.txt || complain "says: $(cat lens.txt)"
