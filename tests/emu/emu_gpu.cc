@@ -31,11 +31,6 @@ void *sae_gpu_alloc(size_t bytes)
     return emu_alloc(bytes);
 }
 
-void *sae_gpu_alloc_shared(size_t bytes)
-{
-    return emu_alloc(bytes);
-}
-
 void sae_gpu_free(void *p)
 {
     emu_free(p);

@@ -15,13 +15,19 @@ static void sizes_gemm(const struct fix *f, size_t bytes[OUTS])
         bytes[i] = f->s.n * (f->s.m + GAP) * sizeof(float);
 }
 
-static void fill_c(const struct fix *f, float *C)
+static void fill_c(const struct sae_ops *o, const struct fix *f, float *to)
 {
-    for (size_t t = 0; t < f->s.n; t++) {
-        memcpy(C + t * (f->s.m + GAP), f->pre + t * f->s.m, f->s.m * sizeof *C);
+    const size_t n = f->s.n, m = f->s.m;
+    float *const pre = fetch(o, f->pre, n * m * sizeof *pre);
+    float *const C = grab(n * (m + GAP), sizeof *C);
+    for (size_t t = 0; t < n; t++) {
+        memcpy(C + t * (m + GAP), pre + t * m, m * sizeof *C);
         for (size_t i = 0; i < GAP; i++)
-            C[t * (f->s.m + GAP) + f->s.m + i] = 77;
+            C[t * (m + GAP) + m + i] = 77;
     }
+    o->put(to, C, n * (m + GAP) * sizeof *C);
+    free(C);
+    free(pre);
 }
 
 /* W and x serve as they lie, or as matrices of the transposed shape made from the same floats. */
@@ -30,10 +36,9 @@ static void run_gemm(const struct sae_ops *o, const struct fix *f, void *const a
     const size_t n = f->s.n, m = f->s.m, d = f->s.d;
     for (int i = 0; i < 4; i++) {
         const bool ta = i & 1, tb = i & 2;
-        fill_c(f, a[i]);
+        fill_c(o, f, a[i]);
         o->gemm(ta, tb, n, m, d, 2, f->x, ta ? n : d, f->W, tb ? d : m, -1, a[i], m + GAP);
-        settle(o);
-    }
+        }
 }
 
 static void check_gemm(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -53,7 +58,7 @@ static void check_gemm(const struct fix *f, void *const ref[OUTS], void *const g
         }
         check_near("C", f, n * ld, ref[k], got[k], bound);
     }
-    let_go(bound);
+    free(bound);
 }
 
 /* beta = 0 overwrites whatever C held */
@@ -64,10 +69,8 @@ static void sizes_pre(const struct fix *f, size_t bytes[OUTS])
 
 static void run_gemm_over_nan(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    float *const C = a[0];
-    for (size_t i = 0; i < f->s.n * f->s.m; i++)
-        C[i] = NAN;
-    o->gemm(false, true, f->s.n, f->s.m, f->s.d, 1, f->x, f->s.d, f->W, f->s.d, 0, C, f->s.m);
+    fill_with(o, a[0], f->s.n * f->s.m, NAN);
+    o->gemm(false, true, f->s.n, f->s.m, f->s.d, 1, f->x, f->s.d, f->W, f->s.d, 0, a[0], f->s.m);
 }
 
 static void check_gemm_over_nan(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -80,7 +83,7 @@ static void check_gemm_over_nan(const struct fix *f, void *const ref[OUTS], void
         bound[i] *= (double)(d + 2) * EPS;
     }
     check_near("C", f, n * m, ref[0], got[0], bound);
-    let_go(bound);
+    free(bound);
 }
 
 /* center: one rounding, so equal; NaN may differ in its payload, so not by bits */
@@ -94,10 +97,10 @@ static void sizes_center(const struct fix *f, size_t bytes[OUTS])
 /* outputs: center, col_sum, sum_sq */
 static void run_sums(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    double *const sq = a[2];
     o->center(f->s.n, f->s.d, f->x, f->b_dec, a[0]);
     o->col_sum(f->s.n, f->s.d, f->x, a[1]);
-    *sq = o->sum_sq(f->s.n * f->s.d, f->x);
+    const double sq = o->sum_sq(f->s.n * f->s.d, f->x);
+    o->put(a[2], &sq, sizeof sq);
 }
 
 static void check_sums(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -114,7 +117,7 @@ static void check_sums(const struct fix *f, void *const ref[OUTS], void *const g
         rel[1] = 1;
     bound[0] = EPS; /* the quotient is tested in float; the sums agree to 1e-12 */
     check_near("sum_sq", f, 1, &rel[0], &rel[1], bound);
-    let_go(bound);
+    free(bound);
 }
 
 /* outputs: G, W */
@@ -126,8 +129,8 @@ static void sizes_rows(const struct fix *f, size_t bytes[OUTS])
 static void run_rows(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t m = f->s.m, d = f->s.d;
-    memcpy(a[0], f->G, m * d * sizeof(float));
-    memcpy(a[1], f->W, m * d * sizeof(float));
+    copy(o, a[0], f->G, m * d * sizeof(float));
+    copy(o, a[1], f->W, m * d * sizeof(float));
     o->project_rows(m, d, f->W, 1e-6f, a[0]);
     o->unit_rows(m, d, 1e-6f, a[1]);
 }
@@ -149,7 +152,7 @@ static void check_rows(const struct fix *f, void *const ref[OUTS], void *const g
     for (size_t i = 0; i < m * d; i++)
         bound[i] = 2 * EPS * fabs((double)unit[i]);
     check_near("unit_rows", f, m * d, ref[1], got[1], bound);
-    let_go(bound);
+    free(bound);
 }
 
 /* outputs: W, M, V */
@@ -164,9 +167,9 @@ static void sizes_adam(const struct fix *f, size_t bytes[OUTS])
 static void run_adam(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t n = f->s.m * f->s.d;
-    memcpy(a[0], f->W, n * sizeof(float));
-    memcpy(a[1], f->M, n * sizeof(float));
-    memcpy(a[2], f->V, n * sizeof(float));
+    copy(o, a[0], f->W, n * sizeof(float));
+    copy(o, a[1], f->M, n * sizeof(float));
+    copy(o, a[2], f->V, n * sizeof(float));
     o->adam(n, &adam, a[0], f->G, a[1], a[2]);
 }
 
@@ -190,9 +193,9 @@ static void check_adam(const struct fix *f, void *const ref[OUTS], void *const g
     check_near("M", f, n, ref[1], got[1], b_M);
     check_near("V", f, n, ref[2], got[2], b_V);
     check_near("W", f, n, ref[0], got[0], b_W);
-    let_go(b_W);
-    let_go(b_M);
-    let_go(b_V);
+    free(b_W);
+    free(b_M);
+    free(b_V);
 }
 
 /* loss: both kinds. outputs: gradient and sum of each */
@@ -204,9 +207,10 @@ static void sizes_loss(const struct fix *f, size_t bytes[OUTS])
 
 static void run_loss(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    double *const sum = a[2];
+    double sum[2];
     for (int norm = 0; norm < 2; norm++)
         sum[norm] = o->loss(norm, f->s.n, f->s.d, f->x, f->g, a[norm]);
+    o->put(a[2], sum, sizeof sum);
 }
 
 static void check_loss(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -226,7 +230,7 @@ static void check_loss(const struct fix *f, void *const ref[OUTS], void *const g
         bound[0] = EPS; /* tested in float; the sums agree to 1e-12 */
         check_near("loss", f, 1, &rel[0], &rel[1], bound);
     }
-    let_go(bound);
+    free(bound);
 }
 
 /* The two passes over a decoder. outputs: along, W, M, V, sum of squares */
@@ -240,11 +244,11 @@ static void sizes_update(const struct fix *f, size_t bytes[OUTS])
 static void run_update(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t n = f->s.m * f->s.d;
-    double *const sq = a[4];
-    memcpy(a[1], f->W, n * sizeof(float));
-    memcpy(a[2], f->M, n * sizeof(float));
-    memcpy(a[3], f->V, n * sizeof(float));
-    *sq = o->project_sq(f->s.m, f->s.d, f->W, 1e-6f, f->G, a[0]);
+    copy(o, a[1], f->W, n * sizeof(float));
+    copy(o, a[2], f->M, n * sizeof(float));
+    copy(o, a[3], f->V, n * sizeof(float));
+    const double sq = o->project_sq(f->s.m, f->s.d, f->W, 1e-6f, f->G, a[0]);
+    o->put(a[4], &sq, sizeof sq);
     o->adam_rows(f->s.m, f->s.d, &adam, a[0], 1e-7f, a[1], f->G, a[2], a[3]);
 }
 
@@ -297,32 +301,31 @@ static void check_update(const struct fix *f, void *const ref[OUTS], void *const
     const float rel[2] = {1, (float)(same ? 1 : 1 + (*b - *a) / terms)};
     b_a[0] = 4 * EPS; /* of the squares before anything is taken out */
     check_near("sum of squares", f, 1, &rel[0], &rel[1], b_a);
-    let_go(b_a);
-    let_go(b_W);
-    let_go(b_M);
-    let_go(b_V);
+    free(b_a);
+    free(b_W);
+    free(b_M);
+    free(b_V);
 }
 
 /* outputs: W, M, V */
 static void run_passes(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t m = f->s.m, d = f->s.d, n = m * d;
-    memcpy(a[0], f->W, n * sizeof(float));
-    memcpy(a[1], f->M, n * sizeof(float));
-    memcpy(a[2], f->V, n * sizeof(float));
+    copy(o, a[0], f->W, n * sizeof(float));
+    copy(o, a[1], f->M, n * sizeof(float));
+    copy(o, a[2], f->V, n * sizeof(float));
     if (o == &sae_ops_ref) {
         float *const G = grab(n, sizeof *G);
         memcpy(G, f->G, n * sizeof *G);
         o->project_rows(m, d, f->W, 1e-6f, G);
         o->adam(n, &adam, a[0], G, a[1], a[2]);
         o->unit_rows(m, d, 1e-7f, a[0]);
-        let_go(G);
+        free(G);
     } else {
         float *const along = grab(m, sizeof *along);
         o->project_sq(m, d, f->W, 1e-6f, f->G, along);
         o->adam_rows(m, d, &adam, along, 1e-7f, a[0], f->G, a[1], a[2]);
-        settle(o);
-        let_go(along);
+            free(along);
     }
 }
 
@@ -341,7 +344,7 @@ static void check_passes(const struct fix *f, void *const ref[OUTS], void *const
                                   (ww > 0 ? dot / ww * fabs((double)f->W[i]) : 0));
     }
     check_near("M of four passes", f, m * d, ref[1], got[1], bound);
-    let_go(bound);
+    free(bound);
 }
 
 const struct op_case cases_dense[] = {

@@ -22,9 +22,12 @@ static void sizes_orth(const struct fix *f, size_t bytes[OUTS])
 
 static void run_orth(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    memcpy(a[0], f->G, f->s.m * f->s.d * sizeof(float));
-    o->orth(f->s.m, f->s.d, f->W, &f->pairs, weight, a[0], a[1], a[2]);
-    o->orth(f->s.m, f->s.d, f->W, &f->pairs, weight, NULL, NULL, a[3]);
+    struct sae_orth_stats stats;
+    copy(o, a[0], f->G, f->s.m * f->s.d * sizeof(float));
+    o->orth(f->s.m, f->s.d, f->W, &f->pairs, weight, a[0], a[1], &stats);
+    o->put(a[2], &stats, sizeof stats);
+    o->orth(f->s.m, f->s.d, f->W, &f->pairs, weight, NULL, NULL, &stats);
+    o->put(a[3], &stats, sizeof stats);
 }
 
 static void near(const char *what, const struct fix *f, double ref, double got, double bound)
@@ -78,8 +81,8 @@ static void check_orth(const struct fix *f, void *const ref[OUTS], void *const g
     check_near("G", f, m * d, ref[0], got[0], b_G);
     check_stats(f, ref[2], got[2], all);
     check_bits("stats without gradients", f, sizeof(struct sae_orth_stats), got[2], got[3]);
-    let_go(b_out);
-    let_go(b_G);
+    free(b_out);
+    free(b_G);
 }
 
 /* outputs: hist, row_max, row_argmax, row_min */
@@ -100,9 +103,13 @@ static float *unit_rows(const struct fix *f)
 
 static void run_hist(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    float *const U = unit_rows(f);
+    const size_t bytes = f->s.m * f->s.d * sizeof(float);
+    float *const unit = fetch(o, f->W, bytes), *const U = take(o, bytes, 1);
+    sae_ops_ref.unit_rows(f->s.m, f->s.d, 0, unit);
+    o->put(U, unit, bytes);
     assert_int_equal(o->cos_hist(f->s.m, f->s.d, U, BINS, a[0], a[1], a[2], a[3], NULL), SAE_OK);
-    let_go(U);
+    o->free(U);
+    free(unit);
 }
 
 /* Counts up to a bin edge may differ by as many cosines as lie within the bound of that edge. */
@@ -131,7 +138,7 @@ static void check_counts(const struct fix *f, const float *U, double slack, cons
                      (unsigned long long)close[b + 1]);
     }
     assert_int_equal(ahead, 0);
-    let_go(close);
+    free(close);
 }
 
 static void check_hist(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -157,8 +164,8 @@ static void check_hist(const struct fix *f, void *const ref[OUTS], void *const g
     }
     if (f->fill == FILL_ZEROS || f->fill == FILL_ONEHOT) /* exact ties: the lower partner */
         check_bits("row_argmax", f, m * sizeof(uint32_t), ref[2], got[2]);
-    let_go(U);
-    let_go(bound);
+    free(U);
+    free(bound);
 }
 
 const struct op_case cases_orth[] = {

@@ -40,23 +40,29 @@ static void run_batchtopk(const struct sae_ops *o, const struct fix *f, void *co
     o->batchtopk(f->s.n, f->s.m, f->s.k, f->pre, f->b_enc, &csr);
 }
 
+static void threshold(const struct sae_ops *o, const struct fix *f, void *const a[OUTS], size_t cap,
+                      const float *theta)
+{
+    struct sae_csr csr = csr_over(a, cap);
+    size_t nnz = 0;
+    o->threshold(f->s.n, f->s.m, f->pre, f->b_enc, theta, &csr, &nnz);
+    o->put(a[3], &nnz, sizeof nnz);
+}
+
 static void run_threshold(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    struct sae_csr csr = csr_over(a, f->s.n * f->s.m);
-    o->threshold(f->s.n, f->s.m, f->pre, f->b_enc, f->theta, &csr, a[3]);
+    threshold(o, f, a, f->s.n * f->s.m, f->theta);
 }
 
 static void run_positive(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    struct sae_csr csr = csr_over(a, f->s.n * f->s.m);
-    o->threshold(f->s.n, f->s.m, f->pre, f->b_enc, NULL, &csr, a[3]);
+    threshold(o, f, a, f->s.n * f->s.m, NULL);
 }
 
 /* Too small a csr keeps nothing and tells the number. */
 static void run_threshold_full(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
-    struct sae_csr csr = csr_over(a, 0);
-    o->threshold(f->s.n, f->s.m, f->pre, f->b_enc, NULL, &csr, a[3]);
+    threshold(o, f, a, 0, NULL);
 }
 
 static void check_csr(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -100,12 +106,10 @@ static void run_encode(const struct sae_ops *o, const struct fix *f, void *const
     const struct shape *const s = &f->s;
     struct sae_csr csr = csr_over(a, s->n * s->k);
     const size_t room = o->encode_room(s->n, s->m, s->d, s->k);
-    float *const scratch = grab(room, sizeof *scratch);
-    for (size_t i = 0; i < room; i++)
-        scratch[i] = NAN;
+    float *const scratch = take(o, room, sizeof *scratch);
+    fill_with(o, scratch, room, NAN);
     o->encode_topk(s->n, s->m, s->d, s->k, f->x, f->W, f->b_enc, scratch, &csr);
-    settle(o);
-    let_go(scratch);
+    o->free(scratch);
 }
 
 /* Values within the bound of gemm; nothing left out that is surely larger than something kept. Where

@@ -43,8 +43,8 @@ static void check_decode(const struct fix *f, void *const ref[OUTS], void *const
     double *const with = bound_decode(f, f->b_dec), *const without = bound_decode(f, NULL);
     check_near("xhat", f, f->s.n * f->s.d, ref[0], got[0], with);
     check_near("xhat without b_dec", f, f->s.n * f->s.d, ref[1], got[1], without);
-    let_go(with);
-    let_go(without);
+    free(with);
+    free(without);
 }
 
 /* outputs: dz, dW_dec */
@@ -89,10 +89,10 @@ static void check_grad_dec(const struct fix *f, void *const ref[OUTS], void *con
         }
     }
     check_near("dz", f, nnz, ref[0], got[0], bound);
-    let_go(bound);
+    free(bound);
     double *const bound_W = bound_by_latent(f, f->csr.val, f->g);
     check_near("dW_dec", f, f->s.m * d, ref[1], got[1], bound_W);
-    let_go(bound_W);
+    free(bound_W);
 }
 
 /* outputs: dW_enc, db_enc */
@@ -111,7 +111,7 @@ static void check_grad_enc(const struct fix *f, void *const ref[OUTS], void *con
 {
     double *const bound_W = bound_by_latent(f, f->dz, f->x);
     check_near("dW_enc", f, f->s.m * f->s.d, ref[0], got[0], bound_W);
-    let_go(bound_W);
+    free(bound_W);
     double *const bound = grab(f->s.m, sizeof *bound);
     for (size_t j = 0; j < f->s.m; j++) {
         for (size_t p = f->csc.start[j]; p < f->csc.start[j + 1]; p++)
@@ -119,7 +119,7 @@ static void check_grad_enc(const struct fix *f, void *const ref[OUTS], void *con
         bound[j] *= terms(f->csc.start[j + 1] - f->csc.start[j]);
     }
     check_near("db_enc", f, f->s.m, ref[1], got[1], bound);
-    let_go(bound);
+    free(bound);
 }
 
 const struct op_case cases_sparse[] = {

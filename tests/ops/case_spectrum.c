@@ -40,15 +40,13 @@ static void run_gram(const struct sae_ops *o, const struct fix *f, void *const a
     struct sae_err err = {0};
     if (d == 0 || f->fill == FILL_NAN)
         return;
-    double *const G = grab(d * d, sizeof *G);
+    double *const G = take(o, d * d, sizeof *G);
     if (o->gram(f->s.m, d, f->W, a[0], &err) != SAE_OK)
         fail_msg("gram: %s", err.msg);
-    settle(o);
-    memcpy(G, a[0], d * d * sizeof *G);
+    copy(o, G, a[0], d * d * sizeof *G);
     if (o->eigenvalues(d, G, a[1], &err) != SAE_OK)
         fail_msg("eigenvalues: %s", err.msg);
-    settle(o);
-    let_go(G);
+    o->free(G);
 }
 
 /* G is a sum of m products, each within EPS64; an eigenvalue moves by no more than the norm of the
@@ -96,10 +94,14 @@ static void run_pair(const struct sae_ops *o, const struct fix *f, void *const a
         i[p] = (uint32_t)partner(f, p, 0);
         j[p] = (uint32_t)partner(f, p, 1);
     }
-    o->pair_dots(n, f->s.d, f->W, i, j, a[0]);
-    settle(o);
-    let_go(i);
-    let_go(j);
+    uint32_t *const i_there = take(o, n, sizeof *i), *const j_there = take(o, n, sizeof *j);
+    o->put(i_there, i, n * sizeof *i);
+    o->put(j_there, j, n * sizeof *j);
+    o->pair_dots(n, f->s.d, f->W, i_there, j_there, a[0]);
+    o->free(i_there);
+    o->free(j_there);
+    free(i);
+    free(j);
 }
 
 static void check_pair(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -112,7 +114,7 @@ static void check_pair(const struct fix *f, void *const ref[OUTS], void *const g
             bound[p] += (double)(d + 2) * EPS * fabs((double)a[l] * (double)b[l]);
     }
     check_near("dot", f, n, ref[0], got[0], bound);
-    let_go(bound);
+    free(bound);
 }
 
 const struct op_case cases_spectrum[] = {

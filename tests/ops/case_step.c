@@ -20,11 +20,10 @@ static void check_sums(const char *what, const struct fix *f, size_t n, const do
     }
 }
 
-static void run_nothing(const struct fix *f, void *const a[OUTS], size_t i, const float *from,
+static void run_nothing(const struct sae_ops *o, void *const a[OUTS], size_t i, const float *from,
                         size_t n)
 {
-    (void)f;
-    memcpy(a[i], from, n * sizeof *from);
+    copy(o, a[i], from, n * sizeof *from);
 }
 
 /* outputs: sums, pre, dz; the sums go by way of the counts, so f32 rounding enters nowhere */
@@ -40,9 +39,9 @@ static void run_dense(const struct sae_ops *o, const struct fix *f, void *const 
 {
     const struct shape *const s = &f->s;
     double *const sum = a[0];
-    memset(sum, 0, 8 * sizeof *sum);
-    run_nothing(f, a, 1, f->pre, s->n * s->m);
-    run_nothing(f, a, 2, f->pre, s->n * s->m);
+    o->put(sum, (const double[8]){0}, 8 * sizeof *sum);
+    run_nothing(o, a, 1, f->pre, s->n * s->m);
+    run_nothing(o, a, 2, f->pre, s->n * s->m);
     o->relu_sum(s->n, s->m, f->b_enc, a[1], sum);
     o->mask_grad(s->n * s->m, a[1], 0.25f, a[2]);
     o->scatter(s->m, &f->csr, a[3]);
@@ -52,8 +51,10 @@ static void run_dense(const struct sae_ops *o, const struct fix *f, void *const 
     o->sq_sum(s->n * s->d, f->g, sum + 4);
     o->loss_sum(false, s->n, s->d, f->x, f->g, a[4], sum + 5);
     o->project_sum(s->m, s->d, f->W, 1e-6f, f->G, a[5], sum + 6);
-    settle(o);
-    sum[7] = (double)f->csr.val[0];
+    float *const least = fetch(o, f->csr.val, sizeof *least);
+    const double cut = (double)*least;
+    free(least);
+    o->put(sum + 7, &cut, sizeof cut);
     o->cut_move(&f->csr, 0.75, sum + 7);
 }
 
@@ -67,7 +68,7 @@ static void check_dense(const struct fix *f, void *const ref[OUTS], void *const 
     check_near("relu", f, s->n * s->m, ref[1], got[1], none);
     check_near("mask", f, s->n * s->m, ref[2], got[2], none);
     check_near("scatter", f, s->n * s->m, ref[3], got[3], none);
-    let_go(none);
+    free(none);
 }
 
 /* outputs: idle by masks, idle by activations, sums */
@@ -77,13 +78,21 @@ static void sizes_age(const struct fix *f, size_t bytes[OUTS])
     bytes[2] = 4 * sizeof(double);
 }
 
+static void put_ages(const struct sae_ops *o, size_t m, uint64_t below, uint64_t *to)
+{
+    uint64_t *const idle = grab(m, sizeof *idle);
+    for (size_t j = 0; j < m; j++)
+        idle[j] = j % below;
+    o->put(to, idle, m * sizeof *idle);
+    free(idle);
+}
+
 static void run_age(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     double *const sum = a[2];
-    memset(sum, 0, 4 * sizeof *sum);
-    for (int i = 0; i < 2; i++)
-        for (size_t j = 0; j < f->s.m; j++)
-            ((uint64_t *)a[i])[j] = j % 7;
+    o->put(sum, (const double[4]){0}, 4 * sizeof *sum);
+    put_ages(o, f->s.m, 7, a[0]);
+    put_ages(o, f->s.m, 7, a[1]);
     o->age(f->s.n, f->s.m, f->csc.start, NULL, f->s.n + 3, a[0], sum);
     o->age(f->s.n, f->s.m, NULL, f->pre, f->s.n + 3, a[1], sum + 2);
 }
@@ -105,12 +114,10 @@ static void sizes_idle(const struct fix *f, size_t bytes[OUTS])
 static void run_idle(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     struct sae_csr csr = {.cap = f->s.n * f->s.k, .start = a[0], .idx = a[1], .val = a[2]};
-    uint64_t *const idle = grab(f->s.m, sizeof *idle);
-    for (size_t j = 0; j < f->s.m; j++)
-        idle[j] = j % 3;
+    uint64_t *const idle = take(o, f->s.m, sizeof *idle);
+    put_ages(o, f->s.m, 3, idle);
     o->topk_idle(f->s.n, f->s.m, f->s.k, f->pre, f->b_enc, idle, 2, &csr);
-    settle(o);
-    let_go(idle);
+    o->free(idle);
 }
 
 static void check_idle(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -135,21 +142,18 @@ static void run_aux(const struct sae_ops *o, const struct fix *f, void *const a[
 {
     const struct shape *const s = &f->s;
     double *const number = a[1]; /* spread, dead, loss, loss of a batch without dead latents */
-    memcpy(number, (const double[]){7, 2, 0, 9}, 4 * sizeof *number);
-    run_nothing(f, a, 0, f->g, s->n * s->d);
+    o->put(number, (const double[]){7, 2, 0, 9}, 4 * sizeof *number);
+    run_nothing(o, a, 0, f->g, s->n * s->d);
     o->aux_loss(s->n, s->d, 0.03125, f->g, f->x, number, number + 3, a[0], number + 2);
-    settle(o);
-    number[3] = 0;
-    run_nothing(f, a, 0, f->g, s->n * s->d);
+    o->put(number + 3, (const double[]){0}, sizeof *number);
+    run_nothing(o, a, 0, f->g, s->n * s->d);
     o->aux_loss(s->n, s->d, 0.03125, f->x, f->g, number, number + 3, a[0], number + 2);
-    settle(o);
-    number[3] = number[2];
-    run_nothing(f, a, 0, f->g, s->n * s->d);
+    copy(o, number + 3, number + 2, sizeof *number);
+    run_nothing(o, a, 0, f->g, s->n * s->d);
     o->aux_loss(s->n, s->d, 0.03125, f->x, f->g, number, number + 1, a[0], number + 2);
-    settle(o);
-    run_nothing(f, a, 2, f->G, s->m * s->d);
-    run_nothing(f, a, 3, f->G, s->m * s->d);
-    run_nothing(f, a, 4, f->b_enc, s->m);
+    run_nothing(o, a, 2, f->G, s->m * s->d);
+    run_nothing(o, a, 3, f->G, s->m * s->d);
+    run_nothing(o, a, 4, f->b_enc, s->m);
     o->grad_add(s->m, s->d, &f->csr, &f->csc, f->g, f->x, f->W, a[5], a[2], a[3], a[4]);
 }
 
@@ -185,7 +189,7 @@ static void check_aux(const struct fix *f, void *const ref[OUTS], void *const go
         }
         check_near(dec ? "dW_dec" : "dW_enc", f, m * d, ref[2 + dec], got[2 + dec], bound);
     }
-    let_go(bound);
+    free(bound);
 }
 
 /* outputs: G, Gout, sums, G of the mean over pairs, sums of that, comparison */
@@ -204,8 +208,8 @@ static void run_masks(const struct sae_ops *o, const struct fix *f, void *const 
     const struct sae_overlap_masks one = {1, csr, csc, weight}, two = {2, csr, csc, weight};
     struct sae_compete_rule rule = {.sharpness = 4, .tau = 0.3, .min_count = 2};
     rule.overlap = (enum sae_overlap)(s->m % SAE_OVERLAP_N);
-    memcpy(a[0], f->G, s->m * s->d * sizeof(float));
-    memcpy(a[3], f->G, s->m * s->d * sizeof(float));
+    copy(o, a[0], f->G, s->m * s->d * sizeof(float));
+    copy(o, a[3], f->G, s->m * s->d * sizeof(float));
     o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, a[0], NULL, a[2]);
     o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, NULL, a[1], a[2]);
     rule.form = SAE_COMPETE_SIGMOID;
@@ -236,8 +240,8 @@ static void check_masks(const struct fix *f, void *const ref[OUTS], void *const 
     check_sums("sums by pairs", f, 4, ref[4], got[4], 1e-4);
     check_sums("pairs", f, 1, (const double *)ref[2] + 1, (const double *)got[2] + 1, 0);
     check_sums("comparison", f, 2, ref[5], got[5], 1e-4);
-    let_go(bound);
-    let_go(all);
+    free(bound);
+    free(all);
 }
 
 /* outputs: x, x of a scaled store */
@@ -249,20 +253,25 @@ static void sizes_widen(const struct fix *f, size_t bytes[OUTS])
 static void run_widen(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t n = f->s.n, d = f->s.d;
-    uint16_t *const rows = grab(n * d, sizeof *rows);
-    uint32_t *const row = grab(n, sizeof *row);
+    uint16_t *const rows = grab(n * d, sizeof *rows), *const rows_there = take(o, n * d, sizeof *rows);
+    uint32_t *const row = grab(n, sizeof *row), *const row_there = take(o, n, sizeof *row);
+    float *const x = fetch(o, f->x, n * d * sizeof *x);
     for (size_t i = 0; i < n * d; i++) {
         uint32_t u;
-        memcpy(&u, f->x + i, sizeof u);
+        memcpy(&u, x + i, sizeof u);
         rows[i] = (uint16_t)(u >> 16);
     }
     for (size_t t = 0; t < n; t++)
         row[t] = (uint32_t)(n - 1 - t);
-    o->widen_rows(n, d, rows, row, 1, a[0]);
-    o->widen_rows(n, d, rows, row, 2.5, a[1]);
-    settle(o);
-    let_go(rows);
-    let_go(row);
+    o->put(rows_there, rows, n * d * sizeof *rows);
+    o->put(row_there, row, n * sizeof *row);
+    o->widen_rows(n, d, rows_there, row_there, 1, a[0]);
+    o->widen_rows(n, d, rows_there, row_there, 2.5, a[1]);
+    o->free(rows_there);
+    o->free(row_there);
+    free(rows);
+    free(row);
+    free(x);
 }
 
 static void check_widen(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -270,7 +279,7 @@ static void check_widen(const struct fix *f, void *const ref[OUTS], void *const 
     double *const none = grab(f->s.n * f->s.d, sizeof *none);
     check_near("rows", f, f->s.n * f->s.d, ref[0], got[0], none);
     check_near("scaled rows", f, f->s.n * f->s.d, ref[1], got[1], none);
-    let_go(none);
+    free(none);
 }
 
 /* outputs: W and moments of two updates, one clipped, one stopped by its guard */
@@ -284,15 +293,15 @@ static void run_clip(const struct sae_ops *o, const struct fix *f, void *const a
 {
     const size_t n = f->s.m * f->s.d;
     double *const number = a[3];
-    memcpy(number, (const double[]){16, 1, NAN}, 3 * sizeof *number);
+    o->put(number, (const double[]){16, 1, NAN}, 3 * sizeof *number);
     struct sae_adam h = {.lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .step = 3};
     h.scale = 1;
     h.norm_sq = number;
     h.guard = number + 1;
     h.n_guard = 1;
-    memcpy(a[0], f->W, n * sizeof(float));
-    memcpy(a[1], f->M, n * sizeof(float));
-    memcpy(a[2], f->V, n * sizeof(float));
+    copy(o, a[0], f->W, n * sizeof(float));
+    copy(o, a[1], f->M, n * sizeof(float));
+    copy(o, a[2], f->V, n * sizeof(float));
     o->adam(n, &h, a[0], f->G, a[1], a[2]);
     h.n_guard = 2;
     o->adam(n, &h, a[0], f->G, a[1], a[2]);
@@ -312,7 +321,7 @@ static void check_clip(const struct fix *f, void *const ref[OUTS], void *const g
                                 : fabs((double)f->M[i]) + fabs((double)f->G[i]) + 1e-3));
         check_near(k == 0 ? "W" : k == 1 ? "M" : "V", f, n, ref[k], got[k], bound);
     }
-    let_go(bound);
+    free(bound);
 }
 
 const struct op_case cases_step[] = {

@@ -125,7 +125,7 @@ static void check_recon(void **state)
                          db_dec, p.W_enc, p.W_dec, p.b_enc, p.b_dec};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
-    fix_clear(&f);
+    fix_clear(&f, &sae_ops_ref);
 }
 
 static void check_orth(void **state)
@@ -150,7 +150,7 @@ static void check_orth(void **state)
     }
     free(grad);
     free(W);
-    fix_clear(&f);
+    fix_clear(&f, &sae_ops_ref);
 }
 
 /* project_rows leaves nothing along the row; Adam's first step is lr times the sign. */
@@ -179,7 +179,7 @@ static void check_update(void **state)
     for (size_t j = 0; j < m; j++)
         assert_true(fabs(sae_ops_ref.sum_sq(d, f.W + j * d) - 1) < 1e-6);
     free(before);
-    fix_clear(&f);
+    fix_clear(&f, &sae_ops_ref);
 }
 
 int main(void)

@@ -30,11 +30,14 @@ struct fix {
     float *b_enc, *b_dec, *theta;
     struct sae_csr csr;
     struct sae_csc csc;
+    size_t nnz;
     float *dz; /* [nnz] */
     struct sae_pairs pairs;
 };
 void fix_make(struct fix *f, const struct shape *s, enum fill fill);
-void fix_clear(struct fix *f);
+/* The same with its arrays in the backend's memory; fix_clear frees those of either. */
+void fix_place(struct fix *ret, const struct fix *f, const struct sae_ops *ops);
+void fix_clear(struct fix *f, const struct sae_ops *ops);
 size_t fix_nnz(const struct fix *f);
 
 /* Outputs, each between guard words. */
@@ -47,6 +50,7 @@ struct outs {
 struct op_case {
     const char *name;
     void (*sizes)(const struct fix *f, size_t bytes[OUTS]);
+    /* f and a in the memory of o: the host does not touch them but through o and what is below */
     void (*run)(const struct sae_ops *o, const struct fix *f, void *const a[OUTS]);
     void (*check)(const struct fix *f, void *const ref[OUTS], void *const got[OUTS]);
     size_t m_max; /* wider shapes take ref too long; 0: none */
@@ -65,10 +69,13 @@ void check_bits(const char *what, const struct fix *f, size_t bytes, const void 
 void check_encoded(const struct fix *f, const float *x, const float *W, const float *b,
                    const struct sae_csr *csr);
 void *grab(size_t n, size_t size); /* zeroed, or the test fails */
-void let_go(void *p);
-/* Where grab's memory comes from, from now on: for a device, what both it and the host reach. */
-void grab_from(void *(*alloc)(size_t bytes), void (*release)(void *p));
-/* Waits for what was started: before the host touches what an operation may still use. */
-void settle(const struct sae_ops *ops);
+/* Backend memory, zeroed; o->free. A copy for the host; free. A copy within the backend; one number
+ * everywhere. */
+void *take(const struct sae_ops *o, size_t n, size_t size);
+void *fetch(const struct sae_ops *o, const void *from, size_t bytes);
+void copy(const struct sae_ops *o, void *to, const void *from, size_t bytes);
+void fill_with(const struct sae_ops *o, float *to, size_t n, float value);
+/* Waits for what was started; the test fails where that failed. */
+void settle(const struct sae_ops *o);
 
 #endif /* SAE_TESTS_OPS_CHECKOPS_H */

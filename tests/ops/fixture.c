@@ -15,50 +15,44 @@
 const char *const fill_names[N_FILLS] = {"normal", "zeros", "huge",   "denormal",
                                          "ties",   "nan",   "one-hot"};
 
-static struct {
-    void *(*alloc)(size_t bytes); /* NULL: the host's own */
-    void (*release)(void *p);
-} source;
-
-void grab_from(void *(*alloc)(size_t bytes), void (*release)(void *p))
-{
-    source.alloc = alloc;
-    source.release = release;
-}
-
 void *grab(size_t n, size_t size)
 {
     void *p = NULL;
-    if (source.alloc) {
-        const size_t bytes = n * size > 0 ? n * size : 1;
-        p = source.alloc(bytes);
-        assert_non_null(p);
-        memset(p, 0, bytes);
-        return p;
-    }
     assert_int_equal(sae_mem_alloc(&p, n, size, NULL), SAE_OK);
     return p;
 }
 
-void let_go(void *p)
+void *take(const struct sae_ops *ops, size_t n, size_t size)
 {
-    if (source.release)
-        source.release(p);
-    else
-        free(p);
+    void *p = NULL;
+    struct sae_err err = {0};
+    if (ops->alloc(&p, n, size, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    return p;
 }
 
-static enum sae_status grab_op(void *ret, size_t n, size_t size, struct sae_err *err)
+void *fetch(const struct sae_ops *ops, const void *from, size_t bytes)
 {
-    void *const p = grab(n, size);
-    (void)err;
-    memcpy(ret, &p, sizeof p);
-    return SAE_OK;
+    void *const host = grab(bytes, 1);
+    ops->get(host, from, bytes);
+    return host;
 }
 
-/* For the sparse containers alone. */
-static const struct sae_ops memory = {
-    .name = "memory", .host = true, .alloc = grab_op, .free = let_go};
+void copy(const struct sae_ops *ops, void *to, const void *from, size_t bytes)
+{
+    void *const host = fetch(ops, from, bytes);
+    ops->put(to, host, bytes);
+    free(host);
+}
+
+void fill_with(const struct sae_ops *ops, float *to, size_t n, float value)
+{
+    float *const host = grab(n, sizeof *host);
+    for (size_t i = 0; i < n; i++)
+        host[i] = value;
+    ops->put(to, host, n * sizeof *host);
+    free(host);
+}
 
 void settle(const struct sae_ops *ops)
 {
@@ -189,28 +183,82 @@ void fix_make(struct fix *f, const struct shape *s, enum fill fill)
     f->b_enc = draw_array(fill, 8, 1, s->m);
     f->b_dec = draw_array(fill, 9, 1, s->d);
     f->theta = draw_array(fill, 10, 1, s->m);
-    assert_int_equal(sae_csr_alloc(&f->csr, &memory, s->n, s->n * s->k, NULL), SAE_OK);
-    assert_int_equal(sae_csc_alloc(&f->csc, &memory, s->m, s->n * s->k, NULL), SAE_OK);
+    assert_int_equal(sae_csr_alloc(&f->csr, &sae_ops_ref, s->n, s->n * s->k, NULL), SAE_OK);
+    assert_int_equal(sae_csc_alloc(&f->csc, &sae_ops_ref, s->m, s->n * s->k, NULL), SAE_OK);
     ref->topk(s->n, s->m, s->k, f->pre, f->b_enc, &f->csr);
     ref->transpose(s->m, &f->csr, &f->csc);
-    f->dz = draw_array(fill, 11, 1, fix_nnz(f) + 1);
+    f->nnz = f->csr.start[s->n];
+    f->dz = draw_array(fill, 11, 1, f->nnz + 1);
     (s->m == CROWDED ? crowd_pairs : make_pairs)(&f->pairs, s->m);
 }
 
-void fix_clear(struct fix *f)
+/* Arrays of a fixture: bytes of each, in the order of fix_arrays. */
+enum { FIX_ARRAYS = 20 };
+
+static void fix_arrays(struct fix *f, void **arrays[FIX_ARRAYS], size_t bytes[FIX_ARRAYS])
 {
-    float *const arrays[] = {f->x,   f->g,     f->W,     f->G,     f->M, f->V,
-                             f->pre, f->b_enc, f->b_dec, f->theta, f->dz};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        let_go(arrays[i]);
-    sae_csr_free(&f->csr, &memory);
-    sae_csc_free(&f->csc, &memory);
-    sae_pairs_free(&f->pairs, &memory);
+    const size_t n = f->s.n, m = f->s.m, d = f->s.d, pairs = f->pairs.cap;
+    const struct {
+        void *at;
+        size_t bytes;
+    } all[FIX_ARRAYS] = {
+        {&f->x, n * d * sizeof(float)},
+        {&f->g, n * d * sizeof(float)},
+        {&f->W, m * d * sizeof(float)},
+        {&f->G, m * d * sizeof(float)},
+        {&f->M, m * d * sizeof(float)},
+        {&f->V, m * d * sizeof(float)},
+        {&f->pre, n * m * sizeof(float)},
+        {&f->b_enc, m * sizeof(float)},
+        {&f->b_dec, d * sizeof(float)},
+        {&f->theta, m * sizeof(float)},
+        {&f->dz, (f->nnz + 1) * sizeof(float)},
+        {&f->csr.start, (n + 1) * sizeof(size_t)},
+        {&f->csr.idx, f->csr.cap * sizeof(uint32_t)},
+        {&f->csr.val, f->csr.cap * sizeof(float)},
+        {&f->csc.start, (m + 1) * sizeof(size_t)},
+        {&f->csc.row, f->csc.cap * sizeof(uint32_t)},
+        {&f->csc.pos, f->csc.cap * sizeof(uint32_t)},
+        {&f->pairs.start, (m + 1) * sizeof(size_t)},
+        {&f->pairs.idx, pairs * sizeof(uint32_t)},
+        {&f->pairs.c, pairs * sizeof(float)},
+    };
+    for (size_t i = 0; i < FIX_ARRAYS; i++) {
+        arrays[i] = all[i].at;
+        bytes[i] = all[i].bytes;
+    }
+}
+
+void fix_place(struct fix *to, const struct fix *f, const struct sae_ops *ops)
+{
+    void **arrays[FIX_ARRAYS];
+    size_t bytes[FIX_ARRAYS];
+    *to = *f;
+    fix_arrays(to, arrays, bytes);
+    for (size_t i = 0; i < FIX_ARRAYS; i++) {
+        void *host, *const there = take(ops, bytes[i], 1);
+        memcpy(&host, arrays[i], sizeof host);
+        ops->put(there, host, bytes[i]);
+        memcpy(arrays[i], &there, sizeof there);
+    }
+}
+
+void fix_clear(struct fix *f, const struct sae_ops *ops)
+{
+    void **arrays[FIX_ARRAYS];
+    size_t bytes[FIX_ARRAYS];
+    fix_arrays(f, arrays, bytes);
+    for (size_t i = 0; i < FIX_ARRAYS; i++) {
+        void *p;
+        memcpy(&p, arrays[i], sizeof p);
+        ops->free(p);
+    }
+    *f = (struct fix){0};
 }
 
 size_t fix_nnz(const struct fix *f)
 {
-    return f->csr.start[f->s.n];
+    return f->nnz;
 }
 
 void check_near(const char *what, const struct fix *f, size_t n, const float *ref, const float *got,
@@ -276,7 +324,7 @@ static void check_encoded_row(const struct fix *f, size_t t, const float *x, con
             fail_msg("encode, m %zu, fill %s: row %zu leaves out latent %zu of %.9g, above %.9g",
                      f->s.m, fill_names[f->fill], t, j, z, least);
     }
-    let_go(kept);
+    free(kept);
 }
 
 void check_encoded(const struct fix *f, const float *x, const float *W, const float *b,

@@ -113,11 +113,11 @@ static void check_input(enum input input, float *x, float *W, float *b)
         assert_memory_equal(csr.start, ref.start, (n + 1) * sizeof *ref.start);
         assert_memory_equal(csr.idx, ref.idx, ref.start[n] * sizeof *ref.idx);
         assert_memory_equal(csr.val, ref.val, ref.start[n] * sizeof *ref.val);
-        let_go(pre);
+        free(pre);
     }
-    let_go(room);
-    let_go(large);
-    let_go(failed);
+    free(room);
+    free(large);
+    free(failed);
     sae_csr_free(&csr, &sae_ops_cpu);
     sae_csr_free(&ref, &sae_ops_cpu);
 }
@@ -129,9 +129,9 @@ static void test_inputs(void **state)
                 *const b = grab(shape.m, sizeof *b);
     for (int input = 0; input < N_INPUTS; input++)
         check_input((enum input)input, x, W, b);
-    let_go(x);
-    let_go(W);
-    let_go(b);
+    free(x);
+    free(W);
+    free(b);
 }
 
 /* Equal bits in two runs and on another number of threads, of the values too. */
@@ -155,11 +155,11 @@ static void test_threads(void **state)
     }
     for (size_t i = 0; i < 3; i++)
         sae_csr_free(&csr[i], &sae_ops_cpu);
-    let_go(x);
-    let_go(W);
-    let_go(b);
-    let_go(room);
-    let_go(failed);
+    free(x);
+    free(W);
+    free(b);
+    free(room);
+    free(failed);
 }
 
 /* Every level gives the sums of the portable one. Levels the processor lacks are said. */
@@ -193,8 +193,8 @@ static void test_levels(void **state)
         sae_cpu_dot16((enum sae_cpu_level)level)(PAIRS, x, w, got, DOT_LATENTS);
         assert_memory_equal(got, want, sizeof want);
     }
-    let_go(x);
-    let_go(w);
+    free(x);
+    free(w);
 }
 
 int main(void)

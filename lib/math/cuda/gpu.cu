@@ -102,16 +102,6 @@ void *sae_gpu_alloc(size_t bytes)
     return p;
 }
 
-void *sae_gpu_alloc_shared(size_t bytes)
-{
-    void *p = NULL;
-    if (cudaMallocManaged(&p, bytes, cudaMemAttachGlobal) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return NULL;
-    }
-    return p;
-}
-
 void sae_gpu_free(void *p)
 {
     if (p)

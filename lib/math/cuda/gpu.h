@@ -24,7 +24,6 @@ SAE_MUST_CHECK enum sae_status sae_gpu_open(struct sae_err *err);
 const char *sae_gpu_name(void); /* "NVIDIA H100 80GB HBM3, CUDA 13.0" */
 
 void *sae_gpu_alloc(size_t bytes); /* zeroed; NULL where there is no memory */
-void *sae_gpu_alloc_shared(size_t bytes); /* the host reaches it too; for tests, not zeroed */
 void sae_gpu_free(void *p);
 void sae_gpu_put(void *to, const void *host, size_t bytes);
 /* Waits for all that was started. After a failure the host's bytes become 0xFF (NaN). */
