@@ -16,7 +16,6 @@
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "train/options.h"
-#include "train/resident.h"
 
 /* --- 1. plans ----------------------------------------------------------------------------- */
 
@@ -26,14 +25,7 @@ enum sae_status job_add(struct job *job, const struct settings *set, const char 
     struct run_plan plan = {.set = *set, .record = record, .acts = job->acts, .ops = job->ops};
     size_t cap = job->n;
     enum sae_status st;
-    struct sae_err why = {0};
     SAE_GO(st, settings_own_lists(&plan.set, err));
-    if (!job->ops->host && job->any_backend && resident_takes(set, &why) != SAE_OK) {
-        sae_log_info("%s; training '%s' on the cpu", why.msg, dir);
-        plan.ops = &sae_ops_cpu;
-    } else if (!job->ops->host) {
-        SAE_GO(st, resident_takes(set, err));
-    }
     SAE_GO(st, sae_mem_strdup(&plan.dir, dir, err));
     SAE_GO(st, sae_mem_grow(&job->plans, &cap, job->n + 1, sizeof *job->plans, err));
     job->plans[job->n++] = plan;

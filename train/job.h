@@ -20,7 +20,6 @@ struct asked {
 
 struct job {
     const struct sae_ops *ops;
-    bool any_backend; /* what the device does not take is trained on the cpu */
     struct sae_acts *acts;
     char *dir;       /* the run folder, or the folder of the sweep */
     bool sweep;      /* several runs below dir */

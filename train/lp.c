@@ -102,14 +102,23 @@ static double total(const double *v, size_t n)
     return sum;
 }
 
-void lp_advance(struct trainer *t)
+void lp_remember(struct trainer *t)
+{
+    struct lp *const lp = &t->lp;
+    if (lp->p_next > 0)
+        remember(lp, lp->sum / (double)t->n, lp->sum_next / (double)t->n);
+}
+
+bool lp_moves(const struct trainer *t, uint64_t step)
+{
+    return settings_has_lp(&t->set) && t->lp.updates < t->set.p_updates &&
+           step >= update_step(&t->set, t->lp.updates);
+}
+
+void lp_move(struct trainer *t)
 {
     struct lp *const lp = &t->lp;
     const struct settings *const set = &t->set;
-    if (lp->p_next > 0)
-        remember(lp, lp->sum / (double)t->n, lp->sum_next / (double)t->n);
-    if (lp->updates == set->p_updates || t->step < update_step(set, lp->updates))
-        return;
     const double next = total(lp->kept_next, lp->n_kept);
     if (lp->p_next > 0 && next > 0) /* a silent autoencoder says nothing of its scale */
         lp->weight *= total(lp->kept, lp->n_kept) / next;

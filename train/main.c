@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sae-train : one run, or a grid of them - settings in, checkpoints and time series out.
  * Contents: 1. options   2. main */
-#include <string.h>
 
 #include "lib/base/log.h"
 #include "lib/cli/opt.h"
@@ -167,7 +166,6 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         sae_log_info("training on the device");
     else if (instead.msg[0])
         sae_log_info("%s; training on the cpu", instead.msg);
-    job.any_backend = strcmp(cli->backend, "auto") == 0;
     SAE_GO(st, resume_path ? job_resume(&job, &asked, err) : job_start(&job, &asked, err));
     SAE_GO(st, job.ops->precision((enum sae_precision)matmul, err));
     st = job_train(&job, err);

@@ -43,6 +43,12 @@ static enum sae_status open_group(struct group *g, const struct trainer *t, stru
     return sae_csc_alloc(&g->csc, t->ops, g->m, 1, err);
 }
 
+double matry_weight(const struct settings *set)
+{
+    const double prefixes = (double)set->groups.n;
+    return 1 / prefixes / (set->prefix_loss == PREFIX_PUBLISHED ? prefixes : 1);
+}
+
 /* Every group but the last takes its fraction of m, rounded down; the last takes what is left. */
 enum sae_status matry_open(struct matry **ret, const struct trainer *t, struct sae_err *err)
 {
@@ -56,10 +62,9 @@ enum sae_status matry_open(struct matry **ret, const struct trainer *t, struct s
     size_t first = 0;
     for (size_t i = 0; i < n; i++) {
         struct group *const g = &a->groups[i];
-        const double prefixes = (double)n;
         g->first = first;
         g->m = settings_group_size(set, i);
-        g->weight = 1 / prefixes / (set->prefix_loss == PREFIX_PUBLISHED ? prefixes : 1);
+        g->weight = matry_weight(set);
         first += g->m;
         SAE_GO(st, open_group(g, t, err));
     }

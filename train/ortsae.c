@@ -94,6 +94,13 @@ static void draw_chunks(const struct trainer *t)
     sae_rng_shuffle_u32(&rng, a->order, t->m);
 }
 
+const uint32_t *ortsae_order(const struct trainer *t, size_t *ret_chunks)
+{
+    draw_chunks(t);
+    *ret_chunks = t->ortsae->n_chunks;
+    return t->ortsae->order;
+}
+
 static void gather(const struct trainer *t, size_t begin, size_t n)
 {
     struct ortsae *const a = t->ortsae;

@@ -13,22 +13,6 @@ enum { DENSE_SHARE = 100 };
 
 /* --- 1. arrays ------------------------------------------------------------------------------ */
 
-enum sae_status resident_takes(const struct settings *set, struct sae_err *err)
-{
-    if ((set->arch != TRAIN_TOPK && set->arch != TRAIN_BATCHTOPK && !settings_is_standard(set)) ||
-        (set->orth != ORTH_NONE && !settings_competes(set)))
-        return sae_err_set(err, SAE_EARG,
-                           "--backend cuda trains topk, batchtopk, standard and standard-2024, with "
-                           "--orth none, static or progressive; --arch %s --orth %s needs "
-                           "--backend cpu",
-                           train_arch_names[set->arch], train_orth_names[set->orth]);
-    if (settings_has_lp(set) || set->resample_every)
-        return sae_err_set(err, SAE_EARG,
-                           "--backend cuda has no %s; use --backend cpu",
-                           set->resample_every ? "--resample-every" : "annealed --sparsity");
-    return SAE_OK;
-}
-
 static enum sae_status open_params(struct params *p, const struct trainer *t,
                                    const struct sae_ops *ops, struct sae_err *err)
 {
@@ -38,6 +22,12 @@ static enum sae_status open_params(struct params *p, const struct trainer *t,
     p->W_dec = p->W_enc + t->m * t->d;
     p->b_enc = p->W_dec + t->m * t->d;
     p->b_dec = p->b_enc + t->m;
+    if (t->set.arch == TRAIN_GATED) {
+        p->b_mag = p->b_dec + t->d;
+        p->r_mag = p->b_mag + t->m;
+    } else if (t->set.arch == TRAIN_JUMPRELU) {
+        p->theta = p->b_dec + t->d;
+    }
     return SAE_OK;
 }
 
@@ -52,7 +42,7 @@ static enum sae_status dense_room(struct resident *a, const struct trainer *t, s
 {
     if (!a->dense || a->dzf)
         return SAE_OK;
-    if (settings_has_k(&t->set))
+    if (!settings_is_standard(&t->set)) /* whose activations take the place of pre */
         SAE_TRY(a->ops->alloc(&a->f, t->n * t->m, sizeof(float), err));
     return a->ops->alloc(&a->dzf, t->n * t->m, sizeof(float), err);
 }
@@ -86,7 +76,8 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
         SAE_TRY(ops->alloc(&a->aux_dz, cap, sizeof(float), err));
     }
     SAE_TRY(dense_room(a, t, err));
-    if (settings_competes(&t->set))
+    SAE_TRY(resident_open_arch(a, t, err));
+    if (t->set.orth != ORTH_NONE)
         SAE_TRY(ops->alloc(&a->orth_grad, m * d, sizeof *a->orth_grad, err));
     for (size_t i = 0; i < 2; i++)
         SAE_TRY(ops->late_open(&a->slot[i].late, NUMBERS * sizeof(double), err));
@@ -97,7 +88,6 @@ enum sae_status resident_open(struct resident **ret, const struct trainer *t,
                               const struct sae_ops *device, struct sae_err *err)
 {
     struct resident *a = NULL;
-    SAE_TRY(resident_takes(&t->set, err));
     SAE_TRY(sae_mem_alloc(&a, 1, sizeof *a, err));
     a->ops = device;
     a->ring_len = t->ring_len;
@@ -130,6 +120,23 @@ double resident_later(const struct settings *set, size_t d)
     return bytes;
 }
 
+enum sae_status resident_dz_room(struct resident *a, const struct sae_csr *csr, struct sae_err *err)
+{
+    if (csr->cap <= a->dz_cap)
+        return SAE_OK;
+    a->ops->free(a->dz);
+    a->dz = NULL;
+    a->dz_cap = 0;
+    SAE_TRY(a->ops->alloc(&a->dz, csr->cap, sizeof *a->dz, err));
+    a->dz_cap = csr->cap;
+    return SAE_OK;
+}
+
+float *resident_dense_f(const struct resident *a)
+{
+    return a->f ? a->f : a->pre;
+}
+
 enum sae_status resident_dense(struct trainer *t, bool dense, struct sae_err *err)
 {
     t->resident->dense = dense;
@@ -158,6 +165,7 @@ void resident_close(struct resident *a)
     for (size_t i = 0; a->ring && i < a->ring_len; i++)
         close_masks(&a->ring[i], ops);
     close_masks(&a->aux, ops);
+    resident_close_arch(a);
     for (size_t i = 0; i < 2; i++)
         ops->late_close(a->slot[i].late);
     free(a->ring);
@@ -248,6 +256,8 @@ enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err)
     }
     if (all) {
         double number[NUMBERS];
+        if (settings_has_lp(&t->set))
+            SAE_TRY(resident_told(t, err)); /* the means of the term, up to this step */
         ops->get(t->w.all, a->w.all, t->w.n * sizeof(float));
         ops->get(t->m1.all, a->m1.all, t->w.n * sizeof(float));
         ops->get(t->m2.all, a->m2.all, t->w.n * sizeof(float));
@@ -263,22 +273,59 @@ enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err)
 void resident_pre(struct trainer *t, size_t rows)
 {
     struct resident *const a = t->resident;
-    a->ops->center(rows, t->d, a->x, a->w.b_dec, a->xc);
+    if (t->set.arch == TRAIN_JUMPRELU) /* b_dec is not subtracted */
+        a->ops->copy(a->xc, a->x, rows * t->d * sizeof *a->xc);
+    else
+        a->ops->center(rows, t->d, a->x, a->w.b_dec, a->xc);
     a->ops->gemm(false, true, rows, t->m, t->d, 1, a->xc, t->d, a->w.W_enc, t->d, 0, a->pre, t->m);
 }
 
-enum sae_status resident_active(struct trainer *t, size_t rows, const float *theta,
-                                  struct sae_csr *csr, struct sae_csc *csc, struct sae_err *err)
+enum sae_status resident_active(struct trainer *t, size_t rows, const float *pre, const float *b,
+                                const float *theta, struct sae_csr *csr, struct sae_csc *csc,
+                                struct sae_err *err)
 {
     struct resident *const a = t->resident;
     size_t nnz = 0;
-    a->ops->threshold(rows, t->m, a->pre, a->w.b_enc, theta, csr, &nnz);
+    a->ops->threshold(rows, t->m, pre, b, theta, csr, &nnz);
     if (nnz <= csr->cap)
         return SAE_OK;
     SAE_TRY(a->ops->check(err));
     SAE_TRY(room(a, csr, csc, t->m, t->n, nnz, err));
-    a->ops->threshold(rows, t->m, a->pre, a->w.b_enc, theta, csr, &nnz);
+    a->ops->threshold(rows, t->m, pre, b, theta, csr, &nnz);
     return SAE_OK;
+}
+
+/* The averaged threshold of a batch top-k, the same for each latent. */
+static void put_cut(struct trainer *t)
+{
+    struct resident *const a = t->resident;
+    double cut = 0;
+    a->ops->get(&cut, a->number + CUT, sizeof cut);
+    for (size_t j = 0; j < t->m; j++)
+        t->theta[j] = (float)cut;
+    a->ops->put(a->theta, t->theta, t->m * sizeof *t->theta);
+}
+
+static enum sae_status select_rows(struct trainer *t, size_t rows, uint64_t k, struct sae_csr *csr,
+                                   struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    const float *theta = a->w.theta;
+    csr->n = rows;
+    if (t->set.arch == TRAIN_TOPK) {
+        a->ops->topk(rows, t->m, (size_t)k, a->pre, a->w.b_enc, csr);
+        return SAE_OK;
+    }
+    if (t->set.arch == TRAIN_GATED) {
+        a->ops->gate(rows, t->m, a->pre, a->w.b_enc, a->w.r_mag, a->w.b_mag, a->f, a->gate,
+                     a->number + L1);
+        return resident_active(t, rows, a->f, a->zero, NULL, csr, NULL, err);
+    }
+    if (settings_has_cut(&t->set)) {
+        put_cut(t);
+        theta = a->theta;
+    }
+    return resident_active(t, rows, a->pre, a->w.b_enc, theta, csr, NULL, err);
 }
 
 enum sae_status resident_forward(struct trainer *t, const float *x, size_t rows, uint64_t k,
@@ -290,24 +337,11 @@ enum sae_status resident_forward(struct trainer *t, const float *x, size_t rows,
     enum sae_status st;
     SAE_GO(st, resident_load(t, err));
     SAE_GO(st, sae_csr_alloc(&mine, ops, t->n, rows * (k ? (size_t)k : 16), err));
-    mine.n = rows;
     a->x = a->own_x;
     ops->put(a->own_x, x, rows * t->d * sizeof *x);
     resident_pre(t, rows);
-    if (t->set.arch == TRAIN_TOPK) {
-        ops->topk(rows, t->m, (size_t)k, a->pre, a->w.b_enc, &mine);
-    } else {
-        const bool has_cut = settings_has_cut(&t->set);
-        if (has_cut) {
-            double cut = 0;
-            ops->get(&cut, a->number + CUT, sizeof cut);
-            for (size_t j = 0; j < t->m; j++)
-                t->theta[j] = (float)cut;
-            ops->put(a->theta, t->theta, t->m * sizeof *t->theta);
-        }
-        SAE_GO(st, resident_active(t, rows, has_cut ? a->theta : NULL, &mine, NULL, err));
-        mine.n = rows;
-    }
+    SAE_GO(st, select_rows(t, rows, k, &mine, err));
+    mine.n = rows;
     ops->decode(t->d, &mine, a->w.W_dec, a->w.b_dec, a->xhat);
     ops->get(t->xhat, a->xhat, rows * t->d * sizeof *t->xhat);
     SAE_GO(st, get_csr(t, &mine, csr, err));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* resident : the step on a device that has memory of its own. Weights, moments, activations, masks
  * and counters stay there; the host starts operations and reads the numbers of a step one step
- * late. TopK, BatchTopK and both standard architectures, with the orthogonality term; the step of
- * all others is the host's (step.c).
+ * late.
  *
  * The arrays of struct trainer are the host's copy: true after trainer_fetch, which whoever reads
  * them calls first, and taken over by the first step after they were filled. */
@@ -11,8 +10,6 @@
 
 #include "train/trainer.h"
 
-/* Fails: SAE_EARG not for these settings, by name */
-SAE_MUST_CHECK enum sae_status resident_takes(const struct settings *set, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status resident_open(struct resident **ret, const struct trainer *t,
                                              const struct sae_ops *device, struct sae_err *err);
 void resident_close(struct resident *resident);

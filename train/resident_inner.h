@@ -3,6 +3,7 @@
  *
  *   resident.c          arrays, to and from the device, the forward pass of inference
  *   resident_step.c     forward, backward and update of a step
+ *   resident_arch.c     what differs by architecture: gated, jumprelu, matryoshka, resampling
  *   resident_orth.c     the orthogonality terms
  *   resident_number.c   numbers of a step on the device, and what they mean */
 #ifndef SAE_TRAIN_RESIDENT_INNER_H
@@ -13,23 +14,42 @@
 /* Numbers of a step on the device. Where one of the first GUARDS is not finite, nothing changes. */
 enum {
     RECON,
-    AUX,
+    AUX, /* AuxK: the loss; gated: sum of the gate's */
+    L1,
+    ACTIVE, /* L1, ACTIVE: of relu_sum or gate */
+    LP,
+    LP_NEXT,
+    ENTRIES,
+    SEEN, /* ENTRIES, SEEN: of jump */
+    ORTSAE,
     ORTH, /* loss, pairs, sum and maximum of |cos| */
-    ORTH_PAIRS,
+    GUARDS,
+    ORTH_PAIRS = GUARDS,
     ORTH_ABS,
     ORTH_MAX,
     DEAD,
-    ENTRIES, /* DEAD, ENTRIES: of age */
-    L1,
-    ACTIVE, /* L1, ACTIVE: of relu_sum */
+    KEPT, /* DEAD, KEPT: of age */
     SPREAD,
     GRAD_SQ,
     CUT,
     VARIANCE,
     MISS,
     COMPARED, /* 4 */
-    NUMBERS = COMPARED + 4,
-    GUARDS = ORTH + 1
+    NUMBERS = COMPARED + 4
+};
+
+/* A group of latents of a matryoshka, [first, end), with what its prefix's loss weighs. */
+struct prefix {
+    size_t first, end;
+    double weight;
+    float *slab; /* [n][d] its reconstruction, then the gradient that reaches it */
+};
+
+/* What the numbers of a step mean: as scheduled, and which of them are new. */
+struct told {
+    struct step_stats stats;
+    uint64_t step;
+    bool measured, pairs, ortsae, compared;
 };
 
 struct resident {
@@ -40,7 +60,15 @@ struct resident {
     struct params w, g, m1, m2;
     const float *x;                        /* [n][d] the batch */
     float *own_x, *xc, *xhat, *grad, *r; /* [n][d]; own_x: where the host puts one */
-    float *pre, *f, *dzf;            /* [n][m]; f, dzf where products are dense */
+    float *pre, *f, *dzf; /* [n][m]; f, dzf where products are dense */
+    float *gate, *d2;     /* [n][m] gated: gate, and gradient there (dzf: at f) */
+    float *grad2, *zero;  /* [n][d] gated: gradient at its reconstruction; [m] zeros */
+    float *du;            /* [m] gated */
+    uint32_t *active;     /* [m] jumprelu */
+    double *lp_row;       /* [n] where the sparsity has an exponent */
+    uint32_t *order;      /* [m] ortsae */
+    size_t n_prefixes;
+    struct prefix *prefix;
     float *along, *theta;            /* [m] */
     float *orth_grad;                /* [m][d] once measured */
     uint64_t *idle;
@@ -54,7 +82,7 @@ struct resident {
     const struct sae_csc **csc_list;
     struct {
         struct sae_late *late;
-        struct step_stats stats; /* as scheduled */
+        struct told told;
         bool posted;
     } slot[2];
     struct step_stats last; /* the latest that are known */
@@ -65,23 +93,55 @@ struct resident {
 /* The host's arrays become those of the device, where that has not been done. */
 SAE_MUST_CHECK enum sae_status resident_load(struct trainer *t, struct sae_err *err);
 void resident_pre(struct trainer *t, size_t rows); /* xc and pre, from x */
-/* All activations, whatever their number: waits for the device to know it. csc may be NULL. */
-SAE_MUST_CHECK enum sae_status resident_active(struct trainer *t, size_t rows, const float *theta,
+/* All pre + b above theta and 0, whatever their number: waits for the device to know it. theta and
+ * csc may be NULL. */
+SAE_MUST_CHECK enum sae_status resident_active(struct trainer *t, size_t rows, const float *pre,
+                                               const float *b, const float *theta,
                                                struct sae_csr *csr, struct sae_csc *csc,
                                                struct sae_err *err);
+/* Gradients per entry have room for those of csr. */
+SAE_MUST_CHECK enum sae_status resident_dz_room(struct resident *a, const struct sae_csr *csr,
+                                                struct sae_err *err);
+/* Dense activations: an array of their own, or pre, where nothing else needs it. */
+float *resident_dense_f(const struct resident *a);
+
+/* --- resident_arch.c ---------------------------------------------------------------------- */
+
+/* Arrays that only some architectures have. */
+SAE_MUST_CHECK enum sae_status resident_open_arch(struct resident *a, const struct trainer *t,
+                                                  struct sae_err *err);
+void resident_close_arch(struct resident *a);
+/* Activations from pre, of an architecture without k. `competes`: masks too. */
+SAE_MUST_CHECK enum sae_status resident_activate(struct trainer *t, struct masks *masks,
+                                                 struct sae_err *err);
+/* Sums of the sparsity term with an exponent, where there is one. */
+void resident_lp(struct trainer *t);
+/* Matryoshka: xhat of all prefixes; then grad and number[RECON]. */
+void resident_prefixes(struct trainer *t, const struct masks *masks);
+void resident_prefix_loss(struct trainer *t);
+void resident_prefix_grad(struct trainer *t, const struct masks *masks); /* dz and g.W_dec */
+/* Gradients that differ by architecture, of activations that are dense. s->sparse_weight: of the
+ * sparsity term. */
+void resident_gated_loss(struct trainer *t);
+void resident_backward(struct trainer *t, const struct step_stats *s);
+/* The resampling that falls on this step; by way of the host, which waits. */
+SAE_MUST_CHECK enum sae_status resident_resample(struct trainer *t, struct step_stats *s,
+                                                 struct sae_err *err);
 
 /* --- resident_orth.c ---------------------------------------------------------------------- */
 
-/* Adds the gradient of the term to g.W_dec. *ret_known: its numbers are those of this step. */
-SAE_MUST_CHECK enum sae_status resident_orth(struct trainer *t, bool measure, struct step_stats *s,
-                                             bool *ret_known, struct sae_err *err);
+/* Adds the gradients of the terms to g.W_dec, and notes which of their numbers are new. */
+void resident_orth(struct trainer *t, bool measure, struct told *told);
 
 /* --- resident_number.c -------------------------------------------------------------------- */
 
-/* Sends the numbers of the step just started on their way; *s: as scheduled. It becomes what is
- * known by now: this step where it measures, the one before otherwise.
+/* Sends the numbers of the step just made on their way (told->step; t->step is the next) and reads
+ * those of the one before; its own too where it measures, or where the next step depends on them.
+ * *ret: the latest that are known.
  * Fails: SAE_ERANGE a loss is not finite; t->step is then that step */
-SAE_MUST_CHECK enum sae_status resident_tell(struct trainer *t, bool measure, bool orth_known,
-                                             struct step_stats *s, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status resident_tell(struct trainer *t, const struct told *told,
+                                             struct step_stats *ret, struct sae_err *err);
+/* Reads what is on its way. Fails: likewise */
+SAE_MUST_CHECK enum sae_status resident_told(struct trainer *t, struct sae_err *err);
 
 #endif /* SAE_TRAIN_RESIDENT_INNER_H */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* resident_number : the numbers of a step on a device, read one step late. */
+/* resident_number : the numbers of a step on a device, read one step late.
+ * Contents: 1. what they mean   2. on their way */
 #include <inttypes.h>
 #include <math.h>
 
 #include "train/resident_inner.h"
 
-static void read_orth(const struct trainer *t, const double *number, bool compared,
-                      struct step_stats *s)
+/* --- 1. what they mean ---------------------------------------------------------------------- */
+
+static void read_pairs(const struct trainer *t, const double *number, struct step_stats *s)
 {
     const double n = number[ORTH_PAIRS];
     double norm = 1;
@@ -14,37 +16,56 @@ static void read_orth(const struct trainer *t, const double *number, bool compar
         norm = n > 0 ? 1 / n : 0;
     else if (t->set.orth_normalizer == NORMALIZER_LATENT)
         norm = 1 / (double)t->m;
-    s->orth = number[ORTH] * norm;
+    if (t->set.orth != ORTH_ORTSAE)
+        s->orth = number[ORTH] * norm;
     s->n_pairs = n;
     s->mean_abs_cos = n > 0 ? number[ORTH_ABS] / n : 0;
     s->max_abs_cos = number[ORTH_MAX];
-    if (!compared)
-        return;
-    const double *const c = number + COMPARED;
+}
+
+static void read_comparison(const struct trainer *t, const double *c, struct step_stats *s)
+{
     s->grad_recon = sqrt(c[0]);
     s->grad_orth = sqrt(c[1]);
     s->grad_cos = c[0] > 0 && c[1] > 0 ? c[2] / sqrt(c[0] * c[1]) : NAN;
     s->oversuppressed = c[3] / (double)t->m;
 }
 
-/* s: as scheduled. */
-static void read_numbers(const struct trainer *t, const double *number, bool measured,
-                         bool orth_known, struct step_stats *s)
+static void read_sparsity(const struct trainer *t, const double *number, struct step_stats *s)
 {
-    const double n = (double)t->n, sparse_weight = s->sparse_weight;
-    const bool has_k = settings_has_k(&t->set);
-    s->recon = number[RECON] / n;
+    const double n = (double)t->n;
+    if (t->set.arch == TRAIN_JUMPRELU) {
+        const double miss = number[SEEN] / n / t->set.target_l0 - 1;
+        s->l0 = number[ENTRIES] / n;
+        s->sparse = miss * miss;
+        return;
+    }
+    s->l0 = number[settings_has_k(&t->set) ? KEPT : ACTIVE] / n;
+    s->sparse = settings_has_lp(&t->set)   ? number[LP] / n
+                : settings_has_l1(&t->set) ? number[L1] / n
+                                           : 0;
+}
+
+/* Completes what was scheduled. */
+static void read_numbers(const struct trainer *t, const double *number, struct told *told)
+{
+    struct step_stats *const s = &told->stats;
+    const bool gated = t->set.arch == TRAIN_GATED;
+    s->recon = number[RECON] / (double)t->n;
     s->dead = number[DEAD];
-    s->l0 = number[has_k ? ENTRIES : ACTIVE] / n;
-    s->sparse = has_k ? 0 : number[L1] / n;
-    s->aux = number[AUX];
+    s->aux = gated ? number[AUX] / (double)t->n : number[AUX];
     s->grad_norm = sqrt(number[GRAD_SQ]);
-    if (orth_known)
-        read_orth(t, number, measured && settings_competes(&t->set), s);
-    if (measured)
-        s->explained_variance =
-            number[VARIANCE] > 0 ? 1 - number[MISS] / number[VARIANCE] : NAN;
-    s->loss = s->recon + sparse_weight * s->sparse + t->set.auxk_alpha * s->aux +
+    read_sparsity(t, number, s);
+    if (told->pairs)
+        read_pairs(t, number, s);
+    if (told->ortsae)
+        s->orth = number[ORTSAE];
+    if (told->compared)
+        read_comparison(t, number + COMPARED, s);
+    if (told->measured)
+        s->explained_variance = number[VARIANCE] > 0 ? 1 - number[MISS] / number[VARIANCE] : NAN;
+    s->loss = s->recon + s->sparse_weight * s->sparse +
+              (gated ? 1 : t->set.auxk_alpha) * s->aux +
               (s->orth_weight > 0 ? s->orth_weight * s->orth : 0);
 }
 
@@ -54,39 +75,62 @@ static enum sae_status check_loss(struct trainer *t, uint64_t step, const struct
     if (isfinite(s->loss))
         return SAE_OK;
     t->step = step;
+    const char *const revives = t->set.arch == TRAIN_GATED ? "the loss of the gate"
+                                                           : "the loss that revives dead latents";
     const char *const part = !isfinite(s->recon)    ? "the reconstruction part of the loss"
                              : !isfinite(s->sparse) ? "the sparsity part of the loss"
-                             : !isfinite(s->aux)    ? "the loss that revives dead latents"
+                             : !isfinite(s->aux)    ? revives
                                                     : "the orthogonality part of the loss";
     return sae_err_set(err, SAE_ERANGE, "%s is not finite at step %" PRIu64, part, step);
 }
 
-enum sae_status resident_tell(struct trainer *t, bool measure, bool orth_known,
-                              struct step_stats *s, struct sae_err *err)
+/* --- 2. on their way ------------------------------------------------------------------------ */
+
+/* Reads the numbers of a slot, where some were sent. */
+static enum sae_status take(struct trainer *t, size_t at, struct sae_err *err)
 {
     struct resident *const a = t->resident;
-    const struct sae_ops *const ops = a->ops;
-    const size_t now = (t->step - 1) % 2, before = 1 - now;
     double number[NUMBERS];
-    if (measure) {
-        ops->get(number, a->number, sizeof number);
-        SAE_TRY(ops->check(err));
-        a->slot[0].posted = a->slot[1].posted = false;
-        read_numbers(t, number, true, orth_known, s);
-        SAE_TRY(check_loss(t, t->step - 1, s, err));
-    } else {
-        ops->late_post(a->slot[now].late, a->number);
-        a->slot[now].stats = *s;
-        a->slot[now].posted = true;
-        if (a->slot[before].posted) {
-            ops->late_wait(a->slot[before].late, number);
-            a->slot[before].posted = false;
-            a->last = a->slot[before].stats;
-            read_numbers(t, number, false, settings_competes(&t->set), &a->last);
-            SAE_TRY(check_loss(t, t->step - 2, &a->last, err));
-        }
-        *s = a->last;
+    if (!a->slot[at].posted)
+        return SAE_OK;
+    a->ops->late_wait(a->slot[at].late, number);
+    a->slot[at].posted = false;
+    read_numbers(t, number, &a->slot[at].told);
+    a->last = a->slot[at].told.stats;
+    if (settings_has_lp(&t->set)) {
+        t->lp.sum = number[LP];
+        t->lp.sum_next = number[LP_NEXT];
+        lp_remember(t);
     }
-    a->last = *s;
+    const enum sae_status st = check_loss(t, a->slot[at].told.step, &a->last, err);
+    if (st != SAE_OK)
+        a->slot[0].posted = a->slot[1].posted = false;
+    return st;
+}
+
+enum sae_status resident_told(struct trainer *t, struct sae_err *err)
+{
+    const size_t older = t->step % 2; /* the step before the last went there */
+    SAE_TRY(take(t, older, err));
+    return take(t, 1 - older, err);
+}
+
+enum sae_status resident_tell(struct trainer *t, const struct told *told, struct step_stats *ret,
+                              struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    const size_t now = told->step % 2;
+    const bool moves = lp_moves(t, told->step);
+    a->ops->late_post(a->slot[now].late, a->number);
+    a->slot[now].told = *told;
+    a->slot[now].posted = true;
+    SAE_TRY(take(t, 1 - now, err));
+    if (told->measured || moves)
+        SAE_TRY(take(t, now, err));
+    if (told->measured)
+        SAE_TRY(a->ops->check(err));
+    if (moves)
+        lp_move(t);
+    *ret = a->last;
     return SAE_OK;
 }

@@ -5,17 +5,20 @@
 
 /* --- 1. forward ----------------------------------------------------------------------------- */
 
-/* Dense activations: a copy beside pre, which AuxK reads, or pre itself. */
-static float *dense_of(const struct resident *a)
+/* The reconstruction from dense activations. */
+static void decode_dense(struct trainer *t)
 {
-    return a->f ? a->f : a->pre;
+    struct resident *const a = t->resident;
+    a->ops->decode(t->d, &a->none, a->w.W_dec, a->w.b_dec, a->xhat);
+    a->ops->gemm(false, false, t->n, t->d, t->m, 1, resident_dense_f(a), t->m, a->w.W_dec, t->d, 1,
+                 a->xhat, t->d);
 }
 
 static enum sae_status forward(struct trainer *t, struct masks *masks, struct sae_err *err)
 {
     struct resident *const a = t->resident;
     const struct sae_ops *const ops = a->ops;
-    const size_t n = t->n, m = t->m, d = t->d;
+    const size_t n = t->n, m = t->m;
     const bool has_k = settings_has_k(&t->set);
     resident_pre(t, n);
     masks->valid = has_k || settings_competes(&t->set);
@@ -23,21 +26,33 @@ static enum sae_status forward(struct trainer *t, struct masks *masks, struct sa
         ops->topk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
     else if (has_k)
         ops->batchtopk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
-    else if (masks->valid)
-        SAE_TRY(resident_active(t, n, NULL, &masks->csr, &masks->csc, err));
+    else
+        SAE_TRY(resident_activate(t, masks, err));
     if (masks->valid)
         ops->transpose(m, &masks->csr, &masks->csc);
-    if (!has_k)
-        ops->relu_sum(n, m, a->w.b_enc, a->pre, a->number + L1);
-    if (!a->dense) {
-        ops->decode(d, &masks->csr, a->w.W_dec, a->w.b_dec, a->xhat);
-        return SAE_OK;
-    }
-    if (has_k)
+    if (settings_has_lp(&t->set))
+        resident_lp(t);
+    if (has_k && a->dense)
         ops->scatter(m, &masks->csr, a->f);
-    ops->decode(d, &a->none, a->w.W_dec, a->w.b_dec, a->xhat);
-    ops->gemm(false, false, n, d, m, 1, dense_of(a), m, a->w.W_dec, d, 1, a->xhat, d);
+    if (a->prefix)
+        resident_prefixes(t, masks);
+    else if (a->dense)
+        decode_dense(t);
+    else
+        ops->decode(t->d, &masks->csr, a->w.W_dec, a->w.b_dec, a->xhat);
     return SAE_OK;
+}
+
+static void loss(struct trainer *t)
+{
+    struct resident *const a = t->resident;
+    if (a->prefix)
+        resident_prefix_loss(t);
+    else
+        a->ops->loss_sum(t->set.arch == TRAIN_STANDARD_2024, t->n, t->d, a->x, a->xhat, a->grad,
+                         a->number + RECON);
+    if (t->set.arch == TRAIN_GATED)
+        resident_gated_loss(t);
 }
 
 /* --- 2. backward ---------------------------------------------------------------------------- */
@@ -47,28 +62,14 @@ static enum sae_status backward_sparse(struct trainer *t, const struct masks *ma
 {
     struct resident *const a = t->resident;
     const struct sae_ops *const ops = a->ops;
-    if (masks->csr.cap > a->dz_cap) {
-        ops->free(a->dz);
-        a->dz = NULL;
-        a->dz_cap = 0;
-        SAE_TRY(ops->alloc(&a->dz, masks->csr.cap, sizeof *a->dz, err));
-        a->dz_cap = masks->csr.cap;
-    }
-    ops->grad_dec(t->m, t->d, &masks->csr, &masks->csc, a->grad, a->w.W_dec, a->dz, a->g.W_dec);
+    SAE_TRY(resident_dz_room(a, &masks->csr, err));
+    if (a->prefix)
+        resident_prefix_grad(t, masks);
+    else
+        ops->grad_dec(t->m, t->d, &masks->csr, &masks->csc, a->grad, a->w.W_dec, a->dz,
+                      a->g.W_dec);
     ops->grad_enc(t->m, t->d, &masks->csr, &masks->csc, a->dz, a->xc, a->g.W_enc, a->g.b_enc);
     return SAE_OK;
-}
-
-static void backward_dense(struct trainer *t, float l1)
-{
-    struct resident *const a = t->resident;
-    const struct sae_ops *const ops = a->ops;
-    const size_t n = t->n, m = t->m, d = t->d;
-    ops->gemm(true, false, m, d, n, 1, dense_of(a), m, a->grad, d, 0, a->g.W_dec, d);
-    ops->gemm(false, true, n, m, d, 1, a->grad, d, a->w.W_dec, d, 0, a->dzf, m);
-    ops->mask_grad(n * m, dense_of(a), l1, a->dzf);
-    ops->gemm(true, false, m, d, n, 1, a->dzf, m, a->xc, d, 0, a->g.W_enc, d);
-    ops->col_sum(n, m, a->dzf, a->g.b_enc);
 }
 
 /* All dead latents compete; where there is none no entry is found, and nothing is added. */
@@ -87,19 +88,20 @@ static void auxk(struct trainer *t)
                   a->g.W_dec, a->g.b_enc);
 }
 
-static enum sae_status backward(struct trainer *t, const struct masks *masks, float l1,
-                                struct sae_err *err)
+static enum sae_status backward(struct trainer *t, const struct masks *masks,
+                                const struct step_stats *s, struct sae_err *err)
 {
     struct resident *const a = t->resident;
     if (a->dense)
-        backward_dense(t, l1);
+        resident_backward(t, s);
     else
         SAE_TRY(backward_sparse(t, masks, err));
     if (a->aux_dz)
         auxk(t);
     a->ops->col_sum(t->n, t->d, a->grad, a->g.b_dec);
-    a->ops->gemm(false, false, 1, t->d, t->m, -1, a->g.b_enc, t->m, a->w.W_enc, t->d, 1, a->g.b_dec,
-                 t->d);
+    if (t->set.arch != TRAIN_JUMPRELU) /* which does not subtract it */
+        a->ops->gemm(false, false, 1, t->d, t->m, -1, a->du ? a->du : a->g.b_enc, t->m, a->w.W_enc,
+                     t->d, 1, a->g.b_dec, t->d);
     return SAE_OK;
 }
 
@@ -109,14 +111,14 @@ static void update(struct trainer *t, double lr)
 {
     struct resident *const a = t->resident;
     const struct sae_ops *const ops = a->ops;
-    const bool clips = settings_has_k(&t->set);
+    const bool jump = t->set.arch == TRAIN_JUMPRELU, clips = settings_has_k(&t->set) || jump;
     const size_t md = t->m * t->d, rest = (size_t)(a->w.b_enc - a->w.all), n_rest = t->w.n - rest;
     ops->project_sum(t->m, t->d, a->w.W_dec, clips ? 1e-6F : 0, a->g.W_dec, a->along,
                      a->number + GRAD_SQ);
     ops->sq_sum(md, a->g.W_enc, a->number + GRAD_SQ);
     ops->sq_sum(n_rest, a->g.all + rest, a->number + GRAD_SQ);
     const struct sae_adam adam = {.lr = (float)lr,
-                                  .beta1 = 0.9F,
+                                  .beta1 = jump || t->set.arch == TRAIN_GATED ? 0 : 0.9F,
                                   .beta2 = 0.999F,
                                   .eps = 1e-8F,
                                   .step = t->step + 1,
@@ -138,6 +140,21 @@ static void measure_variance(struct trainer *t)
     a->ops->loss_sum(false, t->n, t->d, a->x, a->xhat, a->r, a->number + MISS);
 }
 
+/* Weight of the sparsity term. */
+static void schedule_sparsity(const struct trainer *t, struct step_stats *s)
+{
+    const struct settings *const set = &t->set;
+    const double part = sae_sched_sparsity(t->step, set->sparsity_warmup);
+    if (set->arch == TRAIN_JUMPRELU)
+        s->sparse_weight = set->l0_penalty * part;
+    else if (settings_has_lp(set))
+        s->sparse_weight = t->lp.weight * part;
+    else if (settings_has_l1(set))
+        s->sparse_weight = set->l1 * part;
+    if (settings_has_lp(set))
+        s->lp = t->lp.p;
+}
+
 enum sae_status resident_step(struct trainer *t, const float *x, bool there, bool measure,
                               const struct step_stats *scheduled, struct step_stats *ret,
                               struct sae_err *err)
@@ -145,30 +162,30 @@ enum sae_status resident_step(struct trainer *t, const float *x, bool there, boo
     struct resident *const a = t->resident;
     const struct sae_ops *const ops = a->ops;
     struct masks *const masks = &a->ring[t->step % t->ring_len];
-    struct step_stats s = *scheduled;
-    bool orth_known;
+    struct told told = {.stats = *scheduled, .step = t->step, .measured = measure};
+    struct step_stats *const s = &told.stats, latest;
     SAE_TRY(resident_load(t, err));
-    if (settings_has_l1(&t->set))
-        s.sparse_weight = t->set.l1 * sae_sched_sparsity(t->step, t->set.sparsity_warmup);
+    schedule_sparsity(t, s);
     a->x = there ? x : a->own_x;
     if (!there)
         ops->put(a->own_x, x, t->n * t->d * sizeof *x);
     SAE_TRY(forward(t, masks, err));
-    ops->loss_sum(t->set.arch == TRAIN_STANDARD_2024, t->n, t->d, a->x, a->xhat, a->grad,
-                  a->number + RECON);
-    ops->age(t->n, t->m, settings_has_k(&t->set) ? masks->csc.start : NULL, a->pre,
+    loss(t);
+    ops->age(t->n, t->m, settings_has_k(&t->set) ? masks->csc.start : NULL, resident_dense_f(a),
              t->set.dead_after, a->idle, a->number + DEAD);
     if (measure)
         measure_variance(t);
-    SAE_TRY(backward(t, masks, (float)(s.sparse_weight / (double)t->n), err));
-    SAE_TRY(resident_orth(t, measure, &s, &orth_known, err));
-    update(t, s.lr);
+    SAE_TRY(backward(t, masks, s, err));
+    resident_orth(t, measure, &told);
+    update(t, s->lr);
     if (settings_has_cut(&t->set) && t->step > t->set.cut_start)
         ops->cut_move(&masks->csr, t->set.cut_momentum, a->number + CUT);
-    t->tau = s.tau;
+    if (t->set.resample_every && t->step % t->set.resample_every == 0)
+        SAE_TRY(resident_resample(t, s, err));
+    t->tau = s->tau;
     t->step++;
-    SAE_TRY(resident_tell(t, measure, orth_known, &s, err));
+    SAE_TRY(resident_tell(t, &told, &latest, err));
     if (ret)
-        *ret = s;
+        *ret = latest;
     return SAE_OK;
 }

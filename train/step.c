@@ -552,7 +552,9 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
         move_cut(t, masks);
     if (settings_has_lp(&t->set)) {
         s.lp = t->lp.p;
-        lp_advance(t);
+        lp_remember(t);
+        if (lp_moves(t, t->step))
+            lp_move(t);
     }
     if (t->set.resample_every && t->step % t->set.resample_every == 0) {
         size_t resampled = 0;

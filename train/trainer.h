@@ -177,6 +177,9 @@ void ortsae_close(struct ortsae *ortsae, const struct sae_ops *ops);
 SAE_MUST_CHECK enum sae_status ortsae_step(struct trainer *t, bool measure,
                                            struct step_stats *stats, struct sae_err *err);
 
+/* The chunks of this step: [m] latents, chunk after chunk, in *ret_chunks even pieces; borrowed. */
+const uint32_t *ortsae_order(const struct trainer *t, size_t *ret_chunks);
+
 /* AuxK: revives dead latents on the residual. Adds its gradients to g. *ret: the loss. */
 SAE_MUST_CHECK enum sae_status auxk_open(struct auxk **ret, struct sae_err *err);
 void auxk_close(struct auxk *auxk, const struct sae_ops *ops);
@@ -190,7 +193,10 @@ double trainer_loss(const struct trainer *t, const float *x, const float *xhat, 
 void lp_slopes(const struct trainer *t, size_t n, const float *f, double weight, float *dz);
 void lp_begin(struct trainer *t);                         /* of a batch */
 void lp_add(struct trainer *t, size_t n, const float *f); /* the activations of one token */
-void lp_advance(struct trainer *t);                       /* after the batch */
+/* After the batch, in this order; lp_move where the exponent moves after this step. */
+void lp_remember(struct trainer *t);
+bool lp_moves(const struct trainer *t, uint64_t step);
+void lp_move(struct trainer *t);
 void lp_resume(struct trainer *t); /* exponents at t->step; weight and means are the caller's */
 
 /* Dead latents start anew on rows of x. Uses t->pre and t->xhat. *ret: how many. */
@@ -211,6 +217,7 @@ double gated_loss(struct trainer *t, const float *x); /* of the gate; keeps its 
 /* l1: weight of the sparsity term over n. All gradients but that of b_dec. Returns the sum of du over tokens, [m]. */
 const float *gated_backward(struct trainer *t, float l1);
 
+double matry_weight(const struct settings *set); /* of the loss of each prefix */
 /* Matryoshka: call in this order. */
 SAE_MUST_CHECK enum sae_status matry_open(struct matry **ret, const struct trainer *t,
                                           struct sae_err *err);

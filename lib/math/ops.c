@@ -22,7 +22,9 @@ static const struct {
              OP(unit_rows), OP(adam), OP(project_sq), OP(adam_rows), OP(orth), OP(sq_sum),
              OP(loss_sum), OP(project_sum), OP(spread_sum), OP(relu_sum), OP(mask_grad),
              OP(scatter), OP(age), OP(cut_move), OP(topk_idle), OP(aux_loss), OP(grad_add),
-             OP(orth_masks), OP(compare_rows), OP(widen_rows), OP(late_open), OP(late_close),
+             OP(orth_masks), OP(compare_rows), OP(widen_rows), OP(lp_sum), OP(lp_grad), OP(gate),
+             OP(gate_grad), OP(jump), OP(jump_grad), OP(decode_group), OP(grad_dec_group),
+             OP(prefix_loss), OP(ortsae), OP(late_open), OP(late_close),
              OP(late_post), OP(late_wait), OP(precision), OP(check), OP(cos_hist),
              OP(gram), OP(eigenvalues), OP(pair_dots)};
 enum { N_OPS = sizeof table / sizeof *table };

@@ -69,6 +69,12 @@ struct sae_orth_stats {
     double mean_abs_cos, max_abs_cos; /* over those pairs; 0 where there are none */
 };
 
+/* Gradient of the thresholds of JumpReLU (train/jumprelu.c has the equations). */
+struct sae_jump {
+    double width, target, weight; /* of the window; of L0; of its penalty */
+    bool by_z;                    /* the step of L0 looks at z, else at f */
+};
+
 struct sae_late; /* see late_open */
 
 /* Of the factors of products; sums are f32 always. */
@@ -207,6 +213,47 @@ struct sae_ops {
     /* x[t] = rows[row[t]] / norm, rows in bf16 */
     void (*widen_rows)(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
                        float *x);
+    /* Annealed sparsity of f [n][m] >= 0: row[t] = sum of f^p over f > 0; sum[0] that of row[t]^(1/p)
+     * (root) or row[t] over t, sum[1] the same for p_next, 0 where that is 0 */
+    void (*lp_sum)(bool root, size_t n, size_t m, const float *f, double p, double p_next,
+                   double *row, double *sum);
+    /* dz += weight r f^(p - 1) where f > 0, r = row[t]^(1/p - 1) (root) or p; else dz = 0 */
+    void (*lp_grad)(bool root, size_t n, size_t m, const float *f, double p, double weight,
+                    const double *row, float *dz);
+    /* Gated: gate = relu(u + b_gate), f = relu(exp(r_mag) u + b_mag) where gate > 0, else 0.
+     * sum[0] = sum of gate, sum[1] = how many f > 0 */
+    void (*gate)(size_t n, size_t m, const float *u, const float *b_gate, const float *r_mag,
+                 const float *b_mag, float *f, float *gate, double *sum);
+    /* df = d1 where f > 0, dg = d2 + l1 where gate > 0; d2 = dg + exp(r_mag) df. Sums over tokens:
+     * b_gate of dg, b_mag of df, r_mag of df exp(r_mag) u, du of the new d2 */
+    void (*gate_grad)(size_t n, size_t m, const float *u, const float *r_mag, const float *f,
+                      const float *gate, float l1, const float *d1, float *d2, float *g_b_gate,
+                      float *g_b_mag, float *g_r_mag, float *du);
+    /* JumpReLU: z += b_enc; f = z where z > theta, else 0; active[j] = tokens with z > theta.
+     * sum[0] = entries, sum[1] = those that L0's step sees */
+    void (*jump)(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
+                 float *f, uint32_t *active, double *sum);
+    /* g_theta from df [n][m] = dL/df; then df = 0 where z <= theta. *l0: sum[1] of jump */
+    void (*jump_grad)(size_t n, size_t m, const struct sae_jump *h, const float *z,
+                      const float *theta, const uint32_t *active, const double *l0, float *df,
+                      float *g_theta);
+    /* Matryoshka: the entries with latents in [first, end). xhat = base + theirs  [n][d], may be
+     * the same array */
+    void (*decode_group)(size_t d, const struct sae_csr *csr, size_t first, size_t end,
+                         const float *W_dec, const float *base, float *xhat);
+    /* grad_dec of these entries and latents alone; all arrays are those of the whole. */
+    void (*grad_dec_group)(size_t d, size_t first, size_t end, const struct sae_csr *csr,
+                           const struct sae_csc *csc, const float *g, const float *W_dec, float *dz,
+                           float *dW_dec);
+    /* H = weight 2/n (xhat - x) + later; *sum = or, where there is `later`, += weight times the sum
+     * of |xhat - x|^2. later may be NULL; H may be xhat */
+    void (*prefix_loss)(size_t n, size_t d, double weight, const float *x, const float *xhat,
+                        const float *later, float *H, double *sum);
+    /* OrtSAE (train/ortsae.c) over n_chunks even pieces of `order` [m], a permutation of the
+     * latents. Adds weight times its gradient to G; Gout receives that alone; both may be NULL.
+     * *sum: the loss, without weight */
+    void (*ortsae)(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,
+                   double weight, float *G, float *Gout, double *sum);
     /* A few bytes of backend memory on their way to the host. wait gives those of the last post. */
     enum sae_status (*late_open)(struct sae_late **ret, size_t bytes, struct sae_err *err);
     void (*late_close)(struct sae_late *late);

@@ -220,7 +220,7 @@ static void check_agree(void **state)
 static char names[MAX_TESTS][80];
 
 static const struct op_case *const all_cases[] = {cases_select, cases_sparse,   cases_dense,
-                                                  cases_orth,   cases_spectrum, cases_step};
+                                                  cases_orth,   cases_spectrum, cases_step,  cases_arch};
 
 /* Every case as a test of `check`. */
 static size_t add_cases(struct CMUnitTest *tests, size_t n, const char *backend,

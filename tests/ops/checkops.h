@@ -57,7 +57,7 @@ struct op_case {
 };
 
 extern const struct op_case cases_select[], cases_sparse[], cases_dense[], cases_orth[],
-    cases_spectrum[], cases_step[];
+    cases_spectrum[], cases_step[], cases_arch[];
 
 /* |ref - got| <= bound[i] (+ a few denormal steps); two NaN agree, two equal infinities too. */
 void check_near(const char *what, const struct fix *f, size_t n, const float *ref, const float *got,

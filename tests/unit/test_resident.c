@@ -20,7 +20,7 @@
 #include "train/rows.h"
 #include "train/run.h"
 
-enum { D = 8, ROWS = 900, HELD = 128, TRAIN = ROWS - HELD, M = 24, N = 64, STEPS = 30 };
+enum { D = 8, ROWS = 300, HELD = 90, TRAIN = ROWS - HELD, M = 24, N = 32, STEPS = 17 };
 
 static char dir[] = "/tmp/test_resident_XXXXXX";
 static struct sae_acts *acts;
@@ -33,7 +33,7 @@ static int begin(void **state)
     static uint16_t rows[ROWS * D];
     static uint32_t token[ROWS];
     static uint16_t position[ROWS];
-    static const size_t cut[] = {0, 333, ROWS};
+    static const size_t cut[] = {0, 133, ROWS};
     struct sae_rng rng = sae_rng_make(5, SAE_RNG_TEST);
     struct sae_err err = {0};
     if (!mkdtemp(dir) || sae_cuda_open(&device, &err) != SAE_OK)
@@ -66,10 +66,9 @@ static int end(void **state)
     return rmdir(dir);
 }
 
-static void make_settings(struct settings *set, uint64_t steps)
+static void make_unresolved(struct settings *set, uint64_t steps)
 {
     static double all_percent[1] = {100};
-    struct sae_err err = {0};
     settings_init(set);
     set->k = 3;
     set->m = M;
@@ -83,6 +82,12 @@ static void make_settings(struct settings *set, uint64_t steps)
     set->log_every = 7;
     set->orth = ORTH_PROGRESSIVE;
     set->checkpoints = (struct sae_reals){1, all_percent};
+}
+
+static void make_settings(struct settings *set, uint64_t steps)
+{
+    struct sae_err err = {0};
+    make_unresolved(set, steps);
     if (settings_resolve(set, ROWS, D, &err) != SAE_OK)
         fail_msg("%s", err.msg);
 }
@@ -155,6 +160,170 @@ static void test_rows(void **state)
     emu_memory(0);
 }
 
+/* --- other options, against the host -------------------------------------------------------- */
+
+static double shares[3] = {0.25, 0.25, 0.5};
+
+static void use_topk(struct settings *set)
+{
+    set->k_start = 6;
+    set->k_anneal = 10;
+    set->orth_normalizer = NORMALIZER_MEAN;
+    set->competition = SAE_COMPETE_SIGMOID;
+}
+
+static void use_window(struct settings *set)
+{
+    set->overlap_window = 2;
+    set->threshold_momentum = 0.5;
+}
+
+static void use_batchtopk(struct settings *set)
+{
+    set->arch = TRAIN_BATCHTOPK;
+    set->orth = ORTH_ORTSAE;
+    set->ortsae_chunk = 9;
+    set->ortsae_every = 2;
+}
+
+static void use_matryoshka(struct settings *set)
+{
+    set->arch = TRAIN_MATRYOSHKA;
+    set->groups = (struct sae_reals){3, shares};
+    set->orth = ORTH_STATIC;
+}
+
+static void use_standard(struct settings *set)
+{
+    set->arch = TRAIN_STANDARD;
+    set->l1 = 0.4;
+    set->sparsity = SPARSITY_LP;
+    set->p_end = 0.5;
+    set->p_updates = 3;
+    set->resample_every = 4;
+}
+
+static void use_gated(struct settings *set)
+{
+    set->arch = TRAIN_GATED;
+    set->sparsity = SPARSITY_LPP;
+    set->p_end = 0.5;
+    set->p_updates = 0;
+    set->l1 = 0.2;
+}
+
+static void use_jumprelu(struct settings *set)
+{
+    set->arch = TRAIN_JUMPRELU;
+    set->bandwidth = 0.1;
+    set->target_l0 = 5;
+    set->orth_normalizer = NORMALIZER_LATENT;
+}
+
+static void make(struct settings *set, void (*change)(struct settings *set))
+{
+    struct sae_err err = {0};
+    make_unresolved(set, STEPS);
+    set->k_start = 0;
+    change(set);
+    if (settings_resolve(set, ROWS, D, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+}
+
+static void close_to(const char *what, uint64_t step, double want, double got)
+{
+    if (!(fabs(want - got) <= 2e-4 * fabs(want) + 1e-5) && !(isnan(want) && isnan(got)))
+        fail_msg("%s of step %d: %.9g on the cpu, %.9g on the device", what, (int)step, want, got);
+}
+
+static void same_stats(uint64_t s, const struct step_stats *a, const struct step_stats *b)
+{
+    close_to("loss", s, a->loss, b->loss);
+    close_to("reconstruction", s, a->recon, b->recon);
+    close_to("sparsity", s, a->sparse, b->sparse);
+    close_to("weight of the sparsity", s, a->sparse_weight, b->sparse_weight);
+    close_to("auxiliary loss", s, a->aux, b->aux);
+    close_to("term", s, a->orth, b->orth);
+    close_to("weight of the term", s, a->orth_weight, b->orth_weight);
+    close_to("l0", s, a->l0, b->l0);
+    close_to("dead", s, a->dead, b->dead);
+    close_to("lp", s, a->lp, b->lp);
+    close_to("resampled", s, a->resampled, b->resampled);
+    close_to("gradient norm", s, a->grad_norm, b->grad_norm);
+    close_to("explained variance", s, a->explained_variance, b->explained_variance);
+    close_to("pairs", s, a->n_pairs, b->n_pairs);
+    close_to("mean |cos|", s, a->mean_abs_cos, b->mean_abs_cos);
+    close_to("max |cos|", s, a->max_abs_cos, b->max_abs_cos);
+    close_to("gradient", s, a->grad_recon, b->grad_recon);
+    close_to("gradient of the term", s, a->grad_orth, b->grad_orth);
+    close_to("cosine of gradients", s, a->grad_cos, b->grad_cos);
+    close_to("over-suppression", s, a->oversuppressed, b->oversuppressed);
+}
+
+/* Whether the forward pass of inference keeps the same latents with nearly the same values. */
+static void same_forward(struct trainer *cpu, struct trainer *there, const float *x)
+{
+    struct sae_err err = {0};
+    struct sae_csr a = {0}, b = {0};
+    assert_int_equal(trainer_forward(cpu, x, N, cpu->set.k, &a, &err), SAE_OK);
+    assert_int_equal(trainer_forward(there, x, N, cpu->set.k, &b, &err), SAE_OK);
+    assert_memory_equal(a.start, b.start, (N + 1) * sizeof *a.start);
+    for (size_t e = 0; e < a.start[N]; e++) {
+        assert_int_equal(a.idx[e], b.idx[e]);
+        close_to("activation", e, (double)a.val[e], (double)b.val[e]);
+    }
+    sae_csr_free(&a, cpu->ops);
+    sae_csr_free(&b, cpu->ops);
+}
+
+static void agrees(void (*change)(struct settings *set))
+{
+    struct settings set;
+    struct sae_err err = {0};
+    struct trainer *cpu = NULL, *there = NULL;
+    float x[N * D];
+    struct sae_acts_stream *stream = NULL;
+    make(&set, change);
+    assert_int_equal(sae_acts_stream_open(&stream, acts, TRAIN, 1, &err), SAE_OK);
+    assert_int_equal(trainer_open(&cpu, &set, &sae_ops_cpu, D, &err), SAE_OK);
+    assert_int_equal(trainer_open(&there, &set, device, D, &err), SAE_OK);
+    for (uint64_t s = 0; s < STEPS; s++) {
+        struct step_stats a, b;
+        assert_int_equal(sae_acts_stream_read(stream, s * N, N, x, &err), SAE_OK);
+        for (size_t i = 0; i < N * D; i++)
+            x[i] *= 0.1F;
+        if (s == 0) {
+            trainer_init(cpu, x);
+            trainer_init(there, x);
+        }
+        const bool measure = s % 3 == 0 || s + 2 > STEPS;
+        assert_int_equal(trainer_step(cpu, x, measure, &a, &err), SAE_OK);
+        assert_int_equal(trainer_step(there, x, measure, &b, &err), SAE_OK);
+        if (measure)
+            same_stats(s, &a, &b);
+    }
+    same_forward(cpu, there, x);
+    assert_int_equal(trainer_fetch(there, true, &err), SAE_OK);
+    for (size_t i = 0; i < cpu->w.n; i++)
+        if (!(fabsf(cpu->w.all[i] - there->w.all[i]) <= 1e-3F))
+            fail_msg("weight %zu is %.9g, on the cpu %.9g", i, (double)there->w.all[i],
+                     (double)cpu->w.all[i]);
+    trainer_close(cpu);
+    trainer_close(there);
+    sae_acts_stream_close(stream);
+}
+
+static void (*const changes[])(struct settings *set) = {
+    use_topk, use_window, use_batchtopk, use_matryoshka, use_standard, use_gated, use_jumprelu};
+enum { N_CHANGES = sizeof changes / sizeof *changes };
+
+static void test_agreement(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_CHANGES; i++)
+        agrees(changes[i]);
+}
+
 /* --- a run that was stopped ------------------------------------------------------------------ */
 
 static void path_of(char path[64], const char *name)
@@ -208,33 +377,29 @@ static void resumes(void (*change)(struct settings *set))
     path_of(last, "ckpt_100.h5");
     path_of(whole, "whole.h5");
     path_of(state_path, "state.h5");
-    make_settings(&plan.set, STEPS);
-    change(&plan.set);
+    make(&plan.set, change);
     plan.record = json_pack("{s:s}", "program", "test");
     run_to(&plan, STEPS);
     assert_int_equal(rename(last, whole), 0);
     run_to(&plan, 5);
     plan.from = from;
     plan.n_from = 1;
-    run_to(&plan, 18); /* in the midst of the second epoch */
+    run_to(&plan, 11); /* in the midst of the second epoch */
     run_to(&plan, STEPS);
     same_files(whole, last);
     json_decref(plan.record);
 }
 
-static void nothing(struct settings *set)
-{
-    (void)set;
-}
-
 static void test_resume(void **state)
 {
     (void)state;
-    resumes(nothing);
+    for (size_t i = 1; i < N_CHANGES; i++)
+        resumes(changes[i]);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_resume)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_agreement),
+                                       cmocka_unit_test(test_resume)};
     return cmocka_run_group_tests_name("resident", tests, begin, end);
 }

@@ -79,6 +79,31 @@ void sae_cuda_compare_rows(size_t m, size_t d, const float *W, const float *A, c
 void sae_cuda_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
                          float *x);
 
+/* other architectures */
+void sae_cuda_lp_sum(bool root, size_t n, size_t m, const float *f, double p, double p_next,
+                    double *row, double *sum);
+void sae_cuda_lp_grad(bool root, size_t n, size_t m, const float *f, double p, double weight,
+                     const double *row, float *dz);
+void sae_cuda_gate(size_t n, size_t m, const float *u, const float *b_gate, const float *r_mag,
+                  const float *b_mag, float *f, float *gate, double *sum);
+void sae_cuda_gate_grad(size_t n, size_t m, const float *u, const float *r_mag, const float *f,
+                       const float *gate, float l1, const float *d1, float *d2, float *g_b_gate,
+                       float *g_b_mag, float *g_r_mag, float *du);
+void sae_cuda_jump(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
+                  float *f, uint32_t *active, double *sum);
+void sae_cuda_jump_grad(size_t n, size_t m, const struct sae_jump *h, const float *z,
+                       const float *theta, const uint32_t *active, const double *l0, float *df,
+                       float *g_theta);
+void sae_cuda_decode_group(size_t d, const struct sae_csr *csr, size_t first, size_t end,
+                          const float *W_dec, const float *base, float *xhat);
+void sae_cuda_grad_dec_group(size_t d, size_t first, size_t end, const struct sae_csr *csr,
+                            const struct sae_csc *csc, const float *g, const float *W_dec,
+                            float *dz, float *dW_dec);
+void sae_cuda_prefix_loss(size_t n, size_t d, double weight, const float *x, const float *xhat,
+                         const float *later, float *H, double *sum);
+void sae_cuda_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,
+                    double weight, float *G, float *Gout, double *sum);
+
 /* --- shared by the files of this folder ----------------------------------------------------- */
 
 /* *out = sum of n doubles, or that added to it; one block, in a fixed order. */

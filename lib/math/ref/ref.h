@@ -68,6 +68,31 @@ void sae_ref_late_wait(struct sae_late *late, void *host);
 enum sae_status sae_ref_precision(enum sae_precision how, struct sae_err *err);
 enum sae_status sae_ref_check(struct sae_err *err);
 
+/* ref_arch.c */
+void sae_ref_lp_sum(bool root, size_t n, size_t m, const float *f, double p, double p_next,
+                    double *row, double *sum);
+void sae_ref_lp_grad(bool root, size_t n, size_t m, const float *f, double p, double weight,
+                     const double *row, float *dz);
+void sae_ref_gate(size_t n, size_t m, const float *u, const float *b_gate, const float *r_mag,
+                  const float *b_mag, float *f, float *gate, double *sum);
+void sae_ref_gate_grad(size_t n, size_t m, const float *u, const float *r_mag, const float *f,
+                       const float *gate, float l1, const float *d1, float *d2, float *g_b_gate,
+                       float *g_b_mag, float *g_r_mag, float *du);
+void sae_ref_jump(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
+                  float *f, uint32_t *active, double *sum);
+void sae_ref_jump_grad(size_t n, size_t m, const struct sae_jump *h, const float *z,
+                       const float *theta, const uint32_t *active, const double *l0, float *df,
+                       float *g_theta);
+void sae_ref_decode_group(size_t d, const struct sae_csr *csr, size_t first, size_t end,
+                          const float *W_dec, const float *base, float *xhat);
+void sae_ref_grad_dec_group(size_t d, size_t first, size_t end, const struct sae_csr *csr,
+                            const struct sae_csc *csc, const float *g, const float *W_dec,
+                            float *dz, float *dW_dec);
+void sae_ref_prefix_loss(size_t n, size_t d, double weight, const float *x, const float *xhat,
+                         const float *later, float *H, double *sum);
+void sae_ref_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,
+                    double weight, float *G, float *Gout, double *sum);
+
 /* Entries of the table for a step that keeps off the host, the same for every host backend: the
  * host's own step has no use for them, so they stay plain. */
 #define SAE_REF_STEP_OPS                                                                           \
@@ -77,6 +102,10 @@ enum sae_status sae_ref_check(struct sae_err *err);
     .cut_move = sae_ref_cut_move, .topk_idle = sae_ref_topk_idle, .aux_loss = sae_ref_aux_loss,    \
     .grad_add = sae_ref_grad_add, .orth_masks = sae_ref_orth_masks,                                \
     .compare_rows = sae_ref_compare_rows, .widen_rows = sae_ref_widen_rows,                        \
+    .lp_sum = sae_ref_lp_sum, .lp_grad = sae_ref_lp_grad, .gate = sae_ref_gate,                    \
+    .gate_grad = sae_ref_gate_grad, .jump = sae_ref_jump, .jump_grad = sae_ref_jump_grad,          \
+    .decode_group = sae_ref_decode_group, .grad_dec_group = sae_ref_grad_dec_group,                \
+    .prefix_loss = sae_ref_prefix_loss, .ortsae = sae_ref_ortsae,                                  \
     .late_open = sae_ref_late_open, .late_close = sae_ref_late_close,                              \
     .late_post = sae_ref_late_post, .late_wait = sae_ref_late_wait,                                \
     .precision = sae_ref_precision, .check = sae_ref_check

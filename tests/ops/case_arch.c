@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/* case_arch : operations of gated, JumpReLU and matryoshka autoencoders, of annealed sparsity and of
+ * OrtSAE. Sums over tokens are in double on both sides; where an f32 product or an elementary
+ * function enters, the bound is that of its few roundings. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "checkops.h"
+
+static void near(const char *what, const struct fix *f, double ref, double got, double bound)
+{
+    if (!(fabs(ref - got) <= bound || ref == got || (isnan(ref) && isnan(got))))
+        fail_msg("%s, n %zu m %zu, fill %s: %.17g, expected %.17g within %.3g", what, f->s.n, f->s.m,
+                 fill_names[f->fill], got, ref, bound);
+}
+
+/* Some other value of pre for each: d1, d2, and so on. */
+static float other(const struct fix *f, size_t i, size_t step)
+{
+    return f->pre[(i * step + 1) % (f->s.n * f->s.m)];
+}
+
+static float positive(float v)
+{
+    return v > 0 ? v : 0;
+}
+
+/* Before the host writes where the device may still read. */
+static void await(const struct sae_ops *o)
+{
+    struct sae_err err = {0};
+    if (o->check(&err) != SAE_OK)
+        fail_msg("%s", err.msg);
+}
+
+/* --- annealed sparsity: sums, powers by row, dz by either form ------------------------------ */
+
+static void sizes_lp(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = 2 * sizeof(double);
+    bytes[2] = f->s.n * sizeof(double);
+    bytes[3] = bytes[4] = f->s.n * f->s.m * sizeof(float);
+    bytes[5] = f->s.n * sizeof(double);
+}
+
+static void run_lp(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m;
+    float *const v = grab(n * m, sizeof *v), *const dz[2] = {a[3], a[4]};
+    for (size_t i = 0; i < n * m; i++) {
+        v[i] = positive(f->pre[i]);
+        dz[0][i] = dz[1][i] = other(f, i, 5);
+    }
+    o->lp_sum(false, n, m, v, 0.7, 0, a[5], a[0]);
+    o->lp_grad(false, n, m, v, 0.7, 0.25, a[5], dz[0]);
+    o->lp_sum(true, n, m, v, 0.6, 0.5, a[2], a[1]);
+    o->lp_grad(true, n, m, v, 0.6, 0.25, a[2], dz[1]);
+    let_go(v);
+}
+
+static void check_lp(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t nm = f->s.n * f->s.m;
+    double *const bound = grab(nm, sizeof *bound);
+    for (int form = 0; form < 2; form++) {
+        const float *const v = ref[3 + form];
+        for (size_t i = 0; i < nm; i++)
+            bound[i] = 4 * EPS * (fabs((double)v[i]) + fabs((double)other(f, i, 5)));
+        check_near(form ? "dz by lp" : "dz by lp^p", f, nm, v, got[3 + form], bound);
+        for (size_t i = 0; i < 2; i++) {
+            const double want = ((const double *)ref[form])[i];
+            near("sum of powers", f, want, ((const double *)got[form])[i], 1e-10 * fabs(want));
+        }
+        for (size_t t = 0; t < f->s.n; t++) {
+            const double want = ((const double *)ref[form ? 2 : 5])[t];
+            near("powers of a row", f, want, ((const double *)got[form ? 2 : 5])[t],
+                 1e-11 * fabs(want));
+        }
+    }
+    let_go(bound);
+}
+
+/* --- gated: f, gate, sums, d2, four gradients ----------------------------------------------- */
+
+static void sizes_gate(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = bytes[3] = f->s.n * f->s.m * sizeof(float);
+    bytes[2] = 2 * sizeof(double);
+    bytes[4] = 4 * f->s.m * sizeof(float);
+}
+
+static void run_gate(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m;
+    float *const v = grab(n * m, sizeof *v), *const gate = grab(n * m, sizeof *gate),
+                *const d1 = grab(n * m, sizeof *d1), *const d2 = a[3], *const g = a[4];
+    o->gate(n, m, f->pre, f->b_enc, f->theta, f->b_enc, a[0], a[1], a[2]);
+    for (size_t i = 0; i < n * m; i++) { /* masks that rounding cannot turn */
+        v[i] = positive(other(f, i, 3));
+        gate[i] = positive(f->pre[i]);
+        d1[i] = other(f, i, 7);
+        d2[i] = other(f, i, 5);
+    }
+    o->gate_grad(n, m, f->pre, f->theta, v, gate, 0.25f, d1, d2, g, g + m, g + 2 * m, g + 3 * m);
+    let_go(v);
+    let_go(gate);
+    let_go(d1);
+}
+
+static void check_gate(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m;
+    double *const bound = grab(n * m, sizeof *bound), *const sums = grab(4 * m, sizeof *sums);
+    const double *const want = ref[2], *const have = got[2];
+    for (size_t i = 0; i < n * m; i++) {
+        const size_t j = i % m;
+        const double scale = exp((double)f->theta[j]), u = (double)f->pre[i];
+        const double df = scale * fabs((double)other(f, i, 7));
+        bound[i] = 6 * EPS * (scale * fabs(u) + fabs((double)f->b_enc[j]));
+        sums[j] += 1e-12 * (fabs((double)other(f, i, 5)) + 1);
+        sums[m + j] += 1e-12 * fabs((double)other(f, i, 7));
+        sums[2 * m + j] += 4 * EPS * fabs(df * u);
+        sums[3 * m + j] += 4 * EPS * (fabs((double)other(f, i, 5)) + 1 + df);
+    }
+    check_near("f", f, n * m, ref[0], got[0], bound);
+    check_bits("gate", f, n * m * sizeof(float), ref[1], got[1]);
+    near("sum of gate", f, want[0], have[0], 1e-10 * fabs(want[0]));
+    near("active", f, want[1], have[1], 2); /* whose sign may turn with f's rounding */
+    for (size_t i = 0; i < n * m; i++) {
+        const double scale = exp((double)f->theta[i % m]);
+        bound[i] = 4 * EPS * (fabs((double)other(f, i, 5)) + 1 + scale * fabs((double)other(f, i, 7)));
+    }
+    check_near("du", f, n * m, ref[3], got[3], bound);
+    const float *const g = ref[4];
+    for (size_t i = 0; i < 4 * m; i++)
+        sums[i] += 2 * EPS * fabs((double)g[i]);
+    check_near("sums", f, 4 * m, g, got[4], sums);
+    let_go(bound);
+    let_go(sums);
+}
+
+/* --- JumpReLU: z, f, active, sums, df, g_theta ---------------------------------------------- */
+
+static void sizes_jump(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = bytes[4] = f->s.n * f->s.m * sizeof(float);
+    bytes[2] = 2 * f->s.m * sizeof(uint32_t);
+    bytes[3] = 4 * sizeof(double);
+    bytes[5] = 2 * f->s.m * sizeof(float);
+}
+
+static void run_jump(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m;
+    float *const z = a[0], *const df = a[4], *const g = a[5];
+    uint32_t *const active = a[2];
+    double *const sum = a[3];
+    for (size_t by_z = 0; by_z < 2; by_z++) {
+        const struct sae_jump h = {0.5, 3, 2, by_z != 0};
+        await(o);
+        memcpy(z, f->pre, n * m * sizeof *z);
+        for (size_t i = 0; i < n * m; i++)
+            df[i] = other(f, i, 7);
+        o->jump(n, m, f->b_enc, f->theta, by_z != 0, z, a[1], active + by_z * m, sum + 2 * by_z);
+        o->jump_grad(n, m, &h, z, f->theta, active + by_z * m, sum + 2 * by_z + 1, df, g + by_z * m);
+    }
+}
+
+static void check_jump(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m;
+    double *const bound = grab(2 * m, sizeof *bound), *const none = grab(n * m, sizeof *none);
+    check_near("z", f, n * m, ref[0], got[0], none);
+    check_near("f", f, n * m, ref[1], got[1], none);
+    check_bits("active", f, 2 * m * sizeof(uint32_t), ref[2], got[2]);
+    check_bits("sums", f, 4 * sizeof(double), ref[3], got[3]);
+    check_near("df", f, n * m, ref[4], got[4], none);
+    for (size_t i = 0; i < n * m; i++)
+        bound[i % m] += 1e-10 * (fabs((double)f->theta[i % m] * (double)other(f, i, 7)) + 1);
+    for (size_t j = 0; j < m; j++) {
+        const float *const g = ref[5];
+        bound[m + j] = bound[j] + 2 * EPS * fabs((double)g[m + j]);
+        bound[j] += 2 * EPS * fabs((double)g[j]);
+    }
+    check_near("g_theta", f, 2 * m, ref[5], got[5], bound);
+    let_go(bound);
+    let_go(none);
+}
+
+/* --- matryoshka: xhat, dz, dW_dec, H and its loss ------------------------------------------- */
+
+static void sizes_group(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[3] = f->s.n * f->s.d * sizeof(float);
+    bytes[1] = (fix_nnz(f) + 1) * sizeof(float);
+    bytes[2] = f->s.m * f->s.d * sizeof(float);
+    bytes[4] = 2 * sizeof(double);
+    bytes[5] = f->s.n * f->s.d * sizeof(float);
+}
+
+static void group_of(const struct fix *f, size_t *first, size_t *end)
+{
+    *first = f->s.m / 4;
+    *end = f->s.m - f->s.m / 3;
+}
+
+static void run_group(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m, d = f->s.d;
+    size_t first, end;
+    double *const sum = a[4];
+    group_of(f, &first, &end);
+    memset(a[1], 0, (fix_nnz(f) + 1) * sizeof(float));
+    memset(a[2], 0, m * d * sizeof(float));
+    o->decode_group(d, &f->csr, first, end, f->W, f->x, a[0]);
+    o->grad_dec_group(d, first, end, &f->csr, &f->csc, f->g, f->W, a[1], a[2]);
+    memcpy(a[3], f->g, n * d * sizeof(float));
+    o->prefix_loss(n, d, 0.5, f->x, a[3], NULL, a[3], sum);
+    await(o);
+    sum[1] = sum[0];
+    o->prefix_loss(n, d, 0.25, f->g, f->x, a[3], a[5], sum + 1);
+}
+
+static void check_group(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.n, m = f->s.m, d = f->s.d, nnz = fix_nnz(f);
+    size_t first, end;
+    group_of(f, &first, &end);
+    double *const xhat = grab(n * d, sizeof *xhat), *const dz = grab(nnz + 1, sizeof *dz),
+                 *const dW = grab(m * d, sizeof *dW), *const H = grab(n * d, sizeof *H);
+    for (size_t t = 0; t < n; t++) {
+        const size_t e0 = f->csr.start[t], e1 = f->csr.start[t + 1];
+        const double roundings = (double)(e1 - e0 + 2) * EPS;
+        for (size_t i = 0; i < d; i++)
+            xhat[t * d + i] = roundings * fabs((double)f->x[t * d + i]);
+        for (size_t e = e0; e < e1; e++) {
+            const size_t j = f->csr.idx[e];
+            if (j < first || j >= end)
+                continue;
+            for (size_t i = 0; i < d; i++) {
+                const double w = fabs((double)f->W[j * d + i]), g = fabs((double)f->g[t * d + i]);
+                xhat[t * d + i] += roundings * (double)f->csr.val[e] * w;
+                dz[e] += (double)(d + 2) * EPS * w * g;
+                dW[j * d + i] += (double)(n + 2) * EPS * (double)f->csr.val[e] * g;
+            }
+        }
+        for (size_t i = t * d; i < (t + 1) * d; i++)
+            H[i] = 8 * EPS * (fabs((double)f->x[i]) + fabs((double)f->g[i]));
+    }
+    check_near("xhat", f, n * d, ref[0], got[0], xhat);
+    check_near("dz", f, nnz, ref[1], got[1], dz);
+    check_near("dW_dec", f, m * d, ref[2], got[2], dW);
+    check_near("H", f, n * d, ref[3], got[3], H);
+    check_near("H with later ones", f, n * d, ref[5], got[5], H);
+    for (size_t i = 0; i < 2; i++) {
+        const double want = ((const double *)ref[4])[i];
+        near("loss", f, want, ((const double *)got[4])[i], 1e-10 * fabs(want));
+    }
+    let_go(xhat);
+    let_go(dz);
+    let_go(dW);
+    let_go(H);
+}
+
+/* --- OrtSAE: G, Gout, losses with gradient and without -------------------------------------- */
+
+static void sizes_ortsae(const struct fix *f, size_t bytes[OUTS])
+{
+    bytes[0] = bytes[1] = f->s.m * f->s.d * sizeof(float);
+    bytes[2] = 2 * sizeof(double);
+}
+
+static void run_ortsae(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t m = f->s.m, chunks = m < 8 ? 1 : 3;
+    uint32_t *const order = grab(m, sizeof *order);
+    double *const sum = a[2];
+    for (size_t i = 0; i < m; i++) /* 11 divides no width but 517's, which takes 7 */
+        order[i] = (uint32_t)(i * (m % 11 ? 11 : 7) % m);
+    memcpy(a[0], f->G, m * f->s.d * sizeof(float));
+    o->ortsae(m, f->s.d, f->W, chunks, order, 2, a[0], a[1], sum);
+    o->ortsae(m, f->s.d, f->W, chunks, order, 2, NULL, NULL, sum + 1);
+    let_go(order);
+}
+
+static void check_ortsae(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t n = f->s.m * f->s.d;
+    const double *const want = ref[2], *const have = got[2];
+    const float *const term = ref[1];
+    if (f->fill == FILL_NAN) /* weights are finite */
+        return;
+    near("loss", f, want[0], have[0], 1e-5 * fabs(want[0]) + 1e-12);
+    near("loss without gradient", f, have[0], have[1], 0);
+    if (f->fill == FILL_TIES) /* of partners equally near rounding may choose either */
+        return;
+    double *const bound = grab(n, sizeof *bound), most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)term[i]));
+    for (size_t i = 0; i < n; i++)
+        bound[i] = 1e-5 * most;
+    check_near("Gout", f, n, ref[1], got[1], bound);
+    for (size_t i = 0; i < n; i++)
+        bound[i] += 4 * EPS * (fabs((double)f->G[i]) + most);
+    check_near("G", f, n, ref[0], got[0], bound);
+    let_go(bound);
+}
+
+const struct op_case cases_arch[] = {
+    {"lp_sum, lp_grad",                           sizes_lp,     run_lp,     check_lp,     2000},
+    {"gate, gate_grad",                           sizes_gate,   run_gate,   check_gate,   2000},
+    {"jump, jump_grad",                           sizes_jump,   run_jump,   check_jump,   2000},
+    {"decode_group, grad_dec_group, prefix_loss", sizes_group,  run_group,  check_group,  2000},
+    {"ortsae",                                    sizes_ortsae, run_ortsae, check_ortsae, 600 },
+    {NULL,                                        NULL,         NULL,       NULL,         0   }
+};
