@@ -25,17 +25,26 @@ static float other(const struct fix *f, size_t i, size_t step)
     return f->pre[(i * step + 1) % (f->s.n * f->s.m)];
 }
 
-static float positive(float v)
+/* A host array of n floats becomes one of the backend. */
+static float *send(const struct sae_ops *o, size_t n, float *host)
 {
-    return v > 0 ? v : 0;
+    float *const there = take(o, n, sizeof *there);
+    o->put(there, host, n * sizeof *host);
+    free(host);
+    return there;
 }
 
-/* Before the host writes where the device may still read. */
-static void await(const struct sae_ops *o)
+/* Values of pre in another order, in memory of the backend; negative ones 0 where `cut`. */
+static float *others(const struct sae_ops *o, const struct fix *f, size_t step, bool cut)
 {
-    struct sae_err err = {0};
-    if (o->check(&err) != SAE_OK)
-        fail_msg("%s", err.msg);
+    const size_t nm = f->s.n * f->s.m;
+    float *const pre = fetch(o, f->pre, nm * sizeof *pre), *const v = grab(nm, sizeof *v);
+    for (size_t i = 0; i < nm; i++) {
+        v[i] = step ? pre[(i * step + 1) % nm] : pre[i];
+        v[i] = cut && !(v[i] > 0) ? 0 : v[i];
+    }
+    free(pre);
+    return send(o, nm, v);
 }
 
 /* --- annealed sparsity: sums, powers by row, dz by either form ------------------------------ */
@@ -51,16 +60,15 @@ static void sizes_lp(const struct fix *f, size_t bytes[OUTS])
 static void run_lp(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t n = f->s.n, m = f->s.m;
-    float *const v = grab(n * m, sizeof *v), *const dz[2] = {a[3], a[4]};
-    for (size_t i = 0; i < n * m; i++) {
-        v[i] = positive(f->pre[i]);
-        dz[0][i] = dz[1][i] = other(f, i, 5);
-    }
+    float *const v = others(o, f, 0, true), *const dz = others(o, f, 5, false);
+    copy(o, a[3], dz, n * m * sizeof *dz);
+    copy(o, a[4], dz, n * m * sizeof *dz);
     o->lp_sum(false, n, m, v, 0.7, 0, a[5], a[0]);
-    o->lp_grad(false, n, m, v, 0.7, 0.25, a[5], dz[0]);
+    o->lp_grad(false, n, m, v, 0.7, 0.25, a[5], a[3]);
     o->lp_sum(true, n, m, v, 0.6, 0.5, a[2], a[1]);
-    o->lp_grad(true, n, m, v, 0.6, 0.25, a[2], dz[1]);
-    let_go(v);
+    o->lp_grad(true, n, m, v, 0.6, 0.25, a[2], a[4]);
+    o->free(v);
+    o->free(dz);
 }
 
 static void check_lp(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -82,7 +90,7 @@ static void check_lp(const struct fix *f, void *const ref[OUTS], void *const got
                  1e-11 * fabs(want));
         }
     }
-    let_go(bound);
+    free(bound);
 }
 
 /* --- gated: f, gate, sums, d2, four gradients ----------------------------------------------- */
@@ -97,19 +105,17 @@ static void sizes_gate(const struct fix *f, size_t bytes[OUTS])
 static void run_gate(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t n = f->s.n, m = f->s.m;
-    float *const v = grab(n * m, sizeof *v), *const gate = grab(n * m, sizeof *gate),
-                *const d1 = grab(n * m, sizeof *d1), *const d2 = a[3], *const g = a[4];
+    float *const v = others(o, f, 3, true), *const gate = others(o, f, 0, true),
+                *const d1 = others(o, f, 7, false), *const d2 = others(o, f, 5, false),
+                *const g = a[4];
     o->gate(n, m, f->pre, f->b_enc, f->theta, f->b_enc, a[0], a[1], a[2]);
-    for (size_t i = 0; i < n * m; i++) { /* masks that rounding cannot turn */
-        v[i] = positive(other(f, i, 3));
-        gate[i] = positive(f->pre[i]);
-        d1[i] = other(f, i, 7);
-        d2[i] = other(f, i, 5);
-    }
-    o->gate_grad(n, m, f->pre, f->theta, v, gate, 0.25f, d1, d2, g, g + m, g + 2 * m, g + 3 * m);
-    let_go(v);
-    let_go(gate);
-    let_go(d1);
+    /* masks that rounding cannot turn */
+    copy(o, a[3], d2, n * m * sizeof *d2);
+    o->gate_grad(n, m, f->pre, f->theta, v, gate, 0.25f, d1, a[3], g, g + m, g + 2 * m, g + 3 * m);
+    o->free(v);
+    o->free(gate);
+    o->free(d1);
+    o->free(d2);
 }
 
 static void check_gate(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -140,8 +146,8 @@ static void check_gate(const struct fix *f, void *const ref[OUTS], void *const g
     for (size_t i = 0; i < 4 * m; i++)
         sums[i] += 2 * EPS * fabs((double)g[i]);
     check_near("sums", f, 4 * m, g, got[4], sums);
-    let_go(bound);
-    let_go(sums);
+    free(bound);
+    free(sums);
 }
 
 /* --- JumpReLU: z, f, active, sums, df, g_theta ---------------------------------------------- */
@@ -157,18 +163,19 @@ static void sizes_jump(const struct fix *f, size_t bytes[OUTS])
 static void run_jump(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t n = f->s.n, m = f->s.m;
-    float *const z = a[0], *const df = a[4], *const g = a[5];
+    float *const df = others(o, f, 7, false), *const g = a[5];
     uint32_t *const active = a[2];
     double *const sum = a[3];
     for (size_t by_z = 0; by_z < 2; by_z++) {
         const struct sae_jump h = {0.5, 3, 2, by_z != 0};
-        await(o);
-        memcpy(z, f->pre, n * m * sizeof *z);
-        for (size_t i = 0; i < n * m; i++)
-            df[i] = other(f, i, 7);
-        o->jump(n, m, f->b_enc, f->theta, by_z != 0, z, a[1], active + by_z * m, sum + 2 * by_z);
-        o->jump_grad(n, m, &h, z, f->theta, active + by_z * m, sum + 2 * by_z + 1, df, g + by_z * m);
+        copy(o, a[0], f->pre, n * m * sizeof *f->pre);
+        copy(o, a[4], df, n * m * sizeof *df);
+        o->jump(n, m, f->b_enc, f->theta, by_z != 0, a[0], a[1], active + by_z * m,
+                sum + 2 * by_z);
+        o->jump_grad(n, m, &h, a[0], f->theta, active + by_z * m, sum + 2 * by_z + 1, a[4],
+                     g + by_z * m);
     }
+    o->free(df);
 }
 
 static void check_jump(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -188,8 +195,8 @@ static void check_jump(const struct fix *f, void *const ref[OUTS], void *const g
         bound[j] += 2 * EPS * fabs((double)g[j]);
     }
     check_near("g_theta", f, 2 * m, ref[5], got[5], bound);
-    let_go(bound);
-    let_go(none);
+    free(bound);
+    free(none);
 }
 
 /* --- matryoshka: xhat, dz, dW_dec, H and its loss ------------------------------------------- */
@@ -215,14 +222,13 @@ static void run_group(const struct sae_ops *o, const struct fix *f, void *const 
     size_t first, end;
     double *const sum = a[4];
     group_of(f, &first, &end);
-    memset(a[1], 0, (fix_nnz(f) + 1) * sizeof(float));
-    memset(a[2], 0, m * d * sizeof(float));
+    fill_with(o, a[1], fix_nnz(f) + 1, 0);
+    fill_with(o, a[2], m * d, 0);
     o->decode_group(d, &f->csr, first, end, f->W, f->x, a[0]);
     o->grad_dec_group(d, first, end, &f->csr, &f->csc, f->g, f->W, a[1], a[2]);
-    memcpy(a[3], f->g, n * d * sizeof(float));
+    copy(o, a[3], f->g, n * d * sizeof(float));
     o->prefix_loss(n, d, 0.5, f->x, a[3], NULL, a[3], sum);
-    await(o);
-    sum[1] = sum[0];
+    copy(o, sum + 1, sum, sizeof *sum);
     o->prefix_loss(n, d, 0.25, f->g, f->x, a[3], a[5], sum + 1);
 }
 
@@ -261,10 +267,10 @@ static void check_group(const struct fix *f, void *const ref[OUTS], void *const 
         const double want = ((const double *)ref[4])[i];
         near("loss", f, want, ((const double *)got[4])[i], 1e-10 * fabs(want));
     }
-    let_go(xhat);
-    let_go(dz);
-    let_go(dW);
-    let_go(H);
+    free(xhat);
+    free(dz);
+    free(dW);
+    free(H);
 }
 
 /* --- OrtSAE: G, Gout, losses with gradient and without -------------------------------------- */
@@ -278,14 +284,16 @@ static void sizes_ortsae(const struct fix *f, size_t bytes[OUTS])
 static void run_ortsae(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t m = f->s.m, chunks = m < 8 ? 1 : 3;
-    uint32_t *const order = grab(m, sizeof *order);
+    uint32_t *const order = grab(m, sizeof *order), *const there = take(o, m, sizeof *there);
     double *const sum = a[2];
     for (size_t i = 0; i < m; i++) /* 11 divides no width but 517's, which takes 7 */
         order[i] = (uint32_t)(i * (m % 11 ? 11 : 7) % m);
-    memcpy(a[0], f->G, m * f->s.d * sizeof(float));
-    o->ortsae(m, f->s.d, f->W, chunks, order, 2, a[0], a[1], sum);
-    o->ortsae(m, f->s.d, f->W, chunks, order, 2, NULL, NULL, sum + 1);
-    let_go(order);
+    o->put(there, order, m * sizeof *order);
+    copy(o, a[0], f->G, m * f->s.d * sizeof(float));
+    o->ortsae(m, f->s.d, f->W, chunks, there, 2, a[0], a[1], sum);
+    o->ortsae(m, f->s.d, f->W, chunks, there, 2, NULL, NULL, sum + 1);
+    o->free(there);
+    free(order);
 }
 
 static void check_ortsae(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -308,7 +316,7 @@ static void check_ortsae(const struct fix *f, void *const ref[OUTS], void *const
     for (size_t i = 0; i < n; i++)
         bound[i] += 4 * EPS * (fabs((double)f->G[i]) + most);
     check_near("G", f, n, ref[0], got[0], bound);
-    let_go(bound);
+    free(bound);
 }
 
 const struct op_case cases_arch[] = {
