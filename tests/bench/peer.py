@@ -10,14 +10,14 @@ topk is dictionary_learning's TopKTrainer as it stands. bag is the best simple P
 as [m][d] and embedding_bag for the kept entries, the rest the same. Weights and batches come from
 files that bench_train wrote (f32): W_enc, W_dec, b_enc, b_dec, x (several batches), idx.
 """
-import importlib.util
 import os
 import sys
 import time
-import types
 
 import numpy as np
 import torch
+
+from trainers import load_top_k
 
 kind, folder, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 numbers = [float(a) for a in sys.argv[4:]]
@@ -28,32 +28,9 @@ def read(name, *shape, dtype=np.float32):
     return torch.from_numpy(np.fromfile(os.path.join(folder, name), dtype=dtype).reshape(shape))
 
 
-def load_trainers():
-    """The trainer files alone: the package itself pulls in language-model libraries."""
-    spec = importlib.util.find_spec("dictionary_learning")
-    root = list(spec.submodule_search_locations)[0]
-
-    def load(name, path):
-        s = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(s)
-        sys.modules[name] = module
-        s.loader.exec_module(module)
-        return module
-
-    for name, path in (("dictionary_learning", root), ("dictionary_learning.trainers",
-                                                       root + "/trainers")):
-        package = types.ModuleType(name)
-        package.__path__ = [path]
-        sys.modules[name] = package
-    load("dictionary_learning.config", root + "/config.py")
-    load("dictionary_learning.dictionary", root + "/dictionary.py")
-    load("dictionary_learning.trainers.trainer", root + "/trainers/trainer.py")
-    return load("dictionary_learning.trainers.top_k", root + "/trainers/top_k.py")
-
-
 class Dense:
     def __init__(self, n, d, m, k, steps, done):
-        self.t = load_trainers().TopKTrainer(
+        self.t = load_top_k()(
             steps=steps, activation_dim=d, dict_size=m, k=k, layer=0, lm_name="none", device="cpu",
             lr=1e-3, warmup_steps=0)
         self.step, self.last, self.batch = done, 0.0, 0
