@@ -280,12 +280,21 @@ static enum sae_status count_pieces(const struct pairs_job *job, struct piece *p
     return all;
 }
 
+/* Nothing of the old lists is wanted any more, so they go before the new ones come: at their largest
+ * these are the largest arrays there are. */
 static enum sae_status pairs_room(struct sae_pairs *pairs, size_t n, struct sae_err *err)
 {
-    size_t cap_idx = pairs->cap, cap_c = pairs->cap;
-    SAE_TRY(sae_mem_grow(&pairs->idx, &cap_idx, n, sizeof *pairs->idx, err));
-    SAE_TRY(sae_mem_grow(&pairs->c, &cap_c, n, sizeof *pairs->c, err));
-    pairs->cap = cap_idx < cap_c ? cap_idx : cap_c;
+    const size_t cap = n + n / 8;
+    if (n <= pairs->cap)
+        return SAE_OK;
+    free(pairs->idx);
+    free(pairs->c);
+    pairs->idx = NULL;
+    pairs->c = NULL;
+    pairs->cap = 0;
+    SAE_TRY(sae_mem_alloc(&pairs->idx, cap, sizeof *pairs->idx, err));
+    SAE_TRY(sae_mem_alloc(&pairs->c, cap, sizeof *pairs->c, err));
+    pairs->cap = cap;
     return SAE_OK;
 }
 
