@@ -12,7 +12,7 @@
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
-#include "lib/eval/subject.h"
+#include "lib/eval/subjects.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 
@@ -209,24 +209,18 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .pairs = given.pairs.v,
         .n_pairs = given.pairs.n};
     const struct sae_ops *ops = NULL;
-    char **targets = NULL;
-    size_t n = 0, n_lost = 0;
-    json_t *all = json_array();
+    struct sae_subjects saes = {0};
     enum sae_status st;
     SAE_GO(st, sae_cli_backend(&ops, cli, err));
-    SAE_GO(st, sae_target_find(&targets, &n, cli->args, cli->n_args, given.all, err));
-    SAE_GO(st, sae_subject_sift(targets, &n, &n_lost, err));
-    given.subject.n = n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
-    for (size_t i = 0; i < n; i++)
-        SAE_GO(st, run_checkpoint(all, cli, targets[i], ops, &s, err));
-    if (cli->json)
-        SAE_GO(st, sae_json_print_answers(stdout, all, err));
-    else
+    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
+    given.subject.n = saes.n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
+    for (size_t i = 0; i < saes.n; i++)
+        SAE_GO(st, run_checkpoint(saes.answers, cli, saes.paths[i], ops, &s, err));
+    if (!cli->json)
         puts("read both with caution: SCR and TPP fail checks of reliability (docs/math-ablation.md)");
-    st = sae_subject_lost(n_lost, n, err);
+    st = sae_subjects_end(&saes, cli, err);
 done:
-    json_decref(all);
-    sae_fs_list_free(targets, n);
+    sae_subjects_clear(&saes);
     return st;
 }
 

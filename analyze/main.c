@@ -11,7 +11,7 @@
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
-#include "lib/eval/subject.h"
+#include "lib/eval/subjects.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
 
@@ -113,30 +113,25 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     enum sae_status status;
     const struct sae_ops *ops;
-    char **paths = NULL;
-    size_t n = 0, n_lost = 0;
+    struct sae_subjects saes = {0};
     struct analyze_column *columns = NULL;
-    json_t *results = json_array();
     settings.acts = subject.acts;
     settings.stage = tell_stage;
     SAE_GO(status, sae_cli_backend(&ops, cli, err));
-    SAE_GO(status, sae_target_find(&paths, &n, cli->args, cli->n_args, wanted.all, err));
-    SAE_GO(status, sae_subject_sift(paths, &n, &n_lost, err));
-    subject.n = n;
-    SAE_GO(status, sae_mem_alloc(&columns, n, sizeof *columns, err));
-    for (size_t i = 0; i < n; i++)
-        SAE_GO(status, analyze_one(cli, ops, paths[i], i == 0, results, &columns[i], err));
-    if (cli->json) {
-        SAE_GO(status, sae_json_print_answers(stdout, results, err));
-    } else if (n > 1) {
+    SAE_GO(status, sae_subjects_find(&saes, cli, wanted.all, err));
+    subject.n = saes.n;
+    SAE_GO(status, sae_mem_alloc(&columns, saes.n, sizeof *columns, err));
+    for (size_t i = 0; i < saes.n; i++)
+        SAE_GO(status,
+               analyze_one(cli, ops, saes.paths[i], i == 0, saes.answers, &columns[i], err));
+    if (!cli->json && saes.n > 1) {
         fputs("\n\n", stdout);
-        SAE_GO(status, analyze_compare_print(columns, n, stdout, err));
+        SAE_GO(status, analyze_compare_print(columns, saes.n, stdout, err));
     }
-    status = sae_subject_lost(n_lost, n, err);
+    status = sae_subjects_end(&saes, cli, err);
 done:
-    json_decref(results);
     free(columns);
-    sae_fs_list_free(paths, n);
+    sae_subjects_clear(&saes);
     return status;
 }
 

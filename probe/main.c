@@ -14,7 +14,7 @@
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
-#include "lib/eval/subject.h"
+#include "lib/eval/subjects.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -205,31 +205,25 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
                                      .batch = given.batch,
                                      .full = given.full};
     const struct sae_ops *ops = NULL;
-    char **targets = NULL;
-    size_t n_targets = 0, n_lost = 0;
+    struct sae_subjects saes = {0};
     struct pantry pantry = {0};
-    json_t *results = json_array();
     enum sae_status st;
     SAE_GO(st, sae_cli_backend(&ops, cli, err));
-    SAE_GO(st, sae_target_find(&targets, &n_targets, cli->args, cli->n_args, given.all, err));
-    SAE_GO(st, sae_subject_sift(targets, &n_targets, &n_lost, err));
-    given.subject.n = n_targets;
-    for (size_t i = 0; i < n_targets; i++) {
+    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
+    given.subject.n = saes.n;
+    for (size_t i = 0; i < saes.n; i++) {
         json_t *result = NULL;
-        SAE_GO(st, probe_checkpoint(&result, cli, targets[i], &pantry, ops, &s, err));
-        json_array_append_new(results, result);
-        if (!cli->json && i + 1 < n_targets)
+        SAE_GO(st, probe_checkpoint(&result, cli, saes.paths[i], &pantry, ops, &s, err));
+        json_array_append_new(saes.answers, result);
+        if (!cli->json && i + 1 < saes.n)
             putchar('\n');
     }
-    if (cli->json)
-        SAE_GO(st, sae_json_print_answers(stdout, results, err));
-    st = sae_subject_lost(n_lost, n_targets, err);
+    st = sae_subjects_end(&saes, cli, err);
 done:
     for (size_t i = 0; i < pantry.n; i++)
         probe_set_clear(&pantry.sets[i]);
     free(pantry.sets);
-    json_decref(results);
-    sae_fs_list_free(targets, n_targets);
+    sae_subjects_clear(&saes);
     return st;
 }
 

@@ -16,10 +16,9 @@
 #include "lib/file/result.h"
 #include "splice/part.h"
 
-/* All checkpoints of an invocation, and which of them have been measured. */
+/* All SAEs of an invocation, and which of them have been measured. */
 struct all {
-    size_t n;
-    struct sae_ckpt *ckpts;
+    struct sae_subjects *saes;
     struct splice_source *sources;
     bool *done;
 };
@@ -39,39 +38,23 @@ struct group {
     char *shelf; /* NULL: nothing is kept */
 };
 
-void splice_rows_free(struct splice_row *rows, size_t n)
-{
-    for (size_t i = 0; rows != NULL && i < n; i++) {
-        free(rows[i].ckpt);
-        json_decref(rows[i].json);
-    }
-    free(rows);
-}
-
 static void close_all(struct all *all)
 {
-    for (size_t i = 0; i < all->n; i++) {
-        if (all->ckpts != NULL)
-            sae_ckpt_clear(&all->ckpts[i]);
-        if (all->sources != NULL)
-            splice_source_clear(&all->sources[i]);
-    }
-    free(all->ckpts);
+    for (size_t i = 0; all->sources != NULL && i < all->saes->n; i++)
+        splice_source_clear(&all->sources[i]);
     free(all->sources);
     free(all->done);
 }
 
-static enum sae_status load_all(struct all *all, char *const *paths, size_t n,
-                                const struct splice_settings *settings, struct sae_err *err)
+static enum sae_status load_all(struct all *all, const struct splice_settings *settings,
+                                struct sae_err *err)
 {
-    all->n = n;
-    SAE_TRY(sae_mem_alloc(&all->ckpts, n, sizeof *all->ckpts, err));
+    const size_t n = all->saes->n;
     SAE_TRY(sae_mem_alloc(&all->sources, n, sizeof *all->sources, err));
     SAE_TRY(sae_mem_alloc(&all->done, n, sizeof *all->done, err));
-    for (size_t i = 0; i < n; i++) {
-        SAE_TRY(sae_subject_load(&all->ckpts[i], paths[i], settings->subject.acts, err));
-        SAE_TRY(splice_source_find(&all->sources[i], &all->ckpts[i], settings, err));
-    }
+    SAE_TRY(sae_subjects_load(all->saes, settings->subject.acts, err));
+    for (size_t i = 0; i < n; i++)
+        SAE_TRY(splice_source_find(&all->sources[i], &all->saes->ckpts[i], settings, err));
     return SAE_OK;
 }
 
@@ -135,16 +118,16 @@ static enum sae_status open_group(struct group *group, const struct all *all, si
                                   const struct splice_settings *settings, struct sae_err *err)
 {
     group->source = &all->sources[first];
-    SAE_TRY(sae_mem_alloc(&group->member, all->n, sizeof *group->member, err));
-    SAE_TRY(sae_mem_alloc(&group->models, all->n, sizeof(struct sae_model *), err));
-    SAE_TRY(sae_mem_alloc(&group->answers, all->n, sizeof *group->answers, err));
+    SAE_TRY(sae_mem_alloc(&group->member, all->saes->n, sizeof *group->member, err));
+    SAE_TRY(sae_mem_alloc(&group->models, all->saes->n, sizeof(struct sae_model *), err));
+    SAE_TRY(sae_mem_alloc(&group->answers, all->saes->n, sizeof *group->answers, err));
     SAE_TRY(gemma_model_open(&group->gemma, group->source->model, err));
     SAE_TRY(gemma_model_id(group->gemma, group->model_id, err));
-    for (size_t i = first; i < all->n; i++) {
+    for (size_t i = first; i < all->saes->n; i++) {
         if (all->done[i] || !splice_source_same(group->source, &all->sources[i]))
             continue;
-        SAE_TRY(check_model(group, &all->ckpts[i], err));
-        group->models[group->n] = &all->ckpts[i].model;
+        SAE_TRY(check_model(group, &all->saes->ckpts[i], err));
+        group->models[group->n] = &all->saes->ckpts[i].model;
         group->member[group->n++] = i;
     }
     const struct gemma_config *config = gemma_model_config(group->gemma);
@@ -188,7 +171,7 @@ static enum sae_status name_parts(struct group *group, const struct all *all,
 {
     SAE_TRY(sae_mem_alloc(&group->parts, group->n, sizeof *group->parts, err));
     for (size_t k = 0; k < group->n; k++) {
-        const struct sae_ckpt *ckpt = &all->ckpts[group->member[k]];
+        const struct sae_ckpt *ckpt = &all->saes->ckpts[group->member[k]];
         char *out = NULL;
         SAE_TRY(sae_subject_out(&out, &settings->subject, "core", ckpt->path, "core.json", err));
         const enum sae_status st = sae_subject_part(&group->parts[k].path, out, ".hdf5", err);
@@ -205,15 +188,16 @@ static enum sae_status name_parts(struct group *group, const struct all *all,
 static enum sae_status write_results(const struct group *group, const struct all *all,
                                      const struct splice_settings *settings,
                                      const struct sae_ops *ops, const json_t *record,
-                                     struct splice_row *rows, struct sae_err *err)
+                                     struct sae_err *err)
 {
     for (size_t k = 0; k < group->n; k++) {
         const size_t at = group->member[k];
         struct splice_weights weights = {0};
+        json_t *result = NULL;
         char *path = NULL;
         enum sae_status st = SAE_OK;
-        SAE_GO(st, splice_weights_make(&weights, &all->ckpts[at].model, ops, err));
-        const struct splice_outcome outcome = {.ckpt = &all->ckpts[at],
+        SAE_GO(st, splice_weights_make(&weights, &all->saes->ckpts[at].model, ops, err));
+        const struct splice_outcome outcome = {.ckpt = &all->saes->ckpts[at],
                                                .source = group->source,
                                                .text = &group->text,
                                                .settings = settings,
@@ -222,12 +206,14 @@ static enum sae_status write_results(const struct group *group, const struct all
                                                .weights = &weights,
                                                .model_name = gemma_model_config(group->gemma)->name,
                                                .model_id = group->model_id};
-        SAE_GO(st, splice_outcome_make(&rows[at].json, &outcome, record, err));
-        SAE_GO(st, sae_subject_out(&path, &settings->subject, "core", all->ckpts[at].path,
+        SAE_GO(st, splice_outcome_make(&result, &outcome, record, err));
+        SAE_GO(st, sae_subject_out(&path, &settings->subject, "core", all->saes->ckpts[at].path,
                                    "core.json", err));
-        SAE_GO(st, sae_json_save(path, rows[at].json, err));
+        SAE_GO(st, sae_json_save(path, result, err));
+        json_array_set(all->saes->answers, at, result);
     done:
         splice_weights_clear(&weights);
+        json_decref(result);
         free(path);
         if (st != SAE_OK)
             return st;
@@ -237,7 +223,7 @@ static enum sae_status write_results(const struct group *group, const struct all
 
 static enum sae_status run_group(struct all *all, size_t first,
                                  const struct splice_settings *settings, const struct sae_ops *ops,
-                                 const json_t *record, struct splice_row *rows, struct sae_err *err)
+                                 const json_t *record, struct sae_err *err)
 {
     struct group group = {0};
     enum sae_status st = SAE_OK;
@@ -252,7 +238,7 @@ static enum sae_status run_group(struct all *all, size_t first,
                                    .model_id = group.model_id,
                                    .parts = group.parts};
     SAE_GO(st, splice_pass(&group.reference, group.answers, group.models, group.n, &job, ops, err));
-    SAE_GO(st, write_results(&group, all, settings, ops, record, rows, err));
+    SAE_GO(st, write_results(&group, all, settings, ops, record, err));
     for (size_t k = 0; k < group.n; k++) {
         unlink(group.parts[k].path); /* whole now */
         all->done[group.member[k]] = true;
@@ -262,18 +248,16 @@ done:
     return st;
 }
 
-enum sae_status splice_group_run(struct splice_row *rows, char *const *paths, size_t n,
-                                 const struct splice_settings *settings, const struct sae_ops *ops,
-                                 const json_t *record, struct sae_err *err)
+enum sae_status splice_group_run(struct sae_subjects *saes, const struct splice_settings *settings,
+                                 const struct sae_ops *ops, const json_t *record,
+                                 struct sae_err *err)
 {
-    struct all all = {0};
-    enum sae_status st = SAE_OK;
-    for (size_t i = 0; i < n; i++)
-        SAE_GO(st, sae_mem_strdup(&rows[i].ckpt, paths[i], err));
-    SAE_GO(st, load_all(&all, paths, n, settings, err));
-    for (size_t i = 0; i < n; i++)
+    struct all all = {.saes = saes};
+    enum sae_status st;
+    SAE_GO(st, load_all(&all, settings, err));
+    for (size_t i = 0; i < saes->n; i++)
         if (!all.done[i])
-            SAE_GO(st, run_group(&all, i, settings, ops, record, rows, err));
+            SAE_GO(st, run_group(&all, i, settings, ops, record, err));
 done:
     close_all(&all);
     return st;

@@ -65,7 +65,7 @@ static double metric(const json_t *json, const char *path)
     return sae_json_real(json, whole, NAN);
 }
 
-static enum sae_status print_table(const struct splice_row *rows, size_t n, struct sae_err *err)
+static enum sae_status print_table(const struct sae_subjects *saes, struct sae_err *err)
 {
     static const char *const heads[] = {"checkpoint", "CE score",  "CE sae",    "KL score",
                                         "KL sae",     "expl.var.", "EV legacy", "cosine",
@@ -82,28 +82,19 @@ static enum sae_status print_table(const struct splice_row *rows, size_t n, stru
                                         "misc_metrics.frac_alive"};
     struct sae_table *table = NULL;
     SAE_TRY(sae_table_make(&table, sizeof heads / sizeof *heads, heads, err));
-    for (size_t i = 0; i < n; i++) {
-        sae_table_text(table, "%s", rows[i].ckpt);
+    for (size_t i = 0; i < saes->n; i++) {
+        sae_table_text(table, "%s", saes->paths[i]);
         for (size_t c = 0; c < sizeof paths / sizeof *paths; c++)
-            sae_table_real(table, metric(rows[i].json, paths[c]), c == 8 ? 1 : 4);
+            sae_table_real(table, metric(json_array_get(saes->answers, i), paths[c]), c == 8 ? 1 : 4);
     }
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
+    const json_t *const first = json_array_get(saes->answers, 0);
     sae_table_free(table);
     printf("clean CE %.4f, zero-ablated CE %.4f and KL %.4f nats a token; score 1: nothing lost, "
            "0: as bad as zeros\n",
-           metric(rows[0].json, "model_performance_preservation.ce_loss_without_sae"),
-           metric(rows[0].json, "model_performance_preservation.ce_loss_with_ablation"),
-           metric(rows[0].json, "model_behavior_preservation.kl_div_with_ablation"));
-    return st;
-}
-
-static enum sae_status print_json(const struct splice_row *rows, size_t n, struct sae_err *err)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append(list, rows[i].json);
-    const enum sae_status st = sae_json_print_answers(stdout, list, err);
-    json_decref(list);
+           metric(first, "model_performance_preservation.ce_loss_without_sae"),
+           metric(first, "model_performance_preservation.ce_loss_with_ablation"),
+           metric(first, "model_behavior_preservation.kl_div_with_ablation"));
     return st;
 }
 
@@ -126,24 +117,20 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .shelf = given.reference,
         .shelf_bytes = given.reference_size};
     const struct sae_ops *ops = NULL;
-    struct splice_row *rows = NULL;
+    struct sae_subjects saes = {0};
     json_t *record = NULL;
-    char **paths = NULL;
-    size_t n = 0, n_lost = 0;
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
-    SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, given.all, err));
-    SAE_GO(st, sae_subject_sift(paths, &n, &n_lost, err));
-    settings.subject.n = n;
+    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
+    settings.subject.n = saes.n;
     SAE_GO(st, sae_opt_record(&record, cli, err));
-    SAE_GO(st, sae_mem_alloc(&rows, n, sizeof *rows, err));
-    SAE_GO(st, splice_group_run(rows, paths, n, &settings, ops, record, err));
-    SAE_GO(st, cli->json ? print_json(rows, n, err) : print_table(rows, n, err));
-    st = sae_subject_lost(n_lost, n, err);
+    SAE_GO(st, splice_group_run(&saes, &settings, ops, record, err));
+    if (!cli->json)
+        SAE_GO(st, print_table(&saes, err));
+    st = sae_subjects_end(&saes, cli, err);
 done:
-    splice_rows_free(rows, n);
     json_decref(record);
-    sae_fs_list_free(paths, n);
+    sae_subjects_clear(&saes);
     return st;
 }
 

@@ -100,7 +100,7 @@ static void print_sets(const json_t *json)
     putchar('\n');
 }
 
-static enum sae_status print_table(const struct unlearn_row *rows, size_t n, struct sae_err *err)
+static enum sae_status print_table(const struct sae_subjects *saes, struct sae_err *err)
 {
     static const char *const heads[] = {"checkpoint", "score",     "forget acc.", "retain acc.",
                                         "latents",    "threshold", "multiplier"};
@@ -110,27 +110,17 @@ static enum sae_status print_table(const struct unlearn_row *rows, size_t n, str
     static const int digits[] = {4, 4, 4, 0, 4, 0};
     struct sae_table *table = NULL;
     SAE_TRY(sae_table_make(&table, sizeof heads / sizeof *heads, heads, err));
-    for (size_t i = 0; i < n; i++) {
-        sae_table_text(table, "%s", rows[i].ckpt);
+    for (size_t i = 0; i < saes->n; i++) {
+        sae_table_text(table, "%s", saes->paths[i]);
         for (size_t c = 0; c < sizeof names / sizeof *names; c++)
-            sae_table_real(table, metric(rows[i].json, names[c]), digits[c]);
+            sae_table_real(table, metric(json_array_get(saes->answers, i), names[c]), digits[c]);
     }
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
     sae_table_free(table);
     printf("score: 1 - least share of known questions to be forgotten that are still answered, of "
            "the settings\n  that keep at least %.2f of the others; 0: nothing forgotten\n",
            UNLEARN_SIDE_EFFECT_BOUND);
-    print_sets(rows[0].json);
-    return st;
-}
-
-static enum sae_status print_json(const struct unlearn_row *rows, size_t n, struct sae_err *err)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append(list, rows[i].json);
-    const enum sae_status st = sae_json_print_answers(stdout, list, err);
-    json_decref(list);
+    print_sets(json_array_get(saes->answers, 0));
     return st;
 }
 
@@ -165,27 +155,23 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .batch = (size_t)given.batch,
         .seed = given.seed};
     const struct sae_ops *ops = NULL;
-    struct unlearn_row *rows = NULL;
+    struct sae_subjects saes = {0};
     json_t *record = NULL;
-    char **paths = NULL;
-    size_t n = 0, n_lost = 0;
     enum sae_status st = SAE_OK;
     if (given.thresholds.n == 0 || given.multipliers.n == 0 || given.features.n == 0)
         return sae_err_set(err, SAE_EARG,
                            "--thresholds, --multipliers and --features need a number each");
     SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
-    SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, given.all, err));
-    SAE_GO(st, sae_subject_sift(paths, &n, &n_lost, err));
-    settings.subject.n = n;
+    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
+    settings.subject.n = saes.n;
     SAE_GO(st, sae_opt_record(&record, cli, err));
-    SAE_GO(st, sae_mem_alloc(&rows, n, sizeof *rows, err));
-    SAE_GO(st, unlearn_run(rows, paths, n, &settings, ops, record, err));
-    SAE_GO(st, cli->json ? print_json(rows, n, err) : print_table(rows, n, err));
-    st = sae_subject_lost(n_lost, n, err);
+    SAE_GO(st, unlearn_run(&saes, &settings, ops, record, err));
+    if (!cli->json)
+        SAE_GO(st, print_table(&saes, err));
+    st = sae_subjects_end(&saes, cli, err);
 done:
-    unlearn_rows_free(rows, n);
     json_decref(record);
-    sae_fs_list_free(paths, n);
+    sae_subjects_clear(&saes);
     return st;
 }
 

@@ -17,7 +17,7 @@
 #include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
-#include "lib/eval/subject.h"
+#include "lib/eval/subjects.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 #include "unlearn/question.h"
@@ -252,17 +252,11 @@ SAE_MUST_CHECK enum sae_status unlearn_part_add_cell(struct unlearn_part *part,
                                                      const struct unlearn_cell *cell,
                                                      size_t n_sets, struct sae_err *err);
 
-/* What a table shows of one checkpoint; the result is written already. */
-struct unlearn_row {
-    char *ckpt;
-    json_t *json;
-};
-/* Evaluates every checkpoint and writes its result beside it. rows: [n], in order of paths. */
-SAE_MUST_CHECK enum sae_status unlearn_run(struct unlearn_row *rows, char *const *paths, size_t n,
+/* Evaluates every SAE, writes its result beside it and puts it in its place among the answers. */
+SAE_MUST_CHECK enum sae_status unlearn_run(struct sae_subjects *saes,
                                            const struct unlearn_settings *settings,
                                            const struct sae_ops *ops, const json_t *record,
                                            struct sae_err *err);
-void unlearn_rows_free(struct unlearn_row *rows, size_t n);
 
 struct unlearn_outcome {
     const struct sae_ckpt *ckpt;

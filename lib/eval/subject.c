@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "lib/base/fs.h"
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/cli/target.h"
@@ -116,41 +115,6 @@ enum sae_status sae_subject_load(struct sae_ckpt *ret, const char *path, const c
     else
         *ret = ckpt;
     return st;
-}
-
-enum sae_status sae_subject_sift(char **paths, size_t *n, size_t *ret_lost, struct sae_err *err)
-{
-    struct sae_err first = {0};
-    size_t kept = 0;
-    *ret_lost = 0;
-    for (size_t i = 0; i < *n; i++) {
-        struct sae_ckpt ckpt = {0};
-        struct sae_err why = {0};
-        /* what comes from elsewhere says more on loading than should be said twice */
-        const bool looked_at = *n > 1 && sae_str_ends(paths[i], ".h5");
-        const enum sae_status st =
-            looked_at ? sae_import_load(&ckpt, paths[i], true, &why) : SAE_OK;
-        sae_ckpt_clear(&ckpt);
-        if (st == SAE_OK) {
-            paths[kept++] = paths[i];
-            continue;
-        }
-        if ((*ret_lost)++ == 0)
-            first = why;
-        sae_log_warn("%s; left out", why.msg);
-        free(paths[i]);
-    }
-    *n = kept;
-    return kept == 0 && *ret_lost > 0 ? sae_err_set(err, first.code, "%s", first.msg) : SAE_OK;
-}
-
-enum sae_status sae_subject_lost(size_t lost, size_t n, struct sae_err *err)
-{
-    return lost == 0 ? SAE_OK
-                     : sae_err_set(err, SAE_EFORMAT,
-                                   "%zu of %zu SAEs could not be read; the results of the others "
-                                   "are complete",
-                                   lost, lost + n);
 }
 
 /* --- 3. results --------------------------------------------------------------------------- */

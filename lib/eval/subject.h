@@ -32,14 +32,6 @@ struct sae_subject_options {
 SAE_MUST_CHECK enum sae_status sae_subject_load(struct sae_ckpt *ret, const char *path,
                                                 const char *acts, struct sae_err *err);
 
-/* Where several SAEs are asked for, a damaged file does not keep the others from their results: it
- * is taken off the list with a warning, *ret_lost counts them, and sae_subject_lost makes them the
- * status of the whole in the end. One SAE alone is not looked at.
- * Fails: none can be read - as the first of them */
-SAE_MUST_CHECK enum sae_status sae_subject_sift(char **paths, size_t *n, size_t *ret_lost,
-                                                struct sae_err *err);
-SAE_MUST_CHECK enum sae_status sae_subject_lost(size_t lost, size_t n, struct sae_err *err);
-
 /* Path of a result, new memory, its folder made:
  *   out NULL          beside the SAE: run_2/ckpt_50.<suffix>
  *   out ends .json    that file; SAE_EARG for more SAEs than one
