@@ -62,7 +62,9 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
     SAE_TRY(ops->alloc(&a->along, m, sizeof(float), err));
     SAE_TRY(ops->alloc(&a->theta, m, sizeof(float), err));
     SAE_TRY(ops->alloc(&a->idle, m, sizeof *a->idle, err));
-    SAE_TRY(ops->alloc(&a->number, NUMBERS, sizeof *a->number, err));
+    a->tiles = ops->orth_tiles(m);
+    SAE_TRY(ops->alloc(&a->number, PARTNERS + a->tiles, sizeof *a->number, err));
+    SAE_TRY(sae_mem_alloc(&a->got, PARTNERS + a->tiles, sizeof *a->got, err));
     SAE_TRY(ops->alloc(&a->none.start, n + 1, sizeof *a->none.start, err));
     a->none.n = n;
     SAE_TRY(sae_mem_alloc(&a->ring, t->ring_len, sizeof *a->ring, err));
@@ -80,7 +82,8 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
     if (t->set.orth != ORTH_NONE)
         SAE_TRY(ops->alloc(&a->orth_grad, m * d, sizeof *a->orth_grad, err));
     for (size_t i = 0; i < 2; i++)
-        SAE_TRY(ops->late_open(&a->slot[i].late, NUMBERS * sizeof(double), err));
+        SAE_TRY(ops->late_open(&a->slot[i].late, (PARTNERS + a->tiles) * sizeof(double),
+                               err));
     return SAE_OK;
 }
 
@@ -169,6 +172,7 @@ void resident_close(struct resident *a)
     for (size_t i = 0; i < 2; i++)
         ops->late_close(a->slot[i].late);
     free(a->ring);
+    free(a->got);
     free(a->csr_list);
     free(a->csc_list);
     free(a);
@@ -200,7 +204,7 @@ enum sae_status resident_load(struct trainer *t, struct sae_err *err)
     const struct sae_ops *const ops = a->ops;
     if (a->loaded)
         return SAE_OK;
-    double number[NUMBERS] = {0};
+    double number[PARTNERS] = {0};
     number[CUT] = t->cut;
     ops->put(a->w.all, t->w.all, t->w.n * sizeof(float));
     ops->put(a->m1.all, t->m1.all, t->w.n * sizeof(float));
@@ -255,15 +259,13 @@ enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err)
         SAE_TRY(trainer_masks_index(t, &t->ring[i], err));
     }
     if (all) {
-        double number[NUMBERS];
-        if (settings_has_lp(&t->set))
-            SAE_TRY(resident_told(t, err)); /* the means of the term, up to this step */
+        /* what later steps depend on, up to this one */
+        SAE_TRY(resident_told(t, err));
         ops->get(t->w.all, a->w.all, t->w.n * sizeof(float));
         ops->get(t->m1.all, a->m1.all, t->w.n * sizeof(float));
         ops->get(t->m2.all, a->m2.all, t->w.n * sizeof(float));
         ops->get(t->idle, a->idle, t->m * sizeof *t->idle);
-        ops->get(number, a->number, sizeof number);
-        t->cut = number[CUT];
+        ops->get(&t->cut, a->number + CUT, sizeof t->cut);
     }
     return ops->check(err);
 }

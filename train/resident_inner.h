@@ -11,9 +11,17 @@
 
 #include "train/resident.h"
 
-/* Numbers of a step on the device. Where one of the first GUARDS is not finite, nothing changes. */
+/* Numbers of a step on the device. Where one of RECON ... ORTH is not finite, nothing changes. */
 enum {
-    RECON,
+    DEAD,
+    KEPT, /* DEAD, KEPT: of age */
+    SPREAD,
+    GRAD_SQ,
+    CUT,
+    VARIANCE,
+    MISS,
+    COMPARED, /* 4 */
+    RECON = COMPARED + 4,
     AUX, /* AuxK: the loss; gated: sum of the gate's */
     L1,
     ACTIVE, /* L1, ACTIVE: of relu_sum or gate */
@@ -23,19 +31,11 @@ enum {
     SEEN, /* ENTRIES, SEEN: of jump */
     ORTSAE,
     ORTH, /* loss, pairs, sum and maximum of |cos| */
-    GUARDS,
-    ORTH_PAIRS = GUARDS,
+    ORTH_PAIRS,
     ORTH_ABS,
     ORTH_MAX,
-    DEAD,
-    KEPT, /* DEAD, KEPT: of age */
-    SPREAD,
-    GRAD_SQ,
-    CUT,
-    VARIANCE,
-    MISS,
-    COMPARED, /* 4 */
-    NUMBERS = COMPARED + 4
+    PARTNERS, /* as many as orth_tiles */
+    GUARDS = ORTH - RECON + 1
 };
 
 /* A group of latents of a matryoshka, [first, end), with what its prefix's loss weighs. */
@@ -72,7 +72,8 @@ struct resident {
     float *along, *theta;            /* [m] */
     float *orth_grad;                /* [m][d] once measured */
     uint64_t *idle;
-    double *number;
+    double *number, *got; /* [PARTNERS + tiles]; got: for the host */
+    size_t tiles;
     struct masks *ring;
     struct sae_csr none; /* no entries: decode of it is b_dec */
     struct masks aux;

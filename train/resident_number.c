@@ -3,6 +3,7 @@
  * Contents: 1. what they mean   2. on their way */
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "train/resident_inner.h"
 
@@ -90,13 +91,17 @@ static enum sae_status check_loss(struct trainer *t, uint64_t step, const struct
 static enum sae_status take(struct trainer *t, size_t at, struct sae_err *err)
 {
     struct resident *const a = t->resident;
-    double number[NUMBERS];
+    double *const number = a->got;
+    const size_t tiles = t->n_tiles;
     if (!a->slot[at].posted)
         return SAE_OK;
     a->ops->late_wait(a->slot[at].late, number);
     a->slot[at].posted = false;
     read_numbers(t, number, &a->slot[at].told);
     a->last = a->slot[at].told.stats;
+    if (tiles > 0)
+        memcpy(t->partners + a->slot[at].told.step % 2 * tiles, number + PARTNERS,
+               tiles * sizeof *number);
     if (settings_has_lp(&t->set)) {
         t->lp.sum = number[LP];
         t->lp.sum_next = number[LP_NEXT];

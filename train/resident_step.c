@@ -124,7 +124,7 @@ static void update(struct trainer *t, double lr)
                                   .step = t->step + 1,
                                   .scale = 1,
                                   .norm_sq = clips ? a->number + GRAD_SQ : NULL,
-                                  .guard = a->number,
+                                  .guard = a->number + RECON,
                                   .n_guard = GUARDS};
     ops->adam(md, &adam, a->w.W_enc, a->g.W_enc, a->m1.W_enc, a->m2.W_enc);
     ops->adam_rows(t->m, t->d, &adam, a->along, clips ? 1.1920929e-7F : 0, a->w.W_dec, a->g.W_dec,

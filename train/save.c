@@ -7,6 +7,7 @@
  *                                     activations: they are multiplied by the norm); gated:
  *                                     b_gate, b_dec, b_mag, r_mag; jumprelu: threshold too
  *   /state/anneal f64 [2 + 2 LP_KEPT]  weight of the lp term, batches kept, their means now and next
+ *   /state/partners f64 [2][tiles]    on a device with the term: struct trainer
  *   /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
  *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
  *                                     cut (batchtopk, matryoshka; -1 before there is one)
@@ -107,6 +108,10 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, str
     SAE_TRY(put_window(file, t, err));
     if (settings_has_lp(&t->set))
         SAE_TRY(put_anneal(file, &t->lp, err));
+    if (t->partners) {
+        const size_t dims[2] = {2, t->n_tiles};
+        SAE_TRY(sae_h5_put(file, "/state/partners", SAE_H5_F64, 2, dims, t->partners, err));
+    }
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "norm", run->norm, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "tau", t->tau, err));
     if (settings_has_cut(&t->set))
@@ -325,6 +330,20 @@ static enum sae_status get_anneal(const struct sae_h5 *file, struct trainer *t, 
                               sae_h5_path(file));
 }
 
+/* A run of the cpu that goes on here has none. */
+static enum sae_status get_partners(const struct sae_h5 *file, struct trainer *t,
+                                    struct sae_err *err)
+{
+    const size_t want[2] = {2, t->n_tiles};
+    double *all = NULL;
+    if (!sae_h5_has(file, "/state/partners"))
+        return SAE_OK;
+    SAE_TRY(sae_h5_get(file, "/state/partners", SAE_H5_F64, 2, want, NULL, &all, err));
+    memcpy(t->partners, all, 2 * t->n_tiles * sizeof *all);
+    free(all);
+    return SAE_OK;
+}
+
 static enum sae_status get_state(const struct sae_h5 *file, struct run *run, struct sae_err *err)
 {
     struct trainer *const t = run->t;
@@ -343,6 +362,8 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
         SAE_TRY(sae_h5_attr_f64(file, "/state", "cut", &t->cut, err));
     if (settings_has_lp(&t->set))
         SAE_TRY(get_anneal(file, t, err));
+    if (t->partners)
+        SAE_TRY(get_partners(file, t, err));
     for (size_t age = 1; age < t->ring_len && age <= t->step; age++)
         SAE_TRY(get_batch(file, t, age, err));
     return SAE_OK;

@@ -99,6 +99,19 @@ static enum sae_status open_ring(struct trainer *t, struct sae_err *err)
     return SAE_OK;
 }
 
+static enum sae_status open_device(struct trainer *t, const struct sae_ops *ops,
+                                   struct sae_err *err)
+{
+    SAE_TRY(resident_open(&t->resident, t, ops, err));
+    if (!settings_competes(&t->set))
+        return SAE_OK;
+    t->n_tiles = ops->orth_tiles(t->m);
+    SAE_TRY(sae_mem_alloc(&t->partners, 2 * t->n_tiles, sizeof *t->partners, err));
+    for (size_t i = 0; i < 2 * t->n_tiles; i++)
+        t->partners[i] = -1;
+    return SAE_OK;
+}
+
 enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
                              const struct sae_ops *ops, size_t d, struct sae_err *err)
 {
@@ -121,7 +134,7 @@ enum sae_status trainer_open(struct trainer **ret, const struct settings *set,
     SAE_GO(st, open_arrays(t, err));
     SAE_GO(st, open_ring(t, err));
     if (!ops->host)
-        SAE_GO(st, resident_open(&t->resident, t, ops, err));
+        SAE_GO(st, open_device(t, ops, err));
     *ret = t;
     t = NULL;
 done:
@@ -152,6 +165,7 @@ void trainer_close(struct trainer *t)
     jump_close(t->jump, ops);
     matry_close(t->matry, ops);
     ortsae_close(t->ortsae, ops);
+    free(t->partners);
     free(t->ring);
     free(t->csr_list);
     free(t->csc_list);

@@ -103,6 +103,8 @@ struct trainer {
     struct matry *matry;             /* matryoshka only */
     struct ortsae *ortsae;           /* --orth ortsae only */
     struct resident *resident;       /* where the backend is a device */
+    double *partners; /* there, with the term: competing partners of each of n_tiles runs of latents, */
+    size_t n_tiles;   /* [2][n_tiles], of the last two steps by parity; < 0: not known */
     size_t dense_share;              /* dense products above n m / this active entries; 1: never */
     bool dense;                      /* the last batch was too dense for sparse products */
     const struct sae_csr **csr_list; /* [ring_len], for sae_overlap_masks */

@@ -202,10 +202,14 @@ struct sae_ops {
                      float *dW_dec, float *db_enc);
     /* orth with c_ij found on the way from masks by a rule, never m x m in memory. per_pair: weight
      * is divided by the number of pairs. sum: the loss, the pairs, sum and maximum of |cos| over
-     * them; loss before any weight. W must be finite. */
+     * them, then for each of the orth_tiles runs of latents its competing partners; loss before any
+     * weight. W must be finite. likely: how many partners each run may have, on the host, or NULL:
+     * a run with few is computed from lists of them, others by products; both within the same
+     * bound, whatever the numbers are, and the bits depend on them. */
+    size_t (*orth_tiles)(size_t m);
     void (*orth_masks)(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
-                       const struct sae_compete_rule *rule, double weight, bool per_pair, float *G,
-                       float *Gout, double *sum);
+                       const struct sae_compete_rule *rule, double weight, bool per_pair,
+                       const double *likely, float *G, float *Gout, double *sum);
     /* Parts of the rows of A and B across those of W (unit): sum[0] that of |a_j|^2, sum[1] of
      * |b_j|^2, sum[2] of a_j . b_j, sum[3] the rows with |b_j| > |a_j| */
     void (*compare_rows)(size_t m, size_t d, const float *W, const float *A, const float *B,

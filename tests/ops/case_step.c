@@ -2,8 +2,12 @@
 /* case_step : operations whose numbers stay in backend memory. Sums in double over floats that are
  * equal differ by their order alone; where a float sum enters, the bound is that sum's. */
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "checkops.h"
 
@@ -196,7 +200,8 @@ static void check_aux(const struct fix *f, void *const ref[OUTS], void *const go
 static void sizes_masks(const struct fix *f, size_t bytes[OUTS])
 {
     bytes[0] = bytes[1] = bytes[3] = f->s.m * f->s.d * sizeof(float);
-    bytes[2] = bytes[4] = bytes[5] = 4 * sizeof(double);
+    bytes[2] = bytes[4] = (4 + f->s.m) * sizeof(double);
+    bytes[5] = 4 * sizeof(double);
 }
 
 static void run_masks(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
@@ -208,12 +213,18 @@ static void run_masks(const struct sae_ops *o, const struct fix *f, void *const 
     const struct sae_overlap_masks one = {1, csr, csc, weight}, two = {2, csr, csc, weight};
     struct sae_compete_rule rule = {.sharpness = 4, .tau = 0.3, .min_count = 2};
     rule.overlap = (enum sae_overlap)(s->m % SAE_OVERLAP_N);
+    double *const likely = grab(s->m + 4, sizeof *likely); /* every other run by lists */
+    o->put(a[2], likely, (s->m + 4) * sizeof *likely);
+    o->put(a[4], likely, (s->m + 4) * sizeof *likely);
+    for (size_t i = 1; i < s->m; i += 2)
+        likely[i] = 1e18;
     copy(o, a[0], f->G, s->m * s->d * sizeof(float));
     copy(o, a[3], f->G, s->m * s->d * sizeof(float));
-    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, a[0], NULL, a[2]);
-    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, NULL, a[1], a[2]);
+    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, NULL, a[0], NULL, a[2]);
+    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, likely, NULL, a[1], a[2]);
     rule.form = SAE_COMPETE_SIGMOID;
-    o->orth_masks(s->m, s->d, f->W, &two, &rule, 0.5, true, a[3], NULL, a[4]);
+    o->orth_masks(s->m, s->d, f->W, &two, &rule, 0.5, true, likely, a[3], NULL, a[4]);
+    free(likely);
     o->compare_rows(s->m, s->d, f->W, f->G, f->M, a[5]);
 }
 
@@ -240,6 +251,15 @@ static void check_masks(const struct fix *f, void *const ref[OUTS], void *const 
     check_sums("sums by pairs", f, 4, ref[4], got[4], 1e-4);
     check_sums("pairs", f, 1, (const double *)ref[2] + 1, (const double *)got[2] + 1, 0);
     check_sums("comparison", f, 2, ref[5], got[5], 1e-4);
+    for (int form = 0; form < 2; form++) { /* partners of all runs: each pair has two */
+        const double *const sum = got[form ? 4 : 2];
+        double partners = 0;
+        for (size_t i = 0; i < m; i++)
+            partners += sum[4 + i];
+        if (partners != 2 * sum[1])
+            fail_msg("m %zu, fill %s: %g partners in %g pairs", m, fill_names[f->fill], partners,
+                     sum[1]);
+    }
     free(bound);
     free(all);
 }

@@ -73,6 +73,14 @@ static enum sae_status set_precision(enum sae_precision how, struct sae_err *err
     return SAE_OK;
 }
 
+/* Arithmetic from one H200 as its maker states it, not readings: 5.5 TB/s through its cache; 50 T/s in
+ * f32, 380 in TF32, 790 in bf16. */
+double sae_cuda_product_rate(void)
+{
+    const double rate = product == SAE_GPU_BF16 ? 790 : product == SAE_GPU_TF32 ? 380 : 50;
+    return rate / 5.5;
+}
+
 static __global__ void round_kernel(size_t cols, size_t ld, const float *from, uint16_t *to)
 {
     const float *const row = from + blockIdx.x * ld;
@@ -153,6 +161,7 @@ const struct sae_ops sae_ops_cuda = {
     .topk_idle = sae_cuda_topk_idle,
     .aux_loss = sae_cuda_aux_loss,
     .grad_add = sae_cuda_grad_add,
+    .orth_tiles = sae_cuda_orth_tiles,
     .orth_masks = sae_cuda_orth_masks,
     .compare_rows = sae_cuda_compare_rows,
     .widen_rows = sae_cuda_widen_rows,

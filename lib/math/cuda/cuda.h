@@ -73,7 +73,8 @@ void sae_cuda_grad_add(size_t m, size_t d, const struct sae_csr *csr, const stru
                        float *dW_enc, float *dW_dec, float *db_enc);
 void sae_cuda_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                          const struct sae_compete_rule *rule, double weight, bool per_pair,
-                         float *G, float *Gout, double *sum);
+                         const double *likely, float *G, float *Gout, double *sum);
+size_t sae_cuda_orth_tiles(size_t m);
 void sae_cuda_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
                            double *sum);
 void sae_cuda_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
@@ -106,6 +107,8 @@ void sae_cuda_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const 
 
 /* --- shared by the files of this folder ----------------------------------------------------- */
 
+/* How many operations of a product take as long as a byte that comes through the cache. */
+double sae_cuda_product_rate(void);
 /* *out = sum of n doubles, or that added to it; one block, in a fixed order. */
 void sae_cuda_sum_parts(size_t n, const double *part, bool add, double *out);
 /* The same operations with the result in device memory; sq_sum adds to it. */

@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* cuda_compete : the orthogonality term straight from masks, a tile of latents against all at a
- * time. For each tile of rows: counts of meetings (integers, in shared memory), from them c_ij;
- * the cosines by a product; c_ij sign(cosine) in their place; and the sum of partners by another
- * product. Tiles hold ROWS x m floats, whatever m is. */
+ * time. For each tile of rows: counts of meetings (integers, in shared memory), from them c_ij. Then
+ * either the cosines by a product, c_ij sign(cosine) in their place, and the sum of partners by
+ * another product; or, where few compete, lists of the partners of each latent, their cosines one by
+ * one, and the sums of the rows listed. Tiles hold ROWS x m floats twice, whatever m is: lists have
+ * room for all.
+ * Contents: 1. counts   2. by products   3. by lists   4. tiles */
 #include <math.h>
 #include <stdlib.h>
 
 #include "lib/math/cuda/cuda.h"
 
+#ifdef __CUDACC__
 static const size_t ROWS_OF_TILE = 1024;
+#else
+static const size_t ROWS_OF_TILE = 16; /* so that small widths have several */
+#endif
+
+/* --- 1. counts ------------------------------------------------------------------------------ */
 
 /* One batch of masks, on the device. */
 struct batch {
@@ -55,40 +64,70 @@ static __device__ inline double compete_value(const sae_compete_rule &rule, doub
     return over < 0 ? 0 : over > 1 ? 1 : over;
 }
 
-/* One block a latent i = i0 + blockIdx.x: row blockIdx.x of C becomes c_ij. A warp takes a token on
- * which i is active. `counters` [rows][m] where shared memory has no room; `sums` [rows][m] where
- * there are several batches. */
-static __global__ void coefficients_kernel(size_t m, size_t i0, size_t n_batches, const batch *all,
-                                           sae_compete_rule rule, double B, const double *n,
-                                           unsigned *counters, double *sums, float *C)
+/* What a block knows of its latent once it has counted. */
+struct counted {
+    size_t i;
+    const unsigned *now; /* [m] meetings in the only batch */
+    const double *sum;   /* [m] weighted, of several; or NULL */
+    double weight, B;
+    const double *n;
+    /* c_ij, 0 where they do not compete */
+    __device__ float c(const sae_compete_rule &rule, size_t j) const
+    {
+        const double n_ij = sum ? sum[j] : weight * (double)now[j];
+        const bool counts = j != i && n_ij > 0 && n[i] >= rule.min_count && n[j] >= rule.min_count;
+        return counts ? (float)compete_value(rule, overlap_value(rule, B, n[i], n[j], n_ij)) : 0;
+    }
+};
+
+/* Everything a tile needs. */
+struct tiles {
+    size_t m, rows, n_batches;
+    const batch *all;
+    sae_compete_rule rule;
+    double B;
+    double *n, *part; /* [m], [5][m] */
+    float *C, *cosine;
+    unsigned *counters; /* [rows][m] where shared memory has no room */
+    double *sums;       /* [rows][m] where there are several batches */
+    uint32_t *count;    /* [rows] of the lists: c or its product in C, latents in the place of cosine */
+};
+
+/* Meetings of latent i0 + blockIdx.x; one block. A warp takes a token on which it is active. */
+static __device__ inline counted count_meetings(const tiles &t, size_t i0, unsigned *mine)
 {
-    SAE_SHARED_DYNAMIC(unsigned, mine);
-    const size_t i = i0 + blockIdx.x;
-    unsigned *const now = counters ? counters + blockIdx.x * m : mine;
-    double *const sum = sums ? sums + blockIdx.x * m : nullptr;
-    float *const c = C + blockIdx.x * m;
-    for (size_t b = 0; b < n_batches; b++) {
+    const size_t m = t.m, i = i0 + blockIdx.x;
+    unsigned *const now = t.counters ? t.counters + blockIdx.x * m : mine;
+    double *const sum = t.sums ? t.sums + blockIdx.x * m : nullptr;
+    for (size_t b = 0; b < t.n_batches; b++) {
+        const batch &masks = t.all[b];
         for (size_t j = threadIdx.x; j < m; j += blockDim.x)
             now[j] = 0;
         __syncthreads();
-        const size_t end = all[b].latent_start[i + 1];
-        for (size_t p = all[b].latent_start[i] + sae_warp(); p < end; p += sae_warps()) {
-            const size_t t = all[b].row[p];
-            for (size_t e = all[b].row_start[t] + sae_lane(); e < all[b].row_start[t + 1];
+        const size_t end = masks.latent_start[i + 1];
+        for (size_t p = masks.latent_start[i] + sae_warp(); p < end; p += sae_warps()) {
+            const size_t row = masks.row[p];
+            for (size_t e = masks.row_start[row] + sae_lane(); e < masks.row_start[row + 1];
                  e += SAE_WARP)
-                atomicAdd(&now[all[b].idx[e]], 1U);
+                atomicAdd(&now[masks.idx[e]], 1U);
         }
         __syncthreads();
         for (size_t j = threadIdx.x; sum && j < m; j += blockDim.x)
-            sum[j] = (b > 0 ? sum[j] : 0) + all[b].weight * (double)now[j];
+            sum[j] = (b > 0 ? sum[j] : 0) + masks.weight * (double)now[j];
         __syncthreads();
     }
-    for (size_t j = threadIdx.x; j < m; j += blockDim.x) {
-        const double n_ij = sum ? sum[j] : all[0].weight * (double)now[j];
-        const bool counts =
-            j != i && n_ij > 0 && n[i] >= rule.min_count && n[j] >= rule.min_count;
-        c[j] = counts ? (float)compete_value(rule, overlap_value(rule, B, n[i], n[j], n_ij)) : 0;
-    }
+    return counted{i, now, sum, t.all[0].weight, t.B, t.n};
+}
+
+/* --- 2. by products ------------------------------------------------------------------------- */
+
+/* One block a latent: row blockIdx.x of C becomes c_ij. */
+static __global__ void coefficients_kernel(tiles t, size_t i0)
+{
+    SAE_SHARED_DYNAMIC(unsigned, mine);
+    const counted known = count_meetings(t, i0, mine);
+    for (size_t j = threadIdx.x; j < t.m; j += blockDim.x)
+        t.C[blockIdx.x * t.m + j] = known.c(t.rule, j);
 }
 
 /* Pairs of each latent with partners above. */
@@ -103,41 +142,60 @@ static __global__ void pair_count_kernel(size_t m, size_t i0, const float *C, do
         part[i] = n;
 }
 
-/* C = c_ij sign(cosine), over the pairs where that is asked for; sums of a latent into part [4][m]:
- * loss, pairs, |cos|, largest. */
-static __global__ void signs_kernel(size_t m, size_t i0, const float *cosine,
-                                    const double *n_pairs, float *C, double *part)
+/* Sums of a latent, into part [5][m]: loss, pairs and |cos| over partners above, their largest |cos|,
+ * all partners. */
+struct latent_part {
+    double loss, pairs, abs_cos, largest, partners;
+};
+
+static __device__ inline void look_at(latent_part *s, size_t i, size_t j, float c, float dot)
+{
+    const double v = fabs((double)dot);
+    s->partners += 1;
+    if (j < i)
+        return;
+    s->loss += (double)c * v;
+    s->pairs += 1;
+    s->abs_cos += v;
+    s->largest = v > s->largest ? v : s->largest;
+}
+
+/* The sums of a block's threads, in an order that follows from their places. */
+static __device__ inline void put_part(latent_part s, size_t m, size_t i, double *part)
 {
     __shared__ double most[SAE_BLOCK];
-    const size_t i = i0 + blockIdx.x;
-    double loss = 0, n = 0, sum = 0, largest = 0;
-    for (size_t j = threadIdx.x; j < m; j += blockDim.x) {
-        const float dot = cosine[blockIdx.x * m + j], c = C[blockIdx.x * m + j];
-        if (!(c > 0))
-            continue;
-        if (j > i) {
-            const double v = fabs((double)dot);
-            loss += (double)c * v;
-            n += 1;
-            sum += v;
-            largest = v > largest ? v : largest;
-        }
-        const double along = (double)c * (double)((dot > 0) - (dot < 0));
-        C[blockIdx.x * m + j] = (float)(n_pairs ? along / *n_pairs : along);
-    }
-    loss = sae_block_sum(loss);
-    n = sae_block_sum(n);
-    sum = sae_block_sum(sum);
-    most[threadIdx.x] = largest;
+    s.loss = sae_block_sum(s.loss);
+    s.pairs = sae_block_sum(s.pairs);
+    s.abs_cos = sae_block_sum(s.abs_cos);
+    s.partners = sae_block_sum(s.partners);
+    most[threadIdx.x] = s.largest;
     __syncthreads();
     if (threadIdx.x != 0)
         return;
     for (unsigned t = 1; t < blockDim.x; t++)
-        largest = most[t] > largest ? most[t] : largest;
-    part[i] = loss;
-    part[m + i] = n;
-    part[2 * m + i] = sum;
-    part[3 * m + i] = largest;
+        s.largest = most[t] > s.largest ? most[t] : s.largest;
+    part[i] = s.loss;
+    part[m + i] = s.pairs;
+    part[2 * m + i] = s.abs_cos;
+    part[3 * m + i] = s.largest;
+    part[4 * m + i] = s.partners;
+}
+
+/* C = c_ij sign(cosine), over the pairs where that is asked for. */
+static __global__ void signs_kernel(size_t m, size_t i0, const float *cosine,
+                                    const double *n_pairs, float *C, double *part)
+{
+    const size_t i = i0 + blockIdx.x;
+    latent_part s = {0, 0, 0, 0, 0};
+    for (size_t j = threadIdx.x; j < m; j += blockDim.x) {
+        const float dot = cosine[blockIdx.x * m + j], c = C[blockIdx.x * m + j];
+        if (!(c > 0))
+            continue;
+        look_at(&s, i, j, c, dot);
+        const double along = (double)c * (double)((dot > 0) - (dot < 0));
+        C[blockIdx.x * m + j] = (float)(n_pairs ? along / *n_pairs : along);
+    }
+    put_part(s, m, i, part);
 }
 
 static __global__ void largest_kernel(size_t n, const double *part, double *out)
@@ -162,23 +220,138 @@ static __global__ void add_kernel(size_t n, const float *from, float *to)
         to[i] += from[i];
 }
 
-/* Everything a tile needs. */
-struct tiles {
-    size_t m, rows, n_batches;
-    const batch *all;
-    sae_compete_rule rule;
-    double B;
-    double *n, *part; /* [m], [4][m] */
-    float *C, *cosine;
-    unsigned *counters;
-    double *sums;
+/* --- 3. by lists ---------------------------------------------------------------------------- */
+
+/* One block a latent: its partners in order and their c. Warps own consecutive pieces of all latents. */
+static __global__ void list_kernel(tiles t, size_t i0)
+{
+    SAE_SHARED_DYNAMIC(unsigned, mine);
+    __shared__ unsigned found[SAE_WARP];
+    const counted known = count_meetings(t, i0, mine);
+    const size_t m = t.m, piece = (m + blockDim.x - 1) / blockDim.x * SAE_WARP;
+    const size_t j0 = sae_warp() * piece, j1 = j0 + piece < m ? j0 + piece : m;
+    uint32_t *const idx = (uint32_t *)t.cosine + blockIdx.x * m;
+    unsigned n = 0;
+    for (size_t j = j0 + sae_lane(); j < j1; j += SAE_WARP)
+        n += known.c(t.rule, j) > 0;
+    n = sae_warp_sum(n);
+    if (sae_lane() == 0)
+        found[sae_warp()] = n;
+    __syncthreads();
+    size_t at = 0;
+    for (unsigned w = 0; w < sae_warp(); w++)
+        at += found[w];
+    for (size_t j = j0; j < j1; j += SAE_WARP) { /* the same turns for all lanes */
+        const size_t own = j + sae_lane();
+        const float c = own < j1 ? known.c(t.rule, own) : 0;
+        const unsigned kept = __ballot_sync(SAE_ALL_LANES, c > 0);
+        if (c > 0) {
+            const size_t e = at + (size_t)__popc(kept & sae_lanes_below());
+            idx[e] = (uint32_t)own;
+            t.C[blockIdx.x * m + e] = c;
+        }
+        at += (size_t)__popc(kept);
+    }
+    if (threadIdx.x == blockDim.x - 1)
+        t.count[blockIdx.x] = (uint32_t)at;
+}
+
+/* One block a latent; a warp forms the cosine with a partner. c becomes its signed share. */
+static __global__ void listed_cosines_kernel(tiles t, size_t i0, size_t d, const float *W,
+                                             double weight, const double *n_pairs)
+{
+    const size_t i = i0 + blockIdx.x, at = blockIdx.x * t.m, n = t.count[blockIdx.x];
+    const uint32_t *const idx = (const uint32_t *)t.cosine + at;
+    const double share = n_pairs ? weight / *n_pairs : weight;
+    latent_part s = {0, 0, 0, 0, 0};
+    for (size_t e = sae_warp(); e < n; e += sae_warps()) {
+        const float *const partner = W + idx[e] * d;
+        float dot = 0;
+        for (size_t l = sae_lane(); l < d; l += SAE_WARP)
+            dot += W[i * d + l] * partner[l];
+        dot = sae_warp_sum(dot);
+        if (sae_lane() != 0)
+            continue;
+        const float c = t.C[at + e];
+        look_at(&s, i, idx[e], c, dot);
+        t.C[at + e] = (float)(share * (double)c * (double)((dot > 0) - (dot < 0)));
+    }
+    put_part(s, t.m, i, t.part);
+}
+
+/* A block takes columns of one latent; four rows are on their way at a time. */
+static __global__ void listed_sum_kernel(tiles t, size_t i0, size_t d, const float *W, float *G,
+                                         float *Gout)
+{
+    const size_t i = i0 + blockIdx.x, l = (size_t)blockIdx.y * blockDim.x + threadIdx.x;
+    const uint32_t *const idx = (const uint32_t *)t.cosine + blockIdx.x * t.m;
+    const float *const share = t.C + blockIdx.x * t.m;
+    const size_t n = t.count[blockIdx.x];
+    size_t e = 0;
+    float sum = 0;
+    if (l >= d)
+        return;
+    for (; e + 4 <= n; e += 4) {
+        const float w0 = W[idx[e] * d + l], w1 = W[idx[e + 1] * d + l],
+                    w2 = W[idx[e + 2] * d + l], w3 = W[idx[e + 3] * d + l];
+        sum += share[e] * w0;
+        sum += share[e + 1] * w1;
+        sum += share[e + 2] * w2;
+        sum += share[e + 3] * w3;
+    }
+    for (; e < n; e++)
+        sum += share[e] * W[idx[e] * d + l];
+    if (Gout)
+        Gout[i * d + l] = sum;
+    if (G && n > 0)
+        G[i * d + l] += sum;
+}
+
+/* --- 4. tiles ------------------------------------------------------------------------------- */
+
+static size_t shared_of(const tiles &t)
+{
+    return t.counters ? 0 : t.m * sizeof(unsigned);
+}
+
+/* Where it goes in the term's gradient. */
+struct target {
+    const float *W;
+    size_t d;
+    double weight;
+    const double *n_pairs; /* or NULL */
+    float *G, *Gout;
 };
 
-static void coefficients(const tiles &t, size_t i0, size_t rows)
+static void by_products(const tiles &t, size_t i0, size_t rows, const target &to)
 {
-    SAE_LAUNCH(coefficients_kernel, (unsigned)rows, SAE_BLOCK,
-               t.counters ? 0 : t.m * sizeof(unsigned), t.m, i0, t.n_batches, t.all, t.rule, t.B,
-               t.n, t.counters, t.sums, t.C);
+    const size_t m = t.m, d = to.d;
+    float *const G = to.G ? to.G + i0 * d : nullptr, *const Gout = to.Gout ? to.Gout + i0 * d : nullptr;
+    SAE_LAUNCH(coefficients_kernel, (unsigned)rows, SAE_BLOCK, shared_of(t), t, i0);
+    sae_cuda_gemm(false, true, rows, m, d, 1, to.W + i0 * d, d, to.W, d, 0, t.cosine, m);
+    SAE_LAUNCH(signs_kernel, (unsigned)rows, SAE_BLOCK, 0, m, i0, t.cosine, to.n_pairs, t.C, t.part);
+    if (Gout)
+        sae_cuda_gemm(false, false, rows, d, m, (float)to.weight, t.C, m, to.W, d, 0, Gout, d);
+    if (Gout && G)
+        SAE_LAUNCH(add_kernel, sae_blocks(rows * d), SAE_BLOCK, 0, rows * d, Gout, G);
+    else if (G)
+        sae_cuda_gemm(false, false, rows, d, m, (float)to.weight, t.C, m, to.W, d, 1, G, d);
+}
+
+static void by_lists(const tiles &t, size_t i0, size_t rows, const target &to)
+{
+    SAE_LAUNCH(list_kernel, (unsigned)rows, SAE_BLOCK, shared_of(t), t, i0);
+    SAE_LAUNCH(listed_cosines_kernel, (unsigned)rows, SAE_BLOCK, 0, t, i0, to.d, to.W, to.weight,
+               to.n_pairs);
+    if (to.G || to.Gout)
+        SAE_LAUNCH(listed_sum_kernel, dim3((unsigned)rows, sae_blocks(to.d)), SAE_BLOCK, 0, t, i0,
+                   to.d, to.W, to.G, to.Gout);
+}
+
+/* Both products of a tile against both readings of each partner's row. */
+static bool few(const tiles &t, size_t rows, double partners)
+{
+    return partners >= 0 && 8 * partners * sae_cuda_product_rate() < 4 * (double)rows * (double)t.m;
 }
 
 /* Room for everything, in two scratch arrays; false where there is none. */
@@ -188,9 +361,9 @@ static bool tiles_make(tiles *t, const struct sae_overlap_masks *masks)
     const bool shared = m * sizeof(unsigned) <= sae_gpu_shared_most();
     const size_t own = t->rows * m;
     /* doubles and batches first: their alignment */
-    const size_t doubles = 5 * m + (nb > 1 ? own : 0);
+    const size_t doubles = 6 * m + (nb > 1 ? own : 0);
     unsigned char *const first = (unsigned char *)sae_gpu_scratch(
-        SAE_GPU_D, doubles * sizeof(double) + nb * sizeof(batch));
+        SAE_GPU_D, doubles * sizeof(double) + nb * sizeof(batch) + t->rows * sizeof(uint32_t));
     float *const second = (float *)sae_gpu_scratch(
         SAE_GPU_E, 2 * own * sizeof(float) + (shared ? 0 : own * sizeof(unsigned)));
     struct batch *const host = (struct batch *)calloc(nb, sizeof *host);
@@ -200,9 +373,10 @@ static bool tiles_make(tiles *t, const struct sae_overlap_masks *masks)
     }
     t->n = (double *)first;
     t->part = t->n + m;
-    t->sums = nb > 1 ? t->part + 4 * m : nullptr;
+    t->sums = nb > 1 ? t->part + 5 * m : nullptr;
     batch *const on_device = (batch *)(first + doubles * sizeof(double));
     t->all = on_device;
+    t->count = (uint32_t *)(on_device + nb);
     t->C = second;
     t->cosine = second + own;
     t->counters = shared ? nullptr : (unsigned *)(second + 2 * own);
@@ -216,40 +390,45 @@ static bool tiles_make(tiles *t, const struct sae_overlap_masks *masks)
     return true;
 }
 
+size_t sae_cuda_orth_tiles(size_t m)
+{
+    return (m + ROWS_OF_TILE - 1) / ROWS_OF_TILE;
+}
+
+/* How many pairs compete, before any is weighed. */
+static void count_pairs(const tiles &t, double *n_pairs)
+{
+    for (size_t i = 0; i < t.m; i += t.rows) {
+        const size_t rows = t.m - i < t.rows ? t.m - i : t.rows;
+        SAE_LAUNCH(coefficients_kernel, (unsigned)rows, SAE_BLOCK, shared_of(t), t, i);
+        SAE_LAUNCH(pair_count_kernel, (unsigned)rows, SAE_BLOCK, 0, t.m, i, t.C, t.part);
+    }
+    sae_cuda_sum_parts(t.m, t.part, false, n_pairs);
+}
+
 void sae_cuda_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                          const struct sae_compete_rule *rule, double weight, bool per_pair,
-                         float *G, float *Gout, double *sum)
+                         const double *likely, float *G, float *Gout, double *sum)
 {
     tiles t = {};
     t.m = m;
     t.rows = m < ROWS_OF_TILE ? m : ROWS_OF_TILE;
     t.n_batches = masks->n_batches;
     t.rule = *rule;
-    sae_gpu_zero(sum, 4 * sizeof *sum);
+    sae_gpu_zero(sum, (4 + sae_cuda_orth_tiles(m)) * sizeof *sum);
     if (m == 0 || masks->n_batches == 0 || !tiles_make(&t, masks))
         return;
+    const target to = {W, d, weight, per_pair ? sum + 1 : nullptr, G, Gout};
     SAE_LAUNCH(singles_kernel, sae_blocks(m), SAE_BLOCK, 0, m, t.n_batches, t.all, t.n);
-    for (size_t i = 0; per_pair && i < m; i += t.rows) { /* how many, before any is weighed */
-        const size_t rows = m - i < t.rows ? m - i : t.rows;
-        coefficients(t, i, rows);
-        SAE_LAUNCH(pair_count_kernel, (unsigned)rows, SAE_BLOCK, 0, m, i, t.C, t.part);
-    }
     if (per_pair)
-        sae_cuda_sum_parts(m, t.part, false, sum + 1);
-    for (size_t i = 0; i < m; i += t.rows) {
+        count_pairs(t, sum + 1);
+    for (size_t i = 0, tile = 0; i < m; i += t.rows, tile++) {
         const size_t rows = m - i < t.rows ? m - i : t.rows;
-        coefficients(t, i, rows);
-        sae_cuda_gemm(false, true, rows, m, d, 1, W + i * d, d, W, d, 0, t.cosine, m);
-        SAE_LAUNCH(signs_kernel, (unsigned)rows, SAE_BLOCK, 0, m, i, t.cosine,
-                   per_pair ? sum + 1 : nullptr, t.C, t.part);
-        if (Gout)
-            sae_cuda_gemm(false, false, rows, d, m, (float)weight, t.C, m, W, d, 0, Gout + i * d,
-                          d);
-        if (Gout && G)
-            SAE_LAUNCH(add_kernel, sae_blocks(rows * d), SAE_BLOCK, 0, rows * d, Gout + i * d,
-                       G + i * d);
-        else if (G)
-            sae_cuda_gemm(false, false, rows, d, m, (float)weight, t.C, m, W, d, 1, G + i * d, d);
+        if (likely && few(t, rows, likely[tile]))
+            by_lists(t, i, rows, to);
+        else
+            by_products(t, i, rows, to);
+        sae_cuda_sum_parts(rows, t.part + 4 * m + i, false, sum + 4 + tile);
     }
     for (size_t i = 0; i < 3; i++)
         sae_cuda_sum_parts(m, t.part + i * m, false, sum + i);

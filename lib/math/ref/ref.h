@@ -54,9 +54,10 @@ void sae_ref_aux_loss(size_t n, size_t d, double alpha, const float *x, const fl
 void sae_ref_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
                       const float *g, const float *xc, const float *W_dec, float *dz, float *dW_enc,
                       float *dW_dec, float *db_enc);
+size_t sae_ref_orth_tiles(size_t m);
 void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
-                        const struct sae_compete_rule *rule, double weight, bool per_pair, float *G,
-                        float *Gout, double *sum);
+                        const struct sae_compete_rule *rule, double weight, bool per_pair,
+                        const double *likely, float *G, float *Gout, double *sum);
 void sae_ref_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
                           double *sum);
 void sae_ref_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
@@ -100,7 +101,8 @@ void sae_ref_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const u
     .spread_sum = sae_ref_spread_sum, .relu_sum = sae_ref_relu_sum,                                \
     .mask_grad = sae_ref_mask_grad, .scatter = sae_ref_scatter, .age = sae_ref_age,                \
     .cut_move = sae_ref_cut_move, .topk_idle = sae_ref_topk_idle, .aux_loss = sae_ref_aux_loss,    \
-    .grad_add = sae_ref_grad_add, .orth_masks = sae_ref_orth_masks,                                \
+    .grad_add = sae_ref_grad_add, .orth_tiles = sae_ref_orth_tiles,                                \
+    .orth_masks = sae_ref_orth_masks,                                                              \
     .compare_rows = sae_ref_compare_rows, .widen_rows = sae_ref_widen_rows,                        \
     .lp_sum = sae_ref_lp_sum, .lp_grad = sae_ref_lp_grad, .gate = sae_ref_gate,                    \
     .gate_grad = sae_ref_gate_grad, .jump = sae_ref_jump, .jump_grad = sae_ref_jump_grad,          \

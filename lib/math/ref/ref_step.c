@@ -260,13 +260,20 @@ static bool list_pairs(size_t m, const struct sae_overlap_masks *masks,
     return true;
 }
 
+size_t sae_ref_orth_tiles(size_t m)
+{
+    (void)m;
+    return 1;
+}
+
 void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
-                        const struct sae_compete_rule *rule, double weight, bool per_pair, float *G,
-                        float *Gout, double *sum)
+                        const struct sae_compete_rule *rule, double weight, bool per_pair,
+                        const double *likely, float *G, float *Gout, double *sum)
 {
     struct sae_pairs pairs = {.m = m};
     struct sae_orth_stats stats = {0};
     double *scratch = NULL;
+    (void)likely;
     sum[0] = NAN; /* no memory */
     if (sae_mem_alloc(&scratch, 3 * m, sizeof *scratch, NULL) == SAE_OK &&
         sae_mem_alloc(&pairs.start, m + 1, sizeof *pairs.start, NULL) == SAE_OK &&
@@ -278,6 +285,7 @@ void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_ove
         sum[1] = (double)stats.n_pairs;
         sum[2] = stats.mean_abs_cos * (double)stats.n_pairs;
         sum[3] = stats.max_abs_cos;
+        sum[4] = (double)pairs.start[m];
     }
     free(scratch);
     sae_pairs_free(&pairs, &sae_ops_ref);
