@@ -169,10 +169,11 @@ static void test_levels(void **state)
     static const char *const names[] = {"portable", "avx2", "vnni"};
     const bool has[] = {true, __builtin_cpu_supports("avx2"),
                         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw")};
-    enum { PAIRS = 77 };
+    enum { PAIRS = 77, FIRST = 30 };
     int16_t *const x = grab(2 * PAIRS * DOT_TOKENS, sizeof *x),
-                  *const w = grab(2 * PAIRS * DOT_LATENTS, sizeof *w);
-    int32_t want[DOT_TOKENS * DOT_LATENTS], got[DOT_TOKENS * DOT_LATENTS];
+                  *const w = aligned_alloc(64, 2 * PAIRS * DOT_LATENTS * sizeof *w);
+    assert_non_null(w);
+    _Alignas(64) int32_t want[DOT_TOKENS * DOT_LATENTS], got[DOT_TOKENS * DOT_LATENTS];
     struct sae_rng rng = sae_rng_make(3, SAE_RNG_TEST);
     for (size_t i = 0; i < 2 * PAIRS * DOT_TOKENS; i++)
         x[i] = (int16_t)(sae_rng_below(&rng, 7400) - 3700);
@@ -190,7 +191,9 @@ static void test_levels(void **state)
             continue;
         }
         memset(got, 0xA5, sizeof got);
-        sae_cpu_dot16((enum sae_cpu_level)level)(PAIRS, x, w, got, DOT_LATENTS);
+        sae_cpu_dot16_fn *const dot = sae_cpu_dot16((enum sae_cpu_level)level);
+        dot(FIRST, x, w, false, got);
+        dot(PAIRS - FIRST, x + 2 * FIRST * DOT_TOKENS, w + 2 * FIRST * DOT_LATENTS, true, got);
         assert_memory_equal(got, want, sizeof want);
     }
     free(x);

@@ -35,17 +35,16 @@ enum sae_cpu_level sae_cpu_level(void)
     return most;
 }
 
-static void dot16_any(size_t n_pairs, const int16_t *x, const int16_t *w, int32_t *out, size_t ld)
+static void dot16_any(size_t n_pairs, const int16_t *x, const int16_t *w, bool more, int32_t *sum)
 {
-    int32_t sum[DOT_TOKENS][DOT_LATENTS] = {{0}};
+    if (!more)
+        memset(sum, 0, DOT_TOKENS * DOT_LATENTS * sizeof *sum);
     for (size_t p = 0; p < n_pairs; p++) {
         const int16_t *const a = x + p * 2 * DOT_TOKENS, *const b = w + p * 2 * DOT_LATENTS;
         for (size_t t = 0; t < DOT_TOKENS; t++)
             for (size_t j = 0; j < DOT_LATENTS; j++)
-                sum[t][j] += a[2 * t] * b[2 * j] + a[2 * t + 1] * b[2 * j + 1];
+                sum[t * DOT_LATENTS + j] += a[2 * t] * b[2 * j] + a[2 * t + 1] * b[2 * j + 1];
     }
-    for (size_t t = 0; t < DOT_TOKENS; t++)
-        memcpy(out + t * ld, sum[t], sizeof sum[t]);
 }
 
 #if defined(__x86_64__)
@@ -58,12 +57,15 @@ __attribute__((target("avx2"))) static inline __m256i pair_256(const int16_t *a,
 }
 
 __attribute__((target("avx2"))) static void dot16_avx2(size_t n_pairs, const int16_t *x,
-                                                       const int16_t *w, int32_t *out, size_t ld)
+                                                       const int16_t *w, bool more, int32_t *sum)
 {
+    __m256i *const out = (__m256i *)sum;
     __m256i lo[DOT_TOKENS], hi[DOT_TOKENS];
 #pragma GCC unroll 6
-    for (size_t t = 0; t < DOT_TOKENS; t++)
-        lo[t] = hi[t] = _mm256_setzero_si256();
+    for (size_t t = 0; t < DOT_TOKENS; t++) {
+        lo[t] = more ? _mm256_load_si256(out + 2 * t) : _mm256_setzero_si256();
+        hi[t] = more ? _mm256_load_si256(out + 2 * t + 1) : _mm256_setzero_si256();
+    }
     for (size_t p = 0; p < n_pairs; p++) {
         const __m256i b0 = _mm256_load_si256((const __m256i *)(w + p * 2 * DOT_LATENTS));
         const __m256i b1 = _mm256_load_si256((const __m256i *)(w + p * 2 * DOT_LATENTS + 16));
@@ -76,19 +78,21 @@ __attribute__((target("avx2"))) static void dot16_avx2(size_t n_pairs, const int
     }
 #pragma GCC unroll 6
     for (size_t t = 0; t < DOT_TOKENS; t++) {
-        _mm256_storeu_si256((__m256i *)(out + t * ld), lo[t]);
-        _mm256_storeu_si256((__m256i *)(out + t * ld + 8), hi[t]);
+        _mm256_store_si256(out + 2 * t, lo[t]);
+        _mm256_store_si256(out + 2 * t + 1, hi[t]);
     }
 }
 
 /* Twelve sums at a time hide the latency. */
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) static void
-dot16_vnni(size_t n_pairs, const int16_t *x, const int16_t *w, int32_t *out, size_t ld)
+dot16_vnni(size_t n_pairs, const int16_t *x, const int16_t *w, bool more, int32_t *sum)
 {
     __m512i even[DOT_TOKENS], odd[DOT_TOKENS];
 #pragma GCC unroll 6
-    for (size_t t = 0; t < DOT_TOKENS; t++)
-        even[t] = odd[t] = _mm512_setzero_si512();
+    for (size_t t = 0; t < DOT_TOKENS; t++) {
+        even[t] = more ? _mm512_load_si512(sum + t * DOT_LATENTS) : _mm512_setzero_si512();
+        odd[t] = _mm512_setzero_si512();
+    }
     size_t p = 0;
     for (; p + 2 <= n_pairs; p += 2) {
         const __m512i b0 = _mm512_load_si512(w + p * 2 * DOT_LATENTS);
@@ -109,7 +113,7 @@ dot16_vnni(size_t n_pairs, const int16_t *x, const int16_t *w, int32_t *out, siz
             even[t] = _mm512_dpwssd_epi32(even[t], _mm512_set1_epi32(both),
                                           _mm512_load_si512(w + p * 2 * DOT_LATENTS));
         }
-        _mm512_storeu_si512(out + t * ld, _mm512_add_epi32(even[t], odd[t]));
+        _mm512_store_si512(sum + t * DOT_LATENTS, _mm512_add_epi32(even[t], odd[t]));
     }
 }
 #endif

@@ -20,6 +20,7 @@
 #include "lib/math/cpu/cpu_screen.h"
 
 enum { BLOCK = 252 };        /* tokens whose products are held at a time; a multiple of 6 */
+enum { RUN = 192 };           /* pairs of columns */
 enum { FEW_MAX = 4096, GROUPS_MAX = 2048 };
 #define LENGTH 46000.0       /* of a row of integers: 46000 + sqrt(d) / 2 < 2^15.5 */
 #define LARGEST 32767.0
@@ -327,9 +328,15 @@ static size_t cap_of(size_t k)
     return k + k / 2 + 32;
 }
 
+/* Of a token's products. Rows a power of two apart would share a few lines of the caches. */
+static size_t row_of(size_t m)
+{
+    return round_up(m, DOT_LATENTS) + DOT_LATENTS;
+}
+
 size_t sae_cpu_screen_room(size_t n, size_t m, size_t d, size_t k)
 {
-    const size_t ld = round_up(m, DOT_LATENTS), cap = n * cap_of(k);
+    const size_t ld = row_of(m), cap = n * cap_of(k);
     return sae_cpu_q16_room(n, d, DOT_TOKENS) + sae_cpu_q16_room(m, d, DOT_LATENTS) +
            round_up(m, 16) + BLOCK * ld + 2 * round_up(cap, 16) + round_up(2 * (n + 1), 16);
 }
@@ -361,15 +368,29 @@ static bool is_wild(const struct sae_cpu_q16 *q)
     return false;
 }
 
+/* A panel of latents with all tokens of the block, a run of columns at a time: the panel's share of
+ * it stays in the first-level cache, the tokens' in the second. */
+static void multiply_panel(const struct job *job, sae_cpu_dot16_fn *dot, size_t t0, size_t rows,
+                           size_t j)
+{
+    _Alignas(64) int32_t sum[BLOCK * DOT_LATENTS];
+    const size_t n_pairs = round_up(job->d, 2) / 2;
+    for (size_t p = 0; p < n_pairs; p += RUN) {
+        const size_t run = n_pairs - p < RUN ? n_pairs - p : RUN;
+        for (size_t t = 0; t < rows; t += DOT_TOKENS)
+            dot(run, job->x.q + 2 * ((t0 + t) * n_pairs + p * DOT_TOKENS),
+                job->w.q + 2 * (j * n_pairs + p * DOT_LATENTS), p > 0, sum + t * DOT_LATENTS);
+    }
+    for (size_t t = 0; t < rows; t++)
+        memcpy(job->acc + t * job->ld + j, sum + t * DOT_LATENTS, DOT_LATENTS * sizeof *sum);
+}
+
 static void multiply(const struct job *job, size_t t0, size_t rows)
 {
     sae_cpu_dot16_fn *const dot = sae_cpu_dot16(sae_cpu_level());
-    const size_t n_pairs = round_up(job->d, 2) / 2;
 #pragma omp parallel for schedule(dynamic, 4)
-    for (size_t j = 0; j < job->ld; j += DOT_LATENTS)
-        for (size_t t = 0; t < rows; t += DOT_TOKENS)
-            dot(n_pairs, job->x.q + (t0 + t) * 2 * n_pairs, job->w.q + j * 2 * n_pairs,
-                job->acc + t * job->ld + j, job->ld);
+    for (size_t j = 0; j < job->m; j += DOT_LATENTS)
+        multiply_panel(job, dot, t0, rows, j);
 }
 
 /* The candidates of a block of tokens; count in few.start[t + 1], SIZE_MAX where undecided. */
@@ -422,7 +443,7 @@ size_t sae_cpu_screen_topk(size_t n, size_t m, size_t d, size_t k, const float *
 {
     struct job job = {.n = n, .m = m, .d = d, .k = k, .xc = xc, .W = W_enc, .b = b_enc};
     job.cap = cap_of(k);
-    job.ld = round_up(m, DOT_LATENTS);
+    job.ld = row_of(m);
     job_make(&job, room);
     if (is_wild(&job.w))
         return n;

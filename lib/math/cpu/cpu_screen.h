@@ -15,9 +15,10 @@ enum sae_cpu_level { SAE_CPU_PORTABLE, SAE_CPU_AVX2, SAE_CPU_VNNI };
  * lowers it to. */
 enum sae_cpu_level sae_cpu_level(void);
 
-/* out[t * ld + j] = dot of token t and latent j of two panels; w aligned to 64 bytes. */
-typedef void sae_cpu_dot16_fn(size_t n_pairs, const int16_t *x, const int16_t *w, int32_t *out,
-                              size_t ld);
+/* sum [DOT_TOKENS][DOT_LATENTS] = dots of the tokens and latents of two panels over n_pairs; added
+ * to what is there where `more`. w and sum aligned to 64 bytes. */
+typedef void sae_cpu_dot16_fn(size_t n_pairs, const int16_t *x, const int16_t *w, bool more,
+                              int32_t *sum);
 sae_cpu_dot16_fn *sae_cpu_dot16(enum sae_cpu_level level);
 
 /* A matrix of n rows in 16 bits: row r is scale[r] q[r] up to an error of length err[r]. Rows lie

@@ -59,7 +59,7 @@ size_t sae_cpu_tiles(size_t rows)
 
 float *sae_cpu_scratch(size_t n)
 {
-    const size_t page = n * sizeof(float) >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+    const size_t page = n * sizeof(float) >= HUGE_PAGE / 8 ? HUGE_PAGE : 64;
     if (n > SIZE_MAX / 2 / sizeof(float))
         return NULL;
     const size_t bytes = (n * sizeof(float) + page) / page * page;

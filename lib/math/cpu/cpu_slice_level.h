@@ -12,6 +12,8 @@ typedef float NAME(loose) __attribute__((vector_size(4 * WIDTH), aligned(4)));
 #define LOOSE NAME(loose)
 #define N_VEC (SLICE / WIDTH)
 #define EACH(i) _Pragma("GCC unroll 16") for (int i = 0; i < N_VEC; i++)
+#define EACH_OF_BATCH(b) _Pragma("GCC unroll 8") for (int b = 0; b < BATCH; b++)
+#define ALWAYS_INLINE __attribute__((always_inline)) static inline
 #define AT(rows, r, i) (*(const VEC *)((rows) + (size_t)(r) * SLICE + (i) * WIDTH))
 
 /* Where a full slice can be read: the row itself, or a copy filled up with 0. */
@@ -24,16 +26,64 @@ TARGET static inline const float *NAME(whole)(size_t w, const float *row, float 
     return copy;
 }
 
+/* Sums over the elements of several vectors at once: each level halves what is left of every
+ * vector and joins two of them. A vector alone goes the same way, so its sum has the same bits. */
+#if WIDTH == 4
+#define BATCH 4
+#define LEVEL_1(of) of(0, 4, 1, 5), of(2, 6, 3, 7)
+#define LEVEL_2(of) of(0, 1, 4, 5), of(2, 3, 6, 7)
+#else
+#define BATCH 8
+#define LEVEL_1(of) of(0, 8, 1, 9, 4, 12, 5, 13), of(2, 10, 3, 11, 6, 14, 7, 15)
+#define LEVEL_2(of) of(0, 1, 8, 9, 4, 5, 12, 13), of(2, 3, 10, 11, 6, 7, 14, 15)
+#define LEVEL_3(of) of(0, 1, 2, 3, 8, 9, 10, 11), of(4, 5, 6, 7, 12, 13, 14, 15)
+#endif
+typedef float NAME(sums) __attribute__((vector_size(4 * BATCH)));
+typedef float NAME(loose_sums) __attribute__((vector_size(4 * BATCH), aligned(4)));
+typedef int32_t NAME(places) __attribute__((vector_size(4 * BATCH)));
+#define SUMS NAME(sums)
+#define PLACES(...) ((NAME(places)){__VA_ARGS__})
+
+TARGET static inline SUMS NAME(join)(SUMS a, SUMS b, NAME(places) low, NAME(places) high)
+{
+    return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+}
+
+TARGET static inline SUMS NAME(narrow)(VEC v)
+{
+#if WIDTH == BATCH
+    return v;
+#else
+    SUMS half[2];
+    memcpy(half, &v, sizeof v);
+    return half[0] + half[1];
+#endif
+}
+
+TARGET static inline SUMS NAME(join_4)(VEC a, VEC b, VEC c, VEC d)
+{
+    const SUMS ab = NAME(join)(NAME(narrow)(a), NAME(narrow)(b), LEVEL_1(PLACES));
+    const SUMS cd = NAME(join)(NAME(narrow)(c), NAME(narrow)(d), LEVEL_1(PLACES));
+    return NAME(join)(ab, cd, LEVEL_2(PLACES));
+}
+
 TARGET static inline float NAME(total)(VEC v)
 {
-    float sum[WIDTH];
-    memcpy(sum, &v, sizeof v);
-#pragma GCC unroll 16
-    for (int half = WIDTH / 2; half > 0; half /= 2)
-#pragma GCC unroll 16
-        for (int i = 0; i < half; i++)
-            sum[i] += sum[i + half];
+    SUMS sum = NAME(join_4)(v, v, v, v);
+#ifdef LEVEL_3
+    sum = NAME(join)(sum, sum, LEVEL_3(PLACES));
+#endif
     return sum[0];
+}
+
+/* dot[0 ... BATCH) += the totals of as many vectors. */
+TARGET static inline void NAME(add_totals)(const VEC *v, float *dot)
+{
+    SUMS sum = NAME(join_4)(v[0], v[1], v[2], v[3]);
+#ifdef LEVEL_3
+    sum = NAME(join)(sum, NAME(join_4)(v[4], v[5], v[6], v[7]), LEVEL_3(PLACES));
+#endif
+    *(NAME(loose_sums) *)dot += sum;
 }
 
 TARGET static void NAME(add)(size_t n, const uint32_t *idx, const float *val, uint32_t j0,
@@ -70,6 +120,19 @@ TARGET static void NAME(sum)(size_t n, const uint32_t *row, const float *weight,
         memcpy(out, copy, w * sizeof *out);
 }
 
+/* acc += a row; returns what adds up to row . other. */
+TARGET ALWAYS_INLINE VEC NAME(dot_one)(float a, const float *row, const float *other, VEC *acc)
+{
+    VEC d[2] = {{0}, {0}};
+    EACH(i)
+    {
+        const VEC s = AT(row, 0, i);
+        acc[i] += a * s;
+        d[i % 2] += s * *(const LOOSE *)(other + i * WIDTH);
+    }
+    return d[0] + d[1];
+}
+
 TARGET static void NAME(dot)(size_t n, const uint32_t *row, const float *weight, const float *rows,
                              size_t w, const float *other, float *dot, float *out)
 {
@@ -77,20 +140,24 @@ TARGET static void NAME(dot)(size_t n, const uint32_t *row, const float *weight,
     const float *const o = NAME(whole)(w, other, copied);
     float *const to = w == SLICE ? out : copy;
     VEC acc[N_VEC] = {0};
-    for (size_t p = 0; p < n; p++) {
-        const float a = weight[p];
-        VEC d[2] = {{0}, {0}};
-        EACH(i)
-        {
-            const VEC s = AT(rows, row[p], i);
-            acc[i] += a * s;
-            d[i % 2] += s * *(const LOOSE *)(o + i * WIDTH);
-        }
-        dot[p] += NAME(total)(d[0] + d[1]);
+    size_t p = 0;
+    for (; p + BATCH <= n; p += BATCH) {
+        VEC d[BATCH];
+        EACH_OF_BATCH(b) d[b] = NAME(dot_one)(weight[p + b], rows + (size_t)row[p + b] * SLICE, o, acc);
+        NAME(add_totals)(d, dot + p);
     }
+    for (; p < n; p++)
+        dot[p] += NAME(total)(NAME(dot_one)(weight[p], rows + (size_t)row[p] * SLICE, o, acc));
     EACH(i) *(LOOSE *)(to + i * WIDTH) = acc[i];
     if (w < SLICE)
         memcpy(out, copy, w * sizeof *out);
+}
+
+TARGET ALWAYS_INLINE VEC NAME(pair_one)(const float *row, const VEC *other)
+{
+    VEC d[2] = {{0}, {0}};
+    EACH(i) d[i % 2] += AT(row, 0, i) * other[i];
+    return d[0] + d[1];
 }
 
 TARGET static void NAME(pair)(size_t n, const uint32_t *idx, uint32_t j0, const float *tile,
@@ -100,11 +167,14 @@ TARGET static void NAME(pair)(size_t n, const uint32_t *idx, uint32_t j0, const 
     const float *const from = NAME(whole)(w, other, copied);
     VEC o[N_VEC];
     EACH(i) o[i] = *(const LOOSE *)(from + i * WIDTH);
-    for (size_t e = 0; e < n; e++) {
-        VEC d[2] = {{0}, {0}};
-        EACH(i) d[i % 2] += AT(tile, idx[e] - j0, i) * o[i];
-        dot[e] += NAME(total)(d[0] + d[1]);
+    size_t e = 0;
+    for (; e + BATCH <= n; e += BATCH) {
+        VEC d[BATCH];
+        EACH_OF_BATCH(b) d[b] = NAME(pair_one)(tile + (size_t)(idx[e + b] - j0) * SLICE, o);
+        NAME(add_totals)(d, dot + e);
     }
+    for (; e < n; e++)
+        dot[e] += NAME(total)(NAME(pair_one)(tile + (size_t)(idx[e] - j0) * SLICE, o));
 }
 
 static const struct slice_level NAME(level) = {NAME(add), NAME(sum), NAME(dot), NAME(pair)};
@@ -114,6 +184,14 @@ static const struct slice_level NAME(level) = {NAME(add), NAME(sum), NAME(dot), 
 #undef N_VEC
 #undef EACH
 #undef AT
+#undef EACH_OF_BATCH
+#undef ALWAYS_INLINE
+#undef BATCH
+#undef LEVEL_1
+#undef LEVEL_2
+#undef LEVEL_3
+#undef SUMS
+#undef PLACES
 #undef NAME
 #undef WIDTH
 #undef TARGET
