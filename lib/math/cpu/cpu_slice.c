@@ -71,8 +71,12 @@ float *sae_cpu_scratch(size_t n)
 
 void sae_cpu_pack(size_t n, size_t d, size_t i0, const float *rows, float *packed)
 {
+    enum { AHEAD = 16, LINE = 16 };
     const size_t w = d - i0 < SLICE ? d - i0 : SLICE;
     for (size_t t = 0; t < n; t++) {
+        /* rows are pages apart: the machine does not foresee the next */
+        for (size_t i = 0; i < w && t + AHEAD < n; i += LINE)
+            __builtin_prefetch(rows + (t + AHEAD) * d + i0 + i);
         memcpy(packed + t * SLICE, rows + t * d + i0, w * sizeof *packed);
         if (w < SLICE)
             memset(packed + t * SLICE + w, 0, (SLICE - w) * sizeof *packed);
