@@ -8,18 +8,33 @@
 
 enum { BLOCK = 256, WINDOW_ROWS = 65536 };
 
-/* The large arrays of trainer.c, gated.c, matryoshka.c, auxk.c, orth.c and ortsae.c, and the model that a checkpoint being
- * read or written holds besides. A tenth is added for what is small. */
+/* Competing pairs that are listed at a time: where latents fire k to a token, at most as many as meet
+ * in a batch, and no more than a share of all that was seen at d 2304, m 16384 and k 160 to 320. Other
+ * architectures list none while they are dense, and come to such numbers on their way down. */
+static double pairs_planned(const struct settings *set)
+{
+    const double all = (double)set->m * (double)set->m / 16,
+                 k = (double)(set->k > set->k_start ? set->k : set->k_start);
+    const double meet = (double)set->batch * k * k / 2;
+    return settings_has_k(set) && meet < all ? meet : all;
+}
+
+/* The large arrays of trainer.c, gated.c, matryoshka.c, auxk.c, orth.c and ortsae.c, and the model that
+ * a checkpoint being read holds besides. A tenth is added for what is small. docs/math-training.md
+ * holds it against what runs take. */
 double run_memory(const struct settings *set, size_t d)
 {
+    enum { PAIR_BYTES = 42 }; /* both ways round, and the lists they are joined from */
     const double m = (double)set->m, n = (double)set->batch, w = (double)d;
     const double k = settings_has_k(set) ? (double)(set->k > set->k_start ? set->k : set->k_start)
                                          : 64;
     const double ring = set->overlap_window > 1 ? 3 * (double)set->overlap_window : 1;
-    double floats = 4 * (2 * m * w + 3 * m) + 3 * n * w + n * m; /* weights, moments, gradient */
-    floats += 6 * ring * n * k;                                  /* masks, both ways round */
+    double floats = 4 * (2 * m * w + 3 * m) + 3 * n * w; /* weights, moments, gradient */
+    floats += 6 * ring * n * k;                          /* masks, both ways round */
+    if (set->arch != TRAIN_TOPK)
+        floats += n * m; /* topk has its room in the gradient */
     if (set->orth != ORTH_NONE)
-        floats += m * w + 64 * m; /* gradient for the monitors, pairs */
+        floats += m * w; /* gradient for the monitors */
     if (set->arch == TRAIN_MATRYOSHKA)
         floats += (double)set->groups.n * n * w + 6 * n * k; /* every prefix; masks by group */
     if (set->orth == ORTH_ORTSAE)
@@ -30,7 +45,7 @@ double run_memory(const struct settings *set, size_t d)
     } else {
         floats += 5 * BLOCK * m + 2 * n * w; /* dense gradients; gate */
     }
-    return 1.1 * 4 * floats;
+    return 1.1 * 4 * floats + PAIR_BYTES * pairs_planned(set);
 }
 
 double feed_memory(const struct settings *set, size_t n_rows, size_t d)

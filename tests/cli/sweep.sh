@@ -41,7 +41,7 @@ for l in 0.1 0.5; do for t in 0.1 0.3; do for s in 1 2; do
 done; done; done
 
 # Stopped, then killed, then ended in groups of one and with other threads.
-"$train" -q --threads 1 $grid --memory 1M -o cut >/dev/null 2>stopped.txt &
+"$train" -q --threads 1 $grid --memory 300K -o cut >/dev/null 2>stopped.txt &
 pid=$!
 until_there cut/run_lam0.5_tau0.3_s1/ckpt_25.h5 $pid
 kill -INT $pid
