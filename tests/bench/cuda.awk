@@ -40,6 +40,8 @@ NF == 2 {
     value[$1] = $2
     if ($1 ~ /^step /)
         steps[++n_steps] = substr($1, 6)
+    if ($1 ~ /^path /)
+        paths[++n_paths] = $1
     if ($1 ~ /^bits /)
         bits = bits " " substr($1, 6) " " $2
 }
@@ -62,6 +64,9 @@ END {
             ratio("torch step " part[1] " f32", "step " s), spread("floor " s),
             share("floor " s, "step " s), spread("orth " s), own
     }
+    print "\n| a step in f32, ms | saekit |\n|---|---|"
+    for (i = 1; i <= n_paths; i++)
+        print "| " substr(paths[i], 6) " | " spread(paths[i]) " |"
     print "\n| an analysis, ms | saekit | PyTorch | times |\n|---|---|---|---|"
     analysis("histogram of cosines, nearest neighbours", "hist")
     analysis("spectrum in double", "spectrum")

@@ -58,7 +58,7 @@ build_all() {
         meson setup "$build" --buildtype=release -Dcuda=enabled \
             -Dgpu_arch="compute_$arch,sm_$arch" >"$build.log" 2>&1 ||
         { tail -n 20 "$build.log" >&2; stop "meson failed"; }
-    ninja -C "$build" tests/ops/checkops tests/bench/bench_cuda tests/unit/make_store \
+    ninja -C "$build" tests/ops/checkops tests/bench/bench_cuda tests/bench/bench_paths tests/unit/make_store \
         tests/unit/make_ckpt train/sae-train analyze/sae-analyze lib/math/cuda/saecuda.so \
         >"$build.log" 2>&1 || { tail -n 40 "$build.log" >&2; stop "the build failed"; }
 }
@@ -103,6 +103,7 @@ say "programs"
 check_programs
 say "measuring saekit"
 timeout 170 "$build/tests/bench/bench_cuda" "$bench" "$@" >"$out/lines" || fail "bench_cuda: $?"
+timeout 90 "$build/tests/bench/bench_paths" "$bench" "$@" >>"$out/lines" || fail "bench_paths: $?"
 say "measuring PyTorch"
 if "$python" -c 'import torch' 2>/dev/null; then
     PYTHONPATH=$build-py timeout 150 "$python" tests/bench/cuda_peer.py "$torch" "$@" \
