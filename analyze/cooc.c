@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* cooc : how latents share tokens, and how that goes together with their cosines.
  *
- * Contents:  1. masks for the visit   2. one pair   3. batches of pairs   4. never together
- *            5. the pass */
+ * Contents:  1. masks for the visit   2. batches of pairs   3. never together   4. the pass */
 #include "analyze/cooc.h"
 
 #include <math.h>
@@ -10,25 +9,15 @@
 #include <string.h>
 
 #include "analyze/chance.h"
+#include "analyze/tally.h"
 #include "lib/base/mem.h"
 
 enum {
-    N_COS = 80,         /* bins of the joint map over [-1, 1] */
-    N_OVERLAP = 40,     /* over [0, 1] */
-    FINE = 25,          /* finer cosine bins in each of those, for the mean of |cos| */
-    CHUNK = 1 << 14,    /* pairs whose cosines are computed at a time */
+    FINE = 25,       /* finer cosine bins in each of the joint map's, for the mean of |cos| */
+    CHUNK = 1 << 14, /* pairs whose cosines are computed at a time */
     CHUNK_DEVICE = 1 << 18,
-    LINEAR_BINS = 1000, /* of a histogram over [0, 1] */
-    LOG_LO = -6,
-    LOG_HI = 6,
-    LOG_BINS = 100 /* log10 of lift and batch, bins a decade */
+    PARTS = 16 /* of a chunk, each with its own sums: equal on any number of threads */
 };
-
-double analyze_phi(double N, double n_i, double n_j, double n_ij)
-{
-    const double spread = n_i * n_j * (N - n_i) * (N - n_j);
-    return spread > 0 ? (N * n_ij - n_i * n_j) / sqrt(spread) : 0;
-}
 
 /* --- 1. masks for the visit --------------------------------------------------------------- */
 
@@ -65,17 +54,7 @@ done:
     return status;
 }
 
-/* --- 2. one pair -------------------------------------------------------------------------- */
-
-struct pair {
-    uint32_t i, j;
-    double n_i, n_j, n_ij;
-};
-
-struct competing {
-    double sum_c, loss, sum_abs, max_abs;
-    uint64_t n;
-};
+/* --- 2. batches of pairs ------------------------------------------------------------------ */
 
 struct gather {
     struct analyze_cooc *out;
@@ -84,7 +63,7 @@ struct gather {
     size_t d;
     double N;
     uint64_t lowest; /* pairs with a rarer latent count nowhere */
-    struct pair *pair;
+    struct analyze_pair *pair;
     uint32_t *i, *j; /* of the pairs, for the backend */
     float *cos;
     size_t n, chunk;
@@ -92,68 +71,8 @@ struct gather {
         float *U, *cos;
         uint32_t *i, *j;
     } there;
-    double sum[SAE_OVERLAP_N], sum_phi, sum_pmi;
-    uint64_t n_phi_over;
-    struct analyze_hist phi, joint_cos;
-    double sx, sxx, sa, saa, sy, syy, sxy, say; /* x cos, a |cos|, y overlap */
-    double *abs_at_overlap;
-    struct competing run, reference;
+    struct analyze_tally part[PARTS]; /* the first holds all of them in the end */
 };
-
-static void compete(struct competing *to, const struct analyze_rule *rule, double N,
-                    const struct pair *p, double abs_cos)
-{
-    const struct sae_compete_rule *r = &rule->compete;
-    if (p->n_i < r->min_count || p->n_j < r->min_count)
-        return;
-    const double nhat = sae_overlap_value(r->overlap, N, p->n_i, p->n_j, p->n_ij);
-    const double c = sae_compete_value(r->form, r->sharpness, nhat, r->tau);
-    if (!(c > 0))
-        return;
-    to->n++;
-    to->sum_c += c;
-    to->loss += c * abs_cos;
-    to->sum_abs += abs_cos;
-    to->max_abs = fmax(to->max_abs, abs_cos);
-}
-
-static void take_overlaps(struct gather *g, const struct pair *p)
-{
-    for (int kind = 0; kind < SAE_OVERLAP_N; kind++) {
-        struct analyze_overlap *of = &g->out->of[kind];
-        const double v = sae_overlap_value((enum sae_overlap)kind, g->N, p->n_i, p->n_j, p->n_ij);
-        analyze_hist_add(&of->hist, of->log10_bins ? log10(v) : v);
-        g->sum[kind] += v;
-    }
-    const double phi = analyze_phi(g->N, p->n_i, p->n_j, p->n_ij);
-    analyze_hist_add(&g->phi, phi);
-    g->sum_phi += phi;
-    g->n_phi_over += phi > 0.2;
-    g->sum_pmi += log(g->N * p->n_ij / (p->n_i * p->n_j));
-}
-
-static void take_joint(struct gather *g, const struct pair *p, double cos)
-{
-    const double a = fabs(cos), y = p->n_ij / fmin(p->n_i, p->n_j);
-    struct analyze_joint *joint = &g->out->joint;
-    size_t row = (size_t)(y * (double)joint->n_overlap);
-    if (row >= joint->n_overlap)
-        row = joint->n_overlap - 1;
-    const size_t column = analyze_hist_bin(&g->joint_cos, cos);
-    joint->met[row * joint->n_cos + column]++;
-    analyze_hist_add(&g->joint_cos, cos);
-    g->abs_at_overlap[row] += a;
-    g->sx += cos;
-    g->sxx += cos * cos;
-    g->sa += a;
-    g->saa += a * a;
-    g->sy += y;
-    g->syy += y * y;
-    g->sxy += cos * y;
-    g->say += a * y;
-}
-
-/* --- 3. batches of pairs ------------------------------------------------------------------ */
 
 static void find_cosines(struct gather *g)
 {
@@ -170,18 +89,15 @@ static void find_cosines(struct gather *g)
 
 static void flush(struct gather *g)
 {
+    const struct analyze_tally_rules rules = {.n_tokens = g->N,
+                                              .floor = (double)g->out->floor,
+                                              .run = &g->out->run.rule,
+                                              .reference = &g->out->reference.rule};
     find_cosines(g);
-    for (size_t e = 0; e < g->n; e++) { /* exact: sums in the order of the visit */
-        const struct pair *p = &g->pair[e];
-        const double cos = (double)g->cos[e];
-        compete(&g->run, &g->out->run.rule, g->N, p, fabs(cos));
-        compete(&g->reference, &g->out->reference.rule, g->N, p, fabs(cos));
-        if (p->n_i < (double)g->out->floor || p->n_j < (double)g->out->floor)
-            continue;
-        g->out->n_met++;
-        take_overlaps(g, p);
-        take_joint(g, p, cos);
-    }
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t part = 0; part < PARTS; part++)
+        for (size_t e = part * g->n / PARTS; e < (part + 1) * g->n / PARTS; e++)
+            analyze_tally_pair(&g->part[part], &rules, &g->pair[e], (double)g->cos[e]);
     g->n = 0;
 }
 
@@ -190,7 +106,7 @@ static void visit(void *user, uint32_t i, uint32_t j, double n_i, double n_j, do
     struct gather *g = user;
     if (n_i < (double)g->lowest || n_j < (double)g->lowest)
         return;
-    g->pair[g->n++] = (struct pair){i, j, n_i, n_j, n_ij};
+    g->pair[g->n++] = (struct analyze_pair){i, j, n_i, n_j, n_ij};
     if (g->n == g->chunk)
         flush(g);
 }
@@ -201,7 +117,7 @@ static double pearson(double n, double sx, double sxx, double sy, double syy, do
     return vx > 0 && vy > 0 ? (n * sxy - sx * sy) / sqrt(vx * vy) : NAN;
 }
 
-static void finish_competition(struct analyze_competition *to, const struct competing *from,
+static void finish_competition(struct analyze_competition *to, const struct analyze_competing *from,
                                size_t m)
 {
     const double n = (double)from->n;
@@ -217,14 +133,32 @@ static void finish_competition(struct analyze_competition *to, const struct comp
     to->max_abs_cos = from->max_abs;
 }
 
+/* The parts in order, and what they hold moved to where it belongs. */
+static void join_parts(struct gather *g)
+{
+    struct analyze_cooc *const out = g->out;
+    struct analyze_tally *const all = &g->part[0];
+    for (size_t part = 1; part < PARTS; part++)
+        analyze_tally_add(all, &g->part[part]);
+    out->n_met = all->n_met;
+    for (int kind = 0; kind < SAE_OVERLAP_N; kind++) {
+        out->of[kind].log10_bins = kind == SAE_OVERLAP_LIFT || kind == SAE_OVERLAP_BATCH;
+        out->of[kind].hist = all->of[kind];
+        all->of[kind] = (struct analyze_hist){0};
+    }
+    out->joint.met = all->met;
+    all->met = NULL;
+}
+
 static void finish_overlaps(struct gather *g, const struct analyze_chance *chance)
 {
     struct analyze_cooc *out = g->out;
+    const struct analyze_tally *const t = &g->part[0];
     const double n = (double)out->n_met;
     for (int kind = 0; kind < SAE_OVERLAP_N; kind++) {
         struct analyze_overlap *of = &out->of[kind];
-        of->mean = n > 0 ? g->sum[kind] / n : NAN;
-        of->mean_all = g->sum[kind] / chance->n_pairs;
+        of->mean = n > 0 ? t->sum[kind] / n : NAN;
+        of->mean_all = t->sum[kind] / chance->n_pairs;
         of->expected = chance->overlap[kind];
         of->median = analyze_hist_quantile(&of->hist, 0.5);
         of->p95 = analyze_hist_quantile(&of->hist, 0.95);
@@ -234,24 +168,24 @@ static void finish_overlaps(struct gather *g, const struct analyze_chance *chanc
         }
     }
     const struct analyze_hist *lift = &out->of[SAE_OVERLAP_LIFT].hist;
-    out->mean_phi = n > 0 ? g->sum_phi / n : NAN;
-    out->phi_p95 = analyze_hist_quantile(&g->phi, 0.95);
-    out->phi_over = n > 0 ? (double)g->n_phi_over / n : NAN;
-    out->mean_pmi = n > 0 ? g->sum_pmi / n : NAN;
+    out->mean_phi = n > 0 ? t->sum_phi / n : NAN;
+    out->phi_p95 = analyze_hist_quantile(&t->phi, 0.95);
+    out->phi_over = n > 0 ? (double)t->n_phi_over / n : NAN;
+    out->mean_pmi = n > 0 ? t->sum_pmi / n : NAN;
     out->pmi_p05 = log(10) * analyze_hist_quantile(lift, 0.05);
     out->pmi_p95 = log(10) * analyze_hist_quantile(lift, 0.95);
-    out->corr_cos = pearson(n, g->sx, g->sxx, g->sy, g->syy, g->sxy);
-    out->corr_abs = pearson(n, g->sa, g->saa, g->sy, g->syy, g->say);
-    out->abs_cos_met = n > 0 ? g->sa / n : NAN;
+    out->corr_cos = pearson(n, t->sx, t->sxx, t->sy, t->syy, t->sxy);
+    out->corr_abs = pearson(n, t->sa, t->saa, t->sy, t->syy, t->say);
+    out->abs_cos_met = n > 0 ? t->sa / n : NAN;
     for (size_t row = 0; row < out->joint.n_overlap; row++) {
         uint64_t here = 0;
         for (size_t c = 0; c < out->joint.n_cos; c++)
             here += out->joint.met[row * out->joint.n_cos + c];
-        out->joint.mean_abs[row] = here > 0 ? g->abs_at_overlap[row] / (double)here : NAN;
+        out->joint.mean_abs[row] = here > 0 ? t->abs_at_overlap[row] / (double)here : NAN;
     }
 }
 
-/* --- 4. never together -------------------------------------------------------------------- */
+/* --- 3. never together -------------------------------------------------------------------- */
 
 /* Cosines of all pairs of latents above the floor, less those of pairs that met. */
 static enum sae_status count_never(struct gather *g, const struct analyze_usage *usage,
@@ -271,22 +205,22 @@ static enum sae_status count_never(struct gather *g, const struct analyze_usage 
     for (size_t i = 0; i < usage->m; i++)
         if (usage->n[i] >= out->floor && usage->n[i] > 0)
             memcpy(some + n++ * d, g->U + i * d, d * sizeof *some);
-    SAE_GO(status, analyze_geom_cosines(&all, g->ops, n, d, some, (size_t)N_COS * FINE, err));
+    SAE_GO(status, analyze_geom_cosines(&all, g->ops, n, d, some, (size_t)ANALYZE_N_COS * FINE, err));
     for (size_t b = 0; b < all.hist.n; b++) {
         out->joint.never[b / FINE] += (double)all.hist.count[b];
         sum_abs += fabs(analyze_hist_middle(&all.hist, b)) * (double)all.hist.count[b];
     }
-    for (size_t b = 0; b < N_COS; b++) /* a cosine on an edge may round into either bin */
-        out->joint.never[b] = fmax(0, out->joint.never[b] - (double)g->joint_cos.count[b]);
+    for (size_t b = 0; b < ANALYZE_N_COS; b++) /* a cosine on an edge may round into either bin */
+        out->joint.never[b] = fmax(0, out->joint.never[b] - (double)g->part[0].joint_cos.count[b]);
     if (out->n_pairs > (double)out->n_met)
-        out->abs_cos_never = (sum_abs - g->sa) / (out->n_pairs - (double)out->n_met);
+        out->abs_cos_never = (sum_abs - g->part[0].sa) / (out->n_pairs - (double)out->n_met);
 done:
     free(some);
     analyze_geom_clear(&all);
     return status;
 }
 
-/* --- 5. the pass -------------------------------------------------------------------------- */
+/* --- 4. the pass -------------------------------------------------------------------------- */
 
 void analyze_cooc_clear(struct analyze_cooc *cooc)
 {
@@ -305,20 +239,12 @@ static enum sae_status prepare(struct gather *g, const struct analyze_cooc_setti
     out->floor = settings->floor;
     out->run.rule = settings->run;
     out->reference.rule = settings->reference;
-    for (int kind = 0; kind < SAE_OVERLAP_N; kind++) {
-        out->of[kind].log10_bins = kind == SAE_OVERLAP_LIFT || kind == SAE_OVERLAP_BATCH;
-        const bool logs = out->of[kind].log10_bins;
-        SAE_TRY(analyze_hist_init(&out->of[kind].hist, logs ? LOG_LO : 0, logs ? LOG_HI : 1,
-                                  logs ? (LOG_HI - LOG_LO) * LOG_BINS : LINEAR_BINS, err));
-    }
-    out->joint.n_cos = N_COS;
-    out->joint.n_overlap = N_OVERLAP;
-    SAE_TRY(sae_mem_alloc(&out->joint.met, (size_t)N_COS * N_OVERLAP, sizeof(uint64_t), err));
-    SAE_TRY(sae_mem_alloc(&out->joint.never, N_COS, sizeof(double), err));
-    SAE_TRY(sae_mem_alloc(&out->joint.mean_abs, N_OVERLAP, sizeof(double), err));
-    SAE_TRY(analyze_hist_init(&g->phi, -1, 1, 400, err));
-    SAE_TRY(analyze_hist_init(&g->joint_cos, -1, 1, N_COS, err));
-    SAE_TRY(sae_mem_alloc(&g->abs_at_overlap, N_OVERLAP, sizeof(double), err));
+    out->joint.n_cos = ANALYZE_N_COS;
+    out->joint.n_overlap = ANALYZE_N_OVERLAP;
+    SAE_TRY(sae_mem_alloc(&out->joint.never, ANALYZE_N_COS, sizeof(double), err));
+    SAE_TRY(sae_mem_alloc(&out->joint.mean_abs, ANALYZE_N_OVERLAP, sizeof(double), err));
+    for (size_t part = 0; part < PARTS; part++)
+        SAE_TRY(analyze_tally_init(&g->part[part], err));
     return SAE_OK;
 }
 
@@ -337,13 +263,14 @@ static enum sae_status prepare_pairs(struct gather *g, size_t m, struct sae_err 
     return SAE_OK;
 }
 
-static void release(const struct gather *g)
+static void release(struct gather *g)
 {
     void *const there[] = {g->there.U, g->there.i, g->there.j, g->there.cos};
     for (size_t a = 0; a < sizeof there / sizeof *there; a++)
         if (there[a] != NULL)
             g->ops->free(there[a]);
-    free(g->abs_at_overlap);
+    for (size_t part = 0; part < PARTS; part++)
+        analyze_tally_clear(&g->part[part]);
     free(g->pair);
     free(g->i);
     free(g->j);
@@ -381,6 +308,7 @@ enum sae_status analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops
     SAE_GO(status, sae_overlap_visit(m, &visited, visit, &g, err));
     flush(&g);
     SAE_GO(status, ops->check(err));
+    join_parts(&g);
     SAE_GO(status, analyze_chance_make(&chance, m, usage->n, masks->n_rows, settings->floor, err));
     out.n_latents = chance.n_latents;
     out.n_pairs = chance.n_pairs;
@@ -388,15 +316,13 @@ enum sae_status analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops
     out.expected_never = chance.never;
     finish_overlaps(&g, &chance);
     SAE_GO(status, count_never(&g, usage, err));
-    finish_competition(&out.run, &g.run, m);
-    finish_competition(&out.reference, &g.reference, m);
+    finish_competition(&out.run, &g.part[0].run, m);
+    finish_competition(&out.reference, &g.part[0].reference, m);
     *ret = out;
     memset(&out, 0, sizeof out);
 done:
     analyze_cooc_clear(&out);
     mask_view_clear(&view);
-    analyze_hist_clear(&g.phi);
-    analyze_hist_clear(&g.joint_cos);
     release(&g);
     return status;
 }

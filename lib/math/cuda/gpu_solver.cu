@@ -14,9 +14,11 @@
 static struct {
     decltype(&cusolverDnCreate) create;
     decltype(&cusolverDnSetStream) set_stream;
+    decltype(&cusolverDnCreateParams) create_params;
     decltype(&cusolverDnXsyevd_bufferSize) size;
     decltype(&cusolverDnXsyevd) run;
     cusolverDnHandle_t handle;
+    cusolverDnParams_t params;
 } solver;
 
 template <class F> static bool find(void *library, const char *name, F *ret)
@@ -36,12 +38,14 @@ static enum sae_status solver_open(struct sae_err *err)
         return sae_err_set(err, SAE_EBACKEND, "cuSOLVER cannot be loaded: %s", dlerror());
     if (!find(library, "cusolverDnCreate", &solver.create) ||
         !find(library, "cusolverDnSetStream", &solver.set_stream) ||
+        !find(library, "cusolverDnCreateParams", &solver.create_params) ||
         !find(library, "cusolverDnXsyevd_bufferSize", &solver.size) ||
         !find(library, "cusolverDnXsyevd", &solver.run))
         return sae_err_set(err, SAE_EBACKEND, "cuSOLVER cannot be loaded: %s lacks a function",
                            name);
     cusolverDnHandle_t handle = nullptr;
     if (solver.create(&handle) != CUSOLVER_STATUS_SUCCESS ||
+        solver.create_params(&solver.params) != CUSOLVER_STATUS_SUCCESS ||
         solver.set_stream(handle, (cudaStream_t)sae_gpu_stream()) != CUSOLVER_STATUS_SUCCESS)
         return sae_err_set(err, SAE_EBACKEND, "%s: no handle of cuSOLVER", sae_gpu_name());
     solver.handle = handle;
@@ -55,8 +59,8 @@ enum sae_status sae_gpu_eigenvalues(size_t d, double *A, double *eig, struct sae
     const int64_t n = (int64_t)d;
     size_t on_device = 0, on_host = 0;
     SAE_TRY(solver_open(err));
-    cusolverStatus_t st = solver.size(solver.handle, nullptr, mode, half, n, CUDA_R_64F, A, n,
-                                      CUDA_R_64F, eig, CUDA_R_64F, &on_device, &on_host);
+    cusolverStatus_t st = solver.size(solver.handle, solver.params, mode, half, n, CUDA_R_64F, A,
+                                      n, CUDA_R_64F, eig, CUDA_R_64F, &on_device, &on_host);
     if (st != CUSOLVER_STATUS_SUCCESS)
         return sae_err_set(err, SAE_EBACKEND, "%s: cuSOLVER's syevd says %d", sae_gpu_name(),
                            (int)st);
@@ -68,7 +72,7 @@ enum sae_status sae_gpu_eigenvalues(size_t d, double *A, double *eig, struct sae
         return sae_err_set(err, SAE_ENOMEM, "out of memory for eigenvalues: %zu bytes of the device",
                            on_device);
     }
-    st = solver.run(solver.handle, nullptr, mode, half, n, CUDA_R_64F, A, n, CUDA_R_64F, eig,
+    st = solver.run(solver.handle, solver.params, mode, half, n, CUDA_R_64F, A, n, CUDA_R_64F, eig,
                     CUDA_R_64F, room, on_device, host, on_host, info);
     int said = -1;
     sae_gpu_get(&said, info, sizeof said); /* waits: host memory is in use until here */
