@@ -76,6 +76,7 @@ struct sae_jump {
 };
 
 struct sae_late; /* see late_open */
+struct sae_lm_ops; /* lib/math/lm.h */
 
 /* Of the factors of products; sums are f32 always. */
 enum sae_precision { SAE_F32, SAE_TF32, SAE_BF16, SAE_PRECISIONS };
@@ -83,6 +84,7 @@ enum sae_precision { SAE_F32, SAE_TF32, SAE_BF16, SAE_PRECISIONS };
 struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
     bool host;        /* backend memory is host memory: put and get are plain copies */
+    const struct sae_lm_ops *lm; /* what a language model needs beside; cpu: NULL */
 
     /* memory: zeroed; put and get copy between host and backend */
     enum sae_status (*alloc)(void *ret, size_t n, size_t size, struct sae_err *err);

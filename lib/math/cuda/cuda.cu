@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/math/cuda/cuda.h"
+#include "lib/math/cuda/cuda_lm.h"
 
 static enum sae_status mem_alloc(void *ret, size_t n, size_t size, struct sae_err *err)
 {
@@ -123,6 +124,7 @@ extern "C" {
 const struct sae_ops sae_ops_cuda = {
     .name = "cuda",
     .host = false,
+    .lm = &sae_lm_cuda,
     .alloc = mem_alloc,
     .free = mem_free,
     .put = mem_put,

@@ -39,6 +39,13 @@ enum { SAE_WARP = 32, SAE_BLOCK = 64 };
 #endif
 #define SAE_ALL_LANES 0xFFFFFFFFU
 
+/* Before a loop whose arrays have to be registers. */
+#ifdef __CUDACC__
+#define SAE_UNROLL _Pragma("unroll")
+#else
+#define SAE_UNROLL
+#endif
+
 /* Blocks of SAE_BLOCK threads, one thread an item. */
 static inline unsigned sae_blocks(size_t n)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/math/lm.h"
 #include "lib/math/ref/ref.h"
 
 static enum sae_status mem_alloc(void *ret, size_t n, size_t size, struct sae_err *err)
@@ -195,6 +196,7 @@ static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float 
 const struct sae_ops sae_ops_ref = {
     .name = "ref",
     .host = true,
+    .lm = &sae_lm_ref,
     .alloc = mem_alloc,
     .free = mem_free,
     .put = mem_put,

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* lm : the operations of a Gemma-2 language model on a device, a second table beside struct sae_ops,
+ * whose memory they work on: that of the backend that has the table. The host's own forward pass is
+ * gemma/forward.c and uses none of it; `ref` has it as the plain reference.
+ *
+ * Letters: n tokens, D width, V vocabulary, T tokens of a sequence, d width of a head. Matrices are
+ * row-major. Factors of products are what `how` says: f32 (SAE_F32, SAE_TF32) or bf16 (SAE_BF16),
+ * rounded to nearest, ties to even; sums, norms, scores and the residual stream are f32. The result
+ * of a row depends on its sequence alone but for `product`, whose order of sums may follow from n.
+ * Two runs give equal bits. Bounds: docs/CUDA.md. */
+#ifndef SAE_LIB_MATH_LM_H
+#define SAE_LIB_MATH_LM_H
+
+#include "lib/math/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One attention layer over B sequences of T tokens. Row i of qkv is q of H heads, k of K heads, v
+ * of K heads, each d wide; query head h reads heads h / (H / K) of k and v. Query t sees keys
+ * max(0, t - window + 1) ... t. cap 0 = none. */
+struct sae_lm_heads {
+    size_t B, T, H, K, d, window;
+    float scale, cap;
+};
+enum { SAE_LM_HEAD_MAX = 256 }; /* d at most */
+
+#define SAE_LM_NO_TARGET UINT32_MAX
+
+struct sae_lm_ops {
+    size_t (*room)(void); /* free bytes */
+
+    /* to[n] = x[n] as factors */
+    void (*factors)(enum sae_precision how, size_t n, const float *x, void *to);
+    /* y [n][n_out] = x [n][n_in] W^T, W [n_out][n_in]: factors x and W, f32 y */
+    void (*product)(enum sae_precision how, size_t n, size_t n_out, size_t n_in, const void *x,
+                    const void *W, float *y);
+    /* x [n][D] = scale * rows ids[n] of the factors E [V][D] */
+    void (*embed)(enum sae_precision how, size_t n, size_t D, float scale, const uint32_t *ids,
+                  const void *E, float *x);
+
+    /* RMS(x; w) = x / sqrt(mean(x^2) + eps) * (1 + w), the mean in double.
+     * norm: h = RMS(x; w) as factors.   join: x += RMS(a; w), and h = RMS(x; next) of the new x
+     * where next is not NULL. All [n][D] but w and next [D]. */
+    void (*norm)(enum sae_precision how, size_t n, size_t D, double eps, const float *x,
+                 const float *w, void *h);
+    void (*join)(enum sae_precision how, size_t n, size_t D, double eps, const float *a,
+                 const float *w, float *x, const float *next, void *h);
+
+    /* Rotates the first n_heads vectors [2 * half] of each row of qkv, rows ld apart, by the angles
+     * of position row % T, [T][half]; element k pairs with k + half. */
+    void (*rope)(size_t n, size_t T, size_t n_heads, size_t half, size_t ld, const float *cosines,
+                 const float *sines, float *qkv);
+    /* o [B T][H d] as factors, from qkv [B T][(H + 2K) d]. d <= SAE_LM_HEAD_MAX */
+    void (*attend)(enum sae_precision how, const struct sae_lm_heads *heads, const float *qkv,
+                   void *o);
+    /* to [n][F] = gelu_tanh(gate) * up as factors; rows of gate_up are gate [F], up [F] */
+    void (*gate)(enum sae_precision how, size_t n, size_t F, const float *gate_up, void *to);
+    /* z[n] = cap * tanh(z / cap) */
+    void (*cap)(size_t n, float cap, float *z);
+
+    /* Of rows of logits z [n][V]: lse = log sum exp z, ce = lse - z[target], 0 where target is
+     * SAE_LM_NO_TARGET. compare: also kl = sum_v p_v (log p_v - log q_v), p of the logits `of`
+     * whose lse is given, q of z. Sums in double. */
+    void (*read)(size_t n, size_t V, const float *z, const uint32_t *target, double *lse,
+                 double *ce);
+    void (*compare)(size_t n, size_t V, const float *of, const double *lse, const float *z,
+                    const uint32_t *target, double *ce, double *kl);
+};
+
+extern const struct sae_lm_ops sae_lm_ref;
+
+/* The first operation that a table lacks, NULL where it is complete. */
+const char *sae_lm_missing(const struct sae_lm_ops *lm);
+/* Bytes of one factor. */
+static inline size_t sae_lm_factor(enum sae_precision how)
+{
+    return how == SAE_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* sae_ops_open_device for a program that runs a language model: of a device the table above is
+ * asked for too, complete, and each operation beside the reference with factors as `how` says.
+ * auto: where that fails, the cpu, and `instead` tells why. */
+SAE_MUST_CHECK enum sae_status sae_lm_open(const struct sae_ops **ret, const char *name,
+                                           enum sae_precision how, size_t n_threads,
+                                           struct sae_err *instead, struct sae_err *err);
+/* Fails: SAE_EBACKEND no table, not a whole one, or the operation that computes something else */
+SAE_MUST_CHECK enum sae_status sae_lm_agree(const struct sae_ops *ops, enum sae_precision how,
+                                            struct sae_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SAE_LIB_MATH_LM_H */

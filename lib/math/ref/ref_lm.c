@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* ref_lm : the operations of a language model, plainly; sums in double. */
+#include <math.h>
+#include <string.h>
+
+#include "lib/base/bf16.h"
+#include "lib/math/lm.h"
+
+static size_t room(void)
+{
+    return SIZE_MAX;
+}
+
+static float factor_at(enum sae_precision how, const void *p, size_t i)
+{
+    return how == SAE_BF16 ? sae_bf16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+}
+
+static void factor_set(enum sae_precision how, void *p, size_t i, double v)
+{
+    if (how == SAE_BF16)
+        ((uint16_t *)p)[i] = sae_bf16_from_f32((float)v);
+    else
+        ((float *)p)[i] = (float)v;
+}
+
+static void factors(enum sae_precision how, size_t n, const float *x, void *to)
+{
+    for (size_t i = 0; i < n; i++)
+        factor_set(how, to, i, (double)x[i]);
+}
+
+static void product(enum sae_precision how, size_t n, size_t n_out, size_t n_in, const void *x,
+                    const void *W, float *y)
+{
+    for (size_t t = 0; t < n; t++)
+        for (size_t j = 0; j < n_out; j++) {
+            double sum = 0;
+            for (size_t i = 0; i < n_in; i++)
+                sum += (double)factor_at(how, x, t * n_in + i) *
+                       (double)factor_at(how, W, j * n_in + i);
+            y[t * n_out + j] = (float)sum;
+        }
+}
+
+static void embed(enum sae_precision how, size_t n, size_t D, float scale, const uint32_t *ids,
+                  const void *E, float *x)
+{
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < D; i++)
+            x[t * D + i] = scale * factor_at(how, E, ids[t] * D + i);
+}
+
+/* 1 / sqrt(mean of squares + eps) of a row */
+static double inverse_rms(size_t D, double eps, const float *x)
+{
+    double sum = 0;
+    for (size_t i = 0; i < D; i++)
+        sum += (double)x[i] * (double)x[i];
+    return 1 / sqrt(sum / (double)D + eps);
+}
+
+static void norm(enum sae_precision how, size_t n, size_t D, double eps, const float *x,
+                 const float *w, void *h)
+{
+    for (size_t t = 0; t < n; t++) {
+        const double r = inverse_rms(D, eps, x + t * D);
+        for (size_t i = 0; i < D; i++)
+            factor_set(how, h, t * D + i, (double)x[t * D + i] * r * (1 + (double)w[i]));
+    }
+}
+
+static void join(enum sae_precision how, size_t n, size_t D, double eps, const float *a,
+                 const float *w, float *x, const float *next, void *h)
+{
+    for (size_t t = 0; t < n; t++) {
+        const double r = inverse_rms(D, eps, a + t * D);
+        for (size_t i = 0; i < D; i++)
+            x[t * D + i] += (float)((double)a[t * D + i] * r * (1 + (double)w[i]));
+    }
+    if (next)
+        norm(how, n, D, eps, x, next, h);
+}
+
+static void rope(size_t n, size_t T, size_t n_heads, size_t half, size_t ld, const float *cosines,
+                 const float *sines, float *qkv)
+{
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < n_heads * half; i++) {
+            const size_t k = i % half, angle = t % T * half + k;
+            float *const a = qkv + t * ld + i / half * 2 * half + k, *const b = a + half;
+            const double p = (double)*a, q = (double)*b;
+            *a = (float)(p * (double)cosines[angle] - q * (double)sines[angle]);
+            *b = (float)(q * (double)cosines[angle] + p * (double)sines[angle]);
+        }
+}
+
+/* Query t of one head, rows ld apart: o [d] */
+static void attend_one(const struct sae_lm_heads *s, size_t t, const float *q, const float *k,
+                       const float *v, size_t ld, double *o)
+{
+    const size_t lo = t + 1 > s->window ? t + 1 - s->window : 0;
+    double top = -INFINITY, sum = 0;
+    for (size_t pass = 0; pass < 2; pass++) /* the largest score, then the sums */
+        for (size_t j = lo; j <= t; j++) {
+            double z = 0;
+            for (size_t c = 0; c < s->d; c++)
+                z += (double)q[t * ld + c] * (double)k[j * ld + c];
+            z *= (double)s->scale;
+            if (s->cap > 0)
+                z = (double)s->cap * tanh(z / (double)s->cap);
+            if (pass == 0) {
+                top = fmax(top, z);
+                continue;
+            }
+            sum += exp(z - top);
+            for (size_t c = 0; c < s->d; c++)
+                o[c] += exp(z - top) * (double)v[j * ld + c];
+        }
+    for (size_t c = 0; c < s->d; c++)
+        o[c] /= sum;
+}
+
+static void attend(enum sae_precision how, const struct sae_lm_heads *s, const float *qkv, void *o)
+{
+    const size_t d = s->d, ld = (s->H + 2 * s->K) * d, group = s->H / s->K;
+    double row[SAE_LM_HEAD_MAX];
+    for (size_t i = 0; i < s->B * s->T * s->H; i++) {
+        const size_t head = i % s->H, t = i / s->H % s->T, seq = i / s->H / s->T;
+        const float *const q = qkv + seq * s->T * ld + head * d,
+                    *const k = qkv + seq * s->T * ld + (s->H + head / group) * d,
+                    *const v = k + s->K * d;
+        memset(row, 0, sizeof row);
+        attend_one(s, t, q, k, v, ld, row);
+        for (size_t c = 0; c < d; c++)
+            factor_set(how, o, (seq * s->T + t) * s->H * d + head * d + c, row[c]);
+    }
+}
+
+static void gate(enum sae_precision how, size_t n, size_t F, const float *gate_up, void *to)
+{
+    for (size_t i = 0; i < n * F; i++) {
+        const float *const row = gate_up + i / F * 2 * F;
+        const double g = (double)row[i % F];
+        const double u = 0.7978845608028654 * (g + 0.044715 * g * g * g);
+        factor_set(how, to, i, 0.5 * g * (1 + tanh(u)) * (double)row[F + i % F]);
+    }
+}
+
+static void cap(size_t n, float most, float *z)
+{
+    for (size_t i = 0; i < n; i++)
+        z[i] = (float)((double)most * tanh((double)z[i] / (double)most));
+}
+
+static double log_sum(size_t V, const float *z)
+{
+    double top = -INFINITY, sum = 0;
+    for (size_t v = 0; v < V; v++)
+        top = fmax(top, (double)z[v]);
+    for (size_t v = 0; v < V; v++)
+        sum += exp((double)z[v] - top);
+    return top + log(sum);
+}
+
+static void read_rows(size_t n, size_t V, const float *z, const uint32_t *target, double *lse,
+                      double *ce)
+{
+    for (size_t t = 0; t < n; t++) {
+        lse[t] = log_sum(V, z + t * V);
+        ce[t] = target[t] == SAE_LM_NO_TARGET ? 0 : lse[t] - (double)z[t * V + target[t]];
+    }
+}
+
+static void compare(size_t n, size_t V, const float *of, const double *lse, const float *z,
+                    const uint32_t *target, double *ce, double *kl)
+{
+    for (size_t t = 0; t < n; t++) {
+        double mine, sum = 0;
+        read_rows(1, V, z + t * V, target + t, &mine, ce + t);
+        for (size_t v = 0; v < V; v++) {
+            const double log_p = (double)of[t * V + v] - lse[t];
+            sum += exp(log_p) * (log_p - ((double)z[t * V + v] - mine));
+        }
+        kl[t] = sum;
+    }
+}
+
+const struct sae_lm_ops sae_lm_ref = {
+    .room = room,
+    .factors = factors,
+    .product = product,
+    .embed = embed,
+    .norm = norm,
+    .join = join,
+    .rope = rope,
+    .attend = attend,
+    .gate = gate,
+    .cap = cap,
+    .read = read_rows,
+    .compare = compare,
+};
