@@ -13,6 +13,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "gemma/device.h"
 #include "gemma/model.h"
 #include "gemma/rows.h"
 #include "lib/base/mem.h"
@@ -39,6 +40,7 @@ struct gemma_run {
     float *panels;                      /* converted weights of a large model */
     float *attend, *blocks;             /* [n_threads][...] */
     float *cosines, *sines;             /* [T_max][d / 2] */
+    struct gemma_pass *pass;            /* of a model on a device; none of the arrays above then */
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -90,15 +92,19 @@ static enum sae_status alloc_all(struct gemma_run *run, struct sae_err *err)
 {
     const struct gemma_config *c = &run->model->config;
     const size_t n = run->n_max, D = c->D, d = c->head_dim, f = sizeof(float);
+    SAE_TRY(sae_mem_alloc(&run->cosines, run->T_max, d / 2 * f, err));
+    SAE_TRY(sae_mem_alloc(&run->sines, run->T_max, d / 2 * f, err));
+    fill_rope(run);
+    if (run->model->device != NULL)
+        return gemma_pass_open(&run->pass, run->model->device, n, run->T_max, run->cosines,
+                               run->sines, err);
     SAE_TRY(sae_mem_alloc(&run->x, n, D * f, err));
     SAE_TRY(sae_mem_alloc(&run->y, n, D * f, err));
     SAE_TRY(sae_mem_alloc(&run->qkv, n, (c->H + 2 * c->K) * d * f, err));
     SAE_TRY(sae_mem_alloc(&run->o, n, c->H * d * f, err));
     SAE_TRY(sae_mem_alloc(&run->panels, panels_size(run->model), f, err));
     SAE_TRY(sae_mem_alloc(&run->attend, run->n_threads, run->head_scratch * f, err));
-    SAE_TRY(sae_mem_alloc(&run->blocks, run->n_threads, run->block_scratch * f, err));
-    SAE_TRY(sae_mem_alloc(&run->cosines, run->T_max, d / 2 * f, err));
-    return sae_mem_alloc(&run->sines, run->T_max, d / 2 * f, err);
+    return sae_mem_alloc(&run->blocks, run->n_threads, run->block_scratch * f, err);
 }
 
 enum sae_status gemma_run_open(struct gemma_run **ret, const struct gemma_model *model,
@@ -125,7 +131,6 @@ enum sae_status gemma_run_open(struct gemma_run **ret, const struct gemma_model 
         gemma_run_close(run);
         return st;
     }
-    fill_rope(run);
     *ret = run;
     return SAE_OK;
 }
@@ -138,7 +143,13 @@ void gemma_run_close(struct gemma_run *run)
                           run->attend, run->blocks, run->cosines, run->sines};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
+    gemma_pass_close(run->pass);
     free(run);
+}
+
+bool gemma_run_on_device(const struct gemma_run *run)
+{
+    return run->pass != NULL;
 }
 
 /* --- threads and products ------------------------------------------------------------------- */
@@ -381,6 +392,8 @@ enum sae_status gemma_run_tap(struct gemma_run *run, const uint32_t *ids, size_t
     struct batch b = {B, T, 0};
     SAE_TRY(check_batch(run, &b, layer, err));
     SAE_TRY(check_ids(run, ids, b.n, err));
+    if (run->pass != NULL)
+        return gemma_pass_tap(run->pass, ids, B, T, layer, x, err);
     embed(run, ids, b.n);
     run_layers(run, &b, 0, layer + 1);
     memcpy(x, run->x, b.n * run->model->config.D * sizeof *x);
@@ -393,6 +406,11 @@ enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B
     struct batch b = {B, T, 0};
     SAE_TRY(check_batch(run, &b, layer, err));
     const struct gemma_config *c = &run->model->config;
+    if (run->pass != NULL) {
+        SAE_TRY(gemma_pass_resume(run->pass, x, B, T, layer, err));
+        run->n_done = b.n;
+        return SAE_OK;
+    }
     memcpy(run->x, x, b.n * c->D * sizeof *x);
     run_layers(run, &b, layer + 1, c->L);
     for (size_t i = 0; i < b.n; i++)
@@ -415,6 +433,8 @@ enum sae_status gemma_run_final(const struct gemma_run *run, size_t first, size_
 {
     const size_t D = run->model->config.D;
     SAE_TRY(check_rows(run, first, n, "final state", err));
+    if (run->pass != NULL)
+        return gemma_pass_final(run->pass, first, n, y, err);
     memcpy(y, run->y + first * D, n * D * sizeof *y);
     return SAE_OK;
 }
@@ -425,7 +445,10 @@ enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_
     if (n > run->n_max)
         return sae_err_set(err, SAE_ERANGE, "%zu rows, but this run has room for %zu", n,
                            run->n_max);
-    memcpy(run->y, y, n * run->model->config.D * sizeof *y);
+    if (run->pass != NULL)
+        gemma_pass_put_final(run->pass, y, n);
+    else
+        memcpy(run->y, y, n * run->model->config.D * sizeof *y);
     run->n_done = n;
     return SAE_OK;
 }
@@ -463,6 +486,8 @@ enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, 
                                  struct sae_err *err)
 {
     SAE_TRY(check_rows(run, first, n, "logits", err));
+    if (run->pass != NULL)
+        return gemma_pass_logits(run->pass, NULL, first, n, logits, err);
     run_head(run, run->y + first * run->model->config.D, n, logits);
     return SAE_OK;
 }
@@ -476,10 +501,35 @@ enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows, s
         if (rows[i] >= run->n_done)
             return sae_err_set(err, SAE_ERANGE, "logits of row %zu, but %zu rows were run", rows[i],
                                run->n_done);
+    if (run->pass != NULL)
+        return gemma_pass_logits(run->pass, rows, 0, n, logits, err);
     SAE_TRY(sae_mem_alloc(&y, n, D * sizeof *y, err));
     for (size_t i = 0; i < n; i++)
         memcpy(y + i * D, run->y + rows[i] * D, D * sizeof *y);
     run_head(run, y, n, logits);
     free(y);
     return SAE_OK;
+}
+
+/* --- what logits say, on a device ----------------------------------------------------------- */
+
+static enum sae_status check_device(const struct gemma_run *run, size_t n, struct sae_err *err)
+{
+    if (run->pass == NULL)
+        return sae_err_set(err, SAE_EARG, "predictions are compared by a device alone");
+    return check_rows(run, 0, n, "predictions", err);
+}
+
+enum sae_status gemma_run_refer(struct gemma_run *run, size_t n, const uint32_t *target, double *ce,
+                                struct sae_err *err)
+{
+    SAE_TRY(check_device(run, n, err));
+    return gemma_pass_refer(run->pass, n, target, ce, err);
+}
+
+enum sae_status gemma_run_compare(struct gemma_run *run, size_t n, const uint32_t *target,
+                                  double *ce, double *kl, struct sae_err *err)
+{
+    SAE_TRY(check_device(run, n, err));
+    return gemma_pass_compare(run->pass, n, target, ce, kl, err);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* gemma : Gemma-2 language models from an ordinary Hugging Face folder (config.json,
  * model.safetensors or shards with an index, tokenizer.model). Exact architecture, f32 arithmetic
- * with an f32 residual stream; one tap and one splice at resid_post of any layer. Knows no SAE.
+ * with an f32 residual stream; on a device the factors of products may be bf16. One tap and one
+ * splice at resid_post of any layer. Knows no SAE.
  *
  * Letters: T positions of a sequence, D width, V vocabulary, L layers. */
 #ifndef SAE_GEMMA_GEMMA_H
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/math/ops.h"
 
 struct gemma_config {
     char name[256]; /* last part of the folder's path */
@@ -35,6 +37,18 @@ const struct gemma_config *gemma_model_config(const struct gemma_model *model);
 /* SHA-256 over config.json, tokenizer.model and the weight files; computed once, on request. */
 SAE_MUST_CHECK enum sae_status gemma_model_id(struct gemma_model *model, char hex[65],
                                               struct sae_err *err);
+
+/* From now on runs that are opened compute on a device (ops->lm not NULL), products with factors as
+ * `how` says; sums, norms, scores and the stream are f32. Weights go there once, layer by layer as
+ * they are first needed. n_layers: how many will be, at most L; ops must outlive the model, runs on
+ * another device must be closed.
+ * Fails: SAE_EBACKEND no such operations; SAE_EARG heads too wide; SAE_ENOMEM the weights of
+ * n_layers do not fit the device, with both sizes */
+SAE_MUST_CHECK enum sae_status gemma_model_place(struct gemma_model *model,
+                                                 const struct sae_ops *ops, enum sae_precision how,
+                                                 size_t n_layers, struct sae_err *err);
+/* Backend and factors of runs opened now, for records: "cpu f32", "cuda bf16". The model's. */
+const char *gemma_model_numerics(const struct gemma_model *model);
 
 /* --- forward pass --------------------------------------------------------------------------- */
 
@@ -76,6 +90,21 @@ SAE_MUST_CHECK enum sae_status gemma_run_final(const struct gemma_run *run, size
                                                float *y, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_t n,
                                                    struct sae_err *err);
+
+bool gemma_run_on_device(const struct gemma_run *run);
+#define GEMMA_NO_TARGET UINT32_MAX /* a row whose cross-entropy is not asked for */
+
+/* On a device alone (else SAE_EARG), where logits of a large vocabulary should stay. refer: keeps
+ * the predictions of the first n rows of the last resume (or put_final), n V floats of the device's
+ * memory. compare: rows of another resume against the first n of those kept.
+ *   ce[i] = -log q(target[i]), 0 without a target   kl[i] = sum_v p_v (log p_v - log q_v)
+ * in nats, p those kept, q these, both through log-softmax of capped logits; host [n]. */
+SAE_MUST_CHECK enum sae_status gemma_run_refer(struct gemma_run *run, size_t n,
+                                               const uint32_t *target, double *ce,
+                                               struct sae_err *err);
+SAE_MUST_CHECK enum sae_status gemma_run_compare(struct gemma_run *run, size_t n,
+                                                 const uint32_t *target, double *ce, double *kl,
+                                                 struct sae_err *err);
 
 /* --- tokenizer ------------------------------------------------------------------------------ */
 

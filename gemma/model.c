@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gemma/config.h"
+#include "gemma/device.h"
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
@@ -215,6 +216,7 @@ void gemma_model_close(struct gemma_model *model)
 {
     if (model == NULL)
         return;
+    gemma_device_close(model->device); /* reads the config */
     sae_st_close(model->st);
     free(model->layers);
     free(model->arena);

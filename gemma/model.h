@@ -30,6 +30,7 @@ struct gemma_model {
     const float *norm; /* the final one */
     float *arena;      /* all norms, and the copies of a small model */
     char id[65];
+    struct gemma_device *device; /* device.h; NULL: runs compute on the host */
 };
 
 /* gemma_model_open, with copies in f32 up to a size in bytes. For tests of both ways. */

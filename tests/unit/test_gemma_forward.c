@@ -13,6 +13,7 @@
 
 #include "gemma/model.h"
 #include "gemma/vec.h"
+#include "tests/emu/emu_c.h"
 #include "tests/unit/gemma_fixture.h"
 
 enum { ROWS = FIX_B * FIX_T, N_X = ROWS * FIX_D, N_LOGITS = ROWS * FIX_V };
@@ -97,13 +98,17 @@ struct opened {
 
 /* How the weights are held: copied when opened, or converted layer by layer as of large models. */
 static size_t copy_max = SIZE_MAX;
+static const struct sae_ops *device; /* NULL: on the host; else there, with f32 factors */
 
 static struct opened open_form(const struct fix_form *form, size_t n_max, size_t T_max)
 {
     struct opened o = {.folder = fix_folder()};
     fix_write(o.folder, form);
     OK(gemma_model_open_with(&o.model, o.folder, copy_max, &g_err));
+    if (device != NULL)
+        OK(gemma_model_place(o.model, device, SAE_F32, FIX_L, &g_err));
     OK(gemma_run_open(&o.run, o.model, n_max, T_max, &g_err));
+    assert_int_equal(gemma_run_on_device(o.run), device != NULL);
     return o;
 }
 
@@ -169,7 +174,7 @@ static const char swapped_config[] = NEWER_CONFIG(FULL, SLIDING);
 static void test_forms(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 16; i++) {
+    for (size_t i = 0; i < (device == NULL ? 16 : 2); i++) { /* what is sent is the same */
         const struct fix_form form = {.dtype = i & 1 ? SAE_ST_BF16 : SAE_ST_F32,
                                       .n_shards = i & 2 ? 3 : 1,
                                       .no_prefix = (i & 4) != 0,
@@ -277,6 +282,10 @@ static void test_batch_invariance(void **state)
             close_to((double)one[i], (double)all[b * T * FIX_D + i],
                      invariance * fmax(1, fabs((double)one[i])), "one sequence against eight");
     }
+    if (device != NULL) { /* its products here are OpenBLAS on all threads; a device has none */
+        close_form(&o);
+        return;
+    }
     const int threads = omp_get_max_threads();
     omp_set_num_threads(threads == 1 ? 2 : 1);
     OK(gemma_run_tap(o.run, ids, B, T, 3, again, &g_err));
@@ -382,12 +391,13 @@ static void test_exp_tanh(void **state)
     assert_true(isnan(gemma_exp(NAN)) && isnan(gemma_tanh(NAN)));
 }
 
-/* --- both ways of holding weights ----------------------------------------------------------- */
+/* --- both ways of holding weights, and a device --------------------------------------------- */
 
 static int as_small(void **state)
 {
     (void)state;
     copy_max = SIZE_MAX;
+    device = NULL;
     return 0;
 }
 
@@ -395,26 +405,37 @@ static int as_large(void **state)
 {
     (void)state;
     copy_max = 0;
+    device = NULL;
     return 0;
 }
 
-#define BOTH(f)                                                                                    \
+/* The emulated one, from weights that are converted as they are sent. */
+static int on_device(void **state)
+{
+    (void)state;
+    copy_max = 0;
+    OK(sae_cuda_open(&device, &g_err));
+    return 0;
+}
+
+#define ALL(f)                                                                                     \
     {#f, f, as_small, NULL, NULL},                                                                 \
+    {#f "_large", f, as_large, NULL, NULL},                                                        \
     {                                                                                              \
-#f "_large", f, as_large, NULL, NULL                                                       \
+        #f "_device", f, on_device, NULL, NULL                                                     \
     }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(test_forms),
-        BOTH(test_layer_types_matter),
-        BOTH(test_identity_splice),
-        BOTH(test_zero_splice),
-        BOTH(test_batch_invariance),
-        BOTH(test_lengths),
-        BOTH(test_refusals),
-        BOTH(test_id),
+        ALL(test_forms),
+        ALL(test_layer_types_matter),
+        ALL(test_identity_splice),
+        ALL(test_zero_splice),
+        ALL(test_batch_invariance),
+        ALL(test_lengths),
+        ALL(test_refusals),
+        ALL(test_id),
         cmocka_unit_test(test_exp_tanh),
     };
     return cmocka_run_group_tests_name("gemma_forward", tests, NULL, NULL);

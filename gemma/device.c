@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/* device : see the header. The order of operations is forward.c's.
+ *
+ * Contents: 1. weights   2. a run's arrays   3. layers   4. tap and resume   5. logits */
+#include "gemma/device.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/bf16.h"
+#include "lib/base/mem.h"
+
+enum {
+    PIECE = 16 << 20,     /* elements of a weight converted and sent at a time */
+    MLP_ROWS = 8192,      /* tokens whose gate and up are held at a time */
+};
+#define LOGIT_BYTES ((size_t)256 << 20) /* of logits that are not kept */
+
+/* One layer's weights: panels as factors, norms [4][D] in f32. */
+struct device_layer {
+    void *qkv, *out, *gate_up, *down;
+    float *norms;
+    bool ready;
+};
+
+struct gemma_device {
+    const struct gemma_model *model;
+    const struct sae_ops *ops;
+    enum sae_precision how;
+    char numerics[40];
+    void *embed;
+    float *norm;
+    struct device_layer *layers;
+};
+
+/* --- 1. weights ----------------------------------------------------------------------------- */
+
+static size_t panel_size(const struct gemma_panel *panel)
+{
+    return panel->n_rows * panel->n_cols;
+}
+
+static size_t weight_bytes(const struct gemma_model *m, enum sae_precision how, size_t n_layers)
+{
+    size_t n = panel_size(&m->embed);
+    for (size_t i = 0; i < n_layers; i++)
+        n += panel_size(&m->layers[i].qkv) + panel_size(&m->layers[i].out) +
+             panel_size(&m->layers[i].gate_up) + panel_size(&m->layers[i].down);
+    return n * sae_lm_factor(how);
+}
+
+enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_ops *ops,
+                                  enum sae_precision how, size_t n_layers, struct sae_err *err)
+{
+    static const char *const names[SAE_PRECISIONS] = {"f32", "tf32", "bf16"};
+    const struct gemma_config *c = &model->config;
+    if (!ops->lm)
+        return sae_err_set(err, SAE_EBACKEND,
+                           "backend '%s' has no operations of a language model", ops->name);
+    if (c->head_dim > SAE_LM_HEAD_MAX)
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' has attention heads of width %zu; backend '%s' takes up to %d; use "
+                           "--backend cpu",
+                           c->name, c->head_dim, ops->name, SAE_LM_HEAD_MAX);
+    const size_t need = weight_bytes(model, how, n_layers < c->L ? n_layers : c->L);
+    const size_t room = ops->lm->room();
+    if (need > room)
+        return sae_err_set(err, SAE_ENOMEM,
+                           "the weights of '%s' take %.1f GB on the device, of which %.1f GB are "
+                           "free; use --backend cpu",
+                           c->name, (double)need / 1e9, (double)room / 1e9);
+    struct gemma_device *device = NULL;
+    SAE_TRY(sae_mem_alloc(&device, 1, sizeof *device, err));
+    device->model = model;
+    device->ops = ops;
+    device->how = how;
+    (void)snprintf(device->numerics, sizeof device->numerics, "%s %s", ops->name, names[how]);
+    const enum sae_status st =
+        sae_mem_alloc(&device->layers, c->L, sizeof *device->layers, err);
+    if (st != SAE_OK) {
+        free(device);
+        return st;
+    }
+    gemma_device_close(model->device);
+    model->device = device;
+    return SAE_OK;
+}
+
+const char *gemma_model_numerics(const struct gemma_model *model)
+{
+    return model->device ? model->device->numerics : "cpu f32";
+}
+
+static void release(const struct sae_ops *ops, void *p)
+{
+    if (p)
+        ops->free(p);
+}
+
+void gemma_device_close(struct gemma_device *device)
+{
+    if (!device)
+        return;
+    const struct sae_ops *const ops = device->ops;
+    for (size_t i = 0; i < device->model->config.L; i++) {
+        const struct device_layer *const layer = &device->layers[i];
+        void *const all[] = {layer->qkv, layer->out, layer->gate_up, layer->down, layer->norms};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            release(ops, all[k]);
+    }
+    release(ops, device->embed);
+    release(ops, device->norm);
+    free(device->layers);
+    free(device);
+}
+
+/* Rows [first, first + n) of a panel as factors, by all threads. */
+static void convert(const struct gemma_panel *panel, enum sae_precision how, size_t first, size_t n,
+                    float *wide, uint16_t *narrow)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float *const to = wide + i * panel->n_cols;
+        const float *const row = gemma_panel_rows(panel, first + i, 1, to);
+        if (how == SAE_BF16)
+            sae_bf16_narrow(narrow + i * panel->n_cols, row, panel->n_cols);
+        else if (row != to)
+            memcpy(to, row, panel->n_cols * sizeof *to);
+    }
+}
+
+/* *to = the whole panel on the device; nothing where it is there already. */
+static enum sae_status send_panel(void **to, const struct gemma_device *g,
+                                  const struct gemma_panel *panel, struct sae_err *err)
+{
+    const size_t size = sae_lm_factor(g->how), cols = panel->n_cols;
+    const size_t step = PIECE / cols > 0 ? PIECE / cols : 1;
+    const size_t most = step < panel->n_rows ? step : panel->n_rows;
+    float *wide = NULL;
+    uint16_t *narrow = NULL;
+    enum sae_status st = SAE_OK;
+    if (*to)
+        return SAE_OK;
+    SAE_GO(st, sae_mem_alloc(&wide, most, cols * sizeof *wide, err));
+    SAE_GO(st, sae_mem_alloc(&narrow, g->how == SAE_BF16 ? most : 1, cols * sizeof *narrow, err));
+    SAE_GO(st, g->ops->alloc(to, panel->n_rows * cols, size, err));
+    for (size_t r = 0; r < panel->n_rows; r += step) {
+        const size_t n = step < panel->n_rows - r ? step : panel->n_rows - r;
+        convert(panel, g->how, r, n, wide, narrow);
+        g->ops->put((char *)*to + r * cols * size,
+                    g->how == SAE_BF16 ? (const void *)narrow : (const void *)wide,
+                    n * cols * size);
+    }
+done:
+    free(wide);
+    free(narrow);
+    return st;
+}
+
+/* A failure for want of memory, with what the whole takes. */
+static enum sae_status explain(const struct gemma_device *g, enum sae_status st,
+                               struct sae_err *err)
+{
+    if (st != SAE_ENOMEM)
+        return st;
+    const struct sae_err why = *err;
+    return sae_err_set(err, st,
+                       "'%s' with all its layers takes %.1f GB on the device, without a batch: "
+                       "%.200s; use a smaller batch or --backend cpu",
+                       g->model->config.name,
+                       (double)weight_bytes(g->model, g->how, g->model->config.L) / 1e9, why.msg);
+}
+
+static enum sae_status send_layer(struct gemma_device *g, size_t i, struct sae_err *err)
+{
+    const struct gemma_layer *const from = &g->model->layers[i];
+    struct device_layer *const to = &g->layers[i];
+    const size_t D = g->model->config.D;
+    if (to->ready)
+        return SAE_OK;
+    SAE_TRY(send_panel(&to->qkv, g, &from->qkv, err));
+    SAE_TRY(send_panel(&to->out, g, &from->out, err));
+    SAE_TRY(send_panel(&to->gate_up, g, &from->gate_up, err));
+    SAE_TRY(send_panel(&to->down, g, &from->down, err));
+    if (!to->norms)
+        SAE_TRY(g->ops->alloc(&to->norms, 4 * D, sizeof(float), err));
+    for (size_t k = 0; k < 4; k++)
+        g->ops->put(to->norms + k * D, from->norms[k], D * sizeof(float));
+    to->ready = true;
+    return SAE_OK;
+}
+
+/* Layers [first, end), and the embedding and the final norm, which every pass needs. */
+static enum sae_status send(struct gemma_device *g, size_t first, size_t end, struct sae_err *err)
+{
+    const size_t D = g->model->config.D;
+    enum sae_status st = send_panel(&g->embed, g, &g->model->embed, err);
+    if (st == SAE_OK && !g->norm) {
+        st = g->ops->alloc(&g->norm, D, sizeof(float), err);
+        if (st == SAE_OK)
+            g->ops->put(g->norm, g->model->norm, D * sizeof(float));
+    }
+    for (size_t i = first; st == SAE_OK && i < end; i++)
+        st = send_layer(g, i, err);
+    return explain(g, st, err);
+}
+
+/* --- 2. a run's arrays ---------------------------------------------------------------------- */
+
+struct gemma_pass {
+    struct gemma_device *device;
+    size_t n_max, T_max, logit_rows, kept_rows;
+    uint32_t *ids;          /* [n] tokens, targets or rows */
+    float *x, *a, *y;       /* [n][D] the stream, what is added to it, final normed */
+    float *qkv;             /* [n][(H + 2K) d] */
+    float *gate_up;         /* [MLP_ROWS][2F] */
+    void *h, *o, *act;      /* factors: [n][D], [n][H d], [MLP_ROWS][F] */
+    float *cosines, *sines; /* [T_max][d / 2] */
+    float *logits;          /* [logit_rows][V], once asked for */
+    float *kept;            /* [kept_rows][V] of refer */
+    double *lse, *ce, *kl;  /* [n]; lse of refer */
+};
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static enum sae_status alloc_all(struct gemma_pass *p, struct sae_err *err)
+{
+    const struct gemma_config *c = &p->device->model->config;
+    const struct sae_ops *const ops = p->device->ops;
+    const size_t n = p->n_max, D = c->D, d = c->head_dim, f = sizeof(float),
+                 factor = sae_lm_factor(p->device->how), rows = min_size(n, MLP_ROWS);
+    SAE_TRY(ops->alloc(&p->ids, n, sizeof *p->ids, err));
+    SAE_TRY(ops->alloc(&p->x, n, D * f, err));
+    SAE_TRY(ops->alloc(&p->a, n, D * f, err));
+    SAE_TRY(ops->alloc(&p->y, n, D * f, err));
+    SAE_TRY(ops->alloc(&p->qkv, n, (c->H + 2 * c->K) * d * f, err));
+    SAE_TRY(ops->alloc(&p->gate_up, rows, 2 * c->F * f, err));
+    SAE_TRY(ops->alloc(&p->h, n, D * factor, err));
+    SAE_TRY(ops->alloc(&p->o, n, c->H * d * factor, err));
+    SAE_TRY(ops->alloc(&p->act, rows, c->F * factor, err));
+    SAE_TRY(ops->alloc(&p->cosines, p->T_max, d / 2 * f, err));
+    SAE_TRY(ops->alloc(&p->sines, p->T_max, d / 2 * f, err));
+    SAE_TRY(ops->alloc(&p->lse, n, sizeof *p->lse, err));
+    SAE_TRY(ops->alloc(&p->ce, n, sizeof *p->ce, err));
+    return ops->alloc(&p->kl, n, sizeof *p->kl, err);
+}
+
+enum sae_status gemma_pass_open(struct gemma_pass **ret, struct gemma_device *device, size_t n_max,
+                                size_t T_max, const float *cosines, const float *sines,
+                                struct sae_err *err)
+{
+    const struct gemma_config *c = &device->model->config;
+    const size_t angles = T_max * (c->head_dim / 2) * sizeof(float);
+    const size_t fit = LOGIT_BYTES / (c->V * sizeof(float));
+    struct gemma_pass *p = NULL;
+    SAE_TRY(sae_mem_alloc(&p, 1, sizeof *p, err));
+    p->device = device;
+    p->n_max = n_max;
+    p->T_max = T_max;
+    p->logit_rows = min_size(n_max, fit < 1 ? 1 : fit);
+    const enum sae_status st = explain(device, alloc_all(p, err), err);
+    if (st != SAE_OK) {
+        gemma_pass_close(p);
+        return st;
+    }
+    device->ops->put(p->cosines, cosines, angles);
+    device->ops->put(p->sines, sines, angles);
+    *ret = p;
+    return SAE_OK;
+}
+
+void gemma_pass_close(struct gemma_pass *p)
+{
+    if (!p)
+        return;
+    void *const all[] = {p->ids, p->x,   p->a,       p->y,     p->qkv,    p->gate_up, p->h,  p->o,
+                         p->act, p->cosines, p->sines, p->logits, p->kept, p->lse,     p->ce, p->kl};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        release(p->device->ops, all[i]);
+    free(p);
+}
+
+/* --- 3. layers ------------------------------------------------------------------------------ */
+
+/* q, k, v of all rows from h, rotation, attention: o. */
+static void attend(struct gemma_pass *p, size_t B, size_t T, size_t layer)
+{
+    const struct gemma_device *const g = p->device;
+    const struct gemma_config *c = &g->model->config;
+    const size_t n = B * T, d = c->head_dim, ld = (c->H + 2 * c->K) * d;
+    const struct sae_lm_heads heads = {.B = B,
+                                       .T = T,
+                                       .H = c->H,
+                                       .K = c->K,
+                                       .d = d,
+                                       .window = c->sliding[layer] ? c->window : T,
+                                       .scale = (float)c->score_scale,
+                                       .cap = (float)c->attn_cap};
+    g->ops->lm->product(g->how, n, ld, c->D, p->h, g->layers[layer].qkv, p->qkv);
+    g->ops->lm->rope(n, T, c->H + c->K, d / 2, ld, p->cosines, p->sines, p->qkv);
+    g->ops->lm->attend(g->how, &heads, p->qkv, p->o);
+}
+
+/* a = W_down (gelu(W_gate h) * W_up h), so many rows at a time as there is room for. */
+static void feed_forward(struct gemma_pass *p, size_t n, const struct device_layer *w)
+{
+    const struct gemma_device *const g = p->device;
+    const struct sae_lm_ops *const lm = g->ops->lm;
+    const size_t D = g->model->config.D, F = g->model->config.F;
+    for (size_t r = 0; r < n; r += MLP_ROWS) {
+        const size_t m = min_size(MLP_ROWS, n - r);
+        const char *const h = (const char *)p->h + r * D * sae_lm_factor(g->how);
+        lm->product(g->how, m, 2 * F, D, h, w->gate_up, p->gate_up);
+        lm->gate(g->how, m, F, p->gate_up, p->act);
+        lm->product(g->how, m, D, F, p->act, w->down, p->a + r * D);
+    }
+}
+
+/* The stream through layers [first, end). Each join adds one branch and norms for the next. */
+static enum sae_status run_layers(struct gemma_pass *p, size_t B, size_t T, size_t first,
+                                  size_t end, struct sae_err *err)
+{
+    struct gemma_device *const g = p->device;
+    const struct sae_lm_ops *const lm = g->ops->lm;
+    const struct gemma_config *c = &g->model->config;
+    const size_t n = B * T, D = c->D;
+    SAE_TRY(send(g, first, end, err));
+    if (first < end)
+        lm->norm(g->how, n, D, c->rms_eps, p->x, g->layers[first].norms + GEMMA_NORM_IN * D, p->h);
+    for (size_t i = first; i < end; i++) {
+        const struct device_layer *const w = &g->layers[i];
+        const float *const next =
+            i + 1 < end ? g->layers[i + 1].norms + GEMMA_NORM_IN * D : NULL;
+        attend(p, B, T, i);
+        lm->product(g->how, n, D, c->H * c->head_dim, p->o, w->out, p->a);
+        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + GEMMA_NORM_POST_ATTN * D, p->x,
+                 w->norms + GEMMA_NORM_PRE_FF * D, p->h);
+        feed_forward(p, n, w);
+        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + GEMMA_NORM_POST_FF * D, p->x, next,
+                 p->h);
+    }
+    return SAE_OK;
+}
+
+/* --- 4. tap and resume ---------------------------------------------------------------------- */
+
+enum sae_status gemma_pass_tap(struct gemma_pass *p, const uint32_t *ids, size_t B, size_t T,
+                               size_t layer, float *x, struct sae_err *err)
+{
+    const struct gemma_device *const g = p->device;
+    const size_t n = B * T, D = g->model->config.D;
+    SAE_TRY(send(p->device, 0, layer + 1, err));
+    g->ops->put(p->ids, ids, n * sizeof *ids);
+    g->ops->lm->embed(g->how, n, D, (float)sqrt((double)D), p->ids, g->embed, p->x);
+    SAE_TRY(run_layers(p, B, T, 0, layer + 1, err));
+    g->ops->get(x, p->x, n * D * sizeof *x);
+    return g->ops->check(err);
+}
+
+enum sae_status gemma_pass_resume(struct gemma_pass *p, const float *x, size_t B, size_t T,
+                                  size_t layer, struct sae_err *err)
+{
+    const struct gemma_device *const g = p->device;
+    const struct gemma_config *c = &g->model->config;
+    g->ops->put(p->x, x, B * T * c->D * sizeof *x);
+    SAE_TRY(run_layers(p, B, T, layer + 1, c->L, err));
+    g->ops->lm->norm(SAE_F32, B * T, c->D, c->rms_eps, p->x, g->norm, p->y);
+    return SAE_OK;
+}
+
+enum sae_status gemma_pass_final(const struct gemma_pass *p, size_t first, size_t n, float *y,
+                                 struct sae_err *err)
+{
+    const size_t D = p->device->model->config.D;
+    p->device->ops->get(y, p->y + first * D, n * D * sizeof *y);
+    return p->device->ops->check(err);
+}
+
+void gemma_pass_put_final(struct gemma_pass *p, const float *y, size_t n)
+{
+    p->device->ops->put(p->y, y, n * p->device->model->config.D * sizeof *y);
+}
+
+/* --- 5. logits ------------------------------------------------------------------------------ */
+
+/* Capped logits of n rows y, to [n][V]; all on the device. */
+static void head(struct gemma_pass *p, const float *y, size_t n, float *to)
+{
+    const struct gemma_device *const g = p->device;
+    const struct gemma_config *c = &g->model->config;
+    g->ops->lm->factors(g->how, n * c->D, y, p->h);
+    g->ops->lm->product(g->how, n, c->V, c->D, p->h, g->embed, to);
+    if (c->final_cap > 0)
+        g->ops->lm->cap(n * c->V, (float)c->final_cap, to);
+}
+
+static enum sae_status logit_room(struct gemma_pass *p, struct sae_err *err)
+{
+    SAE_TRY(send(p->device, 0, 0, err)); /* rows may have been put without a layer run */
+    if (p->logits)
+        return SAE_OK;
+    return explain(p->device,
+                   p->device->ops->alloc(&p->logits, p->logit_rows * p->device->model->config.V,
+                                         sizeof(float), err),
+                   err);
+}
+
+/* Rows by number go together through a, where the stream's branch was. */
+static void gather(struct gemma_pass *p, const size_t *rows, size_t n)
+{
+    const struct gemma_device *const g = p->device;
+    uint32_t some[256];
+    for (size_t i = 0; i < n; i += sizeof some / sizeof *some) {
+        const size_t m = min_size(sizeof some / sizeof *some, n - i);
+        for (size_t k = 0; k < m; k++)
+            some[k] = (uint32_t)rows[i + k];
+        g->ops->put(p->ids + i, some, m * sizeof *some);
+    }
+    g->ops->lm->embed(SAE_F32, n, g->model->config.D, 1, p->ids, p->y, p->a);
+}
+
+enum sae_status gemma_pass_logits(struct gemma_pass *p, const size_t *rows, size_t first, size_t n,
+                                  float *logits, struct sae_err *err)
+{
+    const struct gemma_device *const g = p->device;
+    const size_t D = g->model->config.D, V = g->model->config.V;
+    SAE_TRY(logit_room(p, err));
+    for (size_t i = 0; i < n; i += p->logit_rows) {
+        const size_t m = min_size(p->logit_rows, n - i);
+        if (rows)
+            gather(p, rows + i, m);
+        head(p, rows ? p->a : p->y + (first + i) * D, m, p->logits);
+        g->ops->get(logits + i * V, p->logits, m * V * sizeof *logits);
+    }
+    return g->ops->check(err);
+}
+
+enum sae_status gemma_pass_refer(struct gemma_pass *p, size_t n, const uint32_t *target, double *ce,
+                                 struct sae_err *err)
+{
+    const struct gemma_device *const g = p->device;
+    const size_t V = g->model->config.V;
+    SAE_TRY(send(p->device, 0, 0, err));
+    if (n > p->kept_rows) {
+        release(g->ops, p->kept);
+        p->kept = NULL;
+        p->kept_rows = 0;
+        SAE_TRY(explain(g, g->ops->alloc(&p->kept, n * V, sizeof(float), err), err));
+        p->kept_rows = n;
+    }
+    head(p, p->y, n, p->kept);
+    g->ops->put(p->ids, target, n * sizeof *target);
+    g->ops->lm->read(n, V, p->kept, p->ids, p->lse, p->ce);
+    g->ops->get(ce, p->ce, n * sizeof *ce);
+    return g->ops->check(err);
+}
+
+enum sae_status gemma_pass_compare(struct gemma_pass *p, size_t n, const uint32_t *target,
+                                   double *ce, double *kl, struct sae_err *err)
+{
+    const struct gemma_device *const g = p->device;
+    const size_t D = g->model->config.D, V = g->model->config.V;
+    if (n > p->kept_rows)
+        return sae_err_set(err, SAE_ERANGE, "%zu rows compared with %zu that were kept", n,
+                           p->kept_rows);
+    SAE_TRY(logit_room(p, err));
+    g->ops->put(p->ids, target, n * sizeof *target);
+    for (size_t i = 0; i < n; i += p->logit_rows) {
+        const size_t m = min_size(p->logit_rows, n - i);
+        head(p, p->y + i * D, m, p->logits);
+        g->ops->lm->compare(m, V, p->kept + i * V, p->lse + i, p->logits, p->ids + i, p->ce + i,
+                            p->kl + i);
+    }
+    g->ops->get(ce, p->ce, n * sizeof *ce);
+    g->ops->get(kl, p->kl, n * sizeof *kl);
+    return g->ops->check(err);
+}
