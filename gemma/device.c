@@ -56,6 +56,11 @@ enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_op
 {
     static const char *const names[SAE_PRECISIONS] = {"f32", "tf32", "bf16"};
     const struct gemma_config *c = &model->config;
+    if (ops->host) {
+        gemma_device_close(model->device);
+        model->device = NULL;
+        return SAE_OK;
+    }
     if (!ops->lm)
         return sae_err_set(err, SAE_EBACKEND,
                            "backend '%s' has no operations of a language model", ops->name);
@@ -91,6 +96,11 @@ enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_op
 const char *gemma_model_numerics(const struct gemma_model *model)
 {
     return model->device ? model->device->numerics : "cpu f32";
+}
+
+bool gemma_model_on_device(const struct gemma_model *model)
+{
+    return model->device != NULL;
 }
 
 static void release(const struct sae_ops *ops, void *p)

@@ -147,11 +147,6 @@ void gemma_run_close(struct gemma_run *run)
     free(run);
 }
 
-bool gemma_run_on_device(const struct gemma_run *run)
-{
-    return run->pass != NULL;
-}
-
 /* --- threads and products ------------------------------------------------------------------- */
 
 /* Holds a BLAS with threads of its own to one; one built on OpenMP does so by itself inside a

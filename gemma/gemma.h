@@ -38,10 +38,10 @@ const struct gemma_config *gemma_model_config(const struct gemma_model *model);
 SAE_MUST_CHECK enum sae_status gemma_model_id(struct gemma_model *model, char hex[65],
                                               struct sae_err *err);
 
-/* From now on runs that are opened compute on a device (ops->lm not NULL), products with factors as
- * `how` says; sums, norms, scores and the stream are f32. Weights go there once, layer by layer as
- * they are first needed. n_layers: how many will be, at most L; ops must outlive the model, runs on
- * another device must be closed.
+/* From now on runs that are opened compute on a device, products with factors as `how` says; sums,
+ * norms, scores and the stream are f32. Weights go there once, layer by layer as they are first
+ * needed. n_layers: how many will be, at most L; ops must outlive the model, runs opened before must
+ * be closed. A backend of the host: on the host, as without this call.
  * Fails: SAE_EBACKEND no such operations; SAE_EARG heads too wide; SAE_ENOMEM the weights of
  * n_layers do not fit the device, with both sizes */
 SAE_MUST_CHECK enum sae_status gemma_model_place(struct gemma_model *model,
@@ -49,6 +49,7 @@ SAE_MUST_CHECK enum sae_status gemma_model_place(struct gemma_model *model,
                                                  size_t n_layers, struct sae_err *err);
 /* Backend and factors of runs opened now, for records: "cpu f32", "cuda bf16". The model's. */
 const char *gemma_model_numerics(const struct gemma_model *model);
+bool gemma_model_on_device(const struct gemma_model *model);
 
 /* --- forward pass --------------------------------------------------------------------------- */
 
@@ -91,7 +92,6 @@ SAE_MUST_CHECK enum sae_status gemma_run_final(const struct gemma_run *run, size
 SAE_MUST_CHECK enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_t n,
                                                    struct sae_err *err);
 
-bool gemma_run_on_device(const struct gemma_run *run);
 #define GEMMA_NO_TARGET UINT32_MAX /* a row whose cross-entropy is not asked for */
 
 /* On a device alone (else SAE_EARG), where logits of a large vocabulary should stay. refer: keeps

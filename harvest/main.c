@@ -15,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/cli/device.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
 #include "lib/file/acts.h"
@@ -30,6 +31,7 @@ static struct {
     struct harvest_columns columns;
     int split, separator;
     bool words, spaced_only;
+    int matmul;
 } wanted;
 
 static const char *const separators[] = {"bos", "eos", "none", NULL};
@@ -81,6 +83,7 @@ static const struct sae_opt options[] = {
      "tokens of a context, BOS included; longer labelled texts are cut", SAE_OPT_MAIN},
     {"batch", 0, SAE_OPT_U64, &wanted.batch, "16", NULL, 1, 65536, "N", "Common",
      "contexts in one pass through the model", 0},
+    SAE_DEVICE_MATMUL(&wanted.matmul, "Common"),
     {"seed", 0, SAE_OPT_U64, &wanted.seed, "42", NULL, 0, 0, "N", "Common",
      "of draws and shuffles (sets only: a store has none)", 0},
     {"out", 'o', SAE_OPT_PATH, &wanted.out, NULL, NULL, 0, 0, "DIR", "Output",
@@ -114,6 +117,7 @@ struct harvest {
     char *folder;          /* of the model */
     char *beside;          /* of the store that --like names */
     struct sae_strs texts; /* those of --text and the operands; the names are borrowed */
+    const struct sae_ops *ops;
     struct harvest_tap tap;
     json_t *invocation;
     json_t *answer;
@@ -185,6 +189,8 @@ static enum sae_status open_model(struct harvest *h, struct sae_err *err)
         SAE_TRY(sae_mem_strdup(&h->folder, wanted.model, err));
     }
     SAE_TRY(harvest_tap_open(&h->tap, h->folder, layer, err));
+    SAE_TRY(gemma_model_place(h->tap.model, h->ops, (enum sae_precision)wanted.matmul,
+                              wanted.words ? h->tap.config->L : (size_t)layer + 1, err));
     return wanted.like != NULL ? check_like(h, err) : SAE_OK;
 }
 
@@ -425,9 +431,6 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
                            "is '%s' a text or a labelled set? several sets are named as --labels "
                            "A,B; texts beside them by --text",
                            cli->args[0]);
-    if (strcmp(cli->backend, "auto") != 0 && strcmp(cli->backend, "cpu") != 0)
-        return sae_err_set(err, SAE_EARG, "--backend %s: the language model runs on the cpu only",
-                           cli->backend);
     return SAE_OK;
 }
 
@@ -450,7 +453,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, take_operands(cli, &h.texts, err));
     SAE_GO(st, check_asked(&h, err));
-    sae_ops_threads((size_t)cli->threads);
+    SAE_GO(st, sae_device_open(&h.ops, cli, (enum sae_precision)wanted.matmul, err));
     SAE_GO(st, sae_opt_record(&h.invocation, cli, err));
     st = run_parts(&h, err);
 done:

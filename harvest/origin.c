@@ -60,6 +60,8 @@ enum sae_status harvest_origin_make(json_t **ret, const json_t *invocation,
     enum sae_status st = SAE_OK;
     if (record == NULL || pick_options(record, options, tap) != 0 ||
         json_object_set_new(record, "site", site_of(tap, context)) != 0 ||
+        json_object_set_new(record, "numerics",
+                            json_string(gemma_model_numerics(tap->model))) != 0 ||
         json_object_set_new(record, "tokenizer",
                             json_pack("{s:s, s:s, s:I}", "file", "tokenizer.model", "sha256",
                                       tap->tokenizer, "bos", (json_int_t)tap->config->bos)) != 0) {
@@ -102,6 +104,8 @@ static json_t *essence(const json_t *record)
     for (size_t i = 0; names[i] != NULL; i++)
         json_object_del(json_object_get(copy, "options"), names[i]);
     json_object_del(json_object_get(copy, "site"), "model"); /* a name too: model_id tells */
+    if (json_object_get(copy, "numerics") == NULL) /* of before there was another */
+        json_object_set_new(copy, "numerics", json_string("cpu f32"));
     size_t i;
     json_t *input;
     json_array_foreach(json_object_get(copy, "inputs"), i, input)

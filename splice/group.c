@@ -29,6 +29,7 @@ struct group {
     struct gemma_model *gemma;
     struct gemma_tok *tok;
     char model_id[SAE_DIGEST_HEX];
+    char kept_id[SAE_DIGEST_HEX + 48]; /* of what is kept of its passes */
     struct splice_text text;
     size_t n, *member; /* indices into all */
     const struct sae_model **models;
@@ -115,7 +116,8 @@ static void tell_text(const struct group *group, const struct splice_settings *s
 }
 
 static enum sae_status open_group(struct group *group, const struct all *all, size_t first,
-                                  const struct splice_settings *settings, struct sae_err *err)
+                                  const struct splice_settings *settings,
+                                  const struct sae_ops *ops, struct sae_err *err)
 {
     group->source = &all->sources[first];
     SAE_TRY(sae_mem_alloc(&group->member, all->saes->n, sizeof *group->member, err));
@@ -123,6 +125,10 @@ static enum sae_status open_group(struct group *group, const struct all *all, si
     SAE_TRY(sae_mem_alloc(&group->answers, all->saes->n, sizeof *group->answers, err));
     SAE_TRY(gemma_model_open(&group->gemma, group->source->model, err));
     SAE_TRY(gemma_model_id(group->gemma, group->model_id, err));
+    SAE_TRY(gemma_model_place(group->gemma, ops, settings->matmul,
+                              gemma_model_config(group->gemma)->L, err));
+    (void)snprintf(group->kept_id, sizeof group->kept_id, "%s%s%s", group->model_id,
+                   ops->host ? "" : " ", ops->host ? "" : gemma_model_numerics(group->gemma));
     for (size_t i = first; i < all->saes->n; i++) {
         if (all->done[i] || !splice_source_same(group->source, &all->sources[i]))
             continue;
@@ -178,7 +184,7 @@ static enum sae_status name_parts(struct group *group, const struct all *all,
         free(out);
         if (st != SAE_OK)
             return st;
-        splice_part_key(group->parts[k].key, ckpt->id, group->model_id, group->source->layer,
+        splice_part_key(group->parts[k].key, ckpt->id, group->kept_id, group->source->layer,
                         &group->text, settings->batch);
     }
     return SAE_OK;
@@ -205,7 +211,8 @@ static enum sae_status write_results(const struct group *group, const struct all
                                                .answer = &group->answers[k],
                                                .weights = &weights,
                                                .model_name = gemma_model_config(group->gemma)->name,
-                                               .model_id = group->model_id};
+                                               .model_id = group->model_id,
+                                               .numerics = gemma_model_numerics(group->gemma)};
         SAE_GO(st, splice_outcome_make(&result, &outcome, record, err));
         SAE_GO(st, sae_subject_out(&path, &settings->subject, "core", all->saes->ckpts[at].path,
                                    "core.json", err));
@@ -227,7 +234,7 @@ static enum sae_status run_group(struct all *all, size_t first,
 {
     struct group group = {0};
     enum sae_status st = SAE_OK;
-    SAE_GO(st, open_group(&group, all, first, settings, err));
+    SAE_GO(st, open_group(&group, all, first, settings, ops, err));
     SAE_GO(st, find_shelf(&group, settings, err));
     SAE_GO(st, name_parts(&group, all, settings, err));
     const struct splice_job job = {.gemma = group.gemma,
@@ -235,7 +242,7 @@ static enum sae_status run_group(struct all *all, size_t first,
                                    .text = &group.text,
                                    .batch = settings->batch,
                                    .shelf = group.shelf,
-                                   .model_id = group.model_id,
+                                   .model_id = group.kept_id,
                                    .parts = group.parts};
     SAE_GO(st, splice_pass(&group.reference, group.answers, group.models, group.n, &job, ops, err));
     SAE_GO(st, write_results(&group, all, settings, ops, record, err));

@@ -33,8 +33,9 @@ static json_t *config_of(const struct splice_outcome *o)
     const json_int_t batches = ((json_int_t)o->text->n + batch - 1) / batch;
     return json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:I, "
-        "s:I, s:I, s:s}",
-        "model_name", o->model_name, "llm_dtype", "float32", "batch_size_prompts", batch,
+        "s:I, s:I, s:s, s:s}",
+        "model_name", o->model_name, "llm_dtype",
+        strstr(o->numerics, "bf16") != NULL ? "bfloat16" : "float32", "batch_size_prompts", batch,
         "n_eval_reconstruction_batches", batches, "n_eval_sparsity_variance_batches", batches,
         "dataset", texts_of(o->source), "context_size", (json_int_t)o->text->context, "compute_kl",
         1, "compute_ce_loss", 1, "compute_l2_norms", 1, "compute_sparsity_metrics", 1,
@@ -45,7 +46,8 @@ static json_t *config_of(const struct splice_outcome *o)
         "last_document", (json_int_t)o->text->last_document, "text_part",
         o->text->is_tail                                  ? "tail of the store's text"
         : o->source->recorded_text && o->source->skip > 0 ? "after the store's documents"
-                                                          : "as named");
+                                                          : "as named",
+        "llm_numerics", o->numerics);
 }
 
 static int put(json_t *object, const char *key, double x)

@@ -26,12 +26,14 @@
 #include "splice/splice.h"
 
 #define SAVE_EVERY 30.0 /* seconds between parts written without being asked to stop */
-#define LOGIT_BYTES ((size_t)192 << 20) /* for three arrays of them */
+#define LOGIT_BYTES ((size_t)192 << 20)       /* for three arrays of them */
+#define DEVICE_LOGIT_BYTES ((size_t)2 << 30) /* for the one that a device keeps */
 
 struct pass {
     const struct gemma_model *gemma;
     const struct gemma_config *config;
     struct gemma_run *run;
+    bool on_device; /* logits stay there: none of the three arrays of them here */
     size_t layer, T, D, V, batch, chunk; /* contexts of a batch, of a chunk */
     size_t n_models;
     const struct splice_job *job;
@@ -64,9 +66,11 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
     SAE_TRY(sae_mem_alloc(&p->stream, n, p->D * f, err));
     SAE_TRY(sae_mem_alloc(&p->kept, n, p->D * f, err));
     SAE_TRY(sae_mem_alloc(&p->xhat, n, p->D * f, err));
-    SAE_TRY(sae_mem_alloc(&p->log_p, n, p->V * f, err));
-    SAE_TRY(sae_mem_alloc(&p->p, n, p->V * f, err));
-    SAE_TRY(sae_mem_alloc(&p->logits, n, p->V * f, err));
+    if (!p->on_device) {
+        SAE_TRY(sae_mem_alloc(&p->log_p, n, p->V * f, err));
+        SAE_TRY(sae_mem_alloc(&p->p, n, p->V * f, err));
+        SAE_TRY(sae_mem_alloc(&p->logits, n, p->V * f, err));
+    }
     SAE_TRY(sae_mem_alloc(&p->ce, n, sizeof *p->ce, err));
     SAE_TRY(sae_mem_alloc(&p->kl, n, sizeof *p->kl, err));
     SAE_TRY(sae_mem_alloc(&p->mean, p->D, sizeof *p->mean, err));
@@ -140,28 +144,44 @@ static enum sae_status check_finite(double ce, double kl, struct sae_err *err)
                        "the language model's predictions are not finite numbers");
 }
 
-/* log p and p of the untouched model over the rows [from, from + n) of the batch; where they are
- * new, the zero-ablated model too. */
+/* The untouched model's predictions of the n rows run last, to compare with; ce of their targets. */
+static enum sae_status refer(struct pass *p, size_t n, const uint32_t *target, double *ce,
+                             struct sae_err *err)
+{
+    if (p->on_device)
+        return gemma_run_refer(p->run, n, target, ce, err);
+    SAE_TRY(gemma_run_logits(p->run, 0, n, p->log_p, err));
+    splice_recover_reference(n, p->V, p->log_p, p->p, target, ce);
+    return SAE_OK;
+}
+
+/* Those of another model, run last, against them. */
+static enum sae_status compare(struct pass *p, size_t n, const uint32_t *target, double *ce,
+                               double *kl, struct sae_err *err)
+{
+    if (p->on_device)
+        return gemma_run_compare(p->run, n, target, ce, kl, err);
+    SAE_TRY(gemma_run_logits(p->run, 0, n, p->logits, err));
+    splice_recover_compare(n, p->V, p->log_p, p->p, p->logits, target, ce, kl);
+    return SAE_OK;
+}
+
+/* The untouched model over the rows [from, from + n) of the batch; where they are new, the
+ * zero-ablated model too. */
 static enum sae_status run_reference(struct pass *p, size_t from, size_t n, struct sae_err *err)
 {
     const size_t B = n / p->T;
     struct splice_refer *r = &p->refer;
     if (p->on_shelf) {
         SAE_TRY(gemma_run_put_final(p->run, r->final + from * p->D, n, err));
-        SAE_TRY(gemma_run_logits(p->run, 0, n, p->log_p, err));
-        splice_recover_reference(n, p->V, p->log_p, p->p, p->target + from, p->ce);
-        return SAE_OK;
+        return refer(p, n, p->target + from, p->ce, err);
     }
     SAE_TRY(gemma_run_resume(p->run, r->x + from * p->D, B, p->T, p->layer, err));
     SAE_TRY(gemma_run_final(p->run, 0, n, r->final + from * p->D, err));
-    SAE_TRY(gemma_run_logits(p->run, 0, n, p->log_p, err));
-    splice_recover_reference(n, p->V, p->log_p, p->p, p->target + from, r->ce_clean + from);
+    SAE_TRY(refer(p, n, p->target + from, r->ce_clean + from, err));
     memset(p->stream, 0, n * p->D * sizeof(float));
     SAE_TRY(gemma_run_resume(p->run, p->stream, B, p->T, p->layer, err));
-    SAE_TRY(gemma_run_logits(p->run, 0, n, p->logits, err));
-    splice_recover_compare(n, p->V, p->log_p, p->p, p->logits, p->target + from,
-                           r->ce_ablated + from, r->kl_ablated + from);
-    return SAE_OK;
+    return compare(p, n, p->target + from, r->ce_ablated + from, r->kl_ablated + from, err);
 }
 
 /* Adds the batch to the sums, in order of rows. */
@@ -205,8 +225,7 @@ static enum sae_status run_model(struct pass *p, size_t model, size_t from, size
         if (p->keep[from + t])
             memcpy(p->stream + t * p->D, p->xhat + at++ * p->D, bytes);
     SAE_TRY(gemma_run_resume(p->run, p->stream, n / p->T, p->T, p->layer, err));
-    SAE_TRY(gemma_run_logits(p->run, 0, n, p->logits, err));
-    splice_recover_compare(n, p->V, p->log_p, p->p, p->logits, p->target + from, p->ce, p->kl);
+    SAE_TRY(compare(p, n, p->target + from, p->ce, p->kl, err));
     for (size_t t = 0; t < n; t++) {
         answer->ce += p->target[from + t] != SPLICE_NO_TARGET ? p->ce[t] : 0;
         answer->kl += p->keep[from + t] ? p->kl[t] : 0;
@@ -334,9 +353,12 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
 {
     const struct gemma_config *config = gemma_model_config(job->gemma);
     const struct splice_text *text = job->text;
-    const size_t fit = LOGIT_BYTES / (3 * text->context * config->V * sizeof(float));
+    const bool on_device = gemma_model_on_device(job->gemma);
+    const size_t a_context = text->context * config->V * sizeof(float);
+    const size_t fit = on_device ? DEVICE_LOGIT_BYTES / a_context : LOGIT_BYTES / (3 * a_context);
     const size_t of_batch = job->batch < text->n ? job->batch : text->n;
     struct pass p = {.gemma = job->gemma,
+                     .on_device = on_device,
                      .config = config,
                      .layer = job->layer,
                      .T = text->context,

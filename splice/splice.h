@@ -32,6 +32,7 @@ struct splice_settings {
     bool keep;                         /* the untouched model's passes, for the next checkpoint */
     const char *shelf;                 /* folder for them; NULL = "reference" beside the store */
     uint64_t shelf_bytes;              /* most that a text may take there */
+    enum sae_precision matmul;         /* factors of the language model on a device */
 };
 
 /* Where model and text of a checkpoint are; owned. */
@@ -89,7 +90,7 @@ struct splice_job {
     const struct splice_text *text;
     size_t batch;                    /* contexts */
     const char *shelf;               /* folder of kept references (refer.h), NULL for none */
-    const char *model_id;            /* needed with a shelf */
+    const char *model_id; /* of the shelf: weights, and the device's arithmetic where it is not the host's */
     const struct splice_part *parts; /* [n], NULL: an interrupted pass is lost */
 };
 
@@ -113,6 +114,7 @@ struct splice_outcome {
     const struct splice_answer *answer;
     const struct splice_weights *weights;
     const char *model_name, *model_id;
+    const char *numerics; /* gemma_model_numerics */
 };
 SAE_MUST_CHECK enum sae_status splice_outcome_make(json_t **ret,
                                                    const struct splice_outcome *outcome,

@@ -6,6 +6,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/cli/device.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
 #include "lib/cli/target.h"
@@ -22,6 +23,7 @@ static struct {
     uint64_t rows, context, min_length, batch, seed, layer;
     int form, split;
     bool all;
+    int matmul;
 } given;
 
 /* clang-format off */
@@ -68,6 +70,7 @@ static const struct sae_opt opts[] = {
      "layer whose resid_post is edited; default: the one trained on", 0},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", NULL, 16, 1e7, "N", "What to measure on",
      "tokens that go through the model at a time", 0},
+    SAE_DEVICE_MATMUL(&given.matmul, "What to measure on"),
     {"seed", 0, SAE_OPT_U64, &given.seed, "42", NULL, 0, 4294967295.0, "N", "Texts",
      "of the draws of documents and rows", 0},
     {NULL},
@@ -153,7 +156,8 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .context = (size_t)given.context,
         .min_length = (size_t)given.min_length,
         .batch = (size_t)given.batch,
-        .seed = given.seed};
+        .seed = given.seed,
+        .matmul = (enum sae_precision)given.matmul};
     const struct sae_ops *ops = NULL;
     struct sae_subjects saes = {0};
     json_t *record = NULL;
@@ -161,7 +165,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     if (given.thresholds.n == 0 || given.multipliers.n == 0 || given.features.n == 0)
         return sae_err_set(err, SAE_EARG,
                            "--thresholds, --multipliers and --features need a number each");
-    SAE_GO(st, sae_ops_open(&ops, cli->backend, (size_t)cli->threads, err));
+    SAE_GO(st, sae_device_open(&ops, cli, settings.matmul, err));
     SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
     settings.subject.n = saes.n;
     SAE_GO(st, sae_opt_record(&record, cli, err));

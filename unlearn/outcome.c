@@ -3,6 +3,7 @@
  * cell of the grid as a row of details. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/base/fs.h"
 #include "lib/eval/site.h"
@@ -29,16 +30,17 @@ static json_t *config_of(const struct unlearn_outcome *o)
         json_array_append_new(counts, json_integer((json_int_t)s->n_latents[i]));
     return json_pack(
         "{s:I, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:i, s:s, s:b, s:s, s:I, s:s, s:s, s:s, s:s, "
-        "s:s, s:I}",
+        "s:s, s:I, s:s}",
         "random_seed", (json_int_t)s->seed, "dataset_names", names, "intervention_method",
         "clamp_feature_activation", "retain_thresholds", reals(s->thresholds, s->n_thresholds),
         "n_features_list", counts, "multipliers", reals(s->multipliers, s->n_multipliers),
         "dataset_size", (json_int_t)s->dataset_size, "seq_len", (json_int_t)o->context,
         "n_batch_loss_added", 0, "target_metric", "correct", "save_metrics", 1, "model_name",
-        o->model_name, "llm_batch_size", (json_int_t)s->batch, "llm_dtype", "float32", "task_name",
+        o->model_name, "llm_batch_size", (json_int_t)s->batch, "llm_dtype",
+        strstr(o->numerics, "bf16") != NULL ? "bfloat16" : "float32", "task_name",
         o->task->name, "question_form", unlearn_form_names[o->task->form], "forget_corpus",
         sae_fs_base(o->task->forget), "retain_corpus", sae_fs_base(o->task->retain), "hook_layer",
-        (json_int_t)o->layer);
+        (json_int_t)o->layer, "llm_numerics", o->numerics);
 }
 
 static json_t *metrics_of(const struct unlearn_outcome *o)

@@ -65,8 +65,9 @@ static json_t *key_of(const struct unlearn_group *g, const struct sae_ckpt *ckpt
         json_array_append_new(sets, json_pack("{s:s, s:s, s:I}", "name", g->task->sets[i].name,
                                               "id", g->task->sets[i].id, "n",
                                               (json_int_t)g->task->sets[i].n));
-    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}",
-                     "version", SAE_VERSION, "checkpoint", ckpt->id, "model", g->model_id, "layer",
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}",
+                     "version", SAE_VERSION, "checkpoint", ckpt->id, "model", g->model_id,
+                     "numerics", gemma_model_numerics(g->gemma), "layer",
                      (json_int_t)g->layer, "form", unlearn_form_names[g->speech.form], "forget",
                      g->task->forget_id, "retain", g->task->retain_id, "field", s->field, "split",
                      s->split, "dataset_size", (json_int_t)s->dataset_size, "context",
@@ -129,6 +130,7 @@ static enum sae_status run_checkpoint(size_t i, struct unlearn_group *g, const j
                                             .model = g->folder,
                                             .model_name = g->config->name,
                                             .model_id = g->model_id,
+                                            .numerics = gemma_model_numerics(g->gemma),
                                             .layer = g->layer,
                                             .context = g->settings->context};
     SAE_GO(st, unlearn_outcome_make(&result, &outcome, record, err));
@@ -202,6 +204,8 @@ static enum sae_status open_group(struct unlearn_group *g, const struct all *all
     SAE_TRY(sae_mem_alloc(&g->member, g->saes->n, sizeof *g->member, err));
     SAE_TRY(gemma_model_open(&g->gemma, g->folder, err));
     SAE_TRY(gemma_model_id(g->gemma, g->model_id, err));
+    SAE_TRY(gemma_model_place(g->gemma, g->ops, g->settings->matmul,
+                              gemma_model_config(g->gemma)->L, err));
     g->config = gemma_model_config(g->gemma);
     for (size_t i = first; i < g->saes->n; i++) {
         if (all->done[i] || all->layers[i] != g->layer ||

@@ -44,6 +44,7 @@ struct unlearn_settings {
     size_t min_length;            /* characters; shorter documents are passed over */
     size_t batch;                 /* tokens that go through the model at a time */
     uint64_t seed;
+    enum sae_precision matmul; /* factors of the language model on a device */
     struct sae_subject_options subject; /* store, and where results go */
 };
 
@@ -265,7 +266,7 @@ struct unlearn_outcome {
     const struct unlearn_grid *grid;
     const struct unlearn_text *forget, *retain;
     const double *forget_density, *retain_density;
-    const char *model, *model_name, *model_id;
+    const char *model, *model_name, *model_id, *numerics;
     size_t layer, context;
 };
 SAE_MUST_CHECK enum sae_status unlearn_outcome_make(json_t **ret,

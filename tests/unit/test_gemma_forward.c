@@ -108,7 +108,7 @@ static struct opened open_form(const struct fix_form *form, size_t n_max, size_t
     if (device != NULL)
         OK(gemma_model_place(o.model, device, SAE_F32, FIX_L, &g_err));
     OK(gemma_run_open(&o.run, o.model, n_max, T_max, &g_err));
-    assert_int_equal(gemma_run_on_device(o.run), device != NULL);
+    assert_int_equal(gemma_model_on_device(o.model), device != NULL);
     return o;
 }
 
