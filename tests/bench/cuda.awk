@@ -1,5 +1,5 @@
-# The lines of bench_cuda and cuda_peer.py as Markdown tables of medians, with the least and largest of
-# the repeats in parentheses.
+# The lines of bench_cuda, bench_paths, bench_lm and their peers as Markdown tables of medians, with the
+# least and largest of the repeats in parentheses.
 function order(text, a,    n, i, j, v) {
     n = split(text, a, " ")
     for (i = 2; i <= n; i++) {
@@ -42,6 +42,8 @@ NF == 2 {
         steps[++n_steps] = substr($1, 6)
     if ($1 ~ /^path /)
         paths[++n_paths] = $1
+    if ($1 ~ /^lm /)
+        lms[++n_lms] = $1
     if ($1 ~ /^bits /)
         bits = bits " " substr($1, 6) " " $2
 }
@@ -70,5 +72,9 @@ END {
     print "\n| an analysis, ms | saekit | PyTorch | times |\n|---|---|---|---|"
     analysis("histogram of cosines, nearest neighbours", "hist")
     analysis("spectrum in double", "spectrum")
+    print "\n| language model, tokens a second | saekit | transformers | times |\n|---|---|---|---|"
+    for (i = 1; i <= n_lms; i++)
+        print "| " substr(lms[i], 4) " | " spread(lms[i]) " | " spread("torch " lms[i]) " | " \
+            ratio(lms[i], "torch " lms[i]) " |"
     print "\nWeights of two runs:" (bits == "" ? " not compared" : bits) "."
 }

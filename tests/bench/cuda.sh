@@ -4,7 +4,9 @@
 #   tests/bench/cuda.sh [PAGE]          build-cuda/cuda.md unless named
 #   tests/bench/cuda.sh --dry [PAGE]    small, on the emulated device, with programs already built: tries
 #                                       the script; the numbers mean nothing
-# PYTHON=python3  one with torch, for its half of the tables; dictionary-learning is fetched if missing
+# PYTHON=python3  one with torch, for its half of the tables, and transformers for that of the language
+#                 model; dictionary-learning is fetched if missing
+# LAYERS=26       of the language model: 5.2 GB in a temporary folder while it is measured; fewer are quicker
 # BUILD=build-cuda   where to build; with --dry, where the programs are
 # DEBS=FOLDER     packages for dpkg, where the machine reaches no archive
 set -u
@@ -58,8 +60,8 @@ build_all() {
         meson setup "$build" --buildtype=release -Dcuda=enabled \
             -Dgpu_arch="compute_$arch,sm_$arch" >"$build.log" 2>&1 ||
         { tail -n 20 "$build.log" >&2; stop "meson failed"; }
-    ninja -C "$build" tests/ops/checkops tests/bench/bench_cuda tests/bench/bench_paths tests/unit/make_store \
-        tests/unit/make_ckpt train/sae-train analyze/sae-analyze lib/math/cuda/saecuda.so \
+    ninja -C "$build" tests/ops/checkops tests/bench/bench_cuda tests/bench/bench_paths tests/bench/bench_lm \
+        tests/unit/make_store tests/unit/make_ckpt train/sae-train analyze/sae-analyze lib/math/cuda/saecuda.so \
         >"$build.log" 2>&1 || { tail -n 40 "$build.log" >&2; stop "the build failed"; }
 }
 
@@ -83,9 +85,11 @@ check_programs() {
 
 if [ $dry = yes ]; then
     backend=cpu bench=emulated torch=cpu run_steps=5
+    lm="14 2 16" # layers, sequences, tokens of one
     set -- 8 64 128 1
 else
     backend=cuda bench=cuda torch=cuda run_steps=200
+    lm="${LAYERS:-26} 16 128"
     set -- 2048 2304 16384 "${STEPS:-60}"
     install_all
     say "building"
@@ -104,10 +108,16 @@ check_programs
 say "measuring saekit"
 timeout 170 "$build/tests/bench/bench_cuda" "$bench" "$@" >"$out/lines" || fail "bench_cuda: $?"
 timeout 90 "$build/tests/bench/bench_paths" "$bench" "$@" >>"$out/lines" || fail "bench_paths: $?"
+TMPDIR=$out timeout 120 "$build/tests/bench/bench_lm" "$bench" $lm >>"$out/lines" || fail "bench_lm: $?"
 say "measuring PyTorch"
 if "$python" -c 'import torch' 2>/dev/null; then
     PYTHONPATH=$build-py timeout 150 "$python" tests/bench/cuda_peer.py "$torch" "$@" \
         >>"$out/lines" || fail "cuda_peer.py: $?"
+    if "$python" -c 'import transformers' 2>/dev/null; then
+        timeout 90 "$python" tests/bench/lm_peer.py "$torch" $lm >>"$out/lines" || fail "lm_peer.py: $?"
+    else
+        say "$python has no transformers: its column stays empty"
+    fi
 fi
 {
     if [ $dry = yes ]; then
@@ -118,6 +128,7 @@ fi
     fi
     echo
     echo "n $1, d $2, m $3; medians of 5 repeats of $4 steps, least and largest in parentheses."
+    echo "Language model: layers, sequences and tokens of one: $lm; bf16 factors."
     echo
     awk -f tests/bench/cuda.awk "$out/lines"
 } >"$page"

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/* bench_lm : the speed of the language model, as cuda.sh runs it.
+ *
+ *   bench_lm BACKEND FOLDER|L [B T]      BACKEND cuda, cpu or emulated; B sequences of T tokens, 16 of
+ *                                        128 unless given
+ *
+ * L: a model of so many layers at the widths of gemma-2-2b (narrow ones on the emulated device), random
+ * bf16 weights, written to a folder under $TMPDIR that is removed at the end: 5.2 GB for 26 layers.
+ *
+ * Prints lines "lm NAME <tab> tokens a second ...", a value a repeat: harvesting (layers 0 to 12, or to
+ * the last of fewer, and the stream back on the host), and a whole pass with the cross-entropy of every
+ * token, as sae-splice has of the untouched model. Factors are bf16 on a device, f32 on the host. The
+ * first passes, in which weights are read and sent, are not in the numbers; stderr has the first. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gemma/gemma.h"
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/base/rng.h"
+#include "lib/file/st.h"
+#include "splice/recover.h"
+#include "tests/emu/emu_c.h"
+
+enum { REPEATS = 5, LAYER = 12, PARTS = 11, NAME_LEN = 80 };
+#define DEVICE_LOGIT_BYTES ((size_t)2 << 30) /* as sae-splice's */
+#define HOST_LOGIT_BYTES ((size_t)128 << 20)
+
+struct widths {
+    size_t V, D, F, H, K, d, window, context;
+};
+static const struct widths gemma_2_2b = {256000, 2304, 9216, 8, 4, 256, 4096, 8192},
+                           narrow = {512, 64, 128, 4, 2, 16, 8, 64};
+
+struct bench {
+    const struct sae_ops *ops;
+    struct gemma_model *model;
+    struct gemma_run *run;
+    size_t B, T, D, V, layer, chunk, passes; /* chunk: contexts whose logits are kept at a time */
+    uint32_t *ids, *target;                  /* [B*T] */
+    float *x;                                /* [B*T][D] */
+    float *logits, *p;                       /* [chunk*T][V], on the host alone */
+    double *ce;                              /* [B*T] */
+};
+
+static char made[4096]; /* the folder of a made model */
+
+static void need(enum sae_status st, const struct sae_err *err)
+{
+    if (st == SAE_OK)
+        return;
+    fprintf(stderr, "bench_lm: %s\n", err->msg);
+    exit(1);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- a made model ------------------------------------------------------------------------- */
+
+static void remove_made(void)
+{
+    static const char *const files[] = {"config.json", "model.safetensors"};
+    char path[sizeof made + 32];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", made, files[i]);
+        unlink(path);
+    }
+    rmdir(made);
+}
+
+static void write_config(const struct widths *w, size_t L)
+{
+    char text[1024], path[sizeof made + 32];
+    struct sae_err err = {0};
+    snprintf(text, sizeof text,
+             "{\"model_type\": \"gemma2\", \"vocab_size\": %zu, \"hidden_size\": %zu,"
+             " \"intermediate_size\": %zu, \"num_hidden_layers\": %zu,"
+             " \"num_attention_heads\": %zu, \"num_key_value_heads\": %zu, \"head_dim\": %zu,"
+             " \"query_pre_attn_scalar\": %zu, \"attn_logit_softcapping\": 50.0,"
+             " \"final_logit_softcapping\": 30.0, \"sliding_window\": %zu,"
+             " \"rope_theta\": 10000.0, \"rms_norm_eps\": 1e-6,"
+             " \"max_position_embeddings\": %zu, \"hidden_activation\": \"gelu_pytorch_tanh\","
+             " \"bos_token_id\": 2, \"eos_token_id\": 1, \"pad_token_id\": 0}",
+             w->V, w->D, w->F, L, w->H, w->K, w->d, w->d, w->window, w->context);
+    snprintf(path, sizeof path, "%s/config.json", made);
+    need(sae_fs_write(path, text, strlen(text), &err), &err);
+}
+
+/* Uniform, of the deviation that models start with: 0.02. */
+static void fill(float *to, size_t n)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n; i++)
+        to[i] = 0.07F * ((float)(sae_rng_at(7, SAE_RNG_TEST, i) >> 40) / (float)(1 << 24) - 0.5F);
+}
+
+/* All tensors read the same numbers, each from one element further on. */
+static void write_weights(const struct widths *w, size_t L)
+{
+    const size_t D = w->D, F = w->F, q = w->H * w->d, kv = w->K * w->d, n = L * PARTS + 2;
+    const struct {
+        const char *name;
+        size_t rows, cols;
+    } parts[PARTS] = {
+        {"input_layernorm",            D,  0},
+        {"self_attn.q_proj",           q,  D},
+        {"self_attn.k_proj",           kv, D},
+        {"self_attn.v_proj",           kv, D},
+        {"self_attn.o_proj",           D,  q},
+        {"post_attention_layernorm",   D,  0},
+        {"pre_feedforward_layernorm",  D,  0},
+        {"mlp.gate_proj",              F,  D},
+        {"mlp.up_proj",                F,  D},
+        {"mlp.down_proj",              D,  F},
+        {"post_feedforward_layernorm", D,  0},
+    };
+    const size_t largest = (w->V > F ? w->V : F) * D;
+    struct sae_err err = {0};
+    struct sae_st_item *items = NULL;
+    char *names = NULL;
+    float *numbers = NULL;
+    need(sae_mem_alloc(&items, n, sizeof *items, &err), &err);
+    need(sae_mem_alloc(&names, n, NAME_LEN, &err), &err);
+    need(sae_mem_alloc(&numbers, largest + n, sizeof *numbers, &err), &err);
+    fill(numbers, largest + n);
+    for (size_t t = 0; t < n; t++) {
+        char *const name = names + t * NAME_LEN;
+        const size_t part = t % PARTS;
+        if (t < L * PARTS)
+            snprintf(name, NAME_LEN, "model.layers.%zu.%s.weight", t / PARTS, parts[part].name);
+        else
+            snprintf(name, NAME_LEN, "model.%s.weight", t == L * PARTS ? "embed_tokens" : "norm");
+        const size_t rows = t < L * PARTS    ? parts[part].rows
+                            : t == L * PARTS ? w->V
+                                             : D;
+        const size_t cols = t < L * PARTS ? parts[part].cols : t == L * PARTS ? D : 0;
+        items[t] = (struct sae_st_item){.name = name,
+                                        .dtype = SAE_ST_BF16,
+                                        .rank = cols > 0 ? 2 : 1,
+                                        .shape = {rows, cols},
+                                        .data = numbers + t};
+    }
+    need(sae_st_write_folder(made, items, n, 1, &err), &err);
+    free(items);
+    free(names);
+    free(numbers);
+}
+
+static const char *make_model(const struct widths *w, size_t L)
+{
+    const char *const tmp = getenv("TMPDIR");
+    const double since = now();
+    snprintf(made, sizeof made, "%s/bench_lm_XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(made)) {
+        fprintf(stderr, "bench_lm: no folder '%s' can be made\n", made);
+        exit(1);
+    }
+    atexit(remove_made);
+    write_config(w, L);
+    write_weights(w, L);
+    fprintf(stderr, "bench_lm: wrote %zu layers in %.1f s\n", L, now() - since);
+    return made;
+}
+
+/* --- passes ------------------------------------------------------------------------------- */
+
+/* A BOS and words, each word the target of the one before it. */
+static void make_text(struct bench *b)
+{
+    struct sae_rng rng = sae_rng_make(8, SAE_RNG_TEST);
+    const uint32_t bos = gemma_model_config(b->model)->bos;
+    const size_t n = b->B * b->T;
+    for (size_t i = 0; i < n; i++)
+        b->ids[i] = i % b->T == 0 ? bos : (uint32_t)sae_rng_below(&rng, b->V);
+    for (size_t i = 0; i < n; i++)
+        b->target[i] = i % b->T == b->T - 1 ? GEMMA_NO_TARGET : b->ids[i + 1];
+}
+
+static void open_bench(struct bench *b, const char *folder)
+{
+    struct sae_err err = {0};
+    need(gemma_model_open(&b->model, folder, &err), &err);
+    const struct gemma_config *c = gemma_model_config(b->model);
+    const size_t n = b->B * b->T;
+    b->D = c->D;
+    b->V = c->V;
+    b->layer = c->L > LAYER ? LAYER : c->L - 1;
+    need(gemma_model_place(b->model, b->ops, SAE_BF16, c->L, &err), &err);
+    need(gemma_run_open(&b->run, b->model, n, b->T, &err), &err);
+    const size_t fit =
+        (b->ops->host ? HOST_LOGIT_BYTES : DEVICE_LOGIT_BYTES) / (b->T * b->V * sizeof(float));
+    b->chunk = fit < 1 ? 1 : fit < b->B ? fit : b->B;
+    const size_t rows = b->ops->host ? b->chunk * b->T : 1;
+    need(sae_mem_alloc(&b->ids, n, sizeof *b->ids, &err), &err);
+    need(sae_mem_alloc(&b->target, n, sizeof *b->target, &err), &err);
+    need(sae_mem_alloc(&b->x, n, b->D * sizeof *b->x, &err), &err);
+    need(sae_mem_alloc(&b->logits, rows, b->V * sizeof *b->logits, &err), &err);
+    need(sae_mem_alloc(&b->p, rows, b->V * sizeof *b->p, &err), &err);
+    need(sae_mem_alloc(&b->ce, n, sizeof *b->ce, &err), &err);
+    make_text(b);
+}
+
+static void close_bench(struct bench *b)
+{
+    gemma_run_close(b->run);
+    gemma_model_close(b->model);
+    free(b->ids);
+    free(b->target);
+    free(b->x);
+    free(b->logits);
+    free(b->p);
+    free(b->ce);
+}
+
+static void harvest(struct bench *b)
+{
+    struct sae_err err = {0};
+    need(gemma_run_tap(b->run, b->ids, b->B, b->T, b->layer, b->x, &err), &err);
+}
+
+/* Cross-entropies of the rows run last, row `first` of the text the first of them. */
+static void cross_entropy(struct bench *b, size_t first, size_t n)
+{
+    struct sae_err err = {0};
+    if (!b->ops->host) {
+        need(gemma_run_refer(b->run, n, b->target + first, b->ce + first, &err), &err);
+        return;
+    }
+    need(gemma_run_logits(b->run, 0, n, b->logits, &err), &err);
+    splice_recover_reference(n, b->V, b->logits, b->p, b->target + first, b->ce + first);
+}
+
+static void whole_pass(struct bench *b)
+{
+    struct sae_err err = {0};
+    harvest(b);
+    for (size_t c = 0; c < b->B; c += b->chunk) {
+        const size_t m = b->chunk < b->B - c ? b->chunk : b->B - c, at = c * b->T;
+        need(gemma_run_resume(b->run, b->x + at * b->D, m, b->T, b->layer, &err), &err);
+        cross_entropy(b, at, m * b->T);
+    }
+}
+
+static void measure(struct bench *b, const char *name, void (*pass)(struct bench *))
+{
+    const double begun = now();
+    pass(b);
+    fprintf(stderr, "bench_lm: %s: the first pass took %.1f s\n", name, now() - begun);
+    pass(b);
+    printf("lm %s\t", name);
+    for (int r = 0; r < REPEATS; r++) {
+        const double since = now();
+        for (size_t i = 0; i < b->passes; i++)
+            pass(b);
+        printf("%s%.6g", r > 0 ? " " : "", (double)(b->passes * b->B * b->T) / (now() - since));
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+/* What was computed is a cross-entropy, or its speed means nothing. */
+static void check(const struct bench *b)
+{
+    double sum = 0;
+    for (size_t i = 0; i < b->B * b->T; i++)
+        sum += b->ce[i];
+    sum /= (double)(b->B * (b->T - 1));
+    fprintf(stderr, "bench_lm: %.3f nats a token\n", sum);
+    if (isfinite(sum) && sum > 0)
+        return;
+    fprintf(stderr, "bench_lm: that is no cross-entropy\n");
+    exit(1);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench b = {.B = 16, .T = 128};
+    struct sae_err err = {0};
+    if (argc != 3 && argc != 5) {
+        fprintf(stderr, "usage: bench_lm cuda|cpu|emulated FOLDER|LAYERS [B T]\n");
+        return 2;
+    }
+    if (argc == 5) {
+        b.B = strtoul(argv[3], NULL, 10);
+        b.T = strtoul(argv[4], NULL, 10);
+    }
+    if (b.B < 1 || b.T < 2) {
+        fprintf(stderr, "bench_lm: at least one sequence of two tokens\n");
+        return 2;
+    }
+    const bool emulated = strcmp(argv[1], "emulated") == 0;
+    need(emulated ? sae_cuda_open(&b.ops, &err)
+                  : sae_ops_open_device(&b.ops, argv[1], 0, NULL, &err),
+         &err);
+    b.passes = emulated || b.ops->host ? 1 : 20;
+    const bool make = argv[2][strspn(argv[2], "0123456789")] == '\0';
+    const size_t L = make ? strtoul(argv[2], NULL, 10) : 0;
+    if (make && L == 0) {
+        fprintf(stderr, "bench_lm: at least one layer\n");
+        return 2;
+    }
+    open_bench(&b, make ? make_model(emulated ? &narrow : &gemma_2_2b, L) : argv[2]);
+    measure(&b, "harvesting", harvest);
+    measure(&b, "whole pass with CE", whole_pass);
+    check(&b);
+    close_bench(&b);
+    return 0;
+}
