@@ -18,6 +18,7 @@
 #include "splice/recover.h"
 #include "splice/refer.h"
 #include "splice/splice.h"
+#include "tests/emu/emu_c.h"
 
 #define near(a, b, eps)                                                                            \
     do {                                                                                           \
@@ -451,6 +452,99 @@ static void test_shelf_and_part(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* --- on a device --------------------------------------------------------------------------- */
+
+enum { N_SPLICED = 3 };
+struct passed {
+    struct splice_reference ref;
+    struct splice_answer answers[N_SPLICED];
+};
+
+/* The identity, one that halves the stream, one that clears it; model and autoencoders by ops. */
+static void pass_on(struct passed *ret, const struct sae_ops *ops, enum sae_precision how,
+                    const struct splice_job *job)
+{
+    const size_t D = gemma_model_config(gemma)->D;
+    struct sae_model all[N_SPLICED] = {0};
+    const struct sae_model *const models[] = {&all[0], &all[1], &all[2]};
+    struct sae_err err;
+    identity(&all[0], D);
+    identity(&all[1], D);
+    for (size_t i = 0; i < 2 * D * D; i++)
+        all[1].W_dec[i] /= 2;
+    assert_int_equal(sae_model_alloc(&all[2], SAE_ARCH_STANDARD, D, 8, 0, NULL), SAE_OK);
+    if (gemma_model_place(gemma, ops, how, SIZE_MAX, &err) != SAE_OK ||
+        splice_pass(&ret->ref, ret->answers, models, N_SPLICED, job, ops, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    for (size_t i = 0; i < N_SPLICED; i++)
+        sae_model_clear(&all[i]);
+}
+
+static void clear_passed(struct passed *p)
+{
+    for (size_t i = 0; i < N_SPLICED; i++)
+        splice_stats_clear(&p->answers[i].stats);
+}
+
+/* Most that a mean of a is away from b's, in nats. */
+static double apart(const struct passed *a, const struct passed *b)
+{
+    double most = fmax(fabs(a->ref.ce_clean - b->ref.ce_clean),
+                       fabs(a->ref.ce_ablated - b->ref.ce_ablated));
+    most = fmax(most, fabs(a->ref.kl_ablated - b->ref.kl_ablated));
+    for (size_t i = 0; i < N_SPLICED; i++) {
+        most = fmax(most, fabs(a->answers[i].ce - b->answers[i].ce));
+        most = fmax(most, fabs(a->answers[i].kl - b->answers[i].kl));
+    }
+    return most;
+}
+
+/* On the emulated device, whose logits stay there: the host's numbers, within what the factors cost;
+ * the identity loses nothing; the reference from the shelf gives the same bits. */
+static void test_device(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sae_precision how;
+        const char *name;
+        double bound; /* nats a token */
+    } bounds[] = {{SAE_F32, "f32", 1e-5}, {SAE_BF16, "bf16", 1e-2}};
+    char shelf[] = "/tmp/sae_splice_XXXXXX", command[80];
+    const struct sae_ops *device;
+    struct passed host, there, again;
+    struct splice_text text;
+    assert_int_equal(sae_cuda_open(&device, NULL), SAE_OK);
+    fill_text(&text, gemma_model_config(gemma)->V, gemma_model_config(gemma)->bos);
+    struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 2};
+    pass_on(&host, &sae_ops_cpu, SAE_F32, &job);
+    for (size_t k = 0; k < 2; k++) {
+        pass_on(&there, device, bounds[k].how, &job);
+        const double most = apart(&there, &host);
+        print_message("# device, %s factors: within %.2e nats\n", bounds[k].name, most);
+        assert_true(there.ref.n_kl == host.ref.n_kl && there.ref.n_ce == host.ref.n_ce);
+        assert_true(most <= bounds[k].bound);
+        near(there.answers[0].ce, there.ref.ce_clean, 1e-6);
+        near(there.answers[0].kl, 0, 1e-6);
+        if (k == 0)
+            clear_passed(&there);
+    }
+    assert_non_null(mkdtemp(shelf));
+    job.shelf = shelf;
+    job.model_id = "a model on a device";
+    for (int filled = 0; filled < 2; filled++) {
+        pass_on(&again, device, SAE_BF16, &job);
+        assert_memory_equal(&again.ref, &there.ref, sizeof again.ref);
+        assert_true(apart(&again, &there) == 0);
+        clear_passed(&again);
+    }
+    assert_int_equal(gemma_model_place(gemma, &sae_ops_cpu, SAE_F32, 0, NULL), SAE_OK);
+    clear_passed(&there);
+    clear_passed(&host);
+    splice_text_clear(&text);
+    snprintf(command, sizeof command, "rm -r %s", shelf);
+    assert_int_equal(system(command), 0);
+}
+
 /* Two rows at 60 degrees: the nearest of each is the other, cosine 1/2. */
 static void test_weights(void **state)
 {
@@ -487,6 +581,7 @@ int main(void)
         cmocka_unit_test(test_zero_is_ablation),
         cmocka_unit_test(test_width_is_checked),
         cmocka_unit_test(test_shelf_and_part),
+        cmocka_unit_test(test_device),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
