@@ -106,7 +106,7 @@ enum sae_status options_drop(const struct sae_cli *cli, struct settings *set, st
 void options_unset(struct settings *set)
 {
     set->m = set->tokens = set->steps = set->warmup = set->decay_start = SETTINGS_UNSET;
-    set->sparsity_warmup = set->dead_after = set->heldout_rows = SETTINGS_UNSET;
+    set->sparsity_warmup = set->dead_after = set->heldout_rows = set->log_every = SETTINGS_UNSET;
     set->cut_start = set->anneal_start = set->anneal_end = set->k_anneal = SETTINGS_UNSET;
     set->lr = set->gamma = set->l1 = set->cut_momentum = set->lambda2_max = NAN;
 }
@@ -165,6 +165,7 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
     bad |= put_u64(options, "decay-start", set->decay_start);
     bad |= put_u64(options, "dead-after", set->dead_after);
     bad |= put_u64(options, "heldout-rows", set->heldout_rows);
+    bad |= put_u64(options, "log-every", set->log_every);
     if (settings_has_sparsity_warmup(set))
         bad |= put_u64(options, "sparsity-warmup", set->sparsity_warmup);
     if (settings_has_l1(set))

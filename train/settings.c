@@ -56,7 +56,7 @@ void settings_init(struct settings *set)
                              .overlap_window = 1,
                              .sharpness = 4,
                              .min_count = 2,
-                             .log_every = 10,
+                             .log_every = SETTINGS_UNSET,
                              .heldout_rows = SETTINGS_UNSET,
                              .pairs = 64};
 }
@@ -112,6 +112,8 @@ static enum sae_status resolve_length(struct settings *set, size_t n_rows, struc
         return sae_err_set(err, SAE_EARG, "--steps %" PRIu64 ": must be at least 1 and countable",
                            set->steps);
     set->tokens = set->steps * set->batch;
+    if (set->log_every == SETTINGS_UNSET) /* a point takes as long as one or two steps */
+        set->log_every = set->steps > 1000 ? set->steps / 100 : 10;
     return SAE_OK;
 }
 
