@@ -4,8 +4,8 @@
 #
 #   tests/bench/whole.sh BUILD [STEPS 60] [D 2304] [M 16384] [ROWS 16384]
 #
-# A synthetic store in a folder of its own under TMPDIR; runs of topk (k 40), plain, progressive, and
-# progressive with its series as good as off. Prints for each the seconds of the whole, of its
+# A synthetic store in a folder of its own under TMPDIR; runs of topk (k 40), plain and progressive,
+# each with a point of the series every ten steps and with as few as there can be. Prints for each the seconds of the whole, of its
 # steps, of waiting for batches, of the series and of the five checkpoints, and what a run of as many
 # steps as a study has would take over its steps. Reading is timed by bench_read on the same store.
 set -eu
@@ -39,7 +39,21 @@ run() {
     }'
 }
 
-run plain
-run progressive --orth progressive
-run progressive_rare_series --orth progressive --log-every 1000000
-run plain_again
+# What a point of the series costs, in steps: what two runs took that differ in nothing else.
+point() {
+    with=$(number steps "$1.json") and=$(number series "$1.json")
+    without=$(number steps "$2.json") less=$(number series "$2.json")
+    echo "$with $and $without $less $steps" | awk '{
+        points = int($5 / 10) + 1 - 2
+        step = $3 / $5
+        cost = ($1 + $2 - $3 - $4) / points / step
+        printf "a point of the series: %.2f steps; at one in a hundredth of a run of 10000 steps %.1f %%\n", \
+               cost, 100 * cost / 100
+    }'
+}
+
+for orth in none progressive; do
+    run "$orth" --orth "$orth" --log-every 10
+    run "${orth}_bare" --orth "$orth" --log-every 1000000
+    point "$orth" "${orth}_bare"
+done
