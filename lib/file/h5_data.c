@@ -12,6 +12,7 @@
 
 enum {
     CHUNK_BYTES = 1 << 20, /* of a chunk: large enough for disk speed, small enough to cache */
+    CHUNK_ROWS = 256,      /* of a matrix, at most: what is read at random places is blocks of so many */
     SMALL_BYTES = 64,      /* below this a checksum costs more than the data */
     PACKED_MOST = 4096     /* deflate reaches 1032 to one */
 };
@@ -62,7 +63,8 @@ static hid_t type_open(enum sae_h5_type type)
 
 /* --- 2. writing --------------------------------------------------------------------------- */
 
-/* Chunks are whole rows, about CHUNK_BYTES of them. */
+/* Chunks are whole rows, about CHUNK_BYTES of them; of a matrix a power of two, so that a block of
+ * rows is whole chunks and nothing is read twice. */
 static void chunk_dims(size_t rank, const size_t *dims, size_t elem, hsize_t *chunk)
 {
     size_t row = elem;
@@ -71,8 +73,13 @@ static void chunk_dims(size_t rank, const size_t *dims, size_t elem, hsize_t *ch
         row *= dims[i];
     }
     size_t rows = row == 0 ? 1 : CHUNK_BYTES / row;
-    rows = rows < 1 ? 1 : rows > dims[0] ? dims[0] : rows;
-    chunk[0] = rows;
+    if (rank > 1) {
+        size_t power = 1;
+        while (2 * power <= rows && power < CHUNK_ROWS)
+            power *= 2;
+        rows = power;
+    }
+    chunk[0] = rows < 1 ? 1 : rows > dims[0] ? dims[0] : rows;
 }
 
 static hid_t layout(size_t rank, const size_t *dims, size_t elem)
