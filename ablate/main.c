@@ -211,7 +211,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     const struct sae_ops *ops = NULL;
     struct sae_subjects saes = {0};
     enum sae_status st;
-    SAE_GO(st, sae_cli_backend(&ops, cli, err));
+    SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
     SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
     given.subject.n = saes.n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
     for (size_t i = 0; i < saes.n; i++)

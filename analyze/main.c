@@ -117,7 +117,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct analyze_column *columns = NULL;
     settings.acts = subject.acts;
     settings.stage = tell_stage;
-    SAE_GO(status, sae_cli_backend(&ops, cli, err));
+    SAE_GO(status, sae_cli_backend(&ops, cli, "", err));
     SAE_GO(status, sae_subjects_find(&saes, cli, wanted.all, err));
     subject.n = saes.n;
     SAE_GO(status, sae_mem_alloc(&columns, saes.n, sizeof *columns, err));

@@ -428,7 +428,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         st = sae_err_set(err, SAE_EARG, "--dry-run prints prompts; it has no JSON");
         goto done;
     }
-    SAE_GO(st, sae_cli_backend(&ops, cli, err));
+    SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
     SAE_GO(st, open_chat(&chat, cli, err));
     SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
     given.subject.n = saes.n;

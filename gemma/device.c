@@ -54,7 +54,6 @@ static size_t weight_bytes(const struct gemma_model *m, enum sae_precision how, 
 enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_ops *ops,
                                   enum sae_precision how, size_t n_layers, struct sae_err *err)
 {
-    static const char *const names[SAE_PRECISIONS] = {"f32", "tf32", "bf16"};
     const struct gemma_config *c = &model->config;
     if (ops->host) {
         gemma_device_close(model->device);
@@ -81,7 +80,8 @@ enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_op
     device->model = model;
     device->ops = ops;
     device->how = how;
-    (void)snprintf(device->numerics, sizeof device->numerics, "%s %s", ops->name, names[how]);
+    (void)snprintf(device->numerics, sizeof device->numerics, "%s %s", ops->name,
+                   sae_precision_names[how]);
     const enum sae_status st =
         sae_mem_alloc(&device->layers, c->L, sizeof *device->layers, err);
     if (st != SAE_OK) {
@@ -103,12 +103,6 @@ bool gemma_model_on_device(const struct gemma_model *model)
     return model->device != NULL;
 }
 
-static void release(const struct sae_ops *ops, void *p)
-{
-    if (p)
-        ops->free(p);
-}
-
 void gemma_device_close(struct gemma_device *device)
 {
     if (!device)
@@ -118,10 +112,10 @@ void gemma_device_close(struct gemma_device *device)
         const struct device_layer *const layer = &device->layers[i];
         void *const all[] = {layer->qkv, layer->out, layer->gate_up, layer->down, layer->norms};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            release(ops, all[k]);
+            ops->free(all[k]);
     }
-    release(ops, device->embed);
-    release(ops, device->norm);
+    ops->free(device->embed);
+    ops->free(device->norm);
     free(device->layers);
     free(device);
 }
@@ -291,7 +285,7 @@ void gemma_pass_close(struct gemma_pass *p)
     void *const all[] = {p->ids, p->x,   p->a,       p->y,     p->qkv,    p->gate_up, p->h,  p->o,
                          p->act, p->cosines, p->sines, p->logits, p->kept, p->lse,     p->ce, p->kl};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        release(p->device->ops, all[i]);
+        p->device->ops->free(all[i]);
     free(p);
 }
 
@@ -457,7 +451,7 @@ enum sae_status gemma_pass_refer(struct gemma_pass *p, size_t n, const uint32_t 
     const size_t V = g->model->config.V;
     SAE_TRY(send(p->device, 0, 0, err));
     if (n > p->kept_rows) {
-        release(g->ops, p->kept);
+        g->ops->free(p->kept);
         p->kept = NULL;
         p->kept_rows = 0;
         SAE_TRY(explain(g, g->ops->alloc(&p->kept, n * V, sizeof(float), err), err));

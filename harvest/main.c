@@ -15,7 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/cli/device.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
 #include "lib/file/acts.h"
@@ -83,7 +83,7 @@ static const struct sae_opt options[] = {
      "tokens of a context, BOS included; longer labelled texts are cut", SAE_OPT_MAIN},
     {"batch", 0, SAE_OPT_U64, &wanted.batch, "16", NULL, 1, 65536, "N", "Common",
      "contexts in one pass through the model", 0},
-    SAE_DEVICE_MATMUL(&wanted.matmul, "Common"),
+    SAE_CLI_LM_MATMUL(&wanted.matmul, "Common"),
     {"seed", 0, SAE_OPT_U64, &wanted.seed, "42", NULL, 0, 0, "N", "Common",
      "of draws and shuffles (sets only: a store has none)", 0},
     {"out", 'o', SAE_OPT_PATH, &wanted.out, NULL, NULL, 0, 0, "DIR", "Output",
@@ -453,7 +453,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, take_operands(cli, &h.texts, err));
     SAE_GO(st, check_asked(&h, err));
-    SAE_GO(st, sae_device_open(&h.ops, cli, (enum sae_precision)wanted.matmul, err));
+    SAE_GO(st, sae_cli_lm_backend(&h.ops, cli, (enum sae_precision)wanted.matmul, err));
     SAE_GO(st, sae_opt_record(&h.invocation, cli, err));
     st = run_parts(&h, err);
 done:

@@ -208,7 +208,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct sae_subjects saes = {0};
     struct pantry pantry = {0};
     enum sae_status st;
-    SAE_GO(st, sae_cli_backend(&ops, cli, err));
+    SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
     SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
     given.subject.n = saes.n;
     for (size_t i = 0; i < saes.n; i++) {

@@ -6,7 +6,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
-#include "lib/cli/device.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
 #include "lib/cli/target.h"
@@ -54,7 +54,7 @@ static const struct sae_opt opts[] = {
      "what the untouched and the zero-ablated model do, so that a further checkpoint costs its own pass alone; --no-keep leaves nothing behind", 0},
     {"reference", 0, SAE_OPT_PATH, &given.reference, NULL, NULL, 0, 0, "DIR", "Speed",
      "folder to keep it in; default: reference in the store's folder", 0},
-    SAE_DEVICE_MATMUL(&given.matmul, "Speed"),
+    SAE_CLI_LM_MATMUL(&given.matmul, "Speed"),
     {"reference-size", 0, SAE_OPT_COUNT, &given.reference_size, "16G", NULL, 0, 1e18, "BYTES", "Speed",
      "keep nothing where the text would take more", 0},
     {NULL},
@@ -124,7 +124,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct sae_subjects saes = {0};
     json_t *record = NULL;
     enum sae_status st = SAE_OK;
-    SAE_GO(st, sae_device_open(&ops, cli, settings.matmul, err));
+    SAE_GO(st, sae_cli_lm_backend(&ops, cli, settings.matmul, err));
     SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
     settings.subject.n = saes.n;
     SAE_GO(st, sae_opt_record(&record, cli, err));

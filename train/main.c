@@ -3,6 +3,7 @@
  * Contents: 1. options   2. main */
 
 #include "lib/base/log.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "train/job.h"
 #include "train/options.h"
@@ -19,7 +20,6 @@ static const char in_out[] = "Input and output", sae[] = "Autoencoder", fit[] = 
                   orth[] = "Orthogonality", watch[] = "Records";
 
 static int matmul;
-static const char *const matmul_names[] = {"f32", "tf32", "bf16", NULL};
 
 /* clang-format off : its aligned columns would be 280 wide */
 static const struct sae_opt options[] = {
@@ -99,7 +99,7 @@ static const struct sae_opt options[] = {
      "weight of the loss that revives dead latents (topk, batchtopk, matryoshka); 0 switches it off", SWEEP},
     {"dead-after", 0, SAE_OPT_COUNT, &set.dead_after, NULL, NULL, 1, 0, "TOKENS", fit,
      "a latent is dead after as many tokens; default 10M or a tenth of the run, the lesser", 0},
-    {"matmul", 0, SAE_OPT_ENUM, &matmul, "f32", matmul_names, 0, 0, "TYPE", fit,
+    {"matmul", 0, SAE_OPT_ENUM, &matmul, "f32", sae_precision_names, 0, 0, "TYPE", fit,
      "factors of matrix products; sums are f32 always. tf32 and bf16: --backend cuda", 0},
     {"seed", 0, SAE_OPT_U64, &set.seed, "42", NULL, 0, 0, "N", fit,
      "of weights, data order and chosen pairs", MAIN | SWEEP},
@@ -160,12 +160,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
                                 .memory = memory};
     struct job job = {0};
     enum sae_status st;
-    struct sae_err instead;
-    SAE_GO(st, sae_ops_open_device(&job.ops, cli->backend, (size_t)cli->threads, &instead, err));
-    if (!job.ops->host)
-        sae_log_info("training on the device");
-    else if (instead.msg[0])
-        sae_log_info("%s; training on the cpu", instead.msg);
+    SAE_GO(st, sae_cli_backend(&job.ops, cli, "training ", err));
     SAE_GO(st, resume_path ? job_resume(&job, &asked, err) : job_start(&job, &asked, err));
     SAE_GO(st, job.ops->precision((enum sae_precision)matmul, err));
     st = job_train(&job, err);

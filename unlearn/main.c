@@ -6,7 +6,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
-#include "lib/cli/device.h"
+#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
 #include "lib/cli/target.h"
@@ -70,7 +70,7 @@ static const struct sae_opt opts[] = {
      "layer whose resid_post is edited; default: the one trained on", 0},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", NULL, 16, 1e7, "N", "What to measure on",
      "tokens that go through the model at a time", 0},
-    SAE_DEVICE_MATMUL(&given.matmul, "What to measure on"),
+    SAE_CLI_LM_MATMUL(&given.matmul, "What to measure on"),
     {"seed", 0, SAE_OPT_U64, &given.seed, "42", NULL, 0, 4294967295.0, "N", "Texts",
      "of the draws of documents and rows", 0},
     {NULL},
@@ -165,7 +165,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     if (given.thresholds.n == 0 || given.multipliers.n == 0 || given.features.n == 0)
         return sae_err_set(err, SAE_EARG,
                            "--thresholds, --multipliers and --features need a number each");
-    SAE_GO(st, sae_device_open(&ops, cli, settings.matmul, err));
+    SAE_GO(st, sae_cli_lm_backend(&ops, cli, settings.matmul, err));
     SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
     settings.subject.n = saes.n;
     SAE_GO(st, sae_opt_record(&record, cli, err));

@@ -1,17 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* backend : what --backend names. */
+/* backend : see the header. */
 #include "lib/cli/backend.h"
+
+#include <stdio.h>
 
 #include "lib/base/log.h"
 
+/* with: what is to be said of the device besides. */
+static void tell(const struct sae_ops *ops, const struct sae_err *instead, const char *what,
+                 const char *with)
+{
+    if (!ops->host)
+        sae_log_info("%son the device%s", what, with);
+    else if (instead->msg[0])
+        sae_log_info("%s; %son the cpu", instead->msg, what);
+}
+
 enum sae_status sae_cli_backend(const struct sae_ops **ret, const struct sae_cli *cli,
-                                struct sae_err *err)
+                                const char *what, struct sae_err *err)
 {
     struct sae_err instead;
     SAE_TRY(sae_ops_open_device(ret, cli->backend, (size_t)cli->threads, &instead, err));
-    if (!(*ret)->host)
-        sae_log_info("on the device");
-    else if (instead.msg[0])
-        sae_log_info("%s; on the cpu", instead.msg);
+    tell(*ret, &instead, what, "");
+    return SAE_OK;
+}
+
+enum sae_status sae_cli_lm_backend(const struct sae_ops **ret, const struct sae_cli *cli,
+                                   enum sae_precision how, struct sae_err *err)
+{
+    const struct sae_ops *ops = NULL;
+    struct sae_err instead;
+    char with[40];
+    SAE_TRY(sae_lm_open(&ops, cli->backend, how, (size_t)cli->threads, &instead, err));
+    if (ops->host && how != SAE_F32 && sae_opt_given(cli, "matmul"))
+        return sae_err_set(err, SAE_EARG, "--matmul %s needs --backend cuda; the cpu computes in f32",
+                           sae_precision_names[how]);
+    snprintf(with, sizeof with, ", with factors in %s", sae_precision_names[how]);
+    tell(ops, &instead, "the language model runs ", with);
+    *ret = ops;
     return SAE_OK;
 }

@@ -1,14 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-/* backend : what --backend names, for a program that can use a device. */
+/* backend : what --backend names, for a program that can use a device; of one that runs a language model
+ * also --matmul. */
 #ifndef SAE_LIB_CLI_BACKEND_H
 #define SAE_LIB_CLI_BACKEND_H
 
 #include "lib/cli/opt.h"
-#include "lib/math/ops.h"
+#include "lib/math/lm.h"
 
 /* As sae_ops_open_device; tells on stderr when it is a device, and why it is none where a device was
- * looked for. Fails: SAE_EBACKEND, SAE_EARG */
+ * looked for. what: "training " or the like, before "on the device". Fails: SAE_EBACKEND, SAE_EARG */
 SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
-                                               const struct sae_cli *cli, struct sae_err *err);
+                                               const struct sae_cli *cli, const char *what,
+                                               struct sae_err *err);
+
+/* The row of --matmul in a program's table; `to` is an int, an index of enum sae_precision. Not
+ * recorded: what was computed in is gemma_model_numerics, which results name. */
+#define SAE_CLI_LM_MATMUL(to, group)                                                               \
+    {                                                                                              \
+        "matmul", 0, SAE_OPT_ENUM, to, "bf16", sae_precision_names, 0, 0, "TYPE", group,           \
+            "factors of the language model's products on a device; sums are f32 always, and on "   \
+            "the cpu all is",                                                                      \
+            SAE_OPT_UNRECORDED                                                                     \
+    }
+
+/* Likewise by sae_lm_open. Fails: also SAE_EARG --matmul was asked for and there is no device */
+SAE_MUST_CHECK enum sae_status sae_cli_lm_backend(const struct sae_ops **ret,
+                                                  const struct sae_cli *cli,
+                                                  enum sae_precision how, struct sae_err *err);
 
 #endif /* SAE_LIB_CLI_BACKEND_H */

@@ -75,8 +75,7 @@ static void close_side(struct side *s)
     void *const all[] = {s->x,      s->a,   s->wide, s->out, s->W,  s->w,
                          s->angles, s->lse, s->ce,   s->kl,  s->ids};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (all[i])
-            s->ops->free(all[i]);
+        s->ops->free(all[i]);
 }
 
 /* Inputs: the same numbers on every side. */

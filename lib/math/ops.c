@@ -11,6 +11,8 @@
 #include "lib/base/mem.h"
 #include "lib/math/ops.h"
 
+const char *const sae_precision_names[SAE_PRECISIONS + 1] = {"f32", "tf32", "bf16", NULL};
+
 #define OP(name) {#name, offsetof(struct sae_ops, name)}
 static const struct {
     const char *name;

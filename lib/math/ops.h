@@ -80,6 +80,7 @@ struct sae_lm_ops; /* lib/math/lm.h */
 
 /* Of the factors of products; sums are f32 always. */
 enum sae_precision { SAE_F32, SAE_TF32, SAE_BF16, SAE_PRECISIONS };
+extern const char *const sae_precision_names[SAE_PRECISIONS + 1]; /* "f32", "tf32", "bf16", NULL */
 
 struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
@@ -88,7 +89,7 @@ struct sae_ops {
 
     /* memory: zeroed; put and get copy between host and backend */
     enum sae_status (*alloc)(void *ret, size_t n, size_t size, struct sae_err *err);
-    void (*free)(void *p);
+    void (*free)(void *p); /* accepts NULL */
     void (*put)(void *to, const void *host, size_t bytes);
     void (*get)(void *host, const void *from, size_t bytes);
     void (*copy)(void *to, const void *from, size_t bytes); /* within it */
