@@ -12,8 +12,6 @@
 
 /* Masks of an untrained ReLU autoencoder are half full: rows are kept up to this many entries. */
 static const size_t MASK_ENTRIES = 4000000;
-/* Above this many meetings (sum of l0^2) pairs of the masks are not counted. */
-static const double MEETINGS_MAX = 5e8;
 
 /* --- 1. rows ------------------------------------------------------------------------------ */
 
@@ -171,7 +169,7 @@ static enum sae_status competition(struct trainer *t, const struct sae_masks *ma
     for (size_t r = 0; r < masks->n_rows; r++)
         meetings += (double)(masks->start[r + 1] - masks->start[r]) *
                     (double)(masks->start[r + 1] - masks->start[r]);
-    *ret_counted = meetings <= MEETINGS_MAX;
+    *ret_counted = meetings <= TRAINER_MEETINGS_MAX;
     if (!*ret_counted)
         return SAE_OK;
     const size_t nnz = (size_t)masks->start[masks->n_rows];

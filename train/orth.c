@@ -8,9 +8,6 @@
 
 #include "train/trainer.h"
 
-/* Without the term the pairs are only looked at; a batch this dense is then not worth it. */
-static const double MEETINGS_MAX = 5e8;
-
 double trainer_tau(const struct trainer *t, double p)
 {
     const double now = sae_sched_tau((enum sae_tau_schedule)t->set.threshold_schedule,
@@ -86,7 +83,7 @@ enum sae_status trainer_orth(struct trainer *t, bool measure, struct step_stats 
     if (!active && !measure)
         return SAE_OK;
     trainer_masks(t, &masks);
-    if (!active && (masks.n_batches == 0 || meetings(&masks) > MEETINGS_MAX))
+    if (!active && (masks.n_batches == 0 || meetings(&masks) > TRAINER_MEETINGS_MAX))
         return SAE_OK;
     struct sae_compete_rule rule;
     trainer_rule(t, s->tau, &rule);

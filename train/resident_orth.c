@@ -2,28 +2,6 @@
 /* resident_orth : the orthogonality terms on a device. Equations: orth.c, ortsae.c. */
 #include "train/resident_inner.h"
 
-static const double MEETINGS_MAX = 5e8; /* as orth.c: pairs that are only looked at */
-
-/* As trainer_masks, of the masks on the device. */
-static void recent_masks(struct trainer *t, struct sae_overlap_masks *ret)
-{
-    struct resident *const a = t->resident;
-    const double keep = 1 - 1 / (double)t->set.overlap_window;
-    double weight = 1;
-    size_t n = 0;
-    for (size_t age = 0; age < t->ring_len && age <= t->step; age++) {
-        const struct masks *const masks = &a->ring[(t->step - age) % t->ring_len];
-        if (masks->valid) {
-            a->csr_list[n] = &masks->csr;
-            a->csc_list[n] = &masks->csc;
-            t->weight_list[n++] = weight;
-        }
-        weight *= keep;
-    }
-    *ret = (struct sae_overlap_masks){
-        .n_batches = n, .csr = a->csr_list, .csc = a->csc_list, .weight = t->weight_list};
-}
-
 /* Of the term's gradient, in orth_grad, and the one that it will be added to. */
 static void compare(struct trainer *t, struct told *told)
 {
@@ -42,9 +20,9 @@ static void competition(struct trainer *t, bool measure, struct told *told)
     struct sae_overlap_masks masks;
     struct sae_compete_rule rule;
     s->orth_weight = active ? s->lambda2 : 0;
-    if (!active && (!measure || (double)t->n * k * k > MEETINGS_MAX))
+    if (!active && (!measure || (double)t->n * k * k > TRAINER_MEETINGS_MAX))
         return;
-    recent_masks(t, &masks);
+    trainer_masks_of(t, a->ring, a->csr_list, a->csc_list, &masks);
     if (!active && masks.n_batches == 0)
         return;
     trainer_rule(t, s->tau, &rule);

@@ -305,22 +305,29 @@ enum sae_status trainer_masks_index(struct trainer *t, struct masks *masks, stru
 }
 
 /* Weight (1 - 1/N)^age, cut where the ring ends (age 3N: 5 % of the mass). */
-void trainer_masks(struct trainer *t, struct sae_overlap_masks *ret)
+void trainer_masks_of(const struct trainer *t, const struct masks *ring,
+                      const struct sae_csr **csr_list, const struct sae_csc **csc_list,
+                      struct sae_overlap_masks *ret)
 {
     const double keep = 1 - 1 / (double)t->set.overlap_window;
     size_t n = 0;
     double weight = 1;
     for (size_t age = 0; age < t->ring_len && age <= t->step; age++) {
-        const struct masks *const masks = &t->ring[(t->step - age) % t->ring_len];
+        const struct masks *const masks = &ring[(t->step - age) % t->ring_len];
         if (masks->valid) {
-            t->csr_list[n] = &masks->csr;
-            t->csc_list[n] = &masks->csc;
+            csr_list[n] = &masks->csr;
+            csc_list[n] = &masks->csc;
             t->weight_list[n++] = weight;
         }
         weight *= keep;
     }
     *ret = (struct sae_overlap_masks){
-        .n_batches = n, .csr = t->csr_list, .csc = t->csc_list, .weight = t->weight_list};
+        .n_batches = n, .csr = csr_list, .csc = csc_list, .weight = t->weight_list};
+}
+
+void trainer_masks(struct trainer *t, struct sae_overlap_masks *ret)
+{
+    trainer_masks_of(t, t->ring, t->csr_list, t->csc_list, ret);
 }
 
 void trainer_rule(const struct trainer *t, double tau, struct sae_compete_rule *ret)

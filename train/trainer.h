@@ -151,10 +151,18 @@ SAE_MUST_CHECK enum sae_status trainer_fetch(struct trainer *t, bool all, struct
 /* Sum over n rows of |v - mean v|^2, v = x - minus (minus may be NULL). mean [d] is filled. */
 double trainer_spread(size_t n, size_t d, const float *x, const float *minus, double *mean);
 
+/* Without the term pairs are only looked at; masks that meet more often (sum of l0^2) are then not worth
+ * it. */
+#define TRAINER_MEETINGS_MAX 5e8
+
 /* --- within train/ ------------------------------------------------------------------------ */
 
 /* The batches that count now, newest first; borrowed until the next step. n_batches may be 0. */
 void trainer_masks(struct trainer *t, struct sae_overlap_masks *ret);
+/* Likewise from another ring and lists of ring_len. */
+void trainer_masks_of(const struct trainer *t, const struct masks *ring,
+                      const struct sae_csr **csr_list, const struct sae_csc **csc_list,
+                      struct sae_overlap_masks *ret);
 void trainer_rule(const struct trainer *t, double tau, struct sae_compete_rule *ret);
 SAE_MUST_CHECK enum sae_status trainer_csr_grow(struct trainer *t, struct sae_csr *csr, size_t cap,
                                                 struct sae_err *err);
