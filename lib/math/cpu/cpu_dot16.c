@@ -66,7 +66,6 @@ __attribute__((target("avx2"))) static void dot16_avx2(size_t n_pairs, const int
         lo[t] = more ? _mm256_load_si256(out + 2 * t) : _mm256_setzero_si256();
         hi[t] = more ? _mm256_load_si256(out + 2 * t + 1) : _mm256_setzero_si256();
     }
-#pragma GCC unroll 2
     for (size_t p = 0; p < n_pairs; p++) {
         const __m256i b0 = _mm256_load_si256((const __m256i *)(w + p * 2 * DOT_LATENTS));
         const __m256i b1 = _mm256_load_si256((const __m256i *)(w + p * 2 * DOT_LATENTS + 16));

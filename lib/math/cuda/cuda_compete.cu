@@ -163,17 +163,13 @@ static __device__ inline void look_at(latent_part *s, size_t i, size_t j, float 
 /* The sums of a block's threads, in an order that follows from their places. */
 static __device__ inline void put_part(latent_part s, size_t m, size_t i, double *part)
 {
-    __shared__ double most[SAE_BLOCK];
     s.loss = sae_block_sum(s.loss);
     s.pairs = sae_block_sum(s.pairs);
     s.abs_cos = sae_block_sum(s.abs_cos);
     s.partners = sae_block_sum(s.partners);
-    most[threadIdx.x] = s.largest;
-    __syncthreads();
+    s.largest = sae_block_largest(s.largest);
     if (threadIdx.x != 0)
         return;
-    for (unsigned t = 1; t < blockDim.x; t++)
-        s.largest = most[t] > s.largest ? most[t] : s.largest;
     part[i] = s.loss;
     part[m + i] = s.pairs;
     part[2 * m + i] = s.abs_cos;
@@ -200,17 +196,12 @@ static __global__ void signs_kernel(size_t m, size_t i0, const float *cosine,
 
 static __global__ void largest_kernel(size_t n, const double *part, double *out)
 {
-    __shared__ double most[SAE_BLOCK];
     double v = 0;
     for (size_t i = threadIdx.x; i < n; i += blockDim.x)
         v = part[i] > v ? part[i] : v;
-    most[threadIdx.x] = v;
-    __syncthreads();
-    if (threadIdx.x != 0)
-        return;
-    for (unsigned t = 1; t < blockDim.x; t++)
-        v = most[t] > v ? most[t] : v;
-    *out = v;
+    v = sae_block_largest(v);
+    if (threadIdx.x == 0)
+        *out = v;
 }
 
 static __global__ void add_kernel(size_t n, const float *from, float *to)
@@ -287,20 +278,9 @@ static __global__ void listed_sum_kernel(tiles t, size_t i0, size_t d, const flo
     const uint32_t *const idx = (const uint32_t *)t.cosine + blockIdx.x * t.m;
     const float *const share = t.C + blockIdx.x * t.m;
     const size_t n = t.count[blockIdx.x];
-    size_t e = 0;
-    float sum = 0;
     if (l >= d)
         return;
-    for (; e + 4 <= n; e += 4) {
-        const float w0 = W[idx[e] * d + l], w1 = W[idx[e + 1] * d + l],
-                    w2 = W[idx[e + 2] * d + l], w3 = W[idx[e + 3] * d + l];
-        sum += share[e] * w0;
-        sum += share[e + 1] * w1;
-        sum += share[e + 2] * w2;
-        sum += share[e + 3] * w3;
-    }
-    for (; e < n; e++)
-        sum += share[e] * W[idx[e] * d + l];
+    const float sum = sae_add_rows(0, 0, n, idx, share, W, d, l);
     if (Gout)
         Gout[i * d + l] = sum;
     if (G && n > 0)

@@ -24,12 +24,9 @@ static __global__ void decode_group_kernel(size_t d, const size_t *start, const 
     const size_t t = blockIdx.x, i = (size_t)blockIdx.y * blockDim.x + threadIdx.x;
     if (i >= d)
         return;
-    size_t e = entry_from(idx, start[t], start[t + 1], first);
-    const size_t e1 = entry_from(idx, e, start[t + 1], end);
-    float sum = base[t * d + i];
-    for (; e < e1; e++)
-        sum += val[e] * W[idx[e] * d + i];
-    xhat[t * d + i] = sum;
+    const size_t e0 = entry_from(idx, start[t], start[t + 1], first);
+    const size_t e1 = entry_from(idx, e0, start[t + 1], end);
+    xhat[t * d + i] = sae_add_rows(base[t * d + i], e0, e1, idx, val, W, d, i);
 }
 
 void sae_cuda_decode_group(size_t d, const struct sae_csr *csr, size_t first, size_t end,
@@ -49,11 +46,7 @@ static __global__ void dots_group_kernel(size_t d, const size_t *start, const ui
     const size_t e0 = entry_from(idx, start[blockIdx.x], start[blockIdx.x + 1], first);
     const size_t end = entry_from(idx, e0, start[blockIdx.x + 1], last);
     for (size_t e = e0 + sae_warp(); e < end; e += sae_warps()) {
-        const float *const w = W + idx[e] * d;
-        float dot = 0;
-        for (size_t i = sae_lane(); i < d; i += SAE_WARP)
-            dot += row[i] * w[i];
-        dot = sae_warp_sum(dot);
+        const float dot = sae_warp_dot(d, row, W + idx[e] * d);
         if (sae_lane() == 0)
             dz[e] = dot;
     }

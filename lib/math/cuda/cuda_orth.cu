@@ -46,7 +46,6 @@ static __global__ void cosines_kernel(size_t d, const float *W, const size_t *st
 
 static __global__ void orth_stats_kernel(size_t m, const latent_sums *sums, latent_sums *out)
 {
-    __shared__ double most[SAE_BLOCK];
     latent_sums s = {0, 0, 0, 0};
     for (size_t i = threadIdx.x; i < m; i += blockDim.x) {
         s.loss += sums[i].loss;
@@ -57,12 +56,9 @@ static __global__ void orth_stats_kernel(size_t m, const latent_sums *sums, late
     s.loss = sae_block_sum(s.loss);
     s.abs_cos = sae_block_sum(s.abs_cos);
     s.n = sae_block_sum(s.n);
-    most[threadIdx.x] = s.largest;
-    __syncthreads();
+    s.largest = sae_block_largest(s.largest);
     if (threadIdx.x != 0)
         return;
-    for (unsigned t = 0; t < blockDim.x; t++)
-        s.largest = most[t] > s.largest ? most[t] : s.largest;
     *out = s;
 }
 

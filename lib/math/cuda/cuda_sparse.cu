@@ -80,20 +80,8 @@ static __global__ void decode_kernel(size_t d, const size_t *start, const uint32
     const size_t t = blockIdx.x, i = (size_t)blockIdx.y * blockDim.x + threadIdx.x;
     if (i >= d)
         return;
-    float sum = b ? b[i] : 0;
-    const size_t end = start[t + 1];
-    size_t e = start[t];
-    for (; e + 4 <= end; e += 4) { /* four rows are on their way at a time */
-        const float w0 = W[idx[e] * d + i], w1 = W[idx[e + 1] * d + i],
-                    w2 = W[idx[e + 2] * d + i], w3 = W[idx[e + 3] * d + i];
-        sum += val[e] * w0;
-        sum += val[e + 1] * w1;
-        sum += val[e + 2] * w2;
-        sum += val[e + 3] * w3;
-    }
-    for (; e < end; e++)
-        sum += val[e] * W[idx[e] * d + i];
-    xhat[t * d + i] = sum;
+    xhat[t * d + i] =
+        sae_add_rows(b ? b[i] : 0, start[t], start[t + 1], idx, val, W, d, i);
 }
 
 void sae_cuda_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
@@ -113,11 +101,7 @@ static __global__ void dots_kernel(size_t d, const size_t *start, const uint32_t
     const float *const row = g + blockIdx.x * d;
     const size_t end = start[blockIdx.x + 1];
     for (size_t e = start[blockIdx.x] + sae_warp(); e < end; e += sae_warps()) {
-        const float *const w = W + idx[e] * d;
-        float dot = 0;
-        for (size_t i = sae_lane(); i < d; i += SAE_WARP)
-            dot += row[i] * w[i];
-        dot = sae_warp_sum(dot);
+        const float dot = sae_warp_dot(d, row, W + idx[e] * d);
         if (sae_lane() == 0)
             dz[e] = dot;
     }

@@ -67,11 +67,7 @@ static __global__ void pair_dots_kernel(size_t n, size_t d, const float *A, cons
     const size_t p = (size_t)blockIdx.x * sae_warps() + sae_warp();
     if (p >= n)
         return;
-    const float *const a = A + i[p] * d, *const b = A + j[p] * d;
-    float sum = 0;
-    for (size_t l = sae_lane(); l < d; l += SAE_WARP)
-        sum += a[l] * b[l];
-    sum = sae_warp_sum(sum);
+    const float sum = sae_warp_dot(d, A + i[p] * d, A + j[p] * d);
     if (sae_lane() == 0)
         dot[p] = sum;
 }

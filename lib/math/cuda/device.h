@@ -100,6 +100,44 @@ template <class T> static __device__ inline T sae_block_sum(T v)
     return sum;
 }
 
+/* The largest over a block, none below 0; told to its first thread alone. */
+static __device__ inline double sae_block_largest(double v)
+{
+    __shared__ double most[SAE_BLOCK];
+    most[threadIdx.x] = v;
+    __syncthreads();
+    for (unsigned t = 0; threadIdx.x == 0 && t < blockDim.x; t++)
+        v = most[t] > v ? most[t] : v;
+    return v;
+}
+
+/* a . b by a warp, the same bits in every lane. */
+static __device__ inline float sae_warp_dot(size_t d, const float *a, const float *b)
+{
+    float dot = 0;
+    for (size_t i = sae_lane(); i < d; i += SAE_WARP)
+        dot += a[i] * b[i];
+    return sae_warp_sum(dot);
+}
+
+/* sum + column i of weight[e] W[idx[e]] over entries [e, end), in order; four rows are on their way at a
+ * time. */
+static __device__ inline float sae_add_rows(float sum, size_t e, size_t end, const uint32_t *idx,
+                                            const float *weight, const float *W, size_t d, size_t i)
+{
+    for (; e + 4 <= end; e += 4) {
+        const float w0 = W[idx[e] * d + i], w1 = W[idx[e + 1] * d + i],
+                    w2 = W[idx[e + 2] * d + i], w3 = W[idx[e + 3] * d + i];
+        sum += weight[e] * w0;
+        sum += weight[e + 1] * w1;
+        sum += weight[e + 2] * w2;
+        sum += weight[e + 3] * w3;
+    }
+    for (; e < end; e++)
+        sum += weight[e] * W[idx[e] * d + i];
+    return sum;
+}
+
 /* The sum over the threads before this one. */
 template <class T> static __device__ inline T sae_block_before(T v)
 {
