@@ -342,12 +342,9 @@ static enum sae_status read_json(struct harvest_rows *rows, struct sae_bytes *by
     bool more = true, full = false;
     enum sae_status st = SAE_OK;
     while (!full) {
-        SAE_GO(st, sae_bytes_line(bytes, &line, &more, err));
+        SAE_GO(st, sae_docs_line(bytes, &line, &at.line, &more, err));
         if (!more)
             break;
-        at.line++;
-        if (strspn(line.s, " \t") == line.len)
-            continue;
         json_t *object = NULL;
         SAE_GO(st, sae_docs_object(&object, &line, rows->path, at.line, err));
         st = rows->preset != NULL ? add_preset_object(rows, object, at, &full, err)

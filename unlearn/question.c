@@ -190,12 +190,9 @@ static enum sae_status read_json(struct reader *r, struct sae_bytes *bytes, stru
     enum sae_status st;
     for (;;) {
         json_t *object = NULL;
-        SAE_GO(st, sae_bytes_line(bytes, &line, &more, err));
+        SAE_GO(st, sae_docs_line(bytes, &line, &number, &more, err));
         if (!more)
             break;
-        number++;
-        if (strspn(line.s, " \t") == line.len)
-            continue;
         SAE_GO(st, sae_docs_object(&object, &line, r->path, number, err));
         st = add_object(r, object, number, err);
         json_decref(object);

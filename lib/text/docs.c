@@ -41,6 +41,16 @@ bool sae_docs_is_json(const char *path)
     return ends_before(path, len, ".jsonl") || ends_before(path, len, ".ndjson");
 }
 
+enum sae_status sae_docs_line(struct sae_bytes *bytes, struct sae_str *line, uint64_t *number,
+                              bool *ret_more, struct sae_err *err)
+{
+    do {
+        SAE_TRY(sae_bytes_line(bytes, line, ret_more, err));
+        (*number)++;
+    } while (*ret_more && strspn(line->s, " \t") == line->len);
+    return SAE_OK;
+}
+
 enum sae_status sae_docs_object(json_t **ret, const struct sae_str *line, const char *path,
                                 uint64_t number, struct sae_err *err)
 {
@@ -123,10 +133,7 @@ static enum sae_status open_next(struct sae_docs *docs, struct sae_err *err)
 static enum sae_status next_object(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
     const char *path = docs->files->v[docs->file].path;
-    do {
-        SAE_TRY(sae_bytes_line(&docs->bytes, &docs->row, ret_more, err));
-        docs->line++;
-    } while (*ret_more && strspn(docs->row.s, " \t") == docs->row.len);
+    SAE_TRY(sae_docs_line(&docs->bytes, &docs->row, &docs->line, ret_more, err));
     if (!*ret_more || docs->n_docs < docs->skip)
         return SAE_OK;
     json_t *object = NULL;

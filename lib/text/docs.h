@@ -44,6 +44,9 @@ void sae_docs_clear(struct sae_docs *docs);
 SAE_MUST_CHECK enum sae_status sae_docs_next(struct sae_docs *docs, bool *ret_more,
                                              struct sae_err *err);
 
+/* The next line of a file that is not blank; *number, of lines so far, counts blank ones too. */
+SAE_MUST_CHECK enum sae_status sae_docs_line(struct sae_bytes *bytes, struct sae_str *line,
+                                             uint64_t *number, bool *ret_more, struct sae_err *err);
 /* One line of JSON lines as an object, with a message that names file and line. */
 SAE_MUST_CHECK enum sae_status sae_docs_object(json_t **ret, const struct sae_str *line,
                                                const char *path, uint64_t number,
