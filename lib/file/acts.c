@@ -285,19 +285,17 @@ static bool any_wild(size_t n, const uint16_t *v)
 enum sae_status sae_acts_check_finite(const struct sae_acts *acts, size_t first, size_t n,
                                       const uint16_t *rows, struct sae_err *err)
 {
-    size_t i = 0;
-    for (size_t t = 0; t < n; t++, i += acts->d)
-        if (any_wild(acts->d, rows + i))
-            break;
-    for (; i < n * acts->d; i++) {
-        if ((rows[i] & 0x7f80U) != 0x7f80U)
+    for (size_t t = 0; t < n; t++, rows += acts->d) {
+        size_t i = 0;
+        if (!any_wild(acts->d, rows))
             continue;
-        const size_t row = first + i / acts->d;
-        const struct shard *const shard = &acts->shards[shard_of(acts, row)];
+        while (!any_wild(1, rows + i))
+            i++;
+        const struct shard *const shard = &acts->shards[shard_of(acts, first + t)];
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' row %zu holds %s at position %zu; harvest the store again",
-                           shard->path, row - shard->first,
-                           (rows[i] & 0x7fU) ? "NaN" : "an infinity", i % acts->d);
+                           shard->path, first + t - shard->first,
+                           (rows[i] & 0x7fU) ? "NaN" : "an infinity", i);
     }
     return SAE_OK;
 }
