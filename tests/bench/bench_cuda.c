@@ -20,18 +20,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/base/digest.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/math/cuda/gpu.h"
+#include "tests/bench/bench.h"
 #include "tests/emu/emu_c.h"
 #include "train/trainer.h"
 
 /* --- 1. help -------------------------------------------------------------------------------- */
 
-enum { WARM = 10, BATCHES = 4, GROUPS = 64, REPEATS = 5, BINS = 2000 };
+enum { WARM = 10, BATCHES = 4, REPEATS = 5, BINS = 2000 };
 
 struct bench {
     const struct sae_ops *ops;
@@ -40,16 +40,6 @@ struct bench {
     float *x, *x_there; /* [BATCHES][n][d] */
     double peak[SAE_PRECISIONS], copy; /* 1/s: operations, bytes */
 };
-
-static const char *const precision_names[SAE_PRECISIONS] = {"f32", "tf32", "bf16"};
-
-static void need(enum sae_status st, const struct sae_err *err)
-{
-    if (st == SAE_OK)
-        return;
-    fprintf(stderr, "bench_cuda: %s\n", err->msg);
-    exit(1);
-}
 
 static void *take(const struct sae_ops *ops, size_t n, size_t size)
 {
@@ -63,13 +53,6 @@ static void settle(const struct bench *b)
 {
     struct sae_err err = {0};
     need(b->ops->check(&err), &err);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void print_values(const char *key, const double *value, size_t n)
@@ -93,23 +76,10 @@ static double median(const double *value, size_t n)
     return sorted[n / 2];
 }
 
-/* Rows of a group share a direction. */
 static void make_batches(struct bench *b)
 {
-    struct sae_rng rng = sae_rng_make(7, SAE_RNG_TEST);
-    struct sae_err err = {0};
     const size_t all = BATCHES * b->n * b->d;
-    float *shared = NULL;
-    need(sae_mem_alloc(&b->x, all, sizeof *b->x, &err), &err);
-    need(sae_mem_alloc(&shared, GROUPS * b->d, sizeof *shared, &err), &err);
-    for (size_t i = 0; i < GROUPS * b->d; i++)
-        shared[i] = (float)sae_rng_normal(&rng);
-    for (size_t t = 0; t < BATCHES * b->n; t++) {
-        const float *const group = shared + sae_rng_below(&rng, GROUPS) * b->d;
-        for (size_t i = 0; i < b->d; i++)
-            b->x[t * b->d + i] = group[i] + (float)sae_rng_normal(&rng);
-    }
-    free(shared);
+    b->x = grouped_rows(BATCHES * b->n, b->d);
     b->x_there = take(b->ops, all, sizeof *b->x);
     b->ops->put(b->x_there, b->x, all * sizeof *b->x);
 }
@@ -190,12 +160,12 @@ static void measure_products(struct bench *b, gemm_fn *gemm)
             const double since = now();
             for (int i = 0; i < times; i++)
                 if (!gemm(types[p], false, true, side, side, side, 1, A, side, B, side, 0, C, side))
-                    fprintf(stderr, "bench_cuda: no product in %s\n", precision_names[p]);
+                    fprintf(stderr, "bench_cuda: no product in %s\n", sae_precision_names[p]);
             settle(b);
             if (r >= 0)
                 rate[r] = 2e-12 * (double)n * (double)side * times / (now() - since);
         }
-        snprintf(key, sizeof key, "peak %s", precision_names[p]);
+        snprintf(key, sizeof key, "peak %s", sae_precision_names[p]);
         print_values(key, rate, REPEATS);
         b->peak[p] = 1e12 * median(rate, REPEATS);
     }
@@ -271,7 +241,7 @@ static void print_floor(const struct bench *b, size_t k, int precision)
     const double ms = 1e3 * (2 * n * m * d * (dense ? 5 : 1) / b->peak[precision] +
                              (32 * 2 * m * d + 8 * n * m) / b->copy);
     char key[64];
-    snprintf(key, sizeof key, "floor k=%zu %s", k, precision_names[precision]);
+    snprintf(key, sizeof key, "floor k=%zu %s", k, sae_precision_names[precision]);
     print_values(key, &ms, 1);
 }
 
@@ -395,8 +365,8 @@ int main(int argc, char **argv)
         need(b.ops->precision((enum sae_precision)p, &err), &err);
         for (int i = 0; i < 2; i++) {
             print_floor(&b, k[i], p);
-            time_steps(&b, k[i], false, precision_names[p]);
-            time_steps(&b, k[i], true, precision_names[p]);
+            time_steps(&b, k[i], false, sae_precision_names[p]);
+            time_steps(&b, k[i], true, sae_precision_names[p]);
         }
     }
     for (int i = 0; i < 2; i++)

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gemma/gemma.h"
@@ -24,6 +23,7 @@
 #include "lib/base/rng.h"
 #include "lib/file/st.h"
 #include "splice/recover.h"
+#include "tests/bench/bench.h"
 #include "tests/emu/emu_c.h"
 
 enum { REPEATS = 5, LAYER = 12, PARTS = 11, NAME_LEN = 80 };
@@ -48,21 +48,6 @@ struct bench {
 };
 
 static char made[4096]; /* the folder of a made model */
-
-static void need(enum sae_status st, const struct sae_err *err)
-{
-    if (st == SAE_OK)
-        return;
-    fprintf(stderr, "bench_lm: %s\n", err->msg);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* --- a made model ------------------------------------------------------------------------- */
 

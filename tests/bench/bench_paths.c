@@ -10,17 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/bf16.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
+#include "tests/bench/bench.h"
 #include "tests/emu/emu_c.h"
 #include "train/feed.h"
 #include "train/trainer.h"
 
-enum { BATCHES = 4, GROUPS = 64, REPEATS = 3 };
+enum { BATCHES = 4, REPEATS = 3 };
 
 struct bench {
     const struct sae_ops *ops;
@@ -30,39 +30,6 @@ struct bench {
 
 enum source { HOST, PASSING, STAYING };
 enum way { CHOSEN, LISTS, PRODUCTS };
-
-static void need(enum sae_status st, const struct sae_err *err)
-{
-    if (st == SAE_OK)
-        return;
-    fprintf(stderr, "bench_paths: %s\n", err->msg);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Rows of a group share a direction, so that masks meet. */
-static void make_batches(struct bench *b)
-{
-    struct sae_rng rng = sae_rng_make(7, SAE_RNG_TEST);
-    struct sae_err err = {0};
-    float *shared = NULL;
-    need(sae_mem_alloc(&b->x, BATCHES * b->n * b->d, sizeof *b->x, &err), &err);
-    need(sae_mem_alloc(&shared, GROUPS * b->d, sizeof *shared, &err), &err);
-    for (size_t i = 0; i < GROUPS * b->d; i++)
-        shared[i] = (float)sae_rng_normal(&rng);
-    for (size_t t = 0; t < BATCHES * b->n; t++) {
-        const float *const group = shared + sae_rng_below(&rng, GROUPS) * b->d;
-        for (size_t i = 0; i < b->d; i++)
-            b->x[t * b->d + i] = group[i] + (float)sae_rng_normal(&rng);
-    }
-    free(shared);
-}
 
 static void make_settings(const struct bench *b, struct settings *set)
 {
@@ -222,7 +189,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_paths: at least one token and step, D 64 or more, M no less than D\n");
         return 2;
     }
-    make_batches(&b);
+    b.x = grouped_rows(BATCHES * b.n, b.d);
     measure_architectures(&b);
     measure_term(&b);
     measure_store(&b);

@@ -13,27 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/file/acts.h"
+#include "tests/bench/bench.h"
 
 enum { BLOCK = 4 << 20 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void need(enum sae_status st, const struct sae_err *err)
-{
-    if (st == SAE_OK)
-        return;
-    fprintf(stderr, "bench_read: %s\n", err->msg);
-    exit(1);
-}
 
 /* Calls act on every shard; the sum of what it returns. */
 static double each_shard(const char *dir, double (*act)(int fd))
