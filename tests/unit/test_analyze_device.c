@@ -17,28 +17,8 @@
 #include "analyze/analyze.h"
 #include "lib/file/json.h"
 #include "tests/emu/emu_c.h"
+#include "tests/unit/analyze_folder.h"
 #include "tests/unit/make_ckpt.h"
-
-static const struct analyze_settings usual = {
-    .n_bins = 200, .floor = 5, .n_sample = 64, .n_top = 20, .duplicate = 0.9};
-static char folder[] = "/tmp/saekit-device-XXXXXX";
-static char path[64];
-
-static int open_folder(void **state)
-{
-    (void)state;
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(path, sizeof path, "%s/ckpt_50.h5", folder);
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(folder);
-}
 
 /* Reals within 1e-5 of their size: cosines are within (d + 2) 2^-24, 2e-6 here, and sums of them no
  * worse. Integers are counts: two pairs may lie within rounding of the edge of a bin. */

@@ -16,6 +16,7 @@
 #include "lib/base/fs.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
+#include "tests/unit/analyze_folder.h"
 #include "tests/unit/make_ckpt.h"
 
 #define assert_near(a, b, tol)                                                                     \
@@ -23,27 +24,6 @@
         if (!(fabs((double)(a) - (double)(b)) <= (tol)))                                           \
             fail_msg("%s is %.9g, expected %.9g", #a, (double)(a), (double)(b));                   \
     } while (0)
-
-static const struct analyze_settings usual = {
-    .n_bins = 200, .floor = 5, .n_sample = 64, .n_top = 20, .duplicate = 0.9};
-static char folder[] = "/tmp/saekit-analyze-XXXXXX";
-static char path[64];
-
-static int open_folder(void **state)
-{
-    (void)state;
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(path, sizeof path, "%s/ckpt_50.h5", folder);
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(folder);
-}
 
 static void save(const struct make_ckpt *want)
 {
