@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* cpu_orth : the orthogonality term over partner lists.
  *
- * Few pairs are taken one by one. Many are taken by tiles, as entries are in cpu_sparse: first the
+ * Few pairs are taken one by one. Many are taken by slices, as entries are in cpu_sparse: first the
  * cosine of every pair from its lower end, then the signed coefficients of both ends, then the sums
  * of partners. G is the same to the last bit whether or not Gout is asked for.
  *
  * Where a good part of all pairs competes, products of whole blocks of rows are faster than either.
  *
- * Contents: 1. sums   2. one by one   3. by tiles   4. by dense products */
+ * Contents: 1. sums   2. one by one   3. by slices   4. by dense products */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -22,9 +22,7 @@ struct orth {
     const struct sae_pairs *pairs;
     double weight;
     float *G, *Gout;
-    float *packed;   /* W by slices [slices][m][SLICE] */
     float *along;    /* [n] the cosine of a pair above, then the coefficient of each entry */
-    uint32_t *bound; /* [m][tiles + 1] */
     uint32_t *below; /* [m] number of partners below */
     uint32_t *next;  /* [m] cursors */
 };
@@ -108,66 +106,63 @@ static void run_singly(const struct orth *o, size_t i0, size_t i1, struct sae_or
     }
 }
 
-/* 3. by tiles */
+/* 3. by slices */
 
-enum { PARTS = 8 };
+enum { RUN = 64, OWNERS = 16 };
+
+/* The first partner of latent i that is not below j, as a position in the list of i. */
+static size_t first_from(const struct orth *o, size_t i, size_t j)
+{
+    const uint32_t *const row = o->pairs->idx + o->pairs->start[i];
+    size_t lo = 0, hi = o->pairs->start[i + 1] - o->pairs->start[i];
+    while (lo < hi) {
+        const size_t mid = (lo + hi) / 2;
+        if (row[mid] < j)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
 
 static void find_below(const struct orth *o)
 {
-#pragma omp parallel for schedule(dynamic, 64)
-    for (size_t i = 0; i < o->m; i++) {
-        const uint32_t *const row = o->pairs->idx + o->pairs->start[i];
-        const size_t n = o->pairs->start[i + 1] - o->pairs->start[i];
-        size_t lo = 0, hi = n;
-        while (lo < hi) {
-            const size_t mid = (lo + hi) / 2;
-            if (row[mid] < i)
-                lo = mid + 1;
-            else
-                hi = mid;
+#pragma omp parallel for schedule(dynamic, RUN)
+    for (size_t i = 0; i < o->m; i++)
+        o->below[i] = (uint32_t)first_from(o, i, i);
+}
+
+/* The lists of partners above do not follow each other, so what comes next is asked for: entries
+ * of latent i + 2, and the slices that latent i + 1 begins with. */
+static void ask_above(const struct orth *o, const float *slice, size_t i, size_t i1)
+{
+    enum { FIRST = 12, LINE = 16 };
+    const size_t *const start = o->pairs->start;
+    if (i + 2 < i1) {
+        for (size_t e = start[i + 2] + o->below[i + 2]; e < start[i + 3]; e += LINE) {
+            __builtin_prefetch(o->pairs->idx + e);
+            __builtin_prefetch(o->along + e, 1);
         }
-        o->below[i] = (uint32_t)lo;
+    }
+    if (i + 1 < i1) {
+        const size_t first = start[i + 1] + o->below[i + 1], end = start[i + 2];
+        for (size_t e = first; e < end && e < first + FIRST; e++)
+            for (size_t l = 0; l < SLICE; l += LINE)
+                __builtin_prefetch(slice + (size_t)o->pairs->idx[e] * SLICE + l);
     }
 }
 
-/* Entries of latent i with partners in tile b, only those above i where `above`. */
-static size_t entries(const struct orth *o, size_t i, size_t b, bool above, size_t *ret_n)
+/* Cosines of latents [i0, i1) with their partners above. */
+static void add_cosines(const void *user, size_t s, const float *slice, size_t i0, size_t i1)
 {
-    const uint32_t *const cut = o->bound + i * (sae_cpu_tiles(o->m) + 1) + b;
-    const size_t first = above && o->below[i] > cut[0] ? o->below[i] : cut[0];
-    *ret_n = cut[1] > first ? cut[1] - first : 0;
-    return o->pairs->start[i] + first;
-}
-
-/* Cosines of latents [i0, i1) with their partners above in tile b. */
-static void cosines_tile(const struct orth *o, size_t b, size_t i0, size_t i1)
-{
-    size_t n;
+    const struct orth *const o = user;
+    const size_t *const start = o->pairs->start;
     for (size_t i = i0; i < i1; i++) {
-        const size_t e = entries(o, i, b, true, &n);
-        sae_cpu_fill(n, NULL, o->along + e);
-    }
-    for (size_t s = 0; s < sae_cpu_slices(o->d); s++) {
-        const float *const slices = o->packed + s * o->m * SLICE;
-        for (size_t i = i0; i < i1; i++) {
-            const size_t e = entries(o, i, b, true, &n);
-            if (n > 0)
-                sae_cpu_pair_slices(n, o->pairs->idx + e, (uint32_t)(b * TILE_ROWS),
-                                    slices + b * TILE_ROWS * SLICE, SLICE, slices + i * SLICE,
-                                    o->along + e);
-        }
-    }
-}
-
-static void cosines(const struct orth *o)
-{
-    const size_t n_tiles = sae_cpu_tiles(o->m);
-#pragma omp parallel for schedule(dynamic, 1)
-    for (size_t p = 0; p < n_tiles * PARTS; p++) {
-        /* the last tiles have the most latents below them: first */
-        const size_t b = n_tiles - 1 - p / PARTS, part = p % PARTS;
-        const size_t end = (b + 1) * TILE_ROWS < o->m ? (b + 1) * TILE_ROWS : o->m;
-        cosines_tile(o, b, part * end / PARTS, (part + 1) * end / PARTS);
+        const size_t e = start[i] + o->below[i], n = start[i + 1] - e;
+        if (s == 0)
+            sae_cpu_fill(n, NULL, o->along + e);
+        ask_above(o, slice, i, i1);
+        sae_cpu_pair_slices(n, n, o->pairs->idx + e, slice, SLICE, slice + i * SLICE, o->along + e);
     }
 }
 
@@ -183,90 +178,61 @@ static void run_above(const struct orth *o, size_t i0, size_t i1, struct sae_ort
     }
 }
 
-/* The entries below a latent, in order, are those above it of lower latents, in order. */
+/* The entries below a latent, in order, are those above it of lower latents, in order. An owner
+ * has a range of latents to fill. */
 static void mirror(const struct orth *o)
 {
     memset(o->next, 0, o->m * sizeof *o->next);
 #pragma omp parallel for schedule(dynamic, 1)
-    for (size_t b = 0; b < sae_cpu_tiles(o->m); b++) {
-        for (size_t i = 0; i < o->m && i < (b + 1) * TILE_ROWS; i++) {
-            size_t n;
-            const size_t e = entries(o, i, b, true, &n);
-            for (size_t k = e; k < e + n; k++) {
-                const size_t j = o->pairs->idx[k];
-                o->along[o->pairs->start[j] + o->next[j]++] = o->along[k];
+    for (size_t p = 0; p < OWNERS; p++) {
+        const size_t j0 = p * o->m / OWNERS, j1 = (p + 1) * o->m / OWNERS;
+        for (size_t i = 0; i < j1; i++) {
+            const size_t end = o->pairs->start[i + 1];
+            for (size_t e = o->pairs->start[i] + first_from(o, i, i < j0 ? j0 : i);
+                 e < end && o->pairs->idx[e] < j1; e++) {
+                const size_t j = o->pairs->idx[e];
+                o->along[o->pairs->start[j] + o->next[j]++] = o->along[e];
             }
         }
     }
 }
 
-/* Columns of slice s of latents [i0, i1); sum has room for their slices. */
-static void add_partners(const struct orth *o, size_t s, size_t i0, size_t i1, float *sum)
+static void add_partners(const void *user, size_t s, const float *slice, size_t i0, size_t i1)
 {
-    const float *const slices = o->packed + s * o->m * SLICE;
+    const struct orth *const o = user;
+    const size_t *const start = o->pairs->start;
     const size_t w = o->d - s * SLICE < SLICE ? o->d - s * SLICE : SLICE;
-    sae_cpu_fill((i1 - i0) * SLICE, NULL, sum);
-    for (size_t b = 0; b < sae_cpu_tiles(o->m); b++) {
-        for (size_t i = i0; i < i1; i++) {
-            size_t n;
-            const size_t e = entries(o, i, b, false, &n);
-            if (n > 0)
-                sae_cpu_add_slices(n, o->pairs->idx + e, o->along + e, (uint32_t)(b * TILE_ROWS),
-                                   slices + b * TILE_ROWS * SLICE, SLICE, sum + (i - i0) * SLICE);
-        }
+    enum { AHEAD = 2, LINE = 16 };
+    for (size_t i = i0; i < i1; i++) {
+        float sum[SLICE] = {0};
+        /* rows of G are pages apart: the machine does not foresee the next */
+        for (size_t l = 0; o->G && l < w && i + AHEAD < o->m; l += LINE)
+            __builtin_prefetch(o->G + (i + AHEAD) * o->d + s * SLICE + l, 1);
+        sae_cpu_add_slices(start[i + 1] - start[i], start[o->m] - start[i],
+                           o->pairs->idx + start[i], o->along + start[i], slice, SLICE, sum);
+        put_columns(o, i * o->d + s * SLICE, w, sum);
     }
-    for (size_t i = i0; i < i1; i++)
-        put_columns(o, i * o->d + s * SLICE, w, sum + (i - i0) * SLICE);
-}
-
-static bool gradients(const struct orth *o)
-{
-    const size_t n_slices = sae_cpu_slices(o->d);
-    const size_t groups = n_slices >= 16 ? 1 : (16 + n_slices - 1) / n_slices;
-    const size_t rows = o->m / groups + 1;
-    bool done = true;
-#pragma omp parallel
-    {
-        float *const sum = sae_cpu_scratch(rows * SLICE);
-        if (!sum) {
-#pragma omp atomic write
-            done = false;
-        }
-#pragma omp barrier
-#pragma omp for schedule(dynamic, 1)
-        for (size_t p = 0; p < n_slices * groups; p++) {
-            const size_t g = p % groups;
-            if (done)
-                add_partners(o, p / groups, g * o->m / groups, (g + 1) * o->m / groups, sum);
-        }
-        free(sum);
-    }
-    return done;
 }
 
 /* False where there is no memory for it; then nothing was written. */
-static bool orth_tiled(struct orth *o, struct sae_orth_stats *stats)
+static bool orth_sliced(struct orth *o, struct sae_orth_stats *stats)
 {
-    const size_t n = o->pairs->start[o->m];
+    const size_t m = o->m, d = o->d;
     bool done = false;
-    o->packed = sae_cpu_pack_all(o->m, o->d, o->W);
-    o->along = sae_cpu_scratch(n);
-    o->bound = sae_cpu_bounds(o->m, o->m, o->pairs->start, o->pairs->idx);
-    o->below = malloc(o->m * sizeof *o->below);
-    o->next = malloc(o->m * sizeof *o->next);
-    if (o->packed && o->along && o->bound && o->below && o->next) {
+    o->along = sae_cpu_scratch(o->pairs->start[m]);
+    o->below = malloc(m * sizeof *o->below);
+    o->next = malloc(m * sizeof *o->next);
+    if (o->along && o->below && o->next) {
         find_below(o);
-        cosines(o);
-        run_pieces(o, run_above, stats);
-        done = true;
-        if (o->G || o->Gout) {
-            mirror(o);
-            done = gradients(o);
-        }
+        done = sae_cpu_by_slices(m, d, o->W, m, RUN, add_cosines, o);
     }
-    free(o->packed);
+    if (done)
+        run_pieces(o, run_above, stats);
+    if (done && (o->G || o->Gout)) {
+        mirror(o);
+        done = sae_cpu_by_slices(m, d, o->W, m, RUN, add_partners, o);
+    }
     free(o->along);
-    free(o->bound);
     free(o->below);
     free(o->next);
     return done;
@@ -348,6 +314,6 @@ void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pa
         isfinite(sae_cpu_sum_sq(m * d, W)) && orth_dense(&o, stats))
         return;
     /* packing W pays where it does not fit the cache and each row is used a few times */
-    if (m * d < CACHE_FLOATS || pairs->start[m] < 8 * m || !orth_tiled(&o, stats))
+    if (m * d < CACHE_FLOATS || pairs->start[m] < 8 * m || !orth_sliced(&o, stats))
         run_pieces(&o, run_singly, stats);
 }

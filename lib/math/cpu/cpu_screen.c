@@ -253,7 +253,9 @@ static size_t find_candidates(const struct ends *e, const int32_t *acc, size_t k
     return kept;
 }
 
-/* 3. their values: the latents of a tile, a slice of columns packed in the cache at a time */
+/* 3. their values, by slices */
+
+enum { RUN_TOKENS = 16 };
 
 struct job {
     size_t n, m, d, k, cap;
@@ -264,46 +266,23 @@ struct job {
     int32_t *acc;   /* [BLOCK][ld] */
     size_t ld;
     struct sae_csr few; /* candidates; rows at t * cap until they are closed up */
-    float *packed;      /* xc by slices, or NULL */
 };
 
-static void value_tile(const struct job *job, const uint32_t *bound, size_t b, float *tile)
+static void add_values(const void *user, size_t s, const float *slice, size_t t0, size_t t1)
 {
-    const size_t n_tiles = sae_cpu_tiles(job->m), j0 = b * TILE_ROWS;
-    const size_t rows = job->m - j0 < TILE_ROWS ? job->m - j0 : TILE_ROWS;
-    for (size_t s = 0; s < sae_cpu_slices(job->d); s++) {
-        sae_cpu_pack(rows, job->d, s * SLICE, job->W + j0 * job->d, tile);
-        for (size_t t = 0; t < job->n; t++) {
-            const uint32_t *const cut = bound + t * (n_tiles + 1) + b;
-            const size_t e = job->few.start[t] + cut[0];
-            if (cut[1] > cut[0])
-                sae_cpu_pair_slices(cut[1] - cut[0], job->few.idx + e, (uint32_t)j0, tile, SLICE,
-                                    job->packed + (s * job->n + t) * SLICE, job->few.val + e);
-        }
-    }
+    const struct job *const job = user;
+    const size_t *const start = job->few.start, i0 = s * SLICE;
+    const size_t w = job->d - i0 < SLICE ? job->d - i0 : SLICE;
+    for (size_t t = t0; t < t1; t++)
+        sae_cpu_pair_slices(start[t + 1] - start[t], start[job->n] - start[t],
+                            job->few.idx + start[t], slice, w, job->xc + t * job->d + i0,
+                            job->few.val + start[t]);
 }
 
-static bool values_tiled(const struct job *job)
+static bool values_sliced(const struct job *job)
 {
-    uint32_t *const bound = sae_cpu_bounds(job->n, job->m, job->few.start, job->few.idx);
-    bool done = bound && job->packed;
     memset(job->few.val, 0, job->few.start[job->n] * sizeof *job->few.val);
-#pragma omp parallel if (done)
-    {
-        float *const tile = done ? sae_cpu_scratch((size_t)TILE_ROWS * SLICE) : NULL;
-        if (!tile) {
-#pragma omp atomic write
-            done = false;
-        }
-#pragma omp barrier
-#pragma omp for schedule(dynamic, 1)
-        for (size_t b = 0; b < sae_cpu_tiles(job->m); b++)
-            if (done)
-                value_tile(job, bound, b, tile);
-        free(tile);
-    }
-    free(bound);
-    return done;
+    return sae_cpu_by_slices(job->m, job->d, job->W, job->n, RUN_TOKENS, add_values, job);
 }
 
 static void values_plain(const struct job *job)
@@ -454,10 +433,8 @@ size_t sae_cpu_screen_topk(size_t n, size_t m, size_t d, size_t k, const float *
     }
     const size_t n_failed = list_failed(&job, failed);
     sae_cpu_close_gaps(n, job.cap, &job.few);
-    job.packed = sae_cpu_pack_all(n, d, xc);
-    if (!values_tiled(&job))
+    if (!values_sliced(&job))
         values_plain(&job);
-    free(job.packed);
 #pragma omp parallel for schedule(dynamic, 16)
     for (size_t t = 0; t < n; t++) {
         const size_t e = job.few.start[t];

@@ -33,15 +33,17 @@ void sae_cpu_fill(size_t d, const float *from, float *y)
 }
 
 struct slice_level {
-    void (*add)(size_t n, const uint32_t *idx, const float *val, uint32_t j0, const float *tile,
+    void (*add)(size_t n, size_t reach, const uint32_t *idx, const float *val, const float *rows,
                 size_t w, float *out);
-    void (*sum)(size_t n, const uint32_t *row, const float *weight, const float *rows, size_t w,
-                float *out);
-    void (*dot)(size_t n, const uint32_t *row, const float *weight, const float *rows, size_t w,
-                const float *other, float *dot, float *out);
-    void (*pair)(size_t n, const uint32_t *idx, uint32_t j0, const float *tile, size_t w,
+    void (*sum)(size_t n, size_t reach, const uint32_t *row, const float *weight, const float *rows,
+                size_t w, float *out);
+    void (*dot)(size_t n, size_t reach, const uint32_t *row, const float *weight, const float *rows,
+                size_t w, const float *other, float *dot, float *out);
+    void (*pair)(size_t n, size_t reach, const uint32_t *idx, const float *rows, size_t w,
                  const float *other, float *dot);
 };
+
+enum { LINE = 16, AHEAD = 12 }; /* floats in a line of the cache; entries asked for ahead */
 
 /* 2. packing */
 
@@ -50,11 +52,6 @@ struct slice_level {
 size_t sae_cpu_slices(size_t d)
 {
     return (d + SLICE - 1) / SLICE;
-}
-
-size_t sae_cpu_tiles(size_t rows)
-{
-    return (rows + TILE_ROWS - 1) / TILE_ROWS;
 }
 
 float *sae_cpu_scratch(size_t n)
@@ -69,14 +66,15 @@ float *sae_cpu_scratch(size_t n)
     return p;
 }
 
-void sae_cpu_pack(size_t n, size_t d, size_t i0, const float *rows, float *packed)
+/* Columns [i0, i0 + SLICE) of n rows of d, behind each other; columns past d become 0. */
+static void pack(size_t n, size_t d, size_t i0, const float *rows, float *packed)
 {
-    enum { AHEAD = 16, LINE = 16 };
+    enum { ROWS_AHEAD = 16 };
     const size_t w = d - i0 < SLICE ? d - i0 : SLICE;
     for (size_t t = 0; t < n; t++) {
         /* rows are pages apart: the machine does not foresee the next */
-        for (size_t i = 0; i < w && t + AHEAD < n; i += LINE)
-            __builtin_prefetch(rows + (t + AHEAD) * d + i0 + i);
+        for (size_t i = 0; i < w && t + ROWS_AHEAD < n; i += LINE)
+            __builtin_prefetch(rows + (t + ROWS_AHEAD) * d + i0 + i);
         memcpy(packed + t * SLICE, rows + t * d + i0, w * sizeof *packed);
         if (w < SLICE)
             memset(packed + t * SLICE + w, 0, (SLICE - w) * sizeof *packed);
@@ -95,31 +93,31 @@ float *sae_cpu_pack_all(size_t n, size_t d, const float *rows)
     for (size_t t = 0; t < n; t += CHUNK) {
         const size_t w = n - t < CHUNK ? n - t : CHUNK;
         for (size_t s = 0; s < n_slices; s++)
-            sae_cpu_pack(w, d, s * SLICE, rows + t * d, packed + (s * n + t) * SLICE);
+            pack(w, d, s * SLICE, rows + t * d, packed + (s * n + t) * SLICE);
     }
     return packed;
 }
 
-uint32_t *sae_cpu_bounds(size_t n, size_t m, const size_t *start, const uint32_t *idx)
+bool sae_cpu_by_slices(size_t m, size_t d, const float *rows, size_t n, size_t run,
+                       void (*work)(const void *user, size_t s, const float *slice, size_t i0,
+                                    size_t i1),
+                       const void *user)
 {
-    const size_t n_tiles = sae_cpu_tiles(m);
-    uint32_t *const bound = malloc((n * (n_tiles + 1) + 1) * sizeof *bound);
-    if (!bound)
-        return NULL;
-#pragma omp parallel for schedule(dynamic, 64)
-    for (size_t t = 0; t < n; t++) {
-        const uint32_t *const row = idx + start[t];
-        const size_t count = start[t + 1] - start[t];
-        uint32_t *const b = bound + t * (n_tiles + 1);
-        size_t e = 0;
-        for (size_t tile = 0; tile < n_tiles; tile++) {
-            b[tile] = (uint32_t)e;
-            while (e < count && row[e] < (tile + 1) * TILE_ROWS)
-                e++;
-        }
-        b[n_tiles] = (uint32_t)count;
+    enum { CHUNK = 512 };
+    float *const slice = sae_cpu_scratch(m * SLICE);
+    if (!slice)
+        return false;
+#pragma omp parallel
+    for (size_t s = 0; s < sae_cpu_slices(d); s++) {
+#pragma omp for schedule(dynamic, 1)
+        for (size_t j = 0; j < m; j += CHUNK)
+            pack(m - j < CHUNK ? m - j : CHUNK, d, s * SLICE, rows + j * d, slice + j * SLICE);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t i = 0; i < n; i += run)
+            work(user, s, slice, i, n - i < run ? n : i + run);
     }
-    return bound;
+    free(slice);
+    return true;
 }
 
 /* 3. slices, at three levels: the file below once for each width of register. Vectors wider than a
@@ -160,26 +158,26 @@ __attribute__((constructor)) static void choose(void)
 #endif
 }
 
-void sae_cpu_add_slices(size_t n, const uint32_t *idx, const float *val, uint32_t j0,
-                        const float *tile, size_t w, float *out)
+void sae_cpu_add_slices(size_t n, size_t reach, const uint32_t *idx, const float *val,
+                        const float *rows, size_t w, float *out)
 {
-    chosen->add(n, idx, val, j0, tile, w, out);
+    chosen->add(n, reach, idx, val, rows, w, out);
 }
 
-void sae_cpu_sum_slices(size_t n, const uint32_t *row, const float *weight, const float *rows,
-                        size_t w, float *out)
+void sae_cpu_sum_slices(size_t n, size_t reach, const uint32_t *row, const float *weight,
+                        const float *rows, size_t w, float *out)
 {
-    chosen->sum(n, row, weight, rows, w, out);
+    chosen->sum(n, reach, row, weight, rows, w, out);
 }
 
-void sae_cpu_dot_slices(size_t n, const uint32_t *row, const float *weight, const float *rows,
-                        size_t w, const float *other, float *dot, float *out)
+void sae_cpu_dot_slices(size_t n, size_t reach, const uint32_t *row, const float *weight,
+                        const float *rows, size_t w, const float *other, float *dot, float *out)
 {
-    chosen->dot(n, row, weight, rows, w, other, dot, out);
+    chosen->dot(n, reach, row, weight, rows, w, other, dot, out);
 }
 
-void sae_cpu_pair_slices(size_t n, const uint32_t *idx, uint32_t j0, const float *tile, size_t w,
+void sae_cpu_pair_slices(size_t n, size_t reach, const uint32_t *idx, const float *rows, size_t w,
                          const float *other, float *dot)
 {
-    chosen->pair(n, idx, j0, tile, w, other, dot);
+    chosen->pair(n, reach, idx, rows, w, other, dot);
 }

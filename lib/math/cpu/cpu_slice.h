@@ -8,7 +8,6 @@
 
 enum {
     SLICE = 64,            /* columns */
-    TILE_ROWS = 2048,      /* packed slices of a tile: 512 KB, half of a usual L2 cache */
     CACHE_FLOATS = 1 << 18 /* 1 MB: arrays below this need no packing */
 };
 
@@ -17,30 +16,36 @@ void sae_cpu_axpy(size_t d, float a, const float *x, float *y); /* y += a x */
 float sae_cpu_dot(size_t d, const float *x, const float *y);
 void sae_cpu_fill(size_t d, const float *from, float *y); /* y = from, 0 where NULL */
 
-size_t sae_cpu_slices(size_t d);   /* in a row of d */
-size_t sae_cpu_tiles(size_t rows); /* in so many rows */
+size_t sae_cpu_slices(size_t d); /* in a row of d */
 /* Uninitialised, 64-byte aligned, released by free(); NULL where there is no memory: callers then
  * take the plain way, slower and different in the last bits. */
 float *sae_cpu_scratch(size_t n);
 
-/* Columns [i0, i0 + SLICE) of n rows of d, behind each other; columns past d become 0. */
-void sae_cpu_pack(size_t n, size_t d, size_t i0, const float *rows, float *packed);
-/* All slices of n rows: [slices][n][SLICE]. NULL as above. */
+/* All slices of n rows: [slices][n][SLICE], columns past d filled up with 0. NULL as above. */
 float *sae_cpu_pack_all(size_t n, size_t d, const float *rows);
-/* Where the tiles of latents begin in each sparse row, relative to its start: [n][tiles + 1]. */
-uint32_t *sae_cpu_bounds(size_t n, size_t m, const size_t *start, const uint32_t *idx);
 
-/* out[w] += sum over n entries of val_e tile[idx_e - j0] */
-void sae_cpu_add_slices(size_t n, const uint32_t *idx, const float *val, uint32_t j0,
-                        const float *tile, size_t w, float *out);
+/* One slice of all rows after another: work(user, s, slice, i0, i1) is called for runs of `run` of
+ * n items, by all threads, with columns [64 s, 64 s + 64) of the m rows in slice [m][SLICE]. That
+ * many rows lie in the cache that processors share; the kernels below ask for them ahead. For one
+ * item the slices come in order. False where there is no memory: then work was not called. */
+bool sae_cpu_by_slices(size_t m, size_t d, const float *rows, size_t n, size_t run,
+                       void (*work)(const void *user, size_t s, const float *slice, size_t i0,
+                                    size_t i1),
+                       const void *user);
+
+/* Kernels over slices of rows. idx may be read up to `reach` entries, which are asked for ahead;
+ * reach >= n, and what lies behind n is any row. */
+/* out[w] += sum over n entries of val_e rows[idx_e] */
+void sae_cpu_add_slices(size_t n, size_t reach, const uint32_t *idx, const float *val,
+                        const float *rows, size_t w, float *out);
 /* out[w] = sum over n entries of weight_p rows[row_p] */
-void sae_cpu_sum_slices(size_t n, const uint32_t *row, const float *weight, const float *rows,
-                        size_t w, float *out);
+void sae_cpu_sum_slices(size_t n, size_t reach, const uint32_t *row, const float *weight,
+                        const float *rows, size_t w, float *out);
 /* The same, and dot_p += rows[row_p] . other[w] */
-void sae_cpu_dot_slices(size_t n, const uint32_t *row, const float *weight, const float *rows,
-                        size_t w, const float *other, float *dot, float *out);
-/* dot_e += tile[idx_e - j0] . other[w] */
-void sae_cpu_pair_slices(size_t n, const uint32_t *idx, uint32_t j0, const float *tile, size_t w,
+void sae_cpu_dot_slices(size_t n, size_t reach, const uint32_t *row, const float *weight,
+                        const float *rows, size_t w, const float *other, float *dot, float *out);
+/* dot_e += rows[idx_e] . other[w] */
+void sae_cpu_pair_slices(size_t n, size_t reach, const uint32_t *idx, const float *rows, size_t w,
                          const float *other, float *dot);
 
 #endif /* SAE_LIB_MATH_CPU_CPU_SLICE_H */

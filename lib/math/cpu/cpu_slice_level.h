@@ -12,6 +12,7 @@ typedef float NAME(loose) __attribute__((vector_size(4 * WIDTH), aligned(4)));
 #define LOOSE NAME(loose)
 #define N_VEC (SLICE / WIDTH)
 #define EACH(i) _Pragma("GCC unroll 16") for (int i = 0; i < N_VEC; i++)
+#define EACH_LINE(i) _Pragma("GCC unroll 4") for (int i = 0; i < SLICE / LINE; i++)
 #define EACH_OF_BATCH(b) _Pragma("GCC unroll 8") for (int b = 0; b < BATCH; b++)
 #define ALWAYS_INLINE __attribute__((always_inline)) static inline
 #define AT(rows, r, i) (*(const VEC *)((rows) + (size_t)(r) * SLICE + (i) * WIDTH))
@@ -67,27 +68,32 @@ TARGET static inline SUMS NAME(join_4)(VEC a, VEC b, VEC c, VEC d)
     return NAME(join)(ab, cd, LEVEL_2(PLACES));
 }
 
-TARGET static inline float NAME(total)(VEC v)
-{
-    SUMS sum = NAME(join_4)(v, v, v, v);
-#ifdef LEVEL_3
-    sum = NAME(join)(sum, sum, LEVEL_3(PLACES));
-#endif
-    return sum[0];
-}
-
-/* dot[0 ... BATCH) += the totals of as many vectors. */
-TARGET static inline void NAME(add_totals)(const VEC *v, float *dot)
+/* dot[0 ... n) += the totals of as many of the vectors, n <= BATCH. */
+TARGET ALWAYS_INLINE void NAME(add_totals)(size_t n, const VEC *v, float *dot)
 {
     SUMS sum = NAME(join_4)(v[0], v[1], v[2], v[3]);
 #ifdef LEVEL_3
     sum = NAME(join)(sum, NAME(join_4)(v[4], v[5], v[6], v[7]), LEVEL_3(PLACES));
 #endif
-    *(NAME(loose_sums) *)dot += sum;
+    if (n == BATCH) {
+        *(NAME(loose_sums) *)dot += sum;
+        return;
+    }
+    float part[BATCH];
+    memcpy(part, &sum, sizeof part);
+    for (size_t b = 0; b < n; b++)
+        dot[b] += part[b];
 }
 
-TARGET static void NAME(add)(size_t n, const uint32_t *idx, const float *val, uint32_t j0,
-                             const float *tile, size_t w, float *out)
+/* Asks for the row of entry e + AHEAD; entries up to `reach` may be read. */
+TARGET ALWAYS_INLINE void NAME(ask)(size_t e, size_t reach, const uint32_t *idx, const float *rows)
+{
+    const float *const row = rows + (size_t)idx[e + AHEAD < reach ? e + AHEAD : e] * SLICE;
+    EACH_LINE(i) __builtin_prefetch(row + i * LINE);
+}
+
+TARGET static void NAME(add)(size_t n, size_t reach, const uint32_t *idx, const float *val,
+                             const float *rows, size_t w, float *out)
 {
     _Alignas(64) float copy[SLICE];
     const float *const from = NAME(whole)(w, out, copy);
@@ -96,23 +102,25 @@ TARGET static void NAME(add)(size_t n, const uint32_t *idx, const float *val, ui
     EACH(i) acc[i] = *(const LOOSE *)(from + i * WIDTH);
     for (size_t e = 0; e < n; e++) {
         const float a = val[e];
+        NAME(ask)(e, reach, idx, rows);
         if (a == 0) /* no term: 0 times NaN is not 0 */
             continue;
-        EACH(i) acc[i] += a * AT(tile, idx[e] - j0, i);
+        EACH(i) acc[i] += a * AT(rows, idx[e], i);
     }
     EACH(i) *(LOOSE *)(to + i * WIDTH) = acc[i];
     if (w < SLICE)
         memcpy(out, copy, w * sizeof *out);
 }
 
-TARGET static void NAME(sum)(size_t n, const uint32_t *row, const float *weight, const float *rows,
-                             size_t w, float *out)
+TARGET static void NAME(sum)(size_t n, size_t reach, const uint32_t *row, const float *weight,
+                             const float *rows, size_t w, float *out)
 {
     _Alignas(64) float copy[SLICE];
     float *const to = w == SLICE ? out : copy;
     VEC acc[N_VEC] = {0};
     for (size_t p = 0; p < n; p++) {
         const float a = weight[p];
+        NAME(ask)(p, reach, row, rows);
         EACH(i) acc[i] += a * AT(rows, row[p], i);
     }
     EACH(i) *(LOOSE *)(to + i * WIDTH) = acc[i];
@@ -133,21 +141,32 @@ TARGET ALWAYS_INLINE VEC NAME(dot_one)(float a, const float *row, const float *o
     return d[0] + d[1];
 }
 
-TARGET static void NAME(dot)(size_t n, const uint32_t *row, const float *weight, const float *rows,
-                             size_t w, const float *other, float *dot, float *out)
+TARGET static void NAME(dot)(size_t n, size_t reach, const uint32_t *row, const float *weight,
+                             const float *rows, size_t w, const float *other, float *dot,
+                             float *out)
 {
     _Alignas(64) float copy[SLICE], copied[SLICE];
     const float *const o = NAME(whole)(w, other, copied);
     float *const to = w == SLICE ? out : copy;
-    VEC acc[N_VEC] = {0};
+    VEC acc[N_VEC] = {0}, d[BATCH];
     size_t p = 0;
     for (; p + BATCH <= n; p += BATCH) {
-        VEC d[BATCH];
-        EACH_OF_BATCH(b) d[b] = NAME(dot_one)(weight[p + b], rows + (size_t)row[p + b] * SLICE, o, acc);
-        NAME(add_totals)(d, dot + p);
+        EACH_OF_BATCH(b)
+        {
+            NAME(ask)(p + b, reach, row, rows);
+            d[b] = NAME(dot_one)(weight[p + b], rows + (size_t)row[p + b] * SLICE, o, acc);
+        }
+        NAME(add_totals)(BATCH, d, dot + p);
     }
-    for (; p < n; p++)
-        dot[p] += NAME(total)(NAME(dot_one)(weight[p], rows + (size_t)row[p] * SLICE, o, acc));
+    if (p < n) {
+        for (size_t b = 0; b < n - p; b++) {
+            NAME(ask)(p + b, reach, row, rows);
+            d[b] = NAME(dot_one)(weight[p + b], rows + (size_t)row[p + b] * SLICE, o, acc);
+        }
+        for (size_t b = n - p; b < BATCH; b++)
+            d[b] = (VEC){0};
+        NAME(add_totals)(n - p, d, dot + p);
+    }
     EACH(i) *(LOOSE *)(to + i * WIDTH) = acc[i];
     if (w < SLICE)
         memcpy(out, copy, w * sizeof *out);
@@ -160,21 +179,31 @@ TARGET ALWAYS_INLINE VEC NAME(pair_one)(const float *row, const VEC *other)
     return d[0] + d[1];
 }
 
-TARGET static void NAME(pair)(size_t n, const uint32_t *idx, uint32_t j0, const float *tile,
+TARGET static void NAME(pair)(size_t n, size_t reach, const uint32_t *idx, const float *rows,
                               size_t w, const float *other, float *dot)
 {
     _Alignas(64) float copied[SLICE];
     const float *const from = NAME(whole)(w, other, copied);
-    VEC o[N_VEC];
+    VEC o[N_VEC], d[BATCH];
     EACH(i) o[i] = *(const LOOSE *)(from + i * WIDTH);
     size_t e = 0;
     for (; e + BATCH <= n; e += BATCH) {
-        VEC d[BATCH];
-        EACH_OF_BATCH(b) d[b] = NAME(pair_one)(tile + (size_t)(idx[e + b] - j0) * SLICE, o);
-        NAME(add_totals)(d, dot + e);
+        EACH_OF_BATCH(b)
+        {
+            NAME(ask)(e + b, reach, idx, rows);
+            d[b] = NAME(pair_one)(rows + (size_t)idx[e + b] * SLICE, o);
+        }
+        NAME(add_totals)(BATCH, d, dot + e);
     }
-    for (; e < n; e++)
-        dot[e] += NAME(total)(NAME(pair_one)(tile + (size_t)(idx[e] - j0) * SLICE, o));
+    if (e < n) {
+        for (size_t b = 0; b < n - e; b++) {
+            NAME(ask)(e + b, reach, idx, rows);
+            d[b] = NAME(pair_one)(rows + (size_t)idx[e + b] * SLICE, o);
+        }
+        for (size_t b = n - e; b < BATCH; b++)
+            d[b] = (VEC){0};
+        NAME(add_totals)(n - e, d, dot + e);
+    }
 }
 
 static const struct slice_level NAME(level) = {NAME(add), NAME(sum), NAME(dot), NAME(pair)};
@@ -183,6 +212,7 @@ static const struct slice_level NAME(level) = {NAME(add), NAME(sum), NAME(dot), 
 #undef LOOSE
 #undef N_VEC
 #undef EACH
+#undef EACH_LINE
 #undef AT
 #undef EACH_OF_BATCH
 #undef ALWAYS_INLINE

@@ -2,8 +2,8 @@
 /* cpu_sparse : operations over the kept entries.
  *
  * An entry touches a whole row of W or of g, and all rows together are far larger than a cache.
- * So columns are taken in slices of 64 and latents in tiles, such that what an entry touches lies
- * packed in the second-level cache; slices of 64 floats also fit four vector registers.
+ * So columns are taken in slices of 64: one slice of all rows lies packed in a cache, and what an
+ * entry touches next is asked for ahead. Slices of 64 floats also fit four vector registers.
  *
  * Contents: 1. transpose   2. decode   3. gradients */
 #include <stdlib.h>
@@ -77,26 +77,23 @@ static void decode_plain(size_t d, const struct sae_csr *csr, const float *W_dec
     }
 }
 
-/* Columns [i0, i0 + w) of tokens [t0, t1). tile has room for TILE_ROWS slices. */
-static void decode_slice(size_t d, size_t m_used, const struct sae_csr *csr, const uint32_t *bound,
-                         const float *W_dec, const float *b_dec, size_t t0, size_t t1, size_t i0,
-                         float *tile, float *xhat)
+struct decode_job {
+    size_t d;
+    const struct sae_csr *csr;
+    const float *b_dec;
+    float *xhat;
+};
+
+static void decode_slice(const void *user, size_t s, const float *slice, size_t t0, size_t t1)
 {
+    const struct decode_job *const job = user;
+    const size_t *const start = job->csr->start, d = job->d, i0 = s * SLICE;
     const size_t w = d - i0 < SLICE ? d - i0 : SLICE;
-    const size_t n_tiles = sae_cpu_tiles(m_used);
-    for (size_t t = t0; t < t1; t++)
-        sae_cpu_fill(w, b_dec ? b_dec + i0 : NULL, xhat + t * d + i0);
-    for (size_t b = 0; b < n_tiles; b++) {
-        const size_t j0 = b * TILE_ROWS, j1 = j0 + TILE_ROWS < m_used ? j0 + TILE_ROWS : m_used;
-        sae_cpu_pack(j1 - j0, d, i0, W_dec + j0 * d, tile);
-        for (size_t t = t0; t < t1; t++) {
-            const uint32_t *const cut = bound + t * (n_tiles + 1) + b;
-            if (cut[0] == cut[1])
-                continue;
-            const size_t e = csr->start[t] + cut[0];
-            sae_cpu_add_slices(cut[1] - cut[0], csr->idx + e, csr->val + e, (uint32_t)j0, tile, w,
-                               xhat + t * d + i0);
-        }
+    for (size_t t = t0; t < t1; t++) {
+        float *const out = job->xhat + t * d + i0;
+        sae_cpu_fill(w, job->b_dec ? job->b_dec + i0 : NULL, out);
+        sae_cpu_add_slices(start[t + 1] - start[t], start[job->csr->n] - start[t],
+                           job->csr->idx + start[t], job->csr->val + start[t], slice, w, out);
     }
 }
 
@@ -110,42 +107,16 @@ static size_t highest(const struct sae_csr *csr)
     return m;
 }
 
-static bool decode_tiled(size_t d, size_t m_used, const struct sae_csr *csr, const float *W_dec,
-                         const float *b_dec, float *xhat)
-{
-    const size_t n_slices = sae_cpu_slices(d);
-    /* enough pieces for many threads also where d is small */
-    const size_t groups = n_slices >= 16 ? 1 : (16 + n_slices - 1) / n_slices;
-    uint32_t *const bound = sae_cpu_bounds(csr->n, m_used, csr->start, csr->idx);
-    bool done = bound != NULL;
-#pragma omp parallel if (done)
-    {
-        float *const tile = done ? sae_cpu_scratch((size_t)TILE_ROWS * SLICE) : NULL;
-        if (!tile) {
-#pragma omp atomic write
-            done = false;
-        }
-#pragma omp barrier
-#pragma omp for schedule(dynamic, 1)
-        for (size_t p = 0; p < n_slices * groups; p++) {
-            const size_t g = p % groups;
-            if (done)
-                decode_slice(d, m_used, csr, bound, W_dec, b_dec, g * csr->n / groups,
-                             (g + 1) * csr->n / groups, p / groups * SLICE, tile, xhat);
-        }
-        free(tile);
-    }
-    free(bound);
-    return done;
-}
-
 /* Both ways add a token's entries in the same order, so they give equal bits. */
 void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
                     float *xhat)
 {
+    enum { RUN = 16 };
     const size_t m = highest(csr), nnz = csr->start[csr->n];
+    const struct decode_job job = {d, csr, b_dec, xhat};
     /* packing W pays where it does not fit the cache and each row is used a few times */
-    if (m * d < CACHE_FLOATS || nnz < 3 * m || !decode_tiled(d, m, csr, W_dec, b_dec, xhat))
+    if (m * d < CACHE_FLOATS || nnz < 3 * m ||
+        !sae_cpu_by_slices(m, d, W_dec, csr->n, RUN, decode_slice, &job))
         decode_plain(d, csr, W_dec, b_dec, xhat);
 }
 
@@ -186,14 +157,15 @@ static void grad_piece(const struct grad_job *job, size_t j0, size_t j1)
         const float *const rows = job->rows + s * job->n * SLICE;
         for (size_t j = j0; j < j1; j++) {
             const size_t p = job->csc->start[j], n = job->csc->start[j + 1] - p;
+            const size_t reach = job->csc->start[job->csc->m] - p;
             float *const out = job->out + j * d + i0;
             if (n == 0)
                 memset(out, 0, w * sizeof *out);
             else if (job->dz)
-                sae_cpu_dot_slices(n, job->csc->row + p, job->weight + p, rows, w,
+                sae_cpu_dot_slices(n, reach, job->csc->row + p, job->weight + p, rows, w,
                                    job->W + j * d + i0, job->dz + p, out);
             else
-                sae_cpu_sum_slices(n, job->csc->row + p, job->weight + p, rows, w, out);
+                sae_cpu_sum_slices(n, reach, job->csc->row + p, job->weight + p, rows, w, out);
         }
     }
 }
