@@ -50,42 +50,53 @@ double sae_compete_value(enum sae_compete form, double s, double nhat, double ta
 
 /* 2. counts of one latent: only of partners above it, as every pair has a lower end */
 
-struct counter {
-    uint32_t *now; /* [m] partners within one batch; zero between latents */
-    double *sum;   /* [m] weighted over batches, where there are several; zero too */
-};
+enum { BLOCK = 8 }; /* partners that are looked at, or passed over, together */
 
-static enum sae_status counter_init(struct counter *ret, size_t m, size_t n_batches,
-                                    struct sae_err *err)
-{
-    struct counter c = {NULL, NULL};
-    SAE_TRY(sae_mem_alloc(&c.now, m, sizeof *c.now, err));
-    if (n_batches > 1) {
-        const enum sae_status st = sae_mem_alloc(&c.sum, m, sizeof *c.sum, err);
-        if (st != SAE_OK) {
-            free(c.now);
-            return st;
-        }
-    }
-    *ret = c;
-    return SAE_OK;
-}
+struct counter {
+    uint32_t *now;      /* [m] partners within one batch; zero between latents */
+    double *sum;        /* [m] weighted over batches, where there are several; zero too */
+    unsigned char *hit; /* [m / BLOCK + 1] which blocks have a partner; zero too */
+};
 
 static void counter_clear(struct counter *c)
 {
     free(c->now);
     free(c->sum);
-    *c = (struct counter){NULL, NULL};
+    free(c->hit);
+    *c = (struct counter){NULL, NULL, NULL};
 }
 
-static void count_batch(const struct sae_csr *csr, const struct sae_csc *csc, size_t i,
-                        uint32_t *now)
+static enum sae_status counter_init(struct counter *ret, size_t m, size_t n_batches,
+                                    struct sae_err *err)
 {
+    struct counter c = {NULL, NULL, NULL};
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&c.now, m, sizeof *c.now, err));
+    SAE_GO(st, sae_mem_alloc(&c.hit, m / BLOCK + 1, sizeof *c.hit, err));
+    if (n_batches > 1)
+        SAE_GO(st, sae_mem_alloc(&c.sum, m, sizeof *c.sum, err));
+done:
+    if (st != SAE_OK)
+        counter_clear(&c);
+    *ret = c;
+    return st;
+}
+
+/* Returns how many partners were met, the same one again too. */
+static size_t count_batch(const struct sae_csr *csr, const struct sae_csc *csc, size_t i,
+                          struct counter *c)
+{
+    size_t met = 0;
     for (size_t p = csc->start[i]; p < csc->start[i + 1]; p++) {
         const size_t end = csr->start[csc->row[p] + 1];
-        for (size_t e = csc->pos[p] + 1; e < end; e++)
-            now[csr->idx[e]]++;
+        met += end - csc->pos[p] - 1;
+        for (size_t e = csc->pos[p] + 1; e < end; e++) {
+            const size_t j = csr->idx[e];
+            c->now[j]++;
+            c->hit[j / BLOCK] = 1;
+        }
     }
+    return met;
 }
 
 SAE_CLONES static void add_weighted(size_t n, double w, uint32_t *restrict now,
@@ -96,14 +107,16 @@ SAE_CLONES static void add_weighted(size_t n, double w, uint32_t *restrict now,
     memset(now, 0, n * sizeof *now);
 }
 
-static void count_latent(size_t m, const struct sae_overlap_masks *masks, size_t i,
-                         struct counter *c)
+static size_t count_latent(size_t m, const struct sae_overlap_masks *masks, size_t i,
+                           struct counter *c)
 {
+    size_t met = 0;
     for (size_t b = 0; b < masks->n_batches; b++) {
-        count_batch(masks->csr[b], masks->csc[b], i, c->now);
+        met += count_batch(masks->csr[b], masks->csc[b], i, c);
         if (c->sum)
             add_weighted(m - i - 1, masks->weight[b], c->now + i + 1, c->sum + i + 1);
     }
+    return met;
 }
 
 static inline double count_at(const struct counter *c, const struct sae_overlap_masks *masks,
@@ -112,12 +125,35 @@ static inline double count_at(const struct counter *c, const struct sae_overlap_
     return c->sum ? c->sum[j] : masks->weight[0] * c->now[j];
 }
 
-static void counter_zero(struct counter *c, size_t j, size_t n)
+static size_t blocks_of(size_t m)
 {
-    if (c->sum)
-        memset(c->sum + j, 0, n * sizeof *c->sum);
-    else
-        memset(c->now + j, 0, n * sizeof *c->now);
+    return (m + BLOCK - 1) / BLOCK;
+}
+
+/* The first block from b on that is marked, or n_blocks. */
+static size_t next_block(const unsigned char *mark, size_t b, size_t n_blocks)
+{
+    const unsigned char *const at = memchr(mark + b, 1, n_blocks - b);
+    return at ? (size_t)(at - mark) : n_blocks;
+}
+
+/* Counts of partners above i to zero, by runs of the blocks that have any. */
+static void counter_zero(struct counter *c, size_t m, size_t i)
+{
+    const size_t n_blocks = blocks_of(m);
+    size_t b = next_block(c->hit, i / BLOCK, n_blocks);
+    while (b < n_blocks) {
+        size_t end = b + 1;
+        while (end < n_blocks && c->hit[end])
+            end++;
+        const size_t j0 = b * BLOCK, j1 = end * BLOCK < m ? end * BLOCK : m;
+        if (c->sum)
+            memset(c->sum + j0, 0, (j1 - j0) * sizeof *c->sum);
+        else
+            memset(c->now + j0, 0, (j1 - j0) * sizeof *c->now);
+        memset(c->hit + b, 0, end - b);
+        b = next_block(c->hit, end, n_blocks);
+    }
 }
 
 /* n_i of every latent, and B. */
@@ -139,10 +175,11 @@ static enum sae_status count_single(size_t m, const struct sae_overlap_masks *ma
 
 /* 3. competing pairs
  *
- * Most partners meet too rarely to compete. A count that n_ij must exceed, a little too low to be
- * safe against rounding, is formed from one number a latent; only what passes is weighed. */
+ * Where most blocks have a partner, most partners meet too rarely to compete. A count that n_ij must
+ * exceed, a little too low to be safe against rounding, is formed from one number a latent; only
+ * blocks in which a count passes are weighed. */
 
-enum { PIECE = 64, BLOCK = 16 };
+enum { PIECE = 64, DENSE = 4 };
 
 struct piece {
     uint32_t *idx;
@@ -231,23 +268,35 @@ static enum sae_status weigh_block(const struct pairs_job *job, size_t i, size_t
     return SAE_OK;
 }
 
+/* Marks blocks from that of i on. */
+static void mark_passing(const struct pairs_job *job, size_t i, const struct counter *count,
+                         unsigned char *mark)
+{
+    const size_t j0 = i / BLOCK * BLOCK, n = job->m - j0;
+    const float part = job->part[i];
+    if (count->sum)
+        mark_sums(n, job->rule->overlap, count->sum + j0, 1, part, job->part + j0,
+                  mark + j0 / BLOCK);
+    else
+        mark_counts(n, job->rule->overlap, count->now + j0, (float)job->masks->weight[0], part,
+                    job->part + j0, mark + j0 / BLOCK);
+}
+
 static enum sae_status pairs_of_latent(const struct pairs_job *job, size_t i, unsigned char *mark,
                                        struct counter *count, struct piece *piece)
 {
-    const size_t before = piece->n, first = i + 1, n = job->m - first;
-    count_latent(job->m, job->masks, i, count);
-    const float part = job->part[i];
-    if (count->sum)
-        mark_sums(n, job->rule->overlap, count->sum + first, 1, part, job->part + first, mark);
-    else
-        mark_counts(n, job->rule->overlap, count->now + first, (float)job->masks->weight[0], part,
-                    job->part + first, mark);
-    for (size_t b = 0; b * BLOCK < n; b++) {
-        const size_t j0 = first + b * BLOCK, j1 = j0 + BLOCK < job->m ? j0 + BLOCK : job->m;
-        if (mark[b])
-            SAE_TRY(weigh_block(job, i, j0, j1, count, piece));
+    const size_t before = piece->n, n_blocks = blocks_of(job->m);
+    const size_t met = count_latent(job->m, job->masks, i, count);
+    const bool dense = met > (job->m - i) / BLOCK / DENSE;
+    if (dense)
+        mark_passing(job, i, count, mark);
+    const unsigned char *const of = dense ? mark : count->hit;
+    for (size_t b = next_block(of, i / BLOCK, n_blocks); b < n_blocks;
+         b = next_block(of, b + 1, n_blocks)) {
+        const size_t j1 = (b + 1) * BLOCK < job->m ? (b + 1) * BLOCK : job->m;
+        SAE_TRY(weigh_block(job, i, b * BLOCK, j1, count, piece));
     }
-    counter_zero(count, first, n);
+    counter_zero(count, job->m, i);
     job->above[i] = piece->n - before;
     return SAE_OK;
 }
@@ -258,7 +307,7 @@ static enum sae_status count_pieces(const struct pairs_job *job, struct piece *p
     enum sae_status all = SAE_OK;
 #pragma omp parallel
     {
-        struct counter count = {NULL, NULL};
+        struct counter count = {NULL, NULL, NULL};
         unsigned char *mark = NULL;
         enum sae_status st = counter_init(&count, job->m, job->masks->n_batches, NULL);
         if (st == SAE_OK)
@@ -376,7 +425,7 @@ enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *mask
                                                 double n_j, double n_ij),
                                   void *user, struct sae_err *err)
 {
-    struct counter count = {NULL, NULL};
+    struct counter count = {NULL, NULL, NULL};
     double *n = NULL, B = 0;
     enum sae_status st;
     SAE_GO(st, count_single(m, masks, &n, &B, err));
@@ -385,12 +434,15 @@ enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *mask
         if (!(n[i] > 0))
             continue;
         count_latent(m, masks, i, &count);
-        for (size_t j = i + 1; j < m; j++) {
-            const double n_ij = count_at(&count, masks, j);
-            if (n_ij > 0)
-                visit(user, (uint32_t)i, (uint32_t)j, n[i], n[j], n_ij);
+        for (size_t b = next_block(count.hit, i / BLOCK, blocks_of(m)); b < blocks_of(m);
+             b = next_block(count.hit, b + 1, blocks_of(m))) {
+            for (size_t j = b * BLOCK; j < m && j < (b + 1) * BLOCK; j++) {
+                const double n_ij = count_at(&count, masks, j);
+                if (n_ij > 0)
+                    visit(user, (uint32_t)i, (uint32_t)j, n[i], n[j], n_ij);
+            }
         }
-        counter_zero(&count, i + 1, m - i - 1);
+        counter_zero(&count, m, i);
     }
 done:
     counter_clear(&count);
