@@ -60,9 +60,8 @@ void trainer_compare(const struct trainer *t, const float *orth_grad, struct ste
     s->oversuppressed = (double)over / (double)t->m;
 }
 
-static double normalizer(const struct trainer *t)
+static double normalizer(const struct trainer *t, size_t n_pairs)
 {
-    const size_t n_pairs = t->pairs.start[t->m] / 2;
     if (t->set.orth_normalizer == NORMALIZER_MEAN)
         return n_pairs ? 1 / (double)n_pairs : 0;
     return t->set.orth_normalizer == NORMALIZER_LATENT ? 1 / (double)t->m : 1;
@@ -73,6 +72,60 @@ enum sae_status trainer_orth_room(struct trainer *t, struct sae_err *err)
     if (t->orth_grad)
         return SAE_OK;
     return t->ops->alloc(&t->orth_grad, t->m * t->d, sizeof *t->orth_grad, err);
+}
+
+/* The competing pairs of a step: in t->pairs, or where they are a good part of all a row at a time. */
+struct competing {
+    struct sae_overlap_rows *rows; /* NULL: t->pairs */
+    size_t n;
+};
+
+static enum sae_status find_competing(struct trainer *t, const struct sae_overlap_masks *masks,
+                                      const struct sae_compete_rule *rule, struct competing *ret,
+                                      struct sae_err *err)
+{
+    const size_t most = t->ops->orth_rows ? t->m * t->m / 2 / SAE_ORTH_DENSE : SIZE_MAX;
+    ret->rows = NULL;
+    SAE_TRY(sae_overlap_pairs_up_to(t->m, masks, rule, most, &t->pairs, &ret->n, err));
+    if (ret->n > most)
+        SAE_TRY(sae_overlap_rows_open(&ret->rows, t->m, masks, rule, err));
+    return SAE_OK;
+}
+
+static enum sae_status add_term(struct trainer *t, const struct competing *of, double weight,
+                                float *G, float *Gout, struct sae_orth_stats *stats,
+                                struct sae_err *err)
+{
+    if (!of->rows)
+        t->ops->orth(t->m, t->d, t->w.W_dec, &t->pairs, weight, G, Gout, stats);
+    else if (!t->ops->orth_rows(t->m, t->d, t->w.W_dec, sae_overlap_rows_fill, of->rows, weight, G,
+                                Gout, stats))
+        return sae_err_set(err, SAE_ENOMEM,
+                           "cannot form the orthogonality term of %zu pairs: out of memory, or a "
+                           "weight of the decoder is not finite",
+                           of->n);
+    return SAE_OK;
+}
+
+static enum sae_status run_term(struct trainer *t, const struct competing *of, bool active,
+                                bool measure, struct step_stats *s, struct sae_err *err)
+{
+    const double norm = normalizer(t, of->n), weight = s->lambda2 * norm;
+    struct sae_orth_stats stats = {0};
+    if (measure && active) {
+        /* Apart from the update, so that measuring never changes a bit of it. */
+        SAE_TRY(trainer_orth_room(t, err));
+        SAE_TRY(add_term(t, of, weight, NULL, t->orth_grad, &stats, err));
+        trainer_compare(t, t->orth_grad, s);
+    }
+    SAE_TRY(add_term(t, of, weight, active ? t->g.W_dec : NULL, NULL, &stats, err));
+    if (active || !t->ortsae)
+        s->orth = stats.loss * norm;
+    s->orth_weight = active ? s->lambda2 : 0;
+    s->n_pairs = (double)stats.n_pairs;
+    s->mean_abs_cos = stats.mean_abs_cos;
+    s->max_abs_cos = stats.max_abs_cos;
+    return SAE_OK;
 }
 
 enum sae_status trainer_orth(struct trainer *t, bool measure, struct step_stats *s,
@@ -86,23 +139,10 @@ enum sae_status trainer_orth(struct trainer *t, bool measure, struct step_stats 
     if (!active && (masks.n_batches == 0 || meetings(&masks) > TRAINER_MEETINGS_MAX))
         return SAE_OK;
     struct sae_compete_rule rule;
+    struct competing of;
     trainer_rule(t, s->tau, &rule);
-    SAE_TRY(sae_overlap_pairs(t->m, &masks, &rule, &t->pairs, err));
-    const double norm = normalizer(t), weight = s->lambda2 * norm;
-    struct sae_orth_stats stats = {0};
-    if (measure && active) {
-        /* Apart from the update, so that measuring never changes a bit of it. */
-        SAE_TRY(trainer_orth_room(t, err));
-        t->ops->orth(t->m, t->d, t->w.W_dec, &t->pairs, weight, NULL, t->orth_grad, &stats);
-        trainer_compare(t, t->orth_grad, s);
-    }
-    t->ops->orth(t->m, t->d, t->w.W_dec, &t->pairs, weight, active ? t->g.W_dec : NULL, NULL,
-                 &stats);
-    if (active || !t->ortsae)
-        s->orth = stats.loss * norm;
-    s->orth_weight = active ? s->lambda2 : 0;
-    s->n_pairs = (double)stats.n_pairs;
-    s->mean_abs_cos = stats.mean_abs_cos;
-    s->max_abs_cos = stats.max_abs_cos;
-    return SAE_OK;
+    SAE_TRY(find_competing(t, &masks, &rule, &of, err));
+    const enum sae_status st = run_term(t, &of, active, measure, s, err);
+    sae_overlap_rows_close(of.rows);
+    return st;
 }

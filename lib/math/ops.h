@@ -82,10 +82,22 @@ struct sae_lm_ops; /* lib/math/lm.h */
 enum sae_precision { SAE_F32, SAE_TF32, SAE_BF16, SAE_PRECISIONS };
 extern const char *const sae_precision_names[SAE_PRECISIONS + 1]; /* "f32", "tf32", "bf16", NULL */
 
+/* orth_rows is faster than orth where more than one in so many of all pairs competes
+ * (docs/PERFORMANCE.md). */
+enum { SAE_ORTH_DENSE = 4 };
+
 struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
     bool host;        /* backend memory is host memory: put and get are plain copies */
     const struct sae_lm_ops *lm; /* what a language model needs beside; cpu: NULL */
+
+    /* NULL but for cpu: orth for a good part of all pairs, by dense products and without lists of
+     * them. fill(user, i, c) writes c_ij to c[j] for i < j < m, 0 where a pair does not compete; it
+     * is called once for every i, by all threads. False where W is not finite or there is no
+     * memory: then nothing was written. */
+    bool (*orth_rows)(size_t m, size_t d, const float *W,
+                      void (*fill)(const void *user, size_t i, float *c), const void *user,
+                      double weight, float *G, float *Gout, struct sae_orth_stats *stats);
 
     /* memory: zeroed; put and get copy between host and backend */
     enum sae_status (*alloc)(void *ret, size_t n, size_t size, struct sae_err *err);

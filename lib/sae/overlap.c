@@ -6,8 +6,10 @@
  * thread. Pieces of consecutive latents keep their own lists, which are joined in order, so that
  * the result does not depend on the number of threads.
  *
- * Contents: 1. values   2. counts of one latent   3. competing pairs   4. all pairs */
+ * Contents: 1. values   2. counts of one latent   3. competing pairs of one latent   4. lists
+ *   5. rows   6. all pairs */
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,47 +175,79 @@ static enum sae_status count_single(size_t m, const struct sae_overlap_masks *ma
     return SAE_OK;
 }
 
-/* 3. competing pairs
+/* 3. competing pairs of one latent
  *
  * Where most blocks have a partner, most partners meet too rarely to compete. A count that n_ij must
  * exceed, a little too low to be safe against rounding, is formed from one number a latent; only
  * blocks in which a count passes are weighed. */
 
-enum { PIECE = 64, DENSE = 4 };
+enum { DENSE = 4 };
 
-struct piece {
-    uint32_t *idx;
-    float *c;
-    size_t cap_idx, cap_c, n;
-};
-
-struct pairs_job {
+struct weighing {
     size_t m;
     const struct sae_overlap_masks *masks;
-    const struct sae_compete_rule *rule;
-    const double *n; /* [m] */
+    struct sae_compete_rule rule;
+    double *n; /* [m] */
     double B;
-    float *part;   /* [m] a latent's part of the count to exceed; infinite: never competes */
-    size_t *above; /* [m] receives the number of partners above each latent */
+    float *part; /* [m] a latent's part of the count to exceed; infinite: never competes */
 };
 
-static void fill_parts(struct pairs_job *job)
+/* What a thread needs to look at one latent after another. */
+struct look {
+    struct counter count;
+    unsigned char *mark; /* [m / BLOCK + 1] blocks in which a count passes */
+};
+
+static enum sae_status look_init(struct look *ret, const struct weighing *w, struct sae_err *err)
 {
-    const struct sae_compete_rule *const r = job->rule;
+    SAE_TRY(counter_init(&ret->count, w->m, w->masks->n_batches, err));
+    return sae_mem_alloc(&ret->mark, w->m / BLOCK + 1, sizeof *ret->mark, err);
+}
+
+static void look_clear(struct look *look)
+{
+    counter_clear(&look->count);
+    free(look->mark);
+    look->mark = NULL;
+}
+
+static void fill_parts(struct weighing *w)
+{
+    const struct sae_compete_rule *const r = &w->rule;
     const double tau = r->form == SAE_COMPETE_LINEAR ? r->tau * (1 - 1e-5) : 0;
-    for (size_t j = 0; j < job->m; j++) {
-        const double n = job->n[j];
+    for (size_t j = 0; j < w->m; j++) {
+        const double n = w->n[j];
         double part = tau * n; /* overlap: n_ij > tau min(n_i, n_j) */
         if (r->overlap == SAE_OVERLAP_JACCARD)
             part = tau / (1 + tau) * n; /* n_ij (1 + tau) > tau (n_i + n_j) */
         else if (r->overlap == SAE_OVERLAP_COSINE)
             part = sqrt(tau * n); /* n_ij > tau sqrt(n_i n_j), the product of two parts */
         else if (r->overlap == SAE_OVERLAP_LIFT)
-            part = sqrt(tau / job->B) * n;
+            part = sqrt(tau / w->B) * n;
         else if (r->overlap == SAE_OVERLAP_BATCH)
-            part = tau * job->B;
-        job->part[j] = n > 0 && n >= r->min_count ? (float)part : INFINITY;
+            part = tau * w->B;
+        w->part[j] = n > 0 && n >= r->min_count ? (float)part : INFINITY;
     }
+}
+
+static enum sae_status weighing_init(struct weighing *ret, size_t m,
+                                     const struct sae_overlap_masks *masks,
+                                     const struct sae_compete_rule *rule, struct sae_err *err)
+{
+    struct weighing w = {.m = m, .masks = masks, .rule = *rule};
+    enum sae_status st;
+    SAE_GO(st, count_single(m, masks, &w.n, &w.B, err));
+    SAE_GO(st, sae_mem_alloc(&w.part, m, sizeof *w.part, err));
+    fill_parts(&w);
+done:
+    *ret = w;
+    return st;
+}
+
+static void weighing_clear(struct weighing *w)
+{
+    free(w->n);
+    free(w->part);
 }
 
 /* Marks blocks of `n` counts in which one exceeds what it must. */
@@ -243,84 +277,140 @@ static void fill_parts(struct pairs_job *job)
 MARK_FUNCTION(mark_counts, uint32_t)
 MARK_FUNCTION(mark_sums, double)
 
-static enum sae_status piece_room(struct piece *piece, size_t more)
-{
-    SAE_TRY(sae_mem_grow(&piece->idx, &piece->cap_idx, piece->n + more, sizeof *piece->idx, NULL));
-    return sae_mem_grow(&piece->c, &piece->cap_c, piece->n + more, sizeof *piece->c, NULL);
-}
-
-static enum sae_status weigh_block(const struct pairs_job *job, size_t i, size_t j0, size_t j1,
-                                   const struct counter *count, struct piece *piece)
-{
-    const struct sae_compete_rule *const r = job->rule;
-    SAE_TRY(piece_room(piece, j1 - j0));
-    for (size_t j = j0; j < j1; j++) {
-        const double n_ij = count_at(count, job->masks, j);
-        if (!(n_ij > 0) || !(job->part[j] < INFINITY))
-            continue;
-        const double nhat = sae_overlap_value(r->overlap, job->B, job->n[i], job->n[j], n_ij);
-        const float c = (float)sae_compete_value(r->form, r->sharpness, nhat, r->tau);
-        if (c > 0) {
-            piece->idx[piece->n] = (uint32_t)j;
-            piece->c[piece->n++] = c;
-        }
-    }
-    return SAE_OK;
-}
-
 /* Marks blocks from that of i on. */
-static void mark_passing(const struct pairs_job *job, size_t i, const struct counter *count,
-                         unsigned char *mark)
+static void mark_passing(const struct weighing *w, size_t i, struct look *look)
 {
-    const size_t j0 = i / BLOCK * BLOCK, n = job->m - j0;
-    const float part = job->part[i];
-    if (count->sum)
-        mark_sums(n, job->rule->overlap, count->sum + j0, 1, part, job->part + j0,
-                  mark + j0 / BLOCK);
+    const size_t j0 = i / BLOCK * BLOCK, n = w->m - j0;
+    unsigned char *const mark = look->mark + j0 / BLOCK;
+    if (look->count.sum)
+        mark_sums(n, w->rule.overlap, look->count.sum + j0, 1, w->part[i], w->part + j0, mark);
     else
-        mark_counts(n, job->rule->overlap, count->now + j0, (float)job->masks->weight[0], part,
-                    job->part + j0, mark + j0 / BLOCK);
+        mark_counts(n, w->rule.overlap, look->count.now + j0, (float)w->masks->weight[0],
+                    w->part[i], w->part + j0, mark);
 }
 
-static enum sae_status pairs_of_latent(const struct pairs_job *job, size_t i, unsigned char *mark,
-                                       struct counter *count, struct piece *piece)
+/* c_ij of the partners in block b, into c [BLOCK], which is 0; returns whether one is > 0. */
+static bool weigh_block(const struct weighing *w, size_t i, size_t b, const struct counter *count,
+                        float *c)
 {
-    const size_t before = piece->n, n_blocks = blocks_of(job->m);
-    const size_t met = count_latent(job->m, job->masks, i, count);
-    const bool dense = met > (job->m - i) / BLOCK / DENSE;
-    if (dense)
-        mark_passing(job, i, count, mark);
-    const unsigned char *const of = dense ? mark : count->hit;
-    for (size_t b = next_block(of, i / BLOCK, n_blocks); b < n_blocks;
-         b = next_block(of, b + 1, n_blocks)) {
-        const size_t j1 = (b + 1) * BLOCK < job->m ? (b + 1) * BLOCK : job->m;
-        SAE_TRY(weigh_block(job, i, b * BLOCK, j1, count, piece));
+    const struct sae_compete_rule *const r = &w->rule;
+    const size_t j0 = b * BLOCK, n = w->m - j0 < BLOCK ? w->m - j0 : BLOCK;
+    bool any = false;
+    for (size_t l = 0; l < n; l++) {
+        const double n_ij = count_at(count, w->masks, j0 + l);
+        if (!(n_ij > 0) || !(w->part[j0 + l] < INFINITY))
+            continue;
+        const double nhat = sae_overlap_value(r->overlap, w->B, w->n[i], w->n[j0 + l], n_ij);
+        c[l] = (float)sae_compete_value(r->form, r->sharpness, nhat, r->tau);
+        any |= c[l] > 0;
     }
-    counter_zero(count, job->m, i);
-    job->above[i] = piece->n - before;
+    return any;
+}
+
+/* Gives take(user, b, c) the coefficients of latent i with every block of latents above it that has
+ * one which competes, in order, until it fails. */
+static enum sae_status look_at(const struct weighing *w, size_t i, struct look *look,
+                               enum sae_status (*take)(void *user, size_t b, const float *c),
+                               void *user)
+{
+    const size_t n_blocks = blocks_of(w->m);
+    const size_t met = count_latent(w->m, w->masks, i, &look->count);
+    const bool dense = met > (w->m - i) / BLOCK / DENSE;
+    enum sae_status st = SAE_OK;
+    if (dense)
+        mark_passing(w, i, look);
+    const unsigned char *const of = dense ? look->mark : look->count.hit;
+    for (size_t b = next_block(of, i / BLOCK, n_blocks); b < n_blocks && st == SAE_OK;
+         b = next_block(of, b + 1, n_blocks)) {
+        float c[BLOCK] = {0};
+        if (weigh_block(w, i, b, &look->count, c))
+            st = take(user, b, c);
+    }
+    counter_zero(&look->count, w->m, i);
+    return st;
+}
+
+/* 4. lists */
+
+enum { PIECE = 64 };
+
+/* The partners above of a run of latents. `over`: too many to be listed, they are only counted. */
+struct piece {
+    uint32_t *idx;
+    float *c;
+    size_t cap_idx, cap_c, n;
+    bool over;
+};
+
+struct pairs_job {
+    struct weighing w;
+    size_t *above; /* [m] receives the number of partners above each latent */
+    size_t most, found;
+};
+
+static void piece_clear(struct piece *piece)
+{
+    free(piece->idx);
+    free(piece->c);
+    piece->idx = NULL;
+    piece->c = NULL;
+}
+
+static enum sae_status take_listed(void *user, size_t b, const float *c)
+{
+    struct piece *const piece = user;
+    if (!piece->over) {
+        const size_t room = piece->n + BLOCK;
+        SAE_TRY(sae_mem_grow(&piece->idx, &piece->cap_idx, room, sizeof *piece->idx, NULL));
+        SAE_TRY(sae_mem_grow(&piece->c, &piece->cap_c, room, sizeof *piece->c, NULL));
+    }
+    for (size_t l = 0; l < BLOCK; l++) {
+        if (!(c[l] > 0))
+            continue;
+        if (!piece->over) {
+            piece->idx[piece->n] = (uint32_t)(b * BLOCK + l);
+            piece->c[piece->n] = c[l];
+        }
+        piece->n++;
+    }
     return SAE_OK;
 }
 
-static enum sae_status count_pieces(const struct pairs_job *job, struct piece *piece,
-                                    size_t n_pieces)
+static enum sae_status list_latent(struct pairs_job *job, size_t i, struct look *look,
+                                   struct piece *piece)
 {
+    const size_t before = piece->n;
+    size_t found;
+    if (job->w.part[i] < INFINITY)
+        SAE_TRY(look_at(&job->w, i, look, take_listed, piece));
+    job->above[i] = piece->n - before;
+#pragma omp atomic capture
+    {
+        job->found += job->above[i];
+        found = job->found;
+    }
+    if (found > job->most && !piece->over) {
+        piece_clear(piece);
+        piece->over = true;
+    }
+    return SAE_OK;
+}
+
+static enum sae_status list_pieces(struct pairs_job *job, struct piece *piece, size_t n_pieces)
+{
+    const size_t m = job->w.m;
     enum sae_status all = SAE_OK;
 #pragma omp parallel
     {
-        struct counter count = {NULL, NULL, NULL};
-        unsigned char *mark = NULL;
-        enum sae_status st = counter_init(&count, job->m, job->masks->n_batches, NULL);
-        if (st == SAE_OK)
-            st = sae_mem_alloc(&mark, job->m / BLOCK + 1, sizeof *mark, NULL);
+        struct look look = {.mark = NULL};
+        enum sae_status st = look_init(&look, &job->w, NULL);
 #pragma omp for schedule(dynamic, 1)
         for (size_t p = 0; p < n_pieces; p++) {
-            const size_t end = (p + 1) * PIECE < job->m ? (p + 1) * PIECE : job->m;
+            const size_t end = (p + 1) * PIECE < m ? (p + 1) * PIECE : m;
             for (size_t i = p * PIECE; i < end && st == SAE_OK; i++)
-                if (job->part[i] < INFINITY)
-                    st = pairs_of_latent(job, i, mark, &count, &piece[p]);
+                st = list_latent(job, i, &look, &piece[p]);
         }
-        counter_clear(&count);
-        free(mark);
+        look_clear(&look);
         if (st != SAE_OK) {
 #pragma omp critical(sae_overlap_status)
             all = st;
@@ -356,13 +446,13 @@ static enum sae_status join_pieces(const struct pairs_job *job, const struct pie
     for (size_t p = 0; p < n_pieces; p++)
         for (size_t e = 0; e < piece[p].n; e++)
             start[piece[p].idx[e] + 1]++;
-    for (size_t i = 0; i < job->m; i++)
+    for (size_t i = 0; i < job->w.m; i++)
         start[i + 1] += start[i] + job->above[i];
-    SAE_TRY(pairs_room(pairs, start[job->m], err));
-    memcpy(next, start, job->m * sizeof *next);
+    SAE_TRY(pairs_room(pairs, start[job->w.m], err));
+    memcpy(next, start, job->w.m * sizeof *next);
     for (size_t p = 0; p < n_pieces; p++) {
         size_t e = 0;
-        for (size_t i = p * PIECE; i < job->m && e < piece[p].n; i++) {
+        for (size_t i = p * PIECE; i < job->w.m && e < piece[p].n; i++) {
             const size_t at = start[i + 1] - job->above[i];
             for (size_t a = 0; a < job->above[i]; a++, e++) {
                 const size_t j = piece[p].idx[e], mirror = next[j]++;
@@ -375,50 +465,115 @@ static enum sae_status join_pieces(const struct pairs_job *job, const struct pie
     }
     free(pairs->start);
     pairs->start = start;
-    pairs->m = job->m;
+    pairs->m = job->w.m;
     return SAE_OK;
+}
+
+enum sae_status sae_overlap_pairs_up_to(size_t m, const struct sae_overlap_masks *masks,
+                                        const struct sae_compete_rule *rule, size_t most,
+                                        struct sae_pairs *pairs, size_t *ret_n,
+                                        struct sae_err *err)
+{
+    const size_t n_pieces = (m + PIECE - 1) / PIECE;
+    struct pairs_job job = {.most = most};
+    struct piece *piece = NULL;
+    size_t *start = NULL, *next = NULL;
+    enum sae_status st;
+    SAE_GO(st, weighing_init(&job.w, m, masks, rule, err));
+    SAE_GO(st, sae_mem_alloc(&job.above, m, sizeof *job.above, err));
+    SAE_GO(st, sae_mem_alloc(&piece, n_pieces, sizeof *piece, err));
+    SAE_GO(st, sae_mem_alloc(&start, m + 1, sizeof *start, err));
+    SAE_GO(st, sae_mem_alloc(&next, m, sizeof *next, err));
+    st = list_pieces(&job, piece, n_pieces);
+    if (st != SAE_OK) {
+        sae_err_set(err, st, "out of memory while listing competing pairs of %zu latents", m);
+        goto done;
+    }
+    *ret_n = job.found;
+    if (job.found > most)
+        goto done;
+    SAE_GO(st, join_pieces(&job, piece, n_pieces, start, next, pairs, err));
+    start = NULL;
+done:
+    for (size_t p = 0; piece && p < n_pieces; p++)
+        piece_clear(&piece[p]);
+    free(piece);
+    free(job.above);
+    free(start);
+    free(next);
+    weighing_clear(&job.w);
+    return st;
 }
 
 enum sae_status sae_overlap_pairs(size_t m, const struct sae_overlap_masks *masks,
                                   const struct sae_compete_rule *rule, struct sae_pairs *pairs,
                                   struct sae_err *err)
 {
-    const size_t n_pieces = (m + PIECE - 1) / PIECE;
-    struct pairs_job job = {.m = m, .masks = masks, .rule = rule};
-    struct piece *piece = NULL;
-    double *n = NULL;
-    size_t *start = NULL, *next = NULL;
+    size_t n;
+    return sae_overlap_pairs_up_to(m, masks, rule, SIZE_MAX, pairs, &n, err);
+}
+
+/* 5. rows */
+
+struct sae_overlap_rows {
+    struct weighing w;
+    struct look *look; /* of each thread */
+    size_t n_looks;
+};
+
+enum sae_status sae_overlap_rows_open(struct sae_overlap_rows **ret, size_t m,
+                                      const struct sae_overlap_masks *masks,
+                                      const struct sae_compete_rule *rule, struct sae_err *err)
+{
+    struct sae_overlap_rows *rows = NULL;
     enum sae_status st;
-    SAE_GO(st, count_single(m, masks, &n, &job.B, err));
-    job.n = n;
-    SAE_GO(st, sae_mem_alloc(&job.part, m, sizeof *job.part, err));
-    SAE_GO(st, sae_mem_alloc(&job.above, m, sizeof *job.above, err));
-    SAE_GO(st, sae_mem_alloc(&piece, n_pieces, sizeof *piece, err));
-    SAE_GO(st, sae_mem_alloc(&start, m + 1, sizeof *start, err));
-    SAE_GO(st, sae_mem_alloc(&next, m, sizeof *next, err));
-    fill_parts(&job);
-    st = count_pieces(&job, piece, n_pieces);
-    if (st != SAE_OK) {
-        sae_err_set(err, st, "out of memory while listing competing pairs of %zu latents", m);
-        goto done;
-    }
-    SAE_GO(st, join_pieces(&job, piece, n_pieces, start, next, pairs, err));
-    start = NULL;
+    SAE_TRY(sae_mem_alloc(&rows, 1, sizeof *rows, err));
+    SAE_GO(st, weighing_init(&rows->w, m, masks, rule, err));
+    SAE_GO(st, sae_mem_alloc(&rows->look, (size_t)omp_get_max_threads(), sizeof *rows->look, err));
+    rows->n_looks = (size_t)omp_get_max_threads();
+    for (size_t t = 0; t < rows->n_looks; t++)
+        SAE_GO(st, look_init(&rows->look[t], &rows->w, err));
+    *ret = rows;
+    return SAE_OK;
 done:
-    for (size_t p = 0; piece && p < n_pieces; p++) {
-        free(piece[p].idx);
-        free(piece[p].c);
-    }
-    free(piece);
-    free(job.part);
-    free(job.above);
-    free(start);
-    free(next);
-    free(n);
+    sae_overlap_rows_close(rows);
     return st;
 }
 
-/* 4. all pairs */
+void sae_overlap_rows_close(struct sae_overlap_rows *rows)
+{
+    if (!rows)
+        return;
+    for (size_t t = 0; t < rows->n_looks; t++)
+        look_clear(&rows->look[t]);
+    free(rows->look);
+    weighing_clear(&rows->w);
+    free(rows);
+}
+
+struct row {
+    size_t m;
+    float *c;
+};
+
+static enum sae_status take_row(void *user, size_t b, const float *c)
+{
+    const struct row *const row = user;
+    const size_t j0 = b * BLOCK, n = row->m - j0 < BLOCK ? row->m - j0 : BLOCK;
+    memcpy(row->c + j0, c, n * sizeof *c);
+    return SAE_OK;
+}
+
+void sae_overlap_rows_fill(const void *user, size_t i, float *c)
+{
+    const struct sae_overlap_rows *const rows = user;
+    struct row row = {rows->w.m, c};
+    memset(c + i, 0, (rows->w.m - i) * sizeof *c);
+    if (rows->w.part[i] < INFINITY)
+        (void)look_at(&rows->w, i, &rows->look[omp_get_thread_num()], take_row, &row);
+}
+
+/* 6. all pairs */
 
 enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *masks,
                                   void (*visit)(void *user, uint32_t i, uint32_t j, double n_i,

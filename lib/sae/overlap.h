@@ -26,6 +26,23 @@ SAE_MUST_CHECK enum sae_status sae_overlap_pairs(size_t m, const struct sae_over
                                                  const struct sae_compete_rule *rule,
                                                  struct sae_pairs *pairs, struct sae_err *err);
 
+/* The same, but where there are more than `most` pairs i < j they are counted and `pairs` is left as
+ * it was. *ret_n: how many there are. */
+SAE_MUST_CHECK enum sae_status
+sae_overlap_pairs_up_to(size_t m, const struct sae_overlap_masks *masks,
+                        const struct sae_compete_rule *rule, size_t most, struct sae_pairs *pairs,
+                        size_t *ret_n, struct sae_err *err);
+
+/* Coefficients a row at a time, without lists: fill with user = rows is what ops->orth_rows takes.
+ * Any thread of OpenMP may fill. masks must outlive it; the number of threads must not grow. */
+struct sae_overlap_rows;
+SAE_MUST_CHECK enum sae_status sae_overlap_rows_open(struct sae_overlap_rows **ret, size_t m,
+                                                     const struct sae_overlap_masks *masks,
+                                                     const struct sae_compete_rule *rule,
+                                                     struct sae_err *err);
+void sae_overlap_rows_fill(const void *rows, size_t i, float *c);
+void sae_overlap_rows_close(struct sae_overlap_rows *rows); /* accepts NULL */
+
 /* Calls visit(user, i, j, n_i, n_j, n_ij) for every pair i < j with n_ij > 0, in order of i, j.
  * One thread. */
 SAE_MUST_CHECK enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *masks,

@@ -192,6 +192,7 @@ struct work {
     float *x; /* [BATCHES][n][d] */
     struct trainer *t;
     size_t batch;
+    double n_pairs; /* competing in the last step */
 };
 
 static void data_make(const struct shape *s, float *x)
@@ -215,6 +216,7 @@ static double step(void *user)
     struct step_stats stats;
     const float *const x = w->x + w->batch++ % BATCHES * w->s.n * w->s.d;
     need(trainer_step(w->t, x, false, &stats, &err), &err);
+    w->n_pairs = stats.n_pairs;
     return stats.loss;
 }
 
@@ -512,7 +514,7 @@ static void run_phases(const struct bench *b, const char *name, const struct sha
             sum[side][1] += cost[side][1];
         }
         printf("  p %.2f: %.2f (%.1f M pairs)", phase[p], cost[1][1] / cost[0][1],
-               (double)prog.t->pairs.start[s.m] / 2e6);
+               prog.n_pairs / 1e6);
         fflush(stdout);
     }
     printf("\n%-14s progressive over plain, all phases: %.2f times by wall, %.2f by cpu (must 2.0, "

@@ -397,7 +397,7 @@ static void check_orth(uint64_t kind, int form, const struct sae_ops *ops)
     struct sae_csc csc;
     struct sae_pairs pairs = {0};
     struct sae_orth_stats stats;
-    float W[OM * OD], G[OM * OD] = {0};
+    float W[OM * OD], G[OM * OD] = {0}, by_rows[OM * OD] = {0};
     assert_int_equal(sae_csr_alloc(&csr, ops, ON, ON * OM, &err), SAE_OK);
     assert_int_equal(sae_csc_alloc(&csc, ops, OM, ON * OM, &err), SAE_OK);
     make_masks(kind, &csr, &csc);
@@ -419,14 +419,28 @@ static void check_orth(uint64_t kind, int form, const struct sae_ops *ops)
     ops->orth(OM, OD, W, &pairs, 1, G, NULL, &stats);
     assert_close(stats.loss, strtod(at, &at), 1e-5, prefix);
     assert_int_equal(stats.n_pairs, strtol(at, NULL, 10));
+    if (ops->orth_rows) {
+        struct sae_overlap_rows *rows = NULL;
+        struct sae_orth_stats again;
+        assert_int_equal(sae_overlap_rows_open(&rows, OM, &masks, &rule, &err), SAE_OK);
+        assert_true(ops->orth_rows(OM, OD, W, sae_overlap_rows_fill, rows, 1, by_rows, NULL, &again));
+        assert_close(again.loss, stats.loss, 1e-5, prefix);
+        assert_int_equal(again.n_pairs, stats.n_pairs);
+        sae_overlap_rows_close(rows);
+    }
     for (size_t i = 0; i < OM; i++) {
         snprintf(prefix, sizeof prefix, "grad %s %s %zu ", sae_overlap_names[kind],
                  sae_compete_names[form], i);
         find_line(prefix, rest, sizeof rest);
         at = rest;
-        for (size_t c = 0; c < OD; c++)
-            if (!(fabs((double)G[i * OD + c] - strtod(at, &at)) <= 1e-5))
-                fail_msg("%s: component %zu is %.9g", prefix, c, (double)G[i * OD + c]);
+        for (size_t c = 0; c < OD; c++) {
+            const double want = strtod(at, &at), got = (double)G[i * OD + c];
+            if (!(fabs(got - want) <= 1e-5))
+                fail_msg("%s: component %zu is %.9g", prefix, c, got);
+            if (ops->orth_rows && !(fabs((double)by_rows[i * OD + c] - want) <= 1e-5))
+                fail_msg("%s: component %zu by rows is %.9g", prefix, c,
+                         (double)by_rows[i * OD + c]);
+        }
     }
     sae_csr_free(&csr, ops);
     sae_csc_free(&csc, ops);

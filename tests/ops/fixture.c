@@ -119,7 +119,7 @@ static int compare_u32(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* More than a fifth of all pairs (two ninths), at one width. */
+/* More than a quarter of all pairs (five ninths), at one width. */
 enum { CROWDED = 640 };
 
 static void crowd_pairs(struct sae_pairs *pairs, size_t m)
@@ -132,7 +132,7 @@ static void crowd_pairs(struct sae_pairs *pairs, size_t m)
     size_t e = 0;
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < m; j++) {
-            if (i == j || (i * j + i + j) % 3 != 0)
+            if (i == j || (i * j + i + j) % 3 != 2)
                 continue;
             pairs->idx[e] = (uint32_t)j;
             pairs->c[e++] = (float)(1 + (i + j) % 8) / 8;

@@ -199,6 +199,50 @@ static double count_plain(const struct sae_csr csr[2], const double weight[2], s
     return n;
 }
 
+/* A row at a time gives what the lists hold above i, and 0 elsewhere. */
+static void check_rows(size_t m, const struct sae_overlap_masks *masks,
+                       const struct sae_compete_rule *rule, const struct sae_pairs *want)
+{
+    struct sae_overlap_rows *rows = NULL;
+    float *c = NULL;
+    assert_int_equal(sae_mem_alloc(&c, m, sizeof *c, NULL), SAE_OK);
+    assert_int_equal(sae_overlap_rows_open(&rows, m, masks, rule, NULL), SAE_OK);
+    for (size_t i = 0; i < m; i++) {
+        size_t e = want->start[i];
+        while (e < want->start[i + 1] && want->idx[e] <= i)
+            e++;
+        for (size_t j = 0; j < m; j++)
+            c[j] = -1;
+        sae_overlap_rows_fill(rows, i, c);
+        for (size_t j = i + 1; j < m; j++) {
+            const bool listed = e < want->start[i + 1] && want->idx[e] == j;
+            assert_true(c[j] == (listed ? want->c[e] : 0));
+            e += listed;
+        }
+        assert_int_equal(e, want->start[i + 1]);
+    }
+    sae_overlap_rows_close(rows);
+    free(c);
+}
+
+/* Lists up to a number: the same at it, none one below it, the count always. */
+static void check_up_to(size_t m, const struct sae_overlap_masks *masks,
+                        const struct sae_compete_rule *rule, const struct sae_pairs *want)
+{
+    const size_t n = want->start[m] / 2;
+    struct sae_pairs got = {0};
+    size_t found = 0;
+    assert_int_equal(sae_overlap_pairs_up_to(m, masks, rule, n - 1, &got, &found, NULL), SAE_OK);
+    assert_int_equal(found, n);
+    assert_null(got.start);
+    found = 0;
+    assert_int_equal(sae_overlap_pairs_up_to(m, masks, rule, n, &got, &found, NULL), SAE_OK);
+    assert_int_equal(found, n);
+    assert_memory_equal(got.start, want->start, (m + 1) * sizeof *got.start);
+    assert_memory_equal(got.idx, want->idx, 2 * n * sizeof *got.idx);
+    sae_pairs_free(&got, &sae_ops_cpu);
+}
+
 static void test_pairs_random(void **state)
 {
     (void)state;
@@ -241,6 +285,8 @@ static void test_pairs_random(void **state)
         assert_memory_equal(one.start, three.start, (M + 1) * sizeof *one.start);
         assert_memory_equal(one.idx, three.idx, e * sizeof *one.idx);
         assert_memory_equal(one.c, three.c, e * sizeof *one.c);
+        check_rows(M, &masks, &rule, &one);
+        check_up_to(M, &masks, &rule, &one);
         sae_pairs_free(&one, &sae_ops_cpu);
         sae_pairs_free(&three, &sae_ops_cpu);
     }
@@ -276,6 +322,16 @@ static void test_out_of_memory(void **state)
             assert_int_equal(pairs.start[4], 6);
         }
         sae_pairs_free(&pairs, &sae_ops_cpu);
+        if (st == SAE_OK)
+            break;
+    }
+    for (size_t n = 1; n < 50; n++) {
+        struct sae_overlap_rows *by_rows = NULL;
+        sae_mem_fail_after(n);
+        const enum sae_status st = sae_overlap_rows_open(&by_rows, 4, &masks, &rule_04, NULL);
+        sae_mem_fail_after(0);
+        assert_true(st == SAE_ENOMEM ? !by_rows : st == SAE_OK && n > 4);
+        sae_overlap_rows_close(by_rows);
         if (st == SAE_OK)
             break;
     }

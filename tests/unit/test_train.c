@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tests of train: settings that rules complete or refuse, the geometric median, the window of
- * masks, the threshold's momentum, OrtSAE's chunks, and divergence. */
+ * masks, the threshold's momentum, OrtSAE's chunks, divergence, and where most pairs compete. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,12 +135,12 @@ static void test_median(void **state)
     assert_true(fabsf(got[0] - 3) < 1e-6F && fabsf(got[1] + 4) < 1e-6F);
 }
 
-static struct trainer *open_small(struct settings *set)
+static struct trainer *open_with(struct settings *set, size_t k)
 {
     struct trainer *t = NULL;
     struct sae_err err = {0};
     set->m = 12;
-    set->k = 2;
+    set->k = k;
     set->batch = 8;
     set->steps = 40;
     set->heldout_rows = 8;
@@ -149,6 +149,11 @@ static struct trainer *open_small(struct settings *set)
         trainer_open(&t, set, &sae_ops_cpu, 4, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     return t;
+}
+
+static struct trainer *open_small(struct settings *set)
+{
+    return open_with(set, 2);
 }
 
 static void make_batch(uint64_t step, float *x)
@@ -390,6 +395,50 @@ static void test_measuring_changes_nothing(void **state)
         }
 }
 
+/* Where most pairs compete the term comes from products of rows, without lists: the same step. */
+static void test_crowded(void **state)
+{
+    (void)state;
+    struct sae_ops listing = sae_ops_cpu;
+    struct sae_err err = {0};
+    struct step_stats stats[2];
+    struct trainer *t[2];
+    float x[32];
+    listing.orth_rows = NULL;
+    for (int mean = 0; mean < 2; mean++) {
+        for (int i = 0; i < 2; i++) {
+            struct settings set;
+            start(&set);
+            set.orth = ORTH_STATIC;
+            set.base_threshold = 0.01;
+            set.min_count = 1;
+            set.orth_normalizer = mean ? NORMALIZER_MEAN : NORMALIZER_SUM;
+            t[i] = open_with(&set, 6);
+            t[i]->ops = i ? &listing : &sae_ops_cpu;
+            make_batch(0, x);
+            trainer_init(t[i], x);
+        }
+        for (uint64_t s = 0; s < 4; s++) {
+            make_batch(s, x);
+            for (int i = 0; i < 2; i++)
+                assert_int_equal(trainer_step(t[i], x, true, &stats[i], &err), SAE_OK);
+            assert_true(stats[0].n_pairs > (double)(t[0]->m * t[0]->m / 2 / SAE_ORTH_DENSE));
+            assert_true(fabs(stats[0].n_pairs - stats[1].n_pairs) < 0.5);
+            assert_true(fabs(stats[0].orth - stats[1].orth) < 1e-5 * stats[1].orth);
+            assert_true(fabs(stats[0].grad_orth - stats[1].grad_orth) <
+                        1e-5 * stats[1].grad_orth);
+            assert_true(fabs(stats[0].max_abs_cos - stats[1].max_abs_cos) < 1e-6);
+            for (size_t w = 0; w < t[0]->w.n; w++)
+                assert_true(fabsf(t[0]->w.all[w] - t[1]->w.all[w]) < 1e-5F);
+        }
+        /* the lists were never made */
+        assert_null(t[0]->pairs.idx);
+        assert_non_null(t[1]->pairs.idx);
+        trainer_close(t[0]);
+        trainer_close(t[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,7 +446,7 @@ int main(void)
         cmocka_unit_test(test_median),   cmocka_unit_test(test_window),
         cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_ortsae),   cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_measuring_changes_nothing),
+        cmocka_unit_test(test_measuring_changes_nothing), cmocka_unit_test(test_crowded),
                                        cmocka_unit_test(test_heldout_by_hand)};
     return cmocka_run_group_tests_name("train", tests, NULL, NULL);
 }

@@ -137,6 +137,7 @@ void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, c
 const struct sae_ops sae_ops_cpu = {
     .name = "cpu",
     .host = true,
+    .orth_rows = sae_cpu_orth_rows,
     .alloc = mem_alloc,
     .free = mem_free,
     .put = mem_put,

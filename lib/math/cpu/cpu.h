@@ -65,6 +65,9 @@ void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float
 
 void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
                   float *G, float *Gout, struct sae_orth_stats *stats);
+bool sae_cpu_orth_rows(size_t m, size_t d, const float *W,
+                       void (*fill)(const void *user, size_t i, float *c), const void *user,
+                       double weight, float *G, float *Gout, struct sae_orth_stats *stats);
 enum sae_status sae_cpu_cos_hist(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
                                  float *row_max, uint32_t *row_argmax, float *row_min,
                                  struct sae_err *err);

@@ -3,9 +3,8 @@
  *
  * Few pairs are taken one by one. Many are taken by slices, as entries are in cpu_sparse: first the
  * cosine of every pair from its lower end, then the signed coefficients of both ends, then the sums
- * of partners. G is the same to the last bit whether or not Gout is asked for.
- *
- * Where a good part of all pairs competes, products of whole blocks of rows are faster than either.
+ * of partners. Where a good part of all pairs competes, products of whole blocks of rows are faster
+ * than either.
  *
  * Contents: 1. sums   2. one by one   3. by slices   4. by dense products */
 #include <math.h>
@@ -238,25 +237,58 @@ static bool orth_sliced(struct orth *o, struct sae_orth_stats *stats)
     return done;
 }
 
-/* 4. by dense products: cosines of a block of rows to all rows, the coefficients in their place (0
- * where a pair does not compete), the sums of partners as a second product */
+/* 4. by dense products: cosines of a block of rows to all later rows, the coefficients in their
+ * place (0 where a pair does not compete), and two products of those, one for either end of the
+ * pairs */
 
-enum { ROWS = 256, DENSE_SHARE = 5 }; /* pairs above a fifth of all: docs/PERFORMANCE.md */
+enum { ROWS = 512 };
 
-/* Cosines of row i -> coefficients; zero [m] is, and is left, full of 0. */
-static void weigh_row(const struct orth *o, size_t i, float *row, float *zero,
-                      struct sae_orth_stats *stats)
+struct rows_job {
+    size_t m, d;
+    const float *W;
+    void (*fill)(const void *user, size_t i, float *c);
+    const void *user;
+    double weight;
+    struct sae_orth_stats *part; /* [m] */
+    float *c;                    /* [threads][m] */
+};
+
+/* n cosines -> coefficients of the lower end; adds to the sums. */
+SAE_CLONES static void weigh_row(size_t n, float weight, const float *c, float *row,
+                                 struct sae_orth_stats *stats)
 {
-    const size_t a = o->pairs->start[i], b = o->pairs->start[i + 1];
-    for (size_t e = a; e < b; e++) {
-        const size_t j = o->pairs->idx[e];
-        if (j > i)
-            count_pair(stats, o->pairs->c[e], fabs((double)row[j]));
-        zero[j] = coefficient(o, e, row[j]);
+    double loss = 0, sum = 0;
+    float most = 0;
+    size_t competing = 0;
+#pragma omp simd reduction(+ : loss, sum, competing) reduction(max : most)
+    for (size_t j = 0; j < n; j++) {
+        const float cosine = row[j], size = c[j] > 0 ? fabsf(cosine) : 0;
+        loss += (double)c[j] * (double)size;
+        sum += (double)size;
+        competing += c[j] > 0;
+        most = size > most ? size : most;
+        row[j] = cosine > 0 ? weight * c[j] : cosine < 0 ? -weight * c[j] : 0;
     }
-    memcpy(row, zero, o->m * sizeof *row);
-    for (size_t e = a; e < b; e++)
-        zero[o->pairs->idx[e]] = 0;
+    stats->loss += loss;
+    stats->mean_abs_cos += sum;
+    stats->n_pairs += competing;
+    stats->max_abs_cos = most;
+}
+
+/* Cosines of rows [i0, i0 + n) with rows from i0 on -> coefficients; block [n][m - i0]. */
+static void weigh_block(const struct rows_job *job, size_t i0, size_t n, float *block)
+{
+    const size_t w = job->m - i0;
+#pragma omp parallel for schedule(dynamic, 4)
+    for (size_t r = 0; r < n; r++) {
+        float *const c = job->c + (size_t)omp_get_thread_num() * job->m, *const row = block + r * w;
+        job->fill(job->user, i0 + r, c);
+        row[r] = 0;
+        weigh_row(w - r - 1, (float)job->weight, c + i0 + r + 1, row + r + 1, &job->part[i0 + r]);
+    }
+    for (size_t r = 0; r < n; r++) /* the square at its head has both halves */
+        for (size_t q = r + 1; q < n; q++)
+            block[q * w + r] = block[r * w + q];
 }
 
 static void add_stats(size_t n, const struct sae_orth_stats *part, struct sae_orth_stats *ret)
@@ -274,34 +306,52 @@ static void add_stats(size_t n, const struct sae_orth_stats *part, struct sae_or
     *ret = sum;
 }
 
-/* False where there is no memory for it; then nothing was written. */
-static bool orth_dense(const struct orth *o, struct sae_orth_stats *stats)
+static void run_blocks(const struct rows_job *job, float *block, float *to)
 {
-    const size_t m = o->m, d = o->d, rows = ROWS < m ? ROWS : m;
-    float *const block = sae_cpu_scratch(rows * m), *const sum = sae_cpu_scratch(rows * d);
-    float *const zero = calloc((size_t)omp_get_max_threads() * m, sizeof *zero);
-    struct sae_orth_stats *const part = calloc(m, sizeof *part);
-    const bool done = block && sum && zero && part;
-    for (size_t i0 = 0; done && i0 < m; i0 += rows) {
-        const size_t n = m - i0 < rows ? m - i0 : rows;
-        sae_cpu_gemm(false, true, n, m, d, 1, o->W + i0 * d, d, o->W, d, 0, block, m);
-#pragma omp parallel for schedule(dynamic, 4)
-        for (size_t i = i0; i < i0 + n; i++)
-            weigh_row(o, i, block + (i - i0) * m, zero + (size_t)omp_get_thread_num() * m,
-                      &part[i]);
-        if (!o->G && !o->Gout)
-            continue;
-        sae_cpu_gemm(false, false, n, d, m, 1, block, m, o->W, d, 0, sum, d);
-        for (size_t i = i0; i < i0 + n; i++)
-            put_columns(o, i * d, d, sum + (i - i0) * d);
+    const size_t m = job->m, d = job->d;
+    for (size_t i0 = 0; i0 < m; i0 += ROWS) {
+        const size_t w = m - i0, n = w < ROWS ? w : ROWS;
+        const float *const rows = job->W + i0 * d;
+        sae_cpu_gemm(false, true, n, w, d, 1, rows, d, rows, d, 0, block, w);
+        weigh_block(job, i0, n, block);
+        if (to)
+            sae_cpu_gemm(false, false, n, d, w, 1, block, w, rows, d, 1, to + i0 * d, d);
+        if (to && w > n)
+            sae_cpu_gemm(true, false, w - n, d, n, 1, block + n, w, rows, d, 1,
+                         to + (i0 + n) * d, d);
     }
-    if (done)
-        add_stats(m, part, stats);
+}
+
+bool sae_cpu_orth_rows(size_t m, size_t d, const float *W,
+                       void (*fill)(const void *user, size_t i, float *c), const void *user,
+                       double weight, float *G, float *Gout, struct sae_orth_stats *stats)
+{
+    struct rows_job job = {m, d, W, fill, user, weight, calloc(m, sizeof *job.part),
+                           sae_cpu_scratch((size_t)omp_get_max_threads() * m)};
+    float *const block = sae_cpu_scratch((m < ROWS ? m : ROWS) * m);
+    /* 0 times what is not finite is not 0 */
+    const bool can = block && job.part && job.c && isfinite(sae_cpu_sum_sq(m * d, W));
+    if (can) {
+        if (Gout)
+            memset(Gout, 0, m * d * sizeof *Gout);
+        run_blocks(&job, block, Gout ? Gout : G);
+        if (G && Gout)
+            sae_cpu_axpy(m * d, 1, Gout, G);
+        add_stats(m, job.part, stats);
+    }
     free(block);
-    free(sum);
-    free(zero);
-    free(part);
-    return done;
+    free(job.part);
+    free(job.c);
+    return can;
+}
+
+static void fill_listed(const void *user, size_t i, float *c)
+{
+    const struct sae_pairs *const pairs = user;
+    memset(c + i, 0, (pairs->m - i) * sizeof *c);
+    for (size_t e = pairs->start[i]; e < pairs->start[i + 1]; e++)
+        if (pairs->idx[e] > i)
+            c[pairs->idx[e]] = pairs->c[e];
 }
 
 void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
@@ -309,9 +359,8 @@ void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pa
 {
     struct orth o = {
         .m = m, .d = d, .W = W, .pairs = pairs, .weight = weight, .G = G, .Gout = Gout};
-    /* 0 times what is not finite is not 0 */
-    if (m * d >= CACHE_FLOATS && pairs->start[m] > m * m / DENSE_SHARE &&
-        isfinite(sae_cpu_sum_sq(m * d, W)) && orth_dense(&o, stats))
+    if (m * d >= CACHE_FLOATS && pairs->start[m] > m * m / SAE_ORTH_DENSE &&
+        sae_cpu_orth_rows(m, d, W, fill_listed, pairs, weight, G, Gout, stats))
         return;
     /* packing W pays where it does not fit the cache and each row is used a few times */
     if (m * d < CACHE_FLOATS || pairs->start[m] < 8 * m || !orth_sliced(&o, stats))

@@ -125,6 +125,7 @@ const struct sae_ops sae_ops_cuda = {
     .name = "cuda",
     .host = false,
     .lm = &sae_lm_cuda,
+    .orth_rows = NULL,
     .alloc = mem_alloc,
     .free = mem_free,
     .put = mem_put,
