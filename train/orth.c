@@ -74,7 +74,8 @@ enum sae_status trainer_orth_room(struct trainer *t, struct sae_err *err)
     return t->ops->alloc(&t->orth_grad, t->m * t->d, sizeof *t->orth_grad, err);
 }
 
-/* The competing pairs of a step: in t->pairs, or where they are a good part of all a row at a time. */
+/* The competing pairs of a step: in t->pairs, or where they are a good part of all a row at a time.
+ */
 struct competing {
     struct sae_overlap_rows *rows; /* NULL: t->pairs */
     size_t n;

@@ -177,9 +177,9 @@ static enum sae_status count_single(size_t m, const struct sae_overlap_masks *ma
 
 /* 3. competing pairs of one latent
  *
- * Where most blocks have a partner, most partners meet too rarely to compete. A count that n_ij must
- * exceed, a little too low to be safe against rounding, is formed from one number a latent; only
- * blocks in which a count passes are weighed. */
+ * Where most blocks have a partner, most partners meet too rarely to compete. A count that n_ij
+ * must exceed, a little too low to be safe against rounding, is formed from one number a latent;
+ * only blocks in which a count passes are weighed. */
 
 enum { DENSE = 4 };
 
@@ -419,8 +419,8 @@ static enum sae_status list_pieces(struct pairs_job *job, struct piece *piece, s
     return all;
 }
 
-/* Nothing of the old lists is wanted any more, so they go before the new ones come: at their largest
- * these are the largest arrays there are. */
+/* Nothing of the old lists is wanted any more, so they go before the new ones come: at their
+ * largest these are the largest arrays there are. */
 static enum sae_status pairs_room(struct sae_pairs *pairs, size_t n, struct sae_err *err)
 {
     const size_t cap = n + n / 8;
@@ -471,8 +471,7 @@ static enum sae_status join_pieces(const struct pairs_job *job, const struct pie
 
 enum sae_status sae_overlap_pairs_up_to(size_t m, const struct sae_overlap_masks *masks,
                                         const struct sae_compete_rule *rule, size_t most,
-                                        struct sae_pairs *pairs, size_t *ret_n,
-                                        struct sae_err *err)
+                                        struct sae_pairs *pairs, size_t *ret_n, struct sae_err *err)
 {
     const size_t n_pieces = (m + PIECE - 1) / PIECE;
     struct pairs_job job = {.most = most};

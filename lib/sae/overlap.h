@@ -26,12 +26,13 @@ SAE_MUST_CHECK enum sae_status sae_overlap_pairs(size_t m, const struct sae_over
                                                  const struct sae_compete_rule *rule,
                                                  struct sae_pairs *pairs, struct sae_err *err);
 
-/* The same, but where there are more than `most` pairs i < j they are counted and `pairs` is left as
- * it was. *ret_n: how many there are. */
-SAE_MUST_CHECK enum sae_status
-sae_overlap_pairs_up_to(size_t m, const struct sae_overlap_masks *masks,
-                        const struct sae_compete_rule *rule, size_t most, struct sae_pairs *pairs,
-                        size_t *ret_n, struct sae_err *err);
+/* The same, but where there are more than `most` pairs i < j they are counted and `pairs` is left
+ * as it was. *ret_n: how many there are. */
+SAE_MUST_CHECK enum sae_status sae_overlap_pairs_up_to(size_t m,
+                                                       const struct sae_overlap_masks *masks,
+                                                       const struct sae_compete_rule *rule,
+                                                       size_t most, struct sae_pairs *pairs,
+                                                       size_t *ret_n, struct sae_err *err);
 
 /* Coefficients a row at a time, without lists: fill with user = rows is what ops->orth_rows takes.
  * Any thread of OpenMP may fill. masks must outlive it; the number of threads must not grow. */
@@ -47,7 +48,6 @@ void sae_overlap_rows_close(struct sae_overlap_rows *rows); /* accepts NULL */
  * One thread. */
 SAE_MUST_CHECK enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *masks,
                                                  void (*visit)(void *user, uint32_t i, uint32_t j,
-                                                               double n_i, double n_j,
-                                                               double n_ij),
+                                                               double n_i, double n_j, double n_ij),
                                                  void *user, struct sae_err *err);
 #endif /* SAE_LIB_SAE_OVERLAP_H */

@@ -31,8 +31,8 @@ static void fill_row(const void *user, size_t i, float *c)
             c[pairs->idx[e]] = pairs->c[e];
 }
 
-/* The same by rows, where a backend has that; by the lists where it has not, or says that it cannot:
- * then it has written nothing. */
+/* The same by rows, where a backend has that; by the lists where it has not, or says that it
+ * cannot: then it has written nothing. */
 static void run_rows(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const size_t m = f->s.m, d = f->s.d;

@@ -135,7 +135,6 @@ static void find_below(const struct orth *o)
  * of latent i + 2, and the slices that latent i + 1 begins with. */
 static void ask_above(const struct orth *o, const float *slice, size_t i, size_t i1)
 {
-    enum { FIRST = 12, LINE = 16 };
     const size_t *const start = o->pairs->start;
     if (i + 2 < i1) {
         for (size_t e = start[i + 2] + o->below[i + 2]; e < start[i + 3]; e += LINE) {
@@ -145,7 +144,7 @@ static void ask_above(const struct orth *o, const float *slice, size_t i, size_t
     }
     if (i + 1 < i1) {
         const size_t first = start[i + 1] + o->below[i + 1], end = start[i + 2];
-        for (size_t e = first; e < end && e < first + FIRST; e++)
+        for (size_t e = first; e < end && e < first + AHEAD; e++)
             for (size_t l = 0; l < SLICE; l += LINE)
                 __builtin_prefetch(slice + (size_t)o->pairs->idx[e] * SLICE + l);
     }
@@ -201,12 +200,11 @@ static void add_partners(const void *user, size_t s, const float *slice, size_t 
     const struct orth *const o = user;
     const size_t *const start = o->pairs->start;
     const size_t w = o->d - s * SLICE < SLICE ? o->d - s * SLICE : SLICE;
-    enum { AHEAD = 2, LINE = 16 };
     for (size_t i = i0; i < i1; i++) {
         float sum[SLICE] = {0};
-        /* rows of G are pages apart: the machine does not foresee the next */
-        for (size_t l = 0; o->G && l < w && i + AHEAD < o->m; l += LINE)
-            __builtin_prefetch(o->G + (i + AHEAD) * o->d + s * SLICE + l, 1);
+        /* rows of G are pages apart: the machine does not foresee the next but one */
+        for (size_t l = 0; o->G && l < w && i + 2 < o->m; l += LINE)
+            __builtin_prefetch(o->G + (i + 2) * o->d + s * SLICE + l, 1);
         sae_cpu_add_slices(start[i + 1] - start[i], start[o->m] - start[i],
                            o->pairs->idx + start[i], o->along + start[i], slice, SLICE, sum);
         put_columns(o, i * o->d + s * SLICE, w, sum);
@@ -317,8 +315,8 @@ static void run_blocks(const struct rows_job *job, float *block, float *to)
         if (to)
             sae_cpu_gemm(false, false, n, d, w, 1, block, w, rows, d, 1, to + i0 * d, d);
         if (to && w > n)
-            sae_cpu_gemm(true, false, w - n, d, n, 1, block + n, w, rows, d, 1,
-                         to + (i0 + n) * d, d);
+            sae_cpu_gemm(true, false, w - n, d, n, 1, block + n, w, rows, d, 1, to + (i0 + n) * d,
+                         d);
     }
 }
 
@@ -326,7 +324,13 @@ bool sae_cpu_orth_rows(size_t m, size_t d, const float *W,
                        void (*fill)(const void *user, size_t i, float *c), const void *user,
                        double weight, float *G, float *Gout, struct sae_orth_stats *stats)
 {
-    struct rows_job job = {m, d, W, fill, user, weight, calloc(m, sizeof *job.part),
+    struct rows_job job = {m,
+                           d,
+                           W,
+                           fill,
+                           user,
+                           weight,
+                           calloc(m, sizeof *job.part),
                            sae_cpu_scratch((size_t)omp_get_max_threads() * m)};
     float *const block = sae_cpu_scratch((m < ROWS ? m : ROWS) * m);
     /* 0 times what is not finite is not 0 */

@@ -43,8 +43,6 @@ struct slice_level {
                  const float *other, float *dot);
 };
 
-enum { LINE = 16, AHEAD = 12 }; /* floats in a line of the cache; entries asked for ahead */
-
 /* 2. packing */
 
 #define HUGE_PAGE ((size_t)2 << 20)
