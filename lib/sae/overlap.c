@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* overlap : co-activation counts from sparse masks, one latent at a time.
  *
- * The partners of latent i are the entries of the rows on which i is active; a counter per latent
- * adds them up. Work is about sum over tokens of (active latents)^2, memory one row of counters a
+ * Work is about sum over tokens of (active latents)^2, memory one row of counters (partners.h) a
  * thread. Pieces of consecutive latents keep their own lists, which are joined in order, so that
  * the result does not depend on the number of threads.
  *
- * Contents: 1. values   2. counts of one latent   3. competing pairs of one latent   4. lists
- *   5. rows   6. all pairs */
+ * Contents: 1. values   2. competing pairs of one latent   3. lists   4. rows   5. all pairs */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -16,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/math/clones.h"
 #include "lib/sae/overlap.h"
+#include "lib/sae/partners.h"
 
 /* 1. values */
 
@@ -50,132 +49,7 @@ double sae_compete_value(enum sae_compete form, double s, double nhat, double ta
     return over < 0 ? 0 : over > 1 ? 1 : over;
 }
 
-/* 2. counts of one latent: only of partners above it, as every pair has a lower end */
-
-enum { BLOCK = 8 }; /* partners that are looked at, or passed over, together */
-
-struct counter {
-    uint32_t *now;      /* [m] partners within one batch; zero between latents */
-    double *sum;        /* [m] weighted over batches, where there are several; zero too */
-    unsigned char *hit; /* [m / BLOCK + 1] which blocks have a partner; zero too */
-};
-
-static void counter_clear(struct counter *c)
-{
-    free(c->now);
-    free(c->sum);
-    free(c->hit);
-    *c = (struct counter){NULL, NULL, NULL};
-}
-
-static enum sae_status counter_init(struct counter *ret, size_t m, size_t n_batches,
-                                    struct sae_err *err)
-{
-    struct counter c = {NULL, NULL, NULL};
-    enum sae_status st;
-    SAE_GO(st, sae_mem_alloc(&c.now, m, sizeof *c.now, err));
-    SAE_GO(st, sae_mem_alloc(&c.hit, m / BLOCK + 1, sizeof *c.hit, err));
-    if (n_batches > 1)
-        SAE_GO(st, sae_mem_alloc(&c.sum, m, sizeof *c.sum, err));
-done:
-    if (st != SAE_OK)
-        counter_clear(&c);
-    *ret = c;
-    return st;
-}
-
-/* Returns how many partners were met, the same one again too. */
-static size_t count_batch(const struct sae_csr *csr, const struct sae_csc *csc, size_t i,
-                          struct counter *c)
-{
-    size_t met = 0;
-    for (size_t p = csc->start[i]; p < csc->start[i + 1]; p++) {
-        const size_t end = csr->start[csc->row[p] + 1];
-        met += end - csc->pos[p] - 1;
-        for (size_t e = csc->pos[p] + 1; e < end; e++) {
-            const size_t j = csr->idx[e];
-            c->now[j]++;
-            c->hit[j / BLOCK] = 1;
-        }
-    }
-    return met;
-}
-
-SAE_CLONES static void add_weighted(size_t n, double w, uint32_t *restrict now,
-                                    double *restrict sum)
-{
-    for (size_t j = 0; j < n; j++)
-        sum[j] += w * now[j];
-    memset(now, 0, n * sizeof *now);
-}
-
-static size_t count_latent(size_t m, const struct sae_overlap_masks *masks, size_t i,
-                           struct counter *c)
-{
-    size_t met = 0;
-    for (size_t b = 0; b < masks->n_batches; b++) {
-        met += count_batch(masks->csr[b], masks->csc[b], i, c);
-        if (c->sum)
-            add_weighted(m - i - 1, masks->weight[b], c->now + i + 1, c->sum + i + 1);
-    }
-    return met;
-}
-
-static inline double count_at(const struct counter *c, const struct sae_overlap_masks *masks,
-                              size_t j)
-{
-    return c->sum ? c->sum[j] : masks->weight[0] * c->now[j];
-}
-
-static size_t blocks_of(size_t m)
-{
-    return (m + BLOCK - 1) / BLOCK;
-}
-
-/* The first block from b on that is marked, or n_blocks. */
-static size_t next_block(const unsigned char *mark, size_t b, size_t n_blocks)
-{
-    const unsigned char *const at = memchr(mark + b, 1, n_blocks - b);
-    return at ? (size_t)(at - mark) : n_blocks;
-}
-
-/* Counts of partners above i to zero, by runs of the blocks that have any. */
-static void counter_zero(struct counter *c, size_t m, size_t i)
-{
-    const size_t n_blocks = blocks_of(m);
-    size_t b = next_block(c->hit, i / BLOCK, n_blocks);
-    while (b < n_blocks) {
-        size_t end = b + 1;
-        while (end < n_blocks && c->hit[end])
-            end++;
-        const size_t j0 = b * BLOCK, j1 = end * BLOCK < m ? end * BLOCK : m;
-        if (c->sum)
-            memset(c->sum + j0, 0, (j1 - j0) * sizeof *c->sum);
-        else
-            memset(c->now + j0, 0, (j1 - j0) * sizeof *c->now);
-        memset(c->hit + b, 0, end - b);
-        b = next_block(c->hit, end, n_blocks);
-    }
-}
-
-/* n_i of every latent, and B. */
-static enum sae_status count_single(size_t m, const struct sae_overlap_masks *masks, double **ret_n,
-                                    double *ret_B, struct sae_err *err)
-{
-    double *n = NULL, B = 0;
-    SAE_TRY(sae_mem_alloc(&n, m, sizeof *n, err));
-    for (size_t b = 0; b < masks->n_batches; b++) {
-        const size_t *const start = masks->csc[b]->start;
-        for (size_t j = 0; j < m; j++)
-            n[j] += masks->weight[b] * (double)(start[j + 1] - start[j]);
-        B += masks->weight[b] * (double)masks->csr[b]->n;
-    }
-    *ret_n = n;
-    *ret_B = B;
-    return SAE_OK;
-}
-
-/* 3. competing pairs of one latent
+/* 2. competing pairs of one latent
  *
  * Where most blocks have a partner, most partners meet too rarely to compete. A count that n_ij
  * must exceed, a little too low to be safe against rounding, is formed from one number a latent;
@@ -194,19 +68,19 @@ struct weighing {
 
 /* What a thread needs to look at one latent after another. */
 struct look {
-    struct counter count;
-    unsigned char *mark; /* [m / BLOCK + 1] blocks in which a count passes */
+    struct sae_partners count;
+    unsigned char *mark; /* [m / PARTNERS_BLOCK + 1] blocks in which a count passes */
 };
 
 static enum sae_status look_init(struct look *ret, const struct weighing *w, struct sae_err *err)
 {
-    SAE_TRY(counter_init(&ret->count, w->m, w->masks->n_batches, err));
-    return sae_mem_alloc(&ret->mark, w->m / BLOCK + 1, sizeof *ret->mark, err);
+    SAE_TRY(sae_partners_init(&ret->count, w->m, w->masks->n_batches, err));
+    return sae_mem_alloc(&ret->mark, w->m / PARTNERS_BLOCK + 1, sizeof *ret->mark, err);
 }
 
 static void look_clear(struct look *look)
 {
-    counter_clear(&look->count);
+    sae_partners_clear(&look->count);
     free(look->mark);
     look->mark = NULL;
 }
@@ -236,7 +110,7 @@ static enum sae_status weighing_init(struct weighing *ret, size_t m,
 {
     struct weighing w = {.m = m, .masks = masks, .rule = *rule};
     enum sae_status st;
-    SAE_GO(st, count_single(m, masks, &w.n, &w.B, err));
+    SAE_GO(st, sae_partners_single(m, masks, &w.n, &w.B, err));
     SAE_GO(st, sae_mem_alloc(&w.part, m, sizeof *w.part, err));
     fill_parts(&w);
 done:
@@ -252,14 +126,14 @@ static void weighing_clear(struct weighing *w)
 
 /* Marks blocks of `n` counts in which one exceeds what it must. */
 #define MARK_BLOCKS(NEED)                                                                          \
-    for (size_t j0 = 0; j0 < n; j0 += BLOCK) {                                                     \
-        const size_t w = n - j0 < BLOCK ? n - j0 : BLOCK;                                          \
+    for (size_t j0 = 0; j0 < n; j0 += PARTNERS_BLOCK) {                                            \
+        const size_t w = n - j0 < PARTNERS_BLOCK ? n - j0 : PARTNERS_BLOCK;                        \
         int any = 0;                                                                               \
         for (size_t j = j0; j < j0 + w; j++) {                                                     \
             const float q = part[j], need = (NEED);                                                \
             any |= (weight * (float)count[j] > need) & (q < INFINITY);                             \
         }                                                                                          \
-        mark[j0 / BLOCK] = (unsigned char)any;                                                     \
+        mark[j0 / PARTNERS_BLOCK] = (unsigned char)any;                                            \
     }
 #define MARK_FUNCTION(NAME, TYPE)                                                                  \
     SAE_CLONES static void NAME(size_t n, enum sae_overlap kind, const TYPE *count, float weight,  \
@@ -280,8 +154,8 @@ MARK_FUNCTION(mark_sums, double)
 /* Marks blocks from that of i on. */
 static void mark_passing(const struct weighing *w, size_t i, struct look *look)
 {
-    const size_t j0 = i / BLOCK * BLOCK, n = w->m - j0;
-    unsigned char *const mark = look->mark + j0 / BLOCK;
+    const size_t j0 = i / PARTNERS_BLOCK * PARTNERS_BLOCK, n = w->m - j0;
+    unsigned char *const mark = look->mark + j0 / PARTNERS_BLOCK;
     if (look->count.sum)
         mark_sums(n, w->rule.overlap, look->count.sum + j0, 1, w->part[i], w->part + j0, mark);
     else
@@ -289,15 +163,17 @@ static void mark_passing(const struct weighing *w, size_t i, struct look *look)
                     w->part[i], w->part + j0, mark);
 }
 
-/* c_ij of the partners in block b, into c [BLOCK], which is 0; returns whether one is > 0. */
-static bool weigh_block(const struct weighing *w, size_t i, size_t b, const struct counter *count,
-                        float *c)
+/* c_ij of the partners in block b, into c [PARTNERS_BLOCK], which is 0; returns whether one is > 0.
+ */
+static bool weigh_block(const struct weighing *w, size_t i, size_t b,
+                        const struct sae_partners *count, float *c)
 {
     const struct sae_compete_rule *const r = &w->rule;
-    const size_t j0 = b * BLOCK, n = w->m - j0 < BLOCK ? w->m - j0 : BLOCK;
+    const size_t j0 = b * PARTNERS_BLOCK,
+                 n = w->m - j0 < PARTNERS_BLOCK ? w->m - j0 : PARTNERS_BLOCK;
     bool any = false;
     for (size_t l = 0; l < n; l++) {
-        const double n_ij = count_at(count, w->masks, j0 + l);
+        const double n_ij = sae_partners_at(count, w->masks, j0 + l);
         if (!(n_ij > 0) || !(w->part[j0 + l] < INFINITY))
             continue;
         const double nhat = sae_overlap_value(r->overlap, w->B, w->n[i], w->n[j0 + l], n_ij);
@@ -313,24 +189,24 @@ static enum sae_status look_at(const struct weighing *w, size_t i, struct look *
                                enum sae_status (*take)(void *user, size_t b, const float *c),
                                void *user)
 {
-    const size_t n_blocks = blocks_of(w->m);
-    const size_t met = count_latent(w->m, w->masks, i, &look->count);
-    const bool dense = met > (w->m - i) / BLOCK / DENSE;
+    const size_t n_blocks = sae_partners_blocks(w->m);
+    const size_t met = sae_partners_count(w->m, w->masks, i, &look->count);
+    const bool dense = met > (w->m - i) / PARTNERS_BLOCK / DENSE;
     enum sae_status st = SAE_OK;
     if (dense)
         mark_passing(w, i, look);
     const unsigned char *const of = dense ? look->mark : look->count.hit;
-    for (size_t b = next_block(of, i / BLOCK, n_blocks); b < n_blocks && st == SAE_OK;
-         b = next_block(of, b + 1, n_blocks)) {
-        float c[BLOCK] = {0};
+    for (size_t b = sae_partners_next(of, i / PARTNERS_BLOCK, n_blocks);
+         b < n_blocks && st == SAE_OK; b = sae_partners_next(of, b + 1, n_blocks)) {
+        float c[PARTNERS_BLOCK] = {0};
         if (weigh_block(w, i, b, &look->count, c))
             st = take(user, b, c);
     }
-    counter_zero(&look->count, w->m, i);
+    sae_partners_zero(&look->count, w->m, i);
     return st;
 }
 
-/* 4. lists */
+/* 3. lists */
 
 enum { PIECE = 64 };
 
@@ -360,15 +236,15 @@ static enum sae_status take_listed(void *user, size_t b, const float *c)
 {
     struct piece *const piece = user;
     if (!piece->over) {
-        const size_t room = piece->n + BLOCK;
+        const size_t room = piece->n + PARTNERS_BLOCK;
         SAE_TRY(sae_mem_grow(&piece->idx, &piece->cap_idx, room, sizeof *piece->idx, NULL));
         SAE_TRY(sae_mem_grow(&piece->c, &piece->cap_c, room, sizeof *piece->c, NULL));
     }
-    for (size_t l = 0; l < BLOCK; l++) {
+    for (size_t l = 0; l < PARTNERS_BLOCK; l++) {
         if (!(c[l] > 0))
             continue;
         if (!piece->over) {
-            piece->idx[piece->n] = (uint32_t)(b * BLOCK + l);
+            piece->idx[piece->n] = (uint32_t)(b * PARTNERS_BLOCK + l);
             piece->c[piece->n] = c[l];
         }
         piece->n++;
@@ -512,7 +388,7 @@ enum sae_status sae_overlap_pairs(size_t m, const struct sae_overlap_masks *mask
     return sae_overlap_pairs_up_to(m, masks, rule, SIZE_MAX, pairs, &n, err);
 }
 
-/* 5. rows */
+/* 4. rows */
 
 struct sae_overlap_rows {
     struct weighing w;
@@ -558,7 +434,8 @@ struct row {
 static enum sae_status take_row(void *user, size_t b, const float *c)
 {
     const struct row *const row = user;
-    const size_t j0 = b * BLOCK, n = row->m - j0 < BLOCK ? row->m - j0 : BLOCK;
+    const size_t j0 = b * PARTNERS_BLOCK,
+                 n = row->m - j0 < PARTNERS_BLOCK ? row->m - j0 : PARTNERS_BLOCK;
     memcpy(row->c + j0, c, n * sizeof *c);
     return SAE_OK;
 }
@@ -572,34 +449,35 @@ void sae_overlap_rows_fill(const void *user, size_t i, float *c)
         (void)look_at(&rows->w, i, &rows->look[omp_get_thread_num()], take_row, &row);
 }
 
-/* 6. all pairs */
+/* 5. all pairs */
 
 enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *masks,
                                   void (*visit)(void *user, uint32_t i, uint32_t j, double n_i,
                                                 double n_j, double n_ij),
                                   void *user, struct sae_err *err)
 {
-    struct counter count = {NULL, NULL, NULL};
+    struct sae_partners count = {NULL, NULL, NULL};
     double *n = NULL, B = 0;
     enum sae_status st;
-    SAE_GO(st, count_single(m, masks, &n, &B, err));
-    SAE_GO(st, counter_init(&count, m, masks->n_batches, err));
+    SAE_GO(st, sae_partners_single(m, masks, &n, &B, err));
+    SAE_GO(st, sae_partners_init(&count, m, masks->n_batches, err));
     for (size_t i = 0; i < m; i++) {
         if (!(n[i] > 0))
             continue;
-        count_latent(m, masks, i, &count);
-        for (size_t b = next_block(count.hit, i / BLOCK, blocks_of(m)); b < blocks_of(m);
-             b = next_block(count.hit, b + 1, blocks_of(m))) {
-            for (size_t j = b * BLOCK; j < m && j < (b + 1) * BLOCK; j++) {
-                const double n_ij = count_at(&count, masks, j);
+        sae_partners_count(m, masks, i, &count);
+        for (size_t b = sae_partners_next(count.hit, i / PARTNERS_BLOCK, sae_partners_blocks(m));
+             b < sae_partners_blocks(m);
+             b = sae_partners_next(count.hit, b + 1, sae_partners_blocks(m))) {
+            for (size_t j = b * PARTNERS_BLOCK; j < m && j < (b + 1) * PARTNERS_BLOCK; j++) {
+                const double n_ij = sae_partners_at(&count, masks, j);
                 if (n_ij > 0)
                     visit(user, (uint32_t)i, (uint32_t)j, n[i], n[j], n_ij);
             }
         }
-        counter_zero(&count, m, i);
+        sae_partners_zero(&count, m, i);
     }
 done:
-    counter_clear(&count);
+    sae_partners_clear(&count);
     free(n);
     return st;
 }
