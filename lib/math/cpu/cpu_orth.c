@@ -44,27 +44,33 @@ static float coefficient(const struct orth *o, size_t e, float cosine)
     return (float)(o->weight * o->pairs->c[e] * ((cosine > 0) - (cosine < 0)));
 }
 
+static void add_stats(size_t n, const struct sae_orth_stats *part, struct sae_orth_stats *ret)
+{
+    struct sae_orth_stats sum = {0};
+    for (size_t i = 0; i < n; i++) {
+        sum.loss += part[i].loss;
+        sum.n_pairs += part[i].n_pairs;
+        sum.mean_abs_cos += part[i].mean_abs_cos;
+        if (part[i].max_abs_cos > sum.max_abs_cos)
+            sum.max_abs_cos = part[i].max_abs_cos;
+    }
+    if (sum.n_pairs > 0)
+        sum.mean_abs_cos /= (double)sum.n_pairs;
+    *ret = sum;
+}
+
 static void run_pieces(const struct orth *o,
                        void (*run)(const struct orth *o, size_t i0, size_t i1,
                                    struct sae_orth_stats *stats),
                        struct sae_orth_stats *ret)
 {
-    struct sae_orth_stats piece[PIECES], sum = {0};
+    struct sae_orth_stats piece[PIECES];
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t p = 0; p < PIECES; p++) {
         piece[p] = (struct sae_orth_stats){0};
         run(o, p * o->m / PIECES, (p + 1) * o->m / PIECES, &piece[p]);
     }
-    for (size_t p = 0; p < PIECES; p++) {
-        sum.loss += piece[p].loss;
-        sum.n_pairs += piece[p].n_pairs;
-        sum.mean_abs_cos += piece[p].mean_abs_cos;
-        if (piece[p].max_abs_cos > sum.max_abs_cos)
-            sum.max_abs_cos = piece[p].max_abs_cos;
-    }
-    if (sum.n_pairs > 0)
-        sum.mean_abs_cos /= (double)sum.n_pairs;
-    *ret = sum;
+    add_stats(PIECES, piece, ret);
 }
 
 /* 2. one by one */
@@ -109,26 +115,13 @@ static void run_singly(const struct orth *o, size_t i0, size_t i1, struct sae_or
 
 enum { RUN = 64, OWNERS = 16 };
 
-/* The first partner of latent i that is not below j, as a position in the list of i. */
-static size_t first_from(const struct orth *o, size_t i, size_t j)
-{
-    const uint32_t *const row = o->pairs->idx + o->pairs->start[i];
-    size_t lo = 0, hi = o->pairs->start[i + 1] - o->pairs->start[i];
-    while (lo < hi) {
-        const size_t mid = (lo + hi) / 2;
-        if (row[mid] < j)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 static void find_below(const struct orth *o)
 {
 #pragma omp parallel for schedule(dynamic, RUN)
     for (size_t i = 0; i < o->m; i++)
-        o->below[i] = (uint32_t)first_from(o, i, i);
+        o->below[i] = (uint32_t)(sae_cpu_first_from(o->pairs->idx, o->pairs->start[i],
+                                                    o->pairs->start[i + 1], i) -
+                                 o->pairs->start[i]);
 }
 
 /* The lists of partners above do not follow each other, so what comes next is asked for: entries
@@ -186,7 +179,8 @@ static void mirror(const struct orth *o)
         const size_t j0 = p * o->m / OWNERS, j1 = (p + 1) * o->m / OWNERS;
         for (size_t i = 0; i < j1; i++) {
             const size_t end = o->pairs->start[i + 1];
-            for (size_t e = o->pairs->start[i] + first_from(o, i, i < j0 ? j0 : i);
+            const size_t above = o->pairs->start[i] + o->below[i];
+            for (size_t e = sae_cpu_first_from(o->pairs->idx, above, end, j0);
                  e < end && o->pairs->idx[e] < j1; e++) {
                 const size_t j = o->pairs->idx[e];
                 o->along[o->pairs->start[j] + o->next[j]++] = o->along[e];
@@ -287,21 +281,6 @@ static void weigh_block(const struct rows_job *job, size_t i0, size_t n, float *
     for (size_t r = 0; r < n; r++) /* the square at its head has both halves */
         for (size_t q = r + 1; q < n; q++)
             block[q * w + r] = block[r * w + q];
-}
-
-static void add_stats(size_t n, const struct sae_orth_stats *part, struct sae_orth_stats *ret)
-{
-    struct sae_orth_stats sum = {0};
-    for (size_t i = 0; i < n; i++) {
-        sum.loss += part[i].loss;
-        sum.n_pairs += part[i].n_pairs;
-        sum.mean_abs_cos += part[i].mean_abs_cos;
-        if (part[i].max_abs_cos > sum.max_abs_cos)
-            sum.max_abs_cos = part[i].max_abs_cos;
-    }
-    if (sum.n_pairs > 0)
-        sum.mean_abs_cos /= (double)sum.n_pairs;
-    *ret = sum;
 }
 
 static void run_blocks(const struct rows_job *job, float *block, float *to)

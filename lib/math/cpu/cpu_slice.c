@@ -24,6 +24,18 @@ SAE_CLONES float sae_cpu_dot(size_t d, const float *restrict x, const float *res
     return sum;
 }
 
+size_t sae_cpu_first_from(const uint32_t *idx, size_t lo, size_t hi, size_t least)
+{
+    while (lo < hi) {
+        const size_t mid = lo + (hi - lo) / 2;
+        if (idx[mid] < least)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 void sae_cpu_fill(size_t d, const float *from, float *y)
 {
     if (from)

@@ -19,6 +19,8 @@ float sae_cpu_dot(size_t d, const float *x, const float *y);
 void sae_cpu_fill(size_t d, const float *from, float *y); /* y = from, 0 where NULL */
 
 size_t sae_cpu_slices(size_t d); /* in a row of d */
+/* The first position in [lo, hi) of ascending idx that holds `least` or more; hi where none does. */
+size_t sae_cpu_first_from(const uint32_t *idx, size_t lo, size_t hi, size_t least);
 /* Uninitialised, 64-byte aligned, released by free(); NULL where there is no memory: callers then
  * take the plain way, slower and different in the last bits. */
 float *sae_cpu_scratch(size_t n);

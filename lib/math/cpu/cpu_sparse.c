@@ -17,19 +17,6 @@ enum { TILE_LATENTS = 1024 }; /* of the transpose; their cursors lie in the cach
 /* 1. transpose: a counting sort; a thread owns a range of latents, which in each row is a run of
  * entries, so that no two threads write one counter and nothing is allocated */
 
-static size_t first_reaching(const struct sae_csr *csr, size_t t, size_t latent)
-{
-    size_t lo = csr->start[t], hi = csr->start[t + 1];
-    while (lo < hi) {
-        const size_t mid = lo + (hi - lo) / 2;
-        if (csr->idx[mid] < latent)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
 {
     const size_t nnz = csr->start[csr->n];
@@ -39,8 +26,8 @@ void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
     for (size_t j0 = 0; j0 < m; j0 += TILE_LATENTS) {
         for (size_t t = 0; t < csr->n; t++) {
             const size_t end = csr->start[t + 1];
-            for (size_t e = first_reaching(csr, t, j0); e < end && csr->idx[e] < j0 + TILE_LATENTS;
-                 e++)
+            for (size_t e = sae_cpu_first_from(csr->idx, csr->start[t], end, j0);
+                 e < end && csr->idx[e] < j0 + TILE_LATENTS; e++)
                 csc->start[csr->idx[e] + 1]++;
         }
     }
@@ -51,8 +38,8 @@ void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
     for (size_t j0 = 0; j0 < m; j0 += TILE_LATENTS) {
         for (size_t t = 0; t < csr->n; t++) {
             const size_t end = csr->start[t + 1];
-            for (size_t e = first_reaching(csr, t, j0); e < end && csr->idx[e] < j0 + TILE_LATENTS;
-                 e++) {
+            for (size_t e = sae_cpu_first_from(csr->idx, csr->start[t], end, j0);
+                 e < end && csr->idx[e] < j0 + TILE_LATENTS; e++) {
                 const size_t p = csc->start[csr->idx[e]]++;
                 csc->row[p] = (uint32_t)t;
                 csc->pos[p] = (uint32_t)e;
