@@ -3,6 +3,7 @@
  *
  *   L_orth = sum over i < j of c_ij |f_i . f_j|;  dL_orth/df_i = sum_j c_ij sign(f_i . f_j) f_j
  *   c_ij from the masks of this batch (or of a window of batches), threshold tau(p). */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -101,10 +102,11 @@ static enum sae_status add_term(struct trainer *t, const struct competing *of, d
         t->ops->orth(t->m, t->d, t->w.W_dec, &t->pairs, weight, G, Gout, stats);
     else if (!t->ops->orth_rows(t->m, t->d, t->w.W_dec, sae_overlap_rows_fill, of->rows, weight, G,
                                 Gout, stats))
-        return sae_err_set(err, SAE_ENOMEM,
-                           "cannot form the orthogonality term of %zu pairs: out of memory, or a "
-                           "weight of the decoder is not finite",
-                           of->n);
+        return isfinite(t->ops->sum_sq(t->m * t->d, t->w.W_dec))
+                   ? sae_err_set(err, SAE_ENOMEM,
+                                 "out of memory for the orthogonality term of %zu pairs", of->n)
+                   : sae_err_set(err, SAE_ERANGE,
+                                 "a weight of the decoder is not finite at step %" PRIu64, t->step);
     return SAE_OK;
 }
 

@@ -434,6 +434,10 @@ static void test_crowded(void **state)
         /* the lists were never made */
         assert_null(t[0]->pairs.idx);
         assert_non_null(t[1]->pairs.idx);
+        t[0]->w.W_dec[5] = NAN;
+        t[0]->step--; /* as within the step */
+        assert_int_equal(trainer_orth(t[0], false, &stats[0], &err), SAE_ERANGE);
+        assert_non_null(strstr(err.msg, "not finite at step 3"));
         trainer_close(t[0]);
         trainer_close(t[1]);
     }
