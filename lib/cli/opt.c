@@ -12,6 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/cli/parse.h"
+#include "lib/cli/suggest.h"
 #include "lib/file/h5.h"
 #include "lib/math/ops.h"
 
@@ -272,45 +273,13 @@ static bool find_name(const struct sae_opt_set *set, const char *name, size_t le
     return false;
 }
 
-/* Levenshtein distance, for "did you mean"; names longer than 40 are not compared. */
-static size_t distance(const char *a, size_t na, const char *b, size_t nb)
+static enum sae_status unknown(const struct sae_opt_set *set, const char *dashes, const char *name,
+                               size_t len, struct sae_err *err)
 {
-    enum { MAX = 40 };
-    size_t row[MAX + 1];
-    if (na > MAX || nb > MAX)
-        return MAX;
-    for (size_t j = 0; j <= nb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            const size_t up = row[j];
-            const size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            size_t best = up < row[j - 1] ? up + 1 : row[j - 1] + 1;
-            best = change < best ? change : best;
-            diagonal = up;
-            row[j] = best;
-        }
-    }
-    return row[nb];
-}
-
-static enum sae_status unknown(const struct sae_opt_set *set, const char *name, size_t len,
-                               struct sae_err *err)
-{
-    const char *nearest = NULL;
-    size_t best = 4; /* further away than this is no help */
-    for (size_t i = 0; i < set->n; i++) {
-        const size_t d = distance(name, len, set->rows[i].name, strlen(set->rows[i].name));
-        if (d < best) {
-            best = d;
-            nearest = set->rows[i].name;
-        }
-    }
-    return sae_err_set(err, SAE_EARG, "unknown option '--%.*s'%s%s%s; --help=all lists them",
-                       (int)len, name, nearest == NULL ? "" : ", did you mean '--",
-                       nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'");
+    char meant[300];
+    sae_suggest(meant, sizeof meant, set, name, len);
+    return sae_err_set(err, SAE_EARG, "unknown option '%s%.*s'%s; --help=all lists them", dashes,
+                       (int)len, name, meant);
 }
 
 /* --- 4. command line ---------------------------------------------------------------------- */
@@ -350,7 +319,7 @@ static enum sae_status parse_long(struct sae_opt_set *set, struct words *w, cons
     if (len > 3 && memcmp(name, "no-", 3) == 0 && value == NULL &&
         find_name(set, name + 3, len - 3, &i) && set->rows[i].kind == SAE_OPT_FLAG)
         return sae_opt_set_assign(set, i, "false", true, err);
-    return unknown(set, name, len, err);
+    return unknown(set, "--", name, len, err);
 }
 
 static enum sae_status parse_letter(struct sae_opt_set *set, struct words *w, const char *word,
@@ -371,7 +340,7 @@ static enum sae_status parse_letter(struct sae_opt_set *set, struct words *w, co
         set->help = "main";
         return SAE_OK;
     }
-    return sae_err_set(err, SAE_EARG, "unknown option '%s'; --help=all lists them", word);
+    return unknown(set, "-", word + 1, strlen(word + 1), err);
 }
 
 static enum sae_status parse_words(struct sae_opt_set *set, struct sae_cli *cli, int argc,
@@ -422,7 +391,7 @@ static enum sae_status config_line(struct sae_opt_set *set, bool *seen, const ch
     const char *name = trim(line);
     size_t i;
     if (!find_name(set, name, strlen(name), &i)) {
-        (void)unknown(set, name, strlen(name), err);
+        (void)unknown(set, "", name, strlen(name), err);
         (void)sae_err_prefix(err, "'%s' line %zu", path, number);
         return SAE_EARG;
     }

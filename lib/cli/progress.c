@@ -2,6 +2,7 @@
 /* progress : see the header. */
 #include "lib/cli/progress.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,10 +32,10 @@ static void duration(char *to, size_t n, double seconds)
 }
 
 /* Of the terminal: a line that wraps could not be drawn over. */
-static int columns(void)
+static size_t columns(void)
 {
     struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
 }
 
 static double rate_of(const struct sae_progress *bar, double now)
@@ -43,24 +44,54 @@ static double rate_of(const struct sae_progress *bar, double now)
     return seconds > 0 ? (double)(bar->done - bar->first) / seconds : 0;
 }
 
-static void show(struct sae_progress *bar, double now, const char *note)
+static void time_left(char *to, size_t n, const struct sae_progress *bar, double rate)
+{
+    if (rate > 0 && bar->total >= bar->done)
+        duration(to, n, (double)(bar->total - bar->done) / rate);
+    else
+        snprintf(to, n, "?");
+}
+
+/* One line of at most `columns` characters. Where they are few, the bar goes first, then the note,
+ * then the name: rate and time left are what people look for. */
+void sae_progress_line(char *to, size_t size, const struct sae_progress *bar, double now,
+                       const char *note, size_t columns)
 {
     enum { WIDTH = 20 };
     const double rate = rate_of(bar, now);
     const double share = bar->total == 0 ? 0 : (double)bar->done / (double)bar->total;
-    char left[32] = "?";
-    if (rate > 0 && bar->total >= bar->done)
-        duration(left, sizeof left, (double)(bar->total - bar->done) / rate);
     const int full = share > 1 ? WIDTH : (int)(share * WIDTH);
+    char left[32], figures[128], graph[64];
+    time_left(left, sizeof left, bar, rate);
+    const int n = snprintf(figures, sizeof figures, "%3.0f%%  %.4g %s/s  %s left", 100 * share, rate,
+                           bar->unit, left);
+    snprintf(graph, sizeof graph, "[%.*s%*s] ", full, "####################", WIDTH - full, "");
+    const char *const what = bar->what;
+    size_t room = columns > (size_t)n ? columns - (size_t)n : 0;
+    const bool with_what = strlen(what) + 1 <= room;
+    room -= with_what ? strlen(what) + 1 : 0;
+    const bool with_note = note != NULL && strlen(note) + 2 <= room;
+    room -= with_note ? strlen(note) + 2 : 0;
+    snprintf(to, size, "%s%s%s%s%s%s", with_what ? what : "", with_what ? " " : "",
+             strlen(graph) <= room ? graph : "", figures, with_note ? "  " : "",
+             with_note ? note : "");
+    if (columns < size)
+        to[columns] = '\0';
+}
+
+static void show(struct sae_progress *bar, double now, const char *note)
+{
     if (bar->terminal) {
         char line[400];
-        snprintf(line, sizeof line, "%s [%.*s%*s] %3.0f%%  %.4g %s/s  %s left%s%s", bar->what, full,
-                 "####################", WIDTH - full, "", 100 * share, rate, bar->unit, left,
-                 note == NULL ? "" : "  ", note == NULL ? "" : note);
-        fprintf(stderr, "\r\033[K%.*s", columns() - 1, line);
+        sae_progress_line(line, sizeof line, bar, now, note, columns() - 1);
+        fprintf(stderr, "\r\033[K%s", line);
         fflush(stderr);
     } else {
-        sae_log_info("%s: %3.0f%%  %llu of %llu %s  %.4g/s  %s left%s%s", bar->what, 100 * share,
+        const double rate = rate_of(bar, now);
+        char left[32];
+        time_left(left, sizeof left, bar, rate);
+        sae_log_info("%s: %3.0f%%  %llu of %llu %s  %.4g/s  %s left%s%s", bar->what,
+                     bar->total == 0 ? 0 : 100 * (double)bar->done / (double)bar->total,
                      (unsigned long long)bar->done, (unsigned long long)bar->total, bar->unit,
                      rate, left, note == NULL ? "" : "  ", note == NULL ? "" : note);
     }

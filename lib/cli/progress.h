@@ -3,6 +3,7 @@
 #ifndef SAE_LIB_CLI_PROGRESS_H
 #define SAE_LIB_CLI_PROGRESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct sae_progress {
@@ -20,5 +21,9 @@ void sae_progress_step(struct sae_progress *bar, uint64_t done, const char *note
 /* Ends the bar with one line: "harvest: 300000 tokens in 41 s (7317 tokens/s)"; a pass of less than
  * three seconds ends without. */
 void sae_progress_end(struct sae_progress *bar);
+
+/* The line of a terminal of that many columns, without line end; for tests. `to` holds `size`. */
+void sae_progress_line(char *to, size_t size, const struct sae_progress *bar, double now,
+                       const char *note, size_t columns);
 
 #endif /* SAE_LIB_CLI_PROGRESS_H */

@@ -15,6 +15,7 @@
 #include "lib/cli/grid.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/parse.h"
+#include "lib/cli/progress.h"
 #include "lib/file/json.h"
 
 static struct {
@@ -116,7 +117,18 @@ static void wrong_words_are_named(void **state)
         {"--ks 1,,2", "--ks '': expected a whole number"},
         {"--tokenz 3", "did you mean '--tokens'"},
         {"--zzzzzzzzzz", "unknown option '--zzzzzzzzzz'; --help=all"},
-        {"-x", "unknown option '-x'"},
+        {"-x", "unknown option '-x'; --help=all"},
+        {"--tok 3", "did you mean '--tokens'"},             /* a beginning */
+        {"--ver", "did you mean '--verbose' or '--version'"},
+        {"--acts-dir a", "did you mean '--acts'"},          /* its own beginning */
+        {"--config-file a", "did you mean '--config'"},
+        {"--print", "did you mean '--print-config'"},
+        {"--device cuda", "did you mean --backend cpu or cuda"}, /* what others call it */
+        {"--learning-rate 1", "did you mean --lr;"},
+        {"-V", "unknown option '-V', did you mean --version;"},
+        {"--epochs 3", "unknown option '--epochs'; --help=all"}, /* this program has no --steps */
+        {"--thr 3", "did you mean '--threads'"},            /* not '--lr' */
+        {"--ley 3", "unknown option '--ley'; --help=all"},  /* half of it differs from '--lr' */
         {"--lr nan", "--lr 'nan': expected a number"},
         {"--flag=maybe", "expected true or false"},
     };
@@ -250,6 +262,29 @@ static void lists_make_a_grid(void **state)
     assert_int_equal(parse("--tokens 4,8"), SAE_EARG); /* no list */
 }
 
+/* Rate and time left stay on a narrow terminal; the bar goes first. */
+static void a_narrow_terminal_keeps_the_figures(void **state)
+{
+    (void)state;
+    const struct sae_progress bar = {
+        .what = "training", .unit = "steps", .done = 250, .total = 1000, .began = 10};
+    char text[200];
+    static const struct {
+        size_t columns;
+        const char *line;
+    } cases[] = {
+        {79, "training [#####               ]  25%  10 steps/s  1 min 15 s left  loss 1.5"},
+        {60, "training  25%  10 steps/s  1 min 15 s left  loss 1.5"},
+        {45, "training  25%  10 steps/s  1 min 15 s left"},
+        {39, " 25%  10 steps/s  1 min 15 s left"},
+        {10, " 25%  10 s"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sae_progress_line(text, sizeof text, &bar, 35, "loss 1.5", cases[i].columns);
+        assert_string_equal(text, cases[i].line);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +294,7 @@ int main(void)
         cmocka_unit_test_teardown(the_record_leaves_out_where_and_how_loudly, clean),
         cmocka_unit_test_teardown(a_recorded_run_is_taken_up_again, clean),
         cmocka_unit_test_teardown(lists_make_a_grid, clean),
+        cmocka_unit_test(a_narrow_terminal_keeps_the_figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
