@@ -87,9 +87,15 @@ void report_baseline_clear(struct report_baseline *baseline)
     json_decref(baseline->json);
     for (size_t s = 0; s < REPORT_SOURCE_N; s++)
         json_decref(baseline->part[s]);
-    json_decref(baseline->other[0]);
-    json_decref(baseline->other[1]);
     *baseline = (struct report_baseline){0};
+}
+
+/* The published runs that come with the program have names that a user's own runs have too. */
+const char *report_baseline_label(char buf[REPORT_LABEL], const struct report_baseline *baseline)
+{
+    snprintf(buf, REPORT_LABEL, "[%s%.*s]", baseline->full != NULL ? "" : "published ",
+             REPORT_LABEL - 16, baseline->name);
+    return buf;
 }
 
 bool report_same_site(const struct report_run *run, const struct report_baseline *baseline)

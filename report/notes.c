@@ -339,6 +339,7 @@ static void caution_baselines(const struct report *report, FILE *to)
                     report_baselines_site(site, report));
     const struct report_metric *l0 = report_metric_by("core_l0");
     struct sae_str text = {0};
+    char label[REPORT_LABEL];
     double low = INFINITY, high = 0;
     for (size_t j = 0; j < report->n_baselines; j++) {
         const double x = report_baseline_value(&report->baselines[j], l0);
@@ -346,8 +347,8 @@ static void caution_baselines(const struct report *report, FILE *to)
             continue;
         low = fmin(low, x);
         high = fmax(high, x);
-        if (sae_str_printf(&text, NULL, "%s[%s] %.0f", text.s != NULL ? ", " : "",
-                           report->baselines[j].name, x) != SAE_OK)
+        if (sae_str_printf(&text, NULL, "%s%s %.0f", text.s != NULL ? ", " : "",
+                           report_baseline_label(label, &report->baselines[j]), x) != SAE_OK)
             break;
     }
     if (high > EQUAL_L0 * low && text.s != NULL)
@@ -525,7 +526,6 @@ enum sae_status report_notes(const struct report *report, FILE *to, struct sae_e
     SAE_TRY(notes_cautions(report, to, err));
     for (enum report_source s = REPORT_HELDOUT; s < REPORT_SOURCE_N; s++)
         SAE_TRY(notes_family(report, s, to, err));
-    SAE_TRY(notes_others(report, to, err));
     SAE_TRY(notes_targets(report, to, err));
     SAE_TRY(notes_differences(report, to, err));
     SAE_TRY(notes_seeds(report, to, err));

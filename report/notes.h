@@ -23,9 +23,6 @@ SAE_MUST_CHECK enum sae_status notes_settings(const struct report *report, FILE 
                                               struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_family(const struct report *report, enum report_source source,
                                             FILE *to, struct sae_err *err);
-/* saebench.c: published evaluations that runs cannot have. */
-SAE_MUST_CHECK enum sae_status notes_others(const struct report *report, FILE *to,
-                                            struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_targets(const struct report *report, FILE *to,
                                              struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_differences(const struct report *report, FILE *to,

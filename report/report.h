@@ -87,10 +87,9 @@ struct report_baseline {
     char *model;
     long layer; /* -1: not told */
     json_t *json;
-    /* of SAEBench's own files instead of json: the SAE's whole name, a result an evaluation, and
-     * those that no program here measures: scr, tpp */
+    /* of SAEBench's own files instead of json: the SAE's whole name, and a result an evaluation */
     char *full;
-    json_t *part[REPORT_SOURCE_N], *other[2];
+    json_t *part[REPORT_SOURCE_N];
 };
 
 /* A line of text in a list. */
@@ -134,6 +133,9 @@ void report_clear(struct report *report); /* accepts zeroed */
 
 /* The value of a metric, NaN where absent. */
 double report_value(const struct report_phase *phase, const struct report_metric *metric);
+/* How a published row is called in the notes, "[published run_1]": buf of REPORT_LABEL. */
+enum { REPORT_LABEL = 300 };
+const char *report_baseline_label(char buf[REPORT_LABEL], const struct report_baseline *baseline);
 double report_baseline_value(const struct report_baseline *baseline,
                              const struct report_metric *metric);
 /* Phase of a run by percent; NULL if none. The last phase that is there. */

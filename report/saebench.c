@@ -8,17 +8,15 @@
  *                C  fraction over three latents     dated later, or D: min_feats_for_eval
  *   core         explained_variance before 2025-03-07 is what is now called legacy; -1 is no number
  *
- * Contents: 1. one file   2. rows   3. folders   4. SCR and TPP */
-#include <math.h>
+ * Contents: 1. one file   2. rows   3. folders */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
-#include "lib/cli/table.h"
 #include "lib/file/json.h"
-#include "report/notes.h"
+#include "report/report.h"
 
 #define SUFFIX "_eval_results.json"
 enum { DEPTH_MAX = 4, NAME_SHOWN = 34 };
@@ -28,7 +26,7 @@ enum { DEPTH_MAX = 4, NAME_SHOWN = 34 };
 
 static const struct {
     const char *id;
-    int source; /* REPORT_SOURCE_N: kept apart, in `others` */
+    enum report_source source;
 } kinds[] = {
     {"core", REPORT_CORE},
     {"sparse_probing", REPORT_PROBE},
@@ -36,8 +34,8 @@ static const struct {
     {"absorption", REPORT_ABSORB},
     {"unlearning", REPORT_UNLEARN},
     {"autointerp", REPORT_AUTOINTERP},
-    {"scr", REPORT_SOURCE_N},
-    {"tpp", REPORT_SOURCE_N},
+    {"scr", REPORT_SCR},
+    {"tpp", REPORT_TPP},
 };
 
 static int kind_of(const json_t *json)
@@ -224,9 +222,7 @@ static enum sae_status add_file(struct report *report, const char *path, struct 
         if (row == NULL)
             st = new_row(report, full, json, &row, err);
         if (st == SAE_OK) {
-            json_t **const place = kinds[kind].source < REPORT_SOURCE_N
-                                       ? &row->part[kinds[kind].source]
-                                       : &row->other[strcmp(kinds[kind].id, "tpp") == 0];
+            json_t **const place = &row->part[kinds[kind].source];
             if (*place == NULL)
                 *place = json_incref(json);
             else
@@ -278,49 +274,4 @@ enum sae_status report_saebench_load(struct report *report, const char *dir, str
     return n_found > 0 ? SAE_OK
                        : report_lines_add(&report->problems, err,
                                           "no *" SUFFIX " in '%s' or the folders below it", dir);
-}
-
-/* --- 4. SCR and TPP ----------------------------------------------------------------------- */
-
-static double other_value(const struct report_baseline *one, size_t column)
-{
-    static const struct {
-        size_t other;
-        const char *path;
-    } columns[] = {
-        {0, "eval_result_metrics.scr_metrics.scr_metric_threshold_10"},
-        {0, "eval_result_metrics.scr_metrics.scr_metric_threshold_20"},
-        {1, "eval_result_metrics.tpp_metrics.tpp_threshold_10_total_metric"},
-        {1, "eval_result_metrics.tpp_metrics.tpp_threshold_20_total_metric"},
-    };
-    return sae_json_real(one->other[columns[column].other], columns[column].path, NAN);
-}
-
-enum sae_status notes_others(const struct report *report, FILE *to, struct sae_err *err)
-{
-    static const char *const heads[] = {"SAE", "SCR at 10", "SCR at 20", "TPP at 10", "TPP at 20"};
-    struct sae_table *table = NULL;
-    bool any = false;
-    SAE_TRY(sae_table_make(&table, sizeof heads / sizeof *heads, heads, err));
-    for (size_t b = 0; b < report->n_baselines; b++) {
-        const struct report_baseline *const one = &report->baselines[b];
-        if (one->other[0] == NULL && one->other[1] == NULL)
-            continue;
-        any = true;
-        sae_table_text(table, "[%s]", one->name);
-        for (size_t c = 0; c < 4; c++)
-            sae_table_real(table, other_value(one, c), 4);
-    }
-    enum sae_status st = SAE_OK;
-    if (any) {
-        notes_heading(to, "Published: spurious correlations and targeted perturbation");
-        report_wrap(to, "", 0,
-                    "SAEBench's SCR and TPP, which no program here measures. Share of a probe's "
-                    "spurious accuracy removed (SCR), or of one class's accuracy and not of the "
-                    "others' (TPP), when 10 or 20 latents are set to zero. Higher is better.");
-        fputc('\n', to);
-        st = sae_table_print(table, to, 2, err);
-    }
-    sae_table_free(table);
-    return st;
 }

@@ -25,6 +25,11 @@ static bool metric_seen(const struct report *report, const struct report_metric 
         for (size_t p = 0; p < report->runs[i].n_phases; p++)
             if (isfinite(report_value(&report->runs[i].phases[p], metric)))
                 return true;
+    /* rows that were asked for are shown where no run has the like, too */
+    for (size_t b = 0; b < report->n_baselines; b++)
+        if (report->baselines[b].full != NULL &&
+            isfinite(report_baseline_value(&report->baselines[b], metric)))
+            return true;
     return false;
 }
 
@@ -34,9 +39,11 @@ static size_t longest_name(const struct report *report, bool published)
     for (size_t i = 0; i < report->n_runs; i++)
         if (strlen(report->runs[i].name) > longest)
             longest = strlen(report->runs[i].name);
-    for (size_t i = 0; published && i < report->n_baselines; i++)
-        if (strlen(report->baselines[i].name) + 2 > longest)
-            longest = strlen(report->baselines[i].name) + 2;
+    for (size_t i = 0; published && i < report->n_baselines; i++) {
+        char label[REPORT_LABEL];
+        const size_t len = strlen(report_baseline_label(label, &report->baselines[i]));
+        longest = len > longest ? len : longest;
+    }
     return longest;
 }
 
@@ -108,6 +115,7 @@ static void fill_runs(const struct report *report, const struct columns *columns
 static void fill_baselines(const struct report *report, const struct columns *columns,
                            struct sae_table *table)
 {
+    char label[REPORT_LABEL];
     bool first = true;
     for (size_t b = 0; b < report->n_baselines; b++) {
         bool any = false;
@@ -116,7 +124,7 @@ static void fill_baselines(const struct report *report, const struct columns *co
         if (!any)
             continue;
         sae_table_text(table, "%s", first ? "publ." : "  ");
-        sae_table_text(table, "[%s]", report->baselines[b].name);
+        sae_table_text(table, "%s", report_baseline_label(label, &report->baselines[b]));
         for (size_t c = 0; c < columns->n; c++)
             cell(table, columns->v[c], report_baseline_value(&report->baselines[b], columns->v[c]));
         first = false;
@@ -260,7 +268,7 @@ static void verdict_cell(struct sae_table *table, const struct report_target *ta
 enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_err *err)
 {
     notes_heading(to, "Score targets");
-    char titles[8][48];
+    char titles[8][48], label[REPORT_LABEL];
     const char *heads[8] = {"run", "at"};
     for (size_t t = 0; t < report_n_targets; t++) {
         const struct report_target *target = &report_targets[t];
@@ -284,7 +292,7 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         }
     }
     for (size_t b = 0; b < report->n_baselines; b++) {
-        sae_table_text(table, "[%s]", report->baselines[b].name);
+        sae_table_text(table, "%s", report_baseline_label(label, &report->baselines[b]));
         sae_table_text(table, "publ.");
         for (size_t t = 0; t < report_n_targets; t++)
             verdict_cell(table, &report_targets[t],

@@ -66,19 +66,50 @@ static void print_row(const struct sae_opt *row)
     putchar('\n');
 }
 
+static const char *group_of(const struct sae_opt *row)
+{
+    return row->group != NULL ? row->group : "Options";
+}
+
+/* Whether row i is the first of its group. Rows of one group need not stand together in a table:
+ * shared rows are put in where their macro stands. */
+static bool opens_group(const struct sae_opt_set *set, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(group_of(&set->rows[j]), group_of(&set->rows[i])) == 0)
+            return false;
+    return true;
+}
+
+/* Calls heading once a group, in the order in which groups first appear, and row for each of its
+ * rows. */
+static void by_group(const struct sae_opt_set *set, void (*heading)(const char *group),
+                     void (*row)(const struct sae_opt *row))
+{
+    for (size_t i = 0; i < set->n; i++) {
+        if (!opens_group(set, i))
+            continue;
+        heading(group_of(&set->rows[i]));
+        for (size_t j = i; j < set->n; j++)
+            if (strcmp(group_of(&set->rows[j]), group_of(&set->rows[i])) == 0)
+                row(&set->rows[j]);
+    }
+}
+
+static void print_heading(const char *group)
+{
+    printf("\n%s:\n", group);
+}
+
 static void print_options(const struct sae_opt_set *set, bool all)
 {
-    const char *group = NULL;
-    for (size_t i = 0; i < set->n; i++) {
-        const struct sae_opt *row = &set->rows[i];
-        if (!all && (row->flags & SAE_OPT_MAIN) == 0)
-            continue;
-        if (all && row->group != NULL && (group == NULL || strcmp(group, row->group) != 0)) {
-            group = row->group;
-            printf("\n%s:\n", group);
-        }
-        print_row(row);
+    if (all) {
+        by_group(set, print_heading, print_row);
+        return;
     }
+    for (size_t i = 0; i < set->n; i++)
+        if ((set->rows[i].flags & SAE_OPT_MAIN) != 0)
+            print_row(&set->rows[i]);
 }
 
 static void print_help(const struct sae_opt_set *set, bool all)
@@ -143,6 +174,11 @@ static void man_option(const struct sae_opt *row)
     fputs(".\n", stdout);
 }
 
+static void man_heading(const char *group)
+{
+    printf(".SS %s\n", group);
+}
+
 static void print_man(const struct sae_opt_set *set)
 {
     const struct sae_program *p = set->program;
@@ -157,15 +193,7 @@ static void print_man(const struct sae_opt_set *set)
         roff(p->about);
     }
     fputs("\n.SH OPTIONS\n", stdout);
-    const char *group = NULL;
-    for (size_t i = 0; i < set->n; i++) {
-        if (set->rows[i].group != NULL &&
-            (group == NULL || strcmp(group, set->rows[i].group) != 0)) {
-            group = set->rows[i].group;
-            printf(".SS %s\n", group);
-        }
-        man_option(&set->rows[i]);
-    }
+    by_group(set, man_heading, man_option);
     if (p->examples != NULL) {
         fputs(".SH EXAMPLES\n.nf\n", stdout);
         roff(p->examples);

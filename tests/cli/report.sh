@@ -19,7 +19,7 @@ for line in '^Sparse autoencoder runs: run_1, run_2, run_3$' '^In short$' '^What
     '^Differences from run_1$' '^Over seeds$' '^Charts$' \
     'published: gemma-2-2b layer 12; not comparable in absolute terms to this model' \
     '^  run_1 +100 %  0.0100 missed +not measured +0.7000 missed$' \
-    '^  \[topk\] +publ.  0.0296 missed +0.0637 missed +0.7449 met$' \
+    '^  \[published topk\] +publ.  0.0296 missed +0.0637 missed +0.7449 met$' \
     '^  100 %  run_1 +10.000 +0.9000 +4.0 +0.9000 +0.8750 +2$'; do
     grep -Eq "$(printf '%s' "$line" | sed 's/(first letters)/\\(first letters\\)/; s/(core)/\\(core\\)/')" all.txt ||
         complain "the notes lack: $line"
@@ -60,7 +60,7 @@ grep -q '"verdict": "missed"' all.json || complain "--json lacks verdicts"
 
 # Baselines from elsewhere, from nowhere.
 mkdir theirs && cp "$root/data/baselines/topk.json" theirs/
-"$report" --no-draw --baselines theirs run_1 | grep -q '\[standard\]' && complain "--baselines is not heeded"
+"$report" --no-draw --baselines theirs run_1 | grep -q '\[published standard\]' && complain "--baselines is not heeded"
 "$report" --no-draw --baselines nowhere run_1 >none.txt 2>err.txt || complain "no baselines: failed"
 grep -q nowhere err.txt || complain "missing baselines are not named"
 
@@ -83,7 +83,7 @@ mkdir empty && (cd empty && "$report" >/dev/null 2>&1)
 [ $? -eq 2 ] || complain "a wrong --against should give exit 2"
 
 # SAEBench's own folders: one row an SAE, each number under its formula's name, the rest named.
-mkdir -p bench/core bench/absorption bench/more/tpp
+mkdir -p bench/core bench/absorption bench/more/tpp bench/more/scr
 result() { # FILE TYPE DATE METRICS [CONFIG]
     printf '{"eval_type_id": "%s", "datetime_epoch_millis": %s, "eval_config": {"model_name": "m", %s},
         "sae_cfg_dict": {"architecture": "topk", "d_sae": 4096, "hook_name": "blocks.12.hook_resid_post"},
@@ -99,6 +99,8 @@ result absorption/c absorption_first_letter 1744000000000 "$fraction"
 result absorption/d absorption_first_letter 0 "$fraction" '"min_feats_for_eval": 20'
 result absorption/undated absorption_first_letter 0 "$fraction"
 result more/tpp/a tpp 1738000000000 '{"tpp_metrics": {"tpp_threshold_10_total_metric": 0.14}}'
+result more/scr/a scr 1738000000000 '{"scr_metrics": {"scr_metric_threshold_10": 0.21,
+    "scr_metric_threshold_20": 0.33}}'
 result more/tpp/other ravel 1738000000000 '{"a": {"b": 1}}'
 result more/tpp/nested tpp 1738000000000 '{"a": {"b": {"c": 1}}}'
 result more/core_again core 1738000000000 '{"sparsity": {"l0": 1}}'
@@ -115,7 +117,15 @@ grep -Eq '\[a\] +0.0300 ' bench.txt || complain "absorption of 2024 is not (A)"
 grep -Eq '\[c\] +- +0.0500 +0.2500 ' bench.txt || complain "absorption of April 2025 is not (C)"
 grep -Eq '\[d\] +- +0.0500 +0.2500 ' bench.txt || complain "today's absorption is not under (C)"
 grep -Eq "($row).* 0.7700" bench.txt || complain "the old explained variance is not the legacy one"
-grep -Eq '\[a\] +- +- +0.1400 ' bench.txt || complain "no TPP"
+# SCR and TPP stand under the names that the runs' own results have: rows of one table
+echo '{"eval_result_metrics": {"scr_metrics": {"scr_metric_threshold_10": 0.11,
+    "scr_metric_threshold_20": 0.12}}}' >run_1/ckpt_100.scr.json
+"$report" --no-draw --saebench bench run_1 >scr.txt 2>/dev/null
+sed -n '/^Spurious correlation/,/^Targeted probe/p' scr.txt >scr_table.txt
+grep -Eq '^  100 %  run_1 +0.1100 ' scr_table.txt || complain "no SCR row of the run"
+grep -Eq '\[a\] +0.2100 +0.3300' scr_table.txt || complain "no published row in the SCR table"
+sed -n '/^Targeted probe/,/^Score targets/p' scr.txt | grep -Eq '\[a\] +0.1400$' || complain "no TPP"
+tr -s ' \n' ' ' <scr.txt | grep -q 'no program here measures' && complain "says that SCR is not measured"
 for text in "undated_eval_results.json' has no date" "cut_eval_results.json' is not valid JSON" \
     "evaluation 'ravel'" "nested_eval_results.json': eval_result_metrics" "another core result of the same SAE"; do
     grep -q "$text" err.txt || complain "not on stderr: $text"
