@@ -50,7 +50,7 @@ enum sae_status ortsae_open(struct ortsae **ret, const struct trainer *t, struct
     struct ortsae *a = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&a, 1, sizeof *a, err));
-    a->n_chunks = (m + chunk - 1) / chunk;
+    a->n_chunks = m / chunk + (m % chunk > 0);
     const size_t longest = (m + a->n_chunks - 1) / a->n_chunks;
     SAE_GO(st, sae_mem_alloc(&a->order, m, sizeof *a->order, err));
     SAE_GO(st, sae_mem_alloc(&a->norm, m, sizeof *a->norm, err));

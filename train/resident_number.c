@@ -73,8 +73,12 @@ static void read_numbers(const struct trainer *t, const double *number, struct t
 static enum sae_status check_loss(struct trainer *t, uint64_t step, const struct step_stats *s,
                                   struct sae_err *err)
 {
-    if (isfinite(s->loss))
-        return SAE_OK;
+    if (isfinite(s->loss)) {
+        const enum sae_status st = trainer_check_grad(t, step, s->grad_norm, err);
+        if (st != SAE_OK)
+            t->step = step;
+        return st;
+    }
     t->step = step;
     const char *const revives = t->set.arch == TRAIN_GATED ? "the loss of the gate"
                                                            : "the loss that revives dead latents";

@@ -198,8 +198,14 @@ enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
                             .progress = (double)t->step / (double)t->set.steps};
     enum sae_status st;
     SAE_TRY(trainer_fetch(t, true, err));
-    if (!isfinite(t->ops->sum_sq(t->w.n, t->w.all)))
-        return sae_err_set(err, SAE_ERANGE, "weights are not finite after step %" PRIu64, t->step);
+    const struct {
+        const char *name;
+        const float *v;
+    } all[] = {{"weights", t->w.all}, {"first moments", t->m1.all}, {"second moments", t->m2.all}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!isfinite(t->ops->sum_sq(t->w.n, all[i].v)))
+            return sae_err_set(err, SAE_ERANGE, "%s are not finite after step %" PRIu64,
+                               all[i].name, t->step);
     SAE_GO(st, fold(run, &ckpt.model, err));
     SAE_GO(st, heldout_checkpoint(&run->held, t, &ckpt.heldout_metrics, &ckpt.heldout, err));
     series_view(&run->series, &ckpt.series, names, values);

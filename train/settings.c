@@ -129,6 +129,8 @@ static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
     const uint64_t steps = set->steps;
     if (isnan(set->lr))
         set->lr = default_lr(set);
+    if (!(set->lr > 0))
+        return sae_err_set(err, SAE_EARG, "--lr %g: must be more than 0", set->lr);
     if (set->warmup == SETTINGS_UNSET)
         set->warmup = steps >= 2000 ? 1000 : steps / 10;
     if (set->decay_start == SETTINGS_UNSET)

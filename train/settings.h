@@ -42,6 +42,9 @@ extern const char *const train_l0_step_names[];
 
 /* "Not given": the value is then chosen by settings_resolve. */
 #define SETTINGS_UNSET UINT64_MAX
+/* The largest number that a count may be given as: SETTINGS_UNSET cannot be typed, and sums and
+ * products of counts and sizes stay below 2^64. */
+#define SETTINGS_MOST 1e15
 
 struct settings {
     int arch;

@@ -396,9 +396,21 @@ static bool clips(const struct trainer *t)
     return settings_has_k(&t->set) || t->jump;
 }
 
-/* Projects, clips (where clips() says so), steps, renormalises. Returns the gradient norm before
+enum sae_status trainer_check_grad(const struct trainer *t, uint64_t step, double norm,
+                                   struct sae_err *err)
+{
+    static const double MOST = 1e19; /* its square is the most that Adam's moments hold in f32 */
+    if (clips(t) ? isfinite(norm) : norm < MOST)
+        return SAE_OK;
+    return sae_err_set(err, SAE_ERANGE,
+                       "the gradient has norm %.3g at step %" PRIu64 ", more than the optimiser can "
+                       "hold in single precision",
+                       norm, step);
+}
+
+/* Projects, clips (where clips() says so), steps, renormalises. *ret: the gradient norm before
  * clipping. */
-static double update(struct trainer *t, double lr)
+static enum sae_status update(struct trainer *t, double lr, double *ret, struct sae_err *err)
 {
     const struct sae_ops *const ops = t->ops;
     const bool standard = !clips(t);
@@ -407,6 +419,7 @@ static double update(struct trainer *t, double lr)
                                       t->along) +
                       ops->sum_sq(md, t->g.W_enc) + ops->sum_sq(t->g.n - rest, t->g.all + rest);
     const double norm = sqrt(sq);
+    SAE_TRY(trainer_check_grad(t, t->step, norm, err));
     const struct sae_adam adam = {.lr = (float)lr,
                                   .beta1 = t->gated || t->jump ? 0 : 0.9F,
                                   .beta2 = 0.999F,
@@ -418,7 +431,8 @@ static double update(struct trainer *t, double lr)
                    t->g.W_dec, t->m1.W_dec, t->m2.W_dec);
     ops->adam(t->w.n - rest, &adam, t->w.all + rest, t->g.all + rest, t->m1.all + rest,
               t->m2.all + rest);
-    return norm;
+    *ret = norm;
+    return SAE_OK;
 }
 
 /* The threshold of inference follows the least activation that a batch keeps. */
@@ -547,7 +561,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
              (s.orth_weight > 0 ? s.orth_weight * s.orth : 0);
     if (!isfinite(s.loss))
         return diverged(t, &s, x, err);
-    s.grad_norm = update(t, s.lr);
+    SAE_TRY(update(t, s.lr, &s.grad_norm, err));
     if (settings_has_cut(&t->set) && t->step > t->set.cut_start)
         move_cut(t, masks);
     if (settings_has_lp(&t->set)) {

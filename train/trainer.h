@@ -196,6 +196,10 @@ void auxk_close(struct auxk *auxk, const struct sae_ops *ops);
 SAE_MUST_CHECK enum sae_status auxk_step(struct trainer *t, const float *x, double *ret,
                                          struct sae_err *err);
 
+/* Fails: SAE_ERANGE an update with a gradient of this norm would overflow the moments */
+SAE_MUST_CHECK enum sae_status trainer_check_grad(const struct trainer *t, uint64_t step,
+                                                  double norm, struct sae_err *err);
+
 /* Loss of a reconstruction, mean over tokens; grad [n][d] receives its gradient. */
 double trainer_loss(const struct trainer *t, const float *x, const float *xhat, float *grad);
 

@@ -151,11 +151,26 @@ static enum sae_status convert(const struct sae_opt *row, const char *text, stru
     return SAE_OK;
 }
 
+/* No part of a list begins with a zero before other digits: "0,001" is meant as 0.001, and "1,000" as
+ * 1000. */
+static enum sae_status refuse_decimal_comma(const struct sae_opt *row, const char *text,
+                                            struct sae_err *err)
+{
+    const char *const comma = strchr(text, ',');
+    if (row->kind == SAE_OPT_ENUM || comma == NULL || comma[1] != '0' ||
+        strspn(comma + 1, "0123456789") < 2)
+        return SAE_OK;
+    const bool real = row->kind == SAE_OPT_REAL;
+    return sae_err_set(err, SAE_EARG, "--%s %s: a comma separates values; did you mean %.*s%s%s?",
+                       row->name, text, (int)(comma - text), text, real ? "." : "", comma + 1);
+}
+
 /* Each part of a list that makes several runs must be a value by itself. */
 static enum sae_status convert_parts(const struct sae_opt *row, const char *text,
                                      struct sae_err *err)
 {
     char *copy = NULL;
+    SAE_TRY(refuse_decimal_comma(row, text, err));
     SAE_TRY(sae_mem_strdup(&copy, text, err));
     enum sae_status st = SAE_OK;
     char *part = copy;

@@ -130,7 +130,8 @@ struct sae_ops {
 
     /* gemm of xc [n][d] with W_enc [m][d] and topk of that, without the [n][m] between them in
      * memory: the k largest of relu(xc W_enc^T + b_enc) that are > 0. csr->cap >= n*k. `room` is
-     * backend memory of encode_room floats and holds nothing before or after. The selection is
+     * backend memory of encode_room floats and holds nothing before or after; encode_room of the
+     * largest n and k of a run serves all smaller ones. The selection is
      * exact for the values returned, which are within the bound of gemm; two latents whose exact
      * values are closer than that bound may change places. */
     size_t (*encode_room)(size_t n, size_t m, size_t d, size_t k);

@@ -130,6 +130,8 @@ static void wrong_words_are_named(void **state)
         {"--thr 3", "did you mean '--threads'"},            /* not '--lr' */
         {"--ley 3", "unknown option '--ley'; --help=all"},  /* half of it differs from '--lr' */
         {"--lr nan", "--lr 'nan': expected a number"},
+        {"--lr 0,001", "did you mean 0.001?"},
+        {"--k 1,000", "did you mean 1000?"},
         {"--flag=maybe", "expected true or false"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -254,7 +256,7 @@ static void lists_make_a_grid(void **state)
     sae_grid_keep(grid);
     assert_null(sae_grid_unused(grid));
     sae_grid_close(grid);
-    assert_int_equal(parse("--k 4,04 --lr 0.5,0.50"), SAE_OK);
+    assert_int_equal(parse("--k 4,8 --lr 0.5,0.50"), SAE_OK);
     assert_int_equal(sae_grid_open(&grid, &cli, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "0.50 is named twice"));
     assert_int_equal(parse("--k 4,101"), SAE_EARG);

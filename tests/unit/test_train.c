@@ -443,6 +443,77 @@ static void test_crowded(void **state)
     }
 }
 
+/* k moves during a run, up or down: the memory that the encoder was given at the start must serve
+ * every k on the way, whether that one is screened or not. */
+static void test_moving_k(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t m, k_start, k;
+    } cases[] = {{1024, 80, 320}, {1024, 128, 16}, {1024, 1, 1024}, {1030, 700, 2}, {2048, 170, 172}};
+    enum { D = 64, N = 128 };
+    float *const x = test_malloc(N * D * sizeof *x);
+    for (size_t i = 0; i < N * D; i++)
+        x[i] = sinf((float)(i * i % 1009));
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct settings set;
+        struct trainer *t = NULL;
+        struct sae_err err = {0};
+        start(&set);
+        set.m = cases[c].m;
+        set.k = cases[c].k;
+        set.k_start = cases[c].k_start;
+        set.batch = N;
+        set.steps = 12;
+        set.heldout_rows = N;
+        if (settings_resolve(&set, 1000, D, &err) != SAE_OK ||
+            trainer_open(&t, &set, &sae_ops_cpu, D, &err) != SAE_OK)
+            fail_msg("%s", err.msg);
+        const size_t has = t->room ? t->ops->encode_room(N, t->m, D, t->k_max) : t->g.n;
+        trainer_init(t, x);
+        for (uint64_t s = 0; s < set.steps; s++) {
+            for (size_t n = 32; n <= N; n *= 2)
+                assert_true(t->ops->encode_room(n, t->m, D, (size_t)trainer_k(t)) <= has);
+            assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
+        }
+        trainer_close(t);
+    }
+    test_free(x);
+}
+
+/* Numbers near the largest of their type: refused, or without harm. */
+static void test_large_numbers(void **state)
+{
+    (void)state;
+    struct settings set;
+    struct trainer *t = NULL;
+    struct sae_err err = {0};
+    float x[32];
+    start(&set);
+    set.orth = ORTH_ORTSAE;
+    set.ortsae_chunk = UINT64_MAX - 25;
+    t = open_small(&set);
+    make_batch(0, x);
+    trainer_init(t, x);
+    assert_int_equal(trainer_step(t, x, true, NULL, &err), SAE_OK);
+    trainer_close(t);
+    /* squares of these overflow single precision, and with them Adam's second moment */
+    start(&set);
+    set.arch = TRAIN_STANDARD;
+    t = open_small(&set);
+    for (size_t i = 0; i < 32; i++)
+        x[i] *= 1e19F;
+    trainer_init(t, x);
+    assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_ERANGE);
+    assert_non_null(strstr(err.msg, "gradient has norm"));
+    assert_true(isfinite(t->ops->sum_sq(t->w.n, t->m2.all)));
+    assert_int_equal(t->step, 0);
+    trainer_close(t);
+    start(&set);
+    set.lr = 0;
+    refused(&set, 100000, "--lr 0: must be more than 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_median),   cmocka_unit_test(test_window),
         cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_ortsae),   cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_moving_k), cmocka_unit_test(test_large_numbers),
         cmocka_unit_test(test_measuring_changes_nothing), cmocka_unit_test(test_crowded),
                                        cmocka_unit_test(test_heldout_by_hand)};
     return cmocka_run_group_tests_name("train", tests, NULL, NULL);

@@ -16,7 +16,10 @@ static size_t least(size_t a, size_t b)
 size_t sae_cpu_encode_room(size_t n, size_t m, size_t d, size_t k)
 {
     const size_t whole = least(n, BLOCK) * m, few = least(n, FEW) * (m + d);
-    const size_t screen = sae_cpu_screen_pays(n, m, d, k) ? sae_cpu_screen_room(n, m, d, k) : 0;
+    /* Screening stops paying at a large k: a smaller one may still need more memory. */
+    const size_t k_screen = least(k, m / SCREEN_SHARE);
+    const size_t screen =
+        sae_cpu_screen_pays(n, m, d, k_screen) ? sae_cpu_screen_room(n, m, d, k_screen) : 0;
     const size_t plain = whole > few ? whole : few;
     return plain > screen ? plain : screen;
 }

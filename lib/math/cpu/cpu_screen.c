@@ -299,7 +299,7 @@ static void values_plain(const struct job *job)
 bool sae_cpu_screen_pays(size_t n, size_t m, size_t d, size_t k)
 {
     /* forming a candidate's value costs several times its share of a product */
-    return sae_cpu_level() >= SAE_CPU_AVX2 && n >= 64 && m >= 1024 && d >= 64 && 12 * k <= m;
+    return sae_cpu_level() >= SAE_CPU_AVX2 && n >= 64 && m >= 1024 && d >= 64 && k <= m / SCREEN_SHARE;
 }
 
 static size_t cap_of(size_t k)

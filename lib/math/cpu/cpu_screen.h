@@ -8,7 +8,11 @@
 
 #include "lib/math/cpu/cpu_slice.h"
 
-enum { DOT_TOKENS = 6, DOT_LATENTS = 16 };
+enum {
+    DOT_TOKENS = 6,
+    DOT_LATENTS = 16,
+    SCREEN_SHARE = 12 /* screening pays where k is at most m over this */
+};
 
 enum sae_cpu_level { SAE_CPU_PORTABLE, SAE_CPU_AVX2, SAE_CPU_VNNI };
 /* The highest of this processor, or what SAE_CPU_LEVEL (portable, avx2, vnni) in the environment
@@ -35,7 +39,7 @@ void sae_cpu_q16_make(struct sae_cpu_q16 *q, size_t n, size_t d, size_t width, c
 
 /* Whether screening is exact and pays at this shape on this processor. */
 bool sae_cpu_screen_pays(size_t n, size_t m, size_t d, size_t k);
-size_t sae_cpu_screen_room(size_t n, size_t m, size_t d, size_t k);
+size_t sae_cpu_screen_room(size_t n, size_t m, size_t d, size_t k); /* grows with n and k */
 /* As encode_topk, but for rows it cannot decide (not finite, too many candidates): those are listed
  * in failed [n] and their number returned; their place in csr is left empty. Entries of row t lie
  * at t * k, their count in start[t + 1]. n: nothing was done. */
