@@ -9,6 +9,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/cli/folder.h"
 
 struct paths {
     char **v;
@@ -68,6 +69,19 @@ static enum sae_status add_only(struct paths *paths, const char *dir, bool *ret_
     return SAE_OK;
 }
 
+/* Adds the runs of a sweep. */
+static enum sae_status add_runs(struct paths *paths, const char *dir, bool all, struct sae_err *err)
+{
+    char **runs = NULL;
+    size_t n = 0, found;
+    SAE_TRY(sae_folder_runs(&runs, &n, dir, err));
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; st == SAE_OK && i < n; i++)
+        st = add_run(paths, runs[i], all, &found, err);
+    sae_fs_list_free(runs, n);
+    return st;
+}
+
 static enum sae_status add_operand(struct paths *paths, const char *arg, bool all,
                                    struct sae_err *err)
 {
@@ -76,16 +90,24 @@ static enum sae_status add_operand(struct paths *paths, const char *arg, bool al
             return sae_err_set(err, SAE_EIO, "cannot find '%s': no such file or folder", arg);
         return add(paths, NULL, arg, err);
     }
+    enum sae_folder kind;
     size_t found;
-    bool only = false;
-    SAE_TRY(add_run(paths, arg, all, &found, err));
-    if (found == 0)
-        SAE_TRY(add_only(paths, arg, &only, err));
-    if (found == 0 && !only)
-        return sae_err_set(err, SAE_EARG, "'%s' holds no ckpt_*.h5, nor an SAE of another package "
-                           "(sae_weights.safetensors, ae.pt, params.npz); name a run folder of "
-                           "sae-train or a checkpoint", arg);
-    return SAE_OK;
+    bool only;
+    SAE_TRY(sae_folder_kind(&kind, arg, err));
+    switch (kind) {
+    case SAE_FOLDER_RUN:
+        return add_run(paths, arg, all, &found, err);
+    case SAE_FOLDER_SAE:
+        return add_only(paths, arg, &only, err);
+    case SAE_FOLDER_RUNS:
+        return add_runs(paths, arg, all, err);
+    default:
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' %s; name a run folder of sae-train, a folder of runs, a "
+                           "checkpoint, or the folder of an SAE of another package "
+                           "(sae_weights.safetensors, ae.pt, params.npz)",
+                           arg, sae_folder_says(kind));
+    }
 }
 
 static enum sae_status add_from_here(struct paths *paths, bool all, struct sae_err *err)

@@ -98,6 +98,8 @@ expect 2 'must be at least 1' --floor 0
 expect 2 'must be at most 1' --duplicate 1.5
 mkdir empty
 expect 2 'no ckpt_' empty
+mkdir store && touch store/acts.json
+expect 2 "'store' is an activation store, not a run" store
 "$make" sets/nan.h5 kind=nan || exit 1
 expect 1 'W_dec' sets/nan.h5
 echo 'text' >sets/text.h5
