@@ -135,8 +135,10 @@ int main(int argc, char **argv)
                     "sae-convert run_2 -o run_2_saelens\n"
                     "sae-convert run_2/ckpt_50.h5 --to dictionary_learning -o run_2_dict\n",
         .about = "Reads a checkpoint of sae-train, a folder of SAELens (cfg.json, "
-                 "sae_weights.safetensors) or dictionary_learning (ae.pt, config.json), or an npz "
-                 "with the five arrays of Gemma Scope, and writes any of these.\n\n"
+                 "sae_weights.safetensors), sparsify (cfg.json, sae.safetensors), Gemma Scope 2 "
+                 "(config.json, params.safetensors) or dictionary_learning (ae.pt, config.json), or "
+                 "an npz with the five arrays of Gemma Scope, and writes a checkpoint, a folder of "
+                 "SAELens or dictionary_learning, or an npz.\n\n"
                  "Weights are copied, not computed, except that decoder rows are brought to unit "
                  "norm (--no-fold leaves them) and that a bias or scale which the other format has "
                  "no place for is folded into one that it has; stderr says so. The pickle inside "

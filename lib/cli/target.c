@@ -42,7 +42,8 @@ static enum sae_status add_run(struct paths *paths, const char *dir, bool all, s
 }
 
 /* Weights as other packages name them; one SAE a folder. */
-static const char *const only_names[] = {"sae_weights.safetensors", "ae.pt", "params.npz"};
+static const char *const only_names[] = {"sae_weights.safetensors", "sae.safetensors", "ae.pt",
+                                         "params.npz", "params.safetensors"};
 enum { N_ONLY = sizeof only_names / sizeof *only_names };
 
 bool sae_target_is_only(const char *name)
@@ -105,7 +106,8 @@ static enum sae_status add_operand(struct paths *paths, const char *arg, bool al
         return sae_err_set(err, SAE_EARG,
                            "'%s' %s; name a run folder of sae-train, a folder of runs, a "
                            "checkpoint, or the folder of an SAE of another package "
-                           "(sae_weights.safetensors, ae.pt, params.npz)",
+                           "(sae_weights.safetensors, sae.safetensors, ae.pt, params.npz, "
+                           "params.safetensors)",
                            arg, sae_folder_says(kind));
     }
 }

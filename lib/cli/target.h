@@ -3,7 +3,8 @@
  *   a file            that checkpoint, or that SAE from elsewhere
  *   a run folder      its last checkpoint; with all, each of them in order
  *   a folder of runs  of each run below it (a sweep) its last checkpoint; with all, each of them
- *   another folder    the SAE of another package in it: sae_weights.safetensors, ae.pt, params.npz
+ *   another folder    the SAE of another package in it: sae_weights.safetensors, sae.safetensors,
+ *                     ae.pt, params.npz, params.safetensors
  *   nothing           the newest checkpoint of the run one stands in (the current folder holds
  *                     ckpt_*.h5), else of every run_* folder here
  * The newest of a run is the one with the highest number: ckpt_50 before ckpt_100. */

@@ -2,12 +2,15 @@
 /* json : jansson with messages that name file, line and key. */
 #include "lib/file/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 
 enum { MAX_JSON_BYTES = 1 << 30 };
 
@@ -23,17 +26,104 @@ enum sae_status sae_json_parse(json_t **ret, const char *text, const char *name,
     return SAE_OK;
 }
 
-enum sae_status sae_json_load(json_t **ret, const char *path, struct sae_err *err)
+static enum sae_status read_text(char **ret, const char *path, struct sae_err *err)
 {
     char *text = NULL;
     size_t len;
     SAE_TRY(sae_fs_read(&text, &len, path, MAX_JSON_BYTES, err));
-    enum sae_status st = SAE_OK;
-    if (strlen(text) != len)
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' is not valid JSON: it holds a NUL byte", path);
-    else
-        st = sae_json_parse(ret, text, path, err);
+    if (strlen(text) == len) {
+        *ret = text;
+        return SAE_OK;
+    }
     free(text);
+    return sae_err_set(err, SAE_EFORMAT, "'%s' is not valid JSON: it holds a NUL byte", path);
+}
+
+enum sae_status sae_json_load(json_t **ret, const char *path, struct sae_err *err)
+{
+    char *text = NULL;
+    SAE_TRY(read_text(&text, path, err));
+    const enum sae_status st = sae_json_parse(ret, text, path, err);
+    free(text);
+    return st;
+}
+
+/* Length of a string literal that begins at a quote, with both quotes. */
+static size_t literal_len(const char *at)
+{
+    size_t n = 1;
+    while (at[n] != '\0' && at[n] != '"')
+        n += at[n] == '\\' && at[n + 1] != '\0' ? 2 : 1;
+    return n + (at[n] == '"');
+}
+
+/* A word of Python's that JSON lacks; 0 if there is none here. */
+static size_t word_len(const char *at)
+{
+    static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(at, words[i], strlen(words[i])) == 0)
+            return strlen(words[i]);
+    return 0;
+}
+
+/* A number token: its length, and whether it is written as a whole number. */
+static size_t number_len(const char *at, bool *ret_whole)
+{
+    const size_t n = strspn(at, "+-.0123456789eE");
+    *ret_whole = strcspn(at, ".eE") >= n;
+    return n;
+}
+
+/* Writes a number; a whole one beyond 64 bits gets an exponent, one beyond a real's range is null. */
+static enum sae_status put_number(struct sae_str *to, const char *at, size_t n, bool whole,
+                                  struct sae_err *err)
+{
+    char *end;
+    if (!isfinite(strtod(at, &end)))
+        return sae_str_append(to, "null", strlen("null"), err);
+    errno = 0;
+    (void)strtoll(at, &end, 10);
+    const bool wide = whole && errno == ERANGE;
+    SAE_TRY(sae_str_append(to, at, n, err));
+    return wide ? sae_str_append(to, "e0", strlen("e0"), err) : SAE_OK;
+}
+
+enum sae_status sae_json_from_python(char **ret, const char *text, struct sae_err *err)
+{
+    struct sae_str to = {0};
+    enum sae_status st = sae_str_append(&to, "", 0, err);
+    for (size_t n; st == SAE_OK && *text != '\0'; text += n) {
+        bool whole = false;
+        if (*text == '"') {
+            n = literal_len(text);
+            st = sae_str_append(&to, text, n, err);
+        } else if ((n = word_len(text)) > 0) {
+            st = sae_str_append(&to, "null", strlen("null"), err);
+        } else if (*text == '-' || (*text >= '0' && *text <= '9')) {
+            n = number_len(text, &whole);
+            st = put_number(&to, text, n, whole, err);
+        } else {
+            n = 1 + strcspn(text + 1, "\"-0123456789NI");
+            st = sae_str_append(&to, text, n, err);
+        }
+    }
+    if (st != SAE_OK)
+        sae_str_clear(&to);
+    else
+        *ret = to.s;
+    return st;
+}
+
+enum sae_status sae_json_load_python(json_t **ret, const char *path, struct sae_err *err)
+{
+    char *text = NULL, *strict = NULL;
+    SAE_TRY(read_text(&text, path, err));
+    enum sae_status st = sae_json_from_python(&strict, text, err);
+    free(text);
+    if (st == SAE_OK)
+        st = sae_json_parse(ret, strict, path, err);
+    free(strict);
     return st;
 }
 

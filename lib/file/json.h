@@ -14,6 +14,15 @@ SAE_MUST_CHECK enum sae_status sae_json_load(json_t **ret, const char *path, str
 SAE_MUST_CHECK enum sae_status sae_json_parse(json_t **ret, const char *text, const char *name,
                                               struct sae_err *err);
 
+/* Like sae_json_load, for files that Python wrote: NaN, Infinity and -Infinity become null, and a
+ * whole number that does not fit in 64 bits becomes a real number (null beyond the range of those),
+ * so that a setting which nobody reads does not make the file unreadable. */
+SAE_MUST_CHECK enum sae_status sae_json_load_python(json_t **ret, const char *path,
+                                                    struct sae_err *err);
+/* The same for a text: writes it so that strict readers take it. *ret is new memory. */
+SAE_MUST_CHECK enum sae_status sae_json_from_python(char **ret, const char *text,
+                                                    struct sae_err *err);
+
 /* Indent 2, keys in insertion order, reals of 17 digits, which read back equal; whole or absent. */
 SAE_MUST_CHECK enum sae_status sae_json_save(const char *path, const json_t *value,
                                              struct sae_err *err);

@@ -3,6 +3,7 @@
  * Contents: 1. what readers share   2. decoder norms   3. hooks   4. the record   5. loading */
 #include "lib/sae/import.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,6 +33,14 @@ const struct sae_tensor *sae_import_find(const struct sae_import *in, const char
     return NULL;
 }
 
+void sae_import_skip(const struct sae_import *in, const char *name)
+{
+    const struct sae_tensor *const t = sae_import_find(in, name);
+    if (t != NULL)
+        in->read[t - in->tensors.v] = true;
+}
+
+/* Finds an array that is going to be read. */
 static enum sae_status find(const struct sae_tensor **ret, const struct sae_import *in,
                             const char *name, size_t rank, struct sae_err *err)
 {
@@ -44,6 +53,7 @@ static enum sae_status find(const struct sae_tensor **ret, const struct sae_impo
         return sae_err_set(err, SAE_EFORMAT, "'%s': '%s' is of shape %s%s, expected %zu dimensions",
                            in->path, name, sae_tensor_shape(t, shape),
                            t->type == SAE_TENSOR_OTHER ? " and an unknown type" : "", rank);
+    in->read[t - in->tensors.v] = true;
     *ret = t;
     return SAE_OK;
 }
@@ -104,8 +114,10 @@ enum sae_status sae_import_scalar(const struct sae_import *in, const char *name,
 {
     const struct sae_tensor *const t = sae_import_find(in, name);
     bool found = t != NULL && t->n == 1 && t->type != SAE_TENSOR_OTHER;
-    if (found)
+    if (found) {
         *ret = sae_tensor_number(t);
+        sae_import_skip(in, name);
+    }
     for (size_t i = 0; t == NULL && i < in->tensors.n_numbers; i++)
         if (strcmp(in->tensors.numbers[i].name, name) == 0) {
             *ret = in->tensors.numbers[i].value;
@@ -114,8 +126,107 @@ enum sae_status sae_import_scalar(const struct sae_import *in, const char *name,
     if (!found)
         return sae_err_set(err, SAE_EFORMAT, "'%s': '%s' is %s, expected one number", in->path,
                            name, t == NULL ? "missing" : "an array");
-    return isfinite(*ret) ? SAE_OK
-                          : sae_err_set(err, SAE_EFORMAT, "'%s': '%s' is %f", in->path, name, *ret);
+    return SAE_OK;
+}
+
+/* A value of the settings as it stands in the file, cut for a message. */
+enum { SHOWN_BYTES = 64 };
+static const char *shown(char to[SHOWN_BYTES], const json_t *value)
+{
+    char *const text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    (void)snprintf(to, SHOWN_BYTES, "%s", text != NULL ? text : "?");
+    if (text != NULL && strlen(text) >= SHOWN_BYTES)
+        memcpy(to + SHOWN_BYTES - 4, "...", 4);
+    free(text);
+    return to;
+}
+
+enum sae_status sae_import_flag(bool *ret, const struct sae_import *in, const char *path,
+                                bool otherwise, struct sae_err *err)
+{
+    char text[SHOWN_BYTES];
+    const json_t *const value = sae_json_at(in->cfg, path);
+    const double number = json_is_number(value) ? json_number_value(value) : NAN;
+    if (value == NULL || (json_is_null(value) && !otherwise))
+        *ret = otherwise;
+    else if (json_is_boolean(value) || number == 0 || number == 1)
+        *ret = json_is_true(value) || number == 1;
+    else
+        return sae_err_set(err, SAE_EVERSION,
+                           "'%s': the setting '%s' is %s; expected true or false", in->path, path,
+                           shown(text, value));
+    return SAE_OK;
+}
+
+enum sae_status sae_import_text(const char **ret, const struct sae_import *in, const char *path,
+                                const char *otherwise, struct sae_err *err)
+{
+    char text[SHOWN_BYTES];
+    const json_t *const value = sae_json_at(in->cfg, path);
+    if (value != NULL && !json_is_null(value) && !json_is_string(value))
+        return sae_err_set(err, SAE_EVERSION, "'%s': the setting '%s' is %s; expected a text",
+                           in->path, path, shown(text, value));
+    *ret = json_is_string(value) ? json_string_value(value) : otherwise;
+    return SAE_OK;
+}
+
+static bool is_off(const json_t *value)
+{
+    const char *const text = json_string_value(value);
+    return value == NULL || json_is_null(value) || json_is_false(value) ||
+           (json_is_number(value) && json_number_value(value) == 0) ||
+           (text != NULL && (*text == '\0' || strcmp(text, "none") == 0));
+}
+
+enum sae_status sae_import_refuse(const struct sae_import *in, const char *path, const char *why,
+                                  struct sae_err *err)
+{
+    char text[SHOWN_BYTES];
+    const json_t *const value = sae_json_at(in->cfg, path);
+    if (is_off(value))
+        return SAE_OK;
+    return sae_err_set(err, SAE_EVERSION, "'%s': the setting '%s' is %s: %s", in->path, path,
+                       shown(text, value), why);
+}
+
+enum sae_status sae_import_expect(const struct sae_import *in, const char *path, size_t n,
+                                  const char *of, struct sae_err *err)
+{
+    const double said = sae_json_real(in->cfg, path, (double)n);
+    if (said == (double)n)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s' has %s = %zu by its arrays, but its settings say %s = %.15g; the two "
+                       "do not belong together",
+                       in->path, of, n, path, said);
+}
+
+/* A backup holds the SAE under a prefix; what it holds beside is the trainer's. */
+static bool is_of_trainer(const struct sae_import *in, const char *name)
+{
+    static const char *const parts[] = {"optimizer.", "config.", "step", "norm_factor"};
+    for (size_t i = 0; *in->prefix != '\0' && i < sizeof parts / sizeof *parts; i++) {
+        const size_t n = strlen(parts[i]);
+        if (parts[i][n - 1] == '.' ? strncmp(name, parts[i], n) == 0 : strcmp(name, parts[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* An array that nobody read may change what the SAE computes, so it is refused. */
+static enum sae_status check_all_read(const struct sae_import *in, struct sae_err *err)
+{
+    char shape[SAE_TENSOR_SHAPE_BYTES];
+    for (size_t i = 0; i < in->tensors.n; i++) {
+        const struct sae_tensor *const t = &in->tensors.v[i];
+        if (!in->read[i] && !is_of_trainer(in, t->name))
+            return sae_err_set(err, SAE_EVERSION,
+                               "'%s' holds an array '%.100s' %s that this build has no formula "
+                               "for (%s, %s); without it the numbers would be wrong",
+                               in->path, t->name, sae_tensor_shape(t, shape), in->format,
+                               sae_arch_name(in->model.arch));
+    }
+    return SAE_OK;
 }
 
 enum sae_status sae_import_say(json_t *list, struct sae_err *err, const char *fmt, ...)
@@ -201,7 +312,9 @@ bool sae_import_hook(const char *hook, uint64_t *ret_layer, const char **ret_poi
     } forms[] = {
         {"blocks.", ".hook_resid_post", false}, {"blocks.", ".hook_resid_pre", true},
         {"resid_post_layer_", "", false},       {"model.layers.", "", false},
+        {"model.layers.", ".output", false},    {"layers.", "", false},
         {"gpt_neox.layers.", "", false},        {"transformer.h.", "", false},
+        {"h.", "", false},
     };
     for (size_t i = 0; hook != NULL && i < sizeof forms / sizeof *forms; i++) {
         const size_t skip = strlen(forms[i].before);
@@ -286,24 +399,45 @@ const json_t *sae_import_of(const struct sae_ckpt *ckpt)
 
 /* --- 5. loading --------------------------------------------------------------------------- */
 
-/* The file of settings beside the weights, read. *ret_path NULL where there is none. */
+/* A file of settings in a folder, if it is there. */
+static enum sae_status read_cfg_in(struct sae_import *in, char **ret_path, const char *folder,
+                                   const char *name, struct sae_err *err)
+{
+    char *path = NULL;
+    SAE_TRY(sae_fs_join(&path, folder, name, err));
+    enum sae_status st = SAE_OK;
+    if (sae_fs_is_file(path))
+        st = sae_json_load_python(&in->cfg, path, err);
+    if (st == SAE_OK && in->cfg != NULL && !json_is_object(in->cfg))
+        st = sae_err_set(err, SAE_EFORMAT, "'%s' is not a JSON object", path);
+    if (st == SAE_OK && in->cfg != NULL)
+        *ret_path = path;
+    else
+        free(path);
+    return st;
+}
+
+/* The settings of the weights: beside them, or one folder up for trainer_0/checkpoints/ae_100.pt.
+ * in->cfg stays NULL if there are none. */
 static enum sae_status read_cfg(struct sae_import *in, char **ret_path, const char *name,
                                 struct sae_err *err)
 {
-    char *folder = NULL, *path = NULL;
-    SAE_TRY(sae_fs_dir(&folder, in->path, err));
-    enum sae_status st = sae_fs_join(&path, folder, name, err);
-    free(folder);
-    if (st == SAE_OK && sae_fs_is_file(path))
-        st = sae_json_load(&in->cfg, path, err);
-    if (st == SAE_OK && in->cfg != NULL && !json_is_object(in->cfg))
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' is not a JSON object", path);
-    if (st != SAE_OK || in->cfg == NULL) {
-        free(path);
-        return st;
+    char *folder = NULL, *above = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_fs_dir(&folder, in->path, err));
+    SAE_GO(st, read_cfg_in(in, ret_path, folder, name, err));
+    if (in->cfg == NULL) {
+        char real[PATH_MAX];
+        const char *const whole = realpath(folder, real);
+        if (whole != NULL && strcmp(sae_fs_base(whole), "checkpoints") == 0) {
+            SAE_GO(st, sae_fs_join(&above, folder, "..", err));
+            st = read_cfg_in(in, ret_path, above, name, err);
+        }
     }
-    *ret_path = path;
-    return SAE_OK;
+done:
+    free(folder);
+    free(above);
+    return st;
 }
 
 /* Unit decoder rows, or a note why not. */
@@ -339,18 +473,33 @@ static void tell(const struct sae_import *in)
         sae_log_warn("'%s': %s", in->path, json_string_value(text));
 }
 
+/* Of safetensors: SAELens and sparsify have cfg.json, Gemma Scope 2 has config.json. */
+static enum sae_status read_safetensors(struct sae_import *in, char **ret_cfg, struct sae_err *err)
+{
+    SAE_TRY(read_cfg(in, ret_cfg, "cfg.json", err));
+    if (in->cfg == NULL) {
+        SAE_TRY(read_cfg(in, ret_cfg, "config.json", err));
+        if (in->cfg != NULL)
+            return sae_import_arrays(in, err);
+    }
+    if (sae_import_find(in, "encoder.weight") != NULL)
+        return sae_import_sparsify(in, err);
+    return sae_import_saelens(in, err);
+}
+
 static enum sae_status read_one(struct sae_import *in, char **ret_cfg, struct sae_err *err)
 {
     SAE_TRY(sae_tensors_open(&in->tensors, in->path, err));
+    SAE_TRY(sae_mem_alloc(&in->read, in->tensors.n, sizeof *in->read, err));
     if (strcmp(in->tensors.kind, "safetensors") == 0) {
-        SAE_TRY(read_cfg(in, ret_cfg, "cfg.json", err));
-        return sae_import_saelens(in, err);
-    }
-    if (strcmp(in->tensors.kind, "torch") == 0) {
+        SAE_TRY(read_safetensors(in, ret_cfg, err));
+    } else if (strcmp(in->tensors.kind, "torch") == 0) {
         SAE_TRY(read_cfg(in, ret_cfg, "config.json", err));
-        return sae_import_dictionary(in, err);
+        SAE_TRY(sae_import_dictionary(in, err));
+    } else {
+        SAE_TRY(sae_import_arrays(in, err));
     }
-    return sae_import_arrays(in, err);
+    return check_all_read(in, err);
 }
 
 static enum sae_status load_foreign(struct sae_ckpt *ret, const char *path, bool wanted,
@@ -378,6 +527,7 @@ done:
     sae_ckpt_clear(&ckpt);
     sae_model_clear(&in.model);
     sae_tensors_close(&in.tensors);
+    free(in.read);
     json_decref(in.cfg);
     json_decref(in.folded);
     json_decref(in.notes);

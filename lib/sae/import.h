@@ -2,9 +2,12 @@
 /* import : any SAE as a checkpoint in memory. A path may be
  *   *.h5                                    our own checkpoint
  *   sae_weights.safetensors, cfg.json       SAELens, old and new layouts
+ *   sae.safetensors, cfg.json               sparsify
+ *   params.safetensors, config.json         Gemma Scope 2
  *   ae.pt, config.json                      dictionary_learning
  *   *.npz                                   W_enc, W_dec, b_enc, b_dec, threshold (Gemma Scope)
- * told apart by content. Of an SAE from elsewhere, path, id, model and record are filled, heldout,
+ * told apart by content. Every array of the file is read, and every setting that changes what the SAE
+ * computes is followed: an array or a value without a formula here is refused by name. Of an SAE from elsewhere, path, id, model and record are filled, heldout,
  * series and pairs are empty, step and total_steps 0, progress 1.
  *
  * Decoder rows are brought to unit norm where that leaves the reconstruction as it is: row i is

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* import_dictionary : dictionary_learning's ae.pt and config.json, and bare arrays of an npz.
+/* import_dictionary : dictionary_learning's ae.pt and config.json; bare arrays, of an npz or of
+ * Gemma Scope 2's params.safetensors and config.json.
  *
  *   class                    arrays
  *   AutoEncoder              encoder.weight [m][d], encoder.bias, decoder.weight [d][m], bias [d]
@@ -9,7 +10,7 @@
  *   GatedAutoEncoder         encoder.weight, decoder.weight, decoder_bias, r_mag, gate_bias, mag_bias
  *   JumpReluAutoEncoder      W_enc [d][m], W_dec [m][d], b_enc, b_dec, threshold [m]
  *   MatryoshkaBatchTopKSAE   W_enc, W_dec, b_enc, b_dec, threshold, k, group_sizes
- * Contents: 1. classes   2. backups   3. dictionary_learning   4. npz */
+ * Contents: 1. classes   2. backups   3. dictionary_learning   4. bare arrays */
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -37,14 +38,21 @@ static const struct class {
     {"BatchTopKSAE", SAE_ARCH_BATCHTOPK, true, true, "b_dec", NULL},
 };
 
+/* Without a config.json, W_enc must come with the threshold of JumpReluAutoEncoder. */
+static bool has_mark(const struct sae_import *in, const struct class *class)
+{
+    return class->mark != NULL && sae_import_find(in, class->mark) != NULL &&
+           (class->arch != SAE_ARCH_JUMPRELU || sae_import_find(in, "threshold") != NULL);
+}
+
 static enum sae_status find_class(const struct class **ret, const struct sae_import *in,
                                   struct sae_err *err)
 {
-    const char *const name = sae_json_str(in->cfg, "trainer.dict_class", NULL);
+    const char *name = NULL;
+    SAE_TRY(sae_import_text(&name, in, "trainer.dict_class", NULL, err));
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
         const struct class *const class = &classes[i];
-        if (name != NULL ? strcmp(name, class->name) == 0
-                         : class->mark != NULL && sae_import_find(in, class->mark) != NULL) {
+        if (name != NULL ? strcmp(name, class->name) == 0 : has_mark(in, class)) {
             *ret = class;
             return SAE_OK;
         }
@@ -55,7 +63,7 @@ static enum sae_status find_class(const struct class **ret, const struct sae_imp
                            name);
     return sae_err_set(err, SAE_EFORMAT,
                        "no config.json with a trainer.dict_class beside '%s', and its arrays alone "
-                       "do not tell what it is",
+                       "do not tell what it is (k of a top-k SAE, for example)",
                        in->path);
 }
 
@@ -103,6 +111,11 @@ static enum sae_status read_threshold(struct sae_import *in, struct sae_err *err
     struct sae_model *const model = &in->model;
     double one;
     SAE_TRY(sae_import_scalar(in, "threshold", &one, err));
+    if (!isfinite(one))
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s': its threshold is %f; latents are active above it, so it must be "
+                           "a finite number",
+                           in->path, one);
     for (size_t i = 0; i < model->m; i++)
         model->threshold[i] = one < 0 ? 0 : (float)one;
     return one >= 0 ? SAE_OK
@@ -154,23 +167,26 @@ enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err
     if (sae_tensors_find(&in->tensors, "ae.encoder.weight") != NULL ||
         sae_tensors_find(&in->tensors, "ae.W_enc") != NULL)
         in->prefix = "ae.";
+    in->format = "dictionary_learning";
     SAE_TRY(find_class(&class, in, err));
     SAE_TRY(sae_import_size(in, class->linear ? "encoder.weight" : "W_enc", class->linear, &d, &m,
                             err));
+    SAE_TRY(sae_import_expect(in, "trainer.activation_dim", d, "d", err));
+    SAE_TRY(sae_import_expect(in, "trainer.dict_size", m, "m", err));
     SAE_TRY(find_k(&k, in, class->arch, m, err));
     SAE_TRY(sae_model_alloc(&in->model, class->arch, d, m, k, err));
-    in->format = "dictionary_learning";
     in->model.subtract_b_dec = class->subtracts;
     in->no_fold = class->arch == SAE_ARCH_TOPK;
-    in->model_name = sae_json_str(in->cfg, "trainer.lm_name", NULL);
-    in->hook = sae_json_str(in->cfg, "trainer.submodule_name", NULL);
+    SAE_TRY(sae_import_text(&in->model_name, in, "trainer.lm_name", NULL, err));
+    SAE_TRY(sae_import_text(&in->hook, in, "trainer.submodule_name", NULL, err));
     in->layer = sae_json_u64(in->cfg, "trainer.layer", UINT64_MAX);
     in->context = sae_json_u64(in->cfg, "buffer.ctx_len", 0);
+    sae_import_skip(in, "group_sizes"); /* of training; encode uses all groups */
     SAE_TRY(read_arrays(in, class, err));
     return unscale(in, err);
 }
 
-/* --- 4. npz ------------------------------------------------------------------------------- */
+/* --- 4. bare arrays ----------------------------------------------------------------------- */
 
 /* An array under its usual name, or in lower case as some files have it. */
 static const char *named(const struct sae_import *in, const char *usual, const char *lower)
@@ -178,7 +194,7 @@ static const char *named(const struct sae_import *in, const char *usual, const c
     return sae_import_find(in, usual) == NULL && sae_import_find(in, lower) != NULL ? lower : usual;
 }
 
-/* Gemma Scope tells the layer by folders only: ".../layer_12/width_16k/average_l0_82/params.npz". */
+/* An npz tells the layer by folders only: ".../layer_12/width_16k/average_l0_82/params.npz". */
 static uint64_t layer_of_path(const char *path)
 {
     char real[PATH_MAX];
@@ -196,15 +212,43 @@ static uint64_t layer_of_path(const char *path)
     return layer;
 }
 
+/* config.json of Gemma Scope 2, which has transcoders too. */
+static enum sae_status read_scope(struct sae_import *in, bool cut, struct sae_err *err)
+{
+    const char *arch = NULL, *type = NULL, *out = NULL;
+    if (in->cfg == NULL)
+        return SAE_OK;
+    in->format = "gemma_scope_2";
+    SAE_TRY(sae_import_text(&arch, in, "architecture", "jump_relu", err));
+    SAE_TRY(sae_import_text(&type, in, "type", "sae", err));
+    SAE_TRY(sae_import_text(&in->model_name, in, "model_name", NULL, err));
+    SAE_TRY(sae_import_text(&in->hook, in, "hf_hook_point_in", NULL, err));
+    SAE_TRY(sae_import_text(&out, in, "hf_hook_point_out", in->hook, err));
+    SAE_TRY(sae_import_refuse(in, "affine_connection", "this build has no formula for it", err));
+    if (strcmp(type, "sae") != 0 || (out != NULL && (in->hook == NULL || strcmp(out, in->hook) != 0)))
+        return sae_err_set(err, SAE_EVERSION,
+                           "'%s' is no autoencoder (type '%s', from '%s' to '%s'); only those are "
+                           "read",
+                           in->path, type, in->hook != NULL ? in->hook : "?",
+                           out != NULL ? out : "?");
+    if (strcmp(arch, "jump_relu") == 0 && cut)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EVERSION,
+                       "'%s' is of architecture '%s'%s; jump_relu is known", in->path, arch,
+                       cut ? "" : " without thresholds");
+}
+
 enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err)
 {
     const char *const W_enc = named(in, "W_enc", "w_enc"), *const W_dec = named(in, "W_dec", "w_dec");
     const bool cut = sae_import_find(in, "threshold") != NULL;
     size_t d = 0, m = 0;
+    in->format = "npz";
+    SAE_TRY(read_scope(in, cut, err));
     SAE_TRY(sae_import_size(in, W_enc, false, &d, &m, err));
+    SAE_TRY(sae_import_expect(in, "width", m, "m", err));
     SAE_TRY(sae_model_alloc(&in->model, cut ? SAE_ARCH_JUMPRELU : SAE_ARCH_STANDARD, d, m, 0, err));
     struct sae_model *const model = &in->model;
-    in->format = "npz";
     in->layer = layer_of_path(in->path);
     model->subtract_b_dec = false;
     SAE_TRY(sae_import_matrix(in, W_enc, true, m, d, model->W_enc, err));

@@ -5,58 +5,100 @@
  *   r_mag [m] and no b_enc; training checkpoints of batchtopk: topk_threshold, one number
  * Contents: 1. settings   2. arrays   3. what is folded */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/mem.h"
 #include "lib/file/json.h"
 #include "lib/sae/import_inner.h"
 
 /* --- 1. settings -------------------------------------------------------------------------- */
 
-/* A text under its name of today or of older files, on top or in "metadata". */
-static const char *text(const struct sae_import *in, const char *key, const char *older)
+/* The path of a setting: on top, or in "metadata", under its name of today or of older files. */
+static const char *place_of(const struct sae_import *in, const char *const paths[], size_t n)
 {
-    const char *const names[] = {key, older};
-    for (size_t i = 0; i < 2; i++) {
-        if (names[i] == NULL)
-            continue;
-        const char *found = json_string_value(json_object_get(in->cfg, names[i]));
-        if (found == NULL)
-            found = json_string_value(
-                json_object_get(json_object_get(in->cfg, "metadata"), names[i]));
-        if (found != NULL)
-            return found;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *const value = sae_json_at(in->cfg, paths[i]);
+        if (value != NULL && !json_is_null(value))
+            return paths[i];
     }
-    return NULL;
+    return paths[0];
 }
+#define PLACE_OF(in, ...)                                                                          \
+    place_of(in, (const char *const[]){__VA_ARGS__},                                               \
+             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
-static bool flag(const struct sae_import *in, const char *key, bool otherwise)
+/* The activation function of older files; top-k is an architecture of its own today. */
+static enum sae_status find_function(const char **arch, const struct sae_import *in,
+                                     struct sae_err *err)
 {
-    const json_t *const found = json_object_get(in->cfg, key);
-    return json_is_boolean(found) ? json_is_true(found) : otherwise;
+    const char *function = NULL;
+    SAE_TRY(sae_import_text(&function, in,
+                            PLACE_OF(in, "activation_fn", "activation_fn_str",
+                                     "metadata.activation_fn", "metadata.activation_fn_str"),
+                            "relu", err));
+    if (strcmp(function, "relu") == 0)
+        return SAE_OK;
+    if (strcmp(function, "topk") != 0)
+        return sae_err_set(err, SAE_EVERSION,
+                           "'%s' has the activation function '%s'; relu and topk are known",
+                           in->path, function);
+    if (strcmp(*arch, "standard") == 0)
+        *arch = "topk";
+    if (strcmp(*arch, "topk") == 0)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EVERSION,
+                       "'%s' has the activation function 'topk' with the architecture '%s', which "
+                       "this build has no formula for",
+                       in->path, *arch);
 }
 
 static enum sae_status find_arch(enum sae_arch *ret, const struct sae_import *in,
                                  struct sae_err *err)
 {
-    const char *arch = text(in, "architecture", NULL);
-    const char *const function = text(in, "activation_fn", "activation_fn_str");
-    if (arch == NULL)
-        arch = "standard";
-    if (function != NULL && strcmp(function, "topk") == 0 && strcmp(arch, "standard") == 0)
-        arch = "topk";
-    else if (function != NULL && strcmp(function, "topk") != 0 && strcmp(function, "relu") != 0)
-        return sae_err_set(err, SAE_EVERSION,
-                           "'%s' has the activation function '%s'; relu and topk are known",
-                           in->path, function);
+    const char *arch = NULL;
+    SAE_TRY(sae_import_text(&arch, in, PLACE_OF(in, "architecture", "metadata.architecture"),
+                            "standard", err));
+    SAE_TRY(find_function(&arch, in, err));
     if (strcmp(arch, "matryoshka_batchtopk") == 0)
         arch = "batchtopk";
-    if (!sae_arch_parse(arch, ret))
+    if (strstr(arch, "transcoder") != NULL)
         return sae_err_set(err, SAE_EVERSION,
-                           "'%s' is of architecture '%s'; standard, topk, batchtopk, "
-                           "matryoshka_batchtopk, jumprelu and gated are known",
+                           "'%s' is a %s: it reconstructs what it did not read, and its numbers "
+                           "cannot stand beside those of autoencoders; only those are read",
                            in->path, arch);
+    if (strcmp(arch, "matryoshka") != 0 && sae_arch_parse(arch, ret))
+        return SAE_OK;
+    return sae_err_set(err, SAE_EVERSION,
+                       "'%s' is of architecture '%s'; standard, topk, batchtopk, "
+                       "matryoshka_batchtopk, jumprelu and gated are known",
+                       in->path, arch);
+}
+
+/* Settings that would change what the SAE computes, and that no formula here has. */
+static enum sae_status check_unused(const struct sae_import *in, struct sae_err *err)
+{
+    const char *key, *reshape = NULL;
+    json_t *value;
+    static const char other_place[] = "it reconstructs another place than it reads; only "
+                                      "autoencoders are read";
+    SAE_TRY(sae_import_refuse(in, "is_transcoder", other_place, err));
+    SAE_TRY(sae_import_refuse(in, "hook_name_out", other_place, err));
+    SAE_TRY(sae_import_refuse(in, "metadata.hook_name_out", other_place, err));
+    json_object_foreach(json_object_get(in->cfg, "activation_fn_kwargs"), key, value)
+    {
+        char path[128];
+        (void)snprintf(path, sizeof path, "activation_fn_kwargs.%.80s", key);
+        if (strcmp(key, "k") != 0)
+            SAE_TRY(sae_import_refuse(in, path, "this build has no formula for it", err));
+    }
+    SAE_TRY(sae_import_text(&reshape, in, "reshape_activations", "none", err));
+    if (strcmp(reshape, "none") != 0 && strcmp(reshape, "hook_z") != 0)
+        return sae_err_set(err, SAE_EVERSION,
+                           "'%s' reshapes activations by '%s'; none and hook_z are known", in->path,
+                           reshape);
     return SAE_OK;
 }
 
@@ -84,10 +126,14 @@ static enum sae_status find_k(size_t *ret, const struct sae_import *in, enum sae
 static enum sae_status find_norm(struct sae_import *in, bool *ret_scalar, struct sae_err *err)
 {
     const json_t *const value = json_object_get(in->cfg, "normalize_activations");
-    const char *name = json_is_true(value) ? "expected_average_only_in" : json_string_value(value);
-    *ret_scalar = name != NULL && strcmp(name, "expected_average_only_in") == 0;
+    const char *name = NULL;
+    if (json_is_boolean(value)) /* of older files */
+        name = json_is_true(value) ? "expected_average_only_in" : "none";
+    else
+        SAE_TRY(sae_import_text(&name, in, "normalize_activations", "none", err));
+    *ret_scalar = strcmp(name, "expected_average_only_in") == 0;
     in->model.norm = SAE_NORM_NONE;
-    if (name == NULL || *ret_scalar || sae_norm_parse(name, &in->model.norm))
+    if (*ret_scalar || sae_norm_parse(name, &in->model.norm))
         return SAE_OK;
     return sae_err_set(err, SAE_EVERSION,
                        "'%s' normalises activations by '%s'; none, expected_average_only_in, "
@@ -98,26 +144,31 @@ static enum sae_status find_norm(struct sae_import *in, bool *ret_scalar, struct
 static enum sae_status check_sizes(const struct sae_import *in, size_t d, size_t m,
                                    struct sae_err *err)
 {
-    const uint64_t want_d = sae_json_u64(in->cfg, "d_in", d);
-    const uint64_t want_m = sae_json_u64(in->cfg, "d_sae", m);
-    if (want_d == d && want_m == m)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EFORMAT,
-                       "'%s' holds %zu latents of width %zu, but the cfg.json beside it says %llu "
-                       "of %llu",
-                       in->path, m, d, (unsigned long long)want_m, (unsigned long long)want_d);
+    SAE_TRY(sae_import_expect(in, "d_in", d, "d", err));
+    SAE_TRY(sae_import_expect(in, "d_out", d, "d", err));
+    return sae_import_expect(in, "d_sae", m, "m", err);
 }
 
 /* --- 2. arrays ---------------------------------------------------------------------------- */
 
-/* The threshold of batchtopk: training checkpoints hold one for all latents. */
+/* Thresholds: one a latent, or its logarithm, or, in training checkpoints of batchtopk, one for all
+ * latents. */
 static enum sae_status read_threshold(struct sae_import *in, struct sae_err *err)
 {
     struct sae_model *const model = &in->model;
     double one;
+    if (model->arch == SAE_ARCH_JUMPRELU && sae_import_find(in, "threshold") == NULL &&
+        sae_import_find(in, "log_threshold") != NULL) {
+        SAE_TRY(sae_import_vector(in, "log_threshold", model->m, model->threshold, err));
+        for (size_t i = 0; i < model->m; i++)
+            model->threshold[i] = expf(model->threshold[i]);
+        return SAE_OK;
+    }
     if (sae_import_find(in, "topk_threshold") == NULL)
         return sae_import_vector(in, "threshold", model->m, model->threshold, err);
     SAE_TRY(sae_import_scalar(in, "topk_threshold", &one, err));
+    if (!isfinite(one))
+        return sae_err_set(err, SAE_EFORMAT, "'%s': 'topk_threshold' is %f", in->path, one);
     for (size_t i = 0; i < model->m; i++)
         model->threshold[i] = (float)one;
     return SAE_OK;
@@ -140,6 +191,11 @@ static enum sae_status read_arrays(struct sae_import *in, struct sae_err *err)
 }
 
 /* --- 3. what is folded -------------------------------------------------------------------- */
+
+static enum sae_status is_rescaled(bool *ret, const struct sae_import *in, struct sae_err *err)
+{
+    return sae_import_flag(ret, in, "rescale_acts_by_decoder_norm", false, err);
+}
 
 /* Activations were multiplied by s before training: W_enc s, W_dec / s, b_dec / s. s is kept in
  * activation_scaler.json, or was folded before the SAE was saved, or has been lost. */
@@ -171,7 +227,9 @@ static enum sae_status fold_scalar(struct sae_import *in, struct sae_err *err)
     for (size_t i = 0; i < model->d; i++)
         model->b_dec[i] = (float)((double)model->b_dec[i] / s);
     /* the threshold of scaled pre-activations is in units of the decoder's norm */
-    if (model->arch == SAE_ARCH_BATCHTOPK && flag(in, "rescale_acts_by_decoder_norm", false))
+    bool rescaled;
+    SAE_GO(st, is_rescaled(&rescaled, in, err));
+    if (model->arch == SAE_ARCH_BATCHTOPK && rescaled)
         for (size_t i = 0; i < model->m; i++)
             model->threshold[i] = (float)((double)model->threshold[i] / s);
     st = sae_import_say(in->folded, err, "activation scale %.9g into the weights", s);
@@ -182,38 +240,57 @@ done:
     return st;
 }
 
-/* scaling_factor [m] multiplies f before the decoder: W_dec_i s_i. All ones: a leftover. */
-static enum sae_status fold_finetuning(struct sae_import *in, struct sae_err *err)
+/* Multiplies decoder row i by s[i]; says so unless all are ones, which is a leftover. */
+static enum sae_status scale_decoder(struct sae_import *in, const char *name, const float *s,
+                                     bool wanted, struct sae_err *err)
 {
-    const struct sae_tensor *const t = sae_import_find(in, "scaling_factor");
-    if (t == NULL || t->type == SAE_TENSOR_OTHER)
-        return SAE_OK;
+    struct sae_model *const model = &in->model;
     double min = INFINITY, max = -INFINITY;
-    struct sae_tensor one = *t;
-    if (t->rank != 1 || t->n != in->model.m)
-        return sae_err_set(err, SAE_EFORMAT, "'%s': scaling_factor does not hold %zu numbers",
-                           in->path, in->model.m);
-    float *s = calloc(t->n, sizeof *s);
-    if (s == NULL)
-        return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    enum sae_status st = sae_import_vector(in, "scaling_factor", one.n, s, err);
-    for (size_t i = 0; st == SAE_OK && i < one.n; i++) {
+    bool rescaled;
+    for (size_t i = 0; i < model->m; i++) {
         min = fmin(min, (double)s[i]);
         max = fmax(max, (double)s[i]);
     }
-    const bool ones = fabs(min - 1) <= 1e-5 && fabs(max - 1) <= 1e-5;
-    if (st == SAE_OK && !ones && !flag(in, "finetuning_scaling_factor", false))
-        st = sae_err_set(err, SAE_EFORMAT,
-                         "'%s' holds a scaling_factor other than ones, but the cfg.json beside it "
-                         "has no finetuning_scaling_factor: true",
-                         in->path);
-    for (size_t i = 0; st == SAE_OK && !ones && i < in->model.m; i++)
-        for (size_t j = 0; j < in->model.d; j++)
-            in->model.W_dec[i * in->model.d + j] *= s[i];
+    if (fabs(min - 1) <= 1e-5 && fabs(max - 1) <= 1e-5)
+        return SAE_OK;
+    if (!wanted)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' holds a '%s' other than ones, but the cfg.json beside it has no "
+                           "finetuning_scaling_factor: true",
+                           in->path, name);
+    SAE_TRY(is_rescaled(&rescaled, in, err));
+    if (rescaled)
+        return sae_err_set(err, SAE_EVERSION,
+                           "'%s' has rescale_acts_by_decoder_norm and a '%s' together, which this "
+                           "build has no formula for",
+                           in->path, name);
+    for (size_t i = 0; i < model->m; i++)
+        for (size_t j = 0; j < model->d; j++)
+            model->W_dec[i * model->d + j] *= s[i];
+    return sae_import_say(in->folded, err, "%s (%.6g to %.6g) into the decoder", name, min, max);
+}
+
+/* One factor [m] multiplies f before the decoder. It has two names: that of the files of versions 2
+ * and 3, and that of the module's own parameter. */
+static enum sae_status fold_finetuning(struct sae_import *in, struct sae_err *err)
+{
+    const char *const older = "scaling_factor", *const own = "finetuning_scaling_factor";
+    const bool has_own = sae_import_find(in, own) != NULL;
+    const char *const name = has_own ? own : older;
+    float *s = NULL;
+    bool wanted;
+    SAE_TRY(sae_import_flag(&wanted, in, "finetuning_scaling_factor", false, err));
+    if (sae_import_find(in, name) == NULL)
+        return wanted ? sae_err_set(err, SAE_EFORMAT,
+                                    "'%s': the cfg.json beside it says finetuning_scaling_factor: "
+                                    "true, but there is no such array",
+                                    in->path)
+                      : SAE_OK;
+    SAE_TRY(sae_mem_alloc(&s, in->model.m, sizeof *s, err));
+    enum sae_status st = sae_import_vector(in, name, in->model.m, s, err);
+    if (st == SAE_OK)
+        st = scale_decoder(in, name, s, wanted, err);
     free(s);
-    if (st == SAE_OK && !ones)
-        st = sae_import_say(in->folded, err, "scaling_factor (%.6g to %.6g) into the decoder", min,
-                            max);
     return st;
 }
 
@@ -222,7 +299,13 @@ static enum sae_status fold_rescaled(struct sae_import *in, struct sae_err *err)
 {
     struct sae_model *const model = &in->model;
     double min, max;
-    const bool rescaled = flag(in, "rescale_acts_by_decoder_norm", false);
+    bool rescaled;
+    SAE_TRY(is_rescaled(&rescaled, in, err));
+    if (rescaled && model->arch != SAE_ARCH_TOPK && model->arch != SAE_ARCH_BATCHTOPK)
+        return sae_err_set(err, SAE_EVERSION,
+                           "'%s' has rescale_acts_by_decoder_norm with the architecture '%s', "
+                           "which this build has no formula for",
+                           in->path, sae_arch_name(model->arch));
     if (model->arch == SAE_ARCH_TOPK)
         in->no_fold = !rescaled;
     if (!rescaled)
@@ -239,6 +322,19 @@ static enum sae_status fold_rescaled(struct sae_import *in, struct sae_err *err)
                                    n, min, max);
 }
 
+static enum sae_status find_site(struct sae_import *in, struct sae_err *err)
+{
+    SAE_TRY(sae_import_text(&in->model_name, in, PLACE_OF(in, "model_name", "metadata.model_name"),
+                            NULL, err));
+    SAE_TRY(sae_import_text(&in->hook, in,
+                            PLACE_OF(in, "hook_name", "metadata.hook_name", "hook_point",
+                                     "metadata.hook_point"),
+                            NULL, err));
+    in->context = sae_json_u64(in->cfg, "metadata.context_size",
+                               sae_json_u64(in->cfg, "context_size", 0));
+    return SAE_OK;
+}
+
 enum sae_status sae_import_saelens(struct sae_import *in, struct sae_err *err)
 {
     enum sae_arch arch;
@@ -249,18 +345,16 @@ enum sae_status sae_import_saelens(struct sae_import *in, struct sae_err *err)
                            "no cfg.json beside '%s'; an SAE of SAELens is cfg.json and "
                            "sae_weights.safetensors in one folder",
                            in->path);
+    in->format = "saelens";
     SAE_TRY(find_arch(&arch, in, err));
+    SAE_TRY(check_unused(in, err));
     SAE_TRY(sae_import_size(in, "W_enc", false, &d, &m, err));
     SAE_TRY(check_sizes(in, d, m, err));
     SAE_TRY(find_k(&k, in, arch, m, err));
     SAE_TRY(sae_model_alloc(&in->model, arch, d, m, k, err));
     SAE_TRY(find_norm(in, &scalar, err));
-    in->format = "saelens";
-    in->model.subtract_b_dec = flag(in, "apply_b_dec_to_input", true);
-    in->model_name = text(in, "model_name", NULL);
-    in->hook = text(in, "hook_name", "hook_point");
-    in->context = sae_json_u64(in->cfg, "metadata.context_size",
-                               sae_json_u64(in->cfg, "context_size", 0));
+    SAE_TRY(sae_import_flag(&in->model.subtract_b_dec, in, "apply_b_dec_to_input", true, err));
+    SAE_TRY(find_site(in, err));
     SAE_TRY(read_arrays(in, err));
     SAE_TRY(fold_finetuning(in, err));
     if (scalar)

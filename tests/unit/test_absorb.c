@@ -344,6 +344,28 @@ static void test_repeats(void **state)
     absorb_truth_clear(&again);
 }
 
+/* The rows of z's absorbing latents are zero: they decode to nothing, so z is not absorbed, and the
+ * other letters are as ever. A row may be off by as much as bf16 rounds. */
+static void test_zero_rows(void **state)
+{
+    const struct world *const w = *state;
+    struct sae_ckpt ckpt;
+    struct absorb_outcome planted, out;
+    run_planted(&planted, w, true);
+    ok(fab_ckpt(&ckpt, true, "../acts", &err));
+    ckpt.path = strdup("run_1/ckpt_100.h5");
+    for (size_t t = 0; t < FAB_TAGS; t++)
+        memset(ckpt.model.W_dec + (26 + 25 * FAB_TAGS + t) * FAB_D, 0, FAB_D * sizeof(float));
+    ckpt.model.W_dec[3 * FAB_D + 3] = 1 + 1.0F / 128;
+    ok(absorb_run(&out, &ckpt, &w->words, &w->truth, NULL, &sae_ops_cpu, &usual, &err));
+    assert_true(planted.letter[25].n_full > 0);
+    assert_int_equal(out.letter[25].n_full, 0);
+    assert_int_equal(out.letter[25].n_true_positives, planted.letter[25].n_true_positives);
+    for (size_t c = 0; c < 25; c++)
+        assert_int_equal(out.letter[c].n_full, planted.letter[c].n_full);
+    sae_ckpt_clear(&ckpt);
+}
+
 static void test_refuses(void **state)
 {
     const struct world *const w = *state;
@@ -490,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_device),
         cmocka_unit_test(test_not_planted),
         cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_zero_rows),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_result),
         cmocka_unit_test(test_kept_truth),

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -75,13 +76,13 @@ static void check_values(const struct sae_model *model, const json_t *answer)
     sae_coder_close(coder);
 }
 
-static void test_values(void **state)
+/* Every SAE of one file of answers. */
+static size_t check_answers(const char *answers)
 {
-    (void)state;
     json_t *golden_json = NULL;
     size_t i;
     json_t *answer;
-    assert_int_equal(sae_json_load(&golden_json, golden("answers.json"), &err), SAE_OK);
+    assert_int_equal(sae_json_load(&golden_json, golden(answers), &err), SAE_OK);
     json_array_foreach(json_object_get(golden_json, "saes"), i, answer)
     {
         struct sae_ckpt ckpt;
@@ -98,8 +99,15 @@ static void test_values(void **state)
             assert_int_equal(sae_import_count_norms(&ckpt.model), 0);
         sae_ckpt_clear(&ckpt);
     }
-    assert_int_equal(i, 23);
     json_decref(golden_json);
+    return i;
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    assert_int_equal(check_answers("answers.json"), 23);
+    assert_int_equal(check_answers("more/answers.json"), 7);
 }
 
 /* A checkpoint made of an import, read back, is the same model to the bit. */
@@ -197,6 +205,23 @@ static void test_hostile(void **state)
     refuse(golden("nowhere.npz"), SAE_EIO, "cannot open");
 }
 
+/* Files with arrays or settings that no formula here has. */
+static void test_refused(void **state)
+{
+    (void)state;
+    json_t *golden_json = NULL;
+    size_t i;
+    json_t *one;
+    assert_int_equal(sae_json_load(&golden_json, golden("more/answers.json"), &err), SAE_OK);
+    json_array_foreach(json_object_get(golden_json, "refused"), i, one)
+    {
+        print_message("# %s\n", sae_json_str(one, "path", ""));
+        refuse(golden(sae_json_str(one, "path", "")), SAE_EVERSION, sae_json_str(one, "says", "?"));
+    }
+    assert_int_equal(i, 8);
+    json_decref(golden_json);
+}
+
 /* Without waiting for the disk, which a thousand files would feel. */
 static void put_file(const char *path, const void *bytes, size_t n)
 {
@@ -225,7 +250,7 @@ static void with_cfg(const char *cfg, enum sae_status code, const char *says)
 static void test_settings(void **state)
 {
     (void)state;
-    with_cfg("{\"d_in\": 7}", SAE_EFORMAT, "10 latents of width 6, but the cfg.json");
+    with_cfg("{\"d_in\": 7}", SAE_EFORMAT, "has d = 6 by its arrays, but its settings say d_in = 7");
     with_cfg("{\"architecture\": \"temporal\"}", SAE_EVERSION, "architecture 'temporal'");
     with_cfg("{\"architecture\": \"topk\"}", SAE_EFORMAT, "gives k = nan");
     with_cfg("{\"architecture\": \"topk\", \"k\": 11}", SAE_EFORMAT, "expected 1 to 10");
@@ -233,12 +258,85 @@ static void test_settings(void **state)
     with_cfg("{\"architecture\": \"gated\"}", SAE_EFORMAT, "no array 'b_gate'");
     with_cfg("{\"activation_fn_str\": \"tanh-relu\"}", SAE_EVERSION, "'tanh-relu'");
     with_cfg("{\"normalize_activations\": \"covariance_whitening\"}", SAE_EVERSION, "whitening");
+    with_cfg("{\"normalize_activations\": 1}", SAE_EVERSION, "'normalize_activations' is 1");
+    with_cfg("{\"architecture\": 3}", SAE_EVERSION, "'architecture' is 3; expected a text");
+    with_cfg("{\"activation_fn_str\": [\"relu\"]}", SAE_EVERSION, "expected a text");
+    with_cfg("{\"architecture\": \"gated\", \"activation_fn_str\": \"topk\"}", SAE_EVERSION,
+             "'topk' with the architecture 'gated'");
+    with_cfg("{\"activation_fn_kwargs\": {\"tanh\": 1}}", SAE_EVERSION, "activation_fn_kwargs.tanh");
+    with_cfg("{\"apply_b_dec_to_input\": \"false\"}", SAE_EVERSION,
+             "'apply_b_dec_to_input' is \"false\"; expected true or false");
+    with_cfg("{\"apply_b_dec_to_input\": 0.5}", SAE_EVERSION, "expected true or false");
+    with_cfg("{\"apply_b_dec_to_input\": null}", SAE_EVERSION, "expected true or false");
+    with_cfg("{\"rescale_acts_by_decoder_norm\": \"no\"}", SAE_EVERSION, "expected true or false");
+    with_cfg("{\"rescale_acts_by_decoder_norm\": true}", SAE_EVERSION, "architecture 'standard'");
+    with_cfg("{\"finetuning_scaling_factor\": true}", SAE_EFORMAT, "there is no such array");
+    with_cfg("{\"reshape_activations\": \"conv\"}", SAE_EVERSION, "'conv'");
+    with_cfg("{\"metadata\": {\"hook_name_out\": \"blocks.3.hook_mlp_out\"}}", SAE_EVERSION,
+             "another place");
+    with_cfg("{\"d_out\": 12}", SAE_EFORMAT, "d_out = 12");
+    with_cfg("{\"d_sae\": 10.5}", SAE_EFORMAT, "d_sae = 10.5");
     with_cfg("[]", SAE_EFORMAT, "not a JSON object");
     with_cfg("{", SAE_EFORMAT, "cfg.json");
     unlink(scratch("cfg.json"));
     refuse(scratch("sae_weights.safetensors"), SAE_EFORMAT, "no cfg.json beside");
     copy(golden("dict_batchtopk/ae.pt"), scratch("ae.pt"), SIZE_MAX);
     refuse(scratch("ae.pt"), SAE_EFORMAT, "no config.json");
+}
+
+/* Settings that nobody reads may hold what Python writes and JSON lacks. 0 is false. */
+static void test_tolerant(void **state)
+{
+    (void)state;
+    static const char cfg[] = "{\"seed\": 18446744073709551615, \"lr\": NaN, \"x\": [Infinity, "
+                              "-Infinity, -1e999], \"note\": \"NaN \\\"-Infinity\", \"big\": "
+                              "-99999999999999999999, \"apply_b_dec_to_input\": 0}";
+    struct sae_ckpt ckpt;
+    copy(golden("lens_standard/sae_weights.safetensors"), scratch("sae_weights.safetensors"),
+         SIZE_MAX);
+    put_file(scratch("cfg.json"), cfg, strlen(cfg));
+    assert_int_equal(sae_import_load(&ckpt, scratch("sae_weights.safetensors"), true, &err),
+                     SAE_OK);
+    assert_false(ckpt.model.subtract_b_dec);
+    const json_t *const kept = sae_json_at(ckpt.record, "imported.cfg");
+    assert_true(sae_json_real(kept, "seed", 0) == 18446744073709551615.0);
+    assert_true(sae_json_real(kept, "big", 0) == -99999999999999999999.0);
+    assert_true(json_is_null(sae_json_at(kept, "lr")));
+    assert_string_equal(sae_json_str(kept, "note", ""), "NaN \"-Infinity");
+    sae_ckpt_clear(&ckpt);
+    with_cfg("{\"a\": NaNs}", SAE_EFORMAT, "not valid JSON");
+    with_cfg("{\"a\": \"", SAE_EFORMAT, "not valid JSON");
+}
+
+/* AutoEncoderTopK chooses by k; its threshold may be infinite and is not kept then. */
+static void test_infinite(void **state)
+{
+    (void)state;
+    struct sae_ckpt ckpt;
+    assert_int_equal(sae_import_load(&ckpt, golden("more/topk_infinite/ae.pt"), true, &err), SAE_OK);
+    assert_true(ckpt.model.arch == SAE_ARCH_TOPK && ckpt.model.topk_threshold == 0);
+    sae_ckpt_clear(&ckpt);
+}
+
+/* trainer_0/checkpoints/ae_100.pt has its config.json one folder up; other folders do not look there. */
+static void test_config_above(void **state)
+{
+    (void)state;
+    struct sae_ckpt ckpt;
+    char path[600];
+    assert_int_equal(mkdir(scratch("checkpoints"), 0755), 0);
+    copy(golden("dict_batchtopk/config.json"), scratch("config.json"), SIZE_MAX);
+    copy(golden("dict_batchtopk/ae.pt"), scratch("checkpoints/ae_100.pt"), SIZE_MAX);
+    assert_int_equal(sae_import_load(&ckpt, scratch("checkpoints/ae_100.pt"), true, &err), SAE_OK);
+    assert_int_equal(ckpt.model.arch, SAE_ARCH_BATCHTOPK);
+    assert_int_equal(json_array_size(sae_json_at(ckpt.record, "imported.files")), 2);
+    sae_ckpt_clear(&ckpt);
+    snprintf(path, sizeof path, "%s", scratch("other"));
+    assert_int_equal(rename(scratch("checkpoints"), path), 0);
+    refuse(scratch("other/ae_100.pt"), SAE_EFORMAT, "no config.json");
+    unlink(scratch("other/ae_100.pt"));
+    rmdir(path);
+    unlink(scratch("config.json"));
 }
 
 static void test_cut(void **state)
@@ -433,6 +531,8 @@ int main(void)
         cmocka_unit_test(test_values),   cmocka_unit_test(test_through_checkpoint),
         cmocka_unit_test(test_record),   cmocka_unit_test(test_fold),
         cmocka_unit_test(test_hostile),  cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_tolerant),
+        cmocka_unit_test(test_infinite), cmocka_unit_test(test_config_above),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_bomb),     cmocka_unit_test(test_mutants),
     };
