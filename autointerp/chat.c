@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autointerp/guard.h"
 #include "gemma/utf8.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -65,17 +66,9 @@ static enum sae_status check_base(const char *base, struct sae_err *err)
         if ((unsigned char)*p <= ' ' || (unsigned char)*p > '~')
             return sae_err_set(err, SAE_EARG,
                                "--api-base: a blank or odd character in the address");
+    if (!sae_guard_is_address(base))
+        return sae_err_set(err, SAE_EARG, "--api-base: '%s' is no address that libcurl takes", base);
     return SAE_OK;
-}
-
-static bool is_local(const char *base)
-{
-    static const char *const local[] = {"127.", "localhost", "[::1]"};
-    const char *const host = strstr(base, "://") + 3;
-    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
-        if (strncasecmp(host, local[i], strlen(local[i])) == 0)
-            return true;
-    return false;
 }
 
 static enum sae_status check_key(const struct sae_chat_settings *set, struct sae_err *err)
@@ -85,7 +78,7 @@ static enum sae_status check_key(const struct sae_chat_settings *set, struct sae
             return sae_err_set(err, SAE_EARG,
                                "the key in the environment holds a blank, a newline or a character "
                                "outside ASCII; no key does");
-    if (set->key != NULL && strncasecmp(set->base, "http://", 7) == 0 && !is_local(set->base))
+    if (set->key != NULL && strncasecmp(set->base, "http://", 7) == 0 && !sae_guard_is_local(set->base))
         sae_log_warn("the key travels unencrypted: '%s' is plain http", set->base);
     return SAE_OK;
 }
@@ -207,20 +200,13 @@ void sae_chat_close(struct sae_chat *chat)
 
 /* --- 3. what came back ----------------------------------------------------------------------- */
 
-/* Some of a text that the endpoint sent, on one line, valid UTF-8 whatever came, and without the
- * key that it may repeat. */
-static void quote(const struct sae_chat *chat, char *to, size_t room, const char *text, size_t len)
+/* Some of a text that the endpoint sent, on one line, valid UTF-8 whatever came. */
+static void quote(char *to, size_t room, const char *text, size_t len)
 {
-    const size_t key = chat->key != NULL ? strlen(chat->key) : 0;
     size_t n = 0;
     for (size_t i = 0; i < len && n + 8 < room;) {
         bool ok = false;
         const size_t step = gemma_utf8_step(text + i, len - i, &ok);
-        if (key > 0 && len - i >= key && memcmp(text + i, chat->key, key) == 0) {
-            n += (size_t)snprintf(to + n, room - n, "[key]");
-            i += key;
-            continue;
-        }
         if (ok && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f) {
             memcpy(to + n, text + i, step);
             n += step;
@@ -232,25 +218,41 @@ static void quote(const struct sae_chat *chat, char *to, size_t room, const char
     to[n] = '\0';
 }
 
-/* The endpoint's own words about a failure: error.message, else the start of what it sent. */
-static void complaint(const struct sae_chat *chat, char to[200], const struct ask *ask)
+/* A reply as JSON without the key that an endpoint may repeat: hidden as it came, and once more in
+ * what stands behind the escapes of JSON. NULL if the reply is no JSON. */
+static json_t *read_reply(const struct sae_chat *chat, struct ask *ask)
 {
-    json_t *json = ask->got.s != NULL ? json_loads(ask->got.s, 0, NULL) : NULL;
+    sae_guard_hide(ask->got.s, ask->got.len, chat->key);
+    json_t *const json = ask->got.s != NULL ? json_loads(ask->got.s, 0, NULL) : NULL;
+    char *const plain = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    if (plain == NULL)
+        return NULL;
+    sae_guard_hide(plain, strlen(plain), chat->key);
+    json_t *const clean = json_loads(plain, 0, NULL);
+    free(plain);
+    return clean;
+}
+
+/* The endpoint's own words about a failure: error.message, else the start of what it sent. */
+static void complaint(char to[200], const struct ask *ask, const json_t *json)
+{
     const char *said = sae_json_str(json, "error.message", NULL);
     if (said == NULL)
         said = sae_json_str(json, "error", NULL);
     if (said != NULL)
-        quote(chat, to, 200, said, strlen(said));
+        quote(to, 200, said, strlen(said));
     else
-        quote(chat, to, 200, ask->got.s, ask->got.len);
-    json_decref(json);
+        quote(to, 200, ask->got.s, ask->got.len);
 }
 
-static enum verdict judge_status(const struct sae_chat *chat, const struct ask *ask, long status,
+static enum verdict judge_status(const struct sae_chat *chat, struct ask *ask, long status,
                                  struct sae_chat_reply *reply)
 {
     char said[200];
-    complaint(chat, said, ask);
+    json_t *const json = read_reply(chat, ask);
+    complaint(said, ask, json);
+    json_decref(json);
     snprintf(reply->why, sizeof reply->why, "HTTP status %ld%s%s", status,
              said[0] != '\0' ? ": " : "", said);
     if (status == 401 || status == 403 || status == 404 || status == 405)
@@ -258,31 +260,52 @@ static enum verdict judge_status(const struct sae_chat *chat, const struct ask *
     return status == 408 || status == 425 || status == 429 || status >= 500 ? AGAIN : BAD;
 }
 
+/* Why a reply with a choice has no text, and whether to ask again: a model that thought until its
+ * tokens were gone would do so again, and be paid again. */
+static enum verdict no_text(const json_t *message, struct sae_chat_reply *reply)
+{
+    const char *const refusal = sae_json_str(message, "refusal", NULL);
+    char said[200];
+    if (reply->cut) {
+        snprintf(reply->why, sizeof reply->why,
+                 "the model spent its tokens before it answered (finish_reason length): give it "
+                 "room, --body '{\"max_tokens\": ...}'");
+        return BAD;
+    }
+    if (refusal != NULL) {
+        quote(said, sizeof said, refusal, strlen(refusal));
+        snprintf(reply->why, sizeof reply->why, "the model refused: '%s'", said);
+        return BAD;
+    }
+    snprintf(reply->why, sizeof reply->why, "%s",
+             json_is_string(json_object_get(message, "content"))
+                 ? "the answer is empty"
+                 : "the answer has no message: its content is no text");
+    return AGAIN;
+}
+
 /* The answer out of a reply of status 200. */
-static enum verdict judge_answer(const struct sae_chat *chat, const struct ask *ask,
+static enum verdict judge_answer(const struct sae_chat *chat, struct ask *ask,
                                  struct sae_chat_reply *reply)
 {
-    json_t *const json = ask->got.s != NULL ? json_loads(ask->got.s, 0, NULL) : NULL;
+    json_t *const json = read_reply(chat, ask);
     json_t *const choice = json_array_get(json_object_get(json, "choices"), 0);
-    json_t *const content = json_object_get(json_object_get(choice, "message"), "content");
-    const char *text = json_string_value(content);
+    json_t *const message = json_object_get(choice, "message");
+    const char *text = sae_json_str(message, "content", "");
     char said[200] = "";
     enum verdict verdict = AGAIN;
     reply->cut = strcmp(sae_json_str(choice, "finish_reason", ""), "length") == 0;
     reply->tokens_in = sae_json_u64(json, "usage.prompt_tokens", 0);
     reply->tokens_out = sae_json_u64(json, "usage.completion_tokens", 0);
-    complaint(chat, said, ask);
-    while (text != NULL && isspace((unsigned char)*text))
+    complaint(said, ask, json);
+    while (isspace((unsigned char)*text))
         text++;
     if (json == NULL)
         snprintf(reply->why, sizeof reply->why, "the answer is not JSON: '%s'", said);
     else if (choice == NULL)
         snprintf(reply->why, sizeof reply->why, "the answer has no choices: '%s'", said);
-    else if (text == NULL)
-        snprintf(reply->why, sizeof reply->why, "the answer has no message: '%s'", said);
     else if (*text == '\0')
-        snprintf(reply->why, sizeof reply->why, "the answer is empty%s",
-                 reply->cut ? ": all its tokens went into thinking; allow more with --body" : "");
+        verdict = no_text(message, reply);
     else if ((reply->content = strdup(text)) != NULL)
         verdict = GOOD;
     json_decref(json);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* chat : requests to an OpenAI-compatible chat endpoint, several at a time, on one thread.
  * Refusals that may pass (no connection, 408, 425, 429, 5xx, no sensible answer, too slow) are
- * asked again after a growing pause; the key is sent as a header and shown nowhere. */
+ * asked again after a growing pause. The key is sent as a header and shown nowhere: where an endpoint
+ * repeats it, in an answer or a complaint, stars take its place. */
 #ifndef SAE_AUTOINTERP_CHAT_H
 #define SAE_AUTOINTERP_CHAT_H
 

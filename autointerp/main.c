@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "autointerp/autointerp.h"
+#include "autointerp/guard.h"
 #include "gemma/config.h"
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
@@ -44,7 +45,9 @@ static const struct sae_opt options[] = {
     {"api-base", 0, SAE_OPT_STR, &given.api_base, OPENAI, .arg = "URL", .group = "Endpoint",
      .help = "OpenAI-compatible endpoint, without /chat/completions", .flags = SAE_OPT_MAIN},
     {"key-env", 0, SAE_OPT_STR, &given.key_env, "OPENAI_API_KEY", .arg = "NAME",
-     .group = "Endpoint", .help = "environment variable that holds the key, if one is needed",
+     .group = "Endpoint",
+     .help = "environment variable that holds the key; its default is sent to OpenAI only, so name "
+             "it with any other --api-base that needs a key",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"body", 0, SAE_OPT_STR, &given.body, NULL, .arg = "JSON", .group = "Endpoint",
      .help = "laid over each request; null takes a key out: '{\"temperature\": 0}'",
@@ -90,11 +93,19 @@ static enum sae_status open_chat(struct sae_chat **ret, const struct sae_cli *cl
     const char *key = getenv(given.key_env);
     if (key != NULL && *key == '\0')
         key = NULL;
-    if (key == NULL && !given.dry_run && sae_opt_given(cli, "key-env"))
+    /* A key goes where its owner sends it: OpenAI's own to OpenAI, any to an address beside which
+     * its variable was named. */
+    const bool named = sae_opt_given(cli, "key-env"), openai = sae_guard_is_openai(given.api_base);
+    if (key != NULL && !named && !openai) {
+        sae_log_info("the key in %s is not sent to '%s'; give --key-env %s to send it",
+                     given.key_env, given.api_base, given.key_env);
+        key = NULL;
+    }
+    if (key == NULL && !given.dry_run && named)
         return sae_err_set(err, SAE_EARG,
                            "--key-env: the environment has no variable of that name "
                            "with a key in it");
-    if (key == NULL && !given.dry_run && strcmp(given.api_base, OPENAI) == 0)
+    if (key == NULL && !given.dry_run && openai)
         return sae_err_set(err, SAE_EARG,
                            "no key in OPENAI_API_KEY for " OPENAI "; set it, or name another "
                            "variable with --key-env or another endpoint with --api-base URL "
@@ -472,7 +483,8 @@ int main(int argc, char **argv)
             "None scores 10/14 = 0.714.\n\n"
             "Text leaves this machine: excerpts of the store's text go to the endpoint. The "
             "number of requests is told before the first is sent, and --dry-run prints them all. "
-            "The key is read from the environment and is neither printed nor stored.\n\n"
+            "The key is read from the environment and is neither printed nor stored; OPENAI_API_KEY "
+            "goes to OpenAI only, unless --key-env names it.\n\n"
             "Requests that fail in a way that may pass are asked again. A latent whose answer "
             "cannot be had or read counts as failed: it is named, is not in the mean, and the "
             "same command asks for it again. An interrupted run keeps finished latents in "

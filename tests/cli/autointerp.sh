@@ -135,15 +135,28 @@ nonsense nothing 'not JSON'
 nonsense hangup 'latent 2 failed'
 nonsense cut 'cut at its longest length'
 nonsense redirect 'HTTP status 302'
-nonsense repeat 'Bearer \[key\]'
+nonsense spent "spent its tokens before it answered (finish_reason length): give it room"
+nonsense refusal "the model refused: 'I cannot help with that'"
+nonsense repeat 'Bearer \*\*\*\*'
+nonsense echo "not numbers: 'Authorization: Bearer \*\*\*\*"
 nonsense hang 'no answer within 0.3 s' --timeout 0.3
-nonsense status-400 'HTTP status 400: Authorization: Bearer \[key\]'
+nonsense status-400 'HTTP status 400: Authorization: Bearer \*\*\*\*'
 nonsense status-500 'none of 3 latents could be scored'
 nonsense status-429 'HTTP status 429'
 for status in 401 403 404; do # hopeless: told once
     nonsense status-$status "HTTP status $status"
     grep -q 'failed:' err.txt && complain "status $status: asked for each latent: $(cat err.txt)"
 done
+
+# OPENAI_API_KEY is OpenAI's: another endpoint gets it only where --key-env names it.
+OPENAI_API_KEY=$TEST_KEY ask --llm repeat --retries 0 run_1 >/dev/null 2>err.txt
+grep -q "not sent to '$url'" err.txt || complain "does not say that the key stays: $(cat err.txt)"
+grep -q 'Bearer' err.txt && complain "OPENAI_API_KEY went to another endpoint"
+OPENAI_API_KEY=$TEST_KEY ask --llm repeat --retries 0 --key-env OPENAI_API_KEY run_1 >/dev/null 2>err.txt
+grep -q 'Bearer' err.txt || complain "--key-env OPENAI_API_KEY sends nothing: $(cat err.txt)"
+OPENAI_API_KEY=$TEST_KEY "$auto" --llm m --retries 0 --key-env OPENAI_API_KEY \
+    --api-base http://localhost.invalid:1/v1 run_1 >/dev/null 2>err.txt
+grep -q 'travels unencrypted' err.txt || complain "localhost.invalid is taken for this machine"
 
 # Interrupted after some latents: these are kept, and the rest is asked for.
 rm -f "$result"

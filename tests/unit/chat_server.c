@@ -14,7 +14,10 @@
  *   status-N      that HTTP status, with the Authorization header repeated in the message
  *   html, no-choices, empty, null, words, range, binary, huge, hangup, half, nothing, redirect
  *                 what the name says
- *   repeat        answers everything with the Authorization header
+ *   spent         content null and finish_reason length, as models that think too long
+ *   refusal       content null and a refusal
+ *   repeat        answers everything with the Authorization header; echo: as the text of an answer,
+ *                 its dashes escaped
  * One thread a connection; ends with its parent's standard input. */
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -182,6 +185,17 @@ static int is_new(const char *body)
 
 /* --- behaviour ------------------------------------------------------------------------------- */
 
+/* The header as an answer's text; JSON's escapes hide the key from who looks at the bytes only. */
+static void echo(int fd, const char *auth)
+{
+    char body[4096];
+    size_t n = (size_t)snprintf(body, sizeof body, "{\"choices\": [{\"message\": {\"content\": \"");
+    for (; *auth != '\0' && n + 100 < sizeof body; auth++)
+        n += (size_t)snprintf(body + n, sizeof body - n, *auth == '-' ? "\\u%04x" : "%c", *auth);
+    n += (size_t)snprintf(body + n, sizeof body - n, "\"}, \"finish_reason\": \"stop\"}]}");
+    reply(fd, 200, "", body, n);
+}
+
 static void bad_answer(int fd, const struct request *r)
 {
     static char huge[5 << 20];
@@ -209,6 +223,14 @@ static void bad_answer(int fd, const struct request *r)
         reply(fd, 200, "", "", 0);
     } else if (strcmp(m, "redirect") == 0) {
         reply(fd, 302, "Location: http://127.0.0.1:9/\r\n", "", 0);
+    } else if (strcmp(m, "spent") == 0) {
+        answer(fd, NULL, "length");
+    } else if (strcmp(m, "refusal") == 0) {
+        static const char no[] = "{\"choices\": [{\"message\": {\"content\": null, \"refusal\": "
+                                 "\"I cannot help with that\"}, \"finish_reason\": \"stop\"}]}";
+        reply(fd, 200, "", no, sizeof no - 1);
+    } else if (strcmp(m, "echo") == 0) {
+        echo(fd, r->auth);
     } else if (strcmp(m, "repeat") == 0) {
         reply(fd, 200, "", r->auth, strlen(r->auth));
     }

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "autointerp/guard.h"
 #include "gemma/config.h"
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
@@ -534,6 +535,32 @@ static void test_chat_settings(void **state)
     sae_chat_close(chat); /* with a request queued */
 }
 
+static void test_guard(void **state)
+{
+    (void)state;
+    static const char *const local[] = {"http://localhost/v1", "http://LOCALHOST:8000", "https://127.0.0.1",
+                                        "http://127.3.2.1:80/v1", "http://[::1]:8000/v1"};
+    static const char *const other[] = {
+        "http://localhost.other.tld/v1", "http://127.0.0.1.other.tld", "http://127.other.tld/v1",
+        "http://localhostage/v1",        "http://[::2]/v1",            "http://126.0.0.1/v1",
+        "http://a.localhost.tld",        "http://api.openai.com/v1",   "no address"};
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        assert_true(sae_guard_is_local(local[i]));
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        assert_false(sae_guard_is_local(other[i]));
+    assert_true(sae_guard_is_openai("https://api.openai.com/v1"));
+    assert_true(sae_guard_is_openai("https://API.openai.com:443/v1/"));
+    assert_false(sae_guard_is_openai("http://api.openai.com/v1"));
+    assert_false(sae_guard_is_openai("https://api.openai.com.other.tld/v1"));
+    char text[] = "a sk-12345678 b sk-1234567 sk-12345678sk-12345678";
+    sae_guard_hide(text, strlen(text), "sk-12345678");
+    assert_string_equal(text, "a *********** b sk-1234567 **********************");
+    char plain[] = "EMPTY";
+    sae_guard_hide(plain, strlen(plain), "EMPTY");
+    assert_string_equal(plain, "EMPTY");
+    sae_guard_hide(plain, strlen(plain), NULL);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -561,7 +588,7 @@ int main(void)
         cmocka_unit_test(test_pick_weights), cmocka_unit_test(test_prompts),
         cmocka_unit_test(test_explanations), cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_marks),        cmocka_unit_test(test_choose),
-        cmocka_unit_test(test_part),         cmocka_unit_test(test_chat_settings),
+        cmocka_unit_test(test_part),         cmocka_unit_test(test_chat_settings), cmocka_unit_test(test_guard),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
