@@ -39,15 +39,6 @@ static bool follows(const struct report *report, const char *name, const char *o
     return true;
 }
 
-static bool is_counted(const char *name)
-{
-    static const char *const out[] = {"seed", "acts", "backend", "save-every"};
-    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
-        if (strcmp(out[i], name) == 0)
-            return false;
-    return true;
-}
-
 /* Options that vary, but for those that another one fixes: the default learning rate follows the
  * width, and 'none' or 'progressive' can be read off lambda2. Of two that fix each other the first
  * stays. */
@@ -59,7 +50,7 @@ static size_t find_names(const struct report *report, const char *names[GRID_VAL
     json_t *value;
     json_object_foreach(sae_json_at(report->runs[0].record, "options"), key, value)
     {
-        if (n_all < GRID_VALUES && is_counted(key) && varies(report, key))
+        if (n_all < GRID_VALUES && strcmp(key, "seed") != 0 && report_option_counts(key) && varies(report, key))
             all[n_all++] = key;
     }
     for (size_t i = 0; i < n_all; i++) {

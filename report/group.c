@@ -15,10 +15,14 @@ static enum sae_status options_but_seed(json_t **ret, const struct report_run *r
         copy = json_object();
     if (copy == NULL)
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    /* the store is compared by its id; how often a state was saved changes no number */
-    static const char *const apart[] = {"seed", "acts", "save-every"};
-    for (size_t i = 0; i < sizeof apart / sizeof *apart; i++)
-        json_object_del(copy, apart[i]);
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(copy, next, key, value)
+    {
+        if (strcmp(key, "seed") == 0 || !report_option_counts(key))
+            json_object_del(copy, key);
+    }
     *ret = copy;
     return SAE_OK;
 }
@@ -36,6 +40,15 @@ static bool same_but_seed(const struct report_run *a, const struct report_run *b
            json_equal(x, y);
 }
 
+/* A seed stands once in a group: two runs of one seed are the same run twice. */
+static bool has_seed(const struct report *report, size_t n, size_t group, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++)
+        if (report->runs[i].group == group && report->runs[i].seed == seed)
+            return true;
+    return false;
+}
+
 enum sae_status report_group(struct report *report, struct sae_err *err)
 {
     report->n_groups = 0;
@@ -50,7 +63,8 @@ enum sae_status report_group(struct report *report, struct sae_err *err)
                 json_decref(mine);
                 return st;
             }
-            if (same_but_seed(&report->runs[i], &report->runs[j], mine, other))
+            if (same_but_seed(&report->runs[i], &report->runs[j], mine, other) &&
+                !has_seed(report, i, report->runs[j].group, report->runs[i].seed))
                 report->runs[i].group = report->runs[j].group;
             json_decref(other);
         }

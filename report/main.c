@@ -14,7 +14,7 @@
 static struct {
     const char *against, *baselines, *charts;
     struct sae_strs saebench;
-    bool draw;
+    bool draw, full;
 } given;
 
 static const struct sae_opt opts[] = {
@@ -22,6 +22,8 @@ static const struct sae_opt opts[] = {
      "folder for the charts (SVG, and the gnuplot script of each)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"draw",    0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
      "draw the charts; --no-draw writes the notes alone", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"full",    0, SAE_OPT_FLAG, &given.full, "false", NULL, 0, 0, NULL, "Output",
+     "every metric with its meaning, at every phase of training", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
      "run that differences are taken from; default: the first", SAE_OPT_MAIN},
     {"baselines",               0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
@@ -62,7 +64,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         sae_log_warn("%s", report.problems.v[i]);
     if (settings.charts != NULL)
         SAE_GO(st, report_draw(&report, settings.charts, err));
-    st = cli->json ? print_json(&report, err) : report_notes(&report, stdout, err);
+    st = cli->json ? print_json(&report, err) : report_notes(&report, given.full, stdout, err);
 done:
     report_clear(&report);
     return st;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* notes : the report as plain text, for a person who was not there.
  *
- * Contents:  1. helpers   2. in short   3. what was run   4. cautions   5. the whole */
+ * Contents:  1. helpers   2. what was run   3. cautions   4. the whole */
 #include "report/notes.h"
 
 #include <math.h>
@@ -14,8 +14,7 @@
 #include "lib/cli/table.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
-
-#define EQUAL_L0 1.05 /* L0 within five percent counts as equal */
+#include "report/compare.h"
 
 /* --- 1. helpers ----------------------------------------------------------------------------- */
 
@@ -79,24 +78,30 @@ const struct notes_headline notes_headline[] = {
 };
 const size_t notes_n_headline = sizeof notes_headline / sizeof *notes_headline;
 
-double notes_difference(const struct report_metric *metric, double value, double reference)
+const char *notes_full_name(const struct report_metric *metric)
 {
-    const double unit = pow(10, -metric->digits);
-    const double delta = value - reference;
-    return fabs(delta) < 0.5 * unit ? 0 : delta;
-}
-
-void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference)
-{
-    const double delta = notes_difference(metric, value, reference);
-    const char *mark = "";
-    if (!isfinite(delta)) {
-        buf[0] = '\0';
-        return;
-    }
-    if (metric->better != 0 && delta != 0)
-        mark = delta * metric->better > 0 ? " b" : " w";
-    snprintf(buf, 32, "%+.*f%s", metric->digits, delta, mark);
+    static const struct notes_headline names[] = {
+        {"heldout_l0",         "active latents a token (L0)"      },
+        {"heldout_ev",         "held-out explained variance"      },
+        {"heldout_dead",       "dead latents"                     },
+        {"ce_score",           "CE score of the language model"   },
+        {"core_l0",            "L0 on the splice text"            },
+        {"mean_max_cos",       "cosine to the nearest feature"    },
+        {"n_pairs",            "competing pairs (tau 0.1)"        },
+        {"pairs_mean_abs_cos", "|cosine| of competing pairs"      },
+        {"top_1",              "probing by the best latent"       },
+        {"llm_top_1",          "probing by the best raw neuron"   },
+        {"absorption_a",       "absorption (A)"                   },
+        {"absorption_full",    "full absorption (C)"              },
+        {"unlearning",         "unlearning"                       },
+        {"autointerp",         "automated interpretability"       },
+        {"scr_10",             "SCR by 10 latents"                },
+        {"tpp_10",             "TPP by 10 latents"                },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i].id, metric->id) == 0)
+            return names[i].name;
+    return metric->head;
 }
 
 /* L0 of a phase: held out, else on the splice text. */
@@ -106,88 +111,7 @@ static double l0_of(const struct report_phase *phase)
     return isfinite(x) ? x : report_value(phase, report_metric_by("core_l0"));
 }
 
-/* --- 2. in short ---------------------------------------------------------------------------- */
-
-/* "better in mean max cos (0.41 -> 0.33)"; the list of one direction. */
-static enum sae_status changes(struct sae_str *text, const struct report_phase *mine,
-                               const struct report_phase *ref, int direction, struct sae_err *err)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < notes_n_headline; i++) {
-        const struct report_metric *metric = report_metric_by(notes_headline[i].id);
-        const double x = report_value(mine, metric), y = report_value(ref, metric);
-        const double gain = notes_difference(metric, x, y) * metric->better;
-        if (!(gain * direction > 0))
-            continue;
-        SAE_TRY(sae_str_printf(text, err, "%s%s %.*f -> %.*f", n++ > 0 ? ", " : "",
-                               notes_headline[i].name, metric->digits, y, metric->digits, x));
-    }
-    return SAE_OK;
-}
-
-/* The last phase that both runs have: one of them may not be finished. */
-static const struct report_phase *last_shared(const struct report_phase **ret_ref,
-                                              const struct report_run *run,
-                                              const struct report_run *against)
-{
-    for (size_t i = run->n_phases; i > 0; i--) {
-        *ret_ref = report_phase_at(against, run->phases[i - 1].percent);
-        if (*ret_ref != NULL)
-            return &run->phases[i - 1];
-    }
-    return NULL;
-}
-
-static enum sae_status compare_line(const struct report *report, size_t i, FILE *to,
-                                    struct sae_err *err)
-{
-    const struct report_run *run = &report->runs[i], *against = &report->runs[report->against];
-    const struct report_phase *ref = NULL, *mine = last_shared(&ref, run, against);
-    struct sae_str better = {0}, worse = {0};
-    char unequal[128] = "";
-    enum sae_status st = SAE_OK;
-    if (mine == NULL)
-        return SAE_OK;
-    SAE_GO(st, changes(&better, mine, ref, +1, err));
-    SAE_GO(st, changes(&worse, mine, ref, -1, err));
-    const double a = l0_of(mine), b = l0_of(ref);
-    if (fmax(a, b) > EQUAL_L0 * fmin(a, b))
-        snprintf(unequal, sizeof unequal, " NOT AT EQUAL L0 (%.1f against %.1f): see the cautions.",
-                 a, b);
-    report_wrap(to, "  ", 6, "%s against %s at %d %% of training. Better: %s. Worse: %s.%s",
-                run->name, against->name, mine->percent,
-                better.s != NULL ? better.s : "nothing that was measured",
-                worse.s != NULL ? worse.s : "nothing that was measured", unequal);
-done:
-    sae_str_clear(&better);
-    sae_str_clear(&worse);
-    return st;
-}
-
-enum sae_status notes_summary(const struct report *report, FILE *to, struct sae_err *err)
-{
-    notes_heading(to, "In short");
-    for (size_t i = 0; i < report->n_runs; i++) {
-        char *what = NULL;
-        SAE_TRY(notes_describe(&what, &report->runs[i], err));
-        char lead[80];
-        snprintf(lead, sizeof lead, "  %-12s  ", report->runs[i].name);
-        report_wrap(to, lead, 16, "%s", what);
-        free(what);
-    }
-    fputc('\n', to);
-    const bool several = report->n_runs > 1;
-    for (size_t i = 0; i < report->n_runs; i++)
-        if (i != report->against)
-            SAE_TRY(compare_line(report, i, to, err));
-    if (several && report->n_groups == report->n_runs)
-        report_wrap(to, "  ", 2,
-                    "Each setting was run once: how much a different seed alone would move these "
-                    "numbers is not known. Repeat runs with another --seed for standard errors.");
-    return SAE_OK;
-}
-
-/* --- 3. what was run ------------------------------------------------------------------------ */
+/* --- 2. what was run ------------------------------------------------------------------------ */
 
 static void print_store(const struct report_run *run, FILE *to)
 {
@@ -260,7 +184,7 @@ enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err
     return SAE_OK;
 }
 
-/* --- 4. cautions ---------------------------------------------------------------------------- */
+/* --- 3. cautions ---------------------------------------------------------------------------- */
 
 /* Runs that end at equal L0 may have been far apart on the way there: ReLU runs start dense. */
 static enum sae_status caution_l0_on_the_way(const struct report *report, FILE *to,
@@ -278,7 +202,7 @@ static enum sae_status caution_l0_on_the_way(const struct report *report, FILE *
             low = fmin(low, x);
             high = fmax(high, x);
         }
-        if (high > EQUAL_L0 * low)
+        if (!report_l0_equal(low, high))
             SAE_GO(st, sae_str_printf(&text, err, "%s%d %% (%.1f to %.1f)",
                                       text.s != NULL ? ", " : "", percents[p], low, high));
     }
@@ -307,7 +231,7 @@ static enum sae_status caution_l0(const struct report *report, FILE *to, struct 
             at_high = i;
         }
     }
-    if (!(high > EQUAL_L0 * low))
+    if (report_l0_equal(low, high))
         return caution_l0_on_the_way(report, to, err);
     report_wrap(to, "  * ", 4,
                 "NOT AT EQUAL L0: %s has %.1f active latents a token, %s has %.1f. More active "
@@ -351,7 +275,7 @@ static void caution_baselines(const struct report *report, FILE *to)
                            report_baseline_label(label, &report->baselines[j]), x) != SAE_OK)
             break;
     }
-    if (high > EQUAL_L0 * low && text.s != NULL)
+    if (!report_l0_equal(low, high) && text.s != NULL)
         report_wrap(to, "  * ", 4,
                     "Published rows differ in active latents a token (%s): comparing k 40 with "
                     "k 320 is not a fair comparison and says nothing about the orthogonality term.",
@@ -458,7 +382,7 @@ enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae
     return st;
 }
 
-/* --- 5. the whole --------------------------------------------------------------------------- */
+/* --- 4. the whole --------------------------------------------------------------------------- */
 
 static void print_title(const struct report *report, FILE *to)
 {
@@ -480,21 +404,27 @@ static void print_introduction(FILE *to)
     fputc('\n', to);
     report_wrap(to, "", 0,
                 "Each run trained a sparse autoencoder (SAE): m directions, called features or "
-                "latents, in the activations of one layer of a language model, few of them active "
-                "on each token, from which the activation is rebuilt. The questions are whether "
-                "features become better separated - one meaning each, little shared direction - "
-                "and what that costs in reconstruction. Percentages (0 %% ... 100 %%) are how much "
-                "of the training was done. Each section says what its numbers mean.");
+                "latents, in the activations of one layer of a language model. Few of them are "
+                "active on each token, and the activation is rebuilt from those. The questions are "
+                "whether features become better separated (one meaning each, little shared "
+                "direction), and what that costs in reconstruction. Percentages (0 %% ... 100 %%) "
+                "are how much of the training was done.");
 }
 
-static void print_missing(const struct report *report, FILE *to)
+/* Of many commands the brief form shows the first. */
+static void print_missing(const struct report *report, bool full, FILE *to)
 {
-    if (report->missing_why.n > 0) {
+    enum { BRIEF = 4 };
+    const size_t n = report->missing_why.n;
+    const size_t shown = full || n <= BRIEF ? n : BRIEF;
+    if (n > 0) {
         notes_heading(to, "Not measured yet, and the command that measures it");
-        for (size_t i = 0; i < report->missing_why.n; i++) {
+        for (size_t i = 0; i < shown; i++) {
             report_wrap(to, "  ", 4, "%s", report->missing_why.v[i]);
             fprintf(to, "      %s\n", report->missing_command.v[i]);
         }
+        if (shown < n)
+            fprintf(to, "  and %zu more: see --full\n", n - shown);
     }
     if (report->problems.n > 0) {
         notes_heading(to, "Missing or unreadable");
@@ -516,11 +446,28 @@ static void print_charts(const struct report *report, FILE *to)
     }
 }
 
-enum sae_status report_notes(const struct report *report, FILE *to, struct sae_err *err)
+/* The charts by name alone. */
+static enum sae_status print_charts_briefly(const struct report *report, FILE *to,
+                                            struct sae_err *err)
 {
-    print_title(report, to);
-    print_introduction(to);
-    SAE_TRY(notes_summary(report, to, err));
+    struct sae_str text = {0};
+    enum sae_status st = SAE_OK;
+    if (report->charts.n == 0)
+        return SAE_OK;
+    notes_heading(to, "Charts");
+    for (size_t i = 0; i < report->charts.n; i++) {
+        const char *const line = report->charts.v[i];
+        SAE_GO(st, sae_str_printf(&text, err, "%s%.*s", i > 0 ? ", " : "",
+                                  (int)(strchr(line, '\t') - line), line));
+    }
+    report_wrap(to, "  ", 2, "%s", text.s);
+done:
+    sae_str_clear(&text);
+    return st;
+}
+
+static enum sae_status print_details(const struct report *report, FILE *to, struct sae_err *err)
+{
     SAE_TRY(notes_what(report, to, err));
     SAE_TRY(notes_settings(report, to, err));
     SAE_TRY(notes_cautions(report, to, err));
@@ -528,10 +475,31 @@ enum sae_status report_notes(const struct report *report, FILE *to, struct sae_e
         SAE_TRY(notes_family(report, s, to, err));
     SAE_TRY(notes_targets(report, to, err));
     SAE_TRY(notes_differences(report, to, err));
-    SAE_TRY(notes_seeds(report, to, err));
+    return notes_seeds(report, to, err);
+}
+
+enum sae_status report_notes(const struct report *report, bool full, FILE *to, struct sae_err *err)
+{
+    print_title(report, to);
+    print_introduction(to);
+    SAE_TRY(notes_summary(report, to, err));
+    SAE_TRY(notes_side_by_side(report, to, err));
+    if (full) {
+        SAE_TRY(print_details(report, to, err));
+    } else {
+        SAE_TRY(notes_cautions(report, to, err));
+        SAE_TRY(notes_targets(report, to, err));
+    }
     SAE_TRY(notes_grid(report, to, err));
-    print_missing(report, to);
-    print_charts(report, to);
+    print_missing(report, full, to);
+    if (full)
+        print_charts(report, to);
+    else
+        SAE_TRY(print_charts_briefly(report, to, err));
+    if (!full)
+        fputs("\nEvery metric with its meaning, at every phase of training: sae-report --full. As "
+              "numbers: --csv, --json.\n",
+              to);
     if (ferror(to))
         return sae_err_set(err, SAE_EIO, "cannot write the notes");
     return SAE_OK;

@@ -11,12 +11,15 @@
 void notes_heading(FILE *to, const char *title);
 /* Distinct percents of all phases, ascending; n <= cap. Returns n. */
 size_t notes_percents(const struct report *report, int *percents, size_t cap);
-/* "topk, k 32, orth progressive: lambda2-max 0.1 ..." in new memory. */
+/* "topk SAE, m 64, k 32; orthogonality progressive, lambda2 max 0.1" in new memory. */
 SAE_MUST_CHECK enum sae_status notes_describe(char **ret, const struct report_run *run,
                                               struct sae_err *err);
 
 SAE_MUST_CHECK enum sae_status notes_summary(const struct report *report, FILE *to,
                                              struct sae_err *err);
+/* The main figures, a column a group of seeds. */
+SAE_MUST_CHECK enum sae_status notes_side_by_side(const struct report *report, FILE *to,
+                                                  struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_what(const struct report *report, FILE *to,
                                           struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_settings(const struct report *report, FILE *to,
@@ -36,16 +39,13 @@ SAE_MUST_CHECK enum sae_status notes_cautions(const struct report *report, FILE 
 
 /* "met", "missed" or "not measured" of a target at a value. */
 const char *notes_verdict(const struct report_target *target, double value);
-/* value - reference, 0 where it does not show at the metric's digits. */
-double notes_difference(const struct report_metric *metric, double value, double reference);
-/* Signed difference with b (better) or w (worse): "-0.0312 b". buf of 32 bytes. */
-void notes_delta(char buf[32], const struct report_metric *metric, double value, double reference);
-
 /* Metrics that the short summary and the differences show, by a name that stands alone. */
 struct notes_headline {
-    const char *id, *name;
+    const char *id, *name; /* name: a column head */
 };
 extern const struct notes_headline notes_headline[];
 extern const size_t notes_n_headline;
+/* A metric's name that needs no table around it: "cosine to the nearest feature". */
+const char *notes_full_name(const struct report_metric *metric);
 
 #endif /* SAE_REPORT_NOTES_H */

@@ -161,6 +161,8 @@ void report_baseline_clear(struct report_baseline *baseline);
 SAE_MUST_CHECK enum sae_status
 report_baselines_dir(char **ret, const struct report_settings *settings, struct sae_err *err);
 
+/* Whether an option of sae-train can move a run's numbers: the others are not compared. */
+bool report_option_counts(const char *name);
 /* Sorts runs into groups that differ in seed only: fills group, n_groups. */
 SAE_MUST_CHECK enum sae_status report_group(struct report *report, struct sae_err *err);
 /* Mean and standard error (sample, sqrt(s^2 / n)) of a metric over a group's runs at a percent;
@@ -175,8 +177,9 @@ SAE_MUST_CHECK enum sae_status report_find_missing(struct report *report, struct
 SAE_MUST_CHECK enum sae_status report_draw(struct report *report, const char *dir,
                                            struct sae_err *err);
 
-/* Writes the notes. `to` may be any stream; widths stay within REPORT_WIDTH + 4 columns. */
-SAE_MUST_CHECK enum sae_status report_notes(const struct report *report, FILE *to,
+/* Writes the notes: in short, side by side, cautions, targets; with `full` every metric at every phase
+ * too. `to` may be any stream; widths stay within REPORT_WIDTH + 4 columns. */
+SAE_MUST_CHECK enum sae_status report_notes(const struct report *report, bool full, FILE *to,
                                             struct sae_err *err);
 /* Everything in the notes as numbers. New reference. */
 SAE_MUST_CHECK enum sae_status report_json(json_t **ret, const struct report *report,

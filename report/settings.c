@@ -42,11 +42,14 @@ static bool differs(const struct report *report, const char *name)
     return false;
 }
 
-/* Said elsewhere (acts), or without influence on the numbers. */
-static bool is_left_out(const char *name)
+/* The store is compared by its id, not by where it lies. The rest says how a run was made, not what. */
+bool report_option_counts(const char *name)
 {
-    return strcmp(name, "acts") == 0 || strcmp(name, "backend") == 0 ||
-           strcmp(name, "save-every") == 0;
+    static const char *const out[] = {"acts", "backend", "memory", "save-every"};
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
+        if (strcmp(out[i], name) == 0)
+            return false;
+    return true;
 }
 
 /* Names of all options of all runs, in the order in which they are first met. */
@@ -60,7 +63,7 @@ static enum sae_status option_names(const struct report *report, json_t **ret, s
         json_t *value;
         json_object_foreach(sae_json_at(report->runs[i].record, "options"), key, value)
         {
-            if (!is_left_out(key))
+            if (report_option_counts(key))
                 json_object_set_new(names, key, json_true());
         }
     }
@@ -181,7 +184,6 @@ enum sae_status notes_describe(char **ret, const struct report_run *run, struct 
             SAE_GO(st, add_option(&text, run, "base-threshold", "from", err));
         }
     }
-    SAE_GO(st, sae_str_printf(&text, err, "; seed %llu", (unsigned long long)run->seed));
     *ret = text.s;
     return SAE_OK;
 done:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/cli/table.h"
+#include "report/compare.h"
 #include "report/notes.h"
 
 #define MAX_COLUMNS 24
@@ -36,11 +37,15 @@ static bool metric_seen(const struct report *report, const struct report_metric 
 static size_t longest_name(const struct report *report, bool published)
 {
     size_t longest = strlen("run");
+    char label[REPORT_LABEL];
     for (size_t i = 0; i < report->n_runs; i++)
         if (strlen(report->runs[i].name) > longest)
             longest = strlen(report->runs[i].name);
+    for (size_t g = 0; !published && g < report->n_groups; g++) {
+        const size_t len = strlen(report_group_label(label, report, g));
+        longest = len > longest ? len : longest;
+    }
     for (size_t i = 0; published && i < report->n_baselines; i++) {
-        char label[REPORT_LABEL];
         const size_t len = strlen(report_baseline_label(label, &report->baselines[i]));
         longest = len > longest ? len : longest;
     }
@@ -149,13 +154,14 @@ static enum sae_status print_block(const struct report *report, const struct col
 typedef enum sae_status print_fn(const struct report *report, const struct columns *columns,
                                  FILE *to, struct sae_err *err);
 
-/* Prints the columns in as many tables as the width of the notes asks for. extra: columns that a
- * cell takes beyond its number. */
+/* Prints the columns in as many tables as the width of the notes asks for. extra: characters that a
+ * cell takes beyond its number; published: there are rows of published results. */
 static enum sae_status print_blocks(const struct report *report, const struct columns *all,
-                                    size_t extra, print_fn *print, FILE *to, struct sae_err *err)
+                                    size_t extra, bool published, print_fn *print, FILE *to,
+                                    struct sae_err *err)
 {
-    /* extra tells the table of differences, which has no published rows */
-    const size_t room = TABLE_WIDTH - 2 - strlen("100 %  ") - longest_name(report, extra == 0);
+    const size_t taken = 2 + strlen("100 %  ") + longest_name(report, published);
+    const size_t room = taken < TABLE_WIDTH ? TABLE_WIDTH - taken : 0;
     struct columns block = {0};
     size_t used = 0;
     for (size_t c = 0; c < all->n; c++) {
@@ -239,7 +245,7 @@ enum sae_status notes_family(const struct report *report, enum report_source sou
     for (size_t c = 0; c < columns.n; c++)
         explain(columns.v[c], to);
     fputc('\n', to);
-    SAE_TRY(print_blocks(report, &columns, 0, print_block, to, err));
+    SAE_TRY(print_blocks(report, &columns, 0, true, print_block, to, err));
     footnote(report, &columns, to);
     return SAE_OK;
 }
@@ -319,26 +325,49 @@ static void headline_columns(const struct report *report, struct columns *column
     }
 }
 
+/* "-0.0312 +- 0.0040 b": the difference, half of its interval where seeds give one, the verdict. */
+static void difference_cell(struct sae_table *table, const struct report_comparison *c)
+{
+    static const char *const marks[REPORT_VERDICT_N] = {
+        [REPORT_BETTER] = " b", [REPORT_WORSE] = " w", [REPORT_WITHIN_NOISE] = " ~"};
+    const char *const mark = marks[c->verdict] != NULL ? marks[c->verdict] : "";
+    const int digits = c->metric->digits;
+    if (c->verdict == REPORT_NOT_MEASURED)
+        sae_table_text(table, "%s", "");
+    else if (isfinite(c->by.p))
+        sae_table_text(table, "%+.*f +- %.*f%s", digits, c->by.diff, digits, c->by.half, mark);
+    else
+        sae_table_text(table, "%+.*f", digits, c->by.diff);
+}
+
+static bool any_difference(const struct report *report, const struct columns *columns, size_t group,
+                           size_t ref, int percent)
+{
+    for (size_t c = 0; c < columns->n; c++)
+        if (report_compare(report, group, ref, percent, columns->v[c]).verdict !=
+            REPORT_NOT_MEASURED)
+            return true;
+    return false;
+}
+
 static void fill_differences(const struct report *report, const struct columns *columns,
                              struct sae_table *table)
 {
-    const struct report_run *against = &report->runs[report->against];
+    const size_t ref = report->runs[report->against].group;
     int percents[MAX_PERCENTS];
     const size_t n = notes_percents(report, percents, MAX_PERCENTS);
     for (size_t p = 0; p < n; p++) {
-        const struct report_phase *ref = report_phase_at(against, percents[p]);
         bool first = true;
-        for (size_t i = 0; i < report->n_runs && ref != NULL; i++) {
-            const struct report_phase *phase = report_phase_at(&report->runs[i], percents[p]);
-            if (i == report->against || !phase_has_any(phase, columns))
+        for (size_t g = 0; g < report->n_groups; g++) {
+            char label[REPORT_LABEL];
+            if (g == ref || !any_difference(report, columns, g, ref, percents[p]))
                 continue;
             phase_cell(table, first, percents[p]);
-            sae_table_text(table, "%s", report->runs[i].name);
+            sae_table_text(table, "%s", report_group_label(label, report, g));
             for (size_t c = 0; c < columns->n; c++) {
-                char buf[32];
-                notes_delta(buf, columns->v[c], report_value(phase, columns->v[c]),
-                            report_value(ref, columns->v[c]));
-                sae_table_text(table, "%s", buf);
+                const struct report_comparison one =
+                    report_compare(report, g, ref, percents[p], columns->v[c]);
+                difference_cell(table, &one);
             }
             first = false;
         }
@@ -362,27 +391,29 @@ static enum sae_status print_differences(const struct report *report, const stru
 enum sae_status notes_differences(const struct report *report, FILE *to, struct sae_err *err)
 {
     struct columns columns;
+    char title[REPORT_LABEL + 32], label[REPORT_LABEL];
     headline_columns(report, &columns);
-    if (report->n_runs < 2 || columns.n == 0)
+    if (report->n_groups < 2 || columns.n == 0)
         return SAE_OK;
-    char title[256];
-    snprintf(title, sizeof title, "Differences from %.200s", report->runs[report->against].name);
+    const size_t ref = report->runs[report->against].group;
+    const bool seeds = report->n_groups < report->n_runs;
+    snprintf(title, sizeof title, "Differences from %s", report_group_label(label, report, ref));
     notes_heading(to, title);
-    report_wrap(to, "  ", 2, "At the same share of training. b: better, w: worse.");
+    if (seeds)
+        report_wrap(to, "  ", 2,
+                    "At the same share of training: difference of the means +- half of its 95 %% "
+                    "interval over seeds. b: better, w: worse, ~: within noise. Without a mark: not "
+                    "judged, for one seed cannot tell, or L0 differs by more than 5 %%.");
+    else
+        report_wrap(to, "  ", 2,
+                    "At the same share of training. Each setting was run once, so no better or worse "
+                    "is said.");
     fputc('\n', to);
-    return print_blocks(report, &columns, strlen("+ b"), print_differences, to, err);
+    return print_blocks(report, &columns, seeds ? strlen(" +- 0.0000 b") : strlen("+"), false,
+                        print_differences, to, err);
 }
 
 /* --- seeds ---------------------------------------------------------------------------------- */
-
-static size_t group_size(const struct report *report, size_t group, size_t *first)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < report->n_runs; i++)
-        if (report->runs[i].group == group && n++ == 0)
-            *first = i;
-    return n;
-}
 
 static void fill_seeds(const struct report *report, const struct columns *columns, size_t group,
                        const char *name, struct sae_table *table)
@@ -415,11 +446,11 @@ enum sae_status notes_seeds(const struct report *report, FILE *to, struct sae_er
         return SAE_OK;
     notes_heading(to, "Over seeds");
     report_wrap(to, "  ", 2,
-                "Runs that differ in their seed only: mean +- standard error of the mean. A "
-                "difference of less than about two standard errors may be chance.");
+                "Runs that differ in their seed only: mean +- standard error of the mean. With few "
+                "seeds that error is itself uncertain: intervals take Student's t instead of 2.");
     for (size_t g = 0; g < report->n_groups; g++) {
         size_t first = 0;
-        if (group_size(report, g, &first) < 2)
+        if (report_group_size(report, g, &first) < 2)
             continue;
         fputs("\n  ", to);
         for (size_t i = 0; i < report->n_runs; i++)

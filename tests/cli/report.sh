@@ -11,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 
 # Without operands: every run here; charts beside.
-"$report" >all.txt 2>err.txt || complain "plain call failed: $(cat err.txt)"
+"$report" --full >all.txt 2>err.txt || complain "plain call failed: $(cat err.txt)"
 [ ! -s err.txt ] || complain "talks on stderr: $(cat err.txt)"
 for line in '^Sparse autoencoder runs: run_1, run_2, run_3$' '^In short$' '^What was run$' \
     '^Settings$' '^Held-out reconstruction$' '^Separation of features$' '^Sparse probing$' \
@@ -34,22 +34,32 @@ for chart in separation reconstruction trade_off cosines loss_parts schedules mo
     fi
 done
 
+# Without --full: what matters, on two or three screens, and where the rest is.
+"$report" --no-draw >brief.txt || complain "the brief form failed"
+[ "$(wc -l <brief.txt)" -le 120 ] || complain "the brief form has $(wc -l <brief.txt) lines"
+for line in '^In short$' '^Side by side, at the end of training$' '^Score targets$' 'sae-report --full' \
+    '^  run_2 \(2 seeds\) against run_1 at 100 % of training; one seed:$' \
+    '^  held-out explained variance +higher +0.9000 +0.9200 \+- 0.0100$'; do
+    grep -Eq "$line" brief.txt || complain "the brief notes lack: $line"
+done
+awk 'length > 110 { print "too wide: " $0; bad = 1 } END { exit bad }' brief.txt || bad=1
+
 # The same by name; equal calls give equal bytes; an operand may end in a slash.
-"$report" run_1 run_2/ run_3 | cmp -s - all.txt || complain "named runs differ from found runs"
-"$report" run_1 | grep -q 'Differences' && complain "differences of one run"
+"$report" --full run_1 run_2/ run_3 | cmp -s - all.txt || complain "named runs differ from found runs"
+"$report" --full run_1 | grep -q 'Differences' && complain "differences of one run"
 # an axis of steps has few marks: their numbers ran together
 grep -Eq '^set xtics autofreq [0-9.]+$' report_charts/loss_parts.gp || complain "step axes are crowded"
 "$report" --charts pictures run_1 >/dev/null
 [ -s pictures/separation.gp ] || complain "--charts is not heeded"
 rm -rf report_charts
-"$report" --no-draw --against run_3 >against.txt || complain "--against failed"
+"$report" --no-draw --full --against run_3 >against.txt || complain "--against failed"
 [ ! -e report_charts ] || complain "--no-draw draws"
-grep -q '^Differences from run_3$' against.txt || complain "--against is not heeded"
+grep -q '^Differences from run_2 (2 seeds)$' against.txt || complain "--against is not heeded"
 
 # From inside a run, and for one checkpoint.
 (cd run_2 && "$report" --no-draw) | grep -q '^Sparse autoencoder runs: run_2$' ||
     complain "inside a run it does not report that run"
-"$report" --no-draw run_2/ckpt_50.h5 >one.txt || complain "one checkpoint failed"
+"$report" --no-draw --full run_2/ckpt_50.h5 >one.txt || complain "one checkpoint failed"
 grep -q '^  50 %' one.txt || complain "one checkpoint: no 50 %"
 grep -q '^  100 %' one.txt && complain "one checkpoint: other phases too"
 
@@ -60,14 +70,14 @@ grep -q '"verdict": "missed"' all.json || complain "--json lacks verdicts"
 
 # Baselines from elsewhere, from nowhere.
 mkdir theirs && cp "$root/data/baselines/topk.json" theirs/
-"$report" --no-draw --baselines theirs run_1 | grep -q '\[published standard\]' && complain "--baselines is not heeded"
+"$report" --no-draw --full --baselines theirs run_1 | grep -q '\[published standard\]' && complain "--baselines is not heeded"
 "$report" --no-draw --baselines nowhere run_1 >none.txt 2>err.txt || complain "no baselines: failed"
 grep -q nowhere err.txt || complain "missing baselines are not named"
 
 # What is missing comes with its command; a damaged file is named, and the exit status stays 0.
 rm run_2/ckpt_50.probe.json run_3/*.absorb.json
 echo '{' >run_1/ckpt_25.core.json
-"$report" --no-draw >gaps.txt 2>err.txt || complain "gaps make it fail"
+"$report" --no-draw --full >gaps.txt 2>err.txt || complain "gaps make it fail"
 grep -q '^      sae-probe --k 1,2,5 run_2/ckpt_50.h5$' gaps.txt || complain "no command for a probe"
 grep -q '^      sae-absorb --all run_3$' gaps.txt || complain "no command for a whole run"
 grep -q "run_1/ckpt_25.core.json" gaps.txt || complain "damage is not in the notes"
@@ -106,7 +116,7 @@ result more/tpp/nested tpp 1738000000000 '{"a": {"b": {"c": 1}}}'
 result more/core_again core 1738000000000 '{"sparsity": {"l0": 1}}'
 cp bench/core/${long}_eval_results.json bench/more/
 echo '{"eval_type_id":' >bench/core/cut_eval_results.json
-"$report" --no-draw --saebench bench run_1 >bench.txt 2>err.txt || complain "--saebench failed: $(cat err.txt)"
+"$report" --no-draw --full --saebench bench run_1 >bench.txt 2>err.txt || complain "--saebench failed: $(cat err.txt)"
 row='\[\.\.of_many_layer_12_trainer_3\]|\[[^]]*layer_12_trainer_3\]'
 "$report" --no-draw --json --saebench bench run_1 2>/dev/null |
     jq -e '.published[] | select(.name | endswith("trainer_3")) | .metrics |
@@ -120,7 +130,7 @@ grep -Eq "($row).* 0.7700" bench.txt || complain "the old explained variance is 
 # SCR and TPP stand under the names that the runs' own results have: rows of one table
 echo '{"eval_result_metrics": {"scr_metrics": {"scr_metric_threshold_10": 0.11,
     "scr_metric_threshold_20": 0.12}}}' >run_1/ckpt_100.scr.json
-"$report" --no-draw --saebench bench run_1 >scr.txt 2>/dev/null
+"$report" --no-draw --full --saebench bench run_1 >scr.txt 2>/dev/null
 sed -n '/^Spurious correlation/,/^Targeted probe/p' scr.txt >scr_table.txt
 grep -Eq '^  100 %  run_1 +0.1100 ' scr_table.txt || complain "no SCR row of the run"
 grep -Eq '\[a\] +0.2100 +0.3300' scr_table.txt || complain "no published row in the SCR table"

@@ -15,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/str.h"
 #include "lib/file/json.h"
+#include "report/compare.h"
 #include "report/grid.h"
 #include "report/notes.h"
 #include "tests/unit/report_runs.h"
@@ -74,9 +75,19 @@ static char *notes_of(const struct report *report)
     char *text = NULL;
     size_t len = 0;
     FILE *to = open_memstream(&text, &len);
-    assert_int_equal(report_notes(report, to, NULL), SAE_OK);
+    assert_int_equal(report_notes(report, true, to, NULL), SAE_OK);
     fclose(to);
     return text;
+}
+
+static size_t count(const char *text, const char *part)
+{
+    size_t n = 0;
+    while ((text = strstr(text, part)) != NULL) {
+        text += strlen(part);
+        n++;
+    }
+    return n;
 }
 
 static void test_values(void **state)
@@ -166,6 +177,171 @@ static void test_grid(void **state)
     report_clear(&report);
 }
 
+/* Quantiles of Student's t as tables print them, and tails of the normal distribution. */
+static void test_student(void **state)
+{
+    (void)state;
+    static const struct {
+        double df, level, t;
+    } table[] = {
+        {1,   0.95, 12.7062}, {2,   0.95, 4.30265}, {3,    0.95, 3.18245}, {4,   0.95, 2.77645},
+        {5,   0.95, 2.57058}, {10,  0.95, 2.22814}, {30,   0.95, 2.04227}, {120, 0.95, 1.97993},
+        {1,   0.99, 63.6567}, {2,   0.99, 9.92484}, {9,    0.90, 1.83311}, {1e7, 0.95, 1.95996},
+        {2.5, 0.95, 3.57465},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const double t = stats_t_quantile(table[i].level, table[i].df);
+        assert_float_equal(t / table[i].t, 1, 1e-5);
+        assert_float_equal(stats_t_tail(t, table[i].df), 1 - table[i].level, 1e-10);
+    }
+    /* df 1 is Cauchy's, df 2 has a closed form */
+    for (double t = 0.01; t < 100; t *= 3) {
+        assert_float_equal(stats_t_tail(t, 1), 1 - 2 / M_PI * atan(t), 1e-12);
+        assert_float_equal(stats_t_tail(-t, 2), 1 - t / sqrt(2 + t * t), 1e-12);
+    }
+    assert_float_equal(stats_t_tail(0, 7), 1, 0);
+    assert_float_equal(stats_t_tail(INFINITY, 7), 0, 0);
+}
+
+/* The worked examples of docs/math-report.md. */
+static void test_differences_of_seeds(void **state)
+{
+    (void)state;
+    const struct stats_sample a = {.n = 3, .x = {0.30, 0.32, 0.31}, .seed = {1, 2, 3}};
+    const struct stats_sample b = {.n = 3, .x = {0.33, 0.36, 0.33}, .seed = {1, 2, 3}};
+    struct stats_difference d = stats_difference(&a, &b);
+    /* -0.03, -0.04, -0.02: s 0.01, s.e. 0.01 / sqrt(3), t(2) 4.3027 */
+    assert_int_equal(d.n_pairs, 3);
+    assert_float_equal(d.diff, -0.03, 1e-12);
+    assert_float_equal(d.se, 0.0057735, 1e-7);
+    assert_float_equal(d.half, 0.0248414, 1e-6);
+    assert_float_equal(d.p, 0.0351, 5e-5);
+    /* other seeds: Welch. s^2 1e-4 and 3e-4; s.e. sqrt(4e-4 / 3); df (4/3)^2 / (1/9/2 + 1/2) = 3.2 */
+    const struct stats_sample c = {.n = 3, .x = {0.33, 0.36, 0.33}, .seed = {4, 5, 6}};
+    d = stats_difference(&a, &c);
+    assert_int_equal(d.n_pairs, 0);
+    assert_float_equal(d.se, 0.0115470, 1e-7);
+    assert_float_equal(d.df, 3.2, 1e-9);
+    assert_float_equal(d.half, 0.0115470 * 3.07283, 1e-6);
+    /* seeds 2 and 3 are common: paired over those, and the means are theirs */
+    const struct stats_sample e = {.n = 3, .x = {0.36, 0.33, 0.5}, .seed = {2, 3, 9}};
+    d = stats_difference(&a, &e);
+    assert_int_equal(d.n_pairs, 2);
+    assert_float_equal(d.ref, 0.345, 1e-12);
+    assert_float_equal(d.half, 12.7062 * 0.01, 1e-6);
+    /* one value on a side: nothing to tell from; equal values: no difference; one same amount: 0
+     * scatter is no proof */
+    const struct stats_sample one = {.n = 1, .x = {0.30}, .seed = {1}};
+    assert_true(isnan(stats_difference(&one, &b).p) && isnan(stats_difference(&one, &b).half));
+    assert_float_equal(stats_difference(&a, &a).p, 1, 0);
+    const struct stats_sample up = {.n = 3, .x = {0.31, 0.33, 0.32}, .seed = {1, 2, 3}};
+    assert_true(isnan(stats_difference(&up, &a).p));
+}
+
+/* Holm: 0.01 <= 0.05 / 4, 0.015 <= 0.05 / 3, 0.03 > 0.05 / 2: two stand. */
+static void test_holm(void **state)
+{
+    (void)state;
+    double p[] = {0.03, 0.015, 0.9, 0.01}, none[] = {0.02, 0.03, 0.04};
+    assert_float_equal(report_holm(p, 4, 0.05), 0.015, 0);
+    assert_float_equal(report_holm(none, 3, 0.05), -1, 0);
+    assert_float_equal(report_holm(none, 0, 0.05), -1, 0);
+}
+
+/* Six runs, two settings of seeds 1, 2, 3. Explained variance differs by 0.02, 0.03, 0.04: better.
+ * Changing the seeds' names alone never gives a verdict: one seed on a side cannot tell. */
+static void test_verdicts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"v/base_s1", "v/base_s2", "v/base_s3",
+                                        "v/orth_s1", "v/orth_s2", "v/orth_s3"};
+    static const double shifts[] = {0, 0.01, 0.02, 0.02, 0.04, 0.06};
+    for (size_t i = 0; i < 6; i++) {
+        const struct fake_run run = {.name = names[i],
+                                     .orth = i < 3 ? "none" : "progressive",
+                                     .seed = 1 + i % 3,
+                                     .k = 32,
+                                     .shift = shifts[i],
+                                     .percents = {0, 100, -1},
+                                     .with_results = 1};
+        assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    }
+    struct report report = {0};
+    char label[REPORT_LABEL];
+    assert_int_equal(load(&report, names, 6, NULL, NULL), SAE_OK);
+    assert_int_equal(report.n_groups, 2);
+    assert_string_equal(report_group_label(label, &report, 1), "orth (3 seeds)");
+    struct report_comparison c =
+        report_compare(&report, 1, 0, 100, report_metric_by("heldout_ev"));
+    assert_int_equal(c.verdict, REPORT_BETTER);
+    assert_float_equal(c.by.diff, 0.03, 1e-9);
+    assert_float_equal(c.by.half, 4.30265 * 0.01 / sqrt(3), 1e-6);
+    assert_int_equal(report_compare(&report, 1, 0, 100, report_metric_by("unlearning")).verdict,
+                     REPORT_NOT_MEASURED);
+    assert_int_equal(report_compare(&report, 1, 0, 100, report_metric_by("llm_top_1")).verdict,
+                     REPORT_WITHIN_NOISE);
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "orth (3 seeds) against base (3 seeds) at 100 % of training; paired"));
+    assert_non_null(strstr(text, "      better        held-out explained variance 0.9100 -> 0.9400 "
+                                 "(+0.0300 +- 0.0248)\n"));
+    assert_non_null(strstr(text, "8 comparisons were made"));
+    free(text);
+    report_clear(&report);
+    const char *const two[] = {names[0], names[3], names[4]};
+    assert_int_equal(load(&report, two, 3, NULL, NULL), SAE_OK);
+    c = report_compare(&report, 1, 0, 100, report_metric_by("heldout_ev"));
+    assert_int_equal(c.verdict, REPORT_CANNOT_TELL);
+    text = notes_of(&report);
+    assert_null(strstr(text, "\n      better "));
+    assert_null(strstr(text, "\n      worse "));
+    assert_non_null(strstr(text, "Cannot tell: with one seed on a side"));
+    free(text);
+    report_clear(&report);
+}
+
+/* A difference of seeds alone is within noise: 0.91, 0.93, 0.92 against 0.92, 0.91, 0.93. */
+static void test_within_noise(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"n/a_s1", "n/a_s2", "n/a_s3", "n/b_s1", "n/b_s2", "n/b_s3"};
+    static const double shifts[] = {0.01, 0.03, 0.02, 0.02, 0.01, 0.03};
+    for (size_t i = 0; i < 6; i++) {
+        const struct fake_run run = {.name = names[i],
+                                     .orth = i < 3 ? "none" : "progressive",
+                                     .seed = 1 + i % 3,
+                                     .k = 32,
+                                     .shift = shifts[i],
+                                     .percents = {100, -1}};
+        assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    }
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 6, NULL, NULL), SAE_OK);
+    assert_int_equal(report_compare(&report, 1, 0, 100, report_metric_by("heldout_ev")).verdict,
+                     REPORT_WITHIN_NOISE);
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "\n      within noise  held-out explained variance"));
+    free(text);
+    report_clear(&report);
+}
+
+/* A run given twice under other names is one seed twice: it makes no second member. */
+static void test_one_seed_twice(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"t/a", "t/b", "t/c"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct fake_run run = {
+            .name = names[i], .orth = "none", .seed = 1 + i % 2, .k = 32, .percents = {100, -1}};
+        assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    }
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 3, NULL, NULL), SAE_OK);
+    assert_int_equal(report.n_groups, 2);
+    assert_int_equal(report.runs[0].group, report.runs[1].group);
+    assert_int_equal(report.runs[2].group, 1);
+    report_clear(&report);
+}
+
 static void test_targets(void **state)
 {
     (void)state;
@@ -174,20 +350,6 @@ static void test_targets(void **state)
     assert_string_equal(notes_verdict(&report_targets[1], 0.2), "met");
     assert_string_equal(notes_verdict(&report_targets[1], 0.1), "missed");
     assert_string_equal(notes_verdict(&report_targets[2], NAN), "not measured");
-}
-
-static void test_delta(void **state)
-{
-    (void)state;
-    char buf[32];
-    notes_delta(buf, report_metric_by("mean_max_cos"), 0.25, 0.5);
-    assert_string_equal(buf, "-0.2500 b");
-    notes_delta(buf, report_metric_by("heldout_ev"), 0.25, 0.5);
-    assert_string_equal(buf, "-0.2500 w");
-    notes_delta(buf, report_metric_by("heldout_l0"), 30, 20);
-    assert_string_equal(buf, "+10.0");
-    notes_delta(buf, report_metric_by("heldout_ev"), NAN, 0.5);
-    assert_string_equal(buf, "");
 }
 
 static void test_baselines(void **state)
@@ -385,13 +547,18 @@ static void test_compared_where_both_are(void **state)
 {
     (void)state;
     static const char *const names[] = {"run_1", "run_k"};
-    static const char *const expected[] = {"run_k against run_1 at 50 % of training",
-                                           "run_1 against run_k at 50 % of training"};
+    static const char *const expected[] = {"run_k against run_1 at 50 % of training; NOT AT EQUAL L0 (8.0 against 4.0):",
+                                           "run_1 against run_k at 50 % of training; NOT AT EQUAL L0 (4.0 against 8.0):"};
     for (size_t i = 0; i < 2; i++) {
         struct report report = {0};
         assert_int_equal(load(&report, names, 2, names[i], NULL), SAE_OK);
         char *text = notes_of(&report);
         assert_non_null(strstr(text, expected[i]));
+        /* at unequal L0 no better or worse is said, and why is said once */
+        assert_null(strstr(text, "\n      better "));
+        assert_null(strstr(text, "\n      worse "));
+        assert_non_null(strstr(text, "\n      unequal L0    held-out explained variance"));
+        assert_int_equal(count(text, "Unequal L0: more active latents"), 1);
         free(text);
         report_clear(&report);
     }
@@ -479,8 +646,13 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_seed_group),
         cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_student),
+        cmocka_unit_test(test_differences_of_seeds),
+        cmocka_unit_test(test_holm),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_within_noise),
+        cmocka_unit_test(test_one_seed_twice),
         cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_delta),
         cmocka_unit_test(test_baselines),
         cmocka_unit_test(test_equal_l0_and_missing),
         cmocka_unit_test(test_unequal_l0_on_the_way),

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* compare : groups of seeds against each other. */
+#include "report/compare.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const report_verdict_names[REPORT_VERDICT_N] = {
+    [REPORT_BETTER] = "better",
+    [REPORT_WORSE] = "worse",
+    [REPORT_CHANGED] = "changed",
+    [REPORT_WITHIN_NOISE] = "within noise",
+    [REPORT_CANNOT_TELL] = "cannot tell",
+    [REPORT_UNEQUAL_L0] = "unequal L0",
+    [REPORT_NOT_MEASURED] = "not measured",
+};
+
+/* --- groups ------------------------------------------------------------------------------- */
+
+size_t report_group_size(const struct report *report, size_t group, size_t *first)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < report->n_runs; i++)
+        if (report->runs[i].group == group && n++ == 0)
+            *first = i;
+    return n;
+}
+
+/* Length of a name without the "_s3" that tells its seed; all of it where it has none. */
+static size_t without_seed(const struct report_run *run)
+{
+    char end[32];
+    const size_t len = strlen(run->name);
+    snprintf(end, sizeof end, "_s%llu", (unsigned long long)run->seed);
+    const size_t cut = strlen(end);
+    return len > cut && strcmp(run->name + len - cut, end) == 0 ? len - cut : len;
+}
+
+const char *report_group_label(char buf[REPORT_LABEL], const struct report *report, size_t group)
+{
+    size_t first = 0;
+    const size_t n = report_group_size(report, group, &first);
+    const struct report_run *const one = &report->runs[first];
+    size_t len = n > 1 ? without_seed(one) : strlen(one->name);
+    for (size_t i = 0; n > 1 && i < report->n_runs; i++)
+        if (report->runs[i].group == group && (without_seed(&report->runs[i]) != len ||
+                                               strncmp(report->runs[i].name, one->name, len) != 0))
+            len = strlen(one->name);
+    len = len < REPORT_LABEL - 32 ? len : REPORT_LABEL - 32;
+    if (n > 1)
+        snprintf(buf, REPORT_LABEL, "%.*s (%zu seeds)", (int)len, one->name, n);
+    else
+        snprintf(buf, REPORT_LABEL, "%.*s", (int)len, one->name);
+    return buf;
+}
+
+double report_group_l0(const struct report *report, size_t group, int percent)
+{
+    static const char *const ids[] = {"heldout_l0", "core_l0"};
+    double mean = NAN, se;
+    for (size_t i = 0; i < 2 && !isfinite(mean); i++)
+        report_group_stats(report, group, percent, report_metric_by(ids[i]), &mean, &se);
+    return mean;
+}
+
+bool report_l0_equal(double a, double b)
+{
+    return !(fmax(a, b) > REPORT_EQUAL_L0 * fmin(a, b));
+}
+
+int report_last_shared(const struct report *report, size_t group, size_t other)
+{
+    int last = -1;
+    for (size_t i = 0; i < report->n_runs; i++)
+        for (size_t p = 0; report->runs[i].group == group && p < report->runs[i].n_phases; p++) {
+            const int percent = report->runs[i].phases[p].percent;
+            for (size_t j = 0; j < report->n_runs && percent > last; j++)
+                if (report->runs[j].group == other &&
+                    report_phase_at(&report->runs[j], percent) != NULL)
+                    last = percent;
+        }
+    return last;
+}
+
+/* --- one comparison ----------------------------------------------------------------------- */
+
+static struct stats_sample sample_of(const struct report *report, size_t group, int percent,
+                                     const struct report_metric *metric)
+{
+    struct stats_sample sample = {0};
+    for (size_t i = 0; i < report->n_runs && sample.n < STATS_MOST; i++) {
+        const struct report_run *const run = &report->runs[i];
+        const double x = report_value(report_phase_at(run, percent), metric);
+        if (run->group != group || !isfinite(x))
+            continue;
+        sample.seed[sample.n] = run->seed;
+        sample.x[sample.n++] = x;
+    }
+    return sample;
+}
+
+static enum report_verdict judge(const struct stats_difference *by,
+                                 const struct report_metric *metric, bool equal_l0)
+{
+    if (!isfinite(by->diff))
+        return REPORT_NOT_MEASURED;
+    if (!equal_l0)
+        return REPORT_UNEQUAL_L0;
+    if (!isfinite(by->p))
+        return REPORT_CANNOT_TELL;
+    if (by->p == 1 || fabs(by->diff) <= by->half)
+        return REPORT_WITHIN_NOISE;
+    if (metric->better == 0)
+        return REPORT_CHANGED;
+    return by->diff * metric->better > 0 ? REPORT_BETTER : REPORT_WORSE;
+}
+
+struct report_comparison report_compare(const struct report *report, size_t group, size_t against,
+                                        int percent, const struct report_metric *metric)
+{
+    const struct stats_sample mine = sample_of(report, group, percent, metric);
+    const struct stats_sample ref = sample_of(report, against, percent, metric);
+    struct report_comparison c = {.metric = metric, .by = stats_difference(&mine, &ref)};
+    c.verdict = judge(&c.by, metric,
+                      report_l0_equal(report_group_l0(report, group, percent),
+                                      report_group_l0(report, against, percent)));
+    return c;
+}
+
+/* --- many comparisons ---------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double report_holm(double *p, size_t n, double error)
+{
+    double last = -1;
+    qsort(p, n, sizeof *p, ascending);
+    for (size_t i = 0; i < n && p[i] <= error / (double)(n - i); i++)
+        last = p[i];
+    return last;
+}
