@@ -80,6 +80,8 @@ static enum sae_status check_loss(struct trainer *t, uint64_t step, const struct
         return st;
     }
     t->step = step;
+    /* What a device with a fault answers is no number either: its error is the one to tell. */
+    SAE_TRY(t->resident->ops->check(err));
     const char *const revives = t->set.arch == TRAIN_GATED ? "the loss of the gate"
                                                            : "the loss that revives dead latents";
     const char *const part = !isfinite(s->recon)    ? "the reconstruction part of the loss"

@@ -286,6 +286,8 @@ int main(int argc, char **argv)
     need(emulated ? sae_cuda_open(&b.ops, &err)
                   : sae_ops_open_device(&b.ops, argv[1], 0, NULL, &err),
          &err);
+    if (!b.ops->host) /* figures of a device that computes something else mean nothing */
+        need(sae_lm_agree(b.ops, SAE_BF16, &err), &err);
     b.passes = emulated || b.ops->host ? 1 : 20;
     const bool make = argv[2][strspn(argv[2], "0123456789")] == '\0';
     const size_t L = make ? strtoul(argv[2], NULL, 10) : 0;

@@ -3,6 +3,7 @@
  * Contents: 1. fibers   2. barriers   3. launches   4. memory */
 #include "tests/emu/emu.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <map>
 #include <sys/mman.h>
@@ -323,6 +324,28 @@ void *emu_alloc(size_t bytes)
         protect(r, PROT_NONE);
     regions[data] = r;
     return data;
+}
+
+/* Whether the host has something at an address: numbers that only look like one do not count. */
+static bool is_mapped(uintptr_t word)
+{
+    void *const at = reinterpret_cast<void *>(word / page() * page());
+    return msync(at, 1, MS_ASYNC) == 0 || errno != ENOMEM;
+}
+
+void emu_check_word(const char *kernel, uintptr_t word)
+{
+    static const uintptr_t LOW = (uintptr_t)1 << 32, HIGH = (uintptr_t)1 << 47;
+    if (word < LOW || word >= HIGH)
+        return;
+    auto at = regions.upper_bound(reinterpret_cast<void *>(word));
+    if (at != regions.begin()) {
+        --at;
+        if (word <= reinterpret_cast<uintptr_t>(at->first) + at->second.bytes)
+            return; /* one behind the end is an address too */
+    }
+    if (is_mapped(word))
+        die(kernel, "a kernel was handed memory of the host");
 }
 
 void emu_free(void *p)

@@ -4,7 +4,8 @@
  * The blocks of a launch run one after another; the threads of a block are fibers, switched where
  * a thread meets a barrier or an exchange within its warp. emu_reverse turns both orders round, so
  * that a result that depends on them differs. Device memory is out of the host's reach but for
- * kernels and copies: a stray read or write of the host, or one past an array, ends the program. */
+ * kernels and copies: a stray read or write of the host, or one past an array, ends the program, and
+ * so does a kernel that is handed memory of the host. */
 #ifndef SAE_TESTS_EMU_EMU_H
 #define SAE_TESTS_EMU_EMU_H
 
@@ -39,8 +40,27 @@ void emu_block_barrier(void);
 void emu_warp_barrier(void);
 void *emu_slot(unsigned lane); /* 16 bytes for the exchange of a lane of this warp */
 
+/* A device reads no memory of the host: its addresses among the arguments of a kernel, also inside
+ * structs, end the program. */
+void emu_check_word(const char *kernel, uintptr_t word);
+
+template <class T> void emu_check_argument(const char *kernel, const T &v)
+{
+    for (size_t at = 0; at + sizeof(uintptr_t) <= sizeof v; at += sizeof(uintptr_t)) {
+        uintptr_t word;
+        std::memcpy(&word, reinterpret_cast<const char *>(&v) + at, sizeof word);
+        emu_check_word(kernel, word);
+    }
+}
+
+template <class... T> void emu_check_arguments(const char *kernel, const T &...v)
+{
+    (emu_check_argument(kernel, v), ...);
+}
+
 #define SAE_LAUNCH(kernel, grid, threads, shared, ...)                                             \
-    emu_launch(#kernel, grid, threads, shared, [&] { kernel(__VA_ARGS__); })
+    (emu_check_arguments(#kernel, __VA_ARGS__),                                                    \
+     emu_launch(#kernel, grid, threads, shared, [&] { kernel(__VA_ARGS__); }))
 #define SAE_SHARED_DYNAMIC(type, name) type *const name = reinterpret_cast<type *>(emu_shared())
 
 static inline void __syncthreads(void)

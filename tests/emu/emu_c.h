@@ -19,6 +19,9 @@ size_t emu_launches(void);      /* kernels started so far */
 size_t emu_waits(void);         /* times the host waited for the device so far */
 /* Bytes of device memory from now on, less what is taken; 0: as at the start, 1 GiB. */
 void emu_memory(size_t bytes);
+/* The n-th wait for the device from now on (1 = next), and all after it, fail as on a device with a
+ * fault: nothing arrives, and the status tells of an error. 0: none fails any more, all forgotten. */
+void emu_fail_at(size_t n);
 /* Between these the host reaches device memory too. */
 void emu_open(void);
 void emu_shut(void);

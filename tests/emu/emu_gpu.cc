@@ -7,12 +7,28 @@
 
 static void *scratch[SAE_GPU_SLOTS];
 static size_t scratch_bytes[SAE_GPU_SLOTS];
-static size_t n_waits;
+static size_t n_waits, fail_at;
 static char failure[300];
 
 size_t emu_waits(void)
 {
     return n_waits;
+}
+
+void emu_fail_at(size_t n)
+{
+    fail_at = n ? n_waits + n : 0;
+    failure[0] = '\0';
+}
+
+/* Counts; whether the device answers. */
+static bool wait_is_good(void)
+{
+    n_waits++;
+    if (fail_at == 0 || n_waits < fail_at)
+        return true;
+    sae_gpu_fail("work on the device", "an illegal memory access was encountered");
+    return false;
 }
 
 enum sae_status sae_gpu_open(struct sae_err *err)
@@ -51,8 +67,10 @@ void sae_gpu_put(void *to, const void *host, size_t bytes)
 
 void sae_gpu_get(void *host, const void *from, size_t bytes)
 {
-    n_waits++;
-    copy(host, from, bytes);
+    if (wait_is_good())
+        copy(host, from, bytes);
+    else
+        memset(host, 0xFF, bytes);
 }
 
 void sae_gpu_copy(void *to, const void *from, size_t bytes)
@@ -119,7 +137,12 @@ void sae_gpu_late_post(struct sae_late *late, const void *from)
 
 void sae_gpu_late_wait(struct sae_late *late, void *host)
 {
-    memcpy(host, late->held, late->bytes);
+    if (fail_at == 0)
+        memcpy(host, late->held, late->bytes);
+    else if (wait_is_good()) /* one that may fail waits for it */
+        memcpy(host, late->held, late->bytes);
+    else
+        memset(host, 0xFF, late->bytes);
 }
 
 static std::vector<float> widen(const void *from, size_t n)
@@ -187,6 +210,6 @@ void sae_gpu_fail(const char *what, const char *why)
 
 enum sae_status sae_gpu_status(struct sae_err *err)
 {
-    n_waits++;
+    (void)wait_is_good();
     return failure[0] ? sae_err_set(err, SAE_EBACKEND, "%s", failure) : SAE_OK;
 }

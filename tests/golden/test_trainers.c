@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "lib/math/ops.h"
-#include "tests/emu/emu_c.h"
+#include "tests/emu/test_device.h"
 #include "train/resident.h"
 #include "train/trainer.h"
 
@@ -289,9 +289,7 @@ static void test_trainers_cpu(void **state)
 static void test_trainers_cuda(void **state)
 {
     (void)state;
-    const struct sae_ops *ops = NULL;
-    struct sae_err err = {0};
-    assert_int_equal(sae_cuda_open(&ops, &err), SAE_OK);
+    const struct sae_ops *const ops = test_device();
     static const char *const names[] = {"topk-orth",   "batchtopk-auxk",    "gated-lpp",
                                         "jumprelu-low", "standard-resample", "standard-lp"};
     static const char *const early[] = {"standard-2024", "gated",       "jumprelu",
@@ -338,9 +336,7 @@ static void no_waiting(const char *name, size_t dense_share, const struct sae_op
 static void test_no_waiting(void **state)
 {
     (void)state;
-    const struct sae_ops *ops = NULL;
-    struct sae_err err = {0};
-    assert_int_equal(sae_cuda_open(&ops, &err), SAE_OK);
+    const struct sae_ops *const ops = test_device();
     no_waiting("topk-orth", 1, ops);
     no_waiting("batchtopk-auxk", 16, ops);
     no_waiting("standard", 16, ops);
@@ -462,6 +458,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest cuda[] = {cmocka_unit_test(test_trainers_cuda),
                                       cmocka_unit_test(test_no_waiting)};
+    const int end = test_device_open(argc, argv);
+    if (end != 0)
+        return end;
     if (argc > 1 && strcmp(argv[1], "cuda") == 0)
         return cmocka_run_group_tests_name("trainers on cuda", cuda, NULL, NULL);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_trainers_cpu),

@@ -322,10 +322,10 @@ static void run_passes(const struct sae_ops *o, const struct fix *f, void *const
         o->unit_rows(m, d, 1e-7f, a[0]);
         free(G);
     } else {
-        float *const along = grab(m, sizeof *along);
+        float *const along = take(o, m, sizeof *along);
         o->project_sq(m, d, f->W, 1e-6f, f->G, along);
         o->adam_rows(m, d, &adam, along, 1e-7f, a[0], f->G, a[1], a[2]);
-            free(along);
+        o->free(along);
     }
 }
 

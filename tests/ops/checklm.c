@@ -15,7 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/math/lm.h"
-#include "tests/emu/emu_c.h"
+#include "tests/emu/test_device.h"
 
 #define EPS 0x1p-24   /* half a unit in the last place of 1 */
 #define BF16_STEP 0x1p-7 /* one unit in the last place of a bf16 number, relative at most */
@@ -487,13 +487,14 @@ static void test_agree(void **state)
     assert_int_equal(sae_lm_agree(&broken, SAE_BF16, &err), SAE_EBACKEND);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    struct sae_err err = {0};
     struct CMUnitTest tests[N_CHECKS + 2];
     static size_t which[N_CHECKS];
-    if (sae_cuda_open(&device, &err) != SAE_OK)
-        return 1;
+    const int end = test_device_open(argc, argv);
+    if (end != 0)
+        return end;
+    device = test_device();
     for (size_t i = 0; i < N_CHECKS; i++) {
         which[i] = i;
         tests[i] = (struct CMUnitTest){

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "checkops.h"
-#include "tests/emu/emu_c.h"
+#include "tests/emu/test_device.h"
 
 static const struct shape shapes[] = {
     {1,   1,    1,   1   },
@@ -237,41 +237,19 @@ static size_t add_cases(struct CMUnitTest *tests, size_t n, const char *backend,
     return n;
 }
 
-enum { SKIPPED = 77 };
-
-/* 0, or how to end. */
-static int open_device(void)
-{
-    static const char *const absent[] = {"not part of this build", "no NVIDIA driver", "no device"};
-    struct sae_err err = {0};
-    if (sae_ops_open_device(&device, "cuda", 0, NULL, &err) == SAE_OK)
-        return 0;
-    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
-        if (strstr(err.msg, absent[i])) {
-            printf("no device, nothing checked: %s\n", err.msg);
-            return SKIPPED;
-        }
-    }
-    fprintf(stderr, "checkops: %s\n", err.msg);
-    return 1;
-}
-
 int main(int argc, char **argv)
 {
     const bool on_device = argc > 2 && strcmp(argv[1], "--backend") == 0;
     const char *const filter = argc > (on_device ? 3 : 1) ? argv[on_device ? 3 : 1] : NULL;
     struct CMUnitTest tests[MAX_TESTS];
     size_t n = 0;
-    if (on_device && strcmp(argv[2], "cuda") != 0) {
-        fprintf(stderr, "usage: checkops [--backend cuda] [FILTER]\n");
-        return 2;
-    }
     if (filter)
         cmocka_set_test_filter(filter);
     if (on_device) {
-        const int end = open_device();
+        const int end = test_device_open(argc, argv);
         if (end != 0)
             return end;
+        device = test_device();
         n = add_cases(tests, n, "device", check_case_device);
     } else {
         n = add_cases(tests, n, "cpu", check_case);

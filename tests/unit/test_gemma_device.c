@@ -13,7 +13,7 @@
 
 #include "gemma/model.h"
 #include "lib/math/lm.h"
-#include "tests/emu/emu_c.h"
+#include "tests/emu/test_device.h"
 #include "tests/unit/gemma_fixture.h"
 
 static struct sae_err g_err;
@@ -340,14 +340,16 @@ static void test_memory(void **state)
     fix_remove(folder);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),   cmocka_unit_test(test_batch),
         cmocka_unit_test(test_compare), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_shipped),
     };
-    if (sae_cuda_open(&device, &g_err) != SAE_OK)
-        return 1;
+    const int end = test_device_open(argc, argv);
+    if (end != 0)
+        return end;
+    device = test_device();
     return cmocka_run_group_tests_name("gemma_device", tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/sae/model.h"
-#include "tests/emu/emu_c.h"
+#include "tests/emu/test_device.h"
 
 static void make(struct sae_model *model, enum sae_arch arch, size_t k)
 {
@@ -33,8 +33,7 @@ static void make(struct sae_model *model, enum sae_arch arch, size_t k)
 static void expect(const struct sae_model *model, size_t n, const uint32_t *idx, const float *val,
                    float xhat0, float xhat1)
 {
-    const struct sae_ops *device = NULL; /* emulated: its memory is closed to the host */
-    assert_int_equal(sae_cuda_open(&device, NULL), SAE_OK);
+    const struct sae_ops *const device = test_device(); /* its memory is closed to the host */
     const struct sae_ops *const backends[] = {&sae_ops_ref, &sae_ops_cpu, device};
     const float x[] = {3, 1, 3, 1};
     for (size_t b = 0; b < 3; b++) {
@@ -195,8 +194,11 @@ static void test_pieces(void **state)
     sae_model_clear(&model);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const int end = test_device_open(argc, argv);
+    if (end != 0)
+        return end;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_topk),      cmocka_unit_test(test_standard),
         cmocka_unit_test(test_batchtopk), cmocka_unit_test(test_jumprelu),

@@ -15,7 +15,7 @@
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
-#include "tests/emu/emu_c.h"
+#include "tests/emu/test_device.h"
 #include "train/resident.h"
 #include "train/rows.h"
 #include "train/run.h"
@@ -24,7 +24,7 @@ enum { D = 8, ROWS = 300, HELD = 90, TRAIN = ROWS - HELD, M = 24, N = 32, STEPS 
 
 static char dir[] = "/tmp/test_resident_XXXXXX";
 static struct sae_acts *acts;
-static const struct sae_ops *device;
+static const struct sae_ops *device; /* emulated, or of this machine */
 
 /* Two shards of unequal size. */
 static int begin(void **state)
@@ -36,7 +36,8 @@ static int begin(void **state)
     static const size_t cut[] = {0, 133, ROWS};
     struct sae_rng rng = sae_rng_make(5, SAE_RNG_TEST);
     struct sae_err err = {0};
-    if (!mkdtemp(dir) || sae_cuda_open(&device, &err) != SAE_OK)
+    device = test_device();
+    if (!mkdtemp(dir))
         return -1;
     for (size_t i = 0; i < ROWS * D; i++)
         rows[i] = sae_bf16_from_f32((float)(7 * sae_rng_normal(&rng) + sin((double)(i % D))));
@@ -152,6 +153,8 @@ static void test_rows(void **state)
     train(TRAIN / N, false, want, true, host);
     train(TRAIN / N, false, want, false, there);
     assert_memory_equal(host, there, sizeof host);
+    if (!test_device_is_emulated())
+        return; /* its memory cannot be made small */
     /* one with room for nothing */
     struct trainer *t = NULL;
     emu_memory(2000);
@@ -404,9 +407,39 @@ static void test_resume(void **state)
         resumes(changes[i]);
 }
 
-int main(void)
+/* A device that fails in the middle of a run is not told as a run that diverged. */
+static void test_fault(void **state)
 {
+    (void)state;
+    float x[N * D];
+    struct settings set;
+    if (!test_device_is_emulated())
+        skip(); /* a device that works cannot be made to fail */
+    make_settings(&set, STEPS);
+    for (size_t at = 1; at <= 12; at++) {
+        struct trainer *t = NULL;
+        struct sae_err err = {0};
+        enum sae_status st = SAE_OK;
+        assert_int_equal(trainer_open(&t, &set, device, D, &err), SAE_OK);
+        emu_fail_at(at);
+        for (uint64_t s = 0; st == SAE_OK && s < STEPS; s++) {
+            for (size_t i = 0; i < N * D; i++)
+                x[i] = (float)sin((double)(i + s));
+            st = trainer_step(t, x, s % 7 == 0, NULL, &err);
+        }
+        if (st != SAE_EBACKEND || !strstr(err.msg, "illegal memory access"))
+            fail_msg("wait %zu fails: %d '%s'", at, (int)st, err.msg);
+        trainer_close(t);
+        emu_fail_at(0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const int end_now = test_device_open(argc, argv);
+    if (end_now != 0)
+        return end_now;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_agreement),
-                                       cmocka_unit_test(test_resume)};
+                                       cmocka_unit_test(test_resume), cmocka_unit_test(test_fault)};
     return cmocka_run_group_tests_name("resident", tests, begin, end);
 }
