@@ -22,6 +22,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/file/st.h"
+#include "lib/math/lm.h"
 #include "splice/recover.h"
 #include "tests/bench/bench.h"
 #include "tests/emu/emu_c.h"
