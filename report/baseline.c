@@ -123,12 +123,17 @@ const char *report_baselines_site(char buf[128], const struct report *report)
 }
 
 /* "/usr/bin/sae-report" -> "/usr/bin/../share/saekit" */
-static enum sae_status beside_program(char **ret, const char *program, struct sae_err *err)
+/* NULL where there is no program to start from or no way. */
+static enum sae_status from_program(char **ret, const char *program, const char *way,
+                                    struct sae_err *err)
 {
     char *folder = NULL;
+    *ret = NULL;
+    if (program == NULL || way[0] == '\0')
+        return SAE_OK;
     enum sae_status st = sae_fs_dir(&folder, program, err);
     if (st == SAE_OK)
-        st = sae_fs_join(ret, folder, "../share/saekit", err);
+        st = sae_fs_join(ret, folder, way, err);
     free(folder);
     return st;
 }
@@ -139,11 +144,11 @@ enum sae_status report_baselines_dir(char **ret, const struct report_settings *s
     *ret = NULL;
     if (settings->baselines != NULL)
         return sae_mem_strdup(ret, settings->baselines, err);
-    char *near = NULL;
-    if (settings->program != NULL)
-        SAE_TRY(beside_program(&near, settings->program, err));
-    const char *const places[] = {near, REPORT_DATA_SOURCE, REPORT_DATA_INSTALLED};
-    enum sae_status st = SAE_OK;
+    char *near = NULL, *source = NULL;
+    enum sae_status st = from_program(&near, settings->program, "../share/saekit", err);
+    if (st == SAE_OK)
+        st = from_program(&source, settings->program, REPORT_DATA_SOURCE, err);
+    const char *const places[] = {near, source, REPORT_DATA_INSTALLED};
     for (size_t i = 0; i < 3 && *ret == NULL && st == SAE_OK; i++) {
         if (places[i] == NULL || places[i][0] == '\0')
             continue;
@@ -155,5 +160,6 @@ enum sae_status report_baselines_dir(char **ret, const struct report_settings *s
             free(dir);
     }
     free(near);
+    free(source);
     return st;
 }

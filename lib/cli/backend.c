@@ -6,14 +6,15 @@
 
 #include "lib/base/log.h"
 
-/* with: what is to be said of the device besides. */
+/* with: what is to be said of the device besides. That a machine without a driver computes on the
+ * cpu is no news; that one with a driver does is. */
 static void tell(const struct sae_ops *ops, const struct sae_err *instead, const char *what,
                  const char *with)
 {
     if (!ops->host)
         sae_log_info("%son the device%s", what, with);
     else if (instead->msg[0])
-        sae_log_info("%s; %son the cpu", instead->msg, what);
+        (sae_ops_driver() ? sae_log_info : sae_log_debug)("%s; %son the cpu", instead->msg, what);
 }
 
 enum sae_status sae_cli_backend(const struct sae_ops **ret, const struct sae_cli *cli,

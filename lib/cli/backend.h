@@ -7,8 +7,9 @@
 #include "lib/cli/opt.h"
 #include "lib/math/lm.h"
 
-/* As sae_ops_open_device; tells on stderr when it is a device, and why it is none where a device was
- * looked for. what: "training " or the like, before "on the device". Fails: SAE_EBACKEND, SAE_EARG */
+/* As sae_ops_open_device; tells on stderr when it is a device, and why it is none where the machine
+ * has a driver (where it has none, under --verbose only). what: "training " or the like, before
+ * "on the device". Fails: SAE_EBACKEND, SAE_EARG */
 SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
                                                const struct sae_cli *cli, const char *what,
                                                struct sae_err *err);

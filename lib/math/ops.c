@@ -45,6 +45,15 @@ const char *sae_ops_missing(const struct sae_ops *ops)
     return NULL;
 }
 
+bool sae_ops_driver(void)
+{
+#ifdef SAE_HAVE_CUDA
+    return access("/dev/nvidiactl", F_OK) == 0 || access("/dev/dxg", F_OK) == 0;
+#else
+    return false;
+#endif
+}
+
 #ifdef SAE_HAVE_CUDA
 /* The module is found beside the program in a build folder, in lib/saekit when installed: both are
  * in the program's run path. It stays loaded. */
@@ -52,7 +61,7 @@ static enum sae_status open_cuda(const struct sae_ops **ret, struct sae_err *err
 {
     typedef enum sae_status open_fn(const struct sae_ops **ret, struct sae_err *err);
     /* the libraries are large: not loaded where there is nothing for them */
-    if (access("/dev/nvidiactl", F_OK) != 0 && access("/dev/dxg", F_OK) != 0)
+    if (!sae_ops_driver())
         return sae_err_set(err, SAE_EBACKEND, "backend 'cuda': no NVIDIA driver on this machine");
     void *const module = dlopen("saecuda.so", RTLD_NOW | RTLD_LOCAL);
     if (!module)

@@ -318,6 +318,8 @@ SAE_MUST_CHECK enum sae_status sae_ops_open_device(const struct sae_ops **ret, c
 SAE_MUST_CHECK enum sae_status sae_ops_agree(const struct sae_ops *ops, struct sae_err *err);
 /* The first operation that a table lacks, NULL where it is complete. */
 const char *sae_ops_missing(const struct sae_ops *ops);
+/* True where this machine has an NVIDIA driver and this build a backend that could use it. */
+bool sae_ops_driver(void);
 /* Threads of BLAS and OpenMP, both; 0 = as many as processors allowed to this process. */
 void sae_ops_threads(size_t n);
 /* First thing in main: waiting threads sleep instead of spinning, which on a machine with other

@@ -2,6 +2,9 @@
 # sae-convert, and evaluations of SAEs from elsewhere, as a person types them.
 # Usage: convert.sh BUILD_ROOT SOURCE_ROOT EVAL_MAKE
 set -u
+for tool in jq h5dump h5diff; do
+    command -v $tool >/dev/null || { echo "$tool is not there (jq, hdf5-tools)"; exit 77; }
+done
 build=$(realpath "$1") golden=$(realpath "$2")/tests/golden make=$(realpath "$3")
 convert=$build/convert/sae-convert probe=$build/probe/sae-probe absorb=$build/absorb/sae-absorb
 analyze=$build/analyze/sae-analyze

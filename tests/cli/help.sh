@@ -38,4 +38,10 @@ for tool in harvest train analyze probe absorb ablate splice autointerp unlearn 
     [ "$(printf '%s\n' "$err" | wc -l)" = 1 ] || complain "$tool: more than one line of complaint"
     "$p" --help >/dev/full 2>/dev/null && complain "$tool: a full standard output is not noticed"
 done
+
+# A machine without a device hears nothing of devices, unless it asks.
+if [ ! -e /dev/nvidiactl ] && [ ! -e /dev/dxg ]; then
+    err=$("$build/train/sae-train" --acts nowhere -o nothing 2>&1)
+    case "$err" in *NVIDIA* | *cuda*) complain "without a driver sae-train says '$err'" ;; esac
+fi
 exit $bad

@@ -31,24 +31,21 @@ TARGET static inline const float *NAME(whole)(size_t w, const float *row, float 
  * vector and joins two of them. A vector alone goes the same way, so its sum has the same bits. */
 #if WIDTH == 4
 #define BATCH 4
-#define LEVEL_1(of) of(0, 4, 1, 5), of(2, 6, 3, 7)
-#define LEVEL_2(of) of(0, 1, 4, 5), of(2, 3, 6, 7)
+#define LEVEL_1(a, b) JOIN(a, b, (0, 4, 1, 5), (2, 6, 3, 7))
+#define LEVEL_2(a, b) JOIN(a, b, (0, 1, 4, 5), (2, 3, 6, 7))
 #else
 #define BATCH 8
-#define LEVEL_1(of) of(0, 8, 1, 9, 4, 12, 5, 13), of(2, 10, 3, 11, 6, 14, 7, 15)
-#define LEVEL_2(of) of(0, 1, 8, 9, 4, 5, 12, 13), of(2, 3, 10, 11, 6, 7, 14, 15)
-#define LEVEL_3(of) of(0, 1, 2, 3, 8, 9, 10, 11), of(4, 5, 6, 7, 12, 13, 14, 15)
+#define LEVEL_1(a, b) JOIN(a, b, (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15))
+#define LEVEL_2(a, b) JOIN(a, b, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
+#define LEVEL_3(a, b) JOIN(a, b, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 #endif
 typedef float NAME(sums) __attribute__((vector_size(4 * BATCH)));
 typedef float NAME(loose_sums) __attribute__((vector_size(4 * BATCH), aligned(4)));
-typedef int32_t NAME(places) __attribute__((vector_size(4 * BATCH)));
 #define SUMS NAME(sums)
-#define PLACES(...) ((NAME(places)){__VA_ARGS__})
-
-TARGET static inline SUMS NAME(join)(SUMS a, SUMS b, NAME(places) low, NAME(places) high)
-{
-    return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
-}
+/* a and b are names. The places are arguments of a builtin that both gcc 12 and clang have. */
+#define JOIN(a, b, low, high) (PICK(a, b, BARE low) + PICK(a, b, BARE high))
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define BARE(...) __VA_ARGS__
 
 TARGET static inline SUMS NAME(narrow)(VEC v)
 {
@@ -63,9 +60,9 @@ TARGET static inline SUMS NAME(narrow)(VEC v)
 
 TARGET static inline SUMS NAME(join_4)(VEC a, VEC b, VEC c, VEC d)
 {
-    const SUMS ab = NAME(join)(NAME(narrow)(a), NAME(narrow)(b), LEVEL_1(PLACES));
-    const SUMS cd = NAME(join)(NAME(narrow)(c), NAME(narrow)(d), LEVEL_1(PLACES));
-    return NAME(join)(ab, cd, LEVEL_2(PLACES));
+    const SUMS p = NAME(narrow)(a), q = NAME(narrow)(b), r = NAME(narrow)(c), s = NAME(narrow)(d);
+    const SUMS pq = LEVEL_1(p, q), rs = LEVEL_1(r, s);
+    return LEVEL_2(pq, rs);
 }
 
 /* dot[0 ... n) += the totals of as many of the vectors, n <= BATCH. */
@@ -73,7 +70,8 @@ TARGET ALWAYS_INLINE void NAME(add_totals)(size_t n, const VEC *v, float *dot)
 {
     SUMS sum = NAME(join_4)(v[0], v[1], v[2], v[3]);
 #ifdef LEVEL_3
-    sum = NAME(join)(sum, NAME(join_4)(v[4], v[5], v[6], v[7]), LEVEL_3(PLACES));
+    const SUMS rest = NAME(join_4)(v[4], v[5], v[6], v[7]);
+    sum = LEVEL_3(sum, rest);
 #endif
     if (n == BATCH) {
         *(NAME(loose_sums) *)dot += sum;
@@ -221,7 +219,9 @@ static const struct slice_level NAME(level) = {NAME(add), NAME(sum), NAME(dot), 
 #undef LEVEL_2
 #undef LEVEL_3
 #undef SUMS
-#undef PLACES
+#undef JOIN
+#undef PICK
+#undef BARE
 #undef NAME
 #undef WIDTH
 #undef TARGET
