@@ -17,7 +17,7 @@
 static const struct {
     const char *metric, *head;
     int digits; /* -1: a count */
-} columns[] = {{"loss", "held-out loss", 4},
+} columns[] = {{"recon", "held-out recon", 4},
                {"explained_variance", "expl. var.", 4},
                {"l0", "L0", 1},
                {"dead", "dead", -1},
@@ -103,10 +103,12 @@ static enum sae_status print_run(const json_t *rows, const struct run_plan *plan
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
     sae_table_free(table);
     if (st == SAE_OK)
-        printf("\n%s, d %zu, m %" PRIu64 ", %" PRIu64 " steps of %" PRIu64 " tokens; competing: "
-               "pairs of held-out masks above the base threshold.\nCheckpoints are in %s.\n",
+        printf("\n%s, d %zu, m %" PRIu64 ", %" PRIu64 " steps of %" PRIu64 " tokens; held-out recon: "
+               "mean |x - xhat|^2 of a held-out token;\ndead: latents that fired on none of the last "
+               "%" PRIu64 " training tokens (--dead-after);\ncompeting: pairs of held-out masks above "
+               "the base threshold.\nCheckpoints are in %s.\n",
                train_arch_names[plan->set.arch], sae_acts_d(plan->acts), plan->set.m,
-               plan->set.steps, plan->set.batch, plan->dir);
+               plan->set.steps, plan->set.batch, plan->set.dead_after, plan->dir);
     return st;
 }
 
@@ -147,8 +149,9 @@ static enum sae_status print_sweep(const struct job *job, const json_t *runs, st
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
     sae_table_free(table);
     if (st == SAE_OK)
-        printf("\nThe last checkpoint of each run%s; competing: pairs of held-out masks above the "
-               "run's base threshold.\nThe runs are in %s; 'sae-report %s/run_*' sets them side by "
+        printf("\nThe last checkpoint of each run%s; held-out recon: mean |x - xhat|^2 of a held-out "
+               "token;\ndead: latents that fired on none of the run's last --dead-after training "
+               "tokens;\ncompeting: pairs of held-out masks above the run's base threshold.\nThe runs are in %s; 'sae-report %s/run_*' sets them side by "
                "side.\n",
                failed ? ", for a failed one the last that is good" : "", job->dir, job->dir);
     return st;

@@ -30,7 +30,7 @@ double run_memory(const struct settings *set, size_t d)
                                          : 64;
     const double ring = set->overlap_window > 1 ? 3 * (double)set->overlap_window : 1;
     double floats = 4 * (2 * m * w + 3 * m) + 3 * n * w; /* weights, moments, gradient */
-    floats += 6 * ring * n * k;                          /* masks, both ways round */
+    floats += 6 * (ring + 1) * n * k; /* masks, both ways round; those of followed pairs too */
     if (set->arch != TRAIN_TOPK)
         floats += n * m; /* topk has its room in the gradient */
     if (set->orth != ORTH_NONE)

@@ -11,12 +11,11 @@
 
 /* --- 1. counts ---------------------------------------------------------------------------- */
 
-/* The masks of the last update: trainer_masks counts from the coming step, so step back one. */
-static void last_masks(struct trainer *t, struct sae_overlap_masks *ret)
+/* The threshold of the coming update; at the end of the run, of the last one. */
+static double tau_now(const struct trainer *t)
 {
-    t->step--;
-    trainer_masks(t, ret);
-    t->step++;
+    const uint64_t steps = t->set.steps, at = t->step < steps ? t->step : steps - 1;
+    return trainer_tau(t, (double)at / (double)steps);
 }
 
 static double count_of(const struct sae_overlap_masks *masks, uint32_t i)
@@ -94,7 +93,7 @@ static enum sae_status add_competitors(struct pair_log *log, struct trainer *t,
                                        const struct sae_overlap_masks *masks, struct sae_err *err)
 {
     struct sae_compete_rule rule;
-    trainer_rule(t, t->tau, &rule);
+    trainer_rule(t, tau_now(t), &rule);
     SAE_TRY(sae_overlap_pairs(t->m, masks, &rule, &t->pairs, err));
     struct candidate *all = NULL;
     size_t n = 0;
@@ -179,20 +178,16 @@ static void add_never(struct pair_log *log, const struct trainer *t,
     }
 }
 
-enum sae_status pair_log_choose(struct pair_log *log, struct trainer *t, struct sae_err *err)
+static enum sae_status choose(struct pair_log *log, struct trainer *t,
+                              const struct sae_overlap_masks *masks, struct sae_err *err)
 {
-    struct sae_overlap_masks masks;
-    SAE_TRY(trainer_fetch(t, false, err));
-    last_masks(t, &masks);
-    if (masks.n_batches == 0 || t->set.pairs == 0)
-        return SAE_OK; /* a batch too dense to hold masks */
     const size_t most = 3 * (size_t)t->set.pairs;
     SAE_TRY(sae_mem_alloc(&log->i, most, sizeof *log->i, err));
     SAE_TRY(sae_mem_alloc(&log->j, most, sizeof *log->j, err));
     SAE_TRY(sae_mem_alloc(&log->kind, most, sizeof *log->kind, err));
-    SAE_TRY(add_competitors(log, t, &masks, err));
-    SAE_TRY(add_coactive(log, t, &masks, err));
-    add_never(log, t, &masks);
+    SAE_TRY(add_competitors(log, t, masks, err));
+    SAE_TRY(add_coactive(log, t, masks, err));
+    add_never(log, t, masks);
     return SAE_OK;
 }
 
@@ -211,32 +206,47 @@ static enum sae_status reserve(struct pair_log *log, size_t n_logged, struct sae
     return SAE_OK;
 }
 
-enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, struct sae_err *err)
+/* c, nhat and cos of every pair, under the present weights. */
+static enum sae_status add_row(struct pair_log *log, const struct trainer *t,
+                               const struct sae_overlap_masks *masks, struct sae_err *err)
 {
-    if (log->n == 0)
-        return SAE_OK;
     if (log->n_logged == log->cap)
         SAE_TRY(reserve(log, log->cap ? 2 * log->cap : 16, err));
-    struct sae_overlap_masks masks;
-    SAE_TRY(trainer_fetch(t, false, err));
-    last_masks(t, &masks);
-    const double B = rows_of(&masks);
+    const double B = rows_of(masks), tau = tau_now(t);
     for (size_t p = 0; p < log->n; p++) {
         const uint32_t i = log->i[p], j = log->j[p];
-        const double n_i = count_of(&masks, i), n_j = count_of(&masks, j),
-                     n_ij = count_both(&masks, i, j);
+        const double n_i = count_of(masks, i), n_j = count_of(masks, j),
+                     n_ij = count_both(masks, i, j);
         const bool counted = n_i >= t->set.min_count && n_j >= t->set.min_count && n_ij > 0;
         const double nhat =
             n_ij > 0 ? sae_overlap_value((enum sae_overlap)t->set.overlap, B, n_i, n_j, n_ij) : 0;
         const size_t at = log->n_logged * log->n + p;
         log->nhat[at] = (float)nhat;
         log->c[at] = counted ? (float)sae_compete_value((enum sae_compete)t->set.competition,
-                                                        t->set.sharpness, nhat, t->tau)
+                                                        t->set.sharpness, nhat, tau)
                              : 0;
         log->cos[at] = (float)cosine(t, i, j);
     }
     log->step[log->n_logged++] = (double)t->step;
     return SAE_OK;
+}
+
+enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const float *x, bool there,
+                             bool may_choose, struct sae_err *err)
+{
+    const bool first = log->n == 0;
+    struct sae_overlap_masks masks;
+    if (t->set.pairs == 0 || (first && !may_choose))
+        return SAE_OK;
+    if (!first && log->n_logged > 0 && log->step[log->n_logged - 1] >= (double)t->step)
+        return SAE_OK; /* chosen at this step */
+    SAE_TRY(trainer_look(t, x, there, err));
+    trainer_masks_now(t, &masks);
+    if (first && !t->now.valid)
+        return SAE_OK; /* too many latents are active; there may be fewer at a later checkpoint */
+    if (first)
+        SAE_TRY(choose(log, t, &masks, err));
+    return log->n > 0 ? add_row(log, t, &masks, err) : SAE_OK;
 }
 
 enum sae_status pair_log_restore(struct pair_log *log, const struct sae_ckpt *ckpt,

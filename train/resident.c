@@ -72,6 +72,7 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
     SAE_TRY(sae_mem_alloc(&a->csc_list, t->ring_len, sizeof *a->csc_list, err));
     for (size_t i = 0; i < t->ring_len; i++)
         SAE_TRY(open_masks(&a->ring[i], t, n * (has_k ? t->k_max : 16), ops, err));
+    SAE_TRY(open_masks(&a->now, t, n * (has_k ? t->k_max : 16), ops, err));
     if (has_k && t->set.auxk_alpha > 0) {
         const size_t cap = n * (d / 2 < m ? d / 2 : m);
         SAE_TRY(open_masks(&a->aux, t, cap, ops, err));
@@ -167,6 +168,7 @@ void resident_close(struct resident *a)
     ops->free(a->none.start);
     for (size_t i = 0; a->ring && i < a->ring_len; i++)
         close_masks(&a->ring[i], ops);
+    close_masks(&a->now, ops);
     close_masks(&a->aux, ops);
     resident_close_arch(a);
     for (size_t i = 0; i < 2; i++)
@@ -227,9 +229,8 @@ enum sae_status resident_load(struct trainer *t, struct sae_err *err)
     return SAE_OK;
 }
 
-/* Entries of a matrix on the device, into one of the host. */
-static enum sae_status get_csr(struct trainer *t, const struct sae_csr *from, struct sae_csr *to,
-                               struct sae_err *err)
+enum sae_status resident_get_csr(struct trainer *t, const struct sae_csr *from, struct sae_csr *to,
+                                 struct sae_err *err)
 {
     const struct sae_ops *const ops = t->resident->ops;
     size_t nnz = 0;
@@ -255,7 +256,7 @@ enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err)
         t->ring[i].valid = a->ring[i].valid;
         if (!a->ring[i].valid)
             continue;
-        SAE_TRY(get_csr(t, &a->ring[i].csr, &t->ring[i].csr, err));
+        SAE_TRY(resident_get_csr(t, &a->ring[i].csr, &t->ring[i].csr, err));
         SAE_TRY(trainer_masks_index(t, &t->ring[i], err));
     }
     if (all) {
@@ -346,7 +347,7 @@ enum sae_status resident_forward(struct trainer *t, const float *x, size_t rows,
     mine.n = rows;
     ops->decode(t->d, &mine, a->w.W_dec, a->w.b_dec, a->xhat);
     ops->get(t->xhat, a->xhat, rows * t->d * sizeof *t->xhat);
-    SAE_GO(st, get_csr(t, &mine, csr, err));
+    SAE_GO(st, resident_get_csr(t, &mine, csr, err));
 done:
     sae_csr_free(&mine, ops);
     return st;

@@ -26,6 +26,9 @@ SAE_MUST_CHECK enum sae_status resident_step(struct trainer *t, const float *x, 
 SAE_MUST_CHECK enum sae_status resident_forward(struct trainer *t, const float *x, size_t rows,
                                                 uint64_t k, struct sae_csr *csr,
                                                 struct sae_err *err);
+/* As trainer_look, after a fetch. */
+SAE_MUST_CHECK enum sae_status resident_look(struct trainer *t, const float *x, bool there,
+                                             struct sae_err *err);
 SAE_MUST_CHECK enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err);
 /* For tests: dense products of the kept entries, or sparse ones; by their share otherwise. */
 SAE_MUST_CHECK enum sae_status resident_dense(struct trainer *t, bool dense, struct sae_err *err);

@@ -75,6 +75,7 @@ struct resident {
     double *number, *got; /* [PARTNERS + tiles]; got: for the host */
     size_t tiles;
     struct masks *ring;
+    struct masks now; /* of resident_look */
     struct sae_csr none; /* no entries: decode of it is b_dec */
     struct masks aux;
     float *dz, *aux_dz;
@@ -100,6 +101,9 @@ SAE_MUST_CHECK enum sae_status resident_active(struct trainer *t, size_t rows, c
                                                const float *b, const float *theta,
                                                struct sae_csr *csr, struct sae_csc *csc,
                                                struct sae_err *err);
+/* Entries of a matrix on the device, into one of the host, which grows. */
+SAE_MUST_CHECK enum sae_status resident_get_csr(struct trainer *t, const struct sae_csr *from,
+                                                struct sae_csr *to, struct sae_err *err);
 /* Gradients per entry have room for those of csr. */
 SAE_MUST_CHECK enum sae_status resident_dz_room(struct resident *a, const struct sae_csr *csr,
                                                 struct sae_err *err);

@@ -43,6 +43,21 @@ static enum sae_status forward(struct trainer *t, struct masks *masks, struct sa
     return SAE_OK;
 }
 
+enum sae_status resident_look(struct trainer *t, const float *x, bool there, struct sae_err *err)
+{
+    struct resident *const a = t->resident;
+    SAE_TRY(resident_load(t, err));
+    a->x = there ? x : a->own_x;
+    if (!there)
+        a->ops->put(a->own_x, x, t->n * t->d * sizeof *x);
+    a->now.csr.n = t->n;
+    SAE_TRY(forward(t, &a->now, err));
+    if (!a->now.valid)
+        return a->ops->check(err);
+    SAE_TRY(resident_get_csr(t, &a->now.csr, &t->now.csr, err));
+    return trainer_masks_index(t, &t->now, err);
+}
+
 static void loss(struct trainer *t)
 {
     struct resident *const a = t->resident;

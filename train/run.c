@@ -96,17 +96,23 @@ enum sae_status run_save_state(struct run *run, struct sae_err *err)
     return st;
 }
 
+/* A row of the followed pairs, on the batch that the feed holds. */
+static enum sae_status follow_pairs(struct run *run, const struct feed *feed, bool may_choose,
+                                    struct sae_err *err)
+{
+    return pair_log_add(&run->pairs, run->t, feed->rows ? feed->there : feed->x,
+                        feed->rows != NULL, may_choose, err);
+}
+
 /* Writes the checkpoint that falls on the present step, if one does. */
-static enum sae_status save_checkpoints(struct run *run, struct sae_err *err)
+static enum sae_status save_checkpoints(struct run *run, const struct feed *feed,
+                                        struct sae_err *err)
 {
     const struct settings *const set = &run->plan->set;
     for (size_t i = 0; i < set->checkpoints.n; i++) {
         if (run_checkpoint_step(set, i) != run->t->step)
             continue;
-        if (run->pairs.n == 0 && run->t->step > 0) {
-            SAE_TRY(pair_log_choose(&run->pairs, run->t, err));
-            SAE_TRY(pair_log_add(&run->pairs, run->t, err));
-        }
+        SAE_TRY(follow_pairs(run, feed, true, err));
         char *path = NULL;
         SAE_TRY(run_checkpoint_path(&path, run->plan->dir, set, i, err));
         const enum sae_status st = run_save(run, path, err);
@@ -152,7 +158,8 @@ enum sae_status run_begin(struct run *run, struct feed *feed, struct sae_err *er
     SAE_TRY(feed_host(&x, feed, err));
     trainer_init(run->t, x);
     free(x);
-    return save_checkpoints(run, err);
+    SAE_TRY(follow_pairs(run, feed, true, err));
+    return save_checkpoints(run, feed, err);
 }
 
 /* --- 5. a step ---------------------------------------------------------------------------- */
@@ -162,8 +169,8 @@ static bool log_due(const struct settings *set, uint64_t done)
     return done == 1 || done == set->steps || done % set->log_every == 0;
 }
 
-static enum sae_status log_point(struct run *run, const struct step_stats *stats,
-                                 struct sae_err *err)
+static enum sae_status log_point(struct run *run, const struct feed *feed,
+                                 const struct step_stats *stats, struct sae_err *err)
 {
     struct heldout_sums sums;
     const size_t rows = run->held.n < HELDOUT_QUICK_ROWS ? run->held.n : HELDOUT_QUICK_ROWS;
@@ -173,7 +180,7 @@ static enum sae_status log_point(struct run *run, const struct step_stats *stats
     run->series.column[SERIES_heldout_recon][at] = sums.sq_error * run->norm * run->norm;
     run->series.column[SERIES_heldout_explained_variance][at] = sums.explained_variance;
     run->series.column[SERIES_heldout_l0][at] = sums.l0;
-    return pair_log_add(&run->pairs, run->t, err);
+    return follow_pairs(run, feed, false, err);
 }
 
 /* What to change, from the last step that went well. */
@@ -242,9 +249,9 @@ enum sae_status run_step(struct run *run, const struct feed *feed, struct run_cl
     if (log)
         SAE_TRY(explain(run, check_error(run, err), err));
     if (log)
-        SAE_TRY(log_point(run, &run->last, err));
+        SAE_TRY(log_point(run, feed, &run->last, err));
     lap(&since, &clock->watch);
-    SAE_TRY(explain(run, save_checkpoints(run, err), err));
+    SAE_TRY(explain(run, save_checkpoints(run, feed, err), err));
     if (set->save_every && t->step % set->save_every == 0 && t->step < set->steps)
         SAE_TRY(run_save_state(run, err));
     lap(&since, &clock->save);

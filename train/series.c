@@ -27,6 +27,15 @@ static enum sae_status reserve(struct series *series, size_t n, struct sae_err *
     return SAE_OK;
 }
 
+/* A term that acts on every n-th step, n times as strongly, is recorded with its mean weight: the loss
+ * does not jump with the steps that fall on a point. */
+static double even_loss(const struct step_stats *s)
+{
+    const double acted = s->orth_weight > 0 ? s->orth_weight * s->orth : 0,
+                 mean = isfinite(s->orth) ? s->lambda2 * s->orth : 0;
+    return s->loss - acted + mean;
+}
+
 enum sae_status series_add(struct series *series, const struct trainer *t,
                            const struct step_stats *s, struct sae_err *err)
 {
@@ -34,10 +43,10 @@ enum sae_status series_add(struct series *series, const struct trainer *t,
     const double point[SERIES_N] = {
         [SERIES_step] = (double)t->step,
         [SERIES_tokens] = (double)t->step * (double)t->n,
-        [SERIES_progress] = s->p,
+        [SERIES_progress] = (double)t->step / (double)t->set.steps,
         [SERIES_lr] = s->lr,
         [SERIES_k] = (double)s->k,
-        [SERIES_loss] = s->loss,
+        [SERIES_loss] = t->set.orth == ORTH_ORTSAE ? even_loss(s) : s->loss,
         [SERIES_loss_recon] = s->recon,
         [SERIES_loss_sparse] = s->sparse,
         [SERIES_sparse_weight] = s->sparse_weight,

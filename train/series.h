@@ -14,7 +14,7 @@
 #define SERIES_COLUMNS(X)                                                                          \
     X(step)     /* updates done */                                                                 \
     X(tokens)   /* activations seen */                                                             \
-    X(progress) /* p of the update, (step - 1) / total */                                          \
+    X(progress) /* step / total steps */                                                           \
     X(lr)                                                                                          \
     X(k)                                                                                           \
     X(loss)        /* all parts, weighted */                                                       \
@@ -70,7 +70,8 @@ void series_clear(struct series *series);
  *   0 competitor   the largest c_ij |f_i . f_j| (the largest terms of L_orth) under the rule
  *   1 co-active    random among pairs active together on at least one token
  *   2 never        random pairs never active together, both active min-count times or more
- * Chosen once, from the masks and weights of one step; a pair may be both 0 and 1. */
+ * Chosen once, before the first update where masks can be made, else at a later checkpoint; a pair
+ * may be both 0 and 1. */
 struct pair_log {
     size_t n, n_logged, cap;
     uint32_t *i, *j;
@@ -79,11 +80,12 @@ struct pair_log {
     double *step;
 };
 
-SAE_MUST_CHECK enum sae_status pair_log_choose(struct pair_log *log, struct trainer *t,
-                                               struct sae_err *err);
-/* Appends c, nhat and cos of every chosen pair, from the masks of the last step. */
-SAE_MUST_CHECK enum sae_status pair_log_add(struct pair_log *log, struct trainer *t,
-                                            struct sae_err *err);
+/* Appends c, nhat and cos of every chosen pair, all three of this moment: the present weights, the
+ * masks of x [n][d] (the batch of the last update; before the first, the first) under them, and the
+ * threshold of the coming update. may_choose: chooses the pairs first, where that has not been done.
+ * there: as trainer_look. Nothing is added twice for one step. */
+SAE_MUST_CHECK enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const float *x,
+                                            bool there, bool may_choose, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status pair_log_restore(struct pair_log *log, const struct sae_ckpt *ckpt,
                                                 struct sae_err *err);
 void pair_log_clear(struct pair_log *log);

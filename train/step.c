@@ -183,6 +183,29 @@ static enum sae_status forward_gated(struct trainer *t, const float *x, bool wan
     return trainer_masks_index(t, masks, err);
 }
 
+/* Masks of t->now; memory at first use. */
+static enum sae_status open_now(struct trainer *t, struct sae_err *err)
+{
+    const size_t cap = t->n * (t->k_max ? t->k_max : 16);
+    SAE_TRY(trainer_csr_grow(t, &t->now.csr, cap, err));
+    return t->now.csc.start ? SAE_OK : sae_csc_alloc(&t->now.csc, t->ops, t->m, cap, err);
+}
+
+enum sae_status trainer_look(struct trainer *t, const float *x, bool there, struct sae_err *err)
+{
+    const bool want_masks = settings_competes(&t->set);
+    size_t nnz;
+    double gate;
+    SAE_TRY(open_now(t, err));
+    t->now.valid = false;
+    if (t->resident) {
+        SAE_TRY(trainer_fetch(t, false, err));
+        return resident_look(t, x, there, err);
+    }
+    return t->gated ? forward_gated(t, x, want_masks, &t->now, &nnz, &gate, err)
+                    : forward(t, x, want_masks, &t->now, &nnz, err);
+}
+
 /* --- 2. loss ------------------------------------------------------------------------------ */
 
 double trainer_loss(const struct trainer *t, const float *x, const float *xhat, float *grad)

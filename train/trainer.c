@@ -157,6 +157,8 @@ void trainer_close(struct trainer *t)
         sae_csr_free(&t->ring[i].csr, ops);
         sae_csc_free(&t->ring[i].csc, ops);
     }
+    sae_csr_free(&t->now.csr, ops);
+    sae_csc_free(&t->now.csc, ops);
     sae_pairs_free(&t->pairs, &sae_ops_cpu);
     sae_csr_free(&t->scratch, ops);
     auxk_close(t->auxk, ops);
@@ -304,16 +306,18 @@ enum sae_status trainer_masks_index(struct trainer *t, struct masks *masks, stru
     return SAE_OK;
 }
 
-/* Weight (1 - 1/N)^age, cut where the ring ends (age 3N: 5 % of the mass). */
-void trainer_masks_of(const struct trainer *t, const struct masks *ring,
-                      const struct sae_csr **csr_list, const struct sae_csc **csc_list,
-                      struct sae_overlap_masks *ret)
+/* Weight (1 - 1/N)^age, cut where the ring ends (age 3N: 5 % of the mass). last: the batch of age 0;
+ * newest: its masks, where they are not those of the ring. */
+static void list_masks(const struct trainer *t, const struct masks *ring, uint64_t last,
+                       const struct masks *newest, const struct sae_csr **csr_list,
+                       const struct sae_csc **csc_list, struct sae_overlap_masks *ret)
 {
     const double keep = 1 - 1 / (double)t->set.overlap_window;
     size_t n = 0;
     double weight = 1;
-    for (size_t age = 0; age < t->ring_len && age <= t->step; age++) {
-        const struct masks *const masks = &ring[(t->step - age) % t->ring_len];
+    for (size_t age = 0; age < t->ring_len && age <= last; age++) {
+        const struct masks *const masks =
+            age == 0 && newest ? newest : &ring[(last - age) % t->ring_len];
         if (masks->valid) {
             csr_list[n] = &masks->csr;
             csc_list[n] = &masks->csc;
@@ -323,6 +327,18 @@ void trainer_masks_of(const struct trainer *t, const struct masks *ring,
     }
     *ret = (struct sae_overlap_masks){
         .n_batches = n, .csr = csr_list, .csc = csc_list, .weight = t->weight_list};
+}
+
+void trainer_masks_of(const struct trainer *t, const struct masks *ring,
+                      const struct sae_csr **csr_list, const struct sae_csc **csc_list,
+                      struct sae_overlap_masks *ret)
+{
+    list_masks(t, ring, t->step, NULL, csr_list, csc_list, ret);
+}
+
+void trainer_masks_now(struct trainer *t, struct sae_overlap_masks *ret)
+{
+    list_masks(t, t->ring, t->step > 0 ? t->step - 1 : 0, &t->now, t->csr_list, t->csc_list, ret);
 }
 
 void trainer_masks(struct trainer *t, struct sae_overlap_masks *ret)

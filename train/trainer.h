@@ -83,6 +83,7 @@ struct trainer {
     double tau;         /* of the last step, for the momentum; < 0 before the first */
     struct masks *ring; /* [ring_len] batch of step s is at s % ring_len */
     size_t ring_len;
+    struct masks now;   /* of trainer_look */
     struct sae_pairs pairs;
     struct lp lp;           /* where settings_has_lp */
     struct sae_csr scratch; /* of resampling */
@@ -144,6 +145,12 @@ SAE_MUST_CHECK enum sae_status trainer_forward(struct trainer *t, const float *x
                                                uint64_t k, struct sae_csr *csr,
                                                struct sae_err *err);
 uint64_t trainer_k(const struct trainer *t); /* k at the present step */
+/* Between two updates: makes t->now the masks that an update on x [n][d] would count with the present
+ * weights, and the host's decoder the present one. there: x is in the device's memory. t->now.valid
+ * is false where so many latents are active that masks are not made. Changes nothing of a run.
+ * Fails: SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status trainer_look(struct trainer *t, const float *x, bool there,
+                                            struct sae_err *err);
 /* Before weights, moments, counters or masks are read: makes the host's copy that of the device.
  * all false: the decoder and the masks alone. Nothing to do without one. */
 SAE_MUST_CHECK enum sae_status trainer_fetch(struct trainer *t, bool all, struct sae_err *err);
@@ -159,6 +166,8 @@ double trainer_spread(size_t n, size_t d, const float *x, const float *minus, do
 
 /* The batches that count now, newest first; borrowed until the next step. n_batches may be 0. */
 void trainer_masks(struct trainer *t, struct sae_overlap_masks *ret);
+/* Likewise after trainer_look, with t->now in place of the masks of the last update. */
+void trainer_masks_now(struct trainer *t, struct sae_overlap_masks *ret);
 /* Likewise from another ring and lists of ring_len. */
 void trainer_masks_of(const struct trainer *t, const struct masks *ring,
                       const struct sae_csr **csr_list, const struct sae_csc **csc_list,

@@ -132,6 +132,125 @@ static void test_scaled_run_takes_raw_rows(void **state)
     sae_acts_close(acts);
 }
 
+/* Active on each row of x, by latent. */
+static void find_active(const struct sae_ckpt *ckpt, const struct run_plan *plan, const float *x,
+                        size_t n, bool *active)
+{
+    struct sae_err err = {0};
+    struct sae_coder *coder = NULL;
+    const struct sae_csr *f = NULL;
+    assert_int_equal(sae_coder_open(&coder, &ckpt->model, plan->ops, n, &err), SAE_OK);
+    assert_int_equal(sae_coder_encode(coder, x, n, &f, &err), SAE_OK);
+    memset(active, 0, n * M * sizeof *active);
+    for (size_t r = 0; r < n; r++)
+        for (size_t e = f->start[r]; e < f->start[r + 1]; e++)
+            active[r * M + f->idx[e]] = true;
+    sae_coder_close(coder);
+}
+
+/* The last row of a checkpoint's pairs, by its own weights and the batch that led to it. */
+static void check_last_row(const struct run_plan *plan, const char *name, uint64_t step)
+{
+    enum { BATCH = 64 };
+    static float x[BATCH * D];
+    static bool active[BATCH * M];
+    char path[64];
+    struct sae_err err = {0};
+    struct sae_ckpt ckpt = {0};
+    struct sae_acts_stream *stream = NULL;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    assert_int_equal(sae_ckpt_load(&ckpt, path, &err), SAE_OK);
+    assert_int_equal(sae_acts_stream_open(&stream, plan->acts, ROWS - HELD, plan->set.seed, &err),
+                     SAE_OK);
+    assert_int_equal(sae_acts_stream_read(stream, (step ? step - 1 : 0) * BATCH, BATCH, x, &err),
+                     SAE_OK);
+    find_active(&ckpt, plan, x, BATCH, active);
+    const size_t P = ckpt.pairs.n, last = ckpt.pairs.n_logged - 1;
+    assert_true(P > 4);
+    assert_true(fabs(ckpt.pairs.step[0]) < 0.5);
+    assert_true(fabs(ckpt.pairs.step[last] - (double)step) < 0.5);
+    for (size_t r = 1; r <= last; r++)
+        assert_true(ckpt.pairs.step[r] > ckpt.pairs.step[r - 1]);
+    const double p = (double)(step < plan->set.steps ? step : plan->set.steps - 1) /
+                     (double)plan->set.steps,
+                 tau = fmax(plan->set.base_threshold * (1 - p), plan->set.threshold_floor);
+    for (size_t q = 0; q < P; q++) {
+        const uint32_t i = ckpt.pairs.i[q], j = ckpt.pairs.j[q];
+        double n_i = 0, n_j = 0, n_ij = 0, dot = 0;
+        for (size_t r = 0; r < BATCH; r++) {
+            n_i += active[r * M + i];
+            n_j += active[r * M + j];
+            n_ij += active[r * M + i] && active[r * M + j];
+        }
+        for (size_t a = 0; a < D; a++)
+            dot += (double)ckpt.model.W_dec[i * D + a] * (double)ckpt.model.W_dec[j * D + a];
+        const double nhat = n_ij > 0 ? n_ij / fmin(n_i, n_j) : 0;
+        const double c = n_i < 2 || n_j < 2 ? 0 : fmin(fmax((nhat - tau) / tau, 0), 1);
+        assert_true(fabs(dot - (double)ckpt.pairs.cos[last * P + q]) < 1e-5);
+        assert_true(fabs(nhat - (double)ckpt.pairs.nhat[last * P + q]) < 1e-5);
+        assert_true(fabs(c - (double)ckpt.pairs.c[last * P + q]) < 1e-5);
+    }
+    sae_acts_stream_close(stream);
+    sae_ckpt_clear(&ckpt);
+}
+
+/* Followed pairs begin before the first update, and each row is of one moment. */
+static void test_pairs_are_of_one_moment(void **state)
+{
+    (void)state;
+    static double percents[3] = {0, 50, 100};
+    static const double points[3] = {1, 10, 12};
+    struct sae_err err = {0};
+    struct sae_acts *const acts = make_store();
+    struct sae_ckpt ckpt = {0};
+    char path[64];
+    struct run_plan plan = {.dir = dir, .acts = acts, .ops = &sae_ops_cpu};
+    settings_init(&plan.set);
+    plan.set.orth = ORTH_PROGRESSIVE;
+    plan.set.k = 3;
+    plan.set.m = M;
+    plan.set.batch = 64;
+    plan.set.steps = 12;
+    plan.set.lr = 0.01;
+    plan.set.normalize = NORM_UNIT;
+    plan.set.heldout_rows = HELD;
+    plan.set.pairs = 4;
+    plan.set.checkpoints = (struct sae_reals){3, percents};
+    plan.record = json_pack("{s:s}", "program", "test");
+    if (settings_resolve(&plan.set, ROWS, D, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    train(&plan);
+    check_last_row(&plan, "ckpt_00.h5", 0);
+    check_last_row(&plan, "ckpt_50.h5", 6);
+    check_last_row(&plan, "ckpt_100.h5", 12);
+    snprintf(path, sizeof path, "%s/ckpt_100.h5", dir);
+    assert_int_equal(sae_ckpt_load(&ckpt, path, &err), SAE_OK);
+    assert_int_equal(ckpt.series.n_points, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(fabs(sae_ckpt_series(&ckpt, "step")[i] - points[i]) < 0.5);
+        assert_true(fabs(sae_ckpt_series(&ckpt, "progress")[i] - points[i] / 12) < 1e-12);
+    }
+    sae_ckpt_clear(&ckpt);
+    json_decref(plan.record);
+    sae_acts_close(acts);
+}
+
+/* OrtSAE's loss is recorded with one weight, on steps in which it acts and on others. */
+static void test_recorded_loss_is_even(void **state)
+{
+    (void)state;
+    struct series series = {0};
+    struct trainer t = {.set = {.orth = ORTH_ORTSAE, .steps = 10}};
+    struct step_stats s = {.loss = 7 + 5 * 0.5 * 2, .orth = 2, .orth_weight = 5 * 0.5, .lambda2 = 0.5};
+    assert_int_equal(series_add(&series, &t, &s, NULL), SAE_OK);
+    s.loss = 7;
+    s.orth_weight = 0;
+    assert_int_equal(series_add(&series, &t, &s, NULL), SAE_OK);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(fabs(series.column[SERIES_loss][i] - 8) < 1e-12);
+    series_clear(&series);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -141,7 +260,8 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    static const char *const names[] = {"acts_00000.h5", "acts.json", "ckpt_100.h5"};
+    static const char *const names[] = {"acts_00000.h5", "acts.json", "ckpt_00.h5", "ckpt_50.h5",
+                                       "ckpt_100.h5"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[64];
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
@@ -152,6 +272,8 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scaled_run_takes_raw_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scaled_run_takes_raw_rows),
+                                       cmocka_unit_test(test_pairs_are_of_one_moment),
+                                       cmocka_unit_test(test_recorded_loss_is_even)};
     return cmocka_run_group_tests_name("run", tests, begin, end);
 }
