@@ -214,16 +214,20 @@ static enum sae_status explain(struct run *run, enum sae_status st, struct sae_e
                        run->last_ckpt ? run->last_ckpt : "", run->last_ckpt ? "';" : ";", advice);
 }
 
-/* A finite loss may have lost its data all the same; weights that far out do not come back. */
-static enum sae_status check_error(const struct run *run, struct sae_err *err)
+/* A finite loss may have lost its data all the same; weights that far out do not come back. before: the
+ * step before this one, which then is the last that went well. */
+static enum sae_status check_error(struct run *run, const struct step_stats *before,
+                                   struct sae_err *err)
 {
     static const double HOPELESS = -1e8;
     if (!(run->last.explained_variance < HOPELESS))
         return SAE_OK;
+    const double times = 1 - run->last.explained_variance;
+    run->last = *before;
     return sae_err_set(err, SAE_ERANGE,
                        "the squared error of step %" PRIu64 " is %.3g times the variance of its "
                        "batch",
-                       run->t->step, 1 - run->last.explained_variance);
+                       run->t->step, times);
 }
 
 /* Adds the seconds since *since to a sum, and moves *since to now. */
@@ -240,6 +244,7 @@ enum sae_status run_step(struct run *run, const struct feed *feed, struct run_cl
     const struct settings *const set = &run->plan->set;
     struct trainer *const t = run->t;
     const bool log = log_due(set, t->step + 1);
+    const struct step_stats before = run->last;
     double since = sae_stop_clock();
     SAE_TRY(explain(run,
                     feed->rows ? trainer_step_there(t, feed->there, log, &run->last, err)
@@ -247,7 +252,7 @@ enum sae_status run_step(struct run *run, const struct feed *feed, struct run_cl
                     err));
     lap(&since, &clock->step);
     if (log)
-        SAE_TRY(explain(run, check_error(run, err), err));
+        SAE_TRY(explain(run, check_error(run, &before, err), err));
     if (log)
         SAE_TRY(log_point(run, feed, &run->last, err));
     lap(&since, &clock->watch);
