@@ -100,12 +100,13 @@ const char *report_baseline_label(char buf[REPORT_LABEL], const struct report_ba
 
 bool report_same_site(const struct report_run *run, const struct report_baseline *baseline)
 {
-    const json_t *const site = report_site(run);
-    const char *const model = sae_json_str(site, "model", NULL);
+    const json_t *const site = run->elsewhere ? run->config : report_site(run);
+    const char *const model = sae_json_str(site, run->elsewhere ? "model_name" : "model", NULL);
+    const char *const layer = run->elsewhere ? "hook_layer" : "layer";
     if (model == NULL)
         return false;
     return strcmp(sae_fs_base(model), baseline->model) == 0 &&
-           sae_json_u64(site, "layer", UINT64_MAX) == (uint64_t)baseline->layer;
+           sae_json_u64(site, layer, UINT64_MAX) == (uint64_t)baseline->layer;
 }
 
 const char *report_baselines_site(char buf[128], const struct report *report)

@@ -146,6 +146,7 @@ static enum sae_status pair_chart(struct report *report, const struct report_run
     const struct sae_ckpt *ckpt = &run->last;
     struct chart chart = {.dir = dir};
     struct sae_str name = {0}, title = {0}, caption = {0};
+    char *file = NULL;
     enum sae_status st = SAE_OK;
     if (ckpt->pairs.n == 0 || ckpt->pairs.n_logged < 2)
         return SAE_OK;
@@ -155,7 +156,8 @@ static enum sae_status pair_chart(struct report *report, const struct report_run
                           err));
     SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.cos, THIN, "cosine",
                           "cosine of the two directions", err));
-    SAE_GO(st, sae_str_printf(&name, err, "pairs_%s", run->name));
+    SAE_GO(st, report_file_name(&file, report, run, err));
+    SAE_GO(st, sae_str_printf(&name, err, "pairs_%s", file));
     SAE_GO(st, sae_str_printf(&title, err, "%s: representative pairs through training", run->name));
     SAE_GO(st, sae_str_printf(&caption, err,
                               "competition, overlap and cosine of %zu pairs of %s, chosen at the "
@@ -166,6 +168,7 @@ static enum sae_status pair_chart(struct report *report, const struct report_run
                       caption.s, err);
 done:
     chart_clear(&chart);
+    free(file);
     sae_str_clear(&name);
     sae_str_clear(&title);
     sae_str_clear(&caption);

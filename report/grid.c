@@ -23,7 +23,7 @@ static bool same(const struct report *report, size_t i, size_t j, const char *na
 
 static bool varies(const struct report *report, const char *name)
 {
-    for (size_t i = 1; i < report->n_runs; i++)
+    for (size_t i = 1; i < report->n_trained; i++)
         if (!same(report, 0, i, name))
             return true;
     return false;
@@ -32,7 +32,7 @@ static bool varies(const struct report *report, const char *name)
 /* Whether the value of `of` fixes that of `name`, over all runs. */
 static bool follows(const struct report *report, const char *name, const char *of)
 {
-    for (size_t i = 0; i < report->n_runs; i++)
+    for (size_t i = 0; i < report->n_trained; i++)
         for (size_t j = 0; j < i; j++)
             if (same(report, i, j, of) && !same(report, i, j, name))
                 return false;
@@ -77,7 +77,7 @@ static int by_value(const void *a, const void *b)
 static bool fill_axis(struct grid_axis *axis, const struct report *report, const char *name)
 {
     *axis = (struct grid_axis){.option = name};
-    for (size_t i = 0; i < report->n_runs; i++) {
+    for (size_t i = 0; i < report->n_trained; i++) {
         const char *const value = report_option(&report->runs[i], name);
         size_t v = 0;
         while (v < axis->n && strcmp(axis->value[v], value) != 0)
@@ -113,7 +113,7 @@ bool report_grid_begins(const struct report_grid *grid, const struct report *rep
 static bool is_grid(const struct report_grid *grid, const struct report *report)
 {
     size_t tables = 0;
-    for (size_t i = 0; i < report->n_runs; i++)
+    for (size_t i = 0; i < report->n_trained; i++)
         tables += report_grid_begins(grid, report, i);
     if (grid->n_axes == 1)
         return grid->row.n >= 3;
@@ -127,7 +127,9 @@ enum sae_status report_grid_find(struct report_grid *ret, const struct report *r
     struct report_grid grid = {0};
     (void)err;
     *ret = grid;
-    for (size_t i = 0; i < report->n_runs; i++)
+    if (report->n_trained == 0)
+        return SAE_OK;
+    for (size_t i = 0; i < report->n_trained; i++)
         if (report->runs[i].record == NULL)
             return SAE_OK;
     const size_t n = find_names(report, names);
@@ -168,7 +170,7 @@ enum sae_status report_grid_find(struct report_grid *ret, const struct report *r
 size_t report_grid_cell(const struct report_grid *grid, const struct report *report, size_t slice,
                         size_t row, size_t col)
 {
-    for (size_t i = 0; i < report->n_runs; i++) {
+    for (size_t i = 0; i < report->n_trained; i++) {
         const struct report_run *const run = &report->runs[i];
         if (same_slice(grid, report, slice, i) &&
             strcmp(report_option(run, grid->row.option), grid->row.value[row]) == 0 &&

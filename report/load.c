@@ -12,6 +12,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/cli/folder.h"
 #include "lib/cli/target.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -46,6 +47,13 @@ void report_lines_clear(struct report_lines *lines)
     *lines = (struct report_lines){0};
 }
 
+/* A problem that is something which could not be read. */
+static enum sae_status lose(struct report *report, const char *why, struct sae_err *err)
+{
+    report->n_lost++;
+    return report_lines_add(&report->problems, err, "%s", why);
+}
+
 /* --- one phase ------------------------------------------------------------------------------ */
 
 /* What a checkpoint's name says about its progress: ckpt_50.h5 -> 50. */
@@ -74,7 +82,7 @@ static enum sae_status load_result(struct report *report, struct report_phase *p
         return SAE_OK;
     }
     if (sae_json_load(&json, path, &why) != SAE_OK) {
-        st = report_lines_add(&report->problems, err, "%s", why.msg);
+        st = lose(report, why.msg, err);
     } else if (!json_is_object(json_object_get(json, "eval_result_metrics"))) {
         st = report_lines_add(&report->problems, err,
                               "'%s': no eval_result_metrics; not a result of saekit", path);
@@ -141,7 +149,7 @@ static enum sae_status add_phase(struct report *report, struct report_run *run, 
         take_run_facts(run, &ckpt);
     } else {
         phase->percent = percent_of_name(path);
-        SAE_TRY(report_lines_add(&report->problems, err, "%s", why.msg));
+        SAE_TRY(lose(report, why.msg, err));
     }
     for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N; s++)
         SAE_TRY(load_result(report, phase, s, err));
@@ -212,35 +220,73 @@ static enum sae_status name_orphans(struct report *report, const char *folder,
     return st;
 }
 
-static enum sae_status add_folder(struct report *report, const char *folder, struct sae_err *err)
+/* A run and its checkpoints; there is one at least. */
+static enum sae_status add_run(struct report *report, const char *folder, struct sae_err *err)
 {
     char **names = NULL;
     size_t n = 0;
     struct sae_err why = {0};
+    struct report_run *run = NULL;
     if (sae_fs_list(&names, &n, folder, "ckpt_", ".h5", &why) != SAE_OK)
-        return report_lines_add(&report->problems, err, "%s", why.msg);
-    enum sae_status st = SAE_OK;
-    if (n == 0) {
-        st = report_lines_add(&report->problems, err,
-                              "'%s': no ckpt_*.h5 in it; make one with sae-train -o %s", folder,
-                              folder);
-    } else {
-        struct report_run *run = NULL;
-        st = find_run(report, folder, &run, err);
+        return lose(report, why.msg, err);
+    enum sae_status st = find_run(report, folder, &run, err);
+    if (st == SAE_OK)
+        run->whole = true;
+    for (size_t i = 0; i < n && st == SAE_OK; i++) {
+        char *path = NULL;
+        st = sae_fs_join(&path, folder, names[i], err);
         if (st == SAE_OK)
-            run->whole = true;
-        for (size_t i = 0; i < n && st == SAE_OK; i++) {
-            char *path = NULL;
-            st = sae_fs_join(&path, folder, names[i], err);
-            if (st == SAE_OK)
-                st = add_phase(report, run, path, err);
-            free(path);
-        }
+            st = add_phase(report, run, path, err);
+        free(path);
     }
     for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
         st = name_orphans(report, folder, s, err);
     sae_fs_list_free(names, n);
     return st;
+}
+
+static enum sae_status add_runs(struct report *report, const char *folder, struct sae_err *err)
+{
+    char **runs = NULL;
+    size_t n = 0;
+    SAE_TRY(sae_folder_runs(&runs, &n, folder, err));
+    enum sae_status st = SAE_OK;
+    for (size_t i = 0; i < n && st == SAE_OK; i++)
+        st = add_run(report, runs[i], err);
+    sae_fs_list_free(runs, n);
+    return st;
+}
+
+static enum sae_status not_a_run(struct report *report, const char *folder, enum sae_folder kind,
+                                 struct sae_err *err)
+{
+    report->n_lost++;
+    SAE_TRY(report_lines_add(&report->problems, err,
+                             "'%s' %s; name a run folder of sae-train, a folder of runs, a "
+                             "checkpoint, or a folder of results made with -o",
+                             folder, sae_folder_says(kind)));
+    /* results may lie there whose checkpoints are gone */
+    for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N; s++)
+        SAE_TRY(name_orphans(report, folder, s, err));
+    return SAE_OK;
+}
+
+static enum sae_status add_folder(struct report *report, const char *folder, struct sae_err *err)
+{
+    enum sae_folder kind;
+    struct sae_err why = {0};
+    if (sae_folder_kind(&kind, folder, &why) != SAE_OK)
+        return lose(report, why.msg, err);
+    switch (kind) {
+    case SAE_FOLDER_RUN:
+        return add_run(report, folder, err);
+    case SAE_FOLDER_RUNS:
+        return add_runs(report, folder, err);
+    case SAE_FOLDER_RESULTS:
+        return report_results_load(report, folder, err);
+    default:
+        return not_a_run(report, folder, kind, err);
+    }
 }
 
 static enum sae_status add_operand(struct report *report, const char *operand, struct sae_err *err)
@@ -252,8 +298,11 @@ static enum sae_status add_operand(struct report *report, const char *operand, s
     if (sae_fs_is_dir(path)) {
         st = add_folder(report, path, err);
     } else if (!sae_fs_is_file(path)) {
+        report->n_lost++;
         st =
             report_lines_add(&report->problems, err, "'%s': no such folder or checkpoint", operand);
+    } else if (sae_str_ends(path, ".json")) {
+        st = report_results_load(report, path, err);
     } else {
         SAE_GO(st, sae_target_run(&folder, path, err));
         SAE_GO(st, find_run(report, folder, &run, err));
@@ -299,18 +348,31 @@ static int by_percent(const void *a, const void *b)
 /* Drops runs of which nothing could be read. */
 static void drop_empty(struct report *report);
 
+/* Runs without checkpoints after the others, whose options are compared. */
+static void elsewhere_last(struct report *report)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        if (report->runs[i].elsewhere)
+            continue;
+        const struct report_run run = report->runs[i];
+        memmove(&report->runs[n + 1], &report->runs[n], (i - n) * sizeof run);
+        report->runs[n++] = run;
+    }
+    report->n_trained = n;
+}
+
 static enum sae_status choose_against(struct report *report, const char *name, struct sae_err *err)
 {
     report->against = 0;
     if (name == NULL)
         return SAE_OK;
-    const char *base = sae_fs_base(name);
-    for (size_t i = 0; i < report->n_runs; i++)
-        if (strcmp(report->runs[i].name, name) == 0 || strcmp(report->runs[i].name, base) == 0) {
-            report->against = i;
-            return SAE_OK;
-        }
-    return sae_err_set(err, SAE_EARG, "--against %s: not among the runs reported (first is '%s')",
+    const size_t found = report_find_run(report, name);
+    if (found != SIZE_MAX) {
+        report->against = found;
+        return SAE_OK;
+    }
+    return sae_err_set(err, SAE_EARG, "--against %s: not one run among those reported (first is '%s')",
                        name, report->runs[0].name);
 }
 
@@ -368,6 +430,8 @@ enum sae_status report_load(struct report *ret, const struct report_settings *se
     for (size_t i = 0; i < report.n_runs; i++)
         qsort(report.runs[i].phases, report.runs[i].n_phases, sizeof(struct report_phase),
               by_percent);
+    elsewhere_last(&report);
+    SAE_GO(st, report_name_runs(&report, settings->labels, settings->n_labels, err));
     SAE_GO(st, choose_against(&report, settings->against, err));
     SAE_GO(st, load_baselines(&report, settings, err));
     for (size_t i = 0; i < settings->n_saebench; i++)
@@ -398,6 +462,7 @@ static void clear_run(struct report_run *run)
     free(run->name);
     free(run->path);
     json_decref(run->record);
+    json_decref(run->config);
     sae_ckpt_clear(&run->last);
     *run = (struct report_run){0};
 }

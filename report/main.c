@@ -13,7 +13,7 @@
 
 static struct {
     const char *against, *baselines, *charts;
-    struct sae_strs saebench;
+    struct sae_strs saebench, labels;
     bool draw, full;
 } given;
 
@@ -26,6 +26,8 @@ static const struct sae_opt opts[] = {
      "every metric with its meaning, at every phase of training", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
      "run that differences are taken from; default: the first", SAE_OPT_MAIN},
+    {"label", 0, SAE_OPT_STRS, &given.labels, NULL, NULL, 0, 0, "NAME=RUN", "Comparison",
+     "call a run NAME; default: its folder's name, with as much of its path as tells it from others", SAE_OPT_MAIN},
     {"baselines",               0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
      "folder of published results (*.json); default: those that come with saekit", SAE_OPT_MAIN},
     {"saebench", 0, SAE_OPT_STRS, &given.saebench, NULL, NULL, 0, 0, "DIR,..", "Comparison",
@@ -42,6 +44,19 @@ static enum sae_status print_json(const struct report *report, struct sae_err *e
     return st;
 }
 
+/* Charts that cannot be made are no reason to keep the tables back. */
+static enum sae_status draw(struct report *report, const char *dir, struct sae_err *err)
+{
+    struct sae_err why = {0};
+    const enum sae_status st = report_draw(report, dir, &why);
+    if (st == SAE_EINTR)
+        return sae_err_set(err, st, "%s", why.msg);
+    if (st == SAE_OK)
+        return SAE_OK;
+    sae_log_warn("the charts are not complete: %s", why.msg);
+    return report_lines_add(&report->problems, err, "The charts are not complete: %s", why.msg);
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     char self[PATH_MAX];
@@ -50,6 +65,8 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     const struct report_settings settings = {
         .operands = cli->args,
         .n_operands = cli->n_args,
+        .labels = given.labels.v,
+        .n_labels = given.labels.n,
         .against = given.against,
         .baselines = given.baselines,
         .saebench = given.saebench.v,
@@ -63,8 +80,13 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     for (size_t i = 0; i < report.problems.n; i++)
         sae_log_warn("%s", report.problems.v[i]);
     if (settings.charts != NULL)
-        SAE_GO(st, report_draw(&report, settings.charts, err));
-    st = cli->json ? print_json(&report, err) : report_notes(&report, given.full, stdout, err);
+        SAE_GO(st, draw(&report, settings.charts, err));
+    SAE_GO(st, cli->json ? print_json(&report, err)
+                         : report_notes(&report, given.full, stdout, err));
+    if (report.n_lost > 0)
+        st = sae_err_set(err, SAE_EFORMAT,
+                         "%zu of the files and folders could not be read; the rest is reported",
+                         report.n_lost);
 done:
     report_clear(&report);
     return st;
@@ -80,6 +102,8 @@ int main(int argc, char **argv)
                     "sae-report > notes.txt\n"
                     "# three runs, differences taken from the second\n"
                     "sae-report --against run_2 run_1 run_2 run_3 > notes.txt\n"
+                    "# a sweep; an SAE of another package that was measured with -o out\n"
+                    "sae-report sweep out > notes.txt\n"
                     "# beside results that SAEBench made or published\n"
                     "sae-report --saebench eval_results run_1 run_2 > notes.txt\n"
                     "# all numbers, for a program\n"
@@ -90,11 +114,14 @@ int main(int argc, char **argv)
             "measures nothing itself. The notes say what was run, what each number means, how the "
             "runs compare at each phase of training, which score targets are met, and which "
             "command makes each result that is missing.\n\n"
-            "A file that cannot be read is named in the notes and on stderr, and the rest is "
-            "reported; the exit status is 0 if anything could be reported. A result made from an "
-            "earlier version of its checkpoint is left out.\n\n"
+            "A run is a folder of ckpt_*.h5. A folder of runs, such as a sweep, stands for each of "
+            "them. A folder that an evaluation filled with -o stands for the SAEs measured there: "
+            "SAEs of other packages can so be set beside runs.\n\n"
+            "A file that cannot be read is named in the notes and on stderr, the rest is reported, "
+            "and the exit status is 1. A result made from an earlier version of its checkpoint is "
+            "left out.\n\n"
             "Published results stand in [brackets]. They were measured on gemma-2-2b, layer 12.",
-        .operands = "RUN|CHECKPOINT ...",
+        .operands = "RUN|FOLDER|CHECKPOINT ...",
         .opts = opts,
         .run = run,
     };

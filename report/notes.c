@@ -154,12 +154,18 @@ static void print_tokens(const struct report_run *run, FILE *to)
 
 enum sae_status notes_what(const struct report *report, FILE *to, struct sae_err *err)
 {
-    (void)err;
     notes_heading(to, "What was run");
     const char *shown = "";
     for (size_t i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
         fprintf(to, "  %s\n", run->name);
+        if (run->elsewhere) {
+            char *what = NULL;
+            SAE_TRY(notes_describe(&what, run, err));
+            report_wrap(to, "    SAE        ", 15, "%s", what);
+            free(what);
+            continue;
+        }
         if (run->record == NULL) {
             fputs("    no checkpoint of it could be read; only its results are shown\n", to);
             continue;

@@ -71,7 +71,7 @@ static void add_cell(struct sae_table *table, const struct report_grid *grid,
 static const struct report_metric *headline(const struct report *report, size_t i)
 {
     const struct report_metric *const metric = report_metric_by(notes_headline[i].id);
-    for (size_t r = 0; r < report->n_runs; r++)
+    for (size_t r = 0; r < report->n_trained; r++)
         if (isfinite(report_value(report_phase_last(&report->runs[r]), metric)))
             return metric;
     return NULL; /* no run has it */
@@ -175,7 +175,7 @@ enum sae_status notes_grid(const struct report *report, FILE *to, struct sae_err
                     : "",
                 grid.n_axes == 2 ? "table" : "column");
     fputc('\n', to);
-    for (size_t i = 0; i < report->n_runs; i++) {
+    for (size_t i = 0; i < report->n_trained; i++) {
         if (!report_grid_begins(&grid, report, i))
             continue;
         SAE_TRY(print_slice(&grid, report, i, to, err));
@@ -248,7 +248,7 @@ static enum sae_status grid_panel(struct chart *chart, const struct report_grid 
         SAE_TRY(sae_str_printf(chart_now(chart), err, "%s\"%s\" %zu", r > 0 ? ", " : "",
                                grid->row.value[r], r));
     SAE_TRY(sae_str_printf(chart_now(chart), err, ")\n"));
-    for (size_t i = 0; i < report->n_runs; i++) {
+    for (size_t i = 0; i < report->n_trained; i++) {
         if (!report_grid_begins(grid, report, i))
             continue;
         for (size_t c = 0; c < columns_of(grid); c++)

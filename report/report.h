@@ -70,8 +70,10 @@ struct report_phase {
 
 struct report_run {
     bool whole; /* its folder was named, so every checkpoint there is a phase */
+    bool elsewhere; /* known by results alone, measured with -o: no checkpoint, no record */
     char *name, *path;
     json_t *record; /* of the last readable checkpoint */
+    json_t *config; /* elsewhere: sae_cfg_dict of a result */
     enum sae_arch arch;
     size_t d, m, k;
     uint64_t seed, total_steps;
@@ -103,19 +105,23 @@ void report_lines_clear(struct report_lines *lines);
 
 struct report {
     size_t n_runs, cap_runs;
+    size_t n_trained; /* the first of the runs: those that have checkpoints; the rest is elsewhere */
     struct report_run *runs;
     size_t n_baselines, cap_baselines;
     struct report_baseline *baselines;
     size_t against;  /* run that differences are taken from */
     size_t n_groups; /* runs[i].group < n_groups */
     struct report_lines problems;
+    size_t n_lost;              /* problems that are files which could not be read */
     struct report_lines charts; /* "file<TAB>caption" */
     struct report_lines missing_why, missing_command;
 };
 
 struct report_settings {
-    char *const *operands; /* run folders or checkpoints; none: what lies here */
+    char *const *operands; /* runs, folders of runs, checkpoints, results; none: what lies here */
     size_t n_operands;
+    char *const *labels; /* "NAME=RUN" */
+    size_t n_labels;
     const char *against;   /* run name, NULL = first */
     const char *baselines; /* folder, NULL = the published ones of this installation */
     char *const *saebench; /* folders of SAEBench's result files, to be set beside too */
@@ -125,11 +131,25 @@ struct report_settings {
 };
 
 /* Loads everything; problems are collected, not failed on.
- * Fails: SAE_EARG no run named or found, --against names none of them;
+ * Fails: SAE_EARG no run named or found, --against or --label names none of them;
  *        SAE_EFORMAT nothing of what was named can be read */
 SAE_MUST_CHECK enum sae_status
 report_load(struct report *ret, const struct report_settings *settings, struct sae_err *err);
 void report_clear(struct report *report); /* accepts zeroed */
+
+/* Names the runs so that no two have one name: the folder's name, the shortest ends of paths that
+ * differ, and labels "NAME=RUN". Fails: SAE_EARG a label that names no run, or a name twice */
+SAE_MUST_CHECK enum sae_status report_name_runs(struct report *report, char *const *labels,
+                                                size_t n_labels, struct sae_err *err);
+/* The run of a name, a path, or a last part of a path that only it has; SIZE_MAX if none. */
+size_t report_find_run(const struct report *report, const char *what);
+/* A run's name as part of a file's: "a/run_1" -> "a_run_1"; no two runs have one. New memory. */
+SAE_MUST_CHECK enum sae_status report_file_name(char **ret, const struct report *report,
+                                                const struct report_run *run, struct sae_err *err);
+/* Adds what -o made, a folder or a file of it, as runs without checkpoints. What cannot be used
+ * becomes a problem. */
+SAE_MUST_CHECK enum sae_status report_results_load(struct report *report, const char *path,
+                                                   struct sae_err *err);
 
 /* The value of a metric, NaN where absent. */
 double report_value(const struct report_phase *phase, const struct report_metric *metric);

@@ -16,7 +16,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/file/json.h"
-#include "report/report.h"
+#include "report/results.h"
 
 #define SUFFIX "_eval_results.json"
 enum { DEPTH_MAX = 4, NAME_SHOWN = 34 };
@@ -36,6 +36,7 @@ static const struct {
     {"autointerp", REPORT_AUTOINTERP},
     {"scr", REPORT_SCR},
     {"tpp", REPORT_TPP},
+    {"analyze", REPORT_ANALYZE},
 };
 
 static int kind_of(const json_t *json)
@@ -207,46 +208,70 @@ static struct report_baseline *find_row(struct report *report, const char *full,
     return NULL;
 }
 
-static enum sae_status add_file(struct report *report, const char *path, struct sae_err *err)
+static enum sae_status add_row(struct report *report, const char *full, int kind, json_t *json,
+                               const char *path, struct sae_err *err)
 {
+    struct report_baseline *row = find_row(report, full, json);
+    if (row == NULL)
+        SAE_TRY(new_row(report, full, json, &row, err));
+    json_t **const place = &row->part[kinds[kind].source];
+    if (*place != NULL)
+        return report_lines_add(&report->problems, err,
+                                "'%s': another %s result of the same SAE was read before; left out",
+                                path, kinds[kind].id);
+    *place = json_incref(json);
+    return SAE_OK;
+}
+
+/* What a walk through folders makes of each file: a published row, or a run of its own. */
+struct walk {
+    struct report *report;
+    const char *runs_of; /* folder whose results become runs; NULL: rows */
+    size_t n_found;
+};
+
+/* An SAE's name from that of its result: without the endings that all have. */
+static enum sae_status sae_name(char **ret, const char *path, bool own, struct sae_err *err)
+{
+    static const char *const endings[] = {SUFFIX, ".json", "_custom_sae"};
+    SAE_TRY(sae_mem_strdup(ret, sae_fs_base(path), err));
+    for (size_t i = 0; i < (own ? 3 : 1); i++)
+        if (sae_str_ends(*ret, endings[i]) && strlen(*ret) > strlen(endings[i]))
+            (*ret)[strlen(*ret) - strlen(endings[i])] = '\0';
+    return SAE_OK;
+}
+
+static enum sae_status add_file(const struct walk *walk, const char *path, struct sae_err *err)
+{
+    struct report *const report = walk->report;
     struct sae_err why = {0};
     json_t *json = NULL;
+    char *name = NULL;
     int kind;
-    if (read_file(&json, &kind, path, &why) != SAE_OK)
+    if (read_file(&json, &kind, path, &why) != SAE_OK) {
+        report->n_lost += walk->runs_of != NULL;
         return report_lines_add(&report->problems, err, "%s; left out", why.msg);
-    char *full = NULL;
-    enum sae_status st = sae_mem_strdup(&full, sae_fs_base(path), err);
-    if (st == SAE_OK) {
-        full[strlen(full) - strlen(SUFFIX)] = '\0';
-        struct report_baseline *row = find_row(report, full, json);
-        if (row == NULL)
-            st = new_row(report, full, json, &row, err);
-        if (st == SAE_OK) {
-            json_t **const place = &row->part[kinds[kind].source];
-            if (*place == NULL)
-                *place = json_incref(json);
-            else
-                st = report_lines_add(&report->problems, err,
-                                      "'%s': another %s result of the same SAE was read before; "
-                                      "left out",
-                                      path, kinds[kind].id);
-        }
     }
-    free(full);
+    enum sae_status st;
+    SAE_GO(st, sae_name(&name, path, walk->runs_of != NULL, err));
+    st = walk->runs_of != NULL
+             ? report_result_add(report, walk->runs_of, name, kinds[kind].source, json, path, err)
+             : add_row(report, name, kind, json, path, err);
+done:
+    free(name);
     json_decref(json);
     return st;
 }
 
 /* --- 3. folders --------------------------------------------------------------------------- */
 
-static enum sae_status add_folder(struct report *report, const char *dir, int depth, size_t *n_found,
-                                  struct sae_err *err)
+static enum sae_status add_folder(struct walk *walk, const char *dir, int depth, struct sae_err *err)
 {
     char **names = NULL;
     size_t n = 0;
     struct sae_err why = {0};
     if (sae_fs_list(&names, &n, dir, "", "", &why) != SAE_OK)
-        return report_lines_add(&report->problems, err, "%s", why.msg);
+        return report_lines_add(&walk->report->problems, err, "%s", why.msg);
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < n && st == SAE_OK; i++) {
         char *path = NULL;
@@ -254,10 +279,10 @@ static enum sae_status add_folder(struct report *report, const char *dir, int de
             continue;
         st = sae_fs_join(&path, dir, names[i], err);
         if (st == SAE_OK && sae_str_ends(names[i], SUFFIX)) {
-            (*n_found)++;
-            st = add_file(report, path, err);
+            walk->n_found++;
+            st = add_file(walk, path, err);
         } else if (st == SAE_OK && depth < DEPTH_MAX && sae_fs_is_dir(path)) {
-            st = add_folder(report, path, depth + 1, n_found, err);
+            st = add_folder(walk, path, depth + 1, err);
         }
         free(path);
     }
@@ -265,13 +290,26 @@ static enum sae_status add_folder(struct report *report, const char *dir, int de
     return st;
 }
 
+enum sae_status report_results_load(struct report *report, const char *path, struct sae_err *err)
+{
+    struct walk walk = {.report = report, .runs_of = path};
+    char *folder = NULL;
+    if (sae_fs_is_dir(path))
+        return add_folder(&walk, path, 0, err);
+    SAE_TRY(sae_fs_dir(&folder, path, err));
+    walk.runs_of = folder;
+    const enum sae_status st = add_file(&walk, path, err);
+    free(folder);
+    return st;
+}
+
 enum sae_status report_saebench_load(struct report *report, const char *dir, struct sae_err *err)
 {
-    size_t n_found = 0;
+    struct walk walk = {.report = report};
     if (!sae_fs_is_dir(dir))
         return sae_err_set(err, SAE_EARG, "--saebench '%s': no such folder", dir);
-    SAE_TRY(add_folder(report, dir, 0, &n_found, err));
-    return n_found > 0 ? SAE_OK
+    SAE_TRY(add_folder(&walk, dir, 0, err));
+    return walk.n_found > 0 ? SAE_OK
                        : report_lines_add(&report->problems, err,
                                           "no *" SUFFIX " in '%s' or the folders below it", dir);
 }

@@ -8,6 +8,7 @@
 #include "lib/cli/table.h"
 #include "lib/file/json.h"
 #include "report/notes.h"
+#include "report/results.h"
 
 #define VALUE_MAX 24
 
@@ -33,7 +34,7 @@ static bool differs(const struct report *report, const char *name)
 {
     const json_t *const first =
         json_object_get(sae_json_at(report->runs[0].record, "options"), name);
-    for (size_t i = 1; i < report->n_runs; i++) {
+    for (size_t i = 1; i < report->n_trained; i++) {
         const json_t *const other =
             json_object_get(sae_json_at(report->runs[i].record, "options"), name);
         if ((first == NULL) != (other == NULL) || (first != NULL && !json_equal(first, other)))
@@ -58,7 +59,7 @@ static enum sae_status option_names(const struct report *report, json_t **ret, s
     json_t *names = json_object();
     if (names == NULL)
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    for (size_t i = 0; i < report->n_runs; i++) {
+    for (size_t i = 0; i < report->n_trained; i++) {
         const char *key;
         json_t *value;
         json_object_foreach(sae_json_at(report->runs[i].record, "options"), key, value)
@@ -112,7 +113,7 @@ static enum sae_status print_common(const struct report *report, json_t *names, 
                    sae_str_printf(&text, err, "%s%s %s", text.s != NULL ? ", " : "", key, shown));
     }
     if (text.s != NULL)
-        report_wrap(to, "  ", 4, "%s: %s", report->n_runs > 1 ? "Common to all" : "Options",
+        report_wrap(to, "  ", 4, "%s: %s", report->n_trained > 1 ? "Common to all" : "Options",
                     text.s);
 done:
     sae_str_clear(&text);
@@ -135,12 +136,12 @@ enum sae_status notes_settings(const struct report *report, FILE *to, struct sae
         any |= differs(report, key);
     }
     const size_t a_table = 4;
-    for (size_t i = 0; any && i < report->n_runs; i += a_table) {
-        const size_t end = i + a_table < report->n_runs ? i + a_table : report->n_runs;
+    for (size_t i = 0; any && i < report->n_trained; i += a_table) {
+        const size_t end = i + a_table < report->n_trained ? i + a_table : report->n_trained;
         SAE_GO(st, print_differing(report, names, i, end, to, err));
         fputc('\n', to);
     }
-    if (!any && report->n_runs > 1)
+    if (!any && report->n_trained > 1)
         fputs("  No option differs between the runs.\n", to);
     st = print_common(report, names, to, err);
 done:
@@ -165,6 +166,8 @@ enum sae_status notes_describe(char **ret, const struct report_run *run, struct 
     struct sae_str text = {0};
     enum sae_status st = SAE_OK;
     char buf[VALUE_MAX + 1];
+    if (run->elsewhere)
+        return report_result_describe(ret, run, err);
     if (run->record == NULL)
         return sae_mem_strdup(ret, "(settings unknown: no readable checkpoint)", err);
     SAE_GO(st, sae_str_printf(&text, err, "%s SAE, m %zu", sae_arch_name(run->arch), run->m));

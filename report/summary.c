@@ -143,8 +143,12 @@ static void compare_group(const struct report *report, size_t group, size_t ref,
                           FILE *to)
 {
     const int percent = report_last_shared(report, group, ref);
-    if (percent < 0)
+    if (percent < 0) {
+        char a[REPORT_LABEL], b[REPORT_LABEL];
+        report_wrap(to, "  ", 6, "%s against %s: no phase of training is there of both.",
+                    report_group_label(a, report, group), report_group_label(b, report, ref));
         return;
+    }
     print_how(report, group, ref, percent, to);
     for (enum report_verdict v = REPORT_BETTER; v < REPORT_NOT_MEASURED; v++)
         print_verdict(report, group, ref, percent, v, said, to);

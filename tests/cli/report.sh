@@ -74,14 +74,74 @@ mkdir theirs && cp "$root/data/baselines/topk.json" theirs/
 "$report" --no-draw --baselines nowhere run_1 >none.txt 2>err.txt || complain "no baselines: failed"
 grep -q nowhere err.txt || complain "missing baselines are not named"
 
-# What is missing comes with its command; a damaged file is named, and the exit status stays 0.
+# What is missing comes with its command; a damaged file is named, the rest is reported, exit 1.
 rm run_2/ckpt_50.probe.json run_3/*.absorb.json
 echo '{' >run_1/ckpt_25.core.json
-"$report" --no-draw --full >gaps.txt 2>err.txt || complain "gaps make it fail"
+"$report" --no-draw --full >gaps.txt 2>err.txt
+[ $? -eq 1 ] || complain "a damaged result should give exit 1"
 grep -q '^      sae-probe --k 1,2,5 run_2/ckpt_50.h5$' gaps.txt || complain "no command for a probe"
 grep -q '^      sae-absorb --all run_3$' gaps.txt || complain "no command for a whole run"
 grep -q "run_1/ckpt_25.core.json" gaps.txt || complain "damage is not in the notes"
 grep -q "warning.*run_1/ckpt_25.core.json" err.txt || complain "damage is not on stderr"
+rm run_1/ckpt_25.core.json
+mkdir hurt && cp run_1/ckpt_*.h5 hurt/ && head -c 2000 run_1/ckpt_50.h5 >hurt/ckpt_50.h5
+"$report" --no-draw --full hurt run_2 no_such >hurt.txt 2>err.txt
+[ $? -eq 1 ] || complain "an unreadable checkpoint should give exit 1"
+grep -q "hurt/ckpt_50.h5" err.txt || complain "an unreadable checkpoint is not on stderr"
+grep -q "no_such" err.txt || complain "a missing run is not on stderr"
+grep -q "^  100 %  hurt " hurt.txt || complain "the rest of a hurt run is not reported"
+rm -r hurt
+
+# Charts that cannot be made: a warning, the tables all the same.
+echo 'in the way' >blocked
+"$report" --charts blocked run_1 >blocked.txt 2>err.txt || complain "blocked charts make it fail"
+grep -q "warning.*charts are not complete" err.txt || complain "blocked charts are not told"
+grep -q '^Score targets$' blocked.txt || complain "blocked charts keep the tables back"
+
+# Runs of one name are told apart by the ends of their paths, or as the user says.
+mkdir -p x/deep/run_1 y/deep/run_1 && cp run_1/* x/deep/run_1/ && cp run_2/* y/deep/run_1/
+"$report" --charts twins x/deep/run_1 y/deep/run_1 run_3 >twins.txt 2>&1 || complain "twins fail"
+grep -q '^Sparse autoencoder runs: x/deep/run_1, y/deep/run_1, run_3$' twins.txt ||
+    complain "runs of one name: $(head -n 1 twins.txt)"
+[ -s twins/pairs_x_deep_run_1.gp ] && [ -s twins/pairs_y_deep_run_1.gp ] ||
+    complain "runs of one name share a chart"
+"$report" --no-draw --label plain=x/deep/run_1 --label orth=y/deep/run_1 --against orth \
+    x/deep/run_1 y/deep/run_1 >labels.txt || complain "--label failed"
+grep -q '^  plain against orth at 100 %' labels.txt || complain "labels are not used"
+for label in plain plain= =run_1 plain=run_9; do
+    "$report" --no-draw --label "$label" run_1 >/dev/null 2>&1
+    [ $? -eq 2 ] || complain "--label $label should give exit 2"
+done
+"$report" --no-draw --label run_2=run_1 run_1 run_2 >/dev/null 2>err.txt
+[ $? -eq 2 ] || complain "two runs of one label should give exit 2"
+
+# A folder of runs stands for each of them; a store is called one.
+"$report" --no-draw x >folder.txt || complain "a folder of runs failed"
+grep -q '^Sparse autoencoder runs: run_1$' folder.txt || complain "a folder of runs is not looked into"
+mkdir acts && echo '{}' >acts/acts.json
+"$report" --no-draw acts >/dev/null 2>err.txt
+[ $? -eq 1 ] || complain "a store should give exit 1"
+grep -q "'acts' is an activation store, not a run" err.txt || complain "a store: $(cat err.txt)"
+
+# What -o made of an SAE from elsewhere is a row beside the runs.
+mkdir -p out/core out/absorption
+cat >out/core/lens_l12_custom_sae_eval_results.json <<'END'
+{"eval_type_id": "core", "eval_config": {}, "sae_cfg_dict": {"architecture": "jumprelu",
+ "d_in": 8, "d_sae": 4096, "model_name": "tiny-g2"}, "eval_result_metrics": {"sparsity": {"l0": 4.1},
+ "model_performance_preservation": {"ce_loss_score": 0.77}}, "saekit": {"checkpoint": {"id": "e1"}}}
+END
+sed 's/"core"/"absorption_first_letter"/; s/"sparsity.*/"mean": {"mean_absorption_score": 0.25}},/
+    s/"eval_config": {}/"eval_config": {"min_feats_for_eval": 20}/
+    s/ "model_perf.*\("saekit.*\)/\1/' out/core/lens*.json >out/absorption/lens_l12_custom_sae_eval_results.json
+"$report" --no-draw --full run_1 out >out.txt 2>err.txt || complain "a folder of results failed: $(cat err.txt)"
+grep -Eq '^ +lens_l12 +0.7700 .* 4.1$' out.txt || complain "an SAE from elsewhere has no row"
+grep -Eq '^ +lens_l12 +0.2500 ' out.txt || complain "its absorption is missing"
+tr -s ' \n' ' ' <out.txt | grep -q 'lens_l12 jumprelu SAE, m 4096, tiny-g2; results only' ||
+    complain "an SAE from elsewhere is not described"
+grep -Eq '^  lens_l12 against run_1 at 100 % of training; one seed:$' out.txt ||
+    complain "an SAE from elsewhere is not compared"
+grep -q '^Settings$' out.txt || complain "an SAE from elsewhere hides the runs' settings"
+"$report" --no-draw out >/dev/null || complain "results alone failed"
 
 # Nothing to report is an error: of the runs (1), of the question (2).
 "$report" --no-draw nothing >/dev/null 2>err.txt

@@ -626,6 +626,45 @@ static void test_width_and_json(void **state)
     report_clear(&report);
 }
 
+/* Ends of paths as long as it takes; names of files that no two runs share. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"p/x/run", "q/x/run", "q/y/run", "q/x_run", "q_x/run", "alone"};
+    static const char *const called[] = {"p/x/run", "q/x/run", "y/run", "x_run", "q_x/run", "alone"};
+    static const char *const files[] = {"p_x_run", "q_x_run", "y_run", "x_run", "q_x_run_2", "alone"};
+    for (size_t i = 0; i < 6; i++) {
+        const struct fake_run run = {
+            .name = names[i], .orth = "none", .seed = i, .k = 32, .percents = {100, -1}};
+        assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    }
+    struct report report = {0};
+    struct sae_err err;
+    assert_int_equal(load(&report, names, 6, "y/run", NULL), SAE_OK);
+    assert_int_equal(report.against, 2);
+    for (size_t i = 0; i < 6; i++) {
+        char *file = NULL;
+        assert_string_equal(report.runs[i].name, called[i]);
+        assert_int_equal(report_file_name(&file, &report, &report.runs[i], NULL), SAE_OK);
+        assert_string_equal(file, files[i]);
+        free(file);
+    }
+    assert_int_equal(report_find_run(&report, "q/y/run"), 2);
+    assert_int_equal(report_find_run(&report, "run"), SIZE_MAX); /* several end so */
+    char path[512], label[600], other[] = "b=alone";
+    in_dir(path, "q/x/run");
+    snprintf(label, sizeof label, "c=%s", path);
+    char *labels[] = {label, other};
+    assert_int_equal(report_name_runs(&report, labels, 2, NULL), SAE_OK);
+    assert_string_equal(report.runs[1].name, "c");
+    assert_string_equal(report.runs[5].name, "b");
+    in_dir(path, "q/x_run");
+    snprintf(label, sizeof label, "alone=%s", path);
+    assert_int_equal(report_name_runs(&report, labels, 1, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "--label"));
+    report_clear(&report);
+}
+
 static void test_metric_table(void **state)
 {
     (void)state;
@@ -643,6 +682,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metric_table),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_seed_group),
         cmocka_unit_test(test_grid),
