@@ -118,6 +118,20 @@ done:
     return st;
 }
 
+/* Finds out before the work whether its results may be written. */
+static enum sae_status check_places(const struct sae_ckpt *ckpt, struct sae_err *err)
+{
+    for (int scr = 0; scr < 2; scr++) {
+        char *out = NULL;
+        if (!(scr ? given.scr : given.tpp))
+            continue;
+        SAE_TRY(sae_subject_out(&out, &given.subject, scr ? "scr" : "tpp", ckpt,
+                                scr ? "scr.json" : "tpp.json", err));
+        free(out);
+    }
+    return SAE_OK;
+}
+
 /* Writes SCR or TPP, where there is any, and prints or collects it. */
 static enum sae_status answer(json_t *all, const struct sae_cli *cli, const struct sae_ckpt *ckpt,
                               const struct ablate_scores *scores, bool scr,
@@ -129,7 +143,7 @@ static enum sae_status answer(json_t *all, const struct sae_cli *cli, const stru
     if (scores->n == 0)
         return SAE_OK;
     SAE_GO(st, ablate_outcome_make(&result, ckpt, scores, scr, s, record, err));
-    SAE_GO(st, sae_subject_out(&out, &given.subject, scr ? "scr" : "tpp", ckpt->path,
+    SAE_GO(st, sae_subject_out(&out, &given.subject, scr ? "scr" : "tpp", ckpt,
                                scr ? "scr.json" : "tpp.json", err));
     SAE_GO(st, sae_json_save(out, result, err));
     sae_log_info("wrote '%s'", out);
@@ -157,6 +171,7 @@ static enum sae_status run_checkpoint(json_t *all, const struct sae_cli *cli, co
     SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt.path), ckpt.id, ckpt.record,
                                 err));
     SAE_GO(st, sae_site_sets(&paths, &n, &ckpt, given.labels.v, given.labels.n, err));
+    SAE_GO(st, check_places(&ckpt, err));
     for (size_t i = 0; i < n; i++) {
         st = run_set(scores, paths[i], &ckpt, ops, s, record, err);
         if (st != SAE_OK) {
@@ -212,7 +227,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct sae_subjects saes = {0};
     enum sae_status st;
     SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
+    SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     given.subject.n = saes.n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
     for (size_t i = 0; i < saes.n; i++)
         SAE_GO(st, run_checkpoint(saes.answers, cli, saes.paths[i], ops, &s, err));

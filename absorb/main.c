@@ -168,7 +168,7 @@ static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli
     SAE_GO(st, use_words(lexicon, &ckpt, ops, &s, err));
     if (s.sparse_batch == 0)
         s.sparse_batch = absorb_auto_batch(lexicon->truth.n_train);
-    SAE_GO(st, sae_subject_out(&out, &given.subject, "absorption", path, "absorb.json", err));
+    SAE_GO(st, sae_subject_out(&out, &given.subject, "absorption", &ckpt, "absorb.json", err));
     SAE_GO(st, sae_subject_part(&part, out, ".json", err));
     SAE_GO(st, absorb_run(&outcome, &ckpt, &lexicon->words, &lexicon->truth, part, ops, &s, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, lexicon, &outcome, &s, err));
@@ -204,8 +204,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct sae_subjects saes = {0};
     enum sae_status st;
     SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
-    given.subject.n = saes.n;
+    SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     for (size_t i = 0; i < saes.n; i++) {
         json_t *result = NULL;
         SAE_GO(st, absorb_checkpoint(&result, cli, saes.paths[i], &lexicon, ops, s, err));

@@ -168,6 +168,8 @@ void analyze_report_clear(struct analyze_report *r)
     sae_ckpt_clear(&r->ckpt);
     free(r->run);
     free(r->name);
+    free(r->place);
+    free(r->stem);
     analyze_geom_clear(&r->dec);
     analyze_geom_clear(&r->enc);
     analyze_hist_clear(&r->dec_folded);
@@ -184,10 +186,22 @@ void analyze_report_clear(struct analyze_report *r)
 
 static enum sae_status name_report(struct analyze_report *r, const char *path, struct sae_err *err)
 {
-    SAE_TRY(sae_target_run_name(&r->run, path, err));
+    SAE_TRY(sae_target_run_name(&r->run, path, 0, err));
     SAE_TRY(sae_mem_strdup(&r->name, sae_fs_base(path), err));
     r->name[sae_result_stem(r->name)] = '\0';
     return SAE_OK;
+}
+
+/* Results of several runs meet in one folder of -o, so charts there carry the SAE's whole name. */
+static enum sae_status find_place(struct analyze_report *r, const struct sae_subject_options *o,
+                                  struct sae_err *err)
+{
+    if (o == NULL)
+        return SAE_OK;
+    SAE_TRY(sae_subject_out(&r->place, o, "analyze", &r->ckpt, "analyze.json", err));
+    if (o->out == NULL)
+        return sae_mem_strdup(&r->stem, r->name, err);
+    return sae_subject_release(&r->stem, o, r->ckpt.path, err);
 }
 
 /* Between two parts: notices a signal, and tells what comes next. */
@@ -207,6 +221,7 @@ static enum sae_status load(struct analyze_report *r, const char *path, const st
     struct sae_ckpt *const ckpt = &r->ckpt;
     SAE_TRY(sae_subject_load(ckpt, path, s->acts, err));
     SAE_TRY(name_report(r, path, err));
+    SAE_TRY(find_place(r, s->subject, err));
     if (s->weights_only)
         return SAE_OK;
     if (s->acts != NULL) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "lib/eval/subject.h"
 #include "analyze/cooc.h"
 #include "analyze/geom.h"
 #include "analyze/graph.h"
@@ -30,6 +31,8 @@ struct analyze_settings {
     const char *acts;                /* store to measure masks on; NULL = those of the checkpoint */
     uint64_t n_tokens;               /* rows of it */
     void (*stage)(const char *what); /* called as each part begins; may be NULL */
+    /* where results go, found out before the work; may be NULL */
+    const struct sae_subject_options *subject;
 };
 
 /* One close pair, with how often it fires together. */
@@ -41,6 +44,7 @@ struct analyze_close {
 struct analyze_report {
     struct sae_ckpt ckpt;
     char *run, *name;   /* "run_2", "ckpt_50" */
+    char *place, *stem; /* path of its result, beginning of its charts' names; NULL without one */
     size_t n_zero_rows; /* decoder rows of length 0 */
     struct analyze_cosines dec, enc;
     struct analyze_hist dec_folded, nearest; /* n_bins; nearest: 100 bins over [-1, 1] */

@@ -44,7 +44,8 @@ static enum sae_status end(struct sae_str *gp, struct pen *pen, const char *what
 {
     struct sae_str name = {0};
     enum sae_status status;
-    SAE_GO(status, sae_str_printf(&name, err, "%s.%s", pen->r->name, what));
+    SAE_GO(status, sae_str_printf(&name, err, "%s.%s",
+                                  pen->r->stem != NULL ? pen->r->stem : pen->r->name, what));
     SAE_GO(status, sae_chart_end(gp, pen->dir, name.s, err));
     pen->n_drawn++;
 done:

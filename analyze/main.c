@@ -59,21 +59,18 @@ static enum sae_status save(const struct analyze_report *report, const json_t *r
                             struct sae_err *err)
 {
     enum sae_status status;
-    char *path = NULL, *run = NULL, *charts = NULL;
+    char *run = NULL, *charts = NULL;
     size_t n_charts = 0;
-    SAE_GO(status, sae_subject_out(&path, &subject, "analyze", report->ckpt.path, "analyze.json",
-                                   err));
-    SAE_GO(status, sae_json_save(path, result, err));
-    sae_log_info("wrote %s", path);
+    SAE_GO(status, sae_json_save(report->place, result, err));
+    sae_log_info("wrote %s", report->place);
     if (wanted.charts) {
-        SAE_GO(status, subject.out != NULL ? sae_fs_dir(&run, path, err)
+        SAE_GO(status, subject.out != NULL ? sae_fs_dir(&run, report->place, err)
                                            : sae_target_run(&run, report->ckpt.path, err));
         SAE_GO(status, sae_fs_join(&charts, run, "charts", err));
         SAE_GO(status, analyze_draw(report, charts, &n_charts, err));
-        sae_log_info("drew %zu charts: %s/%s.*.svg", n_charts, charts, report->name);
+        sae_log_info("drew %zu charts: %s/%s.*.svg", n_charts, charts, report->stem);
     }
 done:
-    free(path);
     free(run);
     free(charts);
     return status;
@@ -116,10 +113,10 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct sae_subjects saes = {0};
     struct analyze_column *columns = NULL;
     settings.acts = subject.acts;
+    settings.subject = &subject;
     settings.stage = tell_stage;
     SAE_GO(status, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(status, sae_subjects_find(&saes, cli, wanted.all, err));
-    subject.n = saes.n;
+    SAE_GO(status, sae_subjects_find(&saes, &subject, cli, wanted.all, err));
     SAE_GO(status, sae_mem_alloc(&columns, saes.n, sizeof *columns, err));
     for (size_t i = 0; i < saes.n; i++)
         SAE_GO(status,

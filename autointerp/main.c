@@ -400,7 +400,7 @@ static enum sae_status run_checkpoint(json_t **ret, const struct sae_cli *cli, c
     job.corpus = &source.corpus;
     job.tok = source.tok;
     job.acts_id = sae_acts_id(source.acts);
-    SAE_GO(st, sae_subject_out(&out, &given.subject, "autointerp", path, "autointerp.json", err));
+    SAE_GO(st, sae_subject_out(&out, &given.subject, "autointerp", &ckpt, "autointerp.json", err));
     SAE_GO(st, beside(&part, out, ".part.json", err));
     SAE_GO(st, choose(&job, &source, ops, err));
     SAE_GO(st, take_over(&job, part, out, cli->force, err));
@@ -441,8 +441,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     }
     SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
     SAE_GO(st, open_chat(&chat, cli, err));
-    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
-    given.subject.n = saes.n;
+    SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     for (size_t i = 0; i < saes.n; i++) {
         json_t *result = NULL;
         SAE_GO(st, run_checkpoint(&result, cli, saes.paths[i], &settings, chat, ops, err));

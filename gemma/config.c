@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/name.h"
 
 #define CONFIG_MAX ((size_t)16 << 20) /* bytes */
 enum { LAYERS_MAX = 256, TEXT_LEN = 80 };
@@ -207,13 +208,13 @@ static enum sae_status read_layers(struct gemma_config *c, const json_t *root, s
 
 /* --- the file ------------------------------------------------------------------------------- */
 
-/* The folder's own name, also for "x/" and ".". */
-static void name_folder(char name[256], const char *folder)
+static enum sae_status name_folder(char name[256], const char *folder, struct sae_err *err)
 {
-    char *real = realpath(folder, NULL);
-    const char *base = sae_fs_base(real != NULL ? real : folder);
-    (void)snprintf(name, 256, "%s", base);
-    free(real);
+    char *full = NULL;
+    SAE_TRY(sae_name_folder(&full, folder, 0, err));
+    (void)snprintf(name, 256, "%s", full);
+    free(full);
+    return SAE_OK;
 }
 
 static enum sae_status read_root(struct gemma_config *config, const json_t *root,
@@ -251,7 +252,7 @@ enum sae_status gemma_config_read(struct gemma_config *config, const char *folde
         (void)sae_err_prefix(err, "'%s'", path);
         goto done;
     }
-    name_folder(found.name, folder);
+    SAE_GO(st, name_folder(found.name, folder, err));
     *config = found;
 done:
     json_decref(root);

@@ -170,7 +170,7 @@ static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli,
     enum sae_status st;
     SAE_GO(st, sae_site_sets(&paths, &n, &ckpt, given.labels.v, given.labels.n, err));
     SAE_GO(st, lay_out(pantry, paths, n, &ckpt, s, err));
-    SAE_GO(st, sae_subject_out(&out, &given.subject, "sparse_probing", path, "probe.json", err));
+    SAE_GO(st, sae_subject_out(&out, &given.subject, "sparse_probing", &ckpt, "probe.json", err));
     SAE_GO(st, sae_subject_part(&part, out, ".json", err));
     SAE_GO(st, probe_sets(pantry->sets, n, &ckpt, ops, s, part, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, pantry->sets, n, s, err));
@@ -209,8 +209,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     struct pantry pantry = {0};
     enum sae_status st;
     SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
-    given.subject.n = saes.n;
+    SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     for (size_t i = 0; i < saes.n; i++) {
         json_t *result = NULL;
         SAE_GO(st, probe_checkpoint(&result, cli, saes.paths[i], &pantry, ops, &s, err));

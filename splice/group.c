@@ -179,7 +179,7 @@ static enum sae_status name_parts(struct group *group, const struct all *all,
     for (size_t k = 0; k < group->n; k++) {
         const struct sae_ckpt *ckpt = &all->saes->ckpts[group->member[k]];
         char *out = NULL;
-        SAE_TRY(sae_subject_out(&out, &settings->subject, "core", ckpt->path, "core.json", err));
+        SAE_TRY(sae_subject_out(&out, &settings->subject, "core", ckpt, "core.json", err));
         const enum sae_status st = sae_subject_part(&group->parts[k].path, out, ".hdf5", err);
         free(out);
         if (st != SAE_OK)
@@ -214,7 +214,7 @@ static enum sae_status write_results(const struct group *group, const struct all
                                                .model_id = group->model_id,
                                                .numerics = gemma_model_numerics(group->gemma)};
         SAE_GO(st, splice_outcome_make(&result, &outcome, record, err));
-        SAE_GO(st, sae_subject_out(&path, &settings->subject, "core", all->saes->ckpts[at].path,
+        SAE_GO(st, sae_subject_out(&path, &settings->subject, "core", &all->saes->ckpts[at],
                                    "core.json", err));
         SAE_GO(st, sae_json_save(path, result, err));
         json_array_set(all->saes->answers, at, result);

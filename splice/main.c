@@ -125,8 +125,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     json_t *record = NULL;
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_cli_lm_backend(&ops, cli, settings.matmul, err));
-    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
-    settings.subject.n = saes.n;
+    SAE_GO(st, sae_subjects_find(&saes, &settings.subject, cli, given.all, err));
     SAE_GO(st, sae_opt_record(&record, cli, err));
     SAE_GO(st, splice_group_run(&saes, &settings, ops, record, err));
     if (!cli->json)

@@ -166,8 +166,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         return sae_err_set(err, SAE_EARG,
                            "--thresholds, --multipliers and --features need a number each");
     SAE_GO(st, sae_cli_lm_backend(&ops, cli, settings.matmul, err));
-    SAE_GO(st, sae_subjects_find(&saes, cli, given.all, err));
-    settings.subject.n = saes.n;
+    SAE_GO(st, sae_subjects_find(&saes, &settings.subject, cli, given.all, err));
     SAE_GO(st, sae_opt_record(&record, cli, err));
     SAE_GO(st, unlearn_run(&saes, &settings, ops, record, err));
     if (!cli->json)

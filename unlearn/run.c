@@ -78,8 +78,7 @@ static json_t *key_of(const struct unlearn_group *g, const struct sae_ckpt *ckpt
 static enum sae_status out_of(char **ret, const struct unlearn_group *g, const struct sae_ckpt *ckpt,
                               struct sae_err *err)
 {
-    return sae_subject_out(ret, &g->settings->subject, "unlearning", ckpt->path, "unlearn.json",
-                           err);
+    return sae_subject_out(ret, &g->settings->subject, "unlearning", ckpt, "unlearn.json", err);
 }
 
 static enum sae_status open_parts(struct unlearn_group *g, struct sae_err *err)

@@ -8,6 +8,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/name.h"
 #include "lib/base/str.h"
 #include "lib/cli/folder.h"
 
@@ -155,13 +156,17 @@ enum sae_status sae_target_run(char **ret, const char *ckpt_path, struct sae_err
     return sae_fs_dir(ret, ckpt_path, err);
 }
 
-enum sae_status sae_target_run_name(char **ret, const char *ckpt_path, struct sae_err *err)
+enum sae_status sae_target_run_name(char **ret, const char *ckpt_path, size_t more,
+                                    struct sae_err *err)
 {
-    char real[PATH_MAX];
     char *dir = NULL;
+    char real[PATH_MAX];
+    enum sae_status st;
     SAE_TRY(sae_fs_dir(&dir, ckpt_path, err));
-    const char *whole = realpath(dir, real);
-    const enum sae_status st = sae_mem_strdup(ret, sae_fs_base(whole != NULL ? whole : dir), err);
+    if (more == 0 && sae_str_ends(ckpt_path, ".h5"))
+        st = sae_mem_strdup(ret, sae_fs_base(realpath(dir, real) != NULL ? real : dir), err);
+    else
+        st = sae_name_folder(ret, dir, more, err);
     free(dir);
     return st;
 }

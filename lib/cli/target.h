@@ -25,8 +25,10 @@ bool sae_target_is_only(const char *name);
 /* Run folder of a checkpoint path: "run_2/ckpt_50.h5" -> "run_2" ("." where it has none). */
 SAE_MUST_CHECK enum sae_status sae_target_run(char **ret, const char *ckpt_path,
                                               struct sae_err *err);
-/* "run_2" for "a/b/run_2/ckpt_50.h5", real name also for "ckpt_50.h5" typed inside the run. */
-SAE_MUST_CHECK enum sae_status sae_target_run_name(char **ret, const char *ckpt_path,
+/* "run_2" for "a/b/run_2/ckpt_50.h5", real name also for "ckpt_50.h5" typed inside the run. The
+ * folder of an SAE of another package is named by sae_name_folder. more: how many names of folders
+ * above go in front, to tell runs of one name apart: 1 gives "b_run_2". */
+SAE_MUST_CHECK enum sae_status sae_target_run_name(char **ret, const char *ckpt_path, size_t more,
                                                    struct sae_err *err);
 /* Folder of the activation store a checkpoint's record names, seen from here (joined with the
  * run's folder). Fails: SAE_EIO not there any more: says where it looked and the option to use. */

@@ -143,7 +143,7 @@ enum sae_status sae_site_config(json_t **ret, const struct sae_ckpt *ckpt, struc
 enum sae_status sae_site_checkpoint(json_t **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
 {
     char *run = NULL;
-    SAE_TRY(sae_target_run_name(&run, ckpt->path, err));
+    SAE_TRY(sae_target_run_name(&run, ckpt->path, 0, err));
     json_t *const path = json_sprintf("%s/%s", run, sae_fs_base(ckpt->path));
     json_t *const made = json_pack("{s:s, s:o, s:s, s:I, s:f, s:s}", "run", run, "path", path, "id",
                                    ckpt->id, "step", (json_int_t)ckpt->step, "progress",

@@ -11,6 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/cli/target.h"
+#include "lib/eval/place.h"
 #include "lib/eval/site.h"
 #include "lib/file/acts.h"
 #include "lib/file/json.h"
@@ -119,50 +120,119 @@ enum sae_status sae_subject_load(struct sae_ckpt *ret, const char *path, const c
 
 /* --- 3. results --------------------------------------------------------------------------- */
 
-enum sae_status sae_subject_release(char **ret, const char *ckpt_path, struct sae_err *err)
+/* The name with `more` names of folders above in front. */
+static enum sae_status release_with(char **ret, const char *ckpt_path, size_t more,
+                                    struct sae_err *err)
 {
     char *run = NULL;
     struct sae_str name = {0};
     const char *const base = sae_fs_base(ckpt_path);
     enum sae_status st;
-    SAE_GO(st, sae_target_run_name(&run, ckpt_path, err));
+    SAE_TRY(sae_target_run_name(&run, ckpt_path, more, err));
     if (sae_target_is_only(base))
         SAE_GO(st, sae_str_printf(&name, err, "%s", run));
     else
         SAE_GO(st, sae_str_printf(&name, err, "%s_%.*s", run, (int)sae_result_stem(base), base));
-    st = sae_mem_strdup(ret, name.s, err);
+    *ret = name.s;
+    name = (struct sae_str){0};
 done:
     sae_str_clear(&name);
     free(run);
     return st;
 }
 
-static enum sae_status in_folder(char **ret, const char *out, const char *kind,
-                                 const char *ckpt_path, struct sae_err *err)
+/* Whether another SAE of this invocation has the same name. */
+static enum sae_status is_taken(bool *ret, const struct sae_subject_options *o, const char *name,
+                                const char *ckpt_path, size_t more, struct sae_err *err)
 {
-    char *folder = NULL, *release = NULL;
+    *ret = false;
+    for (size_t i = 0; i < o->n_paths && !*ret; i++) {
+        char *other = NULL;
+        if (sae_place_same(o->paths[i], ckpt_path))
+            continue;
+        SAE_TRY(release_with(&other, o->paths[i], more, err));
+        *ret = strcmp(other, name) == 0;
+        free(other);
+    }
+    return SAE_OK;
+}
+
+enum sae_status sae_subject_release(char **ret, const struct sae_subject_options *o,
+                                    const char *ckpt_path, struct sae_err *err)
+{
+    enum { MORE_MAX = 6 };
+    for (size_t more = 0;; more++) {
+        char *name = NULL;
+        bool taken = false;
+        SAE_TRY(release_with(&name, ckpt_path, more, err));
+        const enum sae_status st = is_taken(&taken, o, name, ckpt_path, more, err);
+        if (st == SAE_OK && (!taken || more == MORE_MAX)) {
+            *ret = name;
+            return SAE_OK;
+        }
+        free(name);
+        SAE_TRY(st);
+    }
+}
+
+/* Results of two SAEs may have one name; that of another is not replaced unasked. */
+static enum sae_status check_free(const char *path, const struct sae_ckpt *ckpt,
+                                  struct sae_err *err)
+{
+    struct sae_err why;
+    json_t *found = NULL;
+    if (!sae_fs_is_file(path))
+        return SAE_OK;
+    (void)!sae_json_load(&found, path, &why);
+    const char *const id = sae_json_str(found, "saekit.checkpoint.id", NULL);
+    enum sae_status st = SAE_OK;
+    if (id == NULL)
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' is there already and does not say which SAE it is of; name another "
+                         "folder with -o, or give --force to replace it",
+                         path);
+    else if (strcmp(id, ckpt->id) != 0)
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' is the result of another SAE (%s, id %.12s) than '%s' (id %.12s); "
+                         "name another folder with -o, or give --force to replace it",
+                         path, sae_json_str(found, "saekit.checkpoint.path", "?"), id, ckpt->path,
+                         ckpt->id);
+    json_decref(found);
+    return st;
+}
+
+static enum sae_status in_folder(char **ret, const struct sae_subject_options *o, const char *kind,
+                                 const struct sae_ckpt *ckpt, struct sae_err *err)
+{
+    char *folder = NULL, *release = NULL, *path = NULL;
     struct sae_str name = {0};
     enum sae_status st;
-    SAE_GO(st, sae_fs_join(&folder, out, kind, err));
+    SAE_GO(st, sae_fs_join(&folder, o->out, kind, err));
     SAE_GO(st, sae_fs_make_dirs(folder, err));
-    SAE_GO(st, sae_subject_release(&release, ckpt_path, err));
+    SAE_GO(st, sae_subject_release(&release, o, ckpt->path, err));
     SAE_GO(st, sae_str_printf(&name, err, "%s_custom_sae_eval_results.json", release));
-    st = sae_fs_join(ret, folder, name.s, err);
+    SAE_GO(st, sae_fs_join(&path, folder, name.s, err));
+    if (!o->force)
+        SAE_GO(st, check_free(path, ckpt, err));
+    *ret = path;
+    path = NULL;
 done:
     free(folder);
     free(release);
+    free(path);
     sae_str_clear(&name);
     return st;
 }
 
 enum sae_status sae_subject_out(char **ret, const struct sae_subject_options *o, const char *kind,
-                                const char *ckpt_path, const char *suffix, struct sae_err *err)
+                                const struct sae_ckpt *ckpt, const char *suffix,
+                                struct sae_err *err)
 {
     const char *const out = o->out;
     if (out == NULL)
-        return sae_result_path(ret, ckpt_path, suffix, err);
+        return sae_result_path(ret, ckpt->path, suffix, err);
     if (!sae_str_ends(out, ".json"))
-        return in_folder(ret, out, kind, ckpt_path, err);
+        return in_folder(ret, o, kind, ckpt, err);
     if (o->n > 1)
         return sae_err_set(err, SAE_EARG,
                            "%zu SAEs and one file '%s' for their results; name a folder with -o",

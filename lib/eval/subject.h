@@ -4,6 +4,8 @@
 #ifndef SAE_LIB_EVAL_SUBJECT_H
 #define SAE_LIB_EVAL_SUBJECT_H
 
+#include <stdbool.h>
+
 #include "lib/base/err.h"
 #include "lib/cli/opt.h"
 #include "lib/sae/ckpt.h"
@@ -11,7 +13,11 @@
 /* Options of every evaluating program; rows for its table. */
 struct sae_subject_options {
     const char *acts, *out;
-    size_t n; /* SAEs of this invocation, once known */
+    /* of this invocation, once known (sae_subjects_find fills them) */
+    size_t n;           /* results: those of one SAE are more than one only in sae-ablate */
+    char *const *paths; /* [n_paths] of all SAEs, borrowed: they must get different names */
+    size_t n_paths;
+    bool force;
 };
 #define SAE_SUBJECT_ROWS(given)                                                                    \
     {"acts", 0, SAE_OPT_PATH, &(given).acts, NULL, .arg = "DIR", .group = "Input",                 \
@@ -36,9 +42,11 @@ SAE_MUST_CHECK enum sae_status sae_subject_load(struct sae_ckpt *ret, const char
  *   out NULL          beside the SAE: run_2/ckpt_50.<suffix>
  *   out ends .json    that file; SAE_EARG for more SAEs than one
  *   else              out/<kind>/<release>_custom_sae_eval_results.json, as SAEBench's own programs
- *                     lay results out; kind: "core", "sparse_probing", "absorption", ... */
+ *                     lay results out; kind: "core", "sparse_probing", "absorption", ...
+ * Fails: SAE_EARG in a folder the name is taken by the result of another SAE (by the id in it), and
+ * --force is not given; ask before the work */
 SAE_MUST_CHECK enum sae_status sae_subject_out(char **ret, const struct sae_subject_options *o,
-                                               const char *kind, const char *ckpt_path,
+                                               const char *kind, const struct sae_ckpt *ckpt,
                                                const char *suffix, struct sae_err *err);
 
 /* Where a result that is not finished is kept: "a.probe.json" -> "a.probe.part" + suffix (".json",
@@ -46,9 +54,10 @@ SAE_MUST_CHECK enum sae_status sae_subject_out(char **ret, const struct sae_subj
 SAE_MUST_CHECK enum sae_status sae_subject_part(char **ret, const char *out, const char *suffix,
                                                 struct sae_err *err);
 
-/* Name of an SAE in such files: "run_2_ckpt_50", or its folder's where a folder holds one SAE
- * ("average_l0_82"). New memory. */
-SAE_MUST_CHECK enum sae_status sae_subject_release(char **ret, const char *ckpt_path,
-                                                   struct sae_err *err);
+/* Name of an SAE in such files: "run_2_ckpt_50", or its folder's if the folder holds one SAE
+ * ("my_saes_blocks.3.hook_resid_post"); with the names of more folders in front if another SAE of
+ * this invocation would have the same. New memory. */
+SAE_MUST_CHECK enum sae_status sae_subject_release(char **ret, const struct sae_subject_options *o,
+                                                   const char *ckpt_path, struct sae_err *err);
 
 #endif /* SAE_LIB_EVAL_SUBJECT_H */

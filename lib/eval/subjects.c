@@ -39,8 +39,8 @@ static enum sae_status sift(struct sae_subjects *saes, struct sae_err *err)
     return saes->n == 0 && n > 0 ? sae_err_set(err, first.code, "%s", first.msg) : SAE_OK;
 }
 
-enum sae_status sae_subjects_find(struct sae_subjects *ret, const struct sae_cli *cli, bool all,
-                                  struct sae_err *err)
+enum sae_status sae_subjects_find(struct sae_subjects *ret, struct sae_subject_options *options,
+                                  const struct sae_cli *cli, bool all, struct sae_err *err)
 {
     struct sae_subjects saes = {.answers = json_array()};
     enum sae_status st;
@@ -48,6 +48,9 @@ enum sae_status sae_subjects_find(struct sae_subjects *ret, const struct sae_cli
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
     SAE_GO(st, sae_target_find(&saes.paths, &saes.n, cli->args, cli->n_args, all, err));
     SAE_GO(st, sift(&saes, err));
+    options->n = options->n_paths = saes.n;
+    options->paths = saes.paths;
+    options->force = cli->force;
     *ret = saes;
     saes = (struct sae_subjects){0};
 done:

@@ -16,8 +16,10 @@ struct sae_subjects {
 /* What the operands name, or lies here where there are none (sae_target_find). Where that is more than
  * one, a damaged file does not keep the others from their results: it is left out with a warning and
  * counted in n_lost.
+ * options learns what is known now: it borrows the paths.
  * Fails: as sae_target_find; none can be read - as the first of them */
 SAE_MUST_CHECK enum sae_status sae_subjects_find(struct sae_subjects *ret,
+                                                 struct sae_subject_options *options,
                                                  const struct sae_cli *cli, bool all,
                                                  struct sae_err *err);
 /* For an evaluation of all at once: loads each (sae_subject_load); answers gets a null for each. */

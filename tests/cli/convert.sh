@@ -92,6 +92,23 @@ refused 2 "trained on layer 12" "$probe" --acts acts scope/layer_12/width_16k/av
 for release in lens run_1_ckpt_100; do
     [ -f "bench/sparse_probing/${release}_custom_sae_eval_results.json" ] || complain "no $release: $(ls bench/*)"
 done
+# Two SAEs of one name: told apart by the folders above; the result of another is not replaced.
+mkdir -p p/blocks.3.hook_resid_post q/blocks.3.hook_resid_post z/same w/same
+for to in p/blocks.3.hook_resid_post q/blocks.3.hook_resid_post; do cp lens/* $to; done
+cp lens/* z/same && "$convert" -q --to dictionary_learning run_1 -o w/same --force >/dev/null
+"$probe" -q --k 1 --acts acts -o two p/blocks.3.hook_resid_post q/blocks.3.hook_resid_post z/same w/same \
+    >/dev/null 2>err.txt || complain "four SAEs: $(cat err.txt)"
+for release in p_blocks.3.hook_resid_post q_blocks.3.hook_resid_post z_same w_same; do
+    [ -f "two/sparse_probing/${release}_custom_sae_eval_results.json" ] || complain "no $release: $(ls two/*)"
+done
+"$probe" -q --k 1 --acts acts -o two z/same >/dev/null || complain "-o two z/same failed"
+"$probe" -q --k 1 --acts acts -o two z/same >/dev/null || complain "its own result is not replaced"
+cp two/sparse_probing/same_custom_sae_eval_results.json kept.json
+refused 2 "is the result of another SAE (same/" "$probe" -q --k 1 --acts acts -o two w/same
+cmp -s kept.json two/sparse_probing/same_custom_sae_eval_results.json || complain "another SAE's result was replaced"
+"$probe" -q --k 1 --acts acts -o two --force w/same >/dev/null || complain "--force does not replace"
+cmp -s kept.json two/sparse_probing/same_custom_sae_eval_results.json && complain "--force replaces nothing"
+
 "$probe" -q --k 1 -o one.json run_1 >/dev/null && [ -f one.json ] || complain "-o FILE.json failed"
 refused 2 "2 SAEs and one file" "$probe" --k 1 --acts acts -o one.json lens run_1
 

@@ -16,6 +16,7 @@
 #include "lib/base/err.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/name.h"
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
 
@@ -235,6 +236,41 @@ static void files_are_whole_or_absent(void **state)
     free(deep);
 }
 
+static void folders_are_named_by_what_tells_them_apart(void **state)
+{
+    (void)state;
+    static const char hash[] = "0123456789abcdef0123456789abcdef01234567";
+    static const struct {
+        const char *path;
+        size_t more;
+        const char *name;
+    } cases[] = {
+        {"/a/b/run_2", 0, "run_2"},
+        {"/a/b/run_2/", 1, "b_run_2"},
+        {"/a/b/run_2", 9, "a_b_run_2"},
+        {"/", 0, "root"},
+        {"/w/my_saes/blocks.3.hook_resid_post", 0, "my_saes_blocks.3.hook_resid_post"},
+        {"/w/scope/layer_12/width_16k/average_l0_82", 0, "scope_layer_12_width_16k_average_l0_82"},
+        {"/w/scope/layer_12/width_16k/canonical", 1, "w_scope_layer_12_width_16k_canonical"},
+        {"/w/layer_cake", 0, "layer_cake"},
+        {"/w/x/trainer_0/checkpoints", 0, "x_trainer_0_checkpoints"},
+        {"/h/models--google--gemma-2-2b/snapshots/%s", 0, "gemma-2-2b"},
+        {"/h/models--google--gemma-2-2b/snapshots/%s", 1, "h_gemma-2-2b"},
+        {"/h/models--gpt2/snapshots/%s/layer_3", 0, "gpt2_layer_3"},
+        {"/h/other/snapshots/%s", 0, "0123456789abcdef0123456789abcdef01234567"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sae_err err = {0};
+        char path[200], *name = NULL;
+        const char *const at = strstr(cases[i].path, "%s");
+        snprintf(path, sizeof path, "%.*s%s%s", at ? (int)(at - cases[i].path) : 200, cases[i].path,
+                 at ? hash : "", at ? at + 2 : "");
+        assert_int_equal(sae_name_folder(&name, path, cases[i].more, &err), SAE_OK);
+        assert_string_equal(name, cases[i].name);
+        free(name);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +286,7 @@ int main(void)
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(paths_are_joined_and_compared),
         cmocka_unit_test(files_are_whole_or_absent),
+        cmocka_unit_test(folders_are_named_by_what_tells_them_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
