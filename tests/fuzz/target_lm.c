@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* A language model's config.json; and tokenizer.model (mode 1) with a text to encode. */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gemma/config.h"
+#include "gemma/spm.h"
+#include "tests/fuzz/fuzz.h"
+
+void fuzz_seeds(void)
+{
+    fuzz_seed_file(0, "data/tiny-g2/config.json");
+    /* The head of a tokenizer: whole ones are too long to mutate well. */
+    size_t n;
+    uint8_t *const tokenizer = fuzz_read_source("data/tiny-g2/tokenizer.model", &n);
+    uint8_t *const seed = malloc(n + 1);
+    if (seed == NULL)
+        abort();
+    seed[0] = 1;
+    memcpy(seed + 1, tokenizer, n);
+    fuzz_seed(seed, n + 1);
+    fuzz_seed(seed, n < 2000 ? n : 2000);
+    free(seed);
+    free(tokenizer);
+    fuzz_seed_text(0,
+                   "{\"architectures\":[\"Gemma2ForCausalLM\"],\"model_type\":\"gemma2\","
+                   "\"vocab_size\":256000,\"hidden_size\":2304,\"intermediate_size\":9216,"
+                   "\"num_hidden_layers\":26,\"num_attention_heads\":8,"
+                   "\"num_key_value_heads\":4,\"head_dim\":256,\"sliding_window\":4096,"
+                   "\"max_position_embeddings\":8192,\"bos_token_id\":2,\"eos_token_id\":[1,107],"
+                   "\"pad_token_id\":0,\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,"
+                   "\"query_pre_attn_scalar\":256,\"attn_logit_softcapping\":50.0,"
+                   "\"final_logit_softcapping\":30.0,\"hidden_activation\":"
+                   "\"gelu_pytorch_tanh\",\"tie_word_embeddings\":true}");
+}
+
+static void read_tokenizer(const uint8_t *bytes, size_t n)
+{
+    static const char text[] = "the river, 42 \xC3\x9C"
+                               "ber \xF0\x9F\x99\x82\n\n  x";
+    char why[200];
+    size_t n_ids = 0, cap = 0;
+    int *ids = NULL;
+    struct gemma_spm *const spm = gemma_spm_load((const char *)bytes, n, why, sizeof why);
+    if (spm == NULL) {
+        FUZZ_REQUIRE(why[0] != '\0');
+        return;
+    }
+    const int size = gemma_spm_size(spm);
+    for (int id = 0; id < size && id < 300; id++) {
+        size_t len;
+        FUZZ_REQUIRE(gemma_spm_piece(spm, id, &len) != NULL);
+        (void)gemma_spm_is_control(spm, id);
+    }
+    if (gemma_spm_encode(spm, text, sizeof text - 1, &ids, &n_ids, &cap))
+        for (size_t i = 0; i < n_ids; i++)
+            FUZZ_REQUIRE(ids[i] >= 0 && ids[i] < size);
+    free(ids);
+    gemma_spm_close(spm);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    struct sae_err err = {0};
+    struct gemma_config config = {0};
+    if (n < 1)
+        return 0;
+    if (bytes[0] % 2 == 1) {
+        read_tokenizer(bytes + 1, n - 1);
+        return 0;
+    }
+    fuzz_put("config.json", bytes + 1, n - 1);
+    if (!fuzz_ok(gemma_config_read(&config, fuzz_folder(), &err), &err))
+        return 0;
+    FUZZ_REQUIRE(config.V > 0 && config.D > 0 && config.F > 0 && config.L > 0 && config.L <= 256);
+    FUZZ_REQUIRE(config.K > 0 && config.H % config.K == 0 && config.head_dim > 0);
+    FUZZ_REQUIRE(config.bos < config.V && config.max_context > 0);
+    FUZZ_REQUIRE(config.rms_eps >= 0 && config.rope_theta > 0 && config.score_scale > 0);
+    return 0;
+}
