@@ -37,21 +37,40 @@ static size_t without_seed(const struct report_run *run)
     return len > cut && strcmp(run->name + len - cut, end) == 0 ? len - cut : len;
 }
 
+/* Whether the runs of a group, and no others, are called by the first `len` characters of this name
+ * and their seed. */
+static bool is_stem(const struct report *report, size_t group, const char *name, size_t len)
+{
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const struct report_run *const run = &report->runs[i];
+        const bool so_called =
+            without_seed(run) == len && strncmp(run->name, name, len) == 0;
+        if (so_called != (run->group == group))
+            return false;
+    }
+    return true;
+}
+
+const char *report_group_name(char buf[REPORT_LABEL], const struct report *report, size_t group)
+{
+    enum { MOST = REPORT_LABEL - 32 }; /* room for the number of seeds */
+    size_t first = 0;
+    const size_t n = report_group_size(report, group, &first);
+    const struct report_run *const one = &report->runs[first];
+    size_t len = without_seed(one);
+    if (n < 2 || !is_stem(report, group, one->name, len))
+        len = strlen(one->name);
+    snprintf(buf, REPORT_LABEL, "%.*s", (int)(len < MOST ? len : MOST), one->name);
+    return buf;
+}
+
 const char *report_group_label(char buf[REPORT_LABEL], const struct report *report, size_t group)
 {
     size_t first = 0;
     const size_t n = report_group_size(report, group, &first);
-    const struct report_run *const one = &report->runs[first];
-    size_t len = n > 1 ? without_seed(one) : strlen(one->name);
-    for (size_t i = 0; n > 1 && i < report->n_runs; i++)
-        if (report->runs[i].group == group && (without_seed(&report->runs[i]) != len ||
-                                               strncmp(report->runs[i].name, one->name, len) != 0))
-            len = strlen(one->name);
-    len = len < REPORT_LABEL - 32 ? len : REPORT_LABEL - 32;
+    const size_t len = strlen(report_group_name(buf, report, group));
     if (n > 1)
-        snprintf(buf, REPORT_LABEL, "%.*s (%zu seeds)", (int)len, one->name, n);
-    else
-        snprintf(buf, REPORT_LABEL, "%.*s", (int)len, one->name);
+        snprintf(buf + len, REPORT_LABEL - len, " (%zu seeds)", n);
     return buf;
 }
 

@@ -42,8 +42,10 @@ int report_last_shared(const struct report *report, size_t group, size_t other);
 double report_holm(double *p, size_t n, double error);
 /* Runs of a group, and the first of them. */
 size_t report_group_size(const struct report *report, size_t group, size_t *first);
-/* "run_a (3 seeds)" where the runs are run_a_s1, run_a_s2, ...; the run's name where it is alone.
- * buf of REPORT_LABEL. */
+/* "run_a" where the runs are run_a_s1, run_a_s2, ..., else the name of the first; no two groups have
+ * one. buf of REPORT_LABEL. */
+const char *report_group_name(char buf[REPORT_LABEL], const struct report *report, size_t group);
+/* The same with the number of seeds: "run_a (3 seeds)"; the run's name where it is alone. */
 const char *report_group_label(char buf[REPORT_LABEL], const struct report *report, size_t group);
 
 #endif /* SAE_REPORT_COMPARE_H */

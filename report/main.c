@@ -4,15 +4,17 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/cli/opt.h"
 #include "lib/file/json.h"
+#include "report/csv.h"
 #include "report/report.h"
 
 static struct {
-    const char *against, *baselines, *charts;
+    const char *against, *baselines, *charts, *csv;
     struct sae_strs saebench, labels;
     bool draw, full;
 } given;
@@ -22,6 +24,9 @@ static const struct sae_opt opts[] = {
      "folder for the charts (SVG, and the gnuplot script of each)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"draw",    0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
      "draw the charts; --no-draw writes the notes alone", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"csv", 0, SAE_OPT_PATH, &given.csv, NULL, NULL, 0, 0, "FILE|DIR", "Output",
+     "every number as CSV, one a row: to a FILE.csv, to stdout (-) instead of the notes, or with runs, "
+     "groups, comparisons and time series into a DIR", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"full",    0, SAE_OPT_FLAG, &given.full, "false", NULL, 0, 0, NULL, "Output",
      "every metric with its meaning, at every phase of training", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
@@ -57,6 +62,19 @@ static enum sae_status draw(struct report *report, const char *dir, struct sae_e
     return report_lines_add(&report->problems, err, "The charts are not complete: %s", why.msg);
 }
 
+/* What goes to stdout; a file of numbers is written before, so that it is there when they end. */
+static enum sae_status print(const struct report *report, bool json, struct sae_err *err)
+{
+    const bool csv = given.csv != NULL && strcmp(given.csv, "-") == 0;
+    if (csv && json)
+        return sae_err_set(err, SAE_EARG, "--csv - and --json both want stdout; give one of them");
+    if (csv)
+        return report_csv_metrics(report, stdout, err);
+    if (given.csv != NULL)
+        SAE_TRY(report_csv(report, given.csv, err));
+    return json ? print_json(report, err) : report_notes(report, given.full, stdout, err);
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     char self[PATH_MAX];
@@ -81,8 +99,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         sae_log_warn("%s", report.problems.v[i]);
     if (settings.charts != NULL)
         SAE_GO(st, draw(&report, settings.charts, err));
-    SAE_GO(st, cli->json ? print_json(&report, err)
-                         : report_notes(&report, given.full, stdout, err));
+    SAE_GO(st, print(&report, cli->json, err));
     if (report.n_lost > 0)
         st = sae_err_set(err, SAE_EFORMAT,
                          "%zu of the files and folders could not be read; the rest is reported",
@@ -106,6 +123,8 @@ int main(int argc, char **argv)
                     "sae-report sweep out > notes.txt\n"
                     "# beside results that SAEBench made or published\n"
                     "sae-report --saebench eval_results run_1 run_2 > notes.txt\n"
+                    "# all numbers for pandas: pandas.read_csv('report.csv')\n"
+                    "sae-report --no-draw --csv report.csv sweep > notes.txt\n"
                     "# all numbers, for a program\n"
                     "sae-report --json --no-draw run_1 run_2 > report.json\n",
         .about =

@@ -170,22 +170,27 @@ const struct report_target report_targets[] = {
 const size_t report_n_targets = sizeof report_targets / sizeof *report_targets;
 
 static const struct {
-    const char *suffix, *title, *command;
+    const char *id, *suffix, *title, *command;
 } sources[REPORT_SOURCE_N] = {
-    {"h5",           "Held-out reconstruction",              "sae-train"          },
-    {"analyze.json", "Separation of features",               "sae-analyze"        },
-    {"probe.json",   "Sparse probing",                       "sae-probe --k 1,2,5"},
-    {"absorb.json",  "Absorption (first letters)",           "sae-absorb"         },
-    {"core.json",    "What the language model loses (core)", "sae-splice"         },
-    {"unlearn.json", "Unlearning",                           "sae-unlearn"        },
-    {"autointerp.json", "Automated interpretability",        "sae-autointerp"     },
-    {"scr.json", "Spurious correlation removal (doubtful: see the cautions)", "sae-ablate --no-tpp"},
-    {"tpp.json", "Targeted probe perturbation (doubtful: see the cautions)", "sae-ablate --no-scr"},
+    {"heldout", "h5",           "Held-out reconstruction",              "sae-train"          },
+    {"analyze", "analyze.json", "Separation of features",               "sae-analyze"        },
+    {"probe", "probe.json",   "Sparse probing",                       "sae-probe --k 1,2,5"},
+    {"absorb", "absorb.json",  "Absorption (first letters)",           "sae-absorb"         },
+    {"core", "core.json",    "What the language model loses (core)", "sae-splice"         },
+    {"unlearn", "unlearn.json", "Unlearning",                           "sae-unlearn"        },
+    {"autointerp", "autointerp.json", "Automated interpretability",        "sae-autointerp"     },
+    {"scr", "scr.json", "Spurious correlation removal (doubtful: see the cautions)", "sae-ablate --no-tpp"},
+    {"tpp", "tpp.json", "Targeted probe perturbation (doubtful: see the cautions)", "sae-ablate --no-scr"},
 };
 
 const char *report_source_suffix(enum report_source source)
 {
     return sources[source].suffix;
+}
+
+const char *report_source_id(enum report_source source)
+{
+    return sources[source].id;
 }
 
 const char *report_source_title(enum report_source source)
@@ -221,6 +226,17 @@ double report_value(const struct report_phase *phase, const struct report_metric
     if (phase == NULL || metric == NULL || phase->result[metric->source] == NULL)
         return NAN;
     return first_number(phase->result[metric->source], metric);
+}
+
+double report_value_se(const struct report_phase *phase, const struct report_metric *metric)
+{
+    char path[160];
+    if (phase == NULL || phase->result[metric->source] == NULL)
+        return NAN;
+    if (strcmp(metric->id, "autointerp") == 0)
+        return report_value(phase, report_metric_by("autointerp_se"));
+    snprintf(path, sizeof path, "%s_se", metric->path[0]);
+    return sae_json_real(phase->result[metric->source], path, NAN);
 }
 
 /* The published files keep each evaluation under a sentence, and core's metrics under "metrics". */

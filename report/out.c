@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/file/json.h"
+#include "report/compare.h"
 #include "report/notes.h"
 
 static json_t *metrics_of(const struct report_phase *phase, const struct report_baseline *baseline)
@@ -16,6 +17,60 @@ static json_t *metrics_of(const struct report_phase *phase, const struct report_
             json_object_set_new(values, report_metrics[i].id, json_real(x));
     }
     return values;
+}
+
+/* The standard errors that evaluations give of their own, under the metric's id. */
+static json_t *errors_of(const struct report_phase *phase)
+{
+    json_t *values = json_object();
+    for (size_t i = 0; i < report_n_metrics; i++) {
+        const double x = report_value_se(phase, &report_metrics[i]);
+        if (isfinite(x))
+            json_object_set_new(values, report_metrics[i].id, json_real(x));
+    }
+    return values;
+}
+
+static json_t *comparison_json(const struct report *report, size_t group, size_t ref, int percent,
+                               const struct report_metric *metric)
+{
+    const struct report_comparison c = report_compare(report, group, ref, percent, metric);
+    if (c.verdict == REPORT_NOT_MEASURED)
+        return NULL;
+    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "metric",
+                     metric->id, "n", (json_int_t)c.by.n, "n_against", (json_int_t)c.by.n_ref,
+                     "pairs", (json_int_t)c.by.n_pairs, "mean", sae_json_number(c.by.mean),
+                     "mean_against", sae_json_number(c.by.ref), "difference",
+                     sae_json_number(c.by.diff), "standard_error", sae_json_number(c.by.se), "df",
+                     sae_json_number(c.by.df), "half_95", sae_json_number(c.by.half), "p",
+                     sae_json_number(c.by.p), "verdict", report_verdict_names[c.verdict]);
+}
+
+/* Each group against the reference's, at each percent. */
+static json_t *comparisons_json(const struct report *report)
+{
+    const size_t ref = report->runs[report->against].group;
+    json_t *const list = json_array();
+    int percents[64];
+    const size_t n = notes_percents(report, percents, 64);
+    for (size_t g = 0; g < report->n_groups; g++)
+        for (size_t p = 0; g != ref && p < n; p++) {
+            json_t *const metrics = json_array();
+            for (size_t i = 0; i < report_n_metrics; i++) {
+                json_t *const one =
+                    comparison_json(report, g, ref, percents[p], &report_metrics[i]);
+                if (one != NULL)
+                    json_array_append_new(metrics, one);
+            }
+            json_array_append_new(
+                list, json_pack("{s:I, s:I, s:i, s:o, s:o, s:o}", "group", (json_int_t)g, "against",
+                                (json_int_t)ref, "percent", percents[p], "l0",
+                                sae_json_number(report_group_l0(report, g, percents[p])),
+                                "l0_against",
+                                sae_json_number(report_group_l0(report, ref, percents[p])),
+                                "metrics", metrics));
+        }
+    return list;
 }
 
 static json_t *targets_of(const struct report_phase *phase, const struct report_baseline *baseline)
@@ -34,22 +89,30 @@ static json_t *targets_of(const struct report_phase *phase, const struct report_
     return list;
 }
 
+static const char *arch_of(const struct report_run *run)
+{
+    if (run->elsewhere)
+        return sae_json_str(run->config, "architecture", "unknown");
+    return run->record != NULL ? sae_arch_name(run->arch) : "unknown";
+}
+
 static json_t *run_json(const struct report_run *run)
 {
     json_t *phases = json_array();
     for (size_t p = 0; p < run->n_phases; p++) {
         const struct report_phase *phase = &run->phases[p];
         json_array_append_new(phases,
-                              json_pack("{s:s, s:s, s:i, s:I, s:b, s:o}", "path", phase->path, "id",
+                              json_pack("{s:s, s:s, s:i, s:I, s:b, s:o, s:o}", "path", phase->path, "id",
                                         phase->id, "percent", phase->percent, "step",
                                         (json_int_t)phase->step, "readable", (int)phase->readable,
-                                        "metrics", metrics_of(phase, NULL)));
+                                        "metrics", metrics_of(phase, NULL), "standard_errors",
+                                        errors_of(phase)));
     }
     json_t *options = sae_json_at(run->record, "options");
     json_t *site = (json_t *)report_site(run);
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O?, s:O?, s:o, s:o}", "name",
                      run->name, "path", run->path, "arch",
-                     run->record != NULL ? sae_arch_name(run->arch) : "unknown", "d",
+                     arch_of(run), "d",
                      (json_int_t)run->d, "m", (json_int_t)run->m, "k", (json_int_t)run->k, "seed",
                      (json_int_t)run->seed, "total_steps", (json_int_t)run->total_steps, "group",
                      (json_int_t)run->group, "site", site, "options", options, "phases", phases,
@@ -81,7 +144,10 @@ static json_t *groups_json(const struct report *report)
             json_array_append_new(
                 phases, json_pack("{s:i, s:o}", "percent", percents[p], "metrics", values));
         }
-        json_array_append_new(groups, json_pack("{s:o, s:o}", "runs", names, "phases", phases));
+        char label[REPORT_LABEL];
+        json_array_append_new(groups, json_pack("{s:s, s:o, s:o}", "name",
+                                                report_group_name(label, report, g), "runs", names,
+                                                "phases", phases));
     }
     return groups;
 }
@@ -134,8 +200,9 @@ enum sae_status report_json(json_t **ret, const struct report *report, struct sa
                                         "targets", targets_of(NULL, one)));
     }
     json_t *all = json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "against", report->runs[report->against].name,
-        "runs", runs, "published", baselines, "seed_groups", groups_json(report),
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "against",
+        report->runs[report->against].name, "runs", runs, "published", baselines, "seed_groups",
+        groups_json(report), "comparisons", comparisons_json(report),
         "missing_commands", lines_json(&report->missing_command), "problems",
         lines_json(&report->problems), "charts", charts_json(report), "metrics", metric_list());
     if (all == NULL)

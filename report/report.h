@@ -47,6 +47,7 @@ extern const struct report_metric report_metrics[];
 extern const size_t report_n_metrics;
 const struct report_metric *report_metric_by(const char *id); /* NULL if none */
 const char *report_source_suffix(enum report_source source);  /* "probe.json" */
+const char *report_source_id(enum report_source source);     /* "heldout", "probe" */
 const char *report_source_title(enum report_source source);   /* "Sparse probing" */
 const char *report_source_command(enum report_source source); /* "sae-probe --k 1,2,5" */
 
@@ -153,6 +154,9 @@ SAE_MUST_CHECK enum sae_status report_results_load(struct report *report, const 
 
 /* The value of a metric, NaN where absent. */
 double report_value(const struct report_phase *phase, const struct report_metric *metric);
+/* The standard error that the evaluation itself gives for it, NaN where it gives none. It is of this
+ * one SAE, and says nothing about another seed. */
+double report_value_se(const struct report_phase *phase, const struct report_metric *metric);
 /* How a published row is called in the notes, "[published run_1]": buf of REPORT_LABEL. */
 enum { REPORT_LABEL = 300 };
 const char *report_baseline_label(char buf[REPORT_LABEL], const struct report_baseline *baseline);
@@ -183,6 +187,12 @@ report_baselines_dir(char **ret, const struct report_settings *settings, struct 
 
 /* Whether an option of sae-train can move a run's numbers: the others are not compared. */
 bool report_option_counts(const char *name);
+/* Whether it is not the same for all runs of sae-train. */
+bool report_option_differs(const struct report *report, const char *name);
+/* An option's value as a user would type it, "" where unset. */
+enum { REPORT_OPTION = 256 };
+const char *report_option_text(const struct report_run *run, const char *name,
+                               char buf[REPORT_OPTION]);
 /* Sorts runs into groups that differ in seed only: fills group, n_groups. */
 SAE_MUST_CHECK enum sae_status report_group(struct report *report, struct sae_err *err);
 /* Mean and standard error (sample, sqrt(s^2 / n)) of a metric over a group's runs at a percent;

@@ -10,27 +10,36 @@
 #include "report/notes.h"
 #include "report/results.h"
 
-#define VALUE_MAX 24
-
-/* An option's value as a user would type it. buf of VALUE_MAX + 1. */
-static const char *option_text(const struct report_run *run, const char *name, char *buf)
+const char *report_option_text(const struct report_run *run, const char *name,
+                               char buf[REPORT_OPTION])
 {
     const json_t *value = json_object_get(sae_json_at(run->record, "options"), name);
     if (value == NULL || json_is_null(value))
         return "";
     if (json_is_string(value)) {
-        snprintf(buf, VALUE_MAX + 1, "%s", json_string_value(value));
+        snprintf(buf, REPORT_OPTION, "%s", json_string_value(value));
     } else if (json_is_real(value)) {
-        snprintf(buf, VALUE_MAX + 1, "%g", json_real_value(value));
+        snprintf(buf, REPORT_OPTION, "%g", json_real_value(value));
     } else {
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        snprintf(buf, VALUE_MAX + 1, "%s", text != NULL ? text : "");
+        snprintf(buf, REPORT_OPTION, "%s", text != NULL ? text : "");
         free(text);
     }
     return buf;
 }
 
-static bool differs(const struct report *report, const char *name)
+/* The same, cut for a table. */
+enum { VALUE_MAX = 24 };
+static const char *option_text(const struct report_run *run, const char *name,
+                               char buf[REPORT_OPTION])
+{
+    const char *const text = report_option_text(run, name, buf);
+    if (strlen(text) > VALUE_MAX)
+        buf[VALUE_MAX] = '\0';
+    return text;
+}
+
+bool report_option_differs(const struct report *report, const char *name)
 {
     const json_t *const first =
         json_object_get(sae_json_at(report->runs[0].record, "options"), name);
@@ -77,7 +86,7 @@ static enum sae_status print_differing(const struct report *report, json_t *name
                                        size_t to_run, FILE *to, struct sae_err *err)
 {
     const char *heads[9] = {"option"};
-    char buf[VALUE_MAX + 1];
+    char buf[REPORT_OPTION];
     for (size_t i = from; i < to_run; i++)
         heads[1 + i - from] = report->runs[i].name;
     struct sae_table *table = NULL;
@@ -86,7 +95,7 @@ static enum sae_status print_differing(const struct report *report, json_t *name
     json_t *value;
     json_object_foreach(names, key, value)
     {
-        if (!differs(report, key))
+        if (!report_option_differs(report, key))
             continue;
         sae_table_text(table, "--%s", key);
         for (size_t i = from; i < to_run; i++)
@@ -102,13 +111,13 @@ static enum sae_status print_common(const struct report *report, json_t *names, 
 {
     struct sae_str text = {0};
     enum sae_status st = SAE_OK;
-    char buf[VALUE_MAX + 1];
+    char buf[REPORT_OPTION];
     const char *key;
     json_t *value;
     json_object_foreach(names, key, value)
     {
         const char *shown = option_text(&report->runs[0], key, buf);
-        if (!differs(report, key) && shown[0] != '\0')
+        if (!report_option_differs(report, key) && shown[0] != '\0')
             SAE_GO(st,
                    sae_str_printf(&text, err, "%s%s %s", text.s != NULL ? ", " : "", key, shown));
     }
@@ -133,7 +142,7 @@ enum sae_status notes_settings(const struct report *report, FILE *to, struct sae
     json_t *value;
     json_object_foreach(names, key, value)
     {
-        any |= differs(report, key);
+        any |= report_option_differs(report, key);
     }
     const size_t a_table = 4;
     for (size_t i = 0; any && i < report->n_trained; i += a_table) {
@@ -154,7 +163,7 @@ done:
 static enum sae_status add_option(struct sae_str *text, const struct report_run *run,
                                   const char *name, const char *label, struct sae_err *err)
 {
-    char buf[VALUE_MAX + 1];
+    char buf[REPORT_OPTION];
     const char *shown = option_text(run, name, buf);
     if (shown[0] == '\0')
         return SAE_OK;
@@ -165,7 +174,7 @@ enum sae_status notes_describe(char **ret, const struct report_run *run, struct 
 {
     struct sae_str text = {0};
     enum sae_status st = SAE_OK;
-    char buf[VALUE_MAX + 1];
+    char buf[REPORT_OPTION];
     if (run->elsewhere)
         return report_result_describe(ret, run, err);
     if (run->record == NULL)

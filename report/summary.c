@@ -328,22 +328,13 @@ struct column {
     char head[REPORT_LABEL];
 };
 
-static void cut_seeds(char *label)
-{
-    char *const at = strstr(label, " (");
-    if (at != NULL)
-        *at = '\0';
-}
-
 static struct column group_column(const struct report *report, size_t group)
 {
     struct column c = {.group = group, .baseline = SIZE_MAX};
     size_t first = 0;
     c.n_seeds = report_group_size(report, group, &first);
     c.percent = report_last_shared(report, group, group);
-    report_group_label(c.head, report, group);
-    if (c.n_seeds > 1)
-        cut_seeds(c.head);
+    report_group_name(c.head, report, group);
     return c;
 }
 

@@ -68,6 +68,21 @@ grep -q '^  100 %' one.txt && complain "one checkpoint: other phases too"
 grep -q '"heldout_ev": 0.9' all.json || complain "--json lacks numbers"
 grep -q '"verdict": "missed"' all.json || complain "--json lacks verdicts"
 
+# --csv: a file, a folder of tables, or stdout; all rows as wide as the head.
+"$report" --no-draw --csv numbers.csv run_1 run_2 run_3 >beside.txt || complain "--csv FILE failed"
+grep -q '^In short$' beside.txt || complain "--csv FILE keeps the notes back"
+"$report" --no-draw --csv - run_1 run_2 run_3 | cmp -s - numbers.csv || complain "--csv - differs"
+"$report" --no-draw --csv tables run_1 run_2 run_3 >/dev/null || complain "--csv DIR failed"
+cmp -s tables/metrics.csv numbers.csv || complain "--csv DIR differs"
+for table in metrics runs groups comparisons series; do
+    awk -F, 'NR == 1 { n = NF } NF != n { bad = 1 } END { exit bad || NR < 10 }' tables/$table.csv ||
+        complain "$table.csv has rows of another width, or few"
+done
+grep -q '^run_2,run_1,100,heldout_ev,higher,2,1,0,0.92,0.9,0.02.*,cannot tell,4,4$' tables/comparisons.csv ||
+    complain "comparisons.csv lacks a comparison"
+"$report" --no-draw --csv - --json run_1 >/dev/null 2>&1
+[ $? -eq 2 ] || complain "--csv - --json should give exit 2"
+
 # Baselines from elsewhere, from nowhere.
 mkdir theirs && cp "$root/data/baselines/topk.json" theirs/
 "$report" --no-draw --full --baselines theirs run_1 | grep -q '\[published standard\]' && complain "--baselines is not heeded"

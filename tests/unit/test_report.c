@@ -16,6 +16,7 @@
 #include "lib/base/str.h"
 #include "lib/file/json.h"
 #include "report/compare.h"
+#include "report/csv.h"
 #include "report/grid.h"
 #include "report/notes.h"
 #include "tests/unit/report_runs.h"
@@ -665,6 +666,75 @@ static void test_names(void **state)
     report_clear(&report);
 }
 
+static void expect_cell(const char *text, const char *cell)
+{
+    char *got = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&got, &len);
+    csv_text(to, text);
+    fclose(to);
+    assert_string_equal(got, cell);
+    free(got);
+}
+
+/* Quotes as RFC 4180 has them; nothing that a spreadsheet runs; numbers that read back as they were. */
+static void test_csv_cells(void **state)
+{
+    (void)state;
+    expect_cell("plain name", "plain name");
+    expect_cell("", "");
+    expect_cell("a,b", "\"a,b\"");
+    expect_cell("say \"hi\"", "\"say \"\"hi\"\"\"");
+    expect_cell("two\nlines", "\"two\nlines\"");
+    expect_cell("=1+1", "'=1+1");
+    expect_cell("@SUM(A1)", "'@SUM(A1)");
+    expect_cell("-x,y", "\"'-x,y\"");
+    expect_cell("\tx", "'\tx");
+    expect_cell("-0.5", "-0.5"); /* an option's value, no formula */
+    static const double numbers[] = {0, 0.1, -1.0 / 3, 1e300, 16, 0.22080795796365438, 123456789};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char *got = NULL;
+        size_t len = 0;
+        FILE *to = open_memstream(&got, &len);
+        csv_number(to, numbers[i]);
+        csv_number(to, NAN);
+        fclose(to);
+        assert_true(strtod(got, NULL) == numbers[i]);
+        free(got);
+    }
+}
+
+/* Each number of the runs stands in metrics.csv once, with its run, percent and id. */
+static void test_csv_metrics(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_2", "run_3"};
+    struct report report = {0};
+    char *text = NULL, row[256];
+    size_t len = 0, n = 1;
+    assert_int_equal(load(&report, names, 3, NULL, NULL), SAE_OK);
+    FILE *to = open_memstream(&text, &len);
+    assert_int_equal(report_csv_metrics(&report, to, NULL), SAE_OK);
+    fclose(to);
+    for (size_t i = 0; i < report.n_runs; i++)
+        for (size_t p = 0; p < report.runs[i].n_phases; p++)
+            for (size_t m = 0; m < report_n_metrics; m++)
+                n += isfinite(report_value(&report.runs[i].phases[p], &report_metrics[m])) != 0;
+    for (size_t b = 0; b < report.n_baselines; b++)
+        for (size_t m = 0; m < report_n_metrics; m++)
+            n += isfinite(report_baseline_value(&report.baselines[b], &report_metrics[m])) != 0;
+    assert_int_equal(count(text, "\n"), n);
+    snprintf(row, sizeof row, "\nrun,run_3,run_2,43,50,100,heldout,heldout_l0,4,,,topk,8,16,4,"
+                              "progressive,0.1\n");
+    assert_non_null(strstr(text, row));
+    assert_non_null(strstr(text, "\npublished,topk,,,,,probe,top_1,0.7449374999999999,,higher,,,,,,\n"));
+    assert_ptr_equal(strstr(text, "kind,run,group,seed,percent,step,source,metric,value,se,better,"
+                                  "arch,d,m,k,orth,lambda2_max\n"),
+                     text);
+    free(text);
+    report_clear(&report);
+}
+
 static void test_metric_table(void **state)
 {
     (void)state;
@@ -684,6 +754,8 @@ int main(void)
         cmocka_unit_test(test_metric_table),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_csv_cells),
+        cmocka_unit_test(test_csv_metrics),
         cmocka_unit_test(test_seed_group),
         cmocka_unit_test(test_grid),
         cmocka_unit_test(test_student),
