@@ -80,7 +80,6 @@ static enum sae_status measure_spectrum(struct analyze_report *r, const struct s
     analyze_spectrum_ranks(&r->ranks, r->eig, d, m);
     analyze_random_eigenvalues(m, d, r->random_eig);
     analyze_spectrum_ranks(&r->random_ranks, r->random_eig, d, m);
-    analyze_geom_moments(&r->moments, &r->dec, U, r->ranks.frame_potential);
     return SAE_OK;
 }
 
@@ -150,9 +149,19 @@ static enum sae_status find_close(struct analyze_report *r, const struct sae_ops
                                   struct sae_err *err)
 {
     const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
-    SAE_TRY(analyze_graph_make(&r->graph, ops, m, d, U, (size_t)s->n_top, MAX_EDGES, s->duplicate,
-                               err));
+    bool *some = NULL; /* latents whose pairs count among the overlaps */
+    SAE_TRY(sae_mem_alloc(&some, m, sizeof *some, err));
+    for (size_t i = 0; r->has_masks && i < m; i++)
+        some[i] = r->usage.n[i] >= s->floor && r->usage.n[i] > 0;
+    const enum sae_status st = analyze_graph_make(&r->graph, ops, m, d, U, some, (size_t)s->n_top,
+                                                  MAX_EDGES, s->duplicate, err);
+    free(some);
+    SAE_TRY(st);
+    analyze_geom_moments(&r->moments, &r->dec, U, r->ranks.frame_potential, r->graph.sum_abs);
+    if (r->has_masks)
+        analyze_cooc_never(&r->cooc, r->graph.sum_abs_some);
     r->n_duplicates = r->graph.n_above;
+    r->n_antiparallel = r->graph.n_below;
     SAE_TRY(sae_mem_alloc(&r->close, r->graph.n_top, sizeof *r->close, err));
     for (r->n_close = 0; r->n_close < r->graph.n_top; r->n_close++)
         r->close[r->n_close].edge = r->graph.top[r->n_close];

@@ -25,7 +25,7 @@ struct analyze_settings {
     uint64_t n_bins;                 /* of the cosine histogram, over [-1, 1] */
     uint64_t floor;                  /* overlaps: latents that fire at least so often */
     uint64_t n_sample;               /* latents in the similarity matrix */
-    uint64_t n_top;                  /* closest pairs listed */
+    uint64_t n_top;                  /* pairs of largest |cos| listed */
     double duplicate;                /* pairs with a larger cosine count as duplicates */
     bool weights_only;               /* leave out all that needs held-out masks */
     const char *acts;                /* store to measure masks on; NULL = those of the checkpoint */
@@ -53,9 +53,9 @@ struct analyze_report {
     double *eig, *random_eig; /* [d] descending */
     struct analyze_ranks ranks, random_ranks;
     struct analyze_graph graph;
-    uint64_t n_duplicates;
+    uint64_t n_duplicates, n_antiparallel; /* pairs with cos > settings.duplicate, < minus it */
     size_t n_close;
-    struct analyze_close *close; /* [n_close], cosine descending */
+    struct analyze_close *close; /* [n_close], |cosine| descending */
     struct analyze_sample sample;
     bool has_masks;
     struct analyze_usage usage; /* these two only where has_masks */

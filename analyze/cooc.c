@@ -13,7 +13,6 @@
 #include "lib/base/mem.h"
 
 enum {
-    FINE = 25,       /* finer cosine bins in each of the joint map's, for the mean of |cos| */
     CHUNK = 1 << 14, /* pairs whose cosines are computed at a time */
     CHUNK_DEVICE = 1 << 18,
     PARTS = 16 /* of a chunk, each with its own sums: equal on any number of threads */
@@ -134,7 +133,7 @@ static void finish_competition(struct analyze_competition *to, const struct anal
 }
 
 /* The parts in order, and what they hold moved to where it belongs. */
-static void join_parts(struct gather *g)
+static enum sae_status join_parts(struct gather *g, struct sae_err *err)
 {
     struct analyze_cooc *const out = g->out;
     struct analyze_tally *const all = &g->part[0];
@@ -143,11 +142,14 @@ static void join_parts(struct gather *g)
     out->n_met = all->n_met;
     for (int kind = 0; kind < SAE_OVERLAP_N; kind++) {
         out->of[kind].log10_bins = kind == SAE_OVERLAP_LIFT || kind == SAE_OVERLAP_BATCH;
-        out->of[kind].hist = all->of[kind];
-        all->of[kind] = (struct analyze_hist){0};
+        const struct analyze_hist *const fine = &all->of[kind];
+        SAE_TRY(analyze_hist_init(&out->of[kind].hist, fine->lo, fine->hi, fine->n / ANALYZE_KEPT,
+                                  err));
+        analyze_hist_fold(&out->of[kind].hist, fine);
     }
     out->joint.met = all->met;
     all->met = NULL;
+    return SAE_OK;
 }
 
 static void finish_overlaps(struct gather *g, const struct analyze_chance *chance)
@@ -160,14 +162,14 @@ static void finish_overlaps(struct gather *g, const struct analyze_chance *chanc
         of->mean = n > 0 ? t->sum[kind] / n : NAN;
         of->mean_all = t->sum[kind] / chance->n_pairs;
         of->expected = chance->overlap[kind];
-        of->median = analyze_hist_quantile(&of->hist, 0.5);
-        of->p95 = analyze_hist_quantile(&of->hist, 0.95);
+        of->median = analyze_hist_quantile(&t->of[kind], 0.5);
+        of->p95 = analyze_hist_quantile(&t->of[kind], 0.95);
         if (of->log10_bins) {
             of->median = pow(10, of->median);
             of->p95 = pow(10, of->p95);
         }
     }
-    const struct analyze_hist *lift = &out->of[SAE_OVERLAP_LIFT].hist;
+    const struct analyze_hist *const lift = &t->of[SAE_OVERLAP_LIFT];
     out->mean_phi = n > 0 ? t->sum_phi / n : NAN;
     out->phi_p95 = analyze_hist_quantile(&t->phi, 0.95);
     out->phi_over = n > 0 ? (double)t->n_phi_over / n : NAN;
@@ -177,6 +179,8 @@ static void finish_overlaps(struct gather *g, const struct analyze_chance *chanc
     out->corr_cos = pearson(n, t->sx, t->sxx, t->sy, t->syy, t->sxy);
     out->corr_abs = pearson(n, t->sa, t->saa, t->sy, t->syy, t->say);
     out->abs_cos_met = n > 0 ? t->sa / n : NAN;
+    out->sum_abs_met = t->sa;
+    out->abs_cos_never = NAN;
     for (size_t row = 0; row < out->joint.n_overlap; row++) {
         uint64_t here = 0;
         for (size_t c = 0; c < out->joint.n_cos; c++)
@@ -187,6 +191,12 @@ static void finish_overlaps(struct gather *g, const struct analyze_chance *chanc
 
 /* --- 3. never together -------------------------------------------------------------------- */
 
+void analyze_cooc_never(struct analyze_cooc *cooc, double sum_abs)
+{
+    const double n_never = cooc->n_pairs - (double)cooc->n_met;
+    cooc->abs_cos_never = n_never > 0 ? (sum_abs - cooc->sum_abs_met) / n_never : NAN;
+}
+
 /* Cosines of all pairs of latents above the floor, less those of pairs that met. */
 static enum sae_status count_never(struct gather *g, const struct analyze_usage *usage,
                                    struct sae_err *err)
@@ -196,24 +206,17 @@ static enum sae_status count_never(struct gather *g, const struct analyze_usage 
     float *some = NULL;
     struct analyze_cosines all = {0};
     size_t n = 0;
-    double sum_abs = 0;
     enum sae_status status = SAE_OK;
-    out->abs_cos_never = NAN;
     if (out->n_latents < 2)
         return SAE_OK;
     SAE_GO(status, sae_mem_alloc(&some, out->n_latents * d, sizeof *some, err));
     for (size_t i = 0; i < usage->m; i++)
         if (usage->n[i] >= out->floor && usage->n[i] > 0)
             memcpy(some + n++ * d, g->U + i * d, d * sizeof *some);
-    SAE_GO(status, analyze_geom_cosines(&all, g->ops, n, d, some, (size_t)ANALYZE_N_COS * FINE, err));
-    for (size_t b = 0; b < all.hist.n; b++) {
-        out->joint.never[b / FINE] += (double)all.hist.count[b];
-        sum_abs += fabs(analyze_hist_middle(&all.hist, b)) * (double)all.hist.count[b];
-    }
+    SAE_GO(status, analyze_geom_cosines(&all, g->ops, n, d, some, ANALYZE_N_COS, err));
     for (size_t b = 0; b < ANALYZE_N_COS; b++) /* a cosine on an edge may round into either bin */
-        out->joint.never[b] = fmax(0, out->joint.never[b] - (double)g->part[0].joint_cos.count[b]);
-    if (out->n_pairs > (double)out->n_met)
-        out->abs_cos_never = (sum_abs - g->part[0].sa) / (out->n_pairs - (double)out->n_met);
+        out->joint.never[b] =
+            fmax(0, (double)all.hist.count[b] - (double)g->part[0].joint_cos.count[b]);
 done:
     free(some);
     analyze_geom_clear(&all);
@@ -308,7 +311,7 @@ enum sae_status analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops
     SAE_GO(status, sae_overlap_visit(m, &visited, visit, &g, err));
     flush(&g);
     SAE_GO(status, ops->check(err));
-    join_parts(&g);
+    SAE_GO(status, join_parts(&g, err));
     SAE_GO(status, analyze_chance_make(&chance, m, usage->n, masks->n_rows, settings->floor, err));
     out.n_latents = chance.n_latents;
     out.n_pairs = chance.n_pairs;

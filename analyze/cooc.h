@@ -52,7 +52,8 @@ struct analyze_cooc {
     double mean_phi, phi_p95, phi_over; /* over pairs that met; share of them with phi > 0.2 */
     double mean_pmi, pmi_p05, pmi_p95;  /* natural log of lift, over pairs that met */
     double corr_cos, corr_abs;          /* Pearson: overlap with cos, with |cos| (met pairs) */
-    double abs_cos_met, abs_cos_never;  /* mean |cos| */
+    double abs_cos_met, abs_cos_never;  /* mean |cos|; the second by analyze_cooc_never */
+    double sum_abs_met;                 /* sum of |cos| over pairs that met */
     struct analyze_joint joint;
     struct analyze_competition run, reference;
 };
@@ -68,6 +69,8 @@ analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops *ops, size_t m,
                   const float *U, const struct sae_masks *masks, const struct analyze_usage *usage,
                   const struct analyze_cooc_settings *settings, struct sae_err *err);
 void analyze_cooc_clear(struct analyze_cooc *cooc);
+/* Fills abs_cos_never. sum_abs: of |cos| over all pairs of latents that fire at least floor times. */
+void analyze_cooc_never(struct analyze_cooc *cooc, double sum_abs);
 
 /* phi = (N n_ij - n_i n_j) / sqrt(n_i n_j (N - n_i)(N - n_j)); 0 where a latent always fires. */
 double analyze_phi(double N, double n_i, double n_j, double n_ij);

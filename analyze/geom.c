@@ -115,6 +115,10 @@ enum sae_status analyze_geom_cosines(struct analyze_cosines *ret, const struct s
     SAE_GO(status, hist_job_run(&job, ops, U, &cosines, err));
     for (size_t i = 0; i < n_bins; i++)
         cosines.hist.total += cosines.hist.count[i];
+    for (size_t i = 0; i < m; i++) { /* rounding may leave them a little outside */
+        cosines.row_max[i] = fminf(cosines.row_max[i], 1);
+        cosines.row_min[i] = fmaxf(cosines.row_min[i], -1);
+    }
     *ret = cosines;
     memset(&cosines, 0, sizeof cosines);
 done:
@@ -142,18 +146,16 @@ static void row_sums(size_t m, size_t d, const float *U, double *sum_sq, double 
 }
 
 void analyze_geom_moments(struct analyze_moments *ret, const struct analyze_cosines *cosines,
-                          const float *U, double frame_potential)
+                          const float *U, double frame_potential, double sum_abs)
 {
-    double sum_sq, norm2, norm4, mean_abs = 0;
+    double sum_sq, norm2, norm4;
     row_sums(cosines->m, cosines->d, U, &sum_sq, &norm2, &norm4);
     const double n_pairs = 0.5 * (double)cosines->m * (double)(cosines->m - 1);
     const double mean = 0.5 * (sum_sq - norm2) / n_pairs;
     const double mean_sq = 0.5 * (frame_potential - norm4) / n_pairs;
-    for (size_t i = 0; i < cosines->hist.n; i++)
-        mean_abs += fabs(analyze_hist_middle(&cosines->hist, i)) * (double)cosines->hist.count[i];
     struct analyze_moments out = {.mean = mean,
                                   .std = sqrt(fmax(0, mean_sq - mean * mean)),
-                                  .mean_abs = mean_abs / n_pairs,
+                                  .mean_abs = sum_abs / n_pairs,
                                   .max = -1,
                                   .min = 1};
     for (size_t i = 0; i < cosines->m; i++) {

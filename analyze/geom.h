@@ -36,14 +36,15 @@ SAE_MUST_CHECK enum sae_status analyze_geom_cosines(struct analyze_cosines *ret,
                                                     struct sae_err *err);
 void analyze_geom_clear(struct analyze_cosines *cosines);
 
-/* Moments over pairs i < j. The mean comes from |sum of rows|^2, the spread from the frame
- * potential (sum over all i, j of cos^2), both exact; |cos| from the histogram's middles. */
+/* Moments over pairs i < j, none of them from a histogram. The mean comes from |sum of rows|^2, the
+ * spread from the frame potential (sum over all i, j of cos^2), the mean of |cos| from sum_abs, its sum
+ * over pairs (analyze_graph_make). */
 struct analyze_moments {
     double mean, std, mean_abs;
     double max, min, coherence; /* coherence = max |cos| */
 };
 void analyze_geom_moments(struct analyze_moments *ret, const struct analyze_cosines *cosines,
-                          const float *U, double frame_potential);
+                          const float *U, double frame_potential, double sum_abs);
 
 /* Share of pairs with |cos| at least t (t on a bin edge of the histogram is exact). */
 double analyze_geom_share_abs(const struct analyze_hist *hist, double t);

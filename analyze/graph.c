@@ -23,6 +23,7 @@ double analyze_graph_threshold(size_t level)
 
 struct collector {
     struct analyze_graph graph;
+    const bool *some; /* [m] or NULL */
     size_t n_top_max;
     struct analyze_edge *edges;
     size_t n_edges, cap, max_edges;
@@ -33,8 +34,8 @@ struct collector {
 /* Whether a comes before b in the list of closest pairs. */
 static bool closer(const struct analyze_edge *a, const struct analyze_edge *b)
 {
-    if (a->cos != b->cos)
-        return a->cos > b->cos;
+    if (fabsf(a->cos) != fabsf(b->cos))
+        return fabsf(a->cos) > fabsf(b->cos);
     return a->i != b->i ? a->i < b->i : a->j < b->j;
 }
 
@@ -79,15 +80,32 @@ static enum sae_status keep_edge(struct collector *c, const struct analyze_edge 
     return SAE_OK;
 }
 
+/* Adds |cos| of row i to the sums; a double holds millions of them without loss that matters. */
+static void sum_row(struct collector *c, size_t i, size_t m, const float *cos)
+{
+    double all = 0, chosen = 0;
+    for (size_t j = i + 1; j < m; j++) {
+        const double v = (double)fminf(fabsf(cos[j - i - 1]), 1);
+        all += v;
+        if (c->some != NULL && c->some[i] && c->some[j])
+            chosen += v;
+    }
+    c->graph.sum_abs += all;
+    c->graph.sum_abs_some += chosen;
+}
+
 /* Row i of cosines, to the latents i + 1 ... m - 1. */
 static enum sae_status collect_row(struct collector *c, size_t i, size_t m, const float *cos,
                                    struct sae_err *err)
 {
+    sum_row(c, i, m, cos);
     for (size_t j = i + 1; j < m; j++) {
-        const float v = cos[j - i - 1];
+        const float v = fmaxf(-1, fminf(1, cos[j - i - 1]));
         const bool edge = (double)v > analyze_graph_threshold(0);
-        const bool top = c->graph.n_top < c->n_top_max ||
-                         (c->n_top_max > 0 && v >= c->graph.top[c->n_top_max - 1].cos);
+        const bool top =
+            c->graph.n_top < c->n_top_max ||
+            (c->n_top_max > 0 && fabsf(v) >= fabsf(c->graph.top[c->n_top_max - 1].cos));
+        c->graph.n_below += (double)v < -c->above;
         if (!edge && !top)
             continue;
         const struct analyze_edge e = {(uint32_t)i, (uint32_t)j, v};
@@ -196,11 +214,12 @@ void analyze_graph_clear(struct analyze_graph *graph)
 }
 
 enum sae_status analyze_graph_make(struct analyze_graph *ret, const struct sae_ops *ops, size_t m,
-                                   size_t d, const float *U, size_t n_top, size_t max_edges,
-                                   double above, struct sae_err *err)
+                                   size_t d, const float *U, const bool *some, size_t n_top,
+                                   size_t max_edges, double above, struct sae_err *err)
 {
     enum sae_status status;
-    struct collector c = {.n_top_max = n_top, .max_edges = max_edges, .above = above};
+    struct collector c = {
+        .some = some, .n_top_max = n_top, .max_edges = max_edges, .above = above};
     SAE_GO(status, sae_mem_alloc(&c.graph.top, n_top, sizeof *c.graph.top, err));
     SAE_GO(status, pass(&c, ops, m, d, U, err));
     for (size_t level = 0; level < ANALYZE_GRAPH_LEVELS; level++) {

@@ -36,7 +36,7 @@ static const struct sae_opt options[] = {
     {"sample", 0, SAE_OPT_U64, &settings.n_sample, "64", NULL, 2, 1024, "N", "Measures",
      "latents in the similarity matrix (the most frequent)", SAE_OPT_MAIN},
     {"top",                                              0, SAE_OPT_U64, &settings.n_top, "20", NULL, 0, 100000, "N", "Measures",
-     "closest pairs to list", SAE_OPT_MAIN},
+     "pairs of largest |cos| to list", SAE_OPT_MAIN},
     {"duplicate",            0, SAE_OPT_REAL, &settings.duplicate, "0.9", NULL, 0.2, 1, "COS", "Measures",
      "pairs with a larger cosine count as near duplicates", 0},
     {"tokens", 0, SAE_OPT_U64, &settings.n_tokens, "2048", NULL, 1, 1e6, "N", "Input",

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "analyze/analyze.h"
+#include "analyze/tally.h"
 #include "lib/base/fs.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -86,6 +87,7 @@ static json_t *separation(const struct analyze_report *r)
         {"share_abs_cosine_over_0.2",                                           analyze_geom_share_abs(&r->dec.hist,                                                    0.2)},
         {"share_abs_cosine_over_0.5",                                       analyze_geom_share_abs(&r->dec.hist,                       0.5)},
         {"duplicate_pairs",(double)r->n_duplicates},
+        {"antiparallel_pairs",                        (double)r->n_antiparallel          },
         {"clustering_0.3",                           r->graph.clustering[1]                                                                     },
         {"edge_density_0.3",                            r->graph.density[1]              },
         {"zero_decoder_rows",                          (double)r->n_zero_rows              },
@@ -158,6 +160,12 @@ static json_t *overlap(const struct analyze_cooc *c)
         {"correlation_overlap_abs_cosine", c->corr_abs         },
     };
     json_t *made = OBJECT_OF(entries);
+    if (made != NULL) { /* how far a percentile may be from the value that has its rank */
+        json_object_set_new(made, "percentile_resolution",
+                            sae_json_number(1.0 / ANALYZE_UNIT_BINS));
+        json_object_set_new(made, "percentile_resolution_log10",
+                            sae_json_number(1.0 / ANALYZE_DECADE_BINS));
+    }
     for (int kind = 0; made != NULL && kind < SAE_OVERLAP_N; kind++) {
         const struct analyze_overlap *of = &c->of[kind];
         const struct entry parts[] = {

@@ -7,6 +7,7 @@
 
 #include "analyze/analyze.h"
 #include "analyze/random.h"
+#include "analyze/tally.h"
 #include "lib/cli/table.h"
 #include "lib/file/json.h"
 #include "lib/sae/import.h"
@@ -74,6 +75,10 @@ static void direction_lines(struct sae_table *t, const struct analyze_report *r,
     sae_table_count(t, (double)r->n_duplicates);
     sae_table_count(t, 0);
     sae_table_text(t, "near duplicates");
+    sae_table_text(t, "pairs with cos < %g", -duplicate);
+    sae_table_count(t, (double)r->n_antiparallel);
+    sae_table_count(t, 0);
+    sae_table_text(t, "antiparallel: one direction, two signs");
     line(t, "clustering at cos > 0.3", r->graph.clustering[1], r->graph.density[1], 4,
          "closed triples; by chance: edge density");
     line(t, "encoder neighbour, mean cos", r->max_enc.mean, b.max_dec, 4,
@@ -130,7 +135,7 @@ static enum sae_status print_usage(const struct analyze_report *r, FILE *to, str
         const char *meaning;
     } rows[] = {
         {"active latents a token",         u->l0,                    2, "l0"                                   },
-        {"dead latents",                   (double)u->n_dead,        0, "fired on no held-out token"           },
+        {"dead latents",                   (double)u->n_dead,        0, "fired on none of these tokens"        },
         {"alive, %",                       percent(u->frac_alive),   2, "the others fired on none"             },
         {"median density of the alive, %", percent(u->median_alive), 4,
          "share of tokens it fires on"                                                                         },
@@ -178,7 +183,11 @@ static enum sae_status print_overlap(const struct analyze_report *r, FILE *to, s
             "%llu fired together\n",
             c->n_latents, (unsigned long long)c->floor, c->n_pairs, (unsigned long long)c->n_met);
     SAE_TRY(print_normalisations(c, to, err));
-    fputc('\n', to);
+    fprintf(to,
+            "  Medians and percentiles are read from histograms: within %.4f of the value of that "
+            "rank,\n  lift, batch and PMI within %.2f %% (%.4f nats); means are exact.\n\n",
+            1.0 / ANALYZE_UNIT_BINS, 100 * (pow(10, 1.0 / ANALYZE_DECADE_BINS) - 1),
+            log(10) / ANALYZE_DECADE_BINS);
     SAE_TRY(open_section(&t, "independent", err));
     line(t, "pairs that never fired together, %", percent(c->share_never),
          percent(c->expected_never), 2, "more than by chance: latents that exclude each other");
@@ -253,7 +262,7 @@ static enum sae_status print_close(const struct analyze_report *r, FILE *to, str
     struct sae_table *t;
     if (r->n_close == 0)
         return SAE_OK;
-    fprintf(to, "\nClosest pairs: the %zu largest cosines\n", r->n_close);
+    fprintf(to, "\nClosest pairs: the %zu largest |cos|, either sign\n", r->n_close);
     SAE_TRY(sae_table_make(&t, r->has_masks ? 7 : 3, heads, err));
     for (size_t p = 0; p < r->n_close; p++) {
         const struct analyze_close *c = &r->close[p];

@@ -8,12 +8,7 @@
 #include "analyze/cooc.h"
 #include "lib/base/mem.h"
 
-enum {
-    LINEAR_BINS = 1000, /* of a histogram over [0, 1] */
-    LOG_LO = -6,
-    LOG_HI = 6,
-    LOG_BINS = 100 /* log10 of lift and batch, bins a decade */
-};
+enum { LOG_LO = -6, LOG_HI = 6 };
 
 double analyze_phi(double N, double n_i, double n_j, double n_ij)
 {
@@ -26,9 +21,11 @@ enum sae_status analyze_tally_init(struct analyze_tally *t, struct sae_err *err)
     for (int kind = 0; kind < SAE_OVERLAP_N; kind++) {
         const bool logs = kind == SAE_OVERLAP_LIFT || kind == SAE_OVERLAP_BATCH;
         SAE_TRY(analyze_hist_init(&t->of[kind], logs ? LOG_LO : 0, logs ? LOG_HI : 1,
-                                  logs ? (LOG_HI - LOG_LO) * LOG_BINS : LINEAR_BINS, err));
+                                  logs ? (LOG_HI - LOG_LO) * ANALYZE_DECADE_BINS
+                                       : ANALYZE_UNIT_BINS,
+                                  err));
     }
-    SAE_TRY(analyze_hist_init(&t->phi, -1, 1, 400, err));
+    SAE_TRY(analyze_hist_init(&t->phi, -1, 1, 2 * (size_t)ANALYZE_UNIT_BINS, err));
     SAE_TRY(analyze_hist_init(&t->joint_cos, -1, 1, ANALYZE_N_COS, err));
     SAE_TRY(sae_mem_alloc(&t->met, (size_t)ANALYZE_N_COS * ANALYZE_N_OVERLAP, sizeof *t->met, err));
     return sae_mem_alloc(&t->abs_at_overlap, ANALYZE_N_OVERLAP, sizeof *t->abs_at_overlap, err);

@@ -15,6 +15,13 @@ enum {
     ANALYZE_N_COS = 80,    /* bins of the joint map over [-1, 1] */
     ANALYZE_N_OVERLAP = 40 /* over [0, 1] */
 };
+/* Bins of the histograms that percentiles are read from: a percentile is within one bin of the value
+ * that has its rank. */
+enum {
+    ANALYZE_UNIT_BINS = 10000,  /* of an interval of length 1 */
+    ANALYZE_DECADE_BINS = 1000, /* of log10, for lift and batch */
+    ANALYZE_KEPT = 10           /* so many are added up into one of those that are kept and drawn */
+};
 
 struct analyze_pair {
     uint32_t i, j;

@@ -117,12 +117,11 @@ static void cosines_of_three_rows(void **state)
             assert_near(c.row_min[i], least[i], 1e-6);
             assert_int_equal(c.row_argmax[i], who[i]);
         }
-        analyze_geom_moments(&moments, &c, U, 5);
+        analyze_geom_moments(&moments, &c, U, 5, 1.4);
         assert_near(moments.mean, 1.4 / 3, 1e-6);
         assert_near(moments.std, 0.339935, 1e-5);
         assert_near(moments.coherence, 0.8, 1e-6);
-        /* middles of the bins: 0.25, 0.75, 0.75 */
-        assert_near(moments.mean_abs, 1.75 / 3, 1e-6);
+        assert_near(moments.mean_abs, 1.4 / 3, 1e-12);
         assert_near(analyze_geom_share_abs(&c.hist, 0.5), 2.0 / 3, 1e-12);
         analyze_geom_clear(&c);
     }
@@ -160,7 +159,7 @@ static void tight_frames_reach_the_bounds(void **state)
     assert_int_equal(analyze_spectrum_eigenvalues(&sae_ops_cpu, 3, 2, U, eig, NULL), SAE_OK);
     analyze_spectrum_ranks(&ranks, eig, 2, 3);
     assert_int_equal(analyze_geom_cosines(&c, &sae_ops_ref, 3, 2, U, 40, NULL), SAE_OK);
-    analyze_geom_moments(&moments, &c, U, ranks.frame_potential);
+    analyze_geom_moments(&moments, &c, U, ranks.frame_potential, 1.5);
     assert_near(moments.coherence, analyze_welch_bound(3, 2), 1e-6);
     assert_near(ranks.frame_potential, analyze_frame_bound(3, 2), 1e-5);
     assert_near(ranks.effective, 2, 1e-6);
@@ -218,7 +217,7 @@ static void close_pairs_of_three_rows(void **state)
     float U[6];
     struct analyze_graph g;
     analyze_geom_unit(3, 2, rows_a, U);
-    assert_int_equal(analyze_graph_make(&g, &sae_ops_cpu, 3, 2, U, 2, 100, 0.75, NULL), SAE_OK);
+    assert_int_equal(analyze_graph_make(&g, &sae_ops_cpu, 3, 2, U, NULL, 2, 100, 0.75, NULL), SAE_OK);
     assert_int_equal(g.n_top, 2);
     assert_int_equal(g.top[0].i, 1);
     assert_int_equal(g.top[0].j, 2);
@@ -228,12 +227,49 @@ static void close_pairs_of_three_rows(void **state)
     assert_int_equal(g.n_edges[5], 1); /* cos > 0.7 */
     assert_int_equal(g.n_edges[7], 0); /* cos > 0.9 */
     assert_int_equal(g.n_above, 1);
+    assert_int_equal(g.n_below, 0);
+    assert_near(g.sum_abs, 1.4, 1e-6);
     assert_near(g.density[0], 2.0 / 3, 1e-12);
     assert_near(g.clustering[0], 0, 0); /* a path has a triple and no triangle */
     assert_true(isnan(g.clustering[5]));
     analyze_graph_clear(&g);
-    assert_int_equal(analyze_graph_make(&g, &sae_ops_cpu, 3, 2, U, 0, 100, 0.75, NULL), SAE_OK);
+    assert_int_equal(analyze_graph_make(&g, &sae_ops_cpu, 3, 2, U, NULL, 0, 100, 0.75, NULL), SAE_OK);
     assert_int_equal(g.n_top, 0);
+    analyze_graph_clear(&g);
+}
+
+/* Rows 0, 1: one direction, whose rounded dot product is above 1; row 2: its opposite. Sums are exact,
+ * the opposite is listed, and nothing is beyond 1. */
+static void opposite_and_equal_rows(void **state)
+{
+    (void)state;
+    enum { D = 7 };
+    float W[4 * D] = {0}, U[4 * D];
+    struct analyze_graph g;
+    struct analyze_cosines c;
+    struct analyze_moments moments;
+    const bool some[4] = {true, false, true, true};
+    for (size_t j = 0; j < D; j++) {
+        W[j] = W[D + j] = (float)(0.37 + 0.11 * (double)j);
+        W[2 * D + j] = -3 * W[j];
+    }
+    W[3 * D] = 1;
+    analyze_geom_unit(4, D, W, U);
+    for (size_t j = 0; j < D; j++)
+        U[D + j] = U[j] *= 1 + 1e-6F; /* as far as rounding goes */
+    const double first = fabs((double)U[0]);
+    assert_int_equal(analyze_graph_make(&g, &sae_ops_cpu, 4, D, U, some, 6, 100, 0.9, NULL), SAE_OK);
+    assert_int_equal(g.n_above, 1);
+    assert_int_equal(g.n_below, 2);
+    assert_true(g.top[0].cos == 1);
+    assert_true(g.top[1].i == 0 && g.top[1].j == 2 && g.top[1].cos <= -0.999999F);
+    assert_near(g.sum_abs, 3 + 3 * first, 1e-5);
+    assert_near(g.sum_abs_some, 1 + 2 * first, 1e-5); /* pairs 02, 03, 23 */
+    assert_int_equal(analyze_geom_cosines(&c, &sae_ops_cpu, 4, D, U, 40, NULL), SAE_OK);
+    analyze_geom_moments(&moments, &c, U, 10, g.sum_abs);
+    assert_true(moments.coherence == 1 && moments.max == 1 && moments.min >= -1);
+    assert_near(moments.mean_abs, g.sum_abs / 6, 1e-12);
+    analyze_geom_clear(&c);
     analyze_graph_clear(&g);
 }
 
@@ -246,12 +282,12 @@ static void graphs_that_are_too_large(void **state)
     struct analyze_graph all, some, ref;
     assert_int_equal(sae_mem_alloc(&U, M * D, sizeof *U, NULL), SAE_OK);
     random_rows(M, D, U);
-    assert_int_equal(analyze_graph_make(&all, &sae_ops_cpu, M, D, U, 9, 1000000, 0.9, NULL),
+    assert_int_equal(analyze_graph_make(&all, &sae_ops_cpu, M, D, U, NULL, 9, 1000000, 0.9, NULL),
                      SAE_OK);
-    assert_int_equal(analyze_graph_make(&ref, &sae_ops_ref, M, D, U, 9, 1000000, 0.9, NULL),
+    assert_int_equal(analyze_graph_make(&ref, &sae_ops_ref, M, D, U, NULL, 9, 1000000, 0.9, NULL),
                      SAE_OK);
     const size_t cap = (size_t)all.n_edges[4] + 10; /* room for cos > 0.6 and higher */
-    assert_int_equal(analyze_graph_make(&some, &sae_ops_cpu, M, D, U, 9, cap, 0.9, NULL), SAE_OK);
+    assert_int_equal(analyze_graph_make(&some, &sae_ops_cpu, M, D, U, NULL, 9, cap, 0.9, NULL), SAE_OK);
     for (size_t level = 0; level < ANALYZE_GRAPH_LEVELS; level++) {
         assert_int_equal(some.n_edges[level], all.n_edges[level]);
         assert_true(labs((long)ref.n_edges[level] - (long)all.n_edges[level]) <= 1);
@@ -266,7 +302,7 @@ static void graphs_that_are_too_large(void **state)
         assert_int_equal(some.top[p].i, all.top[p].i);
         assert_int_equal(ref.top[p].j, all.top[p].j);
         if (p > 0)
-            assert_true(all.top[p].cos <= all.top[p - 1].cos);
+            assert_true(fabsf(all.top[p].cos) <= fabsf(all.top[p - 1].cos));
     }
     analyze_graph_clear(&all);
     analyze_graph_clear(&some);
@@ -323,7 +359,10 @@ static void random_directions_meet_their_baselines(void **state)
     analyze_spectrum_ranks(&ranks, eig, D, M);
     analyze_random_eigenvalues(M, D, expected);
     analyze_spectrum_ranks(&base, expected, D, M);
-    analyze_geom_moments(&moments, &c, U, ranks.frame_potential);
+    struct analyze_graph g;
+    assert_int_equal(analyze_graph_make(&g, &sae_ops_cpu, M, D, U, NULL, 0, 1000000, 0.9, NULL), SAE_OK);
+    analyze_geom_moments(&moments, &c, U, ranks.frame_potential, g.sum_abs);
+    analyze_graph_clear(&g);
     assert_near(moments.mean, 0, 1e-3);
     assert_near(moments.std, 1 / sqrt(D), 1e-3);
     assert_near(moments.mean_abs, analyze_random_mean_abs_cos(D), 1e-3);
@@ -351,6 +390,7 @@ int main(void)
         cmocka_unit_test(fewer_rows_than_dimensions),
         cmocka_unit_test(clustering_of_a_kite),
         cmocka_unit_test(close_pairs_of_three_rows),
+        cmocka_unit_test(opposite_and_equal_rows),
         cmocka_unit_test(graphs_that_are_too_large),
         cmocka_unit_test(baselines_known_in_closed_form),
         cmocka_unit_test(random_directions_meet_their_baselines),
