@@ -2,8 +2,9 @@
 /* answer : the probing result as JSON in SAEBench's shape, and as a table for people.
  *
  * Keys of SAEBench keep their names and meaning: {llm,sae}_top_{k}_test_accuracy,
- * {llm,sae}_test_accuracy. Beside each stand ..._se (standard error over seeds), and for F1 and
- * AUC ..._f1, ..._auc in place of ..._accuracy. */
+ * {llm,sae}_test_accuracy. Beside each stand ..._se (standard error of the draw of negatives), for
+ * accuracy ..._se_texts (of the finite test texts) and ..._se_total (of both), and for F1 and AUC
+ * ..._f1, ..._auc in place of ..._accuracy. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,17 @@ static int put_mean(json_t *to, bool latents, uint64_t k, enum probe_metric metr
     return bad;
 }
 
+/* The other part of the accuracy's standard error, and both together. */
+static int put_errors(json_t *to, bool latents, uint64_t k, double draws, double texts)
+{
+    char key[KEY_BYTES];
+    make_key(key, latents, k, PROBE_ACCURACY, "_se_texts");
+    int bad = json_object_set_new(to, key, sae_json_number(texts));
+    make_key(key, latents, k, PROBE_ACCURACY, "_se_total");
+    bad |= json_object_set_new(to, key, sae_json_number(hypot(isfinite(draws) ? draws : 0.0, texts)));
+    return bad;
+}
+
 /* All metrics of one side over one or several sets; SAEBench's keys first, in its order. */
 static int put_side(json_t *to, bool latents, const struct probe_set *sets, size_t n_sets,
                     const struct probe_settings *s)
@@ -53,10 +65,15 @@ static int put_side(json_t *to, bool latents, const struct probe_set *sets, size
         make_key(key, latents, bench_k[i], PROBE_ACCURACY, "");
         bad |= json_object_set_new(to, key, json_null());
     }
-    for (size_t p = 0; p < s->n_k + s->full; p++)
+    for (size_t p = 0; p < s->n_k + s->full; p++) {
+        const uint64_t k = p < s->n_k ? s->k[p] : 0;
         for (int m = 0; m < PROBE_N_METRICS; m++)
-            bad |= put_mean(to, latents, p < s->n_k ? s->k[p] : 0, (enum probe_metric)m,
+            bad |= put_mean(to, latents, k, (enum probe_metric)m,
                             probe_sets_mean(sets, n_sets, latents, p, (enum probe_metric)m));
+        bad |= put_errors(to, latents, k,
+                          probe_sets_mean(sets, n_sets, latents, p, PROBE_ACCURACY).se,
+                          probe_sets_texts_se(sets, n_sets, latents, p));
+    }
     return bad;
 }
 
@@ -142,14 +159,16 @@ static json_t *make_config(const struct sae_ckpt *ckpt, const struct probe_set *
 static json_t *make_versions(void)
 {
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s}", "top_k_test_accuracy",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "top_k_test_accuracy",
         "saebench-0.6 sparse_probing: mean-difference selection, L2 logistic regression C=1",
         "test_accuracy",
         "saekit-1: L2 logistic regression C=1 on every feature, first seed (saebench-0.6 trains "
         "by AdamW and reports its best test epoch)",
         "test_f1", "saekit-1: F1 of the positive class at score > 0", "test_auc",
         "saekit-1: area under the ROC curve, ties count one half", "se",
-        "saekit-1: sample standard deviation over seeds / sqrt(seeds)");
+        "saekit-1: of the draw of negatives: sample standard deviation over seeds / sqrt(seeds)",
+        "se_texts", "saekit-1: of the finite test texts: sqrt(p (1 - p) / texts), combined over sets",
+        "se_total", "saekit-1: sqrt(se^2 + se_texts^2)");
 }
 
 enum sae_status probe_result_make(json_t **ret, const struct sae_ckpt *ckpt,
@@ -196,9 +215,12 @@ done:
 
 /* --- the table ---------------------------------------------------------------------------- */
 
-/* One line: what, sizes, latents or neurons, then accuracy (or its standard error) by k. */
+/* What a line of the table holds. */
+enum row { ROW_ACCURACY, ROW_SE_DRAWS, ROW_SE_TEXTS };
+
+/* One line: what, sizes, latents or neurons, then accuracy (or a standard error of it) by k. */
 static void put_row(struct sae_table *table, const char *name, const struct probe_set *sets,
-                    size_t n_sets, const struct probe_settings *s, bool latents, bool errors)
+                    size_t n_sets, const struct probe_settings *s, bool latents, enum row row)
 {
     sae_table_text(table, "%s", name);
     size_t train = SIZE_MAX, test = SIZE_MAX;
@@ -206,14 +228,15 @@ static void put_row(struct sae_table *table, const char *name, const struct prob
         train = sets[0].n_train[c] < train ? sets[0].n_train[c] : train;
         test = sets[0].n_test[c] < test ? sets[0].n_test[c] : test;
     }
-    const bool sizes = n_sets == 1 && *name && latents && !errors;
+    const bool sizes = n_sets == 1 && *name && latents && row == ROW_ACCURACY;
     sae_table_count(table, sizes ? (double)sets[0].n_classes : NAN);
     sae_table_count(table, sizes ? (double)train : NAN);
     sae_table_count(table, sizes ? (double)test : NAN);
     sae_table_text(table, "%s", latents ? "latents" : "neurons");
     for (size_t p = 0; p < s->n_k + s->full; p++) {
         const struct probe_mean m = probe_sets_mean(sets, n_sets, latents, p, PROBE_ACCURACY);
-        sae_table_real(table, errors ? m.se : m.mean, 4);
+        const double texts = probe_sets_texts_se(sets, n_sets, latents, p);
+        sae_table_real(table, row == ROW_ACCURACY ? m.mean : row == ROW_SE_DRAWS ? m.se : texts, 4);
     }
 }
 
@@ -252,19 +275,26 @@ enum sae_status probe_table_print(const struct sae_ckpt *ckpt, const struct prob
     SAE_TRY(make_table(&table, s, err));
     for (size_t i = 0; i < n_sets; i++)
         for (int latents = 1; latents >= 0; latents--)
-            put_row(table, sets[i].name, &sets[i], 1, s, latents, false);
+            put_row(table, sets[i].name, &sets[i], 1, s, latents, ROW_ACCURACY);
     if (n_sets > 1)
         for (int latents = 1; latents >= 0; latents--)
-            put_row(table, "mean", sets, n_sets, s, latents, false);
-    if (s->n_seeds > 1)
-        for (int latents = 1; latents >= 0; latents--)
-            put_row(table, "s.e.", sets, n_sets, s, latents, true);
+            put_row(table, "mean", sets, n_sets, s, latents, ROW_ACCURACY);
+    for (int latents = 1; latents >= 0 && s->n_seeds > 1; latents--)
+        put_row(table, "s.e. draws", sets, n_sets, s, latents, ROW_SE_DRAWS);
+    for (int latents = 1; latents >= 0; latents--)
+        put_row(table, "s.e. texts", sets, n_sets, s, latents, ROW_SE_TEXTS);
     char sae[SAE_ARCH_DESCRIBED];
     sae_arch_describe(sae, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
     fprintf(to, "%s (%s): test accuracy of probes on k latents or raw neurons\n", ckpt->path, sae);
     const enum sae_status st = sae_table_print(table, to, 2, err);
     if (s->n_seeds > 1)
-        fprintf(to, "  s.e.: of the mean, over %zu draws of negative examples\n", s->n_seeds);
+        fprintf(to,
+                "  s.e. draws: of the mean, over %zu draws of negative examples; 0 if nothing is "
+                "drawn\n",
+                s->n_seeds);
+    fputs("  s.e. texts: of the mean, for want of more test texts; the same texts judge every "
+          "checkpoint,\n  so two of them differ by less\n",
+          to);
     sae_table_free(table);
     return st;
 }

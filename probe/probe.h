@@ -60,7 +60,9 @@ SAE_MUST_CHECK enum sae_status probe_scores_run(struct probe_scores *ret,
                                                 const char *what, struct sae_err *err);
 
 struct probe_mean {
-    double mean, se; /* se: over seeds, sd / sqrt(n); NaN with one seed */
+    double mean;
+    double se; /* of the draw of negatives: sd over seeds / sqrt(seeds); NaN with one seed, 0 if
+                  nothing is drawn */
 };
 /* Mean over classes per seed, then over seeds. */
 struct probe_mean probe_scores_mean(const struct probe_scores *scores, size_t probe,
@@ -111,6 +113,9 @@ SAE_MUST_CHECK enum sae_status probe_part_load(size_t *ret_n_taken, const char *
 /* Over sets: per seed the mean over sets, then over seeds. */
 struct probe_mean probe_sets_mean(const struct probe_set *sets, size_t n_sets, bool latents,
                                   size_t probe, enum probe_metric metric);
+/* Standard error of that mean's accuracy for want of more test texts: each text counts once, since a
+ * text that one class's probe gets wrong is mostly wrong for another's too. */
+double probe_sets_texts_se(const struct probe_set *sets, size_t n_sets, bool latents, size_t probe);
 /* The result JSON. record: of this program, inputs already added. */
 SAE_MUST_CHECK enum sae_status probe_result_make(json_t **ret, const struct sae_ckpt *ckpt,
                                                  const struct probe_set *sets, size_t n_sets,

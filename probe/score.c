@@ -288,3 +288,17 @@ struct probe_mean probe_sets_mean(const struct probe_set *sets, size_t n_sets, b
     }
     return (struct probe_mean){n > 0.0 ? mean : NAN, n > 1.0 ? sqrt(square / (n - 1.0) / n) : NAN};
 }
+
+double probe_sets_texts_se(const struct probe_set *sets, size_t n_sets, bool latents, size_t probe)
+{
+    double variance = 0.0;
+    for (size_t i = 0; i < n_sets; i++) {
+        double n_texts = 0.0; /* half of each class's task are its own texts */
+        for (size_t c = 0; c < sets[i].n_classes; c++)
+            n_texts += 0.5 * (double)sets[i].n_test[c];
+        const double p =
+            probe_sets_mean(&sets[i], 1, latents, probe, PROBE_ACCURACY).mean;
+        variance += p * (1.0 - p) / n_texts;
+    }
+    return sqrt(variance) / (double)n_sets;
+}

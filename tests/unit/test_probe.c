@@ -354,6 +354,14 @@ static void test_means(void **state)
     m = probe_sets_mean(sets, 2, true, 0, PROBE_ACCURACY);
     assert_true(fabs(m.mean - 0.7) < 1e-12 && fabs(m.se - 0.05) < 1e-12);
     assert_true(isnan(probe_scores_mean(&sets[0].latents, 0, PROBE_F1).mean));
+    /* tasks of 40 and 24 test texts are 20 + 12 distinct ones: .8 .2 / 32 = .005; .6 .4 / 24 = .01 */
+    size_t n_test[2][2] = {{40, 24}, {24, 24}};
+    for (size_t i = 0; i < 2; i++) {
+        sets[i].n_classes = 2;
+        sets[i].n_test = n_test[i];
+    }
+    assert_true(fabs(probe_sets_texts_se(sets, 1, true, 0) - sqrt(0.005)) < 1e-12);
+    assert_true(fabs(probe_sets_texts_se(sets, 2, true, 0) - sqrt(0.015) / 2) < 1e-12);
     probe_scores_clear(&sets[0].latents);
     probe_scores_clear(&sets[1].latents);
 }
