@@ -91,6 +91,10 @@ void analyze_compare_fill(struct analyze_column *ret, const struct analyze_repor
 SAE_MUST_CHECK enum sae_status analyze_compare_print(const struct analyze_column *columns, size_t n,
                                                      FILE *to, struct sae_err *err);
 
+/* The same with a row a checkpoint, in fewer numbers. */
+SAE_MUST_CHECK enum sae_status analyze_brief_print(const struct analyze_column *columns, size_t n,
+                                                   FILE *to, struct sae_err *err);
+
 /* outcome.c: the result JSON. record: of this invocation; the checkpoint is added to its inputs.
  * config: the settings. */
 SAE_MUST_CHECK enum sae_status analyze_outcome_make(json_t **ret,

@@ -109,3 +109,44 @@ enum sae_status analyze_compare_print(const struct analyze_column *columns, size
     }
     return SAE_OK;
 }
+
+/* --- a row a checkpoint ------------------------------------------------------------------- */
+
+/* Which of the compared numbers, and how they are called in a table's head. */
+static const struct {
+    size_t row;
+    const char *head, *meaning;
+} brief[] = {
+    {0,  "%",           "of the training done"                                               },
+    {8,  "L0",          "active latents a held-out token"                                    },
+    {9,  "dead",        "latents that fire on no held-out token"                             },
+    {1,  "nearest cos", "cosine to the nearest other direction, mean over latents"           },
+    {2,  "max |cos|",   "the largest |cosine| of any pair; 1: two latents share one direction"},
+    {6,  "eff. rank",   "dimensions that the directions really use, at most d"               },
+    {14, "comp. pairs", "pairs that fire together on more than a tenth of the rarer's tokens"},
+    {15, "their |cos|", "mean |cosine| of those pairs"                                       },
+};
+enum { N_BRIEF = sizeof brief / sizeof *brief };
+
+enum sae_status analyze_brief_print(const struct analyze_column *columns, size_t n, FILE *to,
+                                    struct sae_err *err)
+{
+    const char *heads[N_BRIEF + 1] = {"checkpoint"};
+    struct sae_table *table;
+    for (size_t i = 0; i < N_BRIEF; i++)
+        heads[i + 1] = brief[i].head;
+    SAE_TRY(sae_table_make(&table, N_BRIEF + 1, heads, err));
+    for (size_t c = 0; c < n; c++) {
+        sae_table_text(table, "%s", columns[c].head);
+        for (size_t i = 0; i < N_BRIEF; i++)
+            sae_table_real(table, columns[c].value[brief[i].row], rows[brief[i].row].digits);
+    }
+    const enum sae_status status = sae_table_print(table, to, 0, err);
+    sae_table_free(table);
+    SAE_TRY(status);
+    fputc('\n', to);
+    for (size_t i = 0; i < N_BRIEF; i++)
+        fprintf(to, "%-11s  %s\n", brief[i].head, brief[i].meaning);
+    fputs("\nAll tables of each checkpoint: --full.\n", to);
+    return SAE_OK;
+}

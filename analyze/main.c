@@ -18,13 +18,15 @@
 static struct analyze_settings settings;
 static struct sae_subject_options subject;
 static struct {
-    bool all, charts;
+    bool all, charts, full;
     double began; /* of the checkpoint at hand */
 } wanted;
 
 static const struct sae_opt options[] = {
     {"all",                                          0, SAE_OPT_FLAG, &wanted.all, NULL, NULL, 0, 0, NULL, "Checkpoints",
      "every checkpoint of a run, not only its last", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"full", 0, SAE_OPT_FLAG, &wanted.full, "false", NULL, 0, 0, NULL, "Output",
+     "of several checkpoints the tables of each, too; of one they are always printed", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"charts",                                  0, SAE_OPT_FLAG, &wanted.charts, "true", NULL, 0, 0, NULL, "Output",
      "draw charts into the run's folder charts/ (--no-charts leaves them out)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"weights-only",                                          0, SAE_OPT_FLAG, &settings.weights_only, NULL, NULL, 0, 0, NULL, "Measures",
@@ -76,9 +78,9 @@ done:
     return status;
 }
 
-/* One checkpoint: measure, save, and print its tables unless JSON is asked for. */
+/* One checkpoint: measure, save, and print its tables where they are wanted. */
 static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_ops *ops,
-                                   const char *path, bool first, json_t *results,
+                                   const char *path, bool tables, json_t *results,
                                    struct analyze_column *column, struct sae_err *err)
 {
     enum sae_status status;
@@ -94,10 +96,10 @@ static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_o
     if (cli->json) {
         if (json_array_append(results, result) != 0)
             status = sae_err_set(err, SAE_ENOMEM, "out of memory");
-    } else {
-        if (!first)
-            fputs("\n\n", stdout);
+    } else if (tables) {
         status = analyze_tables_print(&report, &settings, stdout, err);
+        if (subject.n > 1)
+            fputs("\n\n", stdout);
     }
 done:
     json_decref(record);
@@ -120,11 +122,11 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(status, sae_mem_alloc(&columns, saes.n, sizeof *columns, err));
     for (size_t i = 0; i < saes.n; i++)
         SAE_GO(status,
-               analyze_one(cli, ops, saes.paths[i], i == 0, saes.answers, &columns[i], err));
-    if (!cli->json && saes.n > 1) {
-        fputs("\n\n", stdout);
-        SAE_GO(status, analyze_compare_print(columns, saes.n, stdout, err));
-    }
+               analyze_one(cli, ops, saes.paths[i], wanted.full || saes.n == 1, saes.answers,
+                           &columns[i], err));
+    if (!cli->json && saes.n > 1)
+        SAE_GO(status, wanted.full ? analyze_compare_print(columns, saes.n, stdout, err)
+                                   : analyze_brief_print(columns, saes.n, stdout, err));
     status = sae_subjects_end(&saes, cli, err);
 done:
     free(columns);
@@ -136,11 +138,13 @@ static const struct sae_program program = {
     .name = "sae-analyze",
     .summary = "measure how separated the features of checkpoints are",
     .usage = "sae-analyze [options] [CHECKPOINT|RUN ...]",
-    .operands = "CHECKPOINT|RUN ...",
+    .operands = "CHECKPOINT|RUN|FOLDER ...",
     .examples = "# one checkpoint\n"
                 "sae-analyze run_2/ckpt_50.h5\n"
-                "# every checkpoint of a run, side by side at the end\n"
+                "# every checkpoint of a run, a row each\n"
                 "sae-analyze --all run_2\n"
+                "# every run of a sweep, each with its tables\n"
+                "sae-analyze --full sweep\n"
                 "# last checkpoints of all runs here, for a program\n"
                 "sae-analyze --json --no-charts > separation.json\n",
     .about =
@@ -149,7 +153,8 @@ static const struct sae_program program = {
         "together point the same way, and which pairs compete under the run's own schedule.\n\n"
         "Without an operand it takes the last checkpoint of the run it stands in, or of every "
         "run_* folder beside it. It writes CHECKPOINT.analyze.json and charts/CHECKPOINT.*.svg "
-        "into the run's folder. With --json, one checkpoint gives one object, several an array.\n\n"
+        "into the run's folder. Of one checkpoint it prints all tables; of several a row each, and with --full "
+        "the tables of each. With --json, one checkpoint gives one object, several an array.\n\n"
         "Overlaps come from the held-out batch stored in the checkpoint: rare latents overlap by "
         "chance, so pairs below --floor are left out, and the value expected of independent "
         "latents stands beside each number.",

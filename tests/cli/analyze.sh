@@ -40,14 +40,23 @@ grep -q "this run's" out.txt && complain "a rule is made up"
 # Nothing named: the run one stands in, else every run beside.
 (cd run_2 && "$analyze" -q --no-charts >../out.txt) || complain "inside the run: failed"
 grep -q '^ckpt_100.h5' out.txt || complain "inside the run: not the newest"
-"$analyze" -q --no-charts >out.txt || complain "beside the runs: failed"
+"$analyze" -q --no-charts --full >out.txt || complain "beside the runs: failed"
 grep -q '^run_1/ckpt_100.h5' out.txt || complain "beside the runs: no run_1"
 grep -q '^side by side  *run_1/ckpt_100  *run_2/ckpt_100$' out.txt || complain "no comparison"
-"$analyze" -q --no-charts --all run_2 >out.txt || complain "--all failed"
+"$analyze" -q --no-charts --full --all run_2 >out.txt || complain "--all failed"
 [ "$(grep -c '^run_2/ckpt_' out.txt)" = 3 ] || complain "--all is not all"
 f=run_1/ckpt_100.h5
-"$analyze" -q --no-charts --top 0 $f $f $f $f $f $f $f $f $f >out.txt || complain "nine files failed"
+"$analyze" -q --no-charts --full --top 0 $f $f $f $f $f $f $f $f $f >out.txt || complain "nine files failed"
 [ "$(grep -c '^side by side' out.txt)" = 2 ] || complain "nine columns are not two tables"
+
+# Of several a row each, and where the rest is.
+"$analyze" -q --no-charts --all run_1 run_2 >out.txt || complain "the brief form failed"
+[ "$(grep -c '^run_[12]/ckpt_' out.txt)" = "$(ls run_1/ckpt_*.h5 run_2/ckpt_*.h5 | wc -l)" ] ||
+    complain "not a row for each checkpoint"
+[ "$(wc -l <out.txt)" -le 25 ] || complain "the brief form is long"
+grep -q -e '--full' out.txt || complain "the brief form does not say where the rest is"
+mkdir some && cp -r run_1 run_2 some/
+"$analyze" -q --no-charts some | grep -q '^run_2/ckpt_100 ' || complain "a folder of runs failed"
 
 # A device, where there is one; else why not. Programs that have no use for it say so.
 err=$("$analyze" -q --no-charts --backend cuda run_1 2>&1 >/dev/null) ||
@@ -111,7 +120,7 @@ expect 1 'sets/half.h5' sets/half.h5
 # A damaged checkpoint does not keep the others from their results; the status tells.
 rm run_2/*.analyze.json
 cp sets/half.h5 run_2/ckpt_75.h5
-"$analyze" -q --no-charts --all run_2 >out.txt 2>err.txt
+"$analyze" -q --no-charts --full --all run_2 >out.txt 2>err.txt
 [ $? -eq 1 ] || complain "a damaged checkpoint goes unnoticed"
 grep -q '1 of 4 SAEs could not be read' err.txt || complain "does not count: $(cat err.txt)"
 [ -f run_2/ckpt_50.analyze.json ] && [ -f run_2/ckpt_100.analyze.json ] ||
