@@ -13,11 +13,11 @@
 #include <string.h>
 
 #include "autointerp/guard.h"
-#include "gemma/utf8.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "lib/file/json.h"
 
 enum { MAX_ANSWER = 4 << 20, FAILURES_ON_END = 20 };
@@ -206,7 +206,7 @@ static void quote(char *to, size_t room, const char *text, size_t len)
     size_t n = 0;
     for (size_t i = 0; i < len && n + 8 < room;) {
         bool ok = false;
-        const size_t step = gemma_utf8_step(text + i, len - i, &ok);
+        const size_t step = sae_utf8_step(text + i, len - i, &ok);
         if (ok && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f) {
             memcpy(to + n, text + i, step);
             n += step;

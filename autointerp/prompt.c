@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "autointerp/autointerp.h"
-#include "gemma/utf8.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 
 #define INTRODUCTION                                                                               \
     "You study single neurons of a neural network that reads text. A neuron responds to one "      \
@@ -49,7 +49,7 @@ static enum sae_status append_clean(struct sae_str *to, const char *s, size_t n,
     SAE_TRY(sae_str_append(to, "", 0, err));
     for (size_t i = 0; i < n;) {
         bool ok = false;
-        const size_t step = gemma_utf8_step(s + i, n - i, &ok);
+        const size_t step = sae_utf8_step(s + i, n - i, &ok);
         if (ok && s[i] == '\n')
             SAE_TRY(sae_str_append(to, "\u21b5", strlen("\u21b5"), err));
         else if (ok)

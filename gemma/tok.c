@@ -9,9 +9,10 @@
 
 #include "gemma/gemma.h"
 #include "gemma/spm.h"
-#include "gemma/utf8.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/base/utf8.h"
 
 #define MODEL_MAX ((size_t)256 << 20) /* bytes of tokenizer.model */
 enum {
@@ -157,13 +158,14 @@ static enum sae_status encode_valid(const struct gemma_tok *tok, const char *tex
 enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text, size_t len,
                                  uint32_t **ret, size_t *ret_n, struct sae_err *err)
 {
-    if (gemma_utf8_is_valid(text, len))
+    if (sae_utf8_is_valid(text, len))
         return encode_valid(tok, text, len, ret, ret_n, err);
-    char *repaired = NULL;
-    size_t n = 0;
-    SAE_TRY(gemma_utf8_repair(&repaired, &n, text, len, err));
-    const enum sae_status st = encode_valid(tok, repaired, n, ret, ret_n, err);
-    free(repaired);
+    struct sae_str repaired = {0};
+    uint64_t n_replaced = 0;
+    enum sae_status st = sae_utf8_append(&repaired, text, len, &n_replaced, err);
+    if (st == SAE_OK)
+        st = encode_valid(tok, repaired.s, repaired.len, ret, ret_n, err);
+    sae_str_clear(&repaired);
     return st;
 }
 

@@ -5,6 +5,7 @@
 #include "harvest/dataset.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@
 
 enum sae_status harvest_dataset_name(char **ret, const char *source, struct sae_err *err)
 {
-    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".jsonl", ".ndjson", ".json"};
+    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".json"};
     const struct harvest_preset *preset;
     const char *path;
     char *name = NULL;
@@ -187,6 +188,7 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *so
     SAE_GO(st, harvest_dataset_name(&set.name, source, err));
     SAE_GO(st, harvest_preset_parse(&rows.preset, &path, source, err));
     SAE_GO(st, sae_files_add(&files, path, err));
+    SAE_GO(st, sae_files_sort_out(&files, NULL, err));
     SAE_GO(st, read_files(&set, &rows, &files, err));
     if (rows.preset != NULL)
         SAE_GO(st, check_preset(&set, &rows, path, err));
@@ -195,6 +197,9 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *so
     SAE_GO(st, find_attributes(&set, err));
     if (set.n_empty > 0)
         sae_log_warn("'%s': %zu texts are empty and left out", path, set.n_empty);
+    if (set.left.n > 1)
+        sae_log_warn("'%s': %" PRIu64 " of %" PRIu64 " rows are left out; the first: %s", path,
+                     set.left.n, set.left.n + set.n_rows, set.left.first);
     if (set.n_classes < 2) {
         st = sae_err_set(err, SAE_EFORMAT,
                          "'%s' has %zu texts of %zu classes; probing needs two "

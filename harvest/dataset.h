@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* dataset : labelled texts from CSV (with a header) or JSON lines, a file or a folder of them, and
- * the draw of those that are harvested. Knows no language model. */
+/* dataset : labelled texts from CSV (with a header), JSON lines or JSON arrays, a file or a folder of
+ * them, and the draw of those that are harvested. Knows no language model. */
 #ifndef SAE_HARVEST_DATASET_H
 #define SAE_HARVEST_DATASET_H
 
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/text/left.h"
 
 struct harvest_columns {
     const char *text, *label;
@@ -48,6 +49,7 @@ struct harvest_dataset {
     size_t n_rows;  /* read, with those that are left out */
     size_t n_taken[HARVEST_MAX_PRESET]; /* texts of each class of a preset (preset.h) */
     size_t n_empty; /* texts left out because there was nothing in them */
+    struct sae_left left; /* rows left out because they could not be used */
 };
 
 /* "section" of "dir/section.csv.gz", "ag_news" of "ag_news=FILE" (preset.h); new memory.
@@ -58,8 +60,11 @@ SAE_MUST_CHECK enum sae_status harvest_dataset_name(char **ret, const char *sour
 /* source: a path, or PRESET=PATH, whose columns are then the preset's. Of a folder every file is
  * read; where some are named train* and some test*, they give the split, and those named dev* or
  * valid* are left out.
- * Fails: SAE_EIO; SAE_EFORMAT a column missing, a record of another length, a label that is no
- * name, a split that is neither train nor test (with the line number); fewer than two classes */
+ * Rows without a text or a label, of another length than the header, or that are no JSON, are left
+ * out and counted.
+ * Fails: SAE_EIO; SAE_EFORMAT a column missing, a label that is not UTF-8, a split that is neither
+ * train nor test (with the line number); more than half of the rows are left out; fewer than two
+ * classes */
 SAE_MUST_CHECK enum sae_status harvest_dataset_load(struct harvest_dataset *ret,
                                                     const char *source,
                                                     const struct harvest_columns *columns,

@@ -178,9 +178,11 @@ static json_t *totals_of(const struct work *w)
                                       "train", (json_int_t) class->n_train, "test",
                                       (json_int_t) class->n_test));
     }
-    return json_pack("{s:o, s:I, s:I, s:I, s:s}", "classes", classes, "rows",
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:s}", "classes", classes, "rows",
                      (json_int_t)w->start[w->data.n], "truncated", (json_int_t)w->n_truncated,
-                     "empty", (json_int_t)w->data.n_empty, "split",
+                     "empty", (json_int_t)w->data.n_empty, "rows_left_out",
+                     (json_int_t)w->data.left.n, "replaced", (json_int_t)w->data.left.n_replaced,
+                     "split",
                      w->data.split_given ? "given" : "drawn");
 }
 

@@ -17,6 +17,7 @@
 #include "lib/base/mem.h"
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
+#include "lib/cli/progress.h"
 #include "lib/cli/table.h"
 #include "lib/file/acts.h"
 #include "lib/file/json.h"
@@ -24,7 +25,7 @@
 #include "lib/math/ops.h"
 
 static struct {
-    const char *model, *like, *out, *field;
+    const char *model, *like, *out, *field, *glob;
     uint64_t layer, context, n_tokens, shard_rows, batch, seed;
     uint64_t max_train, max_test, min_texts, max_words;
     struct sae_strs text, labels;
@@ -46,11 +47,13 @@ static const struct sae_opt options[] = {
     {"like", 0, SAE_OPT_PATH, &wanted.like, NULL, NULL, 0, 0, "ACTS", "Model",
      "take model and layer from this store, and write beside it", SAE_OPT_MAIN},
     {"text", 0, SAE_OPT_STRS, &wanted.text, NULL, NULL, 0, 0, "FILE|DIR", "Activation store",
-     "text, JSON lines, folders of them; also .gz and .zst", SAE_OPT_MAIN},
+     "text, JSON lines, JSON, CSV, folders of them; also packed by gzip or zstd", SAE_OPT_MAIN},
+    {"glob", 0, SAE_OPT_STR, &wanted.glob, NULL, NULL, 0, 0, "PATTERN", "Activation store",
+     "of folders given as text, only the files whose names match: '*.txt'", 0},
     {"tokens", 0, SAE_OPT_COUNT, &wanted.n_tokens, "0", NULL, 0, 0, "N", "Activation store",
      "activations to store: 5M; 0 = all that the text gives", SAE_OPT_MAIN},
     {"field", 0, SAE_OPT_STR, &wanted.field, "text", NULL, 0, 0, "NAME", "Activation store",
-     "field of JSON lines that holds the text", 0},
+     "field of JSON objects, or column of CSV, that holds the text", 0},
     {"split", 0, SAE_OPT_ENUM, &wanted.split, "none", sae_docs_split_names, 0, 0, NULL,
      "Activation store", "what is a document in plain text: the file, a paragraph, a line", 0},
     {"separator", 0, SAE_OPT_ENUM, &wanted.separator, "bos", separators, 0, 0, NULL,
@@ -122,6 +125,7 @@ struct harvest {
     json_t *invocation;
     json_t *answer;
     struct sae_table *labels_table;
+    struct sae_str taken; /* "126 files: 120 plain text, ..." */
 };
 
 /* --- model and folder --------------------------------------------------------------------- */
@@ -228,6 +232,20 @@ done:
 
 /* --- the three products ------------------------------------------------------------------- */
 
+static void step_bar(void *bar, uint64_t done)
+{
+    sae_progress_step(bar, done >> 20, NULL);
+}
+
+static enum sae_status hash_files(struct sae_files *files, const char *what, struct sae_err *err)
+{
+    struct sae_progress bar;
+    sae_progress_begin(&bar, what, "MiB", 0, sae_files_bytes(files) >> 20);
+    const enum sae_status st = sae_files_hash(files, step_bar, &bar, err);
+    sae_progress_end(&bar);
+    return st;
+}
+
 static json_t *packing_of(size_t shard_rows)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:I}", "context_begins_with", "bos", "separator",
@@ -244,6 +262,12 @@ static void print_store(const struct harvest *h, const struct harvest_store_tota
     printf("  documents   %" PRIu64 ", %.1f tokens each; %zu contexts of %" PRIu64 "\n",
            t->n_documents, (double)t->n_rows / (double)t->n_documents, t->n_contexts,
            wanted.context);
+    if (h->taken.s != NULL)
+        printf("  text        %s\n", h->taken.s);
+    if (t->n_left + t->n_empty + t->n_replaced > 0)
+        printf("  left out    %" PRIu64 " rows that could not be used, %" PRIu64
+               " empty documents; %" PRIu64 " sequences replaced by U+FFFD\n",
+               t->n_left, t->n_empty, t->n_replaced);
     printf("  row norm    %.4g mean, %.4g root mean square, %.4g max\n", t->mean_norm,
            sqrt(t->mean_square), t->max_norm);
 }
@@ -252,23 +276,35 @@ static int answer_store(json_t *answer, const struct harvest_store_totals *t)
 {
     return json_object_set_new(
         answer, "store",
-        json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b}", "rows", (json_int_t)t->n_rows,
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b}", "rows",
+                  (json_int_t)t->n_rows,
                   "shards", (json_int_t)t->n_shards, "contexts", (json_int_t)t->n_contexts,
-                  "documents", (json_int_t)t->n_documents, "mean_norm", t->mean_norm,
+                  "documents", (json_int_t)t->n_documents, "empty_documents",
+                  (json_int_t)t->n_empty, "rows_left_out", (json_int_t)t->n_left, "replaced",
+                  (json_int_t)t->n_replaced, "mean_norm", t->mean_norm,
                   "mean_square_norm", t->mean_square, "max_norm", t->max_norm, "found", t->found));
+}
+
+/* Finds the files of the text, tells what they hold, and hashes them. */
+static enum sae_status find_text(struct harvest *h, struct sae_files *files, struct sae_err *err)
+{
+    for (size_t i = 0; i < h->texts.n; i++)
+        SAE_TRY(sae_files_add(files, h->texts.v[i], err));
+    SAE_TRY(sae_files_sort_out(files, wanted.field, err));
+    SAE_TRY(sae_files_say(files, &h->taken, err));
+    sae_log_info("text: %s", h->taken.s);
+    return hash_files(files, "reading text", err);
 }
 
 static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
 {
-    struct sae_files files = {0};
+    struct sae_files files = {.glob = wanted.glob};
     struct harvest_store_totals totals;
     json_t *record = NULL;
     const size_t rows =
         wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_store_shard_rows(h->tap.d);
     enum sae_status st;
-    for (size_t i = 0; i < h->texts.n; i++)
-        SAE_GO(st, sae_files_add(&files, h->texts.v[i], err));
-    SAE_GO(st, sae_files_hash(&files, err));
+    SAE_GO(st, find_text(h, &files, err));
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_store, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
     SAE_GO(st, harvest_origin_files(record, "text", &files, err));
@@ -325,7 +361,8 @@ static enum sae_status harvest_one_set(struct harvest *h, const char *source, st
     enum sae_status st;
     SAE_GO(st, harvest_preset_parse(&preset, &path, source, err));
     SAE_GO(st, sae_files_add(&files, path, err));
-    SAE_GO(st, sae_files_hash(&files, err));
+    SAE_GO(st, sae_files_sort_out(&files, NULL, err));
+    SAE_GO(st, hash_files(&files, "reading labels", err));
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_labels, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
     SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
@@ -458,6 +495,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     st = run_parts(&h, err);
 done:
     sae_table_free(h.labels_table);
+    sae_str_clear(&h.taken);
     harvest_tap_close(&h.tap);
     json_decref(h.invocation);
     json_decref(h.answer);
@@ -481,8 +519,12 @@ static const struct sae_program program = {
         "sae-harvest --like acts --labels ag_news=ag_news,bias_in_bios_class_set1=bias_in_bios\n",
     .about =
         "Text comes from files or folders (every file below, sorted by path; hidden ones left "
-        "out). Names in .jsonl or .ndjson are JSON lines with one document a line; other files are "
-        "plain text. Compression is told by content. Documents are tokenized and packed as "
+        "out). What a file holds is told by its content, after gzip or zstd: JSON lines, an array "
+        "of JSON objects, CSV or TSV (each row a document, its text the field --field names), or "
+        "plain text. In folders, what is no text is left out and counted: images, PDF, archives, "
+        "HTML, tables without that field, and README and LICENSE files beside tables and objects; "
+        "--glob selects by name. A row that cannot be used is left out and counted; bytes that are "
+        "not UTF-8 become U+FFFD and are counted. Documents are tokenized and packed as "
         "SAELens packs them: contexts that each start with BOS, a BOS before each document that "
         "begins inside one, long documents running on. The model runs up to the layer, and the "
         "residual stream at every position but BOS, EOS and PAD is stored in bf16.\n\n"

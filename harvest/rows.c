@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* rows : CSV and JSON lines into labelled texts.
+/* rows : CSV and JSON objects into labelled texts.
  *
- * Contents:  1. texts   2. CSV   3. JSON lines */
+ * Contents:  1. texts   2. CSV   3. JSON */
 #include "harvest/rows.h"
 
 #include <inttypes.h>
@@ -9,12 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gemma/utf8.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "lib/text/bytes.h"
 #include "lib/text/csv.h"
-#include "lib/text/docs.h"
+#include "lib/text/json_rows.h"
+#include "lib/text/kind.h"
 
 /* --- 1. texts ----------------------------------------------------------------------------- */
 
@@ -38,16 +39,27 @@ static enum sae_status parse_split(uint8_t *ret, const char *text, struct where 
     return SAE_OK;
 }
 
+/* The text itself: UTF-8, what is not replaced and counted. */
+static enum sae_status copy_text(struct harvest_dataset *set, struct harvest_text *to,
+                                 const char *text, size_t len, struct where at,
+                                 struct sae_err *err)
+{
+    struct sae_str copy = {0};
+    uint64_t n_replaced = 0;
+    SAE_TRY(sae_utf8_append(&copy, text, len, &n_replaced, err));
+    sae_left_replaced(&set->left, at.path, at.line, n_replaced);
+    to->text = copy.s;
+    to->len = copy.len;
+    return SAE_OK;
+}
+
 static enum sae_status add_text(struct harvest_dataset *set, const char *text, size_t len,
                                 const char *label, const char *split, const char *attribute,
                                 struct where at, struct sae_err *err)
 {
     uint8_t part = HARVEST_UNSPLIT;
-    if (*label == '\0' || (attribute != NULL && *attribute == '\0'))
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": the %s is empty", at.path,
-                           at.line, *label == '\0' ? "label" : "attribute");
-    if (!gemma_utf8_is_valid(label, strlen(label)) ||
-        (attribute != NULL && !gemma_utf8_is_valid(attribute, strlen(attribute))))
+    if (!sae_utf8_is_valid(label, strlen(label)) ||
+        (attribute != NULL && !sae_utf8_is_valid(attribute, strlen(attribute))))
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' line %" PRIu64 ": the label is not valid UTF-8; convert the file",
                            at.path, at.line);
@@ -59,9 +71,8 @@ static enum sae_status add_text(struct harvest_dataset *set, const char *text, s
     }
     SAE_TRY(sae_mem_grow(&set->v, &set->cap, set->n + 1, sizeof *set->v, err));
     struct harvest_text *t = &set->v[set->n++];
-    *t = (struct harvest_text){.len = len, .split = part};
-    SAE_TRY(sae_mem_alloc(&t->text, len + 1, 1, err));
-    memcpy(t->text, text, len);
+    *t = (struct harvest_text){.split = part};
+    SAE_TRY(copy_text(set, t, text, len, at, err));
     SAE_TRY(sae_mem_strdup(&t->label, label, err));
     return attribute == NULL ? SAE_OK : sae_mem_strdup(&t->attribute, attribute, err);
 }
@@ -118,6 +129,11 @@ static enum sae_status take_row(struct harvest_rows *rows, struct row row, struc
 static enum sae_status add_row(struct harvest_rows *rows, struct row row, struct where at,
                                struct sae_err *err)
 {
+    if (*row.label == '\0' || (row.attribute != NULL && *row.attribute == '\0')) {
+        sae_left_add(&rows->set->left, at.path, at.line, "the %s is empty",
+                     *row.label == '\0' ? "label" : "attribute");
+        return SAE_OK;
+    }
     rows->set->n_rows++;
     if (rows->split != NULL)
         row.split = rows->split;
@@ -136,15 +152,6 @@ static enum sae_status other_layout(const struct harvest_rows *rows, const char 
 
 /* --- 2. CSV ------------------------------------------------------------------------------- */
 
-static void list_columns(char *to, size_t size, const struct sae_csv *csv)
-{
-    size_t len = 0;
-    to[0] = '\0';
-    for (size_t i = 0; i < csv->n_fields && len < size - 60; i++)
-        len +=
-            (size_t)snprintf(to + len, size - len, "%s%.40s", i > 0 ? ", " : "", csv->field[i].s);
-}
-
 static enum sae_status need_column(const struct sae_csv *csv, const char *name, size_t *ret,
                                    struct sae_err *err)
 {
@@ -152,7 +159,7 @@ static enum sae_status need_column(const struct sae_csv *csv, const char *name, 
     *ret = sae_csv_column(csv, name);
     if (*ret < csv->n_fields)
         return SAE_OK;
-    list_columns(found, sizeof found, csv);
+    sae_csv_names(found, sizeof found, csv);
     return sae_err_set(err, SAE_EFORMAT, "'%s' has no column '%s'; its header names: %s", csv->path,
                        name, found);
 }
@@ -176,7 +183,7 @@ static enum sae_status read_header(struct harvest_rows *rows, const struct sae_c
     struct harvest_layout layout = {columns->text, columns->label, columns->attribute, NULL};
     char found[200];
     ret->n_fields = ret->label = ret->split = ret->attribute = csv->n_fields;
-    list_columns(found, sizeof found, csv);
+    sae_csv_names(found, sizeof found, csv);
     if (rows->preset != NULL && !harvest_preset_layout(rows->preset, csv_has, csv, &layout))
         return other_layout(rows, found, err);
     SAE_TRY(need_column(csv, layout.text, &ret->text, err));
@@ -207,11 +214,11 @@ static enum sae_status read_csv(struct harvest_rows *rows, struct sae_csv *csv, 
         SAE_TRY(sae_csv_next(csv, &more, err));
         if (!more)
             return SAE_OK;
-        if (csv->n_fields != p.n_fields)
-            return sae_err_set(err, SAE_EFORMAT,
-                               "'%s' line %" PRIu64 " has %zu fields, the header "
-                               "has %zu",
-                               csv->path, csv->line, csv->n_fields, p.n_fields);
+        if (csv->n_fields != p.n_fields) {
+            sae_left_add(&rows->set->left, csv->path, csv->line,
+                         "%zu fields, but the header has %zu", csv->n_fields, p.n_fields);
+            continue;
+        }
         const struct row row = {
             .text = csv->field[p.text].s,
             .len = csv->field[p.text].len,
@@ -224,32 +231,38 @@ static enum sae_status read_csv(struct harvest_rows *rows, struct sae_csv *csv, 
     return SAE_OK;
 }
 
-/* --- 3. JSON lines ------------------------------------------------------------------------ */
+/* --- 3. JSON ------------------------------------------------------------------------------ */
 
-/* Labels are names, or whole numbers as many data sets have them. */
-static enum sae_status label_text(char *to, size_t size, const json_t *object, const char *field,
-                                  struct where at, struct sae_err *err)
+/* Labels are names, or whole numbers and truths as many data sets have them. False: there is no
+ * label, and the row is counted as left out. */
+static bool label_text(char *to, size_t size, struct sae_json_rows *json, const json_t *object,
+                       const char *field)
 {
     const json_t *value = json_object_get(object, field);
+    size_t len;
+    if (json_is_boolean(value)) {
+        snprintf(to, size, "%s", json_is_true(value) ? "true" : "false");
+        return true;
+    }
     if (json_is_integer(value)) {
         snprintf(to, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        return SAE_OK;
+        return true;
     }
     if (json_is_real(value) && json_real_value(value) == floor(json_real_value(value)) &&
         fabs(json_real_value(value)) < 1e9) { /* ratings: 5.0 */
         snprintf(to, size, "%.1f", json_real_value(value));
-        return SAE_OK;
+        return true;
     }
-    const char *text;
-    size_t len;
-    SAE_TRY(sae_docs_field(&text, &len, object, field, at.path, at.line, err));
-    if (len >= size || strlen(text) != len)
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 ": the label is longer than "
-                           "%zu bytes",
-                           at.path, at.line, size - 1);
+    const char *const text = sae_json_rows_text(json, object, field, &len);
+    if (text == NULL)
+        return false;
+    if (len >= size || strlen(text) != len) {
+        sae_left_add(json->left, json->path, json->line,
+                     "the label is longer than %zu bytes, or holds a NUL", size - 1);
+        return false;
+    }
     memcpy(to, text, len + 1);
-    return SAE_OK;
+    return true;
 }
 
 static bool json_has(const void *row, const char *column)
@@ -257,14 +270,22 @@ static bool json_has(const void *row, const char *column)
     return json_object_get(row, column) != NULL;
 }
 
-static void list_fields(char *to, size_t size, const json_t *object)
+/* The first row must have the fields that were asked for: else they are of another name. */
+static enum sae_status check_first(const struct harvest_rows *rows, const json_t *object,
+                                   struct where at, struct sae_err *err)
 {
-    size_t len = 0;
-    const char *key;
-    json_t *value;
-    to[0] = '\0';
-    json_object_foreach((json_t *)object, key, value) if (len < size - 60) len +=
-        (size_t)snprintf(to + len, size - len, "%s%.40s", len > 0 ? ", " : "", key);
+    const char *const fields[] = {rows->columns->text, rows->columns->label};
+    char keys[200];
+    for (size_t i = 0; i < 2 && rows->set->n_rows == 0; i++) {
+        if (json_has(object, fields[i]))
+            continue;
+        sae_json_keys(keys, sizeof keys, object);
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' line %" PRIu64 " has no field '%s'; it has: %s; see --%s-column",
+                           at.path, at.line, fields[i], keys[0] != '\0' ? keys : "none",
+                           i == 0 ? "text" : "label");
+    }
+    return SAE_OK;
 }
 
 /* A field that every line has, or none. */
@@ -278,38 +299,42 @@ static enum sae_status check_same(bool has, bool had, const char *field, struct 
                        at.line, has ? "a" : "no", field);
 }
 
-static enum sae_status add_object(struct harvest_rows *rows, const json_t *object, struct where at,
-                                  struct sae_err *err)
+static enum sae_status add_object(struct harvest_rows *rows, struct sae_json_rows *json,
+                                  const json_t *object, struct sae_err *err)
 {
     struct harvest_dataset *set = rows->set;
     const struct harvest_columns *columns = rows->columns;
+    const struct where at = {rows->path, json->line};
     struct row row = {0};
     size_t split_len;
     char label[256], attribute[256];
-    SAE_TRY(sae_docs_field(&row.text, &row.len, object, columns->text, at.path, at.line, err));
-    SAE_TRY(label_text(label, sizeof label, object, columns->label, at, err));
-    row.label = label;
+    SAE_TRY(check_first(rows, object, at, err));
     const bool has_split = rows->split == NULL && json_has(object, columns->split);
+    const bool has_attribute = json_has(object, columns->attribute);
+    row.text = sae_json_rows_text(json, object, columns->text, &row.len);
+    if (row.text == NULL || !label_text(label, sizeof label, json, object, columns->label) ||
+        (has_attribute &&
+         !label_text(attribute, sizeof attribute, json, object, columns->attribute)))
+        return SAE_OK;
+    row.label = label;
+    row.attribute = has_attribute ? attribute : NULL;
     if (set->n_rows == 0)
         set->split_given = has_split;
     else if (rows->split == NULL)
         SAE_TRY(check_same(has_split, set->split_given, columns->split, at, err));
     if (has_split)
-        SAE_TRY(
-            sae_docs_field(&row.split, &split_len, object, columns->split, at.path, at.line, err));
-    const bool has_attribute = json_has(object, columns->attribute);
-    if (has_attribute)
-        SAE_TRY(label_text(attribute, sizeof attribute, object, columns->attribute, at, err));
+        row.split = sae_json_rows_text(json, object, columns->split, &split_len);
+    if (has_split && row.split == NULL)
+        return SAE_OK;
     if (set->n > 0)
         SAE_TRY(
             check_same(has_attribute, set->v[0].attribute != NULL, columns->attribute, at, err));
-    row.attribute = has_attribute ? attribute : NULL;
     return add_row(rows, row, at, err);
 }
 
-/* *full: no more texts are wanted of what such a line holds. */
-static enum sae_status add_preset_object(struct harvest_rows *rows, const json_t *object,
-                                         struct where at, bool *full, struct sae_err *err)
+/* *full: no more texts are wanted of what such a row holds. */
+static enum sae_status add_preset_object(struct harvest_rows *rows, struct sae_json_rows *json,
+                                         const json_t *object, bool *full, struct sae_err *err)
 {
     struct harvest_layout layout;
     struct row row = {0};
@@ -318,60 +343,80 @@ static enum sae_status add_preset_object(struct harvest_rows *rows, const json_t
     if (rows->preset->kind == HARVEST_PARALLEL && json_is_object(both))
         object = both;
     if (!harvest_preset_layout(rows->preset, json_has, object, &layout)) {
-        list_fields(found, sizeof found, object);
+        sae_json_keys(found, sizeof found, object);
         return other_layout(rows, found, err);
     }
-    SAE_TRY(sae_docs_field(&row.text, &row.len, object, layout.text, at.path, at.line, err));
-    if (layout.class == NULL)
-        SAE_TRY(label_text(label, sizeof label, object, layout.label, at, err));
+    row.text = sae_json_rows_text(json, object, layout.text, &row.len);
+    if (row.text == NULL)
+        return SAE_OK;
+    if (layout.class == NULL && !label_text(label, sizeof label, json, object, layout.label))
+        return SAE_OK;
     row.label = layout.class != NULL ? layout.class : label;
     if (layout.attribute != NULL) {
-        SAE_TRY(label_text(attribute, sizeof attribute, object, layout.attribute, at, err));
+        if (!label_text(attribute, sizeof attribute, json, object, layout.attribute))
+            return SAE_OK;
         row.attribute = attribute;
     }
-    SAE_TRY(add_row(rows, row, at, err));
+    SAE_TRY(add_row(rows, row, (struct where){rows->path, json->line}, err));
     *full = is_full(rows, layout.class);
     return SAE_OK;
 }
 
-static enum sae_status read_json(struct harvest_rows *rows, struct sae_bytes *bytes,
+static enum sae_status read_json(struct harvest_rows *rows, struct sae_json_rows *json,
                                  struct sae_err *err)
 {
-    struct sae_str line = {0};
-    struct where at = {rows->path, 0};
     bool more = true, full = false;
     enum sae_status st = SAE_OK;
-    while (!full) {
-        SAE_GO(st, sae_docs_line(bytes, &line, &at.line, &more, err));
+    while (!full && st == SAE_OK) {
+        json_t *object = NULL;
+        SAE_TRY(sae_json_rows_next(json, &more, err));
         if (!more)
             break;
-        json_t *object = NULL;
-        SAE_GO(st, sae_docs_object(&object, &line, rows->path, at.line, err));
-        st = rows->preset != NULL ? add_preset_object(rows, object, at, &full, err)
-                                  : add_object(rows, object, at, err);
+        SAE_TRY(sae_json_rows_object(json, &object, err));
+        if (object == NULL)
+            continue;
+        st = rows->preset != NULL ? add_preset_object(rows, json, object, &full, err)
+                                  : add_object(rows, json, object, err);
         json_decref(object);
-        if (st != SAE_OK)
-            goto done;
     }
-done:
-    sae_str_clear(&line);
     return st;
+}
+
+/* A few odd rows are left out; where it is most of them, the file is another than it seems. */
+static enum sae_status check_left(const struct harvest_dataset *set, struct sae_err *err)
+{
+    if (set->left.n <= set->n_rows)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT, "%" PRIu64 " of %" PRIu64 " rows cannot be used; the "
+                                         "first: %s",
+                       set->left.n, set->left.n + set->n_rows, set->left.first);
 }
 
 enum sae_status harvest_rows_read(struct harvest_rows *rows, struct sae_err *err)
 {
     struct sae_bytes bytes = {0};
     struct sae_csv csv = {0};
+    struct sae_json_rows json = {0};
+    struct sae_kind_found found;
     enum sae_status st;
     SAE_GO(st, sae_bytes_open(&bytes, rows->path, err));
-    if (sae_docs_is_json(rows->path) || sae_str_ends(rows->path, ".json")) {
-        st = read_json(rows, &bytes, err);
-    } else {
-        sae_csv_init(&csv, &bytes, rows->path);
-        st = read_csv(rows, &csv, err);
+    SAE_GO(st, sae_kind_find(&found, &bytes, rows->path, NULL, err));
+    if (!found.usable) {
+        st = sae_err_set(err, SAE_EFORMAT, "cannot use '%s': %s", rows->path, found.why);
+        goto done;
     }
+    if (found.kind == SAE_KIND_JSON_LINES || found.kind == SAE_KIND_JSON_ARRAY) {
+        sae_json_rows_init(&json, &bytes, rows->path, found.kind == SAE_KIND_JSON_ARRAY,
+                           &rows->set->left);
+        SAE_GO(st, read_json(rows, &json, err));
+    } else {
+        sae_csv_init(&csv, &bytes, rows->path, found.kind == SAE_KIND_TSV ? '\t' : ',');
+        SAE_GO(st, read_csv(rows, &csv, err));
+    }
+    st = check_left(rows->set, err);
 done:
     sae_csv_clear(&csv);
+    sae_json_rows_clear(&json);
     sae_bytes_close(&bytes);
     return st;
 }

@@ -108,6 +108,8 @@ static enum sae_status find_complete(struct pass *p, struct harvest_store_totals
         .n_contexts = (size_t)sae_json_u64(totals, "contexts", 0),
         .n_documents = sae_json_u64(totals, "documents", 0),
         .n_empty = sae_json_u64(totals, "empty_documents", 0),
+        .n_left = sae_json_u64(totals, "rows_left_out", 0),
+        .n_replaced = sae_json_u64(totals, "replaced", 0),
         .mean_norm = sae_json_real(totals, "mean_norm", NAN),
         .mean_square = sae_json_real(totals, "mean_square_norm", NAN),
         .max_norm = sae_json_real(totals, "max_norm", NAN),
@@ -262,12 +264,13 @@ static enum sae_status stopped(const struct pass *p, struct sae_err *err)
                        p->n_shards, kept, p->set->dir, p->set->force ? " without --force" : "");
 }
 
-static enum sae_status pack_document(struct pass *p, const uint32_t *ids, size_t n,
-                                     struct sae_err *err)
+/* Tokens of a document, or of the next piece of it. */
+static enum sae_status pack_tokens(struct pass *p, const uint32_t *ids, size_t n,
+                                   struct sae_err *err)
 {
     const uint32_t number = (uint32_t)(p->docs.n_docs - 1);
     for (size_t from = 0; from < n && p->n_rows < p->limit;) {
-        from = sae_pack_add(&p->pack, ids, n, from, number);
+        from = sae_pack_add(&p->pack, ids, n, from, !p->docs.continues, number);
         if (sae_pack_is_full(&p->pack))
             SAE_TRY(end_context(p, err));
         if (sae_stop_asked())
@@ -288,8 +291,8 @@ static enum sae_status pass_text(struct pass *p, struct sae_err *err)
         uint32_t *ids = NULL;
         size_t n = 0;
         SAE_TRY(gemma_tok_encode(p->tap->tok, p->docs.text.s, p->docs.text.len, &ids, &n, err));
-        p->n_empty += n == 0;
-        const enum sae_status st = pack_document(p, ids, n, err);
+        p->n_empty += n == 0 && !p->docs.continues;
+        const enum sae_status st = pack_tokens(p, ids, n, err);
         free(ids);
         SAE_TRY(st);
         if (sae_stop_asked())
@@ -313,8 +316,16 @@ static enum sae_status check_end(const struct pass *p, struct sae_err *err)
     if (p->set->n_tokens > p->n_rows)
         sae_log_warn("the text ended after %" PRIu64 " tokens; %" PRIu64 " were asked for",
                      p->n_rows, p->set->n_tokens);
-    if (p->n_empty > 0)
-        sae_log_warn("%" PRIu64 " of %" PRIu64 " documents are empty", p->n_empty, p->docs.n_docs);
+    const struct sae_left *left = &p->docs.left;
+    if (p->n_empty > left->n)
+        sae_log_warn("%" PRIu64 " of %" PRIu64 " documents are empty", p->n_empty - left->n,
+                     p->docs.n_docs);
+    if (left->n > 1) /* the first has been told already */
+        sae_log_warn("%" PRIu64 " of %" PRIu64 " rows are left out; the first: %s", left->n,
+                     p->docs.n_docs, left->first);
+    if (left->n_replaced > 1)
+        sae_log_warn("%" PRIu64 " sequences of bytes were not UTF-8 and became U+FFFD",
+                     left->n_replaced);
     return SAE_OK;
 }
 
@@ -327,16 +338,19 @@ static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret, 
         .n_shards = p->n_shards,
         .n_contexts = p->n_contexts,
         .n_documents = p->last_document + 1,
-        .n_empty = p->n_empty,
+        .n_empty = p->n_empty - p->docs.left.n,
+        .n_left = p->docs.left.n,
+        .n_replaced = p->docs.left.n_replaced,
         .mean_norm = p->sum_norm / n,
         .mean_square = p->sum_square / n,
         .max_norm = p->max_norm,
     };
     json_t *record = json_copy(p->record);
     json_t *totals = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "rows", (json_int_t)ret->n_rows, "shards",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "rows", (json_int_t)ret->n_rows, "shards",
         (json_int_t)ret->n_shards, "contexts", (json_int_t)ret->n_contexts, "documents",
-        (json_int_t)ret->n_documents, "empty_documents", (json_int_t)ret->n_empty, "mean_norm",
+        (json_int_t)ret->n_documents, "empty_documents", (json_int_t)ret->n_empty, "rows_left_out",
+        (json_int_t)ret->n_left, "replaced", (json_int_t)ret->n_replaced, "mean_norm",
         ret->mean_norm, "mean_square_norm", ret->mean_square, "max_norm", ret->max_norm);
     enum sae_status st;
     if (record == NULL || json_object_set_new(record, "totals", totals) != 0)
@@ -365,6 +379,7 @@ static enum sae_status pass_init(struct pass *p, struct sae_err *err)
     p->shard = (struct sae_acts_shard){0, p->tap->d, p->rows, p->token, p->document, p->position};
     p->limit = set->n_tokens == 0 ? UINT64_MAX : set->n_tokens;
     sae_docs_init(&p->docs, set->files, set->field, set->split);
+    p->docs.piece = SAE_DOCS_PIECE;
     return SAE_OK;
 }
 
@@ -384,10 +399,7 @@ static void pass_clear(struct pass *p)
 /* Rows to come, for the time left: as asked, or guessed at four bytes of text a token. */
 static uint64_t expected_rows(const struct harvest_store_settings *set)
 {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < set->files->n; i++)
-        bytes += set->files->v[i].n_bytes;
-    return set->n_tokens != 0 ? set->n_tokens : bytes / 4;
+    return set->n_tokens != 0 ? set->n_tokens : sae_files_bytes(set->files) / 4;
 }
 
 enum sae_status harvest_store_write(struct harvest_tap *tap,

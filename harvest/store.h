@@ -33,7 +33,10 @@ struct harvest_store_settings {
 
 struct harvest_store_totals {
     size_t n_rows, n_shards, n_contexts;
-    uint64_t n_documents, n_empty; /* read, up to the last row; without a token */
+    uint64_t n_documents; /* read, up to the last row */
+    uint64_t n_empty;     /* of all that were read, those without a token */
+    uint64_t n_left;      /* rows of the text that could not be used; they are no documents */
+    uint64_t n_replaced;  /* sequences that were not UTF-8 and became U+FFFD */
     double mean_norm, mean_square, max_norm;
     bool found; /* it was complete already */
 };

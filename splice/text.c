@@ -48,11 +48,11 @@ static void close_context(struct splice_pack *pack)
     sae_pack_next(&pack->open);
 }
 
-void splice_pack_add(struct splice_pack *pack, const uint32_t *ids, size_t n, uint32_t document,
-                     size_t stop_at)
+void splice_pack_add(struct splice_pack *pack, const uint32_t *ids, size_t n, bool begins,
+                     uint32_t document, size_t stop_at)
 {
     for (size_t from = 0; from < n && pack->n_total < stop_at;) {
-        from = sae_pack_add(&pack->open, ids, n, from, document);
+        from = sae_pack_add(&pack->open, ids, n, from, begins, document);
         if (sae_pack_is_full(&pack->open))
             close_context(pack);
     }
@@ -90,7 +90,7 @@ static enum sae_status add_document(struct splice_pack *pack, const struct reade
     if (docs->n_docs > UINT32_MAX)
         return sae_err_set(err, SAE_ERANGE, "more than 2^32 documents; give fewer with --text");
     SAE_TRY(gemma_tok_encode(r->tok, docs->text.s, docs->text.len, &ids, &n, err));
-    splice_pack_add(pack, ids, n, (uint32_t)(docs->n_docs - 1), stop_at);
+    splice_pack_add(pack, ids, n, !docs->continues, (uint32_t)(docs->n_docs - 1), stop_at);
     free(ids);
     return sae_stop_asked() ? sae_err_set(err, SAE_EINTR, "stopped while reading text") : SAE_OK;
 }
@@ -103,7 +103,8 @@ static enum sae_status read_all(struct splice_pack *pack, const struct reader *r
     enum sae_status st = SAE_OK;
     bool more = true;
     sae_docs_init(&docs, r->files, r->field, r->split);
-    docs.skip = skip; /* known to be well formed: the store was made from them */
+    docs.skip = skip;
+    docs.piece = SAE_DOCS_PIECE;
     while (pack->n_total < stop_at) {
         SAE_GO(st, sae_docs_next(&docs, &more, err));
         if (!more)
@@ -143,6 +144,7 @@ enum sae_status splice_text_load(struct splice_text *ret,
     SAE_GO(st, find_split(&r.split, settings->split, err));
     for (size_t i = 0; i < settings->n_files; i++)
         SAE_GO(st, sae_files_add(&files, settings->files[i], err));
+    SAE_GO(st, sae_files_sort_out(&files, settings->field, err));
     SAE_GO(st, splice_pack_init(&pack, settings->context, settings->n_contexts, bos, err));
     SAE_GO(st, read_all(&pack, &r, settings->skip, settings->n_contexts, err));
     if (pack.n_total == 0 && settings->skip > 0) {

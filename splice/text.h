@@ -48,7 +48,7 @@ struct splice_pack {
 SAE_MUST_CHECK enum sae_status splice_pack_init(struct splice_pack *ret, size_t context, size_t cap,
                                                 uint32_t bos, struct sae_err *err);
 /* A document's ids; stops adding once stop_at contexts are closed (SIZE_MAX: never). */
-void splice_pack_add(struct splice_pack *pack, const uint32_t *ids, size_t n, uint32_t document,
+void splice_pack_add(struct splice_pack *pack, const uint32_t *ids, size_t n, bool begins, uint32_t document,
                      size_t stop_at);
 void splice_pack_clear(struct splice_pack *pack);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* question : reading multiple-choice questions.
  *
- * Contents:  1. one question   2. lists as text   3. JSON lines   4. CSV   5. a file */
+ * Contents:  1. one question   2. lists as text   3. JSON   4. CSV   5. a file */
 #include "unlearn/question.h"
 
 #include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@
 #include "lib/base/mem.h"
 #include "lib/text/bytes.h"
 #include "lib/text/csv.h"
-#include "lib/text/docs.h"
+#include "lib/text/json_rows.h"
+#include "lib/text/kind.h"
 
 const char *const unlearn_form_names[] = {"auto", "letters", "cloze", NULL};
 
@@ -24,6 +26,7 @@ const char *const unlearn_form_names[] = {"auto", "letters", "cloze", NULL};
 struct reader {
     struct unlearn_set *set;
     const char *path;
+    struct sae_left left; /* rows that are no objects */
     size_t n_rows;
     uint64_t first_bad; /* line of the first row left out */
     char why[160];
@@ -38,17 +41,30 @@ static void question_clear(struct unlearn_question *q)
     *q = (struct unlearn_question){0};
 }
 
-/* "2", "C" or "c"; SIZE_MAX where it is neither. */
+static size_t whole_number(double number)
+{
+    return number >= 0 && number < 1e6 && number == floor(number) ? (size_t)number : SIZE_MAX;
+}
+
+/* "2", "2.0", "C" or "c"; SIZE_MAX where it is none of them. */
 static size_t parse_answer(const char *text)
 {
-    uint64_t number;
+    double number;
     while (*text == ' ')
         text++;
-    if (sae_str_u64(text, &number))
-        return (size_t)number;
+    if (sae_str_real(text, &number))
+        return whole_number(number);
     if (isalpha((unsigned char)text[0]) && text[1 + strspn(text + 1, " .)")] == '\0')
         return (size_t)(toupper((unsigned char)text[0]) - 'A');
     return SIZE_MAX;
+}
+
+static void leave_out(struct reader *r, uint64_t line, const char *why)
+{
+    if (r->set->n_left_out++ > 0)
+        return;
+    r->first_bad = line;
+    snprintf(r->why, sizeof r->why, "%s", why);
 }
 
 /* Takes over `q` as the file's next row, or leaves it out and says why. */
@@ -68,10 +84,7 @@ static enum sae_status add(struct reader *r, struct unlearn_question *q, uint64_
     q->row = r->n_rows++;
     q->n_choices = n_given;
     if (why != NULL) {
-        if (r->set->n_left_out++ == 0) {
-            r->first_bad = line;
-            snprintf(r->why, sizeof r->why, "%s", why);
-        }
+        leave_out(r, line, why);
         question_clear(q);
         return SAE_OK;
     }
@@ -106,6 +119,19 @@ static char *quoted(const char **at)
     return made;
 }
 
+/* A number at *at, as it is written, in new memory; NULL where there is none. */
+static char *bare(const char **at)
+{
+    const size_t n = strspn(*at, "+-.0123456789eE");
+    char *made = n == 0 ? NULL : malloc(n + 1);
+    if (made == NULL)
+        return NULL;
+    memcpy(made, *at, n);
+    made[n] = '\0';
+    *at += n;
+    return made;
+}
+
 size_t unlearn_question_list(char **choices, size_t cap, const char *text)
 {
     size_t n = 0;
@@ -114,9 +140,7 @@ size_t unlearn_question_list(char **choices, size_t cap, const char *text)
         return 0;
     while (n < cap) {
         at += strspn(at, " \t\r\n,");
-        if (*at != '"' && *at != '\'')
-            break;
-        choices[n] = quoted(&at);
+        choices[n] = *at == '"' || *at == '\'' ? quoted(&at) : bare(&at);
         if (choices[n] == NULL)
             break;
         n++;
@@ -142,13 +166,28 @@ static size_t take_list(struct unlearn_question *q, const char *text)
     return n;
 }
 
-/* --- 3. JSON lines ------------------------------------------------------------------------ */
+/* --- 3. JSON ------------------------------------------------------------------------------ */
 
+/* Text, or a number or truth as JSON writes it: choices are often numbers. */
 static enum sae_status dup_field(char **ret, const json_t *value, struct sae_err *err)
 {
-    if (!json_is_string(value))
+    if (json_is_string(value))
+        return sae_mem_strdup(ret, json_string_value(value), err);
+    if (!json_is_number(value) && !json_is_boolean(value))
         return SAE_OK;
-    return sae_mem_strdup(ret, json_string_value(value), err);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    const enum sae_status st = text == NULL ? sae_err_set(err, SAE_ENOMEM, "out of memory")
+                                            : sae_mem_strdup(ret, text, err);
+    free(text);
+    return st;
+}
+
+/* 2, 2.0, "2", "C"; SIZE_MAX where it is none of them. */
+static size_t answer_of(const json_t *answer)
+{
+    if (json_is_string(answer))
+        return parse_answer(json_string_value(answer));
+    return json_is_number(answer) ? whole_number(json_number_value(answer)) : SIZE_MAX;
 }
 
 static enum sae_status add_object(struct reader *r, const json_t *object, uint64_t line,
@@ -157,7 +196,6 @@ static enum sae_status add_object(struct reader *r, const json_t *object, uint64
     static const char *const need[] = {"question", "choices"};
     struct unlearn_question q = {.answer = SIZE_MAX};
     const json_t *choices = json_object_get(object, "choices");
-    const json_t *answer = json_object_get(object, "answer");
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < 2; i++)
         if (json_object_get(object, need[i]) == NULL)
@@ -172,35 +210,38 @@ static enum sae_status add_object(struct reader *r, const json_t *object, uint64
         SAE_GO(st, dup_field(&q.choices[i], json_array_get(choices, i), err));
     if (json_is_string(choices))
         n = take_list(&q, json_string_value(choices));
-    if (json_is_integer(answer) && json_integer_value(answer) >= 0)
-        q.answer = (size_t)json_integer_value(answer);
-    else if (json_is_string(answer))
-        q.answer = parse_answer(json_string_value(answer));
+    q.answer = answer_of(json_object_get(object, "answer"));
     st = add(r, &q, line, n, err);
 done:
     question_clear(&q);
     return st;
 }
 
-static enum sae_status read_json(struct reader *r, struct sae_bytes *bytes, struct sae_err *err)
+static enum sae_status read_json(struct reader *r, struct sae_bytes *bytes, bool array,
+                                 struct sae_err *err)
 {
-    struct sae_str line = {0};
-    uint64_t number = 0;
+    struct sae_json_rows json;
     bool more = true;
     enum sae_status st;
+    sae_json_rows_init(&json, bytes, r->path, array, &r->left);
     for (;;) {
         json_t *object = NULL;
-        SAE_GO(st, sae_docs_line(bytes, &line, &number, &more, err));
+        SAE_GO(st, sae_json_rows_next(&json, &more, err));
         if (!more)
             break;
-        SAE_GO(st, sae_docs_object(&object, &line, r->path, number, err));
-        st = add_object(r, object, number, err);
+        SAE_GO(st, sae_json_rows_object(&json, &object, err));
+        if (object == NULL) {
+            leave_out(r, json.line, "no JSON object");
+            r->n_rows++;
+            continue;
+        }
+        st = add_object(r, object, json.line, err);
         json_decref(object);
         if (st != SAE_OK)
             goto done;
     }
 done:
-    sae_str_clear(&line);
+    sae_json_rows_clear(&json);
     return st;
 }
 
@@ -270,13 +311,14 @@ done:
     return st;
 }
 
-static enum sae_status read_csv(struct reader *r, struct sae_bytes *bytes, struct sae_err *err)
+static enum sae_status read_csv(struct reader *r, struct sae_bytes *bytes, bool tabs,
+                                struct sae_err *err)
 {
     struct sae_csv csv;
     struct columns columns;
     bool more, is_data;
     enum sae_status st;
-    sae_csv_init(&csv, bytes, r->path);
+    sae_csv_init(&csv, bytes, r->path, tabs ? '\t' : ',');
     SAE_GO(st, sae_csv_next(&csv, &more, err));
     if (!more) {
         st = sae_err_set(err, SAE_EFORMAT, "'%s' is empty; expected questions", r->path);
@@ -291,9 +333,9 @@ static enum sae_status read_csv(struct reader *r, struct sae_bytes *bytes, struc
         if (!more)
             break;
         if (csv.n_fields != n_fields) {
-            st = sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 " has %zu fields, expected %zu",
-                             r->path, csv.line, csv.n_fields, n_fields);
-            goto done;
+            leave_out(r, csv.line, "not as many fields as the first line");
+            r->n_rows++;
+            continue;
         }
         SAE_GO(st, add_record(r, &csv, &columns, err));
     }
@@ -307,12 +349,23 @@ done:
 /* "wmdp-bio" of dir/wmdp-bio.jsonl.gz. */
 static enum sae_status name_of(char **ret, const char *path, struct sae_err *err)
 {
-    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".jsonl", ".ndjson", ".json"};
+    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".json"};
     SAE_TRY(sae_mem_strdup(ret, sae_fs_base(path), err));
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
         if (sae_str_ends(*ret, suffixes[i]) && strlen(*ret) > strlen(suffixes[i]))
             (*ret)[strlen(*ret) - strlen(suffixes[i])] = '\0';
     return SAE_OK;
+}
+
+static enum sae_status read_rows(struct reader *r, struct sae_bytes *bytes, struct sae_err *err)
+{
+    struct sae_kind_found found;
+    SAE_TRY(sae_kind_find(&found, bytes, r->path, NULL, err));
+    if (!found.usable)
+        return sae_err_set(err, SAE_EFORMAT, "cannot use '%s': %s", r->path, found.why);
+    if (found.kind == SAE_KIND_JSON_LINES || found.kind == SAE_KIND_JSON_ARRAY)
+        return read_json(r, bytes, found.kind == SAE_KIND_JSON_ARRAY, err);
+    return read_csv(r, bytes, found.kind == SAE_KIND_TSV, err);
 }
 
 enum sae_status unlearn_set_load(struct unlearn_set *ret, const char *path, struct sae_err *err)
@@ -321,18 +374,11 @@ enum sae_status unlearn_set_load(struct unlearn_set *ret, const char *path, stru
     struct reader r = {.set = &set, .path = path};
     struct sae_bytes bytes = {0};
     enum sae_status st;
-    if (sae_str_ends(path, ".parquet"))
-        return sae_err_set(err, SAE_EARG,
-                           "'%s' is parquet, which is not read; write it as JSON lines "
-                           "(pandas.read_parquet(...).to_json(..., orient='records', lines=True))",
-                           path);
     SAE_GO(st, name_of(&set.name, path, err));
     SAE_GO(st, sae_mem_strdup(&set.path, path, err));
     SAE_GO(st, sae_digest_file(path, set.id, err));
     SAE_GO(st, sae_bytes_open(&bytes, path, err));
-    st = sae_docs_is_json(path) ? read_json(&r, &bytes, err) : read_csv(&r, &bytes, err);
-    if (st != SAE_OK)
-        goto done;
+    SAE_GO(st, read_rows(&r, &bytes, err));
     if (r.n_rows == 0) {
         st = sae_err_set(err, SAE_EFORMAT, "'%s' is empty; expected questions", path);
         goto done;

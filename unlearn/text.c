@@ -62,7 +62,7 @@ static enum sae_status add_document(struct rows *rows, const struct gemma_tok *t
     enum sae_status st = SAE_OK;
     SAE_TRY(gemma_tok_encode(tok, text, len, &ids, &n, err));
     for (size_t from = 0; from < n && st == SAE_OK;) {
-        from = sae_pack_add(&rows->pack, ids, n, from, 0);
+        from = sae_pack_add(&rows->pack, ids, n, from, true, 0);
         if (sae_pack_is_full(&rows->pack))
             st = close_row(rows, err);
     }
@@ -119,6 +119,7 @@ static enum sae_status read_all(struct unlearn_text *text, struct drawn *drawn, 
     bool more = true;
     SAE_GO(st, find_split(&split, settings->split, err));
     SAE_GO(st, sae_files_add(&files, path, err));
+    SAE_GO(st, sae_files_sort_out(&files, settings->field, err));
     sae_docs_init(&docs, &files, settings->field, split);
     for (;;) {
         SAE_GO(st, sae_docs_next(&docs, &more, err));

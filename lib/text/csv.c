@@ -3,15 +3,16 @@
 #include "lib/text/csv.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
 
-enum { END = -1 };
+enum { END = -1, FIELD_MAX = 64 << 20 };
 
-void sae_csv_init(struct sae_csv *csv, struct sae_bytes *bytes, const char *path)
+void sae_csv_init(struct sae_csv *csv, struct sae_bytes *bytes, const char *path, char separator)
 {
-    *csv = (struct sae_csv){.bytes = bytes, .path = path};
+    *csv = (struct sae_csv){.bytes = bytes, .path = path, .separator = separator};
 }
 
 void sae_csv_clear(struct sae_csv *csv)
@@ -33,9 +34,15 @@ static enum sae_status take(struct sae_csv *csv, int *ret, struct sae_err *err)
     return SAE_OK;
 }
 
-static enum sae_status add_char(struct sae_str *to, int c, struct sae_err *err)
+static enum sae_status add_char(const struct sae_csv *csv, struct sae_str *to, int c,
+                                struct sae_err *err)
 {
     const char byte = (char)c;
+    if (to->len >= FIELD_MAX)
+        return sae_err_set(err, SAE_ERANGE,
+                           "'%s' line %" PRIu64 ": a field of more than %d MiB; is a quote left "
+                           "open?",
+                           csv->path, csv->line, FIELD_MAX >> 20);
     return sae_str_append(to, &byte, 1, err);
 }
 
@@ -68,7 +75,7 @@ static enum sae_status quoted(struct sae_csv *csv, struct sae_str *field, int *n
                 return SAE_OK;
             }
         }
-        SAE_TRY(add_char(field, c, err));
+        SAE_TRY(add_char(csv, field, c, err));
     }
 }
 
@@ -81,18 +88,18 @@ static enum sae_status read_field(struct sae_csv *csv, int *c, struct sae_err *e
         SAE_TRY(quoted(csv, field, c, err));
         if (*c == '\r')
             SAE_TRY(take(csv, c, err));
-        if (*c != ',' && *c != '\n' && *c != END)
+        if (*c != csv->separator && *c != '\n' && *c != END)
             return sae_err_set(err, SAE_EFORMAT,
                                "'%s' line %" PRIu64 ": '%c' after a closing "
                                "quote; a quote inside a field is written twice",
                                csv->path, csv->lines_read + 1, *c);
         return SAE_OK;
     }
-    while (*c != ',' && *c != '\n' && *c != END) {
-        SAE_TRY(add_char(field, *c, err));
+    while (*c != csv->separator && *c != '\n' && *c != END) {
+        SAE_TRY(add_char(csv, field, *c, err));
         SAE_TRY(take(csv, c, err));
     }
-    if (*c != ',' && field->len > 0 && field->s[field->len - 1] == '\r')
+    if (*c != csv->separator && field->len > 0 && field->s[field->len - 1] == '\r')
         field->s[--field->len] = '\0';
     return SAE_OK;
 }
@@ -110,7 +117,7 @@ enum sae_status sae_csv_next(struct sae_csv *csv, bool *ret_more, struct sae_err
         return SAE_OK;
     for (;;) {
         SAE_TRY(read_field(csv, &c, err));
-        if (c != ',')
+        if (c != csv->separator)
             return SAE_OK;
         SAE_TRY(take(csv, &c, err));
     }
@@ -122,4 +129,13 @@ size_t sae_csv_column(const struct sae_csv *csv, const char *name)
         if (strcmp(csv->field[i].s, name) == 0)
             return i;
     return csv->n_fields;
+}
+
+void sae_csv_names(char *to, size_t size, const struct sae_csv *csv)
+{
+    size_t len = 0;
+    to[0] = '\0';
+    for (size_t i = 0; i < csv->n_fields && len + 60 < size; i++)
+        len +=
+            (size_t)snprintf(to + len, size - len, "%s%.40s", i > 0 ? ", " : "", csv->field[i].s);
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* docs : documents from plain text and JSON lines. */
+/* docs : see the header.
+ *
+ * Contents:  1. pieces   2. plain text   3. rows   4. files */
 #include "lib/text/docs.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-#include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 
 const char *const sae_docs_split_names[] = {"none", "blank", "line", NULL};
-
-enum { TEXT_PROBE = 8192 }; /* bytes looked at to tell text from other files */
 
 void sae_docs_init(struct sae_docs *docs, const struct sae_files *files, const char *field,
                    enum sae_docs_split split)
@@ -17,136 +16,70 @@ void sae_docs_init(struct sae_docs *docs, const struct sae_files *files, const c
     *docs = (struct sae_docs){.files = files, .field = field, .split = split};
 }
 
+static void close_file(struct sae_docs *docs)
+{
+    sae_json_rows_clear(&docs->rows);
+    sae_csv_clear(&docs->csv);
+    sae_bytes_close(&docs->bytes);
+    docs->open = docs->inside = docs->line_open = false;
+}
+
 void sae_docs_clear(struct sae_docs *docs)
 {
-    sae_bytes_close(&docs->bytes);
+    close_file(docs);
     sae_str_clear(&docs->text);
     sae_str_clear(&docs->row);
+    sae_str_clear(&docs->rest);
     *docs = (struct sae_docs){0};
 }
 
-static bool ends_before(const char *path, size_t len, const char *suffix)
+/* --- 1. pieces ---------------------------------------------------------------------------- */
+
+/* Where a piece of a long document ends, in the second half of s[0, n): before the last newline
+ * that follows none, else before the last space that follows none, else after a code point. */
+static size_t cut_piece(const char *s, size_t n)
 {
-    const size_t n = strlen(suffix);
-    return len >= n && memcmp(path + len - n, suffix, n) == 0;
+    static const char marks[] = {'\n', ' '};
+    for (size_t m = 0; m < sizeof marks; m++)
+        for (size_t i = n - 1; i > n / 2; i--)
+            if (s[i] == marks[m] && s[i - 1] != marks[m])
+                return i;
+    return sae_utf8_cut(s, n);
 }
 
-bool sae_docs_is_json(const char *path)
+/* docs->rest, or, where it is longer than a piece, the first piece of it, to docs->text. */
+static enum sae_status give_piece(struct sae_docs *docs, struct sae_err *err)
 {
-    size_t len = strlen(path);
-    if (ends_before(path, len, ".gz"))
-        len -= 3;
-    else if (ends_before(path, len, ".zst"))
-        len -= 4;
-    return ends_before(path, len, ".jsonl") || ends_before(path, len, ".ndjson");
-}
-
-enum sae_status sae_docs_line(struct sae_bytes *bytes, struct sae_str *line, uint64_t *number,
-                              bool *ret_more, struct sae_err *err)
-{
-    do {
-        SAE_TRY(sae_bytes_line(bytes, line, ret_more, err));
-        (*number)++;
-    } while (*ret_more && strspn(line->s, " \t") == line->len);
+    struct sae_str *const rest = &docs->rest;
+    docs->inside = docs->piece > 0 && rest->len > docs->piece;
+    const size_t n = docs->inside ? cut_piece(rest->s, docs->piece) : rest->len;
+    docs->text.len = 0;
+    uint64_t n_replaced = 0;
+    SAE_TRY(sae_utf8_append(&docs->text, rest->s != NULL ? rest->s : "", n, &n_replaced, err));
+    sae_left_replaced(&docs->left, docs->files->v[docs->file].path, docs->line, n_replaced);
+    if (n > 0)
+        memmove(rest->s, rest->s + n, rest->len - n);
+    rest->len -= n;
     return SAE_OK;
 }
 
-enum sae_status sae_docs_object(json_t **ret, const struct sae_str *line, const char *path,
-                                uint64_t number, struct sae_err *err)
+/* Bytes that may be read before a piece is given out: one more than it, which tells whether more
+ * follows. */
+static size_t piece_room(const struct sae_docs *docs)
 {
-    json_error_t why;
-    json_t *object = json_loadb(line->s, line->len, JSON_ALLOW_NUL, &why);
-    if (object == NULL)
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 " is not valid JSON: %s (at "
-                           "byte %d)",
-                           path, number, why.text, why.position);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 " is not a JSON object "
-                           "{\"field\": ...}",
-                           path, number);
-    }
-    *ret = object;
-    return SAE_OK;
+    if (docs->piece == 0)
+        return SIZE_MAX;
+    return docs->rest.len > docs->piece ? 0 : docs->piece + 1 - docs->rest.len;
 }
 
-/* "title, url" for messages; cut where it gets long. */
-static void list_keys(char *to, size_t size, const json_t *object)
-{
-    size_t len = 0;
-    const char *key;
-    json_t *value;
-    to[0] = '\0';
-    json_object_foreach((json_t *)object, key, value)
-    {
-        const size_t n = strlen(key);
-        if (len + n + 8 > size) {
-            memcpy(to + len, ", ...", 6);
-            return;
-        }
-        if (len > 0) {
-            memcpy(to + len, ", ", 2);
-            len += 2;
-        }
-        memcpy(to + len, key, n + 1);
-        len += n;
-    }
-}
+/* --- 2. plain text ------------------------------------------------------------------------ */
 
-enum sae_status sae_docs_field(const char **ret, size_t *ret_len, const json_t *object,
-                               const char *field, const char *path, uint64_t number,
-                               struct sae_err *err)
+/* The whole file, once. An empty file is an empty document. */
+static enum sae_status next_whole(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
-    const json_t *value = json_object_get(object, field);
-    char keys[200];
-    if (value == NULL) {
-        list_keys(keys, sizeof keys, object);
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 " has no field '%s'; it has: %s",
-                           path, number, field, keys[0] != '\0' ? keys : "none");
-    }
-    if (!json_is_string(value))
-        return sae_err_set(err, SAE_EFORMAT, "'%s' line %" PRIu64 ": field '%s' is not a string",
-                           path, number, field);
-    *ret = json_string_value(value);
-    *ret_len = json_string_length(value);
-    return SAE_OK;
-}
-
-static enum sae_status open_next(struct sae_docs *docs, struct sae_err *err)
-{
-    const char *path = docs->files->v[docs->file].path;
-    SAE_TRY(sae_bytes_open(&docs->bytes, path, err));
-    docs->open = true;
-    docs->line = 0;
-    docs->json = sae_docs_is_json(path);
-    const size_t n = (size_t)(docs->bytes.end - docs->bytes.at);
-    const unsigned char *nul =
-        docs->json || n == 0 ? NULL : memchr(docs->bytes.at, 0, n < TEXT_PROBE ? n : TEXT_PROBE);
-    if (nul != NULL)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' is not text: NUL at byte %zu; leave it out",
-                           path, (size_t)(nul - docs->bytes.at));
-    return SAE_OK;
-}
-
-static enum sae_status next_object(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
-{
-    const char *path = docs->files->v[docs->file].path;
-    SAE_TRY(sae_docs_line(&docs->bytes, &docs->row, &docs->line, ret_more, err));
-    if (!*ret_more || docs->n_docs < docs->skip)
-        return SAE_OK;
-    json_t *object = NULL;
-    const char *text;
-    size_t len;
-    SAE_TRY(sae_docs_object(&object, &docs->row, path, docs->line, err));
-    enum sae_status st = sae_docs_field(&text, &len, object, docs->field, path, docs->line, err);
-    if (st == SAE_OK) {
-        docs->text.len = 0;
-        st = sae_str_append(&docs->text, text, len, err);
-    }
-    json_decref(object);
-    return st;
+    *ret_more = docs->inside || docs->line == 0;
+    docs->line = 1;
+    return *ret_more ? sae_bytes_rest(&docs->bytes, &docs->rest, piece_room(docs), err) : SAE_OK;
 }
 
 static bool is_blank(const struct sae_str *row)
@@ -157,36 +90,112 @@ static bool is_blank(const struct sae_str *row)
 /* Lines up to the next blank one; blank lines before it are passed over. */
 static enum sae_status next_paragraph(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
-    docs->text.len = 0;
-    *ret_more = false;
-    for (bool more;;) {
-        SAE_TRY(sae_bytes_line(&docs->bytes, &docs->row, &more, err));
-        if (!more)
-            return SAE_OK;
-        if (is_blank(&docs->row)) {
-            if (*ret_more)
-                return SAE_OK;
+    *ret_more = docs->inside;
+    while (!docs->ended && piece_room(docs) > 0) {
+        const bool begins = !docs->line_open;
+        bool more, whole;
+        SAE_TRY(sae_bytes_line_part(&docs->bytes, &docs->row, piece_room(docs), &more, &whole,
+                                    err));
+        docs->line_open = more && !whole;
+        docs->line += begins && more;
+        const bool blank = more && whole && begins && is_blank(&docs->row);
+        docs->ended = !more || (blank && *ret_more);
+        if (docs->ended || blank)
             continue;
-        }
-        if (*ret_more)
-            SAE_TRY(sae_str_append(&docs->text, "\n", 1, err));
-        SAE_TRY(sae_str_append(&docs->text, docs->row.s, docs->row.len, err));
+        if (*ret_more && begins)
+            SAE_TRY(sae_str_append(&docs->rest, "\n", 1, err));
+        SAE_TRY(sae_str_append(&docs->rest, docs->row.s, docs->row.len, err));
         *ret_more = true;
-        if (docs->split == SAE_DOCS_SPLIT_LINE)
-            return SAE_OK;
+        docs->ended = whole && docs->split == SAE_DOCS_SPLIT_LINE;
     }
+    return SAE_OK;
 }
 
-/* The whole file, once. An empty file is an empty document. */
-static enum sae_status next_whole(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
+/* --- 3. rows ------------------------------------------------------------------------------ */
+
+static enum sae_status next_object(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
-    *ret_more = docs->line == 0;
+    json_t *object = NULL;
+    SAE_TRY(sae_json_rows_next(&docs->rows, ret_more, err));
+    docs->line = docs->rows.line;
+    if (!*ret_more || docs->n_docs < docs->skip)
+        return SAE_OK;
+    SAE_TRY(sae_json_rows_object(&docs->rows, &object, err));
+    size_t len;
+    const char *const text =
+        object == NULL ? NULL : sae_json_rows_text(&docs->rows, object, docs->field, &len);
+    const enum sae_status st =
+        text == NULL ? SAE_OK : sae_str_append(&docs->rest, text, len, err);
+    json_decref(object);
+    return st;
+}
+
+static enum sae_status next_record(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
+{
+    struct sae_csv *const csv = &docs->csv;
+    SAE_TRY(sae_csv_next(csv, ret_more, err));
+    docs->line = csv->line;
     if (!*ret_more)
         return SAE_OK;
-    docs->line = 1;
-    docs->text.len = 0;
-    SAE_TRY(sae_str_append(&docs->text, "", 0, err));
-    return sae_bytes_rest(&docs->bytes, &docs->text, err);
+    if (csv->n_fields != docs->n_columns) {
+        sae_left_add(&docs->left, csv->path, csv->line, "%zu fields, but the header has %zu",
+                     csv->n_fields, docs->n_columns);
+        return SAE_OK;
+    }
+    const struct sae_str *const text = &csv->field[docs->column];
+    return sae_str_append(&docs->rest, text->s, text->len, err);
+}
+
+static enum sae_status read_header(struct sae_docs *docs, const char *path, struct sae_err *err)
+{
+    bool more;
+    sae_csv_init(&docs->csv, &docs->bytes, path, docs->kind == SAE_KIND_TSV ? '\t' : ',');
+    SAE_TRY(sae_csv_next(&docs->csv, &more, err)); /* there is one: it made the file a table */
+    docs->n_columns = docs->csv.n_fields;
+    docs->column = sae_csv_column(&docs->csv, docs->field);
+    return SAE_OK;
+}
+
+/* --- 4. files ----------------------------------------------------------------------------- */
+
+static enum sae_status open_next(struct sae_docs *docs, struct sae_err *err)
+{
+    const char *const path = docs->files->v[docs->file].path;
+    struct sae_kind_found found;
+    SAE_TRY(sae_bytes_open(&docs->bytes, path, err));
+    docs->open = true;
+    docs->line = 0;
+    SAE_TRY(sae_kind_find(&found, &docs->bytes, path, docs->field, err));
+    if (!found.usable)
+        return sae_err_set(err, SAE_EFORMAT, "cannot use '%s': %s", path, found.why);
+    docs->kind = found.kind;
+    if (found.kind == SAE_KIND_CSV || found.kind == SAE_KIND_TSV)
+        return read_header(docs, path, err);
+    sae_json_rows_init(&docs->rows, &docs->bytes, path, found.kind == SAE_KIND_JSON_ARRAY,
+                       &docs->left);
+    return SAE_OK;
+}
+
+/* More of the open file to docs->rest: the next document, or more of the one that goes on. */
+static enum sae_status read_more(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
+{
+    if (!sae_kind_has_rows(docs->kind))
+        return docs->split == SAE_DOCS_SPLIT_NONE ? next_whole(docs, ret_more, err)
+                                                  : next_paragraph(docs, ret_more, err);
+    *ret_more = docs->inside; /* a row is read whole */
+    if (docs->inside)
+        return SAE_OK;
+    if (docs->kind == SAE_KIND_CSV || docs->kind == SAE_KIND_TSV)
+        return next_record(docs, ret_more, err);
+    return next_object(docs, ret_more, err);
+}
+
+static enum sae_status end(const struct sae_docs *docs, struct sae_err *err)
+{
+    if (docs->left.n == 0 || docs->left.n < docs->n_docs)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT, "no row of the text can be used; the first: %s",
+                       docs->left.first);
 }
 
 enum sae_status sae_docs_next(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
@@ -195,21 +204,20 @@ enum sae_status sae_docs_next(struct sae_docs *docs, bool *ret_more, struct sae_
         if (!docs->open) {
             *ret_more = docs->file < docs->files->n;
             if (!*ret_more)
-                return SAE_OK;
+                return end(docs, err);
             SAE_TRY(open_next(docs, err));
         }
-        if (docs->json)
-            SAE_TRY(next_object(docs, ret_more, err));
-        else if (docs->split == SAE_DOCS_SPLIT_NONE)
-            SAE_TRY(next_whole(docs, ret_more, err));
-        else
-            SAE_TRY(next_paragraph(docs, ret_more, err));
-        if (*ret_more && docs->n_docs++ >= docs->skip)
-            return SAE_OK;
-        if (*ret_more)
+        docs->continues = docs->inside;
+        docs->ended &= docs->inside;
+        SAE_TRY(read_more(docs, ret_more, err));
+        if (!*ret_more) {
+            close_file(docs);
+            docs->file++;
             continue;
-        sae_bytes_close(&docs->bytes);
-        docs->open = false;
-        docs->file++;
+        }
+        docs->n_docs += !docs->continues;
+        SAE_TRY(give_piece(docs, err));
+        if (docs->n_docs > docs->skip)
+            return SAE_OK;
     }
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* docs : documents, one after the other, from text files and JSON lines.
+/* docs : documents, one after the other, from plain text, JSON lines, JSON arrays and tables.
  *
- * A file whose name ends in .jsonl or .ndjson (before .gz, .zst) is JSON lines: each line an
- * object, its named field a document. Any other file is plain text: the file is a document, or,
- * split at blank lines, each of its paragraphs. */
+ * What a file holds is told by its content (kind.h). Of objects and tables the named field of each
+ * row is a document. A plain text is one document, or, split at blank lines or line by line, each of
+ * its paragraphs or lines. Documents are UTF-8: what is not becomes U+FFFD.
+ *
+ * A row that cannot be used is a document without text, counted in `left`: documents are numbered
+ * by the rows of a file, whether they can be used or not. */
 #ifndef SAE_LIB_TEXT_DOCS_H
 #define SAE_LIB_TEXT_DOCS_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,47 +17,52 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 #include "lib/text/bytes.h"
+#include "lib/text/csv.h"
 #include "lib/text/files.h"
+#include "lib/text/json_rows.h"
+#include "lib/text/left.h"
 
 enum sae_docs_split { SAE_DOCS_SPLIT_NONE = 0, SAE_DOCS_SPLIT_BLANK, SAE_DOCS_SPLIT_LINE };
 extern const char *const sae_docs_split_names[]; /* "none", "blank", "line"; NULL ends them */
 
+enum { SAE_DOCS_PIECE = 1 << 20 };
+
 struct sae_docs {
     const struct sae_files *files; /* borrowed */
-    const char *field;             /* of JSON lines; borrowed */
+    const char *field;             /* of objects and tables; borrowed */
     enum sae_docs_split split;     /* of plain text */
-    size_t file;                   /* the one being read */
-    bool open, json;
-    uint64_t line;   /* last line read of it */
+    uint64_t skip;  /* set it after init: documents passed over first, rows unparsed */
+    size_t piece;   /* set it after init: a document of more bytes comes in pieces; 0: whole */
     uint64_t n_docs; /* documents given out or passed over so far */
-    uint64_t skip;   /* set it after init: documents passed over first, JSON lines unparsed */
+    bool continues;  /* docs->text is the next piece of the document before */
+    struct sae_str text; /* the current document, or a piece of it */
+    struct sae_left left;
+
+    /* the file being read */
+    size_t file;
+    bool open;
+    bool inside;    /* the current document has more pieces */
+    bool ended;     /* ... and all of them are read */
+    bool line_open; /* of plain text: the current line has more parts */
+    enum sae_kind kind;
+    uint64_t line; /* last line read of plain text */
     struct sae_bytes bytes;
-    struct sae_str text; /* the current document */
-    struct sae_str row;  /* scratch */
+    struct sae_json_rows rows;
+    struct sae_csv csv;
+    size_t n_columns, column; /* of the table */
+    struct sae_str row;       /* scratch */
+    struct sae_str rest;      /* read, and not given out yet */
 };
 
 void sae_docs_init(struct sae_docs *docs, const struct sae_files *files, const char *field,
                    enum sae_docs_split split);
 void sae_docs_clear(struct sae_docs *docs);
 
-/* The next document in docs->text (it may be empty); *ret_more is false after the last.
- * Fails: SAE_EIO; SAE_EFORMAT malformed line (with its number), field missing or not a string,
- * plain text with NUL bytes near its start */
+/* The next document, or the next piece of one, in docs->text (it may be empty); *ret_more is false
+ * after the last. Pieces are cut before a newline or a space that follows another character, where
+ * there is one: tokens are the same as of the whole.
+ * Fails: SAE_EIO; SAE_EFORMAT a file that is no text or lacks the field, one that is damaged */
 SAE_MUST_CHECK enum sae_status sae_docs_next(struct sae_docs *docs, bool *ret_more,
                                              struct sae_err *err);
-
-/* The next line of a file that is not blank; *number, of lines so far, counts blank ones too. */
-SAE_MUST_CHECK enum sae_status sae_docs_line(struct sae_bytes *bytes, struct sae_str *line,
-                                             uint64_t *number, bool *ret_more, struct sae_err *err);
-/* One line of JSON lines as an object, with a message that names file and line. */
-SAE_MUST_CHECK enum sae_status sae_docs_object(json_t **ret, const struct sae_str *line,
-                                               const char *path, uint64_t number,
-                                               struct sae_err *err);
-/* Its field as a borrowed string (with length). Fails: SAE_EFORMAT, naming the fields there are */
-SAE_MUST_CHECK enum sae_status sae_docs_field(const char **ret, size_t *ret_len,
-                                              const json_t *object, const char *field,
-                                              const char *path, uint64_t number,
-                                              struct sae_err *err);
-bool sae_docs_is_json(const char *path);
 
 #endif /* SAE_LIB_TEXT_DOCS_H */

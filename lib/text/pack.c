@@ -29,7 +29,7 @@ static void push(struct sae_pack *pack, uint32_t id, uint32_t document)
     pack->n++;
 }
 
-size_t sae_pack_add(struct sae_pack *pack, const uint32_t *ids, size_t n, size_t from,
+size_t sae_pack_add(struct sae_pack *pack, const uint32_t *ids, size_t n, size_t from, bool begins,
                     uint32_t document)
 {
     assert(pack->n < pack->T);
@@ -38,7 +38,7 @@ size_t sae_pack_add(struct sae_pack *pack, const uint32_t *ids, size_t n, size_t
     if (pack->n == 0) {
         if (ids[from] != pack->bos)
             push(pack, pack->bos, document);
-    } else if (from == 0 && pack->separated && ids[0] != pack->separator) {
+    } else if (begins && from == 0 && pack->separated && ids[0] != pack->separator) {
         push(pack, pack->separator, document);
     }
     while (from < n && pack->n < pack->T)

@@ -31,8 +31,9 @@ SAE_MUST_CHECK enum sae_status sae_pack_init(struct sae_pack *pack, size_t T, ui
 void sae_pack_clear(struct sae_pack *pack);
 
 /* Puts tokens ids[from ...) of a document into the context until either ends; returns the new
- * `from`. The context must not be full. */
-size_t sae_pack_add(struct sae_pack *pack, const uint32_t *ids, size_t n, size_t from,
+ * `from`. The context must not be full. begins: ids[0] is the first token of the document, not of a
+ * later piece of it. */
+size_t sae_pack_add(struct sae_pack *pack, const uint32_t *ids, size_t n, size_t from, bool begins,
                     uint32_t document);
 static inline bool sae_pack_is_full(const struct sae_pack *pack)
 {

@@ -63,6 +63,64 @@ cmp acts/acts.json other/acts.json || wrong "two equal runs differ"
 expect 0 "the text ended after" at --text c.txt --split blank --context 8 --tokens 1K -o small
 shows 'documents +2, '
 
+# JSON lines are told by content, whatever the name.
+zcat texts/a.jsonl.gz >rows.jsonl
+cp rows.jsonl c4.json
+cp rows.jsonl dump
+cp texts/a.jsonl.gz c4-train.00000-of-01024.json.gz
+expect 0 "" at --text rows.jsonl --context 64 --tokens 2000 -o named
+for file in c4.json dump c4-train.00000-of-01024.json.gz; do
+    expect 0 "" at --text $file --context 64 --tokens 2000 -o "by_content"
+    shows 'text +1 file: 1 JSON lines'
+    # the id of a shard is of its rows, the record beside them holds the file's hash
+    grep -o '"documents": [0-9]*' named/acts.json >want
+    grep -o '"documents": [0-9]*' by_content/acts.json | cmp - want || wrong "$file: other documents"
+    rm -r by_content
+done
+
+# A row that cannot be used is left out and counted; what nobody reads may be odd.
+{
+    head -n 150 rows.jsonl
+    echo '{"text": "a hash follows", "id": 17000000000000000000, "score": NaN}'
+    echo '{"text": null}'
+    echo '{"text": "half of a pair \ud83d here"}'
+    echo '{"text": "never closed}'
+    tail -n 150 rows.jsonl
+} >odd.jsonl
+expect 0 "'odd.jsonl' line 152: field 'text' is null" at --text odd.jsonl --context 64 -o odd
+shows 'left out +2 rows that could not be used, 0 empty documents; 1 sequences replaced'
+grep -q '"rows_left_out": 2' odd/acts.json || wrong "acts.json does not count rows that were left out"
+grep -q '"replaced": 1' odd/acts.json || wrong "acts.json does not count what was replaced"
+
+# What is no text is left out of folders and counted; named, it is refused.
+mkdir mixed
+cp rows.jsonl mixed/data.json
+cp c.txt mixed/notes.txt
+printf '%%PDF-1.4 and so on' >mixed/paper.pdf
+printf '\211PNG\r\n\032\n\0\0' >mixed/figure.png
+echo '# About' >mixed/README.md
+expect 0 "" at --text mixed --context 64 --tokens 2000 -o mixed_acts
+shows 'text +5 files: 1 JSON lines, 1 plain text; 3 left out \(1 documentation, 1 PNG, 1 PDF\)'
+expect 1 "cannot use 'mixed/paper.pdf': it is PDF" at --text mixed/data.json,mixed/paper.pdf -o x
+expect 0 "" at --text mixed --glob '*.txt' --context 8 -o chosen
+shows 'text +1 file: 1 plain text'
+printf '\320\363\361\361\352\350\351 \362\345\352\361\362\n' >cyrillic.txt
+expect 1 "it is not UTF-8" at --text cyrillic.txt --context 8 -o x
+cat c.txt c.txt c.txt >latin.txt
+printf 'un caf\351 noir\n' >>latin.txt
+expect 0 "not everything is UTF-8" at --text latin.txt --context 8 -o latin_acts
+grep -q '"replaced": 1' latin_acts/acts.json || wrong "replaced bytes of plain text are not counted"
+
+# Truths are labels.
+{
+    i=0
+    while [ $i -lt 30 ]; do
+        i=$((i + 1))
+        echo "{\"text\": \"Number $i is even.\", \"label\": true}"
+        echo "{\"text\": \"Number $i is odd.\", \"label\": false}"
+    done
+} | gzip >truths.json.gz
+
 # Stopped after the first shard, then continued: the same bytes.
 "$harvest" --model "$model" --layer 3 --text texts c.txt --context 64 --shard-rows 2000 --force \
     -o broken >out 2>err &
@@ -97,6 +155,8 @@ shows 'pets +2 +48 +12 '
 [ -f acts/labels_pets.h5 ] || wrong "no labels_pets.h5"
 expect 0 "" "$harvest" --like acts --labels pets.csv --context 64 --json -q
 shows '"found": true'
+expect 0 "" "$harvest" --like acts --labels truths.json.gz --context 64 -q
+shows 'truths +2 +48 +12 '
 expect 2 'would both become' "$harvest" --like acts --labels pets.csv,texts/pets.csv
 
 # One of SAEBench's sets by name; the folder's files give the split, labels become names.

@@ -59,7 +59,7 @@ static bool each_record(const char *path, struct sae_str *to, size_t *ret_n)
     *ret_n = 0;
     if (!fuzz_ok(sae_bytes_open(&in, path, &err), &err))
         return false;
-    sae_csv_init(&csv, &in, path);
+    sae_csv_init(&csv, &in, path, ',');
     for (;;) {
         if (!fuzz_ok(sae_csv_next(&csv, &more, &err), &err))
             break;

@@ -11,11 +11,11 @@
 #include "gemma/config.h"
 #include "gemma/gemma.h"
 #include "gemma/spm.h"
-#include "gemma/utf8.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "tests/unit/gemma_fixture.h"
 
 static struct sae_err g_err;
@@ -213,16 +213,24 @@ static void test_utf8(void **state)
         {"\xff\xfe",                             BAD BAD                               },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char *found = NULL;
-        size_t n = 0;
-        assert_int_equal(gemma_utf8_repair(&found, &n, rows[i].from, strlen(rows[i].from), &g_err),
-                         SAE_OK);
-        assert_int_equal(n, strlen(rows[i].to));
-        assert_memory_equal(found, rows[i].to, n);
-        assert_int_equal(gemma_utf8_is_valid(rows[i].from, strlen(rows[i].from)),
+        struct sae_str found = {0};
+        uint64_t n_replaced = 0, marks = 0;
+        assert_int_equal(
+            sae_utf8_append(&found, rows[i].from, strlen(rows[i].from), &n_replaced, &g_err),
+            SAE_OK);
+        assert_string_equal(found.s, rows[i].to);
+        for (const char *at = rows[i].to; (at = strstr(at, BAD)) != NULL; at += strlen(BAD))
+            marks++;
+        assert_int_equal(n_replaced, marks);
+        assert_int_equal(sae_utf8_is_valid(rows[i].from, strlen(rows[i].from)),
                          strcmp(rows[i].from, rows[i].to) == 0);
-        free(found);
+        sae_str_clear(&found);
     }
+    assert_int_equal(sae_utf8_cut("ab", 2), 2);
+    assert_int_equal(sae_utf8_cut("ab\xc3", 3), 2);
+    assert_int_equal(sae_utf8_cut("ab\xc3\xa9", 4), 4);
+    assert_int_equal(sae_utf8_cut("ab\xf0\x9f\x98", 5), 2);
+    assert_int_equal(sae_utf8_cut("ab\x80\x80\x80\x80", 6), 6); /* begins no code point */
     struct gemma_tok *tok = open_kind(&(struct kind){0});
     expect(tok, "a\xe2\x82z", 4, "a|\xef|\xbf|\xbd|z");
     gemma_tok_close(tok);
@@ -263,7 +271,7 @@ static char *random_text(const struct gemma_tok *tok, size_t *len)
                                             "\n ", "\xc3\xa9", "\xe2\x82\xac", "\r\n"};
         const uint32_t id = (uint32_t)sae_rng_below(&rng, gemma_tok_size(tok));
         const char *piece = gemma_tok_piece(tok, id);
-        if (gemma_utf8_is_valid(piece, strlen(piece)))
+        if (sae_utf8_is_valid(piece, strlen(piece)))
             put(&s, piece, strlen(piece));
         if (sae_rng_below(&rng, 3) == 0) {
             const char *seam = seams[sae_rng_below(&rng, sizeof seams / sizeof seams[0])];
@@ -312,7 +320,7 @@ static void test_endless_line(void **state)
         text[0] = text[LEN - 1] = 'x'; /* so that round 1 is x, two-byte points, x */
         uint32_t *ids = NULL;
         size_t n = 0, at = 0;
-        assert_true(gemma_utf8_is_valid(text, LEN));
+        assert_true(sae_utf8_is_valid(text, LEN));
         assert_int_equal(gemma_tok_encode(tok, text, LEN, &ids, &n, &g_err), SAE_OK);
         for (size_t i = 0; i < n; i++) {
             const char *piece = gemma_tok_piece(tok, ids[i]);

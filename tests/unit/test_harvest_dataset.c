@@ -77,6 +77,31 @@ static void csv_and_json_are_read(void **state)
     harvest_dataset_clear(&set);
 }
 
+/* The same rows in other forms; truths as labels; rows that cannot be used are left out. */
+static void rows_are_read_from_any_form(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {
+        "{\"text\": \"a\", \"label\": true}\n{\"text\": null, \"label\": true}\n"
+        "{\"text\": \"b\", \"label\": false, \"score\": NaN}\n{\"text\": \"c\", \"label\": null}\n"
+        "{\"text\": \"c\", \"label\": false}\n",
+        "[{\"text\": \"a\", \"label\": true}, {\"text\": \"b\", \"label\": \"false\"}, [],\n"
+        "{\"text\": \"c\"}, {\"text\": \"c\", \"label\": false}]",
+        "text\tlabel\na\ttrue\nb\tfalse\nc\nb\t\nc\tfalse\n",
+        "text,label\na,true\nb,false\nc\nb,\nc,false\n"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct harvest_dataset set;
+        put("truths.json", forms[i]);
+        assert_int_equal(harvest_dataset_load(&set, path, &usual, NULL), SAE_OK);
+        assert_int_equal(set.n, 3);
+        assert_int_equal(set.left.n, 2);
+        expect_class(&set, 0, "false", 2);
+        expect_class(&set, 1, "true", 1);
+        assert_string_equal(set.v[2].text, "c");
+        harvest_dataset_clear(&set);
+    }
+}
+
 static void expect_refusal(const char *name, const char *text, const char *why)
 {
     struct harvest_dataset set;
@@ -93,14 +118,17 @@ static void bad_files_are_refused(void **state)
     expect_refusal("x.csv", "", "is empty");
     expect_refusal("x.csv", "title,label\na,b\n",
                    "no column 'text'; its header names: title, label");
-    expect_refusal("x.csv", "text,label\na,b\nc\n", "line 3 has 1 fields, the header has 2");
+    expect_refusal("x.csv", "text,label\na,b\nc\nd\n",
+                   "2 of 3 rows cannot be used; the first: ");
     expect_refusal("x.csv", "text,label\na,\n", "line 2: the label is empty");
     expect_refusal("x.csv", "text,label\na,caf\xe9\n", "line 2: the label is not valid UTF-8");
     expect_refusal("x.csv", "text,label\na,b\nc,b\n", "2 texts of 1 classes");
     expect_refusal("x.csv", "text,label,split\na,b,dev\n", "line 2: split 'dev'");
-    expect_refusal("x.jsonl", "{\"text\": \"a\", \"label\": \"b\"}\n{\"text\": \"c\"}\n",
-                   "line 2 has no field 'label'");
-    expect_refusal("x.jsonl", "{\"text\": \"a\", \"label\": 1.5}\n", "'label' is not a string");
+    expect_refusal("x.jsonl", "{\"text\": \"a\", \"class\": \"b\"}\n",
+                   "line 1 has no field 'label'; it has: text, class; see --label-column");
+    expect_refusal("x.jsonl", "{\"text\": \"a\", \"label\": 1.5}\n",
+                   "1 of 1 rows cannot be used; the first: ");
+    expect_refusal("x.csv", "PAR1", "it is Parquet, not text; write it as JSON lines");
     struct harvest_dataset set;
     struct sae_err err;
     assert_int_equal(harvest_dataset_load(&set, "/nowhere/x.csv", &usual, &err), SAE_EIO);
@@ -458,6 +486,7 @@ static void presets_are_balanced(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_read_from_any_form),
         cmocka_unit_test(csv_and_json_are_read),       cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(a_fifth_is_the_test_set),     cmocka_unit_test(a_given_split_is_kept),
         cmocka_unit_test(too_few_classes_are_refused), cmocka_unit_test(bias_in_bios_is_read),

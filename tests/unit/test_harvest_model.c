@@ -60,7 +60,7 @@ static int setup(void **state)
     const enum sae_status st = sae_fs_write(path, text.s, text.len, &err);
     sae_str_clear(&text);
     if (st != SAE_OK || sae_files_add(&files, path, &err) != SAE_OK ||
-        sae_files_hash(&files, &err) != SAE_OK)
+        sae_files_hash(&files, NULL, NULL, &err) != SAE_OK)
         return -1;
     free(path);
     return 0;

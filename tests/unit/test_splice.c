@@ -160,7 +160,7 @@ static void test_scores(void **state)
 
 static void feed(struct splice_pack *pack, const uint32_t *ids, size_t n, uint32_t document)
 {
-    splice_pack_add(pack, ids, n, document, SIZE_MAX);
+    splice_pack_add(pack, ids, n, true, document, SIZE_MAX);
 }
 
 /* Contexts of 4, BOS 2. Documents: 11 12 | 21 22 23 24 25 | 2 31 (begins with BOS already)
@@ -200,7 +200,7 @@ static void test_packing_ring(void **state)
     feed(&pack, ids, 6, 4);
     assert_int_equal(pack.n_total, 6);
     assert_memory_equal(pack.ring, want, sizeof want);
-    splice_pack_add(&pack, ids, 6, 5, 7);
+    splice_pack_add(&pack, ids, 6, true, 5, 7);
     assert_int_equal(pack.n_total, 7);
     splice_pack_clear(&pack);
 }

@@ -61,7 +61,7 @@ static void csv_records(void **state)
     bool more;
     put("x.csv", text, sizeof text - 1);
     assert_int_equal(sae_bytes_open(&bytes, path, NULL), SAE_OK);
-    sae_csv_init(&csv, &bytes, path);
+    sae_csv_init(&csv, &bytes, path, ',');
     for (size_t i = 0; i < 6; i++) {
         assert_int_equal(sae_csv_next(&csv, &more, NULL), SAE_OK);
         assert_true(more);
@@ -89,7 +89,7 @@ static void expect_bad_csv(const char *text, const char *why)
     enum sae_status st = SAE_OK;
     put("bad.csv", text, strlen(text));
     assert_int_equal(sae_bytes_open(&bytes, path, NULL), SAE_OK);
-    sae_csv_init(&csv, &bytes, path);
+    sae_csv_init(&csv, &bytes, path, ',');
     while (st == SAE_OK && more)
         st = sae_csv_next(&csv, &more, &err);
     assert_int_equal(st, SAE_EFORMAT);

@@ -24,7 +24,7 @@ static size_t pack_all(const uint32_t docs[][8], bool separated, uint32_t separa
         while (docs[doc][n] != 0)
             n++;
         for (size_t from = 0; from < n;) {
-            from = sae_pack_add(&pack, docs[doc], n, from, doc);
+            from = sae_pack_add(&pack, docs[doc], n, from, true, doc);
             if (!sae_pack_is_full(&pack))
                 continue;
             memcpy(context[n_contexts], pack.token, sizeof context[0]);
@@ -124,8 +124,8 @@ static void empty_document_leaves_no_trace(void **state)
     struct sae_pack pack;
     const uint32_t ids[1] = {9};
     assert_int_equal(sae_pack_init(&pack, T, BOS, true, BOS, NULL), SAE_OK);
-    assert_int_equal(sae_pack_add(&pack, ids, 1, 0, 0), 1);
-    assert_int_equal(sae_pack_add(&pack, ids, 0, 0, 1), 0);
+    assert_int_equal(sae_pack_add(&pack, ids, 1, 0, true, 0), 1);
+    assert_int_equal(sae_pack_add(&pack, ids, 0, 0, true, 1), 0);
     assert_int_equal(pack.n, 2);
     sae_pack_clear(&pack);
 }

@@ -100,6 +100,30 @@ static void reads_every_layout(void **state)
               "e");
 }
 
+/* Answers and choices as numbers, one array of objects, a row that JSON does not allow. */
+static void reads_numbers(void **state)
+{
+    (void)state;
+    struct unlearn_set set = {0};
+    ok(unlearn_set_load(&set,
+                        file("numbers.json",
+                             "[{\"question\": \"1 + 1?\", \"choices\": [1, 2.5, true], \"answer\": 1.0},\n"
+                             " {\"question\": \"q\", \"choices\": \"[3, 4]\", \"answer\": \"0.0\"},\n"
+                             " {\"question\": \"q\", \"choices\": [1, 2], \"answer\": 0.5}, 7,\n"
+                             " {\"question\": \"q\", \"choices\": [1, 2], \"answer\": 1, \"x\": NaN}]"),
+                        &err));
+    assert_int_equal(set.n, 3);
+    assert_int_equal(set.n_left_out, 2);
+    assert_string_equal(set.v[0].choices[0], "1");
+    assert_string_equal(set.v[0].choices[1], "2.5");
+    assert_string_equal(set.v[0].choices[2], "true");
+    assert_int_equal(set.v[0].answer, 1);
+    assert_string_equal(set.v[1].choices[1], "4");
+    assert_int_equal(set.v[1].answer, 0);
+    assert_int_equal(set.v[2].row, 4);
+    unlearn_set_clear(&set);
+}
+
 static void leaves_out_what_is_no_question(void **state)
 {
     (void)state;
@@ -139,8 +163,9 @@ static void refuses_other_files(void **state)
     refuses("x.csv", "text,label\na,b\n", SAE_EFORMAT, "expected the columns");
     refuses("x.csv", "", SAE_EFORMAT, "empty");
     refuses("x.csv", "question,choices,answer\nq,none,0\n", SAE_EFORMAT, "no usable question");
-    refuses("x.csv", "question,choices,answer\nq\n", SAE_EFORMAT, "1 fields");
-    refuses("x.parquet", "PAR1", SAE_EARG, "JSON lines");
+    refuses("x.csv", "question,choices,answer\nq\n", SAE_EFORMAT,
+            "line 2: not as many fields as the first line");
+    refuses("x.parquet", "PAR1", SAE_EFORMAT, "it is Parquet, not text; write it as JSON lines");
 }
 
 static void lists(void **state)
@@ -150,6 +175,12 @@ static void lists(void **state)
     assert_int_equal(unlearn_question_list(v, 4, "['a\\'b', \"c\\n\"]"), 2);
     assert_string_equal(v[0], "a'b");
     assert_string_equal(v[1], "c\n");
+    free(v[0]);
+    free(v[1]);
+    v[0] = v[1] = NULL;
+    assert_int_equal(unlearn_question_list(v, 4, "[1, -2.5]"), 2);
+    assert_string_equal(v[0], "1");
+    assert_string_equal(v[1], "-2.5");
     free(v[0]);
     free(v[1]);
     v[0] = v[1] = NULL;
@@ -410,6 +441,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_every_layout),
+        cmocka_unit_test(reads_numbers),
         cmocka_unit_test(leaves_out_what_is_no_question),
         cmocka_unit_test(refuses_other_files),
         cmocka_unit_test(lists),

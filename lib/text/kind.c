@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/* kind : see the header.
+ *
+ * Contents:  1. files that are no text   2. encodings   3. JSON   4. tables   5. all together */
+#include "lib/text/kind.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/str.h"
+#include "lib/base/utf8.h"
+#include "lib/text/csv.h"
+#include "lib/text/json_rows.h"
+
+/* The first bytes of a file. */
+struct window {
+    const char *s;
+    size_t n;
+    bool whole; /* the file ends here */
+    const char *path, *field;
+};
+
+bool sae_kind_named(const char *path, const char *suffix)
+{
+    size_t len = strlen(path);
+    const size_t n = strlen(suffix);
+    if (len > 3 && strcasecmp(path + len - 3, ".gz") == 0)
+        len -= 3;
+    else if (len > 4 && strcasecmp(path + len - 4, ".zst") == 0)
+        len -= 4;
+    return len >= n && strncasecmp(path + len - n, suffix, n) == 0;
+}
+
+bool sae_kind_has_rows(enum sae_kind kind)
+{
+    return kind == SAE_KIND_JSON_LINES || kind == SAE_KIND_JSON_ARRAY || kind == SAE_KIND_CSV ||
+           kind == SAE_KIND_TSV;
+}
+
+/* --- 1. files that are no text ------------------------------------------------------------ */
+
+static const struct mark {
+    const char *name;
+    size_t at, n;
+    const char *bytes;
+} marks[] = {
+    {"PDF", 0, 5, "%PDF-"},
+    {"PostScript", 0, 4, "%!PS"},
+    {"PNG", 0, 8, "\x89PNG\r\n\x1a\n"},
+    {"JPEG", 0, 3, "\xff\xd8\xff"},
+    {"GIF", 0, 4, "GIF8"},
+    {"TIFF", 0, 4, "II*\0"},
+    {"TIFF", 0, 4, "MM\0*"},
+    {"ZIP (docx, xlsx, epub, npz)", 0, 4, "PK\x03\x04"},
+    {"bzip2", 0, 3, "BZh"},
+    {"xz", 0, 6, "\xfd" "7zXZ\0"},
+    {"7z", 0, 6, "7z\xbc\xaf\x27\x1c"},
+    {"gzip inside gzip", 0, 3, "\x1f\x8b\x08"},
+    {"tar", 257, 5, "ustar"},
+    {"Parquet", 0, 4, "PAR1"},
+    {"Arrow", 0, 6, "ARROW1"},
+    {"Arrow", 0, 4, "\xff\xff\xff\xff"},
+    {"HDF5", 0, 8, "\x89HDF\r\n\x1a\n"},
+    {"SQLite", 0, 15, "SQLite format 3"},
+    {"RTF", 0, 5, "{\\rtf"},
+    {"Microsoft Office", 0, 8, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"},
+    {"ELF", 0, 4, "\x7f" "ELF"},
+    {"Git LFS pointer", 0, 24, "version https://git-lfs."},
+    {"UTF-16", 0, 2, "\xff\xfe"},
+    {"UTF-16", 0, 2, "\xfe\xff"},
+};
+
+/* What to do with a file of that name. */
+static const char *advice(const char *name)
+{
+    static const char *const known[][2] = {
+        {"Parquet", "write it as JSON lines: pandas.read_parquet(...).to_json(..., "
+                    "orient='records', lines=True)"},
+        {"Arrow", "write it as JSON lines: datasets.Dataset.from_file(...).to_json(...)"},
+        {"Git LFS pointer", "the file itself has not been fetched: git lfs pull"},
+        {"UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"},
+        {"tar", "unpack it"},
+        {"bzip2", "unpack it: bunzip2"},
+        {"xz", "unpack it: unxz"},
+        {"7z", "unpack it"},
+        {"ZIP (docx, xlsx, epub, npz)", "unpack it, or save it as text"},
+        {"PDF", "extract its text: pdftotext"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i][0], name) == 0)
+            return known[i][1];
+    return "leave it out";
+}
+
+static bool set_other(struct sae_kind_found *ret, const char *name, const char *advice_)
+{
+    ret->kind = SAE_KIND_OTHER;
+    ret->name = name;
+    ret->usable = false;
+    snprintf(ret->why, sizeof ret->why, "it is %s, not text; %s", name, advice_);
+    return true;
+}
+
+static bool find_mark(struct sae_kind_found *ret, const struct window *w)
+{
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        const struct mark *m = &marks[i];
+        if (w->n >= m->at + m->n && memcmp(w->s + m->at, m->bytes, m->n) == 0)
+            return set_other(ret, m->name, advice(m->name));
+    }
+    return false;
+}
+
+static size_t skip_space(const struct window *w, size_t at)
+{
+    while (at < w->n && memchr(" \t\r\n", w->s[at], 4) != NULL)
+        at++;
+    return at;
+}
+
+static bool find_markup(struct sae_kind_found *ret, const struct window *w)
+{
+    static const struct {
+        const char *begin, *name;
+    } kinds[] = {
+        {"<?xml", "XML"},
+        {"<svg", "SVG"},
+        {"<!DOCTYPE html", "HTML"},
+        {"<!DOCTYPE svg", "SVG"},
+        {"<!DOCTYPE", "XML"},
+        {"<html", "HTML"},
+        {"<head", "HTML"},
+    };
+    const size_t at = skip_space(w, 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (w->n - at >= strlen(kinds[i].begin) &&
+            strncasecmp(w->s + at, kinds[i].begin, strlen(kinds[i].begin)) == 0) {
+            *ret = (struct sae_kind_found){SAE_KIND_MARKUP, kinds[i].name, true, ""};
+            return true;
+        }
+    return false;
+}
+
+/* --- 2. encodings ------------------------------------------------------------------------- */
+
+/* NUL bytes: UTF-16 without its mark where they are every other byte, else no text. */
+static bool find_binary(struct sae_kind_found *ret, const struct window *w)
+{
+    const char *const first = memchr(w->s, 0, w->n);
+    if (first == NULL)
+        return false;
+    size_t even = 0, odd = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        even += w->s[i] == 0 && i % 2 == 0;
+        odd += w->s[i] == 0 && i % 2 == 1;
+    }
+    if (w->n >= 8 && (even > w->n / 4) != (odd > w->n / 4))
+        return set_other(ret, "UTF-16", advice("UTF-16"));
+    set_other(ret, "binary", advice("binary"));
+    snprintf(ret->why, sizeof ret->why, "it is not text: NUL at byte %zu; leave it out",
+             (size_t)(first - w->s));
+    return true;
+}
+
+/* More than a tenth of it is not UTF-8: an alphabet or script of another encoding. Less is replaced
+ * and counted by those who read it. */
+static bool find_encoding(struct sae_kind_found *ret, const struct window *w)
+{
+    size_t n_bad = 0;
+    const size_t n = w->whole ? w->n : sae_utf8_cut(w->s, w->n);
+    for (size_t i = 0; i < n;) {
+        bool ok;
+        const size_t step = sae_utf8_step(w->s + i, n - i, &ok);
+        n_bad += ok ? 0 : step;
+        i += step;
+    }
+    if (n_bad <= n / 10)
+        return false;
+    set_other(ret, "not UTF-8", "");
+    snprintf(ret->why, sizeof ret->why,
+             "it is not UTF-8: %zu of its first %zu bytes belong to another encoding, perhaps "
+             "Windows-1251 or KOI8-R (Cyrillic), GBK, Shift_JIS or EUC-KR; convert it: iconv -f "
+             "WINDOWS-1251 -t UTF-8",
+             n_bad, n);
+    return true;
+}
+
+/* --- 3. JSON ------------------------------------------------------------------------------ */
+
+/* After the string that begins at `at`; 0 where none does or its end is not in sight. */
+static size_t skip_string(const struct window *w, size_t at)
+{
+    if (at >= w->n || w->s[at] != '"')
+        return 0;
+    for (at++; at < w->n && w->s[at] != '"'; at++) {
+        if (w->s[at] == '\n')
+            return 0;
+        at += w->s[at] == '\\';
+    }
+    return at < w->n ? at + 1 : 0;
+}
+
+/* Does `{ "key" :` begin at `at`? */
+static bool begins_object(const struct window *w, size_t at)
+{
+    if (at >= w->n || w->s[at] != '{')
+        return false;
+    const size_t key = skip_space(w, at + 1), end = skip_string(w, key);
+    if (end == 0)
+        return false;
+    const size_t colon = skip_space(w, end);
+    return colon < w->n && w->s[colon] == ':';
+}
+
+/* End of the line that begins at `at`; *whole: all of it is in sight. */
+static size_t line_end(const struct window *w, size_t at, bool *whole)
+{
+    const char *newline = memchr(w->s + at, '\n', w->n - at);
+    *whole = newline != NULL || w->whole;
+    return newline != NULL ? (size_t)(newline - w->s) : w->n;
+}
+
+/* The line as JSON; NULL where it is none. */
+static enum sae_status parse_line(json_t **ret, const struct window *w, size_t at, size_t end,
+                                  struct sae_err *err)
+{
+    char why[100];
+    uint64_t n_replaced = 0;
+    return sae_json_tolerant(ret, w->s + at, end - at, &n_replaced, why, sizeof why, err);
+}
+
+/* The first of the first lines that is an object, where there is one: the first row may be a bad
+ * one. *ret NULL: none is. */
+static enum sae_status find_row(json_t **ret, const struct window *w, struct sae_err *err)
+{
+    bool whole = true;
+    *ret = NULL;
+    for (size_t at = skip_space(w, 0), i = 0; at < w->n && whole && i < 20; i++) {
+        const size_t end = line_end(w, at, &whole);
+        if (whole && w->s[at] == '{')
+            SAE_TRY(parse_line(ret, w, at, end, err));
+        if (json_is_object(*ret))
+            return SAE_OK;
+        json_decref(*ret);
+        *ret = NULL;
+        at = skip_space(w, end);
+    }
+    return SAE_OK;
+}
+
+static void check_field(struct sae_kind_found *ret, const struct window *w, const json_t *row)
+{
+    char keys[150];
+    ret->usable = w->field == NULL || row == NULL || json_object_get(row, w->field) != NULL;
+    if (ret->usable)
+        return;
+    sae_json_keys(keys, sizeof keys, row);
+    snprintf(ret->why, sizeof ret->why, "line 1 has no field '%.60s'; it has: %s; see --field",
+             w->field, keys[0] != '\0' ? keys : "none");
+}
+
+/* Objects over several lines, arrays of numbers, Python's notation: never a corpus. */
+static bool other_json(struct sae_kind_found *ret, const struct window *w, size_t at)
+{
+    bool whole;
+    if (begins_object(w, at))
+        return set_other(ret, "a JSON object", "one object a line is read (jq -c . FILE), or an "
+                                               "array of objects");
+    if (w->n - at > 2 && w->s[at] == '{' && w->s[at + 1] == '\'' &&
+        memmem(w->s + at, line_end(w, at, &whole) - at, "':", 2) != NULL)
+        return set_other(ret, "Python's notation", "write it as JSON lines (json.dumps)");
+    const size_t first = w->s[at] == '[' ? skip_string(w, skip_space(w, at + 1)) : 0;
+    const size_t comma = first == 0 ? 0 : skip_space(w, first);
+    if (comma != 0 && comma < w->n && w->s[comma] == ',' &&
+        skip_string(w, skip_space(w, comma + 1)) != 0)
+        return set_other(ret, "a JSON array of strings",
+                         "one object a line is read, {\"text\": \"...\"}");
+    return false;
+}
+
+static enum sae_status find_json(struct sae_kind_found *ret, bool *found, const struct window *w,
+                                 struct sae_err *err)
+{
+    const size_t at = skip_space(w, 0);
+    bool whole;
+    json_t *row = NULL;
+    *found = false;
+    if (at == w->n || (w->s[at] != '{' && w->s[at] != '['))
+        return SAE_OK;
+    if (w->s[at] == '[' && begins_object(w, skip_space(w, at + 1))) {
+        *ret = (struct sae_kind_found){SAE_KIND_JSON_ARRAY, "JSON array", true, ""};
+        *found = true;
+        return SAE_OK;
+    }
+    SAE_TRY(find_row(&row, w, err));
+    /* a first row of more than is in sight */
+    (void)line_end(w, at, &whole);
+    *found = row != NULL || (!whole && begins_object(w, at));
+    if (*found) {
+        *ret = (struct sae_kind_found){SAE_KIND_JSON_LINES, "JSON lines", true, ""};
+        check_field(ret, w, row);
+    } else {
+        *found = other_json(ret, w, at);
+    }
+    json_decref(row);
+    return SAE_OK;
+}
+
+/* --- 4. tables ---------------------------------------------------------------------------- */
+
+static bool has_tabs(const struct window *w)
+{
+    bool whole;
+    const size_t end = line_end(w, 0, &whole);
+    size_t tabs = 0, commas = 0;
+    for (size_t i = 0; i < end; i++) {
+        tabs += w->s[i] == '\t';
+        commas += w->s[i] == ',';
+    }
+    return tabs > commas;
+}
+
+/* Reads the header and, where it can be seen, the record after it. *ret_same: they have the same
+ * number of fields, at least two. */
+static enum sae_status read_header(struct sae_csv *csv, const struct window *w, bool *ret_column,
+                                   bool *ret_same, char *names, size_t n_names,
+                                   struct sae_err *err)
+{
+    bool more;
+    *ret_column = *ret_same = false;
+    enum sae_status st = sae_csv_next(csv, &more, err);
+    if (st == SAE_OK && more) {
+        const size_t n = csv->n_fields;
+        *ret_column = w->field == NULL || sae_csv_column(csv, w->field) < n;
+        sae_csv_names(names, n_names, csv);
+        st = sae_csv_next(csv, &more, err);
+        *ret_same = st == SAE_OK && more && csv->n_fields == n && n >= 2;
+    }
+    /* A record that is cut by the window is no fault of the file. */
+    return st == SAE_EFORMAT || st == SAE_ERANGE ? SAE_OK : st;
+}
+
+static enum sae_status find_table(struct sae_kind_found *ret, bool *found, const struct window *w,
+                                  struct sae_err *err)
+{
+    const bool named = sae_kind_named(w->path, ".csv") || sae_kind_named(w->path, ".tsv");
+    const bool tabs = sae_kind_named(w->path, ".tsv") || has_tabs(w);
+    struct sae_bytes view = {.at = (const unsigned char *)w->s,
+                             .end = (const unsigned char *)w->s + w->n};
+    struct sae_csv csv;
+    bool column, same;
+    char names[150] = "";
+    sae_csv_init(&csv, &view, w->path, tabs ? '\t' : ',');
+    const enum sae_status st = read_header(&csv, w, &column, &same, names, sizeof names, err);
+    sae_csv_clear(&csv);
+    *found = st == SAE_OK && (named || (column && same && w->field != NULL) ||
+                              (w->field == NULL && tabs && same));
+    if (!*found)
+        return st;
+    *ret = (struct sae_kind_found){tabs ? SAE_KIND_TSV : SAE_KIND_CSV, tabs ? "TSV" : "CSV",
+                                   column, ""};
+    if (!column)
+        snprintf(ret->why, sizeof ret->why,
+                 "it is a table without a column '%.60s'; its header names: %s; see --field",
+                 w->field, names);
+    return SAE_OK;
+}
+
+/* --- 5. all together ---------------------------------------------------------------------- */
+
+enum sae_status sae_kind_find(struct sae_kind_found *ret, struct sae_bytes *bytes, const char *path,
+                              const char *field, struct sae_err *err)
+{
+    struct sae_kind_found found = {SAE_KIND_PLAIN, "plain text", true, ""};
+    bool is_known = false;
+    SAE_TRY(sae_bytes_peek(bytes, SAE_BYTES_PEEK_MAX, err));
+    const struct window w = {.s = (const char *)bytes->at,
+                             .n = (size_t)(bytes->end - bytes->at),
+                             .whole = bytes->end - bytes->at < SAE_BYTES_PEEK_MAX,
+                             .path = path,
+                             .field = field};
+    if (w.n > 0)
+        is_known = find_mark(&found, &w) || find_binary(&found, &w) ||
+                   find_encoding(&found, &w) || find_markup(&found, &w);
+    if (w.n > 0 && !is_known)
+        SAE_TRY(find_json(&found, &is_known, &w, err));
+    if (w.n > 0 && !is_known)
+        SAE_TRY(find_table(&found, &is_known, &w, err));
+    *ret = found;
+    return SAE_OK;
+}
