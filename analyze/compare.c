@@ -21,7 +21,7 @@ static const struct {
     {"effective rank",                 2},
     {"participation ratio",            2},
     {"active latents a token",         2},
-    {"dead latents",                   0},
+    {"dead on those tokens",           0},
     {"latents on > 10 % of tokens, %", 3},
     {"mean overlap of pairs that met", 4},
     {"mean phi",                       4},

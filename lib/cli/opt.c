@@ -68,12 +68,31 @@ static enum sae_status to_choice(const struct sae_opt *row, const char *text, in
     return st;
 }
 
+/* Where a part of a list ends: at a comma, of texts one without a backslash before it. */
+static size_t part_len(const struct sae_opt *row, const char *part)
+{
+    size_t n = strcspn(part, ",");
+    while (row->kind == SAE_OPT_STRS && n > 0 && part[n] == ',' && part[n - 1] == '\\')
+        n += 1 + strcspn(part + n + 1, ",");
+    return n;
+}
+
+/* A part of a list of texts, its "\," written as ",". */
+static void unescape(char *part)
+{
+    char *to = part;
+    for (const char *from = part; *from != '\0'; from++)
+        if (from[0] != '\\' || from[1] != ',')
+            *to++ = *from;
+    *to = '\0';
+}
+
 /* Splits at commas; calls one conversion per part. Empty parts are refused. */
 static enum sae_status to_list(const struct sae_opt *row, const char *text, struct sae_err *err)
 {
     size_t n = 1;
-    for (const char *p = text; *p != '\0'; p++)
-        n += *p == ',';
+    for (size_t at = part_len(row, text); text[at] != '\0'; n++)
+        at += 1 + part_len(row, text + at + 1);
     char *copy = NULL;
     SAE_TRY(sae_mem_strdup(&copy, text, err));
     void *values = NULL;
@@ -81,8 +100,10 @@ static enum sae_status to_list(const struct sae_opt *row, const char *text, stru
     SAE_GO(st, sae_mem_alloc(&values, n, sizeof(uint64_t), err));
     char *part = copy;
     for (size_t i = 0; i < n; i++) {
-        char *const end = part + strcspn(part, ",");
+        char *const end = part + part_len(row, part);
         *end = '\0';
+        if (row->kind == SAE_OPT_STRS)
+            unescape(part);
         if (row->kind == SAE_OPT_U64S)
             SAE_GO(st, to_u64(row, part, (uint64_t *)values + i, err));
         else if (row->kind == SAE_OPT_REALS)
@@ -186,6 +207,24 @@ static enum sae_status convert_parts(const struct sae_opt *row, const char *text
     return st;
 }
 
+/* A text for a list of texts. The name of a file that is there stays whole, whatever commas it has. */
+static enum sae_status put_texts(struct sae_str *to, const char *text, struct sae_err *err)
+{
+    const bool whole = strchr(text, ',') != NULL && strstr(text, "\\,") == NULL &&
+                       (sae_fs_is_file(text) || sae_fs_is_dir(text));
+    if (!whole)
+        return sae_str_append(to, text, strlen(text), err);
+    for (size_t n; *text != '\0'; text += n) {
+        n = strcspn(text, ",");
+        SAE_TRY(sae_str_append(to, text, n, err));
+        if (text[n] == ',') {
+            SAE_TRY(sae_str_append(to, "\\,", 2, err));
+            n++;
+        }
+    }
+    return SAE_OK;
+}
+
 /* A repeated --strs option adds to what was given before. */
 enum sae_status sae_opt_set_assign(struct sae_opt_set *set, size_t i, const char *text,
                                    bool given, struct sae_err *err)
@@ -194,8 +233,10 @@ enum sae_status sae_opt_set_assign(struct sae_opt_set *set, size_t i, const char
     struct sae_str whole = {0};
     enum sae_status st = SAE_OK;
     if (row->kind == SAE_OPT_STRS && given && set->given[i] && set->text[i] != NULL)
-        st = sae_str_printf(&whole, err, "%s,%s", set->text[i], text);
-    else
+        st = sae_str_printf(&whole, err, "%s,", set->text[i]);
+    if (st == SAE_OK && row->kind == SAE_OPT_STRS && given)
+        st = put_texts(&whole, text, err);
+    else if (st == SAE_OK)
         st = sae_str_printf(&whole, err, "%s", text);
     if (st == SAE_OK)
         st = (row->flags & SAE_OPT_SWEEP) != 0 && strchr(whole.s, ',') != NULL

@@ -22,7 +22,9 @@ enum sae_opt_kind {
     SAE_OPT_ENUM,     /* int *           index into choices */
     SAE_OPT_U64S,     /* struct sae_u64s *   comma-separated */
     SAE_OPT_REALS,    /* struct sae_reals *  comma-separated */
-    SAE_OPT_STRS      /* struct sae_strs *   may be given several times; commas separate too */
+    /* struct sae_strs *, may be given several times. Commas separate too, but for "\," and for those in
+     * the name of a file or folder that is there. */
+    SAE_OPT_STRS
 };
 
 struct sae_u64s {

@@ -102,6 +102,29 @@ static void defaults_and_forms(void **state)
     assert_true(s.labels.n == 3 && strcmp(s.labels.v[2], "c") == 0);
 }
 
+/* A comma inside a name: escaped, or in the name of a file that is there. */
+static void names_may_hold_commas(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/saekit-opt,XXXXXX", words[200];
+    assert_int_equal(parse("--labels a\\,b,c\\,\\,d --labels e\\,"), SAE_OK);
+    assert_int_equal(s.labels.n, 3);
+    assert_string_equal(s.labels.v[0], "a,b");
+    assert_string_equal(s.labels.v[1], "c,,d");
+    assert_string_equal(s.labels.v[2], "e,");
+    assert_int_equal(parse("--labels \\x,\\"), SAE_OK); /* other backslashes are themselves */
+    assert_true(s.labels.n == 2 && strcmp(s.labels.v[0], "\\x") == 0 &&
+                strcmp(s.labels.v[1], "\\") == 0);
+    assert_non_null(mkdtemp(dir));
+    snprintf(words, sizeof words, "--labels %s --labels %s,x", dir, dir);
+    assert_int_equal(parse(words), SAE_OK);
+    assert_int_equal(s.labels.n, 4); /* the second names no file, so that its commas separate */
+    assert_string_equal(s.labels.v[0], dir);
+    assert_string_equal(s.labels.v[3], "x");
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(parse("--labels a,,b"), SAE_EARG);
+}
+
 static void wrong_words_are_named(void **state)
 {
     (void)state;
@@ -291,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(defaults_and_forms, clean),
+        cmocka_unit_test_teardown(names_may_hold_commas, clean),
         cmocka_unit_test_teardown(wrong_words_are_named, clean),
         cmocka_unit_test_teardown(config_files_yield_to_the_command_line, clean),
         cmocka_unit_test_teardown(the_record_leaves_out_where_and_how_loudly, clean),
