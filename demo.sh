@@ -53,7 +53,7 @@ run sae-train --acts acts --arch topk --k 32 $small --orth progressive --lambda2
 run sae-train --acts acts --arch standard --l1 3.5 $small -o run_3
 
 step "analyze: how separated are the features, at every checkpoint"
-into analyze.txt sae-analyze --all run_1 run_2 run_3
+into analyze.txt sae-analyze --full --all run_1 run_2 run_3
 
 step "splice: what does the language model lose"
 into splice.txt sae-splice --all run_1 run_2 run_3
