@@ -153,7 +153,7 @@ static void put_phase(const struct report *report, const struct report_run *run,
         fprintf(to, ",%d,", phase->percent);
         if (phase->readable || phase->step > 0)
             fprintf(to, "%llu", (unsigned long long)phase->step);
-        next_text(to, report_source_id(metric->source));
+        next_text(to, report_sources[metric->source].id);
         next_text(to, metric->id);
         next_number(to, x);
         next_number(to, report_value_se(phase, metric));
@@ -177,7 +177,7 @@ static void put_published(const struct report_baseline *one, json_t *names, FILE
         csv_text(to, "published");
         next_text(to, one->full != NULL ? one->full : one->name);
         fputs(",,,,", to); /* group, seed, percent, step */
-        next_text(to, report_source_id(metric->source));
+        next_text(to, report_sources[metric->source].id);
         next_text(to, metric->id);
         next_number(to, x);
         fputc(',', to); /* se */

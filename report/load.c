@@ -74,7 +74,7 @@ static enum sae_status load_result(struct report *report, struct report_phase *p
     char *path = NULL;
     json_t *json = NULL;
     struct sae_err why = {0};
-    enum sae_status st = sae_result_path(&path, phase->path, report_source_suffix(source), err);
+    enum sae_status st = sae_result_path(&path, phase->path, report_sources[source].suffix, err);
     if (st != SAE_OK)
         return st;
     if (!sae_fs_is_file(path)) {
@@ -202,7 +202,7 @@ static enum sae_status name_orphans(struct report *report, const char *folder,
     char suffix[32], **names = NULL;
     size_t n = 0;
     struct sae_err why = {0};
-    snprintf(suffix, sizeof suffix, ".%s", report_source_suffix(source));
+    snprintf(suffix, sizeof suffix, ".%s", report_sources[source].suffix);
     if (sae_fs_list(&names, &n, folder, "ckpt_", suffix, &why) != SAE_OK)
         return report_lines_add(&report->problems, err, "%s", why.msg);
     enum sae_status st = SAE_OK;

@@ -169,40 +169,6 @@ const struct report_target report_targets[] = {
 };
 const size_t report_n_targets = sizeof report_targets / sizeof *report_targets;
 
-static const struct {
-    const char *id, *suffix, *title, *command;
-} sources[REPORT_SOURCE_N] = {
-    {"heldout", "h5",           "Held-out reconstruction",              "sae-train"          },
-    {"analyze", "analyze.json", "Separation of features",               "sae-analyze"        },
-    {"probe", "probe.json",   "Sparse probing",                       "sae-probe --k 1,2,5"},
-    {"absorb", "absorb.json",  "Absorption (first letters)",           "sae-absorb"         },
-    {"core", "core.json",    "What the language model loses (core)", "sae-splice"         },
-    {"unlearn", "unlearn.json", "Unlearning",                           "sae-unlearn"        },
-    {"autointerp", "autointerp.json", "Automated interpretability",        "sae-autointerp"     },
-    {"scr", "scr.json", "Spurious correlation removal (doubtful: see the cautions)", "sae-ablate --no-tpp"},
-    {"tpp", "tpp.json", "Targeted probe perturbation (doubtful: see the cautions)", "sae-ablate --no-scr"},
-};
-
-const char *report_source_suffix(enum report_source source)
-{
-    return sources[source].suffix;
-}
-
-const char *report_source_id(enum report_source source)
-{
-    return sources[source].id;
-}
-
-const char *report_source_title(enum report_source source)
-{
-    return sources[source].title;
-}
-
-const char *report_source_command(enum report_source source)
-{
-    return sources[source].command;
-}
-
 const struct report_metric *report_metric_by(const char *id)
 {
     for (size_t i = 0; i < report_n_metrics; i++)
@@ -243,18 +209,12 @@ double report_value_se(const struct report_phase *phase, const struct report_met
 double report_baseline_value(const struct report_baseline *baseline,
                              const struct report_metric *metric)
 {
-    static const char *const keys[REPORT_SOURCE_N] = {
-        [REPORT_PROBE] = "sparse probing evaluation results",
-        [REPORT_ABSORB] = "absorption evaluation results",
-        [REPORT_CORE] = "core evaluation results",
-        [REPORT_UNLEARN] = "unlearning evaluation results"};
     if (metric == NULL)
         return NAN;
     if (baseline->full != NULL)
         return first_number(baseline->part[metric->source], metric);
-    if (keys[metric->source] == NULL)
-        return NAN;
-    const json_t *part = json_object_get(baseline->json, keys[metric->source]);
+    const char *const key = report_sources[metric->source].published;
+    const json_t *part = key != NULL ? json_object_get(baseline->json, key) : NULL;
     if (part == NULL)
         return NAN;
     if (metric->source != REPORT_CORE)

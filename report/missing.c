@@ -39,14 +39,14 @@ static enum sae_status missing_of(struct report *report, const struct report_run
     if (n == 0)
         goto done;
     SAE_GO(st, report_lines_add(&report->missing_why, err, "%s at %s: %s", run->name, phases.s,
-                                report_source_title(source)));
+                                report_sources[source].title));
     if (n == run->n_phases && n > 1 && run->whole) {
         sae_str_clear(&paths);
         SAE_GO(st, put_path(&paths, run->path, "", err));
         st = report_lines_add(&report->missing_command, err, "%s --all%s",
-                              report_source_command(source), paths.s);
+                              report_sources[source].command, paths.s);
     } else {
-        st = report_lines_add(&report->missing_command, err, "%s%s", report_source_command(source),
+        st = report_lines_add(&report->missing_command, err, "%s%s", report_sources[source].command,
                               paths.s);
     }
 done:
@@ -102,9 +102,9 @@ static enum sae_status missing_of_many(struct report *report, enum report_source
     if (!*ret)
         goto done;
     SAE_GO(st, report_lines_add(&report->missing_why, err, "%zu runs at every phase: %s", n,
-                                report_source_title(source)));
+                                report_sources[source].title));
     st = report_lines_add(&report->missing_command, err, "%s --all%s",
-                          report_source_command(source), paths.s);
+                          report_sources[source].command, paths.s);
 done:
     sae_str_clear(&paths);
     return st;
@@ -113,13 +113,14 @@ done:
 enum sae_status report_find_missing(struct report *report, struct sae_err *err)
 {
     bool said[REPORT_SOURCE_N] = {false};
-    for (enum report_source s = REPORT_ANALYZE; s < REPORT_UNLEARN; s++)
-        SAE_TRY(missing_of_many(report, s, &said[s], err));
+    for (enum report_source s = 0; s < REPORT_SOURCE_N; s++)
+        if (report_sources[s].expected)
+            SAE_TRY(missing_of_many(report, s, &said[s], err));
     for (size_t i = 0; i < report->n_runs; i++) {
         const struct report_run *run = &report->runs[i];
         SAE_TRY(unfinished(report, run, err));
-        for (enum report_source s = REPORT_ANALYZE; s < REPORT_UNLEARN; s++)
-            if (!said[s] || !lacks_all(run, s))
+        for (enum report_source s = 0; s < REPORT_SOURCE_N; s++)
+            if (report_sources[s].expected && (!said[s] || !lacks_all(run, s)))
                 SAE_TRY(missing_of(report, run, s, err));
     }
     return SAE_OK;

@@ -334,7 +334,7 @@ static enum sae_status caution_configs(const struct report *report, enum report_
         report_wrap(to, "  * ", 4,
                     "NOT MEASURED ALIKE: %s was measured with other settings (text, sets or sizes) "
                     "at %s than elsewhere; measure again with equal options before comparing.",
-                    report_source_title(source), odd.s);
+                    report_sources[source].title, odd.s);
 done:
     sae_str_clear(&odd);
     return st;

@@ -159,7 +159,7 @@ static json_t *metric_list(void)
         const struct report_metric *metric = &report_metrics[i];
         json_object_set_new(list, metric->id,
                             json_pack("{s:s, s:s, s:i, s:s?, s:s?}", "from",
-                                      report_source_suffix(metric->source), "meaning",
+                                      report_sources[metric->source].suffix, "meaning",
                                       metric->meaning, "better", metric->better, "version",
                                       metric->version, "key", metric->path[0]));
     }

@@ -24,12 +24,26 @@ enum report_source {
     REPORT_PROBE,
     REPORT_ABSORB,
     REPORT_CORE,
-    REPORT_UNLEARN, /* results of this and the next are not missed where they are absent */
+    REPORT_UNLEARN,
     REPORT_AUTOINTERP,
     REPORT_SCR,
     REPORT_TPP,
     REPORT_SOURCE_N
 };
+
+/* What is to be known of an evaluation; to add one is to add a row, and its metrics. */
+struct report_source_row {
+    const char *id;          /* in --csv */
+    const char *suffix;      /* of a result beside its checkpoint: "probe.json" */
+    const char *saebench[2]; /* eval_type_id of SAEBench's files; NULL: none */
+    const char *published;   /* key in the published results that come with saekit; NULL: none */
+    const char *title, *note; /* heading of its table, and the line below */
+    const char *command;     /* that makes a result */
+    bool expected;           /* where it is absent, the notes say how to make it */
+};
+extern const struct report_source_row report_sources[REPORT_SOURCE_N];
+/* The evaluation of an eval_type_id; REPORT_SOURCE_N if none. */
+enum report_source report_source_of(const char *saebench);
 
 /* One number of a phase: where it stands, how it prints, what it means. */
 struct report_metric {
@@ -46,11 +60,6 @@ struct report_metric {
 extern const struct report_metric report_metrics[];
 extern const size_t report_n_metrics;
 const struct report_metric *report_metric_by(const char *id); /* NULL if none */
-const char *report_source_suffix(enum report_source source);  /* "probe.json" */
-const char *report_source_id(enum report_source source);     /* "heldout", "probe" */
-const char *report_source_title(enum report_source source);   /* "Sparse probing" */
-const char *report_source_command(enum report_source source); /* "sae-probe --k 1,2,5" */
-
 /* A score that the study wants to reach. */
 struct report_target {
     const char *metric, *name, *label;
@@ -74,7 +83,7 @@ struct report_run {
     bool elsewhere; /* known by results alone, measured with -o: no checkpoint, no record */
     char *name, *path;
     json_t *record; /* of the last readable checkpoint */
-    json_t *config; /* elsewhere: sae_cfg_dict of a result */
+    json_t *config; /* elsewhere: sae_cfg_dict of its results */
     enum sae_arch arch;
     size_t d, m, k;
     uint64_t seed, total_steps;

@@ -49,25 +49,34 @@ static enum sae_status find_run(struct report *report, const char *folder, const
     return SAE_OK;
 }
 
-/* What a result says about its SAE. */
-static void take_facts(struct report_run *run, const json_t *json)
+/* What the results say about their SAE, each as far as it goes: SAEBench's sae_cfg_dict, and what saekit
+ * says of the checkpoint. */
+static enum sae_status take_facts(struct report_run *run, const json_t *json, struct sae_err *err)
 {
-    const json_t *const cfg = json_object_get(json, "sae_cfg_dict");
-    const double progress = sae_json_real(json, "saekit.checkpoint.progress", NAN);
-    const uint64_t step = sae_json_u64(json, "saekit.checkpoint.step", 0);
-    const char *const id = sae_json_str(json, "saekit.checkpoint.id", "");
-    if (run->d == 0)
-        run->d = (size_t)sae_json_u64(cfg, "d_in", 0);
-    if (run->m == 0)
-        run->m = (size_t)sae_json_u64(cfg, "d_sae", 0);
-    if (run->k == 0)
-        run->k = (size_t)sae_json_u64(cfg, "k", 0);
+    static const struct {
+        const char *from, *to;
+    } of_checkpoint[] = {{"arch", "architecture"}, {"d", "d_in"}, {"m", "d_sae"}, {"k", "k"}};
+    const json_t *const checkpoint = sae_json_at(json, "saekit.checkpoint");
+    const double progress = sae_json_real(checkpoint, "progress", NAN);
+    const uint64_t step = sae_json_u64(checkpoint, "step", 0);
+    if (run->config == NULL)
+        run->config = json_object();
+    if (run->config == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    json_object_update_missing(run->config, json_object_get(json, "sae_cfg_dict"));
+    for (size_t i = 0; i < sizeof of_checkpoint / sizeof *of_checkpoint; i++) {
+        json_t *const value = json_object_get(checkpoint, of_checkpoint[i].from);
+        if (value != NULL && json_object_get(run->config, of_checkpoint[i].to) == NULL)
+            json_object_set(run->config, of_checkpoint[i].to, value);
+    }
+    run->d = (size_t)sae_json_u64(run->config, "d_in", 0);
+    run->m = (size_t)sae_json_u64(run->config, "d_sae", 0);
+    run->k = (size_t)sae_json_u64(run->config, "k", 0);
     if (step > 0 && progress >= 0 && progress <= 1)
         run->phases[0].percent = (int)lround(100 * progress);
     run->phases[0].step = step;
-    snprintf(run->phases[0].id, sizeof run->phases[0].id, "%s", id);
-    if (run->config == NULL)
-        run->config = json_incref((json_t *)(uintptr_t)cfg);
+    snprintf(run->phases[0].id, sizeof run->phases[0].id, "%s", sae_json_str(checkpoint, "id", ""));
+    return SAE_OK;
 }
 
 /* Two results under one name that are of different SAEs cannot stand in one row. */
@@ -95,8 +104,7 @@ enum sae_status report_result_add(struct report *report, const char *folder, con
                                 "before; left out",
                                 path);
     phase->result[source] = json_incref(json);
-    take_facts(run, json);
-    return SAE_OK;
+    return take_facts(run, json, err);
 }
 
 enum sae_status report_result_describe(char **ret, const struct report_run *run,

@@ -24,30 +24,6 @@ enum { DEPTH_MAX = 4, NAME_SHOWN = 34 };
 
 /* --- 1. one file -------------------------------------------------------------------------- */
 
-static const struct {
-    const char *id;
-    enum report_source source;
-} kinds[] = {
-    {"core", REPORT_CORE},
-    {"sparse_probing", REPORT_PROBE},
-    {"absorption_first_letter", REPORT_ABSORB},
-    {"absorption", REPORT_ABSORB},
-    {"unlearning", REPORT_UNLEARN},
-    {"autointerp", REPORT_AUTOINTERP},
-    {"scr", REPORT_SCR},
-    {"tpp", REPORT_TPP},
-    {"analyze", REPORT_ANALYZE},
-};
-
-static int kind_of(const json_t *json)
-{
-    const char *const id = sae_json_str(json, "eval_type_id", "");
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].id, id) == 0)
-            return (int)i;
-    return -1;
-}
-
 /* Whether the categories are objects of numbers and nulls, as every reader takes for granted. */
 static bool is_flat(const json_t *metrics)
 {
@@ -112,28 +88,29 @@ static void mend_core(json_t *json)
     }
 }
 
-static enum sae_status read_file(json_t **ret, int *ret_kind, const char *path, struct sae_err *err)
+static enum sae_status read_file(json_t **ret, enum report_source *ret_source, const char *path,
+                                 struct sae_err *err)
 {
     json_t *json = NULL;
     SAE_TRY(sae_json_load(&json, path, err));
-    const int kind = kind_of(json);
+    const enum report_source source = report_source_of(sae_json_str(json, "eval_type_id", ""));
     enum sae_status st = SAE_OK;
-    if (kind < 0)
+    if (source == REPORT_SOURCE_N)
         st = sae_err_set(err, SAE_EFORMAT, "'%s' is of evaluation '%.40s', which is not known here",
                          path, sae_json_str(json, "eval_type_id", "?"));
     else if (!is_flat(json_object_get(json, "eval_result_metrics")))
         st = sae_err_set(err, SAE_EFORMAT,
                          "'%s': eval_result_metrics is not {category: {metric: number}}", path);
-    else if (kinds[kind].source == REPORT_ABSORB)
+    else if (source == REPORT_ABSORB)
         st = move_fraction(json, path, err);
-    else if (kinds[kind].source == REPORT_CORE)
+    else if (source == REPORT_CORE)
         mend_core(json);
     if (st != SAE_OK) {
         json_decref(json);
         return st;
     }
     *ret = json;
-    *ret_kind = kind;
+    *ret_source = source;
     return SAE_OK;
 }
 
@@ -208,17 +185,17 @@ static struct report_baseline *find_row(struct report *report, const char *full,
     return NULL;
 }
 
-static enum sae_status add_row(struct report *report, const char *full, int kind, json_t *json,
-                               const char *path, struct sae_err *err)
+static enum sae_status add_row(struct report *report, const char *full, enum report_source source,
+                               json_t *json, const char *path, struct sae_err *err)
 {
     struct report_baseline *row = find_row(report, full, json);
     if (row == NULL)
         SAE_TRY(new_row(report, full, json, &row, err));
-    json_t **const place = &row->part[kinds[kind].source];
+    json_t **const place = &row->part[source];
     if (*place != NULL)
         return report_lines_add(&report->problems, err,
                                 "'%s': another %s result of the same SAE was read before; left out",
-                                path, kinds[kind].id);
+                                path, report_sources[source].id);
     *place = json_incref(json);
     return SAE_OK;
 }
@@ -247,16 +224,16 @@ static enum sae_status add_file(const struct walk *walk, const char *path, struc
     struct sae_err why = {0};
     json_t *json = NULL;
     char *name = NULL;
-    int kind;
-    if (read_file(&json, &kind, path, &why) != SAE_OK) {
+    enum report_source source;
+    if (read_file(&json, &source, path, &why) != SAE_OK) {
         report->n_lost += walk->runs_of != NULL;
         return report_lines_add(&report->problems, err, "%s; left out", why.msg);
     }
     enum sae_status st;
     SAE_GO(st, sae_name(&name, path, walk->runs_of != NULL, err));
     st = walk->runs_of != NULL
-             ? report_result_add(report, walk->runs_of, name, kinds[kind].source, json, path, err)
-             : add_row(report, name, kind, json, path, err);
+             ? report_result_add(report, walk->runs_of, name, source, json, path, err)
+             : add_row(report, name, source, json, path, err);
 done:
     free(name);
     json_decref(json);

@@ -198,34 +198,6 @@ static void footnote(const struct report *report, const struct columns *columns,
     }
 }
 
-static const char *family_note(enum report_source source)
-{
-    switch (source) {
-    case REPORT_HELDOUT:
-        return "Measured by training itself, at each checkpoint, on rows it never trains on.";
-    case REPORT_ANALYZE:
-        return "From the decoder directions and the held-out masks of each checkpoint.";
-    case REPORT_PROBE:
-        return "Can single latents tell labelled concepts apart? Accuracy from 0.5 (chance) to 1.";
-    case REPORT_ABSORB:
-        return "Does a latent for 'starts with L' fire on every word with L, or do other latents "
-               "swallow some of them?";
-    case REPORT_CORE:
-        return "The reconstruction replaces the residual stream while the language model reads "
-               "text.";
-    case REPORT_AUTOINTERP:
-        return "Can a language model say what a latent stands for, and tell from that where it "
-               "fires?";
-    case REPORT_SCR:
-        return "A probe is trained where class and attribute always come together; does ablating "
-               "the latents of one leave a probe of the other?";
-    case REPORT_TPP:
-        return "Does ablating a class's latents blind its own probe, and no other?";
-    default:
-        return "Does clamping chosen latents remove dangerous knowledge and nothing else?";
-    }
-}
-
 enum sae_status notes_family(const struct report *report, enum report_source source, FILE *to,
                              struct sae_err *err)
 {
@@ -239,8 +211,8 @@ enum sae_status notes_family(const struct report *report, enum report_source sou
     }
     if (columns.n == 0)
         return SAE_OK;
-    notes_heading(to, report_source_title(source));
-    report_wrap(to, "  ", 2, "%s", family_note(source));
+    notes_heading(to, report_sources[source].title);
+    report_wrap(to, "  ", 2, "%s", report_sources[source].note);
     fputc('\n', to);
     for (size_t c = 0; c < columns.n; c++)
         explain(columns.v[c], to);

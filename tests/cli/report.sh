@@ -148,6 +148,11 @@ END
 sed 's/"core"/"absorption_first_letter"/; s/"sparsity.*/"mean": {"mean_absorption_score": 0.25}},/
     s/"eval_config": {}/"eval_config": {"min_feats_for_eval": 20}/
     s/ "model_perf.*\("saekit.*\)/\1/' out/core/lens*.json >out/absorption/lens_l12_custom_sae_eval_results.json
+# (an analysis has no sae_cfg_dict, and comes first)
+mkdir out/analyze
+echo '{"eval_type_id": "analyze", "sae_cfg_dict": {}, "eval_result_metrics": {"separation":
+    {"coherence": 0.5}}, "saekit": {"checkpoint": {"id": "e1", "m": 4096}}}' \
+    >out/analyze/lens_l12_custom_sae_eval_results.json
 "$report" --no-draw --full run_1 out >out.txt 2>err.txt || complain "a folder of results failed: $(cat err.txt)"
 grep -Eq '^ +lens_l12 +0.7700 .* 4.1$' out.txt || complain "an SAE from elsewhere has no row"
 grep -Eq '^ +lens_l12 +0.2500 ' out.txt || complain "its absorption is missing"

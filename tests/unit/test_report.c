@@ -742,6 +742,16 @@ static void test_metric_table(void **state)
         assert_ptr_equal(report_metric_by(report_metrics[i].id), &report_metrics[i]);
         assert_true(strlen(report_metrics[i].meaning) > 0);
     }
+    for (enum report_source s = 0; s < REPORT_SOURCE_N; s++) {
+        size_t n = 0;
+        for (size_t i = 0; i < report_n_metrics; i++)
+            n += report_metrics[i].source == s && !report_metrics[i].extra;
+        assert_true(n > 0); /* an evaluation without a table */
+        assert_non_null(report_sources[s].note);
+        if (report_sources[s].saebench[0] != NULL)
+            assert_int_equal(report_source_of(report_sources[s].saebench[0]), s);
+    }
+    assert_int_equal(report_source_of("ravel"), REPORT_SOURCE_N);
     for (size_t i = 0; i < notes_n_headline; i++)
         assert_non_null(report_metric_by(notes_headline[i].id));
     for (size_t i = 0; i < report_n_targets; i++)
