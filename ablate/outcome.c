@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ablate/ablate.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
@@ -224,8 +225,9 @@ enum sae_status ablate_table_print(const struct sae_ckpt *ckpt, const struct abl
     if (s->n_seeds > 1)
         put_row(table, "s.e.", NAN, scores, NULL, !scr, true, scr ? 1 : 0, &shown);
     sae_arch_describe(described, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
-    fprintf(to, "%s (%s): %s by number of latents ablated\n", ckpt->path, described,
-            scr ? "spurious correlation removed (SCR)" : "targeted probe perturbation (TPP)");
+    sae_utf8_print(to, "%s (%s): %s by number of latents ablated\n", ckpt->path, described,
+                   scr ? "spurious correlation removed (SCR)"
+                       : "targeted probe perturbation (TPP)");
     const enum sae_status st = sae_table_print(table, to, 2, err);
     sae_table_free(table);
     return st;

@@ -9,6 +9,7 @@
 
 #include "absorb/absorb.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
@@ -211,10 +212,11 @@ enum sae_status absorb_table_print(const struct sae_ckpt *ckpt, const struct abs
 {
     char sae[SAE_ARCH_DESCRIBED];
     sae_arch_describe(sae, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
-    fprintf(to,
-            "%s (%s): absorption of first letters, %zu training and %zu test words, the model "
-            "names the letter of %.1f %%\n",
-            ckpt->path, sae, truth->n_train, truth->n_test, 100.0 * truth->correct);
+    sae_utf8_print(
+        to,
+        "%s (%s): absorption of first letters, %zu training and %zu test words, the model "
+        "names the letter of %.1f %%\n",
+        ckpt->path, sae, truth->n_train, truth->n_test, 100.0 * truth->correct);
     SAE_TRY(print_letters(truth, outcome, to, err));
     fprintf(to, "  * not in version D: probe F1 at most %g, or no true positives\n\n",
             s->min_probe_f1);

@@ -14,6 +14,7 @@ struct pen {
     const struct analyze_report *r;
     const char *dir;
     size_t n_drawn;
+    size_t width, height; /* of the chart at hand, in pixels; 0: as usual */
 };
 
 /* --- 1. helpers --------------------------------------------------------------------------- */
@@ -30,7 +31,8 @@ static enum sae_status begin(struct sae_str *gp, const struct pen *pen, const ch
                                   pen->r->run, pen->r->name, sae_arch_name(c->model.arch),
                                   c->model.d, c->model.m, 100 * c->progress,
                                   note != NULL ? "; " : "", note != NULL ? note : ""));
-    SAE_GO(status, sae_chart_begin(gp, title, sub.s, xlabel, ylabel, err));
+    const struct sae_chart_head head = {title, sub.s, xlabel, ylabel, pen->width, pen->height};
+    SAE_GO(status, sae_chart_begin(gp, &head, err));
     /* below the plot, where it can hide nothing */
     SAE_GO(status,
            sae_str_printf(gp, err, "set key bmargin center horizontal noopaque height 0.8\n"));
@@ -48,6 +50,7 @@ static enum sae_status end(struct sae_str *gp, struct pen *pen, const char *what
                                   pen->r->stem != NULL ? pen->r->stem : pen->r->name, what));
     SAE_GO(status, sae_chart_end(gp, pen->dir, name.s, err));
     pen->n_drawn++;
+    pen->width = pen->height = 0;
 done:
     sae_str_clear(&name);
     sae_str_clear(gp);
@@ -215,18 +218,16 @@ static enum sae_status draw_overlap(struct pen *pen, struct sae_err *err)
     enum sae_status status;
     snprintf(note, sizeof note, "%.1f %% of pairs never met, %.1f %% if independent",
              100 * c->share_never, 100 * c->expected_never);
+    pen->width = 1100;
     SAE_GO(status, begin(&gp, pen, "Overlap of the pairs that fired together", NULL,
                          "normalised intersection", "pairs per bin", err));
     SAE_GO(status, put_overlaps(&gp, c, err));
-    SAE_GO(status,
-           sae_str_printf(&gp, err,
-                          "set terminal svg size 1100,520 dynamic enhanced font 'Helvetica,14' "
-                          "background '#ffffff'\n"
-                          "set logscale y\nset format y \"10^{%%T}\"\nset yrange [0.5:*]\n"
-                          "set multiplot layout 1,2\nset xrange [0:1]\n"
-                          "plot for [i=1:3] word('$overlap $jaccard $cosine', i) using "
-                          "(($1+$2)/2):($3>0?$3:0.1) with histeps ls i title "
-                          "word('n_ij/min Jaccard cosine', i) noenhanced\n"));
+    SAE_GO(status, sae_str_printf(&gp, err,
+                                  "set logscale y\nset format y \"10^{%%T}\"\nset yrange [0.5:*]\n"
+                                  "set multiplot layout 1,2\nset xrange [0:1]\n"
+                                  "plot for [i=1:3] word('$overlap $jaccard $cosine', i) using "
+                                  "(($1+$2)/2):($3>0?$3:0.1) with histeps ls i title "
+                                  "word('n_ij/min Jaccard cosine', i) noenhanced\n"));
     SAE_GO(status,
            sae_str_printf(&gp, err,
                           "set title \"{/:Bold Lift, and share of the batch}\\n{/*0.85 lift 1 is "
@@ -347,6 +348,8 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
     enum sae_status status;
     snprintf(title, sizeof title, "Cosines between the %zu %s latents", s->n,
              pen->r->has_masks ? "most frequent" : "first");
+    pen->width = 760;
+    pen->height = 700;
     SAE_GO(status, begin(&gp, pen, title, "neighbours side by side", "latent", "latent", err));
     SAE_GO(status, sae_str_printf(&gp, err, "$s << EOD\n"));
     for (size_t row = 0; row < s->n; row++)
@@ -370,8 +373,6 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
     /* opposite directions light blue, like ones dark red: they stay apart in grey */
     SAE_GO(status,
            sae_str_printf(&gp, err,
-                          "set terminal svg size 760,700 dynamic enhanced font 'Helvetica,14' "
-                          "background '#ffffff'\n"
                           "set palette defined (-1 '#4f9fd8', 0 '#ffffff', 0.5 '#d9603b', 1 "
                           "'#5a0a14')\nset cbrange [-%.4g:%.4g]\nset cblabel \"cosine\"\n"
                           "set size square\nunset grid\nset tics font ',10' out nomirror\n"
@@ -422,14 +423,13 @@ static enum sae_status draw_pairs(struct pen *pen, struct sae_err *err)
     enum sae_status status;
     if (c->pairs.n == 0 || c->pairs.n_logged < 2)
         return SAE_OK;
+    pen->height = 900;
     SAE_GO(status, begin(&gp, pen, "Representative pairs over training", "means by kind of pair",
                          "", "competition c_{ij}", err));
     SAE_GO(status, put_means(&gp, "c", c, c->pairs.c, false, err));
     SAE_GO(status, put_means(&gp, "nhat", c, c->pairs.nhat, false, err));
     SAE_GO(status, put_means(&gp, "cos", c, c->pairs.cos, true, err));
     SAE_GO(status, sae_str_printf(&gp, err,
-                                  "set terminal svg size 860,900 dynamic enhanced font "
-                                  "'Helvetica,14' background '#ffffff'\n"
                                   "set multiplot layout 3,1\nset yrange [0:*]\n"
                                   "set lmargin 10\nunset key\n"));
     static const char *const blocks[] = {"c", "nhat", "cos"};

@@ -8,6 +8,7 @@
 #include "analyze/analyze.h"
 #include "analyze/random.h"
 #include "analyze/tally.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/file/json.h"
 #include "lib/sae/import.h"
@@ -286,13 +287,13 @@ static void print_head(const struct analyze_report *r, FILE *to)
 {
     const struct sae_ckpt *c = &r->ckpt;
     const json_t *metrics = c->heldout_metrics;
-    fprintf(to, "%s: %s, d %zu, m %zu", c->path, sae_arch_name(c->model.arch), c->model.d,
-            c->model.m);
+    sae_utf8_print(to, "%s: %s, d %zu, m %zu", c->path, sae_arch_name(c->model.arch), c->model.d,
+                   c->model.m);
     if (c->model.k > 0)
         fprintf(to, ", k %zu", c->model.k);
     const json_t *const imported = sae_import_of(c);
     if (imported != NULL)
-        fprintf(to, ", from %s\n", sae_json_str(imported, "format", "elsewhere"));
+        sae_utf8_print(to, ", from %s\n", sae_json_str(imported, "format", "elsewhere"));
     else
         fprintf(to, ", step %llu of %llu (%.0f %%)\n", (unsigned long long)c->step,
                 (unsigned long long)c->total_steps, 100 * c->progress);

@@ -14,6 +14,7 @@
 #include "autointerp/autointerp.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/eval/score.h"
 #include "lib/eval/site.h"
@@ -346,8 +347,8 @@ enum sae_status autointerp_table_print(const struct autointerp_job *job, FILE *t
     SAE_TRY(sae_mem_alloc(&room, job->n, sizeof *room, err));
     const struct sae_score_mean score = MEAN(score), checked = MEAN(checked);
     sae_arch_describe(sae, model->arch, model->d, model->m, model->k);
-    fprintf(to, "%s (%s): latents explained and predicted by %s\n", job->ckpt->path, sae,
-            job->settings->llm);
+    sae_utf8_print(to, "%s (%s): latents explained and predicted by %s\n", job->ckpt->path, sae,
+                   job->settings->llm);
     enum sae_status st = print_latents(job, to, err);
     fprintf(to, "  mean score %.4f", score.mean);
     if (isfinite(score.sd))

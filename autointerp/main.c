@@ -17,6 +17,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
@@ -278,9 +279,11 @@ static enum sae_status print_prompts(const struct autointerp_job *job, struct sa
             st = autointerp_prompt_score(&score, &job->picks[i], job->corpus, job->tok,
                                          "(the explanation)", job->settings->seed, err);
         if (st == SAE_OK)
-            printf("=== latent %u\n--- explain: system\n%s\n--- explain: user\n%s\n"
-                   "--- score: system\n%s\n--- score: user\n%s\n\n",
-                   job->picks[i].latent, explain.system, explain.user, score.system, score.user);
+            sae_utf8_print(stdout,
+                           "=== latent %u\n--- explain: system\n%s\n--- explain: user\n%s\n"
+                           "--- score: system\n%s\n--- score: user\n%s\n\n",
+                           job->picks[i].latent, explain.system, explain.user, score.system,
+                           score.user);
         autointerp_prompt_clear(&explain);
         autointerp_prompt_clear(&score);
         SAE_TRY(st);

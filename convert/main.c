@@ -8,6 +8,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
 #include "lib/file/json.h"
@@ -81,7 +82,8 @@ static enum sae_status answer(const struct sae_cli *cli, const struct sae_ckpt *
     if (!cli->json) {
         char sae[SAE_ARCH_DESCRIBED];
         sae_arch_describe(sae, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
-        printf("%s (%s) -> %s (%s)\n", ckpt->path, sae, given.out, convert_to_names[to]);
+        sae_utf8_print(stdout, "%s (%s) -> %s (%s)\n", ckpt->path, sae, given.out,
+                       convert_to_names[to]);
         return SAE_OK;
     }
     const json_t *const imported = sae_import_of(ckpt);

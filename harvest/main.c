@@ -15,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/progress.h"
@@ -255,8 +256,8 @@ static json_t *packing_of(size_t shard_rows)
 
 static void print_store(const struct harvest *h, const struct harvest_store_totals *t)
 {
-    printf("activation store %s%s: layer %zu of %s\n", h->dir, t->found ? " (complete before)" : "",
-           h->tap.layer, h->tap.config->name);
+    sae_utf8_print(stdout, "activation store %s%s: layer %zu of %s\n", h->dir,
+                   t->found ? " (complete before)" : "", h->tap.layer, h->tap.config->name);
     printf("  rows        %zu of width %zu, bf16, in %zu shards\n", t->n_rows, h->tap.d,
            t->n_shards);
     printf("  documents   %" PRIu64 ", %.1f tokens each; %zu contexts of %" PRIu64 "\n",
@@ -403,7 +404,7 @@ static enum sae_status harvest_labels(struct harvest *h, struct sae_err *err)
 
 static void print_words(const struct harvest *h, const struct harvest_words_totals *t)
 {
-    printf("word set %s/words.h5%s\n", h->dir, t->found ? " (made before)" : "");
+    sae_utf8_print(stdout, "word set %s/words.h5%s\n", h->dir, t->found ? " (made before)" : "");
     printf("  words       %zu%s: %zu train, %zu test\n", t->n,
            wanted.spaced_only ? " with a leading space" : " with and without a leading space",
            t->n_train, t->n_test);

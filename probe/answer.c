@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/eval/site.h"
 #include "lib/file/json.h"
@@ -285,7 +286,8 @@ enum sae_status probe_table_print(const struct sae_ckpt *ckpt, const struct prob
         put_row(table, "s.e. texts", sets, n_sets, s, latents, ROW_SE_TEXTS);
     char sae[SAE_ARCH_DESCRIBED];
     sae_arch_describe(sae, ckpt->model.arch, ckpt->model.d, ckpt->model.m, ckpt->model.k);
-    fprintf(to, "%s (%s): test accuracy of probes on k latents or raw neurons\n", ckpt->path, sae);
+    sae_utf8_print(to, "%s (%s): test accuracy of probes on k latents or raw neurons\n", ckpt->path,
+                   sae);
     const enum sae_status st = sae_table_print(table, to, 2, err);
     if (s->n_seeds > 1)
         fprintf(to,

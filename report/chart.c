@@ -19,11 +19,11 @@ enum sae_status chart_panel(struct chart *chart, const char *title, const char *
     const char *const raw[3] = {title, xlabel, ylabel};
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < 3; i++)
-        SAE_GO(st, sae_chart_quote(&text[i], raw[i] != NULL ? raw[i] : "", err));
+        SAE_GO(st, sae_chart_text(&text[i], raw[i] != NULL ? raw[i] : "", err));
     /* counts in the hundred thousands: 200k takes less room than 200000 */
     const bool count = ylabel != NULL && strcmp(ylabel, "pairs") == 0;
     st = sae_str_printf(gp, err,
-                        "set title \"%s\"\nset xlabel \"%s\"\nset ylabel \"%s\"\nunset logscale\n"
+                        "set title %s\nset xlabel %s\nset ylabel %s\nunset logscale\n"
                         "set autoscale\nset format y \"%s\"\n",
                         text[0], text[1], text[2], count ? "%.1s%c" : "%g");
 done:
@@ -60,11 +60,10 @@ enum sae_status chart_curve(struct chart *chart, size_t block, const char *with,
     char *quoted = NULL;
     enum sae_status st = SAE_OK;
     if (label != NULL)
-        SAE_TRY(sae_chart_quote(&quoted, label, err));
-    st = sae_str_printf(chart_now(chart), err, "%s$b%zu %s %s%s%s",
+        SAE_TRY(sae_chart_text(&quoted, label, err));
+    st = sae_str_printf(chart_now(chart), err, "%s$b%zu %s %s%s",
                         chart->plotted ? ", \\\n  " : "plot ", block, with,
-                        quoted != NULL ? "title \"" : "notitle", quoted != NULL ? quoted : "",
-                        quoted != NULL ? "\"" : "");
+                        quoted != NULL ? "title " : "notitle", quoted != NULL ? quoted : "");
     chart->plotted = true;
     chart->curves[chart->n_panels - 1] += label != NULL;
     if (label != NULL && strlen(label) > chart->longest)
@@ -97,10 +96,6 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
 {
     const size_t n = chart->n_panels;
     const size_t cols = n == 1 ? 1 : n == 3 ? 3 : 2, rows = (n + cols - 1) / cols;
-    char *head = NULL, *below = NULL;
-    enum sae_status st = SAE_OK;
-    SAE_GO(st, sae_chart_quote(&head, title, err));
-    SAE_GO(st, sae_chart_quote(&below, subtitle, err));
     const size_t width = cols == 1 ? 860 : cols == 2 ? 960 : 1260;
     const size_t key = widest_key(chart), fit = width / (9 * chart->longest + 70);
     const size_t across = fit > 0 ? fit : 1;
@@ -108,36 +103,26 @@ static enum sae_status lay_out(struct sae_str *gp, const struct chart *chart, co
     const size_t key_rows = full > 0 ? full : 1, below_panels = 81 + 24 * key_rows;
     const size_t height = rows * 380 + 70 + below_panels;
     const double h = (double)height;
-    SAE_GO(st, sae_str_printf(gp, err,
-                              "set terminal svg size %zu,%zu dynamic enhanced font "
-                              "'Helvetica,14' background '#ffffff'\n",
-                              width, height));
-    SAE_GO(st,
-           sae_str_append(gp, chart->data.s != NULL ? chart->data.s : "", chart->data.len, err));
-    SAE_GO(st, sae_str_printf(gp, err,
-                              "set multiplot layout %zu,%zu title \"{/:Bold=17 %s}\\n{/*0.9 %s}\" "
-                              "margins %g,0.98,%.4f,%.4f spacing 0.10,%.4f\n",
-                              rows, cols, head, below,
-                              cols == 1   ? 0.10
-                              : cols == 2 ? 0.10
-                                          : 0.06,
-                              (double)below_panels / h, 1 - 105 / h, 120 / h));
+    const struct sae_chart_head head = {.width = width, .height = height};
+    SAE_TRY(sae_chart_begin(gp, &head, err));
+    SAE_TRY(sae_str_append(gp, chart->data.s != NULL ? chart->data.s : "", chart->data.len, err));
+    char layout[160];
+    snprintf(layout, sizeof layout,
+             "set multiplot layout %zu,%zu margins %g,0.98,%.4f,%.4f spacing 0.10,%.4f title", rows,
+             cols, cols == 3 ? 0.06 : 0.10, (double)below_panels / h, 1 - 105 / h, 120 / h);
+    SAE_TRY(sae_chart_title(gp, layout, title, subtitle, err));
     for (size_t i = 0; i < n; i++) {
         /* vertical with few rows: a horizontal key is broken at the panel's width */
         if (i == key)
-            SAE_GO(st, sae_str_printf(gp, err,
-                                      "set key at screen 0.5, screen 0.01 center bottom vertical "
-                                      "maxrows %zu samplen 3 width 1\n",
-                                      key_rows));
+            SAE_TRY(sae_str_printf(gp, err,
+                                   "set key at screen 0.5, screen 0.01 center bottom vertical "
+                                   "maxrows %zu samplen 3 width 1\n",
+                                   key_rows));
         else
-            SAE_GO(st, sae_str_printf(gp, err, "unset key\n"));
-        SAE_GO(st, sae_str_printf(gp, err, "%s\n", chart->panels[i].s));
+            SAE_TRY(sae_str_printf(gp, err, "unset key\n"));
+        SAE_TRY(sae_str_printf(gp, err, "%s\n", chart->panels[i].s));
     }
-    st = sae_str_printf(gp, err, "unset multiplot\n");
-done:
-    free(head);
-    free(below);
-    return st;
+    return sae_str_printf(gp, err, "unset multiplot\n");
 }
 
 enum sae_status chart_finish(struct chart *chart, struct report *report, const char *name,
@@ -148,7 +133,6 @@ enum sae_status chart_finish(struct chart *chart, struct report *report, const c
     enum sae_status st = SAE_OK;
     if (chart->n_panels == 0)
         goto done;
-    SAE_GO(st, sae_chart_begin(&gp, "", NULL, "", "", err));
     SAE_GO(st, lay_out(&gp, chart, title, subtitle, err));
     SAE_GO(st, sae_chart_end(&gp, chart->dir, name, err));
     st = report_lines_add(&report->charts, err, "%s/%s.svg\t%s", chart->dir, name, caption);

@@ -11,6 +11,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -484,7 +485,8 @@ static enum sae_status print_details(const struct report *report, FILE *to, stru
     return notes_seeds(report, to, err);
 }
 
-enum sae_status report_notes(const struct report *report, bool full, FILE *to, struct sae_err *err)
+static enum sae_status print_notes(const struct report *report, bool full, FILE *to,
+                                   struct sae_err *err)
 {
     print_title(report, to);
     print_introduction(to);
@@ -506,7 +508,25 @@ enum sae_status report_notes(const struct report *report, bool full, FILE *to, s
         fputs("\nEvery metric with its meaning, at every phase of training: sae-report --full. As "
               "numbers: --csv, --json.\n",
               to);
-    if (ferror(to))
-        return sae_err_set(err, SAE_EIO, "cannot write the notes");
     return SAE_OK;
+}
+
+/* Names and records of others' files stand in the notes: what a terminal would act on is shown as
+ * \x1b and the like. */
+enum sae_status report_notes(const struct report *report, bool full, FILE *to, struct sae_err *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *const whole = open_memstream(&text, &len);
+    if (whole == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    enum sae_status st = print_notes(report, full, whole, err);
+    if (fclose(whole) != 0 && st == SAE_OK)
+        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+    if (st == SAE_OK)
+        sae_utf8_put(to, text, len);
+    free(text);
+    if (st == SAE_OK && ferror(to))
+        st = sae_err_set(err, SAE_EIO, "cannot write the notes");
+    return st;
 }

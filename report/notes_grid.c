@@ -2,9 +2,11 @@
 /* notes_grid : the grid of a sweep - a table a metric over two axes, or one table over one axis - and
  * its chart. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/str.h"
+#include "lib/cli/chart.h"
 #include "lib/cli/table.h"
 #include "report/charts.h"
 #include "report/grid.h"
@@ -244,9 +246,14 @@ static enum sae_status grid_panel(struct chart *chart, const struct report_grid 
     SAE_TRY(chart_panel(chart, title, grid->row.option, "", err));
     SAE_TRY(sae_str_printf(chart_now(chart), err, "set xrange [-0.4:%g]\nset xtics (",
                            (double)grid->row.n - 0.6));
-    for (size_t r = 0; r < grid->row.n; r++)
-        SAE_TRY(sae_str_printf(chart_now(chart), err, "%s\"%s\" %zu", r > 0 ? ", " : "",
-                               grid->row.value[r], r));
+    for (size_t r = 0; r < grid->row.n; r++) {
+        char *tic = NULL;
+        SAE_TRY(sae_chart_tic(&tic, grid->row.value[r], err));
+        const enum sae_status st =
+            sae_str_printf(chart_now(chart), err, "%s%s %zu", r > 0 ? ", " : "", tic, r);
+        free(tic);
+        SAE_TRY(st);
+    }
     SAE_TRY(sae_str_printf(chart_now(chart), err, ")\n"));
     for (size_t i = 0; i < report->n_trained; i++) {
         if (!report_grid_begins(grid, report, i))

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
@@ -103,7 +104,7 @@ static enum sae_status print_run(const json_t *rows, const struct run_plan *plan
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
     sae_table_free(table);
     if (st == SAE_OK)
-        printf("\n%s, d %zu, m %" PRIu64 ", %" PRIu64 " steps of %" PRIu64 " tokens; held-out recon: "
+        sae_utf8_print(stdout, "\n%s, d %zu, m %" PRIu64 ", %" PRIu64 " steps of %" PRIu64 " tokens; held-out recon: "
                "mean |x - xhat|^2 of a held-out token;\ndead: latents that fired on none of the last "
                "%" PRIu64 " training tokens (--dead-after);\ncompeting: pairs of held-out masks above "
                "the base threshold.\nCheckpoints are in %s.\n",
@@ -149,7 +150,7 @@ static enum sae_status print_sweep(const struct job *job, const json_t *runs, st
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
     sae_table_free(table);
     if (st == SAE_OK)
-        printf("\nThe last checkpoint of each run%s; held-out recon: mean |x - xhat|^2 of a held-out "
+        sae_utf8_print(stdout, "\nThe last checkpoint of each run%s; held-out recon: mean |x - xhat|^2 of a held-out "
                "token;\ndead: latents that fired on none of the run's last --dead-after training "
                "tokens;\ncompeting: pairs of held-out masks above the run's base threshold.\nThe runs are in %s; 'sae-report %s/run_*' sets them side by "
                "side.\n",

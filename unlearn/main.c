@@ -6,6 +6,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
@@ -88,14 +89,14 @@ static void print_sets(const json_t *json)
 {
     const char *name;
     json_t *set;
-    printf("  task %s, asked by %s; questions the untouched model knows:",
-           sae_json_str(json, "eval_config.task_name", "?"),
-           sae_json_str(json, "eval_config.question_form", "?"));
+    sae_utf8_print(stdout, "  task %s, asked by %s; questions the untouched model knows:",
+                   sae_json_str(json, "eval_config.task_name", "?"),
+                   sae_json_str(json, "eval_config.question_form", "?"));
     json_object_foreach(sae_json_at(json, "eval_result_unstructured.sets"), name, set)
     {
         const double clean = sae_json_real(set, "accuracy_clean", NAN);
-        printf("\n    %-8s %s: %g of %g", sae_json_str(set, "role", "?"), name,
-               sae_json_real(set, "n_known", NAN), sae_json_real(set, "n_questions", NAN));
+        sae_utf8_print(stdout, "\n    %-8s %s: %g of %g", sae_json_str(set, "role", "?"), name,
+                       sae_json_real(set, "n_known", NAN), sae_json_real(set, "n_questions", NAN));
         if (isfinite(clean))
             printf(" (%.3f right as they stand, %.3f by chance)", clean,
                    sae_json_real(set, "accuracy_chance", NAN));

@@ -4,6 +4,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/utf8.h"
 
 static struct {
     const char *program;
@@ -27,6 +30,21 @@ void sae_log_before(void (*clear)(void))
     sink.clear = clear;
 }
 
+/* Messages quote names and file content, which must not reach a terminal as commands. */
+static void say_shown(const char *fmt, va_list args)
+{
+    struct sae_str shown = {0};
+    char *text = NULL;
+    const int n = vasprintf(&text, fmt, args);
+    if (n >= 0 && sae_utf8_shown(&shown, text, (size_t)n, NULL) == SAE_OK)
+        fputs(shown.s, stderr);
+    else
+        fputs("(a message is lost: out of memory)", stderr);
+    sae_str_clear(&shown);
+    if (n >= 0)
+        free(text);
+}
+
 static void say(enum sae_log_level level, const char *kind, const char *fmt, va_list args)
 {
     if (level > sink.level)
@@ -35,7 +53,7 @@ static void say(enum sae_log_level level, const char *kind, const char *fmt, va_
         sink.clear();
     fflush(stdout);
     fprintf(stderr, "%s: %s", sink.program, kind);
-    vfprintf(stderr, fmt, args);
+    say_shown(fmt, args);
     fputc('\n', stderr);
 }
 

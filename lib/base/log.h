@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* log : talk for people, on stderr. The answer of a program goes to stdout and not through here.
+ * A message is one line: control characters and the like in it are shown as \n, \x1b (utf8.h).
  * Library code may warn (never inform): a warning carries what a result silently depends on. */
 #ifndef SAE_LIB_BASE_LOG_H
 #define SAE_LIB_BASE_LOG_H

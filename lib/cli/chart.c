@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* chart : one look for every chart, drawn by gnuplot. */
+/* chart : one look for every chart, drawn by gnuplot.
+ *
+ * Contents:  1. text   2. style   3. gnuplot   4. files */
 #include "lib/cli/chart.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,128 +16,312 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 
-extern char **environ;
+/* --- 1. text ------------------------------------------------------------------------------- */
 
-/* Okabe and Ito's palette, told apart in all common colour-vision deficiencies; dash types differ
- * too, so that a grey print still tells the lines apart. */
-static const char style[] =
-    "set terminal svg size 860,520 dynamic enhanced font 'Helvetica,14' background '#ffffff'\n"
-    "set encoding utf8\n"
-    "set border 3 lc rgb '#444444'\n"
-    "set tics nomirror tc rgb '#222222'\n"
-    "set grid lc rgb '#dddddd' lw 1 lt 1\n"
-    "set key top right noautotitle samplen 2.5 spacing 1.15 opaque\n"
-    "set style line 1 lc rgb '#0072b2' lw 2.2 dt 1 pt 7 ps 0.8\n"
-    "set style line 2 lc rgb '#d55e00' lw 2.2 dt 2 pt 5 ps 0.8\n"
-    "set style line 3 lc rgb '#009e73' lw 2.2 dt 4 pt 9 ps 0.9\n"
-    "set style line 4 lc rgb '#cc79a7' lw 2.2 dt 5 pt 13 ps 0.9\n"
-    "set style line 5 lc rgb '#e69f00' lw 2.2 dt 3 pt 11 ps 0.9\n"
-    "set style line 6 lc rgb '#56b4e9' lw 2.2 dt 1 pt 6 ps 0.8\n"
-    "set style line 7 lc rgb '#000000' lw 1.8 dt 2 pt 4 ps 0.8\n"
-    "set style line 8 lc rgb '#888888' lw 1.8 dt 3 pt 8 ps 0.8\n";
+enum kind {
+    TEXT,  /* enhanced text */
+    TIC,   /* enhanced text, and a format */
+    PLAIN, /* a file name */
+};
 
-enum sae_status sae_chart_quote(char **ret, const char *text, struct sae_err *err)
+/* Within single quotes gnuplot expands nothing. It has no safe way to write the quote itself: it
+ * misreads '' at the start of a constant and twice in a row, so U+2019 stands for it. What is left
+ * are the marks of enhanced text, which a backslash makes plain. */
+static enum sae_status put_text(struct sae_str *to, const char *text, enum kind kind,
+                                struct sae_err *err)
+{
+    struct sae_str shown = {0};
+    enum sae_status st;
+    SAE_GO(st, sae_utf8_shown(&shown, text, strlen(text), err));
+    for (const char *p = shown.s; *p != '\0'; p++) {
+        if (*p == '\'') {
+            SAE_GO(st, sae_str_append(to, "\xe2\x80\x99", 3, err));
+            continue;
+        }
+        if (*p == '>' && p >= shown.s + 2 && p[-1] == ']' && p[-2] == ']')
+            SAE_GO(st, sae_str_append(to, " ", 1, err)); /* gnuplot's SVG would have "]]>" */
+        if (kind != PLAIN && strchr("\\^_{}@&~", *p) != NULL)
+            SAE_GO(st, sae_str_append(to, "\\", 1, err));
+        else if (*p == '%' && kind == TIC)
+            SAE_GO(st, sae_str_append(to, p, 1, err));
+        SAE_GO(st, sae_str_append(to, p, 1, err));
+    }
+done:
+    sae_str_clear(&shown);
+    return st;
+}
+
+static enum sae_status constant(char **ret, const char *text, enum kind kind, struct sae_err *err)
 {
     struct sae_str s = {0};
-    enum sae_status st = sae_str_append(&s, "", 0, err);
-    for (const char *p = text; st == SAE_OK && *p != '\0'; p++) {
-        if (strchr("_^{}@&", *p) != NULL)
-            st = sae_str_append(&s, "\\\\", 2, err); /* \\_ inside double quotes */
-        else if (*p == '"' || *p == '\\')
-            st = sae_str_append(&s, "\\", 1, err);
-        if (st == SAE_OK)
-            st = sae_str_append(&s, *p == '\n' ? " " : p, 1, err);
-    }
-    if (st != SAE_OK)
-        sae_str_clear(&s);
-    else
-        *ret = s.s;
+    enum sae_status st;
+    SAE_GO(st, sae_str_append(&s, "'", 1, err));
+    SAE_GO(st, put_text(&s, text, kind, err));
+    SAE_GO(st, sae_str_append(&s, "'", 1, err));
+    *ret = s.s;
+    return SAE_OK;
+done:
+    sae_str_clear(&s);
     return st;
+}
+
+enum sae_status sae_chart_text(char **ret, const char *text, struct sae_err *err)
+{
+    return constant(ret, text, TEXT, err);
+}
+
+enum sae_status sae_chart_tic(char **ret, const char *text, struct sae_err *err)
+{
+    return constant(ret, text, TIC, err);
+}
+
+enum sae_status sae_chart_title(struct sae_str *gp, const char *command, const char *title,
+                                const char *subtitle, struct sae_err *err)
+{
+    SAE_TRY(sae_str_printf(gp, err, "%s '{/:Bold ", command));
+    SAE_TRY(put_text(gp, title, TEXT, err));
+    SAE_TRY(sae_str_printf(gp, err, "}'"));
+    if (subtitle != NULL) {
+        SAE_TRY(sae_str_printf(gp, err, ".\"\\n\".'{/*0.85 "));
+        SAE_TRY(put_text(gp, subtitle, TEXT, err));
+        SAE_TRY(sae_str_printf(gp, err, "}'"));
+    }
+    return sae_str_printf(gp, err, "\n");
 }
 
 static enum sae_status set_text(struct sae_str *gp, const char *command, const char *text,
-                                const char *after, struct sae_err *err)
+                                struct sae_err *err)
 {
-    char *quoted = NULL;
-    SAE_TRY(sae_chart_quote(&quoted, text, err));
-    const enum sae_status st = sae_str_printf(gp, err, "%s \"%s\"%s\n", command, quoted, after);
-    free(quoted);
-    return st;
+    SAE_TRY(sae_str_printf(gp, err, "%s '", command));
+    SAE_TRY(put_text(gp, text, TEXT, err));
+    return sae_str_printf(gp, err, "'\n");
 }
 
-enum sae_status sae_chart_begin(struct sae_str *gp, const char *title, const char *subtitle,
-                                const char *xlabel, const char *ylabel, struct sae_err *err)
+/* --- 2. style ------------------------------------------------------------------------------ */
+
+/* Okabe and Ito's palette, told apart in all common colour-vision deficiencies; dash types differ
+ * too, so that a grey print still tells the lines apart. */
+static const char style[] = "set border 3 lc rgb '#444444'\n"
+                            "set tics nomirror tc rgb '#222222'\n"
+                            "set grid lc rgb '#dddddd' lw 1 lt 1\n"
+                            "set key top right noautotitle samplen 2.5 spacing 1.15 opaque\n"
+                            "set style line 1 lc rgb '#0072b2' lw 2.2 dt 1 pt 7 ps 0.8\n"
+                            "set style line 2 lc rgb '#d55e00' lw 2.2 dt 2 pt 5 ps 0.8\n"
+                            "set style line 3 lc rgb '#009e73' lw 2.2 dt 4 pt 9 ps 0.9\n"
+                            "set style line 4 lc rgb '#cc79a7' lw 2.2 dt 5 pt 13 ps 0.9\n"
+                            "set style line 5 lc rgb '#e69f00' lw 2.2 dt 3 pt 11 ps 0.9\n"
+                            "set style line 6 lc rgb '#56b4e9' lw 2.2 dt 1 pt 6 ps 0.8\n"
+                            "set style line 7 lc rgb '#000000' lw 1.8 dt 2 pt 4 ps 0.8\n"
+                            "set style line 8 lc rgb '#888888' lw 1.8 dt 3 pt 8 ps 0.8\n";
+
+enum sae_status sae_chart_begin(struct sae_str *gp, const struct sae_chart_head *head,
+                                struct sae_err *err)
 {
+    SAE_TRY(sae_str_printf(gp, err,
+                           "set encoding utf8\n"
+                           "set terminal svg size %zu,%zu dynamic enhanced font 'Helvetica,14' "
+                           "background '#ffffff'\n",
+                           head->width > 0 ? head->width : 860,
+                           head->height > 0 ? head->height : 520));
     SAE_TRY(sae_str_append(gp, style, sizeof style - 1, err));
-    char *head = NULL, *below = NULL;
-    enum sae_status st;
-    SAE_GO(st, sae_chart_quote(&head, title, err));
-    SAE_GO(st, sae_chart_quote(&below, subtitle == NULL ? "" : subtitle, err));
-    SAE_GO(st, sae_str_printf(gp, err, "set title \"{/:Bold %s}%s%s%s\"\n", head,
-                              subtitle == NULL ? "" : "\\n{/*0.85 ", below,
-                              subtitle == NULL ? "" : "}"));
-    SAE_GO(st, set_text(gp, "set xlabel", xlabel, "", err));
-    SAE_GO(st, set_text(gp, "set ylabel", ylabel, "", err));
-done:
-    free(head);
-    free(below);
-    return st;
+    if (head->title != NULL)
+        SAE_TRY(sae_chart_title(gp, "set title", head->title, head->subtitle, err));
+    if (head->xlabel != NULL)
+        SAE_TRY(set_text(gp, "set xlabel", head->xlabel, err));
+    if (head->ylabel != NULL)
+        SAE_TRY(set_text(gp, "set ylabel", head->ylabel, err));
+    return SAE_OK;
 }
 
-/* Runs gnuplot on a script file. Returns its exit status, or -1 where it cannot be started. */
-static int run_gnuplot(const char *script, const char *output)
+/* --- 3. gnuplot ---------------------------------------------------------------------------- */
+
+/* Environment of gnuplot: nothing that changes its settings, and a UTF-8 locale, without which it
+ * cannot convert its own signs. */
+static void fill_environment(char *env[], size_t cap)
 {
-    char *const argv[] = {(char *)"gnuplot", (char *)"-c", (char *)script, (char *)output, NULL};
-    pid_t child;
-    if (posix_spawnp(&child, "gnuplot", NULL, NULL, argv, environ) != 0)
+    static const char *const kept[] = {"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME",
+                                       "LD_LIBRARY_PATH"};
+    static char locale[] = "LC_ALL=C.UTF-8";
+    size_t n = 0;
+    env[n++] = locale;
+    for (char **e = environ; *e != NULL; e++)
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+            const size_t len = strlen(kept[i]);
+            if (strncmp(*e, kept[i], len) == 0 && (*e)[len] == '=' && n + 1 < cap)
+                env[n++] = *e;
+        }
+    env[n] = NULL;
+}
+
+/* The picture goes to stdout and never by name, so that no name is taken for a command; complaints
+ * go to `said`; no other file stays open in gnuplot. */
+static int set_up(posix_spawn_file_actions_t *files, posix_spawnattr_t *how, int picture, int said)
+{
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    int bad = posix_spawn_file_actions_addopen(files, 0, "/dev/null", O_RDONLY, 0);
+    bad |= posix_spawn_file_actions_adddup2(files, picture, 1);
+    bad |= posix_spawn_file_actions_adddup2(files, said, 2);
+#if defined __GLIBC__ && __GLIBC_PREREQ(2, 34)
+    bad |= posix_spawn_file_actions_addclosefrom_np(files, 3);
+#endif
+    bad |= posix_spawnattr_setsigdefault(how, &all);
+    bad |= posix_spawnattr_setsigmask(how, &none);
+    bad |= posix_spawnattr_setflags(how, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    return bad;
+}
+
+static pid_t start(const char *script, int picture, int said)
+{
+    char *env[16];
+    char *const argv[] = {(char *)"gnuplot", (char *)"-d", (char *)"-c",
+                          (char *)script,    (char *)"-",  NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t how;
+    pid_t child = -1;
+    fill_environment(env, sizeof env / sizeof *env);
+    if (posix_spawn_file_actions_init(&files) != 0)
         return -1;
-    int status;
+    if (posix_spawnattr_init(&how) == 0) {
+        if (set_up(&files, &how, picture, said) != 0 ||
+            posix_spawnp(&child, "gnuplot", &files, &how, argv, env) != 0)
+            child = -1;
+        posix_spawnattr_destroy(&how);
+    }
+    posix_spawn_file_actions_destroy(&files);
+    return child;
+}
+
+/* Runs gnuplot on a script, its picture to an open file. Returns its exit status, or -1 where it
+ * cannot be started. said: what it printed on stderr. */
+static int run_gnuplot(const char *script, int picture, struct sae_str *said)
+{
+    int ends[2], status;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    const pid_t child = start(script, picture, ends[1]);
+    close(ends[1]);
+    char buf[512];
+    for (ssize_t n; child > 0 && (n = read(ends[0], buf, sizeof buf)) != 0;)
+        if (n > 0 && said->len < 4096 && sae_str_append(said, buf, (size_t)n, NULL) != SAE_OK)
+            said->len = 0;
+        else if (n < 0 && errno != EINTR)
+            break;
+    close(ends[0]);
+    if (child < 0)
+        return -1;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
     if (!WIFEXITED(status))
-        return -1;
+        return 128;
     return WEXITSTATUS(status) == 127 ? -1 : WEXITSTATUS(status);
 }
 
-static enum sae_status draw(const char *gp_path, const char *svg, const char *part,
+/* --- 4. files ------------------------------------------------------------------------------ */
+
+/* gnuplot does not notice a full disk: a picture is whole where its last bytes say so. */
+static bool is_whole(int picture)
+{
+    static const char end[] = "</svg>";
+    char tail[64];
+    const off_t size = lseek(picture, 0, SEEK_END);
+    const size_t want = size < (off_t)sizeof tail ? (size_t)size : sizeof tail;
+    if (size <= 0 || pread(picture, tail, want, size - (off_t)want) != (ssize_t)want)
+        return false;
+    return memmem(tail, want, end, sizeof end - 1) != NULL;
+}
+
+static const char *last_line(struct sae_str *said)
+{
+    while (said->len > 0 && strchr(" \n\r\t", said->s[said->len - 1]) != NULL)
+        said->s[--said->len] = '\0';
+    if (said->len == 0)
+        return "";
+    const char *const line = strrchr(said->s, '\n');
+    return line != NULL ? line + 1 : said->s;
+}
+
+static enum sae_status draw_open(const char *script, const char *svg, int picture, bool *ret_drawn,
+                                 struct sae_err *err)
+{
+    struct sae_str said = {0};
+    enum sae_status st = SAE_OK;
+    const int code = run_gnuplot(script, picture, &said);
+    *ret_drawn = false;
+    if (code < 0)
+        sae_log_warn("'%s' not drawn: gnuplot is not there; install gnuplot-nox and give it the "
+                     "script: gnuplot -c '%s'",
+                     svg, script);
+    else if (code != 0)
+        st = sae_err_set(err, SAE_EIO, "gnuplot failed on '%s' with status %d: %s", script, code,
+                         last_line(&said));
+    else if (!is_whole(picture))
+        st = sae_err_set(err, SAE_EIO, "gnuplot did not write all of '%s': is the disk full? %s",
+                         svg, last_line(&said));
+    else
+        *ret_drawn = true;
+    sae_str_clear(&said);
+    return st;
+}
+
+static enum sae_status draw(const char *script, const char *svg, const char *part,
                             struct sae_err *err)
 {
-    const int code = run_gnuplot(gp_path, part);
-    if (code < 0) {
-        unlink(part);
-        sae_log_warn("'%s' not drawn: gnuplot is not there; install gnuplot-nox and run "
-                     "'gnuplot -c %s %s'", svg, gp_path, svg);
-        return SAE_OK;
-    }
-    if (code != 0 || !sae_fs_is_file(part)) {
-        unlink(part);
-        return sae_err_set(err, SAE_EIO, "gnuplot failed on '%s' with status %d", gp_path, code);
-    }
-    return sae_fs_publish(part, svg, err);
+    bool drawn;
+    unlink(part); /* of a process that was killed */
+    const int picture = open(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (picture < 0)
+        return sae_err_set(err, SAE_EIO, "cannot write '%s': %s", svg, strerror(errno));
+    enum sae_status st = draw_open(script, svg, picture, &drawn, err);
+    close(picture);
+    if (st == SAE_OK && drawn)
+        return sae_fs_publish(part, svg, err);
+    unlink(part);
+    return st;
+}
+
+/* gnuplot -c name.gp writes name.svg, gnuplot -c name.gp FILE another file; '-' is stdout. */
+static enum sae_status write_script(const char *path, const char *name, const struct sae_str *gp,
+                                    struct sae_err *err)
+{
+    struct sae_str whole = {0};
+    char *file = NULL;
+    enum sae_status st;
+    SAE_GO(st, constant(&file, name, PLAIN, err));
+    SAE_GO(st, sae_str_printf(&whole, err,
+                              "if (!exists('ARG1')) ARG1 = ''\n"
+                              "if (ARG1 eq '') ARG1 = './'.%s.'.svg'\n"
+                              "if (ARG1 ne '-') set output ARG1\n"
+                              "%s\nset output\n",
+                              file, gp->s));
+    st = sae_fs_write(path, whole.s, whole.len, err);
+done:
+    free(file);
+    sae_str_clear(&whole);
+    return st;
 }
 
 enum sae_status sae_chart_end(struct sae_str *gp, const char *dir, const char *name,
                               struct sae_err *err)
 {
-    struct sae_str gp_path = {0}, svg = {0}, part = {0}, whole = {0};
+    struct sae_str script = {0}, svg = {0}, part = {0};
+    const char *const here = dir[0] == '/' ? "" : "./"; /* '<x' and '-' would be read as commands */
     enum sae_status st;
     SAE_GO(st, sae_fs_make_dirs(dir, err));
-    SAE_GO(st, sae_str_printf(&gp_path, err, "%s/%s.gp", dir, name));
+    SAE_GO(st, sae_str_printf(&script, err, "%s%s/%s.gp", here, dir, name));
     SAE_GO(st, sae_str_printf(&svg, err, "%s/%s.svg", dir, name));
     SAE_GO(st, sae_str_printf(&part, err, "%s.part", svg.s));
-    /* gnuplot writes beside the final name; the rename makes the chart whole or absent. */
-    SAE_GO(st, sae_str_printf(&whole, err,
-                              "if (!exists('ARG1')) ARG1 = '%s.svg'\nset output ARG1\n%s\n"
-                              "set output\n", name, gp->s));
-    SAE_GO(st, sae_fs_write(gp_path.s, whole.s, whole.len, err));
-    SAE_GO(st, draw(gp_path.s, svg.s, part.s, err));
+    SAE_GO(st, write_script(script.s, name, gp, err));
+    /* gnuplot's file lies beside the final name; the rename makes the chart whole or absent. */
+    SAE_GO(st, draw(script.s, svg.s, part.s, err));
 done:
-    sae_str_clear(&gp_path);
+    sae_str_clear(&script);
     sae_str_clear(&svg);
     sae_str_clear(&part);
-    sae_str_clear(&whole);
     sae_str_clear(gp);
     return st;
 }

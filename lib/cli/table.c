@@ -10,6 +10,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 
 struct sae_table {
     size_t n_columns, n_cells, cap;
@@ -64,7 +65,9 @@ void sae_table_text(struct sae_table *table, const char *fmt, ...)
         table->number[column] = false;
     if (sae_mem_grow(&table->cells, &table->cap, table->n_cells + 1, sizeof *table->cells, NULL) !=
             SAE_OK ||
-        sae_str_printf(&s, NULL, "%s", buf[0] == '\0' ? "-" : buf) != SAE_OK) {
+        sae_utf8_shown(&s, buf[0] == '\0' ? "-" : buf, buf[0] == '\0' ? 1 : strlen(buf), NULL) !=
+            SAE_OK) {
+        sae_str_clear(&s);
         table->failed = true;
         return;
     }

@@ -127,4 +127,20 @@ grep -q '1 of 4 SAEs could not be read' err.txt || complain "does not count: $(c
     complain "the others have no result"
 grep -q '^side by side .*ckpt_50 .*ckpt_100$' out.txt || complain "the others are not compared"
 "$analyze" -q --no-charts run_1 >/dev/full 2>/dev/null && complain "a full disk goes unnoticed"
+
+# A folder's and a file's name are text in every chart and table, never a command.
+evil="|touch RAN;\`touch RAN\`'\"@x<b>]]>$(printf '\033[31m\n')!touch RAN"
+mkdir "./$evil" && cp run_1/ckpt_100.h5 "./$evil/ckpt_1'\`touch RAN\`.h5" || exit 1
+"$analyze" "./$evil" >out.txt 2>err.txt || complain "a hostile name makes it fail: $(cat err.txt)"
+"$analyze" -q "$evil" >out2.txt 2>>err.txt || complain "a name that begins with | makes it fail"
+[ ! -e RAN ] || complain "a name was run as a command"
+LC_ALL=C tr -d '\n -~\200-\377' <out.txt | grep -q . && complain "the tables hold control bytes"
+LC_ALL=C tr -d '\n -~\200-\377' <err.txt | grep -q . && complain "messages hold control bytes"
+if command -v gnuplot >/dev/null; then
+    for what in cosine pairs joint; do
+        svg="./$evil/charts/ckpt_1'\`touch RAN\`.$what.svg"
+        tail -c 8 "$svg" | grep -q '</svg>' || complain "hostile name: no chart $what"
+        ! command -v xmllint >/dev/null || xmllint --noout "$svg" || complain "$what is not XML"
+    done
+fi
 exit $bad

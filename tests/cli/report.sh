@@ -224,4 +224,29 @@ done
 grep -q '\[undated\]' bench.txt && complain "a file of unknown version is shown"
 "$report" --no-draw --saebench nowhere run_1 >/dev/null 2>&1
 [ $? -eq 2 ] || complain "a missing --saebench folder should give exit 2"
+
+# Names and records are data: whatever they hold, nothing runs, charts are XML, and no terminal is
+# commanded. The record's text has the length of what it replaces, so that the file stays whole.
+is_xml() {
+    if command -v xmllint >/dev/null; then xmllint --noout "$1"; else tail -c 8 "$1" | grep -q '</svg>'; fi
+}
+mkdir hostile && cd hostile && "$make" . || exit 1
+evil="run_\`touch RAN\`\$(touch RAN)'\"@x<b>]]>&$(printf '\033]0;\007\302\233\377\n')!touch RAN"
+mv run_2 "$evil"
+sed -i 's/"progressive"/"`touch RAN`"/g' run_3/ckpt_*.h5
+for file in run_1/*.json "$evil"/*.json; do
+    sed -i 's/"\(tiny-g2\|run_[0-9]\)"/"`touch RAN`\\u001b[31m"/g' "$file"
+done
+"$report" run_1 "$evil" run_3 >notes.txt 2>err.txt || complain "hostile names make it fail: $(cat err.txt)"
+[ ! -e RAN ] || complain "text of a file was run as a command"
+grep -q 'touch RAN' report_charts/grid.gp || complain "the option is not in the grid's chart"
+for file in notes.txt err.txt; do
+    LC_ALL=C tr -d '\n -~\200-\377' <$file | grep -q . && complain "$file holds control bytes"
+    LC_ALL=C grep -q "$(printf '\302\233')" $file && complain "$file holds a terminal command"
+done
+if command -v gnuplot >/dev/null; then
+    for chart in report_charts/*.gp; do
+        is_xml "${chart%.gp}.svg" || complain "not XML: ${chart%.gp}.svg"
+    done
+fi
 exit $bad
