@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "report/report.h"
 
@@ -18,41 +19,6 @@ static enum sae_status put_path(struct sae_str *to, const char *path, const char
     for (const char *p = path; *p != '\0'; p++)
         SAE_TRY(*p == '\'' ? sae_str_append(to, "'\\''", 4, err) : sae_str_append(to, p, 1, err));
     return sae_str_printf(to, err, "%s'", after);
-}
-
-/* The commands of one run and one tool: each checkpoint, or --all where all of them lack it and
- * none is damaged: a tool that is given one it cannot read does not end with status 0. */
-static enum sae_status missing_of(struct report *report, const struct report_run *run,
-                                  enum report_source source, struct sae_err *err)
-{
-    struct sae_str paths = {0}, phases = {0};
-    size_t n = 0;
-    enum sae_status st = SAE_OK;
-    for (size_t i = 0; i < run->n_phases; i++) {
-        const struct report_phase *phase = &run->phases[i];
-        if (!phase->readable || phase->result[source] != NULL)
-            continue;
-        SAE_GO(st, put_path(&paths, phase->path, "", err));
-        SAE_GO(st, sae_str_printf(&phases, err, "%s%d %%", n > 0 ? ", " : "", phase->percent));
-        n++;
-    }
-    if (n == 0)
-        goto done;
-    SAE_GO(st, report_lines_add(&report->missing_why, err, "%s at %s: %s", run->name, phases.s,
-                                report_sources[source].title));
-    if (n == run->n_phases && n > 1 && run->whole) {
-        sae_str_clear(&paths);
-        SAE_GO(st, put_path(&paths, run->path, "", err));
-        st = report_lines_add(&report->missing_command, err, "%s --all%s",
-                              report_sources[source].command, paths.s);
-    } else {
-        st = report_lines_add(&report->missing_command, err, "%s%s", report_sources[source].command,
-                              paths.s);
-    }
-done:
-    sae_str_clear(&paths);
-    sae_str_clear(&phases);
-    return st;
 }
 
 /* sae-train passes over damaged checkpoints by itself. */
@@ -76,52 +42,110 @@ done:
     return st;
 }
 
-/* Whether a run lacks this result at every phase, and a tool could make all of them. */
-static bool lacks_all(const struct report_run *run, enum report_source source)
+/* What a run lacks of one evaluation: its phases as text, "25 %, 50 %", and their checkpoints as a
+ * command takes them; or the whole run, where all of it lacks it and nothing is damaged: a tool that is
+ * given what it cannot read does not end with status 0. */
+struct gap {
+    struct sae_str phases, paths;
+    bool whole;
+};
+
+static void gap_clear(struct gap *gap)
 {
-    for (size_t i = 0; i < run->n_phases; i++)
-        if (!run->phases[i].readable || run->phases[i].result[source] != NULL)
-            return false;
-    return run->whole && run->n_phases > 1;
+    sae_str_clear(&gap->phases);
+    sae_str_clear(&gap->paths);
 }
 
-/* What many runs of a sweep lack is said once. *ret: it was. */
-static enum sae_status missing_of_many(struct report *report, enum report_source source, bool *ret,
-                                       struct sae_err *err)
+static enum sae_status gap_find(struct gap *ret, const struct report_run *run,
+                                enum report_source source, struct sae_err *err)
 {
-    enum { MANY = 5 };
-    struct sae_str paths = {0};
+    struct gap gap = {0};
     size_t n = 0;
     enum sae_status st = SAE_OK;
-    for (size_t i = 0; i < report->n_runs; i++)
-        if (lacks_all(&report->runs[i], source)) {
-            n++;
-            SAE_GO(st, put_path(&paths, report->runs[i].path, "", err));
-        }
-    *ret = n >= MANY;
-    if (!*ret)
-        goto done;
-    SAE_GO(st, report_lines_add(&report->missing_why, err, "%zu runs at every phase: %s", n,
-                                report_sources[source].title));
-    st = report_lines_add(&report->missing_command, err, "%s --all%s",
-                          report_sources[source].command, paths.s);
+    for (size_t i = 0; i < run->n_phases; i++) {
+        const struct report_phase *phase = &run->phases[i];
+        if (!phase->readable || phase->result[source] != NULL)
+            continue;
+        SAE_GO(st, put_path(&gap.paths, phase->path, "", err));
+        SAE_GO(st, sae_str_printf(&gap.phases, err, "%s%d %%", n > 0 ? ", " : "", phase->percent));
+        n++;
+    }
+    gap.whole = n == run->n_phases && n > 1 && run->whole;
+    if (gap.whole) {
+        sae_str_clear(&gap.paths);
+        SAE_GO(st, put_path(&gap.paths, run->path, "", err));
+    }
+    *ret = gap;
+    return SAE_OK;
 done:
+    gap_clear(&gap);
+    return st;
+}
+
+static bool same_gap(const struct gap *a, const struct gap *b)
+{
+    return a->whole == b->whole && a->phases.s != NULL && b->phases.s != NULL &&
+           strcmp(a->phases.s, b->phases.s) == 0;
+}
+
+/* "run_1, run_2 at 25 %: Sparse probing", and one command for all runs that lack the same as run
+ * `first`. */
+static enum sae_status tell_gap(struct report *report, const struct gap *gaps, size_t first,
+                                enum report_source source, struct sae_err *err)
+{
+    enum { NAMED = 4 }; /* more runs are counted */
+    struct sae_str names = {0}, paths = {0};
+    size_t n = 0;
+    enum sae_status st = SAE_OK;
+    for (size_t i = first; i < report->n_runs; i++) {
+        if (!same_gap(&gaps[i], &gaps[first]))
+            continue;
+        SAE_GO(st, sae_str_printf(&names, err, "%s%s", n++ > 0 ? ", " : "", report->runs[i].name));
+        SAE_GO(st, sae_str_printf(&paths, err, "%s", gaps[i].paths.s));
+    }
+    if (n > NAMED) {
+        sae_str_clear(&names);
+        SAE_GO(st, sae_str_printf(&names, err, "%zu runs", n));
+    }
+    SAE_GO(st, report_lines_add(&report->missing_why, err, "%s at %s: %s", names.s,
+                                gaps[first].whole ? "every phase" : gaps[first].phases.s,
+                                report_sources[source].title));
+    st = report_lines_add(&report->missing_command, err, "%s%s%s", report_sources[source].command,
+                          gaps[first].whole ? " --all" : "", paths.s);
+done:
+    sae_str_clear(&names);
     sae_str_clear(&paths);
+    return st;
+}
+
+static enum sae_status missing_of(struct report *report, enum report_source source,
+                                  struct sae_err *err)
+{
+    struct gap *gaps = NULL;
+    enum sae_status st = SAE_OK;
+    SAE_TRY(sae_mem_alloc(&gaps, report->n_runs, sizeof *gaps, err));
+    for (size_t i = 0; i < report->n_runs; i++)
+        SAE_GO(st, gap_find(&gaps[i], &report->runs[i], source, err));
+    for (size_t i = 0; i < report->n_runs; i++) {
+        bool said = gaps[i].phases.s == NULL;
+        for (size_t j = 0; j < i && !said; j++)
+            said = same_gap(&gaps[i], &gaps[j]);
+        if (!said)
+            SAE_GO(st, tell_gap(report, gaps, i, source, err));
+    }
+done:
+    for (size_t i = 0; i < report->n_runs; i++)
+        gap_clear(&gaps[i]);
+    free(gaps);
     return st;
 }
 
 enum sae_status report_find_missing(struct report *report, struct sae_err *err)
 {
-    bool said[REPORT_SOURCE_N] = {false};
+    for (size_t i = 0; i < report->n_runs; i++)
+        SAE_TRY(unfinished(report, &report->runs[i], err));
     for (enum report_source s = 0; s < REPORT_SOURCE_N; s++)
         if (report_sources[s].expected)
-            SAE_TRY(missing_of_many(report, s, &said[s], err));
-    for (size_t i = 0; i < report->n_runs; i++) {
-        const struct report_run *run = &report->runs[i];
-        SAE_TRY(unfinished(report, run, err));
-        for (enum report_source s = 0; s < REPORT_SOURCE_N; s++)
-            if (report_sources[s].expected && (!said[s] || !lacks_all(run, s)))
-                SAE_TRY(missing_of(report, run, s, err));
-    }
+            SAE_TRY(missing_of(report, s, err));
     return SAE_OK;
 }

@@ -88,7 +88,7 @@ const char *notes_full_name(const struct report_metric *metric)
         {"ce_score",           "CE score of the language model"   },
         {"core_l0",            "L0 on the splice text"            },
         {"mean_max_cos",       "cosine to the nearest feature"    },
-        {"n_pairs",            "competing pairs (tau 0.1)"        },
+        {"n_pairs",            "competing pairs (overlap > 0.1)"  },
         {"pairs_mean_abs_cos", "|cosine| of competing pairs"      },
         {"top_1",              "probing by the best latent"       },
         {"llm_top_1",          "probing by the best raw neuron"   },

@@ -192,8 +192,8 @@ enum sae_status notes_describe(char **ret, const struct report_run *run, struct 
         SAE_GO(st, add_option(&text, run, "lambda2-max", "lambda2 max", err));
         if (strcmp(orth, "progressive") == 0) {
             SAE_GO(st, add_option(&text, run, "gamma", "gamma", err));
-            SAE_GO(st, add_option(&text, run, "threshold-schedule", "tau", err));
-            SAE_GO(st, add_option(&text, run, "base-threshold", "from", err));
+            SAE_GO(st, add_option(&text, run, "base-threshold", "threshold", err));
+            SAE_GO(st, add_option(&text, run, "threshold-schedule", "schedule", err));
         }
     }
     *ret = text.s;

@@ -172,8 +172,8 @@ static void explain(const struct said *said, FILE *to)
                     "groups them by itself.");
     if (said->unequal)
         report_wrap(to, "  ", 2,
-                    "Unequal L0: more active latents a token reconstruct better by themselves, so "
-                    "where they differ by more than 5 %% no better or worse is said.");
+                    "Unequal L0: active latents a token differ by more than 5 %%, so no better or "
+                    "worse is said (see the cautions).");
 }
 
 static enum sae_status print_comparisons(const struct report *report, FILE *to, struct sae_err *err)

@@ -243,6 +243,15 @@ static void verdict_cell(struct sae_table *table, const struct report_target *ta
         sae_table_text(table, "%s", notes_verdict(target, x));
 }
 
+static bool any_target(const struct report_baseline *baseline)
+{
+    for (size_t t = 0; t < report_n_targets; t++)
+        if (isfinite(
+                report_baseline_value(baseline, report_metric_by(report_targets[t].metric))))
+            return true;
+    return false;
+}
+
 enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_err *err)
 {
     notes_heading(to, "Score targets");
@@ -270,6 +279,8 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         }
     }
     for (size_t b = 0; b < report->n_baselines; b++) {
+        if (!any_target(&report->baselines[b]))
+            continue;
         sae_table_text(table, "%s", report_baseline_label(label, &report->baselines[b]));
         sae_table_text(table, "publ.");
         for (size_t t = 0; t < report_n_targets; t++)
@@ -422,6 +433,7 @@ enum sae_status notes_seeds(const struct report *report, FILE *to, struct sae_er
                 "seeds that error is itself uncertain: intervals take Student's t instead of 2.");
     for (size_t g = 0; g < report->n_groups; g++) {
         size_t first = 0;
+        char name[REPORT_LABEL];
         if (report_group_size(report, g, &first) < 2)
             continue;
         fputs("\n  ", to);
@@ -435,14 +447,14 @@ enum sae_status notes_seeds(const struct report *report, FILE *to, struct sae_er
             if (c > 0)
                 fputc('\n', to);
             struct columns part = {0};
-            const char *heads[MAX_COLUMNS + 2] = {"at", "runs"};
+            const char *heads[MAX_COLUMNS + 2] = {"at", "group"};
             for (size_t j = c; j < columns.n && j < c + 4; j++) {
                 heads[part.n + 2] = columns.head[j];
                 part.v[part.n++] = columns.v[j];
             }
             struct sae_table *table = NULL;
             SAE_TRY(sae_table_make(&table, part.n + 2, heads, err));
-            fill_seeds(report, &part, g, report->runs[first].name, table);
+            fill_seeds(report, &part, g, report_group_name(name, report, g), table);
             const enum sae_status st = sae_table_print(table, to, 2, err);
             sae_table_free(table);
             SAE_TRY(st);

@@ -18,8 +18,8 @@ for line in '^Sparse autoencoder runs: run_1, run_2, run_3$' '^In short$' '^What
     '^Absorption (first letters)$' '^What the language model loses (core)$' '^Score targets$' \
     '^Differences from run_1$' '^Over seeds$' '^Charts$' \
     'published: gemma-2-2b layer 12; not comparable in absolute terms to this model' \
-    '^  run_1 +100 %  0.0100 missed +not measured +0.7000 missed$' \
-    '^  \[published topk\] +publ.  0.0296 missed +0.0637 missed +0.7449 met$' \
+    '^  run_1 +100 % +0.0100 missed +not measured +0.7000 missed$' \
+    '^  \[published topk\] +publ. +0.0296 missed +0.0637 missed +0.7449 met$' \
     '^  100 %  run_1 +10.000 +0.9000 +4.0 +0.9000 +0.8750 +2$'; do
     grep -Eq "$(printf '%s' "$line" | sed 's/(first letters)/\\(first letters\\)/; s/(core)/\\(core\\)/')" all.txt ||
         complain "the notes lack: $line"

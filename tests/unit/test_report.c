@@ -559,7 +559,8 @@ static void test_compared_where_both_are(void **state)
         assert_null(strstr(text, "\n      better "));
         assert_null(strstr(text, "\n      worse "));
         assert_non_null(strstr(text, "\n      unequal L0    held-out explained variance"));
-        assert_int_equal(count(text, "Unequal L0: more active latents"), 1);
+        assert_int_equal(count(text, "NOT AT EQUAL L0:"), 1);
+        assert_int_equal(count(text, "Unequal L0: active latents a token differ"), 1);
         free(text);
         report_clear(&report);
     }
