@@ -10,6 +10,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "lib/file/json.h"
 #include "report/compare.h"
 #include "report/notes.h"
@@ -19,23 +20,26 @@
 static bool is_formula(const char *text)
 {
     double x;
-    return text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL && !sae_str_real(text, &x);
+    return text[0] != '\0' && strchr("=+-@", text[0]) != NULL && !sae_str_real(text, &x);
 }
 
+/* Other people's names stand in the cells: what is no UTF-8 or would move a terminal's cursor is
+ * written as \x1b and the like. */
 void csv_text(FILE *to, const char *text)
 {
-    const char *const guard = is_formula(text) ? "'" : "";
-    if (strpbrk(text, ",\"\r\n") == NULL) {
-        fprintf(to, "%s%s", guard, text);
-        return;
+    const bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+    fputs(quoted ? "\"" : "", to);
+    fputs(is_formula(text) ? "'" : "", to);
+    for (const char *p = text; *p != '\0';) {
+        const size_t n = strcspn(p, "\"");
+        sae_utf8_put(to, p, n);
+        p += n;
+        if (*p == '"') {
+            fputs("\"\"", to);
+            p++;
+        }
     }
-    fprintf(to, "\"%s", guard);
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '"')
-            fputc('"', to);
-        fputc(*p, to);
-    }
-    fputc('"', to);
+    fputs(quoted ? "\"" : "", to);
 }
 
 void csv_number(FILE *to, double x)

@@ -17,7 +17,7 @@ SAE_MUST_CHECK enum sae_status report_csv_metrics(const struct report *report, F
                                                   struct sae_err *err);
 
 /* Writes one text cell: quoted where RFC 4180 asks for it; a text that a spreadsheet would take for a
- * formula (it begins with = + - @ and is no number, or with a tab) gets a quote mark ' in front. */
+ * formula (it begins with = + - @ and is no number) gets a quote mark ' in front. */
 void csv_text(FILE *to, const char *text);
 /* Writes the shortest text that reads back as x; nothing where x is not finite. */
 void csv_number(FILE *to, double x);

@@ -418,17 +418,19 @@ static void print_introduction(FILE *to)
                 "are how much of the training was done.");
 }
 
-/* Of many commands the brief form shows the first. */
+/* Of many commands the brief form shows the first, and none that fills the screen. */
 static void print_missing(const struct report *report, bool full, FILE *to)
 {
-    enum { BRIEF = 4 };
+    enum { BRIEF = 4, LONG = 400 };
     const size_t n = report->missing_why.n;
     const size_t shown = full || n <= BRIEF ? n : BRIEF;
     if (n > 0) {
         notes_heading(to, "Not measured yet, and the command that measures it");
         for (size_t i = 0; i < shown; i++) {
             report_wrap(to, "  ", 4, "%s", report->missing_why.v[i]);
-            fprintf(to, "      %s\n", report->missing_command.v[i]);
+            const char *const command = report->missing_command.v[i];
+            fprintf(to, "      %s\n",
+                    full || strlen(command) < LONG ? command : "(a long command: see --full)");
         }
         if (shown < n)
             fprintf(to, "  and %zu more: see --full\n", n - shown);

@@ -9,22 +9,11 @@
 #include "lib/cli/chart.h"
 #include "lib/cli/table.h"
 #include "report/charts.h"
+#include "report/compare.h"
 #include "report/grid.h"
 #include "report/notes.h"
 
 /* --- 1. tables ---------------------------------------------------------------------------- */
-
-static void put_cell(struct sae_table *table, const struct report_metric *metric, size_t n,
-                     double mean, double se, bool best)
-{
-    const char *const mark = best ? " *" : "  ";
-    if (n == 0)
-        sae_table_text(table, "%s", "");
-    else if (n == 1)
-        sae_table_text(table, "%.*f%s", metric->digits, mean, mark);
-    else
-        sae_table_text(table, "%.*f +- %.*f%s", metric->digits, mean, metric->digits, se, mark);
-}
 
 /* Mean of a cell; NaN where it was not run or not measured. */
 static double cell_mean(const struct report_grid *grid, const struct report *report, size_t slice,
@@ -44,30 +33,77 @@ static size_t columns_of(const struct report_grid *grid)
     return grid->n_axes == 2 ? grid->col.n : 1;
 }
 
-static double best_of(const struct report_grid *grid, const struct report *report, size_t slice,
+/* The cell with the best mean, by its group; SIZE_MAX where the metric has no better direction or no
+ * cell has it. */
+static size_t best_of(const struct report_grid *grid, const struct report *report, size_t slice,
                       const struct report_metric *metric)
 {
     double best = NAN;
+    size_t group = SIZE_MAX;
     for (size_t r = 0; r < grid->row.n; r++)
         for (size_t c = 0; c < columns_of(grid); c++) {
             size_t n;
             double se;
             const double x = cell_mean(grid, report, slice, r, c, metric, &n, &se);
             if (isfinite(x) && metric->better != 0 &&
-                !(isfinite(best) && (x - best) * metric->better <= 0))
+                !(isfinite(best) && (x - best) * metric->better <= 0)) {
                 best = x;
+                group = report_grid_cell(grid, report, slice, r, c);
+            }
+        }
+    return group;
+}
+
+static enum report_verdict against_best(const struct report *report, size_t best, size_t group,
+                                        const struct report_metric *metric)
+{
+    return report_compare(report, best, group, report_last_percent(report), metric).verdict;
+}
+
+/* The best cell, where each other can be judged against it: by several seeds, at equal L0. Else
+ * SIZE_MAX, and no cell is marked. */
+static size_t marked_best(const struct report_grid *grid, const struct report *report, size_t slice,
+                          const struct report_metric *metric)
+{
+    const size_t best = best_of(grid, report, slice, metric);
+    for (size_t r = 0; best != SIZE_MAX && r < grid->row.n; r++)
+        for (size_t c = 0; c < columns_of(grid); c++) {
+            const size_t group = report_grid_cell(grid, report, slice, r, c);
+            if (group == SIZE_MAX || group == best)
+                continue;
+            const enum report_verdict v = against_best(report, best, group, metric);
+            if (v == REPORT_CANNOT_TELL || v == REPORT_UNEQUAL_L0)
+                return SIZE_MAX;
         }
     return best;
 }
 
+/* " *" for the best, " ~" for what is within noise of it. */
+static const char *mark_of(const struct report *report, size_t best, size_t group,
+                           const struct report_metric *metric)
+{
+    if (best == SIZE_MAX)
+        return "  ";
+    if (group == best)
+        return " *";
+    return against_best(report, best, group, metric) == REPORT_WITHIN_NOISE ? " ~" : "  ";
+}
+
 static void add_cell(struct sae_table *table, const struct report_grid *grid,
                      const struct report *report, size_t slice, size_t row, size_t col,
-                     const struct report_metric *metric, double best)
+                     const struct report_metric *metric, size_t best)
 {
     size_t n;
     double se = NAN;
+    const size_t group = report_grid_cell(grid, report, slice, row, col);
     const double mean = cell_mean(grid, report, slice, row, col, metric, &n, &se);
-    put_cell(table, metric, n, mean, se, !(mean < best) && !(mean > best));
+    const char *const mark = n > 0 ? mark_of(report, best, group, metric) : "";
+    if (n == 0)
+        sae_table_text(table, "%s", "");
+    else if (n == 1)
+        sae_table_text(table, "%.*f%s", metric->digits, mean, mark);
+    else
+        sae_table_text(table, "%.*f +- %.*f%s", metric->digits, mean, metric->digits, se, mark);
 }
 
 static const struct report_metric *headline(const struct report *report, size_t i)
@@ -104,8 +140,8 @@ static enum sae_status print_plane(const struct report_grid *grid, const struct 
     struct sae_str corner = {0};
     struct sae_table *table = NULL;
     enum sae_status st;
-    const double best = best_of(grid, report, slice, metric);
-    if (!isfinite(best) && metric->better != 0)
+    const size_t best = marked_best(grid, report, slice, metric);
+    if (best_of(grid, report, slice, metric) == SIZE_MAX && metric->better != 0)
         return SAE_OK;
     SAE_GO(st, sae_str_printf(&corner, err, "%s | %s", grid->row.option, grid->col.option));
     heads[0] = corner.s;
@@ -151,7 +187,7 @@ static enum sae_status print_line(const struct report_grid *grid, const struct r
             sae_table_text(table, "%s", grid->row.value[r]);
             for (size_t m = 0; m < n; m++)
                 add_cell(table, grid, report, slice, r, 0, metrics[m],
-                         best_of(grid, report, slice, metrics[m]));
+                         marked_best(grid, report, slice, metrics[m]));
         }
         const enum sae_status st = sae_table_print(table, to, 2, err);
         sae_table_free(table);
@@ -169,8 +205,10 @@ enum sae_status notes_grid(const struct report *report, FILE *to, struct sae_err
         return SAE_OK;
     notes_heading(to, "The grid");
     report_wrap(to, "  ", 2,
-                "At %d %% of training%s. * marks the best of its %s, which one seed alone does not "
-                "prove. A setting that has no such option stands as -.",
+                "At %d %% of training%s. In a %s, * marks the best mean and ~ what is within noise "
+                "of it by the 95 %% interval; nothing is marked where a setting has one seed alone, "
+                "or where L0 differs by more than 5 %%. A setting that has no such option stands as "
+                "-.",
                 report_last_percent(report),
                 report->n_groups < report->n_runs
                     ? ": mean +- standard error over runs that differ in their seed only"
