@@ -326,6 +326,16 @@ void *emu_alloc(size_t bytes)
     return data;
 }
 
+void *emu_array_of(uintptr_t at, size_t *ret_bytes)
+{
+    const auto next = regions.upper_bound(reinterpret_cast<void *>(at));
+    if (next == regions.begin())
+        return nullptr;
+    const auto found = std::prev(next);
+    *ret_bytes = found->second.bytes;
+    return at <= reinterpret_cast<uintptr_t>(found->first) + *ret_bytes ? found->first : nullptr;
+}
+
 /* Whether the host has something at an address: numbers that only look like one do not count. */
 static bool is_mapped(uintptr_t word)
 {
@@ -338,13 +348,8 @@ void emu_check_word(const char *kernel, uintptr_t word)
     static const uintptr_t LOW = (uintptr_t)1 << 32, HIGH = (uintptr_t)1 << 47;
     if (word < LOW || word >= HIGH)
         return;
-    auto at = regions.upper_bound(reinterpret_cast<void *>(word));
-    if (at != regions.begin()) {
-        --at;
-        if (word <= reinterpret_cast<uintptr_t>(at->first) + at->second.bytes)
-            return; /* one behind the end is an address too */
-    }
-    if (is_mapped(word))
+    size_t bytes;
+    if (!emu_array_of(word, &bytes) && is_mapped(word))
         die(kernel, "a kernel was handed memory of the host");
 }
 

@@ -155,5 +155,7 @@ void emu_leave(void);
 void *emu_alloc(size_t bytes);
 void emu_free(void *p);
 size_t emu_room(void);
+/* The array of device memory that an address lies in, or just behind; NULL: none. */
+void *emu_array_of(uintptr_t at, size_t *ret_bytes);
 
 #endif /* SAE_TESTS_EMU_EMU_H */

@@ -5,6 +5,8 @@
  *   checkops [FILTER]                   cpu, and the kernels of cuda on the emulated device
  *   checkops --backend cuda [FILTER]    the device of this machine, through saecuda.so; without one
  *                                       it says so and ends with 77
+ *   checkops --backend cuda --light [FILTER]   what tests/ptx runs: small shapes, two fills,
+ *                                       no eigenvalues
  *
  * FILTER chooses tests by name, with * and ?. */
 #include <setjmp.h>
@@ -157,7 +159,14 @@ static void check_case(void **state)
     }
 }
 
-/* The emulation is slow: shapes of much work are left to the device. */
+/* Emulations are slow: shapes of much work are left to the device. */
+static bool is_light(const struct op_case *c, const struct shape *shape, int fill)
+{
+    const size_t work = shape->n * shape->m;
+    const bool wide = shape->m > 600 && !strstr(c->name, "top") && !strstr(c->name, "thresh");
+    return !wide && work <= 20000 && (work < 5000 || fill == FILL_NORMAL || fill == FILL_NAN);
+}
+
 static void check_case_cuda(void **state)
 {
     const struct op_case *const c = *state;
@@ -166,13 +175,10 @@ static void check_case_cuda(void **state)
     if (sae_cuda_open(&ops, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     for (size_t s = 0; s < N_SHAPES; s++) {
-        const struct shape *const shape = &shapes[s];
-        const size_t work = shape->n * shape->m;
-        const bool wide = shape->m > 600 && !strstr(c->name, "top") && !strstr(c->name, "thresh");
-        if (wide || work > 20000 || (c->m_max > 0 && shape->m > c->m_max))
+        if (c->m_max > 0 && shapes[s].m > c->m_max)
             continue;
         for (int fill = 0; fill < N_FILLS; fill++) {
-            if (work >= 5000 && fill != FILL_NORMAL && fill != FILL_NAN)
+            if (!is_light(c, &shapes[s], fill))
                 continue;
             if (fill != FILL_NORMAL) /* opening and closing memory around each kernel costs */
                 emu_open();
@@ -183,15 +189,18 @@ static void check_case_cuda(void **state)
     }
 }
 
-/* A real device; every shape. */
+/* A real device, or one that is believed to be. */
 static const struct sae_ops *device;
+static bool light_only;
 
 static void check_case_device(void **state)
 {
     const struct op_case *const c = *state;
     for (size_t s = 0; s < N_SHAPES; s++)
         for (int fill = 0; fill < N_FILLS; fill++)
-            if (c->m_max == 0 || shapes[s].m <= c->m_max)
+            if ((c->m_max == 0 || shapes[s].m <= c->m_max) &&
+                (!light_only || (is_light(c, &shapes[s], fill) &&
+                                 (fill == FILL_NORMAL || fill == FILL_NAN))))
                 check_one(c, fix_of(s, fill), device);
 }
 
@@ -240,11 +249,15 @@ static size_t add_cases(struct CMUnitTest *tests, size_t n, const char *backend,
 int main(int argc, char **argv)
 {
     const bool on_device = argc > 2 && strcmp(argv[1], "--backend") == 0;
-    const char *const filter = argc > (on_device ? 3 : 1) ? argv[on_device ? 3 : 1] : NULL;
+    light_only = on_device && argc > 3 && strcmp(argv[3], "--light") == 0;
+    const int options = on_device ? 2 + light_only : 0;
+    const char *const filter = argc > options + 1 ? argv[options + 1] : NULL;
     struct CMUnitTest tests[MAX_TESTS];
     size_t n = 0;
     if (filter)
         cmocka_set_test_filter(filter);
+    if (light_only) /* cuSOLVER does not load beside a stand-in for cuBLASLt */
+        cmocka_set_skip_filter("*eigenvalues*");
     if (on_device) {
         const int end = test_device_open(argc, argv);
         if (end != 0)
