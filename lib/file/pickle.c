@@ -531,7 +531,7 @@ struct answer {
     struct sae_pickle_item *v;
     size_t n, cap, n_visited;
 };
-#define VISITED_MAX 1000000 /* a dict may stand in a pickle once and in its answer many times */
+#define VISITED_MAX 100000 /* a dict may stand in a pickle once and in its answer many times */
 
 static enum sae_status add_item(struct machine *m, struct answer *to, const char *prefix,
                                 const struct value *key, const struct value *value)
@@ -560,7 +560,7 @@ static enum sae_status gather(struct machine *m, struct answer *to, const char *
     for (size_t i = 0; i + 1 < dict->len; i += 2) {
         const struct value *const key = item(m, dict, i), *const value = item(m, dict, i + 1);
         if (++to->n_visited > VISITED_MAX)
-            return bad(m, "more than a million entries");
+            return bad(m, "more than 100000 entries");
         if (key->kind != TEXT || key->len > 256)
             continue;
         if (value->kind == TENSOR || value->kind == INT || value->kind == REAL) {

@@ -186,6 +186,7 @@ static enum sae_status read_members(struct sae_zip *zip, const struct directory 
                                     struct sae_err *err)
 {
     const uint8_t *p = zip->map.bytes + dir->at, *const end = p + dir->n_bytes;
+    uint64_t n_stored = 0; /* members lie side by side: many over the same bytes would be a bomb */
     SAE_TRY(sae_mem_alloc(&zip->members, (size_t)dir->n, sizeof *zip->members, err));
     for (size_t i = 0; i < dir->n; i++) {
         if ((size_t)(end - p) < ENTRY_BYTES || !signed_as(p, 1, 2))
@@ -204,6 +205,11 @@ static enum sae_status read_members(struct sae_zip *zip, const struct directory 
         SAE_TRY(read_name(m, zip, p + ENTRY_BYTES, n_name, err));
         read_extra64(m, p + ENTRY_BYTES + n_name, n_extra);
         SAE_TRY(check_member(m, zip, (unsigned)le(p + 8, 2), err));
+        n_stored += m->n_stored;
+        if (n_stored > zip->map.n)
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s': its members claim more bytes than the file has; they overlap",
+                               zip->path);
         if (sae_zip_find(zip, m->name) != i)
             return sae_err_set(err, SAE_EFORMAT, "'%s': two members are named '%s'", zip->path,
                                m->name);

@@ -397,6 +397,37 @@ static void test_bomb(void **state)
     free(bytes);
 }
 
+/* Members over the same bytes: each is honest by itself, but all of them could claim any amount of
+ * memory. The largest member takes the place of all. */
+static void test_overlap(void **state)
+{
+    (void)state;
+    char *bytes;
+    size_t n, large = 0;
+    uint32_t most = 0;
+    struct sae_tensors t;
+    assert_int_equal(sae_fs_read(&bytes, &n, golden("npz/params.npz"), 1 << 20, &err), SAE_OK);
+    for (size_t pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i + 46 < n; i++) {
+            uint32_t stored;
+            if (memcmp(bytes + i, "PK\x01\x02", 4) != 0)
+                continue;
+            memcpy(&stored, bytes + i + 20, sizeof stored);
+            if (pass == 0 && stored > most) {
+                most = stored;
+                large = i;
+            } else if (pass == 1 && i != large) {
+                memcpy(bytes + i + 16, bytes + large + 16, 12); /* checksum, both lengths */
+                memcpy(bytes + i + 42, bytes + large + 42, 4);  /* place */
+            }
+        }
+    assert_true(5 * (size_t)most > n);
+    assert_int_equal(sae_fs_write(scratch("bomb.npz"), bytes, n, &err), SAE_OK);
+    assert_int_equal(sae_tensors_open(&t, scratch("bomb.npz"), &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "they overlap"));
+    free(bytes);
+}
+
 /* --- mutation ----------------------------------------------------------------------------- */
 
 /* A copy of exactly n bytes with a few of them changed, so that a sanitizer sees any overrun. */
@@ -493,6 +524,37 @@ static void fuzz_member(const char *name, const char *member, uint64_t rounds)
     sae_zip_close(zip);
 }
 
+/* A whole SAE: its settings are mutated, and in every third round its weights too. */
+static void fuzz_folder(const char *folder, const char *weights, const char *cfg, uint64_t rounds)
+{
+    char name[300], *bytes[2];
+    size_t n[2], n_good = 0;
+    const char *const names[2] = {weights, cfg};
+    for (size_t f = 0; f < 2; f++) {
+        snprintf(name, sizeof name, "%s/%s", folder, names[f]);
+        assert_int_equal(sae_fs_read(&bytes[f], &n[f], golden(name), 1 << 20, &err), SAE_OK);
+        put_file(scratch(names[f]), bytes[f], n[f]);
+    }
+    for (uint64_t r = 0; r < rounds; r++) {
+        struct sae_ckpt ckpt;
+        for (size_t f = r % 3 == 0 ? 0 : 1; f < 2; f++) {
+            unsigned char *const bad = mutate((unsigned char *)bytes[f], n[f], 2 * r + f);
+            put_file(scratch(names[f]), bad, n[f]);
+            free(bad);
+        }
+        if (sae_import_load(&ckpt, scratch(weights), true, &err) == SAE_OK) {
+            sae_ckpt_clear(&ckpt);
+            n_good++;
+        }
+    }
+    print_message("# %s: %llu of %llu mutants still load\n", folder, (unsigned long long)n_good,
+                  (unsigned long long)rounds);
+    for (size_t f = 0; f < 2; f++) {
+        unlink(scratch(names[f]));
+        free(bytes[f]);
+    }
+}
+
 static void test_mutants(void **state)
 {
     (void)state;
@@ -500,6 +562,11 @@ static void test_mutants(void **state)
     fuzz_file("npz/params.npz", 600);
     fuzz_file("npz/packed.npz", 400);
     fuzz_file("dict_gated/ae.pt", 600);
+    fuzz_file("more/topk_infinite/ae.pt", 200);
+    fuzz_folder("more/lens_factor_own", "sae_weights.safetensors", "cfg.json", 250);
+    fuzz_folder("more/sparsify/layers.3", "sae.safetensors", "cfg.json", 150);
+    fuzz_folder("more/scope/layer_3", "params.safetensors", "config.json", 150);
+    fuzz_folder("dict_batchtopk", "ae.pt", "config.json", 150);
     fuzz_member("dict_gated/ae.pt", "data.pkl", 4000);
     fuzz_member("dict_backup/ae.pt", "data.pkl", 2000);
     fuzz_member("evil/system.pt", "data.pkl", 2000);
@@ -534,7 +601,8 @@ int main(void)
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_tolerant),
         cmocka_unit_test(test_infinite), cmocka_unit_test(test_config_above),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_bomb),     cmocka_unit_test(test_mutants),
+        cmocka_unit_test(test_bomb),     cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_mutants),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
