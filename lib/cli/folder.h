@@ -10,7 +10,7 @@
 /* In the order in which they are tried: the first that fits is the kind. */
 enum sae_folder {
     SAE_FOLDER_RUN,     /* a run of sae-train: ckpt_*.h5 */
-    SAE_FOLDER_SAE,     /* one SAE of another package: sae_weights.safetensors, ae.pt, params.npz */
+    SAE_FOLDER_SAE,     /* one SAE of another package, by the names in target.h */
     SAE_FOLDER_STORE,   /* an activation store: acts.json, or the shards of one being written */
     SAE_FOLDER_MODEL,   /* a language model: config.json beside *.safetensors */
     SAE_FOLDER_RESULTS, /* what -o DIR made: *_eval_results.json, in it or one folder below */

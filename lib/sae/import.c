@@ -479,7 +479,7 @@ static enum sae_status read_safetensors(struct sae_import *in, char **ret_cfg, s
     SAE_TRY(read_cfg(in, ret_cfg, "cfg.json", err));
     if (in->cfg == NULL) {
         SAE_TRY(read_cfg(in, ret_cfg, "config.json", err));
-        if (in->cfg != NULL)
+        if (in->cfg != NULL || sae_import_find(in, "w_enc") != NULL)
             return sae_import_arrays(in, err);
     }
     if (sae_import_find(in, "encoder.weight") != NULL)
@@ -495,7 +495,7 @@ static enum sae_status read_one(struct sae_import *in, char **ret_cfg, struct sa
         SAE_TRY(read_safetensors(in, ret_cfg, err));
     } else if (strcmp(in->tensors.kind, "torch") == 0) {
         SAE_TRY(read_cfg(in, ret_cfg, "config.json", err));
-        SAE_TRY(sae_import_dictionary(in, err));
+        SAE_TRY(sae_import_is_qwen(in) ? sae_import_qwen(in, err) : sae_import_dictionary(in, err));
     } else {
         SAE_TRY(sae_import_arrays(in, err));
     }

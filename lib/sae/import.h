@@ -5,6 +5,7 @@
  *   sae.safetensors, cfg.json               sparsify
  *   params.safetensors, config.json         Gemma Scope 2
  *   ae.pt, config.json                      dictionary_learning
+ *   layer3.sae.pt                           Qwen Scope; k by the folder's name
  *   *.npz                                   W_enc, W_dec, b_enc, b_dec, threshold (Gemma Scope)
  * told apart by content. Every array of the file is read, and every setting that changes what the SAE
  * computes is followed: an array or a value without a formula here is refused by name. Of an SAE from elsewhere, path, id, model and record are filled, heldout,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* import_dictionary : dictionary_learning's ae.pt and config.json; bare arrays, of an npz or of
- * Gemma Scope 2's params.safetensors and config.json.
+/* import_dictionary : dictionary_learning's ae.pt and config.json.
  *
  *   class                    arrays
  *   AutoEncoder              encoder.weight [m][d], encoder.bias, decoder.weight [d][m], bias [d]
@@ -10,13 +9,10 @@
  *   GatedAutoEncoder         encoder.weight, decoder.weight, decoder_bias, r_mag, gate_bias, mag_bias
  *   JumpReluAutoEncoder      W_enc [d][m], W_dec [m][d], b_enc, b_dec, threshold [m]
  *   MatryoshkaBatchTopKSAE   W_enc, W_dec, b_enc, b_dec, threshold, k, group_sizes
- * Contents: 1. classes   2. backups   3. dictionary_learning   4. bare arrays */
-#include <limits.h>
+ * Contents: 1. classes   2. backups   3. the reader */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/str.h"
 #include "lib/file/json.h"
 #include "lib/sae/import_inner.h"
 
@@ -88,7 +84,7 @@ static enum sae_status unscale(struct sae_import *in, struct sae_err *err)
                           "norm_factor %.9g of an unfinished run into biases and thresholds", by);
 }
 
-/* --- 3. dictionary_learning --------------------------------------------------------------- */
+/* --- 3. the reader ------------------------------------------------------------------------ */
 
 static enum sae_status find_k(size_t *ret, const struct sae_import *in, enum sae_arch arch,
                               size_t m, struct sae_err *err)
@@ -184,80 +180,4 @@ enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err
     sae_import_skip(in, "group_sizes"); /* of training; encode uses all groups */
     SAE_TRY(read_arrays(in, class, err));
     return unscale(in, err);
-}
-
-/* --- 4. bare arrays ----------------------------------------------------------------------- */
-
-/* An array under its usual name, or in lower case as some files have it. */
-static const char *named(const struct sae_import *in, const char *usual, const char *lower)
-{
-    return sae_import_find(in, usual) == NULL && sae_import_find(in, lower) != NULL ? lower : usual;
-}
-
-/* An npz tells the layer by folders only: ".../layer_12/width_16k/average_l0_82/params.npz". */
-static uint64_t layer_of_path(const char *path)
-{
-    char real[PATH_MAX];
-    const char *at = realpath(path, real) != NULL ? real : path;
-    uint64_t layer = UINT64_MAX;
-    while ((at = strstr(at, "/layer_")) != NULL) {
-        char digits[8] = "";
-        at += strlen("/layer_");
-        const size_t n = strspn(at, "0123456789");
-        if (n > 0 && n < sizeof digits && at[n] == '/') {
-            memcpy(digits, at, n);
-            (void)sae_str_u64(digits, &layer);
-        }
-    }
-    return layer;
-}
-
-/* config.json of Gemma Scope 2, which has transcoders too. */
-static enum sae_status read_scope(struct sae_import *in, bool cut, struct sae_err *err)
-{
-    const char *arch = NULL, *type = NULL, *out = NULL;
-    if (in->cfg == NULL)
-        return SAE_OK;
-    in->format = "gemma_scope_2";
-    SAE_TRY(sae_import_text(&arch, in, "architecture", "jump_relu", err));
-    SAE_TRY(sae_import_text(&type, in, "type", "sae", err));
-    SAE_TRY(sae_import_text(&in->model_name, in, "model_name", NULL, err));
-    SAE_TRY(sae_import_text(&in->hook, in, "hf_hook_point_in", NULL, err));
-    SAE_TRY(sae_import_text(&out, in, "hf_hook_point_out", in->hook, err));
-    SAE_TRY(sae_import_refuse(in, "affine_connection", "this build has no formula for it", err));
-    if (strcmp(type, "sae") != 0 || (out != NULL && (in->hook == NULL || strcmp(out, in->hook) != 0)))
-        return sae_err_set(err, SAE_EVERSION,
-                           "'%s' is no autoencoder (type '%s', from '%s' to '%s'); only those are "
-                           "read",
-                           in->path, type, in->hook != NULL ? in->hook : "?",
-                           out != NULL ? out : "?");
-    if (strcmp(arch, "jump_relu") == 0 && cut)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EVERSION,
-                       "'%s' is of architecture '%s'%s; jump_relu is known", in->path, arch,
-                       cut ? "" : " without thresholds");
-}
-
-enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err)
-{
-    const char *const W_enc = named(in, "W_enc", "w_enc"), *const W_dec = named(in, "W_dec", "w_dec");
-    const bool cut = sae_import_find(in, "threshold") != NULL;
-    size_t d = 0, m = 0;
-    in->format = "npz";
-    SAE_TRY(read_scope(in, cut, err));
-    SAE_TRY(sae_import_size(in, W_enc, false, &d, &m, err));
-    SAE_TRY(sae_import_expect(in, "width", m, "m", err));
-    SAE_TRY(sae_model_alloc(&in->model, cut ? SAE_ARCH_JUMPRELU : SAE_ARCH_STANDARD, d, m, 0, err));
-    struct sae_model *const model = &in->model;
-    in->layer = layer_of_path(in->path);
-    model->subtract_b_dec = false;
-    SAE_TRY(sae_import_matrix(in, W_enc, true, m, d, model->W_enc, err));
-    SAE_TRY(sae_import_matrix(in, W_dec, false, m, d, model->W_dec, err));
-    SAE_TRY(sae_import_vector(in, "b_enc", m, model->b_enc, err));
-    SAE_TRY(sae_import_vector(in, "b_dec", d, model->b_dec, err));
-    if (cut)
-        return sae_import_vector(in, "threshold", m, model->threshold, err);
-    return sae_import_say(in->notes, err,
-                          "it has no threshold: taken for relu(W_enc x + b_enc), b_dec not "
-                          "subtracted");
 }

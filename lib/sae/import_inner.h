@@ -28,6 +28,8 @@ SAE_MUST_CHECK enum sae_status sae_import_saelens(struct sae_import *in, struct 
 SAE_MUST_CHECK enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status sae_import_sparsify(struct sae_import *in, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_import_qwen(struct sae_import *in, struct sae_err *err);
+bool sae_import_is_qwen(const struct sae_import *in); /* by its arrays */
 
 /* --- what readers share ------------------------------------------------------------------- */
 

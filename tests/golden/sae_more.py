@@ -147,15 +147,32 @@ def pickle_of(arrays):
     return out + b"u."
 
 
+def torch_file(path, arrays):
+    path = os.path.join(HERE, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with zipfile.ZipFile(path, "w") as z:
+        member = lambda name: zipfile.ZipInfo("archive/" + name)
+        z.writestr(member("data.pkl"), pickle_of(arrays))
+        z.writestr(member("byteorder"), "little")
+        for i, a in enumerate(arrays.values()):
+            z.writestr(member(f"data/{i}"), a.tobytes())
+
+
+# Qwen Scope: top-k, nothing subtracted; k stands in the folder's name only
+w = weights()
+arrays = dict(W_enc=np.ascontiguousarray(w["W_enc"].T), W_dec=np.ascontiguousarray(w["W_dec"].T),
+              b_enc=w["b_enc"], b_dec=w["b_dec"])
+torch_file(f"SAE-Res-Tiny-W1K-L0_{K}/layer3.sae.pt", arrays)
+say(f"SAE-Res-Tiny-W1K-L0_{K}/layer3.sae.pt", "topk", topk(encode(w, False), K), w["W_dec"], w["b_dec"],
+    False)
+# an npz that only its folder calls a transcoder
+os.makedirs(os.path.join(HERE, "some-transcoders/layer_3"), exist_ok=True)
+np.savez(os.path.join(HERE, "some-transcoders/layer_3/params.npz"), **weights(threshold=np.abs(rand(M))))
+refuse("some-transcoders/layer_3/params.npz", "transcoder by the name of its folder")
+
 arrays = {"encoder.weight": rand(M, D), "encoder.bias": rand(M), "decoder.weight": rand(D, M),
           "b_dec": rand(D), "k": np.int32(K).reshape(()), "threshold": np.float32("inf").reshape(())}
-os.makedirs(os.path.join(HERE, "topk_infinite"), exist_ok=True)
-with zipfile.ZipFile(os.path.join(HERE, "topk_infinite/ae.pt"), "w") as z:
-    member = lambda name: zipfile.ZipInfo("archive/" + name)
-    z.writestr(member("data.pkl"), pickle_of(arrays))
-    z.writestr(member("byteorder"), "little")
-    for i, a in enumerate(arrays.values()):
-        z.writestr(member(f"data/{i}"), a.tobytes())
+torch_file("topk_infinite/ae.pt", arrays)
 json.dump({"trainer": {"dict_class": "AutoEncoderTopK", "k": K}},
           open(os.path.join(HERE, "topk_infinite/config.json"), "w"))
 

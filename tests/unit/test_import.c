@@ -107,7 +107,7 @@ static void test_values(void **state)
 {
     (void)state;
     assert_int_equal(check_answers("answers.json"), 23);
-    assert_int_equal(check_answers("more/answers.json"), 7);
+    assert_int_equal(check_answers("more/answers.json"), 8);
 }
 
 /* A checkpoint made of an import, read back, is the same model to the bit. */
@@ -218,7 +218,7 @@ static void test_refused(void **state)
         print_message("# %s\n", sae_json_str(one, "path", ""));
         refuse(golden(sae_json_str(one, "path", "")), SAE_EVERSION, sae_json_str(one, "says", "?"));
     }
-    assert_int_equal(i, 8);
+    assert_int_equal(i, 9);
     json_decref(golden_json);
 }
 
@@ -282,6 +282,8 @@ static void test_settings(void **state)
     refuse(scratch("sae_weights.safetensors"), SAE_EFORMAT, "no cfg.json beside");
     copy(golden("dict_batchtopk/ae.pt"), scratch("ae.pt"), SIZE_MAX);
     refuse(scratch("ae.pt"), SAE_EFORMAT, "no config.json");
+    copy(golden("more/SAE-Res-Tiny-W1K-L0_3/layer3.sae.pt"), scratch("ae.pt"), SIZE_MAX);
+    refuse(scratch("ae.pt"), SAE_EFORMAT, "no file tells its k");
 }
 
 /* Settings that nobody reads may hold what Python writes and JSON lacks. 0 is false. */
@@ -316,6 +318,24 @@ static void test_infinite(void **state)
     assert_int_equal(sae_import_load(&ckpt, golden("more/topk_infinite/ae.pt"), true, &err), SAE_OK);
     assert_true(ckpt.model.arch == SAE_ARCH_TOPK && ckpt.model.topk_threshold == 0);
     sae_ckpt_clear(&ckpt);
+}
+
+/* The file of a cache is a link to a name of no meaning; the layer is told by the folders it lies in. */
+static void test_links(void **state)
+{
+    (void)state;
+    struct sae_ckpt ckpt;
+    char target[600];
+    copy(golden("npz/params.npz"), scratch("blob"), SIZE_MAX);
+    snprintf(target, sizeof target, "%s", scratch("blob"));
+    assert_int_equal(mkdir(scratch("layer_7"), 0755), 0);
+    assert_int_equal(symlink(target, scratch("layer_7/params.npz")), 0);
+    assert_int_equal(sae_import_load(&ckpt, scratch("layer_7/params.npz"), true, &err), SAE_OK);
+    assert_int_equal(sae_json_u64(ckpt.record, "site.layer", 99), 7);
+    sae_ckpt_clear(&ckpt);
+    unlink(scratch("layer_7/params.npz"));
+    rmdir(scratch("layer_7"));
+    unlink(scratch("blob"));
 }
 
 /* trainer_0/checkpoints/ae_100.pt has its config.json one folder up; other folders do not look there. */
@@ -600,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_hostile),  cmocka_unit_test(test_settings),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_tolerant),
         cmocka_unit_test(test_infinite), cmocka_unit_test(test_config_above),
+        cmocka_unit_test(test_links),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_bomb),     cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_mutants),
