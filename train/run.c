@@ -13,6 +13,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/part.h"
 #include "lib/base/stop.h"
 
 /* --- 1. checkpoints by name --------------------------------------------------------------- */
@@ -128,15 +129,12 @@ static enum sae_status save_checkpoints(struct run *run, const struct feed *feed
 
 bool run_remove_state(const char *dir)
 {
-    static const char *const names[] = {"state.h5", "state.h5.part"};
+    char *path = NULL;
     bool any = false;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = NULL;
-        if (sae_fs_join(&path, dir, names[i], NULL) == SAE_OK)
-            any = unlink(path) == 0 || any;
-        free(path);
-    }
-    return any;
+    if (sae_fs_join(&path, dir, "state.h5", NULL) == SAE_OK)
+        any = unlink(path) == 0;
+    free(path);
+    return sae_part_sweep(dir) > 0 || any;
 }
 
 /* --- 4. beginning ------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/fs.h"
 #include "lib/base/mem.h"
 
 void sae_digest_init(struct sae_digest *digest)
@@ -35,9 +36,8 @@ void sae_digest_hex(struct sae_digest *digest, char hex[SAE_DIGEST_HEX])
 enum sae_status sae_digest_file(const char *path, char hex[SAE_DIGEST_HEX], struct sae_err *err)
 {
     enum { CHUNK = 1 << 20 };
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return sae_err_set(err, SAE_EIO, "cannot open '%s': %s", path, strerror(errno));
+    FILE *file = NULL;
+    SAE_TRY(sae_fs_open_stream(&file, path, err));
     unsigned char *buf = NULL;
     enum sae_status st;
     SAE_GO(st, sae_mem_alloc(&buf, CHUNK, 1, err));

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/part.h"
 #include "lib/base/str.h"
 
 /* --- 1. questions ------------------------------------------------------------------------- */
@@ -210,12 +211,81 @@ void sae_fs_list_free(char **names, size_t n)
 
 /* --- 4. reading --------------------------------------------------------------------------- */
 
+bool sae_fs_is_lfs_pointer(const void *bytes, size_t n)
+{
+    static const char head[] = "version https://git-lfs.github.com/spec/";
+    return n >= sizeof head - 1 && memcmp(bytes, head, sizeof head - 1) == 0;
+}
+
+enum sae_status sae_fs_refuse_lfs_pointer(const char *path, struct sae_err *err)
+{
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s' is a Git LFS pointer, not the file itself; run 'git lfs pull' in its "
+                       "folder to get the file",
+                       path);
+}
+
+/* What a process is handed by name of one of its own descriptors: a pipe is meant to be read. */
+static bool is_own_descriptor(const char *path)
+{
+    return strcmp(path, "/dev/stdin") == 0 || strncmp(path, "/dev/fd/", 8) == 0 ||
+           strncmp(path, "/proc/self/fd/", 14) == 0;
+}
+
+static enum sae_status check_kind(int fd, const char *path, struct sae_err *err)
+{
+    struct stat st;
+    char head[64];
+    if (fstat(fd, &st) != 0)
+        return sae_err_set(err, SAE_EIO, "cannot read '%s': %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return sae_err_set(err, SAE_EFORMAT, "cannot read '%s': it is a folder, not a regular file", path);
+    if (!S_ISREG(st.st_mode))
+        return is_own_descriptor(path)
+                   ? SAE_OK
+                   : sae_err_set(err, SAE_EFORMAT,
+                                 "cannot read '%s': it is a pipe, a socket or a device, not a "
+                                 "regular file",
+                                 path);
+    const ssize_t n = pread(fd, head, sizeof head, 0);
+    if (n > 0 && sae_fs_is_lfs_pointer(head, (size_t)n))
+        return sae_fs_refuse_lfs_pointer(path, err);
+    return SAE_OK;
+}
+
+enum sae_status sae_fs_open(int *ret_fd, const char *path, struct sae_err *err)
+{
+    /* O_NONBLOCK: a pipe is to be refused below, not waited for. */
+    const int wait = is_own_descriptor(path) ? 0 : O_NONBLOCK;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | wait);
+    if (fd < 0)
+        return sae_err_set(err, SAE_EIO, "cannot open '%s': %s", path, strerror(errno));
+    const enum sae_status st = check_kind(fd, path, err);
+    if (st != SAE_OK)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return st;
+}
+
+enum sae_status sae_fs_open_stream(FILE **ret, const char *path, struct sae_err *err)
+{
+    int fd;
+    SAE_TRY(sae_fs_open(&fd, path, err));
+    FILE *file = fdopen(fd, "rb");
+    if (file == NULL) {
+        close(fd);
+        return sae_err_set(err, SAE_ENOMEM, "out of memory (opening '%s')", path);
+    }
+    *ret = file;
+    return SAE_OK;
+}
+
 enum sae_status sae_fs_read(char **ret, size_t *ret_len, const char *path, size_t max_bytes,
                             struct sae_err *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return sae_err_set(err, SAE_EIO, "cannot open '%s': %s", path, strerror(errno));
+    FILE *file = NULL;
+    SAE_TRY(sae_fs_open_stream(&file, path, err));
     struct sae_str s = {0};
     enum sae_status st = sae_str_append(&s, "", 0, err);
     char buf[16384];
@@ -239,54 +309,26 @@ enum sae_status sae_fs_read(char **ret, size_t *ret_len, const char *path, size_
 
 /* --- 5. writing --------------------------------------------------------------------------- */
 
-static void sync_folder_of(const char *path)
+enum sae_status sae_fs_write(const char *path, const char *data, size_t len, struct sae_err *err)
 {
-    char *dir = NULL;
-    if (sae_fs_dir(&dir, path, NULL) != SAE_OK)
-        return;
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd); /* best effort: some file systems refuse to sync a folder */
-        close(fd);
+    FILE *file = NULL;
+    char *part = NULL;
+    SAE_TRY(sae_part_open(&file, &part, path, err));
+    const bool short_write = fwrite(data, 1, len, file) != len;
+    const int why = errno;
+    enum sae_status st = SAE_OK;
+    if ((fclose(file) != 0) || short_write) {
+        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path,
+                         strerror(short_write ? why : errno));
+        unlink(part);
+    } else {
+        st = sae_part_publish(part, path, true, err);
     }
-    free(dir);
+    free(part);
+    return st;
 }
 
 enum sae_status sae_fs_publish(const char *part, const char *path, struct sae_err *err)
 {
-    const int fd = open(part, O_RDONLY | O_CLOEXEC);
-    const int failed = fd < 0 || fsync(fd) != 0;
-    const int why = errno;
-    if (fd >= 0)
-        close(fd);
-    if (failed || rename(part, path) != 0) {
-        const int reason = failed ? why : errno;
-        unlink(part);
-        return sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path, strerror(reason));
-    }
-    sync_folder_of(path);
-    return SAE_OK;
-}
-
-enum sae_status sae_fs_write(const char *path, const char *data, size_t len, struct sae_err *err)
-{
-    struct sae_str part = {0};
-    SAE_TRY(sae_str_printf(&part, err, "%s.part", path));
-    enum sae_status st = SAE_OK;
-    FILE *file = fopen(part.s, "wb");
-    if (file == NULL) {
-        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path, strerror(errno));
-    } else {
-        const bool short_write = fwrite(data, 1, len, file) != len;
-        const int why = errno;
-        if ((fclose(file) != 0) || short_write) {
-            st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path,
-                             strerror(short_write ? why : errno));
-            unlink(part.s);
-        } else {
-            st = sae_fs_publish(part.s, path, err);
-        }
-    }
-    sae_str_clear(&part);
-    return st;
+    return sae_part_publish(part, path, true, err);
 }

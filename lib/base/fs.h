@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "lib/base/err.h"
 
@@ -30,15 +31,28 @@ SAE_MUST_CHECK enum sae_status sae_fs_list(char ***ret_names, size_t *ret_n, con
 void sae_fs_list_free(char **names, size_t n);
 int sae_fs_natural_cmp(const char *a, const char *b);
 
-/* Reads a whole file; *ret is NUL-terminated. Fails: SAE_EIO, SAE_ERANGE above max_bytes. */
+/* Opens a regular file for reading; close(fd). A pipe, a socket and a device are refused, but for
+ * the process's own descriptors (/dev/stdin, /dev/fd/N), and so is a Git LFS pointer.
+ * Fails: SAE_EIO not there, not readable; SAE_EFORMAT not a regular file, an LFS pointer */
+SAE_MUST_CHECK enum sae_status sae_fs_open(int *ret_fd, const char *path, struct sae_err *err);
+/* The same as a stream; fclose. */
+SAE_MUST_CHECK enum sae_status sae_fs_open_stream(FILE **ret, const char *path,
+                                                  struct sae_err *err);
+
+/* Whether a file that starts with these bytes is what Git leaves in place of a large file that was
+ * not fetched, and the refusal of one, for openers that do not use sae_fs_open or sae_map_open. */
+bool sae_fs_is_lfs_pointer(const void *bytes, size_t n);
+SAE_MUST_CHECK enum sae_status sae_fs_refuse_lfs_pointer(const char *path, struct sae_err *err);
+
+/* Reads a whole file; *ret is NUL-terminated. Fails: as sae_fs_open; SAE_ERANGE above max_bytes. */
 SAE_MUST_CHECK enum sae_status sae_fs_read(char **ret, size_t *ret_len, const char *path,
                                            size_t max_bytes, struct sae_err *err);
 
-/* Writes path.part, syncs, renames over path. */
+/* Writes a temporary file (part.h), syncs, renames over path. */
 SAE_MUST_CHECK enum sae_status sae_fs_write(const char *path, const char *data, size_t len,
                                             struct sae_err *err);
 
-/* fsync(path.part) and rename to path, for files a library has written and closed. */
+/* sae_part_publish, replacing what is at `path`. */
 SAE_MUST_CHECK enum sae_status sae_fs_publish(const char *part, const char *path,
                                               struct sae_err *err);
 

@@ -3,18 +3,17 @@
 #include "lib/base/map.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/fs.h"
+
 enum sae_status sae_map_open(struct sae_map *ret, const char *path, struct sae_err *err)
 {
-    /* O_NONBLOCK: opening a pipe must fail the test below, not wait for a writer. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return sae_err_set(err, SAE_EIO, "cannot open '%s': %s", path, strerror(errno));
+    int fd;
+    SAE_TRY(sae_fs_open(&fd, path, err));
     struct stat st;
     enum sae_status status = SAE_OK;
     struct sae_map map = {0};

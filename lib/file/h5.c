@@ -13,7 +13,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
-#include "lib/base/str.h"
+#include "lib/base/part.h"
 
 enum { FORMAT_VERSION = 1 };
 
@@ -108,7 +108,7 @@ static hid_t open_for_writing(const char *part)
     const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_obj_track_times(fcpl, 0);
     H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
-    const hid_t id = H5Fcreate(part, H5F_ACC_TRUNC, fcpl, fapl);
+    const hid_t id = H5Fcreate(part, H5F_ACC_EXCL, fcpl, fapl);
     H5Pclose(fapl);
     H5Pclose(fcpl);
     return id;
@@ -120,20 +120,21 @@ enum sae_status sae_h5_create(struct sae_h5 **ret, const char *path, const char 
     if (!force && access(path, F_OK) == 0)
         return sae_err_set(err, SAE_EARG, "'%s' exists already; give --force to replace it", path);
     struct sae_h5 *file = NULL;
-    struct sae_str part = {0};
+    char *part = NULL;
     enum sae_status st;
     SAE_TRY(file_new(&file, path, err));
+    file->replace = force;
     SAE_GO(st, sae_mem_strdup(&file->kind, kind, err));
-    SAE_GO(st, sae_str_printf(&part, err, "%s.part", path));
+    SAE_GO(st, sae_part_name(&part, path, err));
     errno = 0;
-    file->id = open_for_writing(part.s);
+    file->id = open_for_writing(part);
     if (file->id < 0) {
         st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path,
                          errno != 0 ? strerror(errno) : "HDF5 cannot create it");
         goto done;
     }
-    file->part = part.s;
-    part = (struct sae_str){0};
+    file->part = part;
+    part = NULL;
     sae_digest_init(&file->digest);
     sae_digest_update(&file->digest, kind, strlen(kind) + 1);
     SAE_GO(st, sae_h5_attr_put_str(file, "/", "kind", kind, err));
@@ -141,7 +142,7 @@ enum sae_status sae_h5_create(struct sae_h5 **ret, const char *path, const char 
     *ret = file;
     file = NULL;
 done:
-    sae_str_clear(&part);
+    free(part);
     sae_h5_close(file);
     return st;
 }
@@ -166,7 +167,7 @@ enum sae_status sae_h5_commit(struct sae_h5 **file_ref, const char *record, stru
                          why != 0 ? strerror(why) : "HDF5 could not finish the file");
         goto done;
     }
-    SAE_GO(st, sae_fs_publish(file->part, file->path, err));
+    SAE_GO(st, sae_part_publish(file->part, file->path, file->replace, err));
     free(file->part);
     file->part = NULL;
 done:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* h5 : HDF5 files as saekit writes and reads them. Only h5*.c know hdf5.h.
  *
- * Law: a file appears whole or not at all (path.part, fsync, rename); no timestamps inside, so
+ * Law: a file appears whole or not at all (temporary file, fsync, rename); no timestamps inside, so
  * equal runs give equal bytes; every array of more than 64 bytes is chunked with a fletcher32
  * checksum, so damage is noticed on reading (scalars, /record among them, have none). Each file has the root attributes
  *   kind            "activations", "labels", "words", "checkpoint"
@@ -39,13 +39,14 @@ enum sae_h5_type {
     SAE_H5_I64
 };
 
-/* Begins a new file at path.part.
+/* Begins a new file under a temporary name (lib/base/part.h).
  * Fails: SAE_EIO  folder missing or not writable
  *        SAE_EARG path exists and force is false */
 SAE_MUST_CHECK enum sae_status sae_h5_create(struct sae_h5 **ret, const char *path,
                                              const char *kind, bool force, struct sae_err *err);
 
-/* Writes /record and the id, closes, syncs and renames. On failure the .part is removed.
+/* Writes /record and the id, closes, syncs and renames. On failure the temporary file is
+ * removed. Without `force` a file that came to `path` since sae_h5_create stays, and this fails.
  * Frees *file in either case and sets it to NULL. */
 SAE_MUST_CHECK enum sae_status sae_h5_commit(struct sae_h5 **file, const char *record,
                                              struct sae_err *err);

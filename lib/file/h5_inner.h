@@ -12,7 +12,8 @@
 struct sae_h5 {
     hid_t id;
     char *path;
-    char *part; /* file being written; NULL when reading */
+    char *part;   /* file being written; NULL when reading */
+    bool replace; /* at commit: whether a file of that name may be replaced */
     char *kind;
     char *record; /* when reading */
     char hex[SAE_DIGEST_HEX];

@@ -9,10 +9,30 @@
 #include <string.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 
 enum { MAX_JSON_BYTES = 1 << 30 };
+
+/* jansson 2.14 leaves text out where an allocation fails inside a dump, and reports success; and a
+ * check behind each of its calls would be a check that one call lacks. So memory for JSON is there
+ * or the program ends, the one place in the libraries where it does. Files appear whole or not at
+ * all, so nothing half is left. */
+static void *allocate_or_end(size_t n)
+{
+    void *p = malloc(n);
+    if (p == NULL) {
+        sae_log_error("out of memory: %zu bytes for JSON", n);
+        exit(1);
+    }
+    return p;
+}
+
+__attribute__((constructor)) static void set_allocator(void)
+{
+    json_set_alloc_funcs(allocate_or_end, free);
+}
 
 enum sae_status sae_json_parse(json_t **ret, const char *text, const char *name,
                                struct sae_err *err)
@@ -127,15 +147,29 @@ enum sae_status sae_json_load_python(json_t **ret, const char *path, struct sae_
     return st;
 }
 
+/* What is published reads back as what was meant. */
+static enum sae_status check_text(const char *text, const json_t *value, const char *path,
+                                  struct sae_err *err)
+{
+    json_t *again = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+    const bool good = again != NULL && json_equal(again, value);
+    json_decref(again);
+    return good ? SAE_OK
+                : sae_err_set(err, SAE_EFORMAT,
+                              "cannot write '%s': its JSON does not read back as it was", path);
+}
+
 enum sae_status sae_json_save(const char *path, const json_t *value, struct sae_err *err)
 {
     /* 17 digits read back equal. */
     char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     if (text == NULL)
-        return sae_err_set(err, SAE_ENOMEM, "cannot write '%s': JSON could not be made", path);
+        return sae_err_set(err, SAE_EFORMAT, "cannot write '%s': JSON could not be made", path);
     const size_t len = strlen(text);
     char *with_newline = NULL;
-    enum sae_status st = sae_mem_alloc(&with_newline, len + 2, 1, err);
+    enum sae_status st = check_text(text, value, path, err);
+    if (st == SAE_OK)
+        st = sae_mem_alloc(&with_newline, len + 2, 1, err);
     if (st == SAE_OK) {
         memcpy(with_newline, text, len);
         with_newline[len] = '\n';

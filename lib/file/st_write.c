@@ -10,6 +10,7 @@
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/part.h"
 #include "lib/base/str.h"
 #include "lib/file/st.h"
 
@@ -129,18 +130,21 @@ static int write_all(FILE *f, const char *header, const struct sae_st_item **ord
     return 0;
 }
 
-static enum sae_status write_part(const char *part, const char *header,
+static enum sae_status write_file(const char *path, const char *header,
                                   const struct sae_st_item **order, size_t n, struct sae_err *err)
 {
-    FILE *f = fopen(part, "wbe");
-    if (f == NULL)
-        return sae_err_set(err, SAE_EIO, "cannot create '%s': %s", part, strerror(errno));
+    FILE *f = NULL;
+    char *part = NULL;
+    SAE_TRY(sae_part_open(&f, &part, path, err));
     const int failed = write_all(f, header, order, n);
-    if (fclose(f) == 0 && failed == 0)
-        return SAE_OK;
-    const enum sae_status st =
-        sae_err_set(err, SAE_EIO, "cannot write '%s': %s", part, strerror(errno));
-    unlink(part);
+    enum sae_status st = SAE_OK;
+    if (fclose(f) != 0 || failed != 0) {
+        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path, strerror(errno));
+        unlink(part);
+    } else {
+        st = sae_part_publish(part, path, true, err);
+    }
+    free(part);
     return st;
 }
 
@@ -149,16 +153,12 @@ enum sae_status sae_st_write(const char *path, const struct sae_st_item *items, 
 {
     const struct sae_st_item **order = NULL;
     char *header = NULL;
-    struct sae_str part = {0};
     enum sae_status st = order_items(&order, items, n, err);
     if (st != SAE_OK)
         return st;
     SAE_GO(st, make_header(&header, order, n, err));
-    SAE_GO(st, sae_str_printf(&part, err, "%s.part", path));
-    SAE_GO(st, write_part(part.s, header, order, n, err));
-    st = sae_fs_publish(part.s, path, err);
+    st = write_file(path, header, order, n, err);
 done:
-    sae_str_clear(&part);
     free(header);
     free(order);
     return st;

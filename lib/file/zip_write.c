@@ -9,9 +9,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "lib/base/fs.h"
 #include "lib/base/mem.h"
-#include "lib/base/str.h"
+#include "lib/base/part.h"
 #include "lib/file/zip.h"
 
 enum { ALIGN = 64, VERSION = 20, DATE = 0x21 /* 1980-01-01, the first there is */ };
@@ -127,26 +126,21 @@ enum sae_status sae_zip_write(const char *path, const struct sae_zip_item *items
                               struct sae_err *err)
 {
     struct place *places = NULL;
-    struct sae_str part = {0};
+    char *part = NULL;
     uint64_t end = 0;
     FILE *f = NULL;
     enum sae_status st;
     SAE_GO(st, lay_out(&places, items, n, &end, err));
-    SAE_GO(st, sae_str_printf(&part, err, "%s.part", path));
-    f = fopen(part.s, "wbe");
-    if (f == NULL) {
-        st = sae_err_set(err, SAE_EIO, "cannot create '%s': %s", part.s, strerror(errno));
-        goto done;
-    }
+    SAE_GO(st, sae_part_open(&f, &part, path, err));
     const bool good = write_all(f, items, places, n, end);
     if (fclose(f) != 0 || !good) {
-        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", part.s, strerror(errno));
-        unlink(part.s);
+        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path, strerror(errno));
+        unlink(part);
         goto done;
     }
-    st = sae_fs_publish(part.s, path, err);
+    st = sae_part_publish(part, path, true, err);
 done:
-    sae_str_clear(&part);
+    free(part);
     free(places);
     return st;
 }

@@ -257,18 +257,43 @@ static void names_come_sorted(void **state)
     sae_h5_close(f);
 }
 
+static size_t n_parts(void)
+{
+    char **names = NULL, *folder = NULL;
+    size_t n = 0;
+    assert_int_equal(sae_fs_dir(&folder, other, NULL), SAE_OK);
+    assert_int_equal(sae_fs_list(&names, &n, folder, sae_fs_base(other), ".part", NULL), SAE_OK);
+    sae_fs_list_free(names, n);
+    free(folder);
+    return n;
+}
+
+/* What another process published meanwhile stays, unless it may be replaced. */
+static void a_commit_replaces_no_other_file(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *a = NULL, *b = NULL;
+    unlink(other);
+    assert_int_equal(sae_h5_create(&a, other, "first", false, &err), SAE_OK);
+    assert_int_equal(sae_h5_create(&b, other, "second", false, &err), SAE_OK);
+    assert_int_equal(sae_h5_commit(&a, "{}", &err), SAE_OK);
+    assert_int_equal(sae_h5_commit(&b, "{}", &err), SAE_EARG);
+    assert_int_equal(n_parts(), 0);
+    assert_int_equal(sae_h5_open(&a, other, "first", &err), SAE_OK);
+    sae_h5_close(a);
+}
+
 static void an_uncommitted_file_leaves_nothing(void **state)
 {
     (void)state;
     struct sae_err err = {0};
     struct sae_h5 *f = NULL;
-    char part[80];
     unlink(other);
-    snprintf(part, sizeof part, "%s.part", other);
     assert_int_equal(sae_h5_create(&f, other, "test", false, &err), SAE_OK);
-    assert_true(sae_fs_is_file(part));
+    assert_int_equal(n_parts(), 1);
     sae_h5_close(f);
-    assert_false(sae_fs_is_file(part));
+    assert_int_equal(n_parts(), 0);
     assert_false(sae_fs_is_file(other));
 }
 
@@ -282,6 +307,7 @@ int main(void)
         cmocka_unit_test(shapes_and_types_are_checked),
         cmocka_unit_test(claimed_lengths_are_not_believed),
         cmocka_unit_test(names_come_sorted),
+        cmocka_unit_test(a_commit_replaces_no_other_file),
         cmocka_unit_test(an_uncommitted_file_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
