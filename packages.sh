@@ -1,23 +1,24 @@
 #!/bin/sh
 # Installs the Debian packages that saekit needs, where they are missing.
 #   ./packages.sh build    compiler, Meson, libraries: what building and running takes
-#   ./packages.sh test     those, and what the tests use besides
-#   ./packages.sh demo     those of build, and the free texts the demo works on
+#   ./packages.sh demo     those, and what the demo recommends for a look at its files
+#   ./packages.sh test     those of build, and what the tests use besides
 # As root, or through sudo. Where neither can be had it says what to install.
 set -eu
-here=$(dirname "$0")
+here=$(cd "$(dirname "$0")" && pwd)
 
 build="gcc g++ meson ninja-build pkg-config libhdf5-dev libopenblas-openmp-dev
  liblinear-dev libsentencepiece-dev libjansson-dev libzstd-dev zlib1g-dev nettle-dev
  libcurl4-openssl-dev gnuplot-nox"
+demo="hdf5-tools"
 tests="libcmocka-dev hdf5-tools jq zstd"
 
 case "${1:-}" in
 build) wanted=$build ;;
+demo) wanted="$build $demo" ;;
 test) wanted="$build $tests" ;;
-demo) wanted="$build $(grep -v '^#' "$here/data/corpora/packages.txt")" ;;
 *)
-    echo "usage: ./packages.sh build|test|demo" >&2
+    echo "usage: ./packages.sh build|demo|test" >&2
     exit 2
     ;;
 esac
@@ -29,7 +30,6 @@ for package in $wanted; do
 done
 [ -n "$missing" ] || exit 0
 
-echo "installing:$missing" >&2
 if [ "$(id -u)" = 0 ]; then
     as_root=""
 elif command -v sudo >/dev/null; then
@@ -38,15 +38,18 @@ else
     echo "packages.sh: not root and no sudo; as root, run: apt-get install$missing" >&2
     exit 1
 fi
+echo "packages.sh: not installed yet:$missing" >&2
+[ -z "$as_root" ] || sudo true # asks for a password now, not behind the progress below
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# Manual pages are wanted as texts, so a minimal image's rule that leaves them out is lifted.
-export DEBIAN_FRONTEND=noninteractive
-if ! { $as_root apt-get update -q && $as_root apt-get install -q -y --no-install-recommends \
-    -o Dpkg::Options::=--force-confold \
-    -o Dpkg::Options::=--path-include='/usr/share/man/*' \
-    -o Dpkg::Options::=--path-include='/usr/share/doc/*' $missing; } >"$log" 2>&1; then
-    tail -n 20 "$log" >&2
-    echo "packages.sh: apt-get failed; see above" >&2
-    exit 1
-fi
+apt="$as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get --no-install-recommends
+ -o Dpkg::Options::=--force-confold"
+bash "$here/scripts/follow.sh" "$log" $apt update
+# What it comes to, with all that these packages need in turn.
+plan=$($apt -s install $missing | grep -c '^Inst ' || true)
+size=$($apt --assume-no install $missing | sed -n \
+    -e 's/^Need to get \(.*\) of archives.*/\1 to download/p' \
+    -e 's/^After this operation, \(.*\) of additional disk space.*/\1 on disk/p' | paste -s -d ';' | sed 's/;/, /')
+echo "packages.sh: installing $plan packages with apt-get: $size" >&2
+bash "$here/scripts/follow.sh" "$log" $apt -y install $missing

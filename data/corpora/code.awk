@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Source files to snippets, one a line, newlines as "\001": "label TAB snippet". Comments, and the
-# documentation of Perl and Python, are left out, so that a snippet is code and not English. After
+# documentation of Python, are left out, so that a snippet is code and not English. After
 # text.awk; -v label=LANGUAGE.
 
 # Not a table of numbers.
@@ -19,9 +19,6 @@ function emit() {
 }
 FNR == 1 { emit(); inside = 0 }
 /[\200-\377\001]/ { next }
-label == "perl" && /^=(head|pod|over|item|begin|encoding)/ { inside = 1 }
-label == "perl" && /^=cut/ { inside = 0; next }
-label == "perl" && /^__(END|DATA)__/ { inside = 1 }
 label == "python" {
     n = gsub(/"""/, "\"\"\"") + gsub(/'''/, "'''")
     if (n % 2 == 1) {
@@ -31,7 +28,7 @@ label == "python" {
     if (n > 0)
         next
 }
-(label == "c" || label == "cpp") {
+label == "cpp" || label == "go" {
     gsub(/\/\*[^*]*\*+\/|\/\/.*$/, "")
     if (inside && /\*\//) {
         inside = 0
@@ -43,7 +40,7 @@ label == "python" {
     }
 }
 inside { next }
-(label != "c" && label != "cpp") && /^[ \t]*#/ { next }
+label != "cpp" && /^[ \t]*#/ { next }
 /^[ \t]*$/ { next }
 {
     sub(/[ \t]+$/, "")

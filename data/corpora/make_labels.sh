@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: MIT
 # Labelled texts for probing: OUTDIR/labels/<set>.csv with the columns text,label.
 #
-#   language   paragraphs of manual pages: de en es fr it pt
-#   section    English paragraphs of manual pages: man1 man2 man3 man5 man7 man8
-#   code       snippets of source files: c cpp perl python shell tcl
 #   category   WordNet glosses by lexicographer's file: noun.animal ... verb.motion
+#   source     lines of prose.jsonl: scripture dictionary manual jargon
+#   book       verses of the King James Bible: genesis psalms isaiah jeremiah luke acts
+#   code       snippets of source files: cpp go python tcl
 #
 # Each class holds the same number of texts (500) of 60 to 400 bytes, no text twice; which ones
 # depends on the texts alone.
 #
-# usage: make_labels.sh OUTDIR [TEXTS_A_CLASS]
+# usage: make_labels.sh OUTDIR [TEXTS_A_CLASS]     after make_prose.sh OUTDIR
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -29,11 +29,6 @@ files() {
     done | while read -r file; do
         [ -f "$file" ] && [ ! -h "$file" ] && printf '%s\n' "$file"
     done | sort -u
-}
-
-# Paragraphs of the manual pages listed on stdin: paragraphs LABEL BYTES.
-paragraphs() {
-    xargs gzip -dcf | awk -v label="$1" -v most="$2" -f "$here/text.awk" -f "$here/roff.awk"
 }
 
 # "label TAB text" lines to a balanced CSV: unique texts, in the order of their hashes.
@@ -69,36 +64,61 @@ END {
 AWK
 }
 
-manuals=$(files '/man/man7/.*\.7(\.gz)?$' manpages | wc -l)
-if [ "$manuals" -gt 20 ]; then
-    # Translations leave a paragraph in English here and there; those are not taken.
-    {
-        for pair in de:manpages-de es:manpages-es fr:manpages-fr it:manpages-it pt:manpages-pt-br; do
-            files '/man/[a-z_A-Z]+/man[1-8]/' "${pair#*:}" | paragraphs "${pair%%:*}" 240
-        done
-        files '/man/man[1-8]/' manpages git-man | paragraphs en 240
-    } | awk -F '\t' '$1 == "en" || $2 !~ / (the|of|and|with|is|for) /' | balance language
+prose=$out/prose/prose.jsonl
+[ -f "$prose" ] || { echo "make_labels.sh: no '$prose'; run make_prose.sh first" >&2; exit 1; }
 
-    for section in 1 2 3 5 7 8; do
-        files "/usr/share/man/man$section/" manpages manpages-dev git-man iproute2 \
-            coreutils util-linux mount passwd login e2fsprogs apt dpkg dpkg-dev libpam-modules \
-            libpam-runtime openssh-client procps perl tcllib | paragraphs "man$section" 300
-    done | balance section
-else
-    echo "make_labels.sh: no manual pages are installed (dpkg may be set to leave them out);" \
-        "the sets language and section are not made" >&2
-fi
+# Lines of the last half, which a demo's store does not reach; none that JSON had to escape.
+awk -f "$here/text.awk" -f /dev/fd/3 3<<'AWK' "$prose" "$prose" | balance source
+BEGIN {
+    name["kjv"] = "scripture"
+    name["wordnet"] = "dictionary"
+    name["postgresql"] = "manual"
+    name["jargon"] = "jargon"
+}
+NR == FNR { documents++; next }
+FNR <= documents / 2 { next }
+{
+    source = $0
+    sub(/^{"source": "/, "", source)
+    sub(/".*/, "", source)
+    sub(/^.*"text": "/, "")
+    sub(/"}$/, "")
+    lines = split($0, line, /\\n/)
+    for (i = 1; i <= lines; i++) {
+        text = shorten(line[i], 400)
+        if (text !~ /\\/ && length(text) >= 60 && is_prose(text))
+            print name[source] "\t" text
+    }
+}
+AWK
+
+printf 'gen1:1-rev22:21\nq\n' | bible -f | awk -f "$here/text.awk" -f /dev/fd/3 3<<'AWK' | balance book
+BEGIN {
+    name["Ge"] = "genesis"
+    name["Psa"] = "psalms"
+    name["Isa"] = "isaiah"
+    name["Jer"] = "jeremiah"
+    name["Luke"] = "luke"
+    name["Acts"] = "acts"
+}
+{ sub(/^bible\([^)]*\)[^>]*> /, "") }
+match($0, /^[1-3]?[A-Za-z]+[0-9]+:[0-9]+ /) {
+    book = $0
+    sub(/[0-9]+:.*/, "", book)
+    text = squeeze(substr($0, RLENGTH + 1))
+    if (book in name && length(text) >= 60 && length(text) <= 400)
+        print name[book] "\t" text
+}
+AWK
 
 {
     snippets() {
         label=$1
-        xargs awk -v label="$label" -f "$here/text.awk" -f "$here/code.awk"
+        tr '\n' '\0' | xargs -0 awk -v label="$label" -f "$here/text.awk" -f "$here/code.awk"
     }
-    files '/usr/include/.*\.h$' linux-libc-dev | snippets c
-    files '/usr/include/c\+\+/.*(\.h|\.tcc|/[a-z_]+)$' libstdc++-12-dev | snippets cpp
-    files '\.p[lm]$' perl-modules-5.36 | grep -v -E 'unicore|/Unicode/Collate' | snippets perl
+    files '/usr/include/boost/.*\.hpp$' libboost1.74-dev | grep -v -E '/preprocessed/|/aux_/' | snippets cpp
+    files '/usr/share/go-1.19/src/.*\.go$' golang-1.19-src | grep -v -E '/testdata/|/tables' | snippets go
     files '\.py$' libpython3.11-stdlib | grep -v -E '/encodings/|/pydoc_data/' | snippets python
-    files '/bash-completion/completions/' bash-completion | snippets shell
     files '\.tcl$' tcllib | grep -v -E 'pkgIndex|/mapproj/|/fumagic/|tables' | snippets tcl
 } | balance code
 

@@ -6,6 +6,7 @@
  * joined at the end; of equal cosines the lowest partner counts, so the order of tiles does not matter.
  */
 #include <cblas.h>
+#include <float.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -59,8 +60,9 @@ SAE_CLONES static void ends_of_row(size_t n, const float *c, float *ret_max, flo
         most = c[j] > most ? c[j] : most;
         least = c[j] < least ? c[j] : least;
     }
-    *ret_max = most;
-    *ret_min = least;
+    /* of no number (all are NaN): gcc begins these at infinity, clang at the largest float */
+    *ret_max = most > -FLT_MAX ? most : -INFINITY;
+    *ret_min = least < FLT_MAX ? least : INFINITY;
 }
 
 /* A row's extremes so far, and one more cosine. */
