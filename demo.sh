@@ -1,7 +1,8 @@
 #!/bin/sh
-# The whole study in small, on the language model that ships in data/tiny-g2: harvest, train three
-# runs, analyze, splice, probe, absorb, ablate, unlearn, report. Everything it makes is in ./demo; run
-# it again and ./demo is made anew. About ten minutes of computing on two cores.
+# The whole study in small, on the language model that ships in data/tiny-g2 and the texts of
+# data/corpora/texts: harvest, train ten runs, analyze, splice, probe, absorb, ablate, unlearn, report.
+# Everything it makes is in ./demo; run it again and ./demo is made anew. About ten minutes of
+# computing on two cores.
 set -eu
 cd "$(dirname "$0")"
 root=$PWD
@@ -25,64 +26,62 @@ step "packages"
 ./packages.sh demo
 
 step "build"
-[ -f build/build.ninja ] || meson setup build --buildtype=release >/dev/null
-ninja -C build >build/demo-ninja.log || { tail -n 40 build/demo-ninja.log; exit 1; }
+[ -f build/build.ninja ] || scripts/follow.sh build/demo.log meson setup build --buildtype=release
+scripts/follow.sh build/demo.log ninja -C build programs
 for tool in harvest train analyze splice probe absorb ablate unlearn report; do
     PATH="$root/build/$tool:$PATH"
 done
 export PATH
 
-step "texts, from installed packages"
 rm -rf demo
 mkdir demo
-for recipe in "$root"/data/corpora/make_*.sh; do
-    sh "$recipe" demo/texts
-done
 cd demo
+texts=../data/corpora/texts
 began=$(date +%s) # the ten minutes are of computing: from here on
 
 step "harvest: what layer 3 of the language model does on these texts"
-run sae-harvest --model ../data/tiny-g2 --layer 3 --text texts/prose --tokens 1M -o acts
-run sae-harvest --like acts --context 64 --labels "$(echo texts/labels/*.csv | tr ' ' ',')"
+run sae-harvest --model ../data/tiny-g2 --layer 3 --text $texts/prose.jsonl.zst --tokens 1M -o acts
+run sae-harvest --like acts --context 64 --labels "$(echo $texts/labels/*.csv.zst | tr ' ' ',')"
 run sae-harvest --like acts --words
 
-step "train: TopK; TopK with progressive orthogonality; standard"
+step "train: TopK without the orthogonality term, with a weak one, with a strong one, three seeds each"
 small="--m 2048 --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens
-run sae-train --acts acts --arch topk --k 32 $small -o run_1
-run sae-train --acts acts --arch topk --k 32 $small --orth progressive --lambda2-max 0.1 -o run_2
-run sae-train --acts acts --arch standard --l1 3.5 $small -o run_3
+run sae-train --acts acts --arch topk --k 32 $small --orth none,progressive --lambda2-max 0.003,0.1 \
+    --seed 1,2,3 -o topk
+step "train: a standard SAE, to set beside them"
+run sae-train --acts acts --arch standard --l1 3.5 $small -o standard
+# One of each kind, for what takes longer.
+first="topk/run_none_s1 topk/run_progressive_lam0.003_s1 topk/run_progressive_lam0.1_s1 standard"
 
 step "analyze: how separated are the features, at every checkpoint"
-into analyze.txt sae-analyze --full --all run_1 run_2 run_3
+into analyze.txt sae-analyze --all topk standard
 
 step "splice: what does the language model lose"
-into splice.txt sae-splice --all run_1 run_2 run_3
-cat splice.txt
+into splice.txt sae-splice topk standard
 
 step "probe: how well does one latent know a concept, against one neuron"
-into probe.txt sae-probe --k 1,2,5 --all run_1 run_2 run_3
+into probe.txt sae-probe --k 1,2,5 topk standard
 
 step "absorb: does a first-letter latent stay silent where a word's own latent speaks"
-into absorb.txt sae-absorb --all run_1 run_2 run_3
+into absorb.txt sae-absorb topk standard
 
 step "ablate: does zeroing a class's latents blind its own probe, and no other"
-into ablate.txt sae-ablate --n 2,10,20,50 run_1 run_2 run_3
+into ablate.txt sae-ablate --n 2,10,20,50 $first
 
 step "unlearn: what clamping the latents of scripture makes the model forget"
 # A fourth of the full grid; multipliers that suit a stream of norm 20.
-into unlearn.txt sae-unlearn --task texts/unlearn --thresholds 0.001 --multipliers 10,25 run_1 run_2 run_3
-cat unlearn.txt
+into unlearn.txt sae-unlearn --task $texts/unlearn --thresholds 0.001 --multipliers 10,25 $first
 
 step "report"
-into notes.txt sae-report run_1 run_2 run_3
+into notes.txt sae-report topk standard
 sed -n '/^In short/,/^What was run/p' notes.txt | sed '$d'
 cat <<END
 
 == done in $(($(date +%s) - began)) s of computing. To look at, in $root/demo:
-   notes.txt                               every number of every run at every phase, explained
-   analyze.txt probe.txt absorb.txt        each tool's own tables
-   report_charts/*.svg                     the runs side by side
-   run_2/charts/ckpt_100.*.svg             one checkpoint in detail
-   h5dump -H run_2/ckpt_50.h5              what a checkpoint holds
+   notes.txt                               the runs side by side, in groups over seeds
+   analyze.txt probe.txt absorb.txt ...    each tool's own tables
+   report_charts/*.svg                     the same as charts
+   topk/*/charts/*.svg                     one checkpoint in detail
+   h5dump -H topk/run_none_s1/ckpt_50.h5   what a checkpoint holds
 The same commands work on google/gemma-2-2b: see README.md.
 END

@@ -3,6 +3,7 @@
 #   ./packages.sh build    compiler, Meson, libraries: what building and running takes
 #   ./packages.sh demo     those, and what the demo recommends for a look at its files
 #   ./packages.sh test     those of build, and what the tests use besides
+#   ./packages.sh fresh    what tests/fresh/root.sh makes a bare Debian with
 # As root, or through sudo. Where neither can be had it says what to install.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,8 +18,9 @@ case "${1:-}" in
 build) wanted=$build ;;
 demo) wanted="$build $demo" ;;
 test) wanted="$build $tests" ;;
+fresh) wanted=debootstrap ;;
 *)
-    echo "usage: ./packages.sh build|demo|test" >&2
+    echo "usage: ./packages.sh build|demo|test|fresh" >&2
     exit 2
     ;;
 esac

@@ -10,12 +10,13 @@ export OMP_WAIT_POLICY=passive
 
 # One pass: build folder, Meson options, suites.
 pass() {
-    folder=$1 options=$2 suites=$3
+    folder=$1 options="-Dtests=enabled $2" suites=$3
     if [ ! -f "$folder/build.ninja" ]; then
         # shellcheck disable=SC2086
-        meson setup "$folder" $options >"$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
+        scripts/follow.sh "$folder.log" meson setup "$folder" $options || return 1
     fi
-    ninja -C "$folder" >"$folder.log" 2>&1 || { tail -n 60 "$folder.log"; return 1; }
+    echo "building $folder"
+    scripts/follow.sh "$folder.log" ninja -C "$folder" || return 1
     # shellcheck disable=SC2086
     meson test -C "$folder" --no-rebuild --print-errorlogs $suites || true
 }

@@ -5,7 +5,7 @@
 #   category   WordNet glosses by lexicographer's file: noun.animal ... verb.motion
 #   source     lines of prose.jsonl: scripture dictionary manual jargon
 #   book       verses of the King James Bible: genesis psalms isaiah jeremiah luke acts
-#   code       snippets of source files: cpp go python tcl
+#   code       snippets of source files: cpp go python
 #
 # Each class holds the same number of texts (500) of 60 to 400 bytes, no text twice; which ones
 # depends on the texts alone.
@@ -119,7 +119,6 @@ AWK
     files '/usr/include/boost/.*\.hpp$' libboost1.74-dev | grep -v -E '/preprocessed/|/aux_/' | snippets cpp
     files '/usr/share/go-1.19/src/.*\.go$' golang-1.19-src | grep -v -E '/testdata/|/tables' | snippets go
     files '\.py$' libpython3.11-stdlib | grep -v -E '/encodings/|/pydoc_data/' | snippets python
-    files '\.tcl$' tcllib | grep -v -E 'pkgIndex|/mapproj/|/fumagic/|tables' | snippets tcl
 } | balance code
 
 # The second field of a WordNet entry is the number of its lexicographer's file.

@@ -108,15 +108,14 @@ short() {
     say "a harvest, a training and a report by an ordinary user"
     inside ann '
         data=/usr/local/share/saekit
-        zcat() { gzip -dc "$@"; }
-        sae-harvest --model $data/tiny-g2 --layer 3 --text $data/corpora/prose.jsonl.zst --tokens 20k -o acts
+        sae-harvest --model $data/tiny-g2 --layer 3 --text $data/texts/prose.jsonl.zst --tokens 20k -o acts
         sae-train --acts acts --arch topk --k 8 --m 256 --batch 256 --lr 1e-3 -o run_1
         sae-analyze run_1 >analyze.txt
         sae-report run_1 >notes.txt
         test -s analyze.txt
         grep run_1 notes.txt
         ls run_1/charts/*.svg report_charts/*.svg
-        ls /usr/local/share/man/man1/sae-train.1 $data/doc/MATH.md'
+        ls /usr/local/share/man/man1/sae-train.1 $data/docs/MATH.md $data/README.md'
 }
 full() {
     copy_tree /root/saekit
