@@ -25,6 +25,11 @@ void fuzz_seeds(void)
         fuzz_seed_text((uint8_t)(DOCS_LINES + packed), lines);
         fuzz_seed_text((uint8_t)(DOCS_PLAIN + packed), "First.\n\nSecond\nline.\n\n\nThird.");
     }
+    fuzz_seed_text(DOCS_LINES, "{\"text\":\"\\ud83d\",\"n\":-17000000000000000000}\n"
+                               "{\"text\":null,\"x\":NaN}\n[1]\n{\"text\":\"caf\xe9\",\"y\":1e999}");
+    fuzz_seed_text(DOCS_LINES, "[\n{\"text\": \"]}\\\"\", \"v\": [1, {}]}, 7,{\"text\":\"b\"}]\n");
+    fuzz_seed_text(DOCS_PLAIN, "id,text\n1,\"a\nb\"\n2,c\n3\n");
+    fuzz_seed_text(DOCS_PLAIN, "id\ttext\n1\ta, b\n2\t\"c\"\n");
     fuzz_seed_text(LABELS_CSV, "text,label,split\n\"a, b\",x,train\nc,y,test\n\"q\"\"r\",x,test\n");
     fuzz_seed_text(LABELS_LINES, "{\"text\":\"a\",\"label\":\"x\"}\n{\"text\":\"b\",\"label\":1}\n"
                                  "{\"text\":\"c\",\"label\":true,\"attribute\":\"m\"}\n");
@@ -62,6 +67,39 @@ static void read_docs(const char *path, enum sae_docs_split split, uint64_t skip
         sae_docs_clear(&later);
     }
     sae_docs_clear(&docs);
+done:
+    sae_files_clear(&files);
+}
+
+/* Pieces, joined, are the documents. */
+static void read_pieces(const char *path, enum sae_docs_split split, size_t piece)
+{
+    struct sae_files files = {0};
+    struct sae_docs docs, parts;
+    struct sae_str joined = {0};
+    struct sae_err err = {0};
+    bool more = true, more_parts = false;
+    if (!fuzz_ok(sae_files_add(&files, path, &err), &err))
+        goto done;
+    sae_docs_init(&docs, &files, "text", split);
+    sae_docs_init(&parts, &files, "text", split);
+    parts.piece = piece;
+    if (fuzz_ok(sae_docs_next(&parts, &more_parts, &err), &err))
+        for (int n = 0; more_parts && n < 1000; n++) {
+            FUZZ_REQUIRE(!parts.continues);
+            FUZZ_REQUIRE(sae_docs_next(&docs, &more, &err) == SAE_OK && more);
+            joined.len = 0;
+            do {
+                if (sae_str_append(&joined, parts.text.s, parts.text.len, &err) != SAE_OK)
+                    abort();
+                more_parts = fuzz_ok(sae_docs_next(&parts, &more_parts, &err), &err) && more_parts;
+            } while (more_parts && parts.continues);
+            FUZZ_REQUIRE(joined.len == docs.text.len);
+            FUZZ_REQUIRE(memcmp(joined.s, docs.text.s, joined.len) == 0);
+        }
+    sae_docs_clear(&docs);
+    sae_docs_clear(&parts);
+    sae_str_clear(&joined);
 done:
     sae_files_clear(&files);
 }
@@ -153,6 +191,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     const char *const path = put(mode, bytes + 1, n - 1);
     if (what == DOCS_LINES || what == DOCS_PLAIN)
         read_docs(path, (enum sae_docs_split)(mode / 32 % 3), (mode / 96) + 1);
+    if (what == DOCS_LINES || what == DOCS_PLAIN)
+        read_pieces(path, (enum sae_docs_split)(mode / 32 % 3), (size_t)(mode / 96) * 9 + 4);
     else if (what == LABELS_CSV || what == LABELS_LINES)
         read_labels(path);
     else if (what == PRESET_CSV)
