@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* config : keys of config.json that change the arithmetic are required or refused by name;
- * all others are ignored. */
+/* config : keys of config.json that change the arithmetic are required or refused by name. A key that
+ * is not known here is ignored, but for one whose name says that it may change the arithmetic
+ * ("rope", "attn", "norm", ...): that is refused, unless it is null or false.
+ *
+ * Contents:  1. values   2. unknown keys   3. parts   4. the file */
 #include "gemma/config.h"
 
 #include <jansson.h>
@@ -15,7 +18,7 @@
 #define CONFIG_MAX ((size_t)16 << 20) /* bytes */
 enum { LAYERS_MAX = 256, TEXT_LEN = 80 };
 
-/* --- values --------------------------------------------------------------------------------- */
+/* --- 1. values ------------------------------------------------------------------------------ */
 
 /* A value as JSON text for a message. */
 static const char *show(char text[TEXT_LEN], const json_t *value)
@@ -74,26 +77,98 @@ static enum sae_status read_cap(double *ret, const json_t *root, const char *key
     return read_positive(ret, root, key, 1e6, err);
 }
 
-/* Absent or null: the family's own id. A list (newer eos): its first id. */
-static enum sae_status read_id(uint32_t *ret, const json_t *root, const char *key, uint32_t def,
-                               size_t V, struct sae_err *err)
+/* Every context begins with BOS, so it matters. Absent or null: the family's own id, 2. */
+static enum sae_status read_bos(uint32_t *ret, const json_t *root, size_t V, struct sae_err *err)
 {
-    const json_t *value = json_object_get(root, key);
-    if (json_is_array(value) && json_array_size(value) > 0)
-        value = json_array_get(value, 0);
-    *ret = def;
-    const json_int_t v = value == NULL || json_is_null(value) ? def : json_integer_value(value);
+    const json_t *value = json_object_get(root, "bos_token_id");
+    const json_int_t v = value == NULL || json_is_null(value) ? 2 : json_integer_value(value);
     if ((value != NULL && !json_is_null(value) && !json_is_integer(value)) || v < 0 ||
         (size_t)v >= V) {
         char expected[TEXT_LEN];
         (void)snprintf(expected, sizeof expected, "a token id below vocab_size %zu", V);
-        return wrong(key, value, expected, err);
+        return wrong("bos_token_id", value, expected, err);
     }
     *ret = (uint32_t)v;
     return SAE_OK;
 }
 
-/* --- parts ---------------------------------------------------------------------------------- */
+/* --- 2. unknown keys ------------------------------------------------------------------------ */
+
+/* What transformers and those who fine-tune write into Gemma-2's config.json and what does not change
+ * the numbers of a pass over text: names, initialisation, training, generation, memory. */
+static const char *const harmless[] = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "add_cross_attention",
+    "attention_dropout",
+    "attn_implementation",
+    "cross_attention_hidden_size",
+    "initializer_range",
+    "output_attentions",
+    "pruned_heads",
+    "sliding_window_size", /* of google's first files; sliding_window is what is read */
+};
+
+/* Keys that are read here. */
+static const char *const used[] = {
+    "attention_bias",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "head_dim",
+    "hidden_act",
+    "hidden_activation",
+    "layer_types",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "query_pre_attn_scalar",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "sliding_window",
+    "tie_word_embeddings",
+    "use_bidirectional_attention",
+};
+
+/* A key with one of these in its name may change the numbers. */
+static const char *const telling[] = {
+    "act_",   "_act", "activation", "adapter", "attention",  "attn", "bias",     "cap",
+    "causal", "embed", "expert",    "head",    "layer",      "lora", "multipli", "norm",
+    "position", "quant", "rope",    "rotary",  "scal",       "softmax", "window",
+};
+
+static bool is_among(const char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static enum sae_status check_unknown(const json_t *root, struct sae_err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)root, key, value)
+    {
+        if (json_is_null(value) || json_is_false(value) ||
+            (json_is_object(value) && json_object_size(value) == 0) ||
+            is_among(harmless, sizeof harmless / sizeof harmless[0], key) ||
+            is_among(used, sizeof used / sizeof used[0], key))
+            continue;
+        for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++)
+            if (strstr(key, telling[i]) != NULL)
+                return wrong(key, value,
+                             "no such key: it may change the numbers, and Gemma-2 is computed "
+                             "without it; take it out if it does not",
+                             err);
+    }
+    return SAE_OK;
+}
+
+/* --- 3. parts ------------------------------------------------------------------------------- */
 
 static enum sae_status check_family(const json_t *root, struct sae_err *err)
 {
@@ -117,14 +192,7 @@ static enum sae_status check_family(const json_t *root, struct sae_err *err)
             return wrong(off[i], value, "false, biases and bidirectional masks are not supported",
                          err);
     }
-    const json_t *tied = json_object_get(root, "tie_word_embeddings");
-    if (tied != NULL && !json_is_true(tied))
-        return wrong("tie_word_embeddings", tied, "true or no such key", err);
-    const json_t *scaling = json_object_get(root, "rope_scaling");
-    if (scaling != NULL && !json_is_null(scaling))
-        return wrong("rope_scaling", scaling, "null, scaled rotary positions are not supported",
-                     err);
-    return SAE_OK;
+    return check_unknown(root, err);
 }
 
 static enum sae_status read_shape(struct gemma_config *c, const json_t *root, struct sae_err *err)
@@ -147,20 +215,62 @@ static enum sae_status read_shape(struct gemma_config *c, const json_t *root, st
     return read_size(&c->max_context, root, "max_position_embeddings", 1, 1 << 24, err);
 }
 
+/* Of rope_parameters, or of rope_scaling, its older name: everything but the base must say that
+ * positions are not scaled. */
+static enum sae_status check_rope(const json_t *rope, const char *name, struct sae_err *err)
+{
+    const char *key;
+    json_t *value;
+    char path[TEXT_LEN];
+    if (!json_is_object(rope))
+        return wrong(name, rope, "an object", err);
+    json_object_foreach((json_t *)rope, key, value)
+    {
+        const bool is_type = strcmp(key, "rope_type") == 0 || strcmp(key, "type") == 0;
+        const bool is_share = strcmp(key, "partial_rotary_factor") == 0;
+        (void)snprintf(path, sizeof path, "%.30s.%.40s", name, key);
+        if (strcmp(key, "rope_theta") == 0 || json_is_null(value))
+            continue;
+        if (json_is_object(value))
+            return wrong(path, value,
+                         "one base for all layers; rotary positions of their own for each kind of "
+                         "layer, as Gemma-3 has them, are not computed",
+                         err);
+        if (is_type && json_is_string(value) && strcmp(json_string_value(value), "default") == 0)
+            continue;
+        if (is_share && json_number_value(value) == 1)
+            continue;
+        return wrong(path, value,
+                     is_type    ? "\"default\", scaled rotary positions are not computed"
+                     : is_share ? "1, partly rotated heads are not computed"
+                                : "no such key, scaled rotary positions are not computed",
+                     err);
+    }
+    return SAE_OK;
+}
+
 /* rope_theta stands at the top, or in rope_parameters in newer files. */
 static enum sae_status read_rope(struct gemma_config *c, const json_t *root, struct sae_err *err)
 {
-    const json_t *nested = json_object_get(root, "rope_parameters");
-    if (nested == NULL || json_is_null(nested))
+    static const char *const names[] = {"rope_scaling", "rope_parameters"};
+    const json_t *nested = NULL, *const top = json_object_get(root, "rope_theta");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const json_t *rope = json_object_get(root, names[i]);
+        if (rope == NULL || json_is_null(rope))
+            continue;
+        SAE_TRY(check_rope(rope, names[i], err));
+        if (json_object_get(rope, "rope_theta") != NULL)
+            nested = rope;
+    }
+    if (nested == NULL)
         return read_positive(&c->rope_theta, root, "rope_theta", 1e12, err);
-    if (!json_is_object(nested))
-        return wrong("rope_parameters", nested, "an object", err);
-    const json_t *type = json_object_get(nested, "rope_type");
-    if (type != NULL && (!json_is_string(type) || strcmp(json_string_value(type), "default") != 0))
-        return wrong("rope_type", type, "\"default\"", err);
-    if (json_object_get(nested, "rope_theta") == NULL)
-        return read_positive(&c->rope_theta, root, "rope_theta", 1e12, err);
-    return read_positive(&c->rope_theta, nested, "rope_theta", 1e12, err);
+    SAE_TRY(read_positive(&c->rope_theta, nested, "rope_theta", 1e12, err));
+    if (json_is_number(top) && json_number_value(top) != c->rope_theta)
+        return wrong("rope_theta", top,
+                     "what rope_parameters says: versions of transformers differ in which they "
+                     "follow",
+                     err);
+    return SAE_OK;
 }
 
 static enum sae_status read_numbers(struct gemma_config *c, const json_t *root, struct sae_err *err)
@@ -172,9 +282,9 @@ static enum sae_status read_numbers(struct gemma_config *c, const json_t *root, 
     SAE_TRY(read_cap(&c->final_cap, root, "final_logit_softcapping", err));
     SAE_TRY(read_positive(&c->rms_eps, root, "rms_norm_eps", 1, err));
     SAE_TRY(read_rope(c, root, err));
-    SAE_TRY(read_id(&c->bos, root, "bos_token_id", 2, c->V, err));
-    SAE_TRY(read_id(&c->eos, root, "eos_token_id", 1, c->V, err));
-    return read_id(&c->pad, root, "pad_token_id", 0, c->V, err);
+    c->eos = 1;
+    c->pad = 0;
+    return read_bos(&c->bos, root, c->V, err);
 }
 
 /* Without layer_types, even layers slide. A null window makes every layer full. */
@@ -206,7 +316,7 @@ static enum sae_status read_layers(struct gemma_config *c, const json_t *root, s
     return SAE_OK;
 }
 
-/* --- the file ------------------------------------------------------------------------------- */
+/* --- 4. the file ---------------------------------------------------------------------------- */
 
 static enum sae_status name_folder(char name[256], const char *folder, struct sae_err *err)
 {
@@ -223,6 +333,10 @@ static enum sae_status read_root(struct gemma_config *config, const json_t *root
     if (!json_is_object(root))
         return sae_err_set(err, SAE_EFORMAT, "not a JSON object");
     SAE_TRY(check_family(root, err));
+    const json_t *tied = json_object_get(root, "tie_word_embeddings");
+    if (tied != NULL && !json_is_boolean(tied))
+        return wrong("tie_word_embeddings", tied, "true, false or no such key", err);
+    config->own_head = json_is_false(tied);
     SAE_TRY(read_shape(config, root, err));
     SAE_TRY(read_numbers(config, root, err));
     return read_layers(config, root, err);

@@ -30,7 +30,7 @@ struct gemma_device {
     const struct sae_ops *ops;
     enum sae_precision how;
     char numerics[40];
-    void *embed;
+    void *embed, *own_head; /* own_head: NULL where logits come from the embedding */
     float *norm;
     struct device_layer *layers;
 };
@@ -44,7 +44,7 @@ static size_t panel_size(const struct gemma_panel *panel)
 
 static size_t weight_bytes(const struct gemma_model *m, enum sae_precision how, size_t n_layers)
 {
-    size_t n = panel_size(&m->embed);
+    size_t n = panel_size(&m->embed) + (m->own_head ? panel_size(&m->head) : 0);
     for (size_t i = 0; i < n_layers; i++)
         n += panel_size(&m->layers[i].qkv) + panel_size(&m->layers[i].out) +
              panel_size(&m->layers[i].gate_up) + panel_size(&m->layers[i].down);
@@ -115,6 +115,7 @@ void gemma_device_close(struct gemma_device *device)
             ops->free(all[k]);
     }
     ops->free(device->embed);
+    ops->free(device->own_head);
     ops->free(device->norm);
     free(device->layers);
     free(device);
@@ -201,6 +202,8 @@ static enum sae_status send(struct gemma_device *g, size_t first, size_t end, st
 {
     const size_t D = g->model->config.D;
     enum sae_status st = send_panel(&g->embed, g, &g->model->embed, err);
+    if (st == SAE_OK && g->model->own_head)
+        st = send_panel(&g->own_head, g, &g->model->head, err);
     if (st == SAE_OK && !g->norm) {
         st = g->ops->alloc(&g->norm, D, sizeof(float), err);
         if (st == SAE_OK)
@@ -398,7 +401,8 @@ static void head(struct gemma_pass *p, const float *y, size_t n, float *to)
     const struct gemma_device *const g = p->device;
     const struct gemma_config *c = &g->model->config;
     g->ops->lm->factors(g->how, n * c->D, y, p->h);
-    g->ops->lm->product(g->how, n, c->V, c->D, p->h, g->embed, to);
+    g->ops->lm->product(g->how, n, c->V, c->D, p->h, g->own_head ? g->own_head : g->embed,
+                        to);
     if (c->final_cap > 0)
         g->ops->lm->cap(n * c->V, (float)c->final_cap, to);
 }

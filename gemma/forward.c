@@ -467,7 +467,7 @@ static void run_head(struct gemma_run *run, const float *y, size_t n, float *log
     const int blas_threads = hold_blas(), threads = threads_of(run);
     for (size_t v = 0; v < V && n > 0; v += step) {
         const size_t m = min_size(step, V - v);
-        const float *E = fetch(&run->model->embed, v, m, run->panels);
+        const float *E = fetch(&run->model->head, v, m, run->panels);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
         for (size_t row = 0; row < n; row += TILE_ROWS)
             for (size_t word = 0; word < m; word += TILE_WORDS)

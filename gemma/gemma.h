@@ -16,9 +16,13 @@
 #include "lib/math/ops.h"
 
 struct gemma_config {
-    char name[256]; /* last part of the folder's path */
+    char name[256]; /* last part of the folder's path; of the Hub's cache the repository's */
     size_t V, D, F, L, H, K, head_dim, window, max_context;
-    uint32_t bos, eos, pad;
+    uint32_t bos;
+    /* 1 and 0, the family's, or what gemma_tok_tell says. config.json's own are about generation, and
+     * those who fine-tune change them: activations do not depend on them. */
+    uint32_t eos, pad;
+    bool own_head; /* tie_word_embeddings is false: logits need an lm_head.weight */
     double rms_eps, rope_theta, score_scale, attn_cap, final_cap; /* caps 0 = none */
     bool sliding[256];                                            /* per layer */
 };
@@ -109,7 +113,7 @@ SAE_MUST_CHECK enum sae_status gemma_run_compare(struct gemma_run *run, size_t n
 /* --- tokenizer ------------------------------------------------------------------------------ */
 
 struct gemma_tok; /* const calls are thread-safe */
-/* Opens folder/tokenizer.model and checks it against the config (size, bos, eos, pad). */
+/* Opens folder/tokenizer.model and checks it against the config (size, bos). */
 SAE_MUST_CHECK enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
                                               const struct gemma_config *config,
                                               struct sae_err *err);
@@ -120,6 +124,15 @@ void gemma_tok_close(struct gemma_tok *tok);
 SAE_MUST_CHECK enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text,
                                                 size_t len, uint32_t **ret, size_t *ret_n,
                                                 struct sae_err *err);
+/* Likewise, but only until there are `max` of them: of a long text no more than a little beyond the
+ * last is looked at. *ret_all: there are no more. */
+SAE_MUST_CHECK enum sae_status gemma_tok_encode_first(const struct gemma_tok *tok, const char *text,
+                                                      size_t len, size_t max, uint32_t **ret,
+                                                      size_t *ret_n, bool *ret_all,
+                                                      struct sae_err *err);
+/* The tokenizer's eos and pad become those of the config, and of a model. */
+void gemma_tok_tell(const struct gemma_tok *tok, struct gemma_config *config);
+void gemma_model_tell(struct gemma_model *model, const struct gemma_tok *tok);
 size_t gemma_tok_size(const struct gemma_tok *tok);
 /* Piece of an id as text: U+2581 as space, byte pieces as the byte, control pieces as their
  * names. Borrowed, valid for the tokenizer's life. NULL for id out of range. */

@@ -10,7 +10,9 @@
 #include "gemma/device.h"
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 
 /* Up to this many bytes of f32 a model is converted once, when opened. */
 #define COPY_MAX ((size_t)512 << 20)
@@ -88,12 +90,109 @@ static enum sae_status find_panels(const struct finder *f, struct gemma_layer *l
     return add_part(f, &layer->down, "mlp.down_proj", c->D, c->F);
 }
 
+#define HEAD_NAME "lm_head.weight"
+
+static bool are_equal(const struct sae_st_tensor *a, const struct sae_st_tensor *b, size_t rows,
+                      size_t cols, float *scratch)
+{
+    if (a->dtype == b->dtype)
+        return memcmp(a->data, b->data, a->end - a->begin) == 0;
+    for (size_t r = 0; r < rows; r++) {
+        sae_st_widen(scratch, a, r * cols, cols);
+        sae_st_widen(scratch + cols, b, r * cols, cols);
+        if (memcmp(scratch, scratch + cols, cols * sizeof *scratch) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Logits come from the embedding, but where the folder holds a matrix of their own that differs: it
+ * is used, as transformers 5 does whatever tie_word_embeddings says; 4 follows that key. */
+static enum sae_status find_head(struct gemma_model *m, struct sae_err *err)
+{
+    const struct gemma_config *c = &m->config;
+    m->head = m->embed;
+    if (sae_st_find(m->st, HEAD_NAME) == NULL && c->own_head)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'tie_word_embeddings' of config.json is false, but there is no tensor "
+                           "'" HEAD_NAME "'");
+    if (sae_st_find(m->st, HEAD_NAME) == NULL)
+        return SAE_OK;
+    const struct sae_st_tensor *head = NULL;
+    float *scratch = NULL;
+    SAE_TRY(find(&head, m->st, HEAD_NAME, c->V, c->D, err));
+    SAE_TRY(sae_mem_alloc(&scratch, 2 * c->D, sizeof *scratch, err));
+    m->own_head = !are_equal(head, m->embed.parts[0], c->V, c->D, scratch);
+    free(scratch);
+    if (!m->own_head)
+        return SAE_OK;
+    m->head.parts[0] = head;
+    if (!c->own_head)
+        sae_log_warn("'%s': '" HEAD_NAME "' differs from the embedding and is used for logits, as "
+                     "transformers 5 does; transformers 4 ignores it where tie_word_embeddings is "
+                     "not false",
+                     m->folder);
+    return SAE_OK;
+}
+
+static const char *const norm_kinds[4] = {"input_layernorm", "post_attention_layernorm",
+                                          "pre_feedforward_layernorm",
+                                          "post_feedforward_layernorm"};
+
+/* Whether find_all reads a tensor of this name. */
+static bool is_read(const struct gemma_model *m, const char *prefix, const char *name)
+{
+    static const char *const parts[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                        "mlp.down_proj"};
+    char known[NAME_LEN];
+    size_t layer = 0;
+    if (strcmp(name, HEAD_NAME) == 0)
+        return true;
+    if (strncmp(name, prefix, strlen(prefix)) != 0)
+        return false;
+    name += strlen(prefix);
+    if (strcmp(name, "embed_tokens.weight") == 0 || strcmp(name, "norm.weight") == 0)
+        return true;
+    if (sscanf(name, "layers.%zu.", &layer) != 1 || layer >= m->config.L)
+        return false;
+    for (size_t i = 0; i < 4 + sizeof parts / sizeof parts[0]; i++) {
+        (void)snprintf(known, sizeof known, "layers.%zu.%s.weight", layer,
+                       i < 4 ? norm_kinds[i] : parts[i - 4]);
+        if (strcmp(name, known) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A tensor that is not read would change what the model computes: biases, norms of queries, layers
+ * beyond the config's, adapters. Kept tables of rotary frequencies are recomputed by all. */
+static enum sae_status check_all_known(const struct gemma_model *m, const char *prefix,
+                                       struct sae_err *err)
+{
+    static const char frequencies[] = ".rotary_emb.inv_freq";
+    const size_t n_read = 2 + m->config.L * 11 + (sae_st_find(m->st, HEAD_NAME) != NULL);
+    size_t n_tables = 0;
+    for (size_t i = 0; i < sae_st_size(m->st); i++)
+        n_tables += sae_str_ends(sae_st_at(m->st, i)->name, frequencies);
+    if (sae_st_size(m->st) - n_tables == n_read)
+        return SAE_OK;
+    for (size_t i = 0; i < sae_st_size(m->st); i++) {
+        const char *const name = sae_st_at(m->st, i)->name;
+        if (!is_read(m, prefix, name) && !sae_str_ends(name, frequencies))
+            return sae_err_set(err, SAE_EFORMAT,
+                               "tensor '%s' belongs to no Gemma-2 of %zu layers as config.json "
+                               "describes it, and would be passed over; %zu tensors are expected, "
+                               "%zu are there",
+                               name, m->config.L, n_read, sae_st_size(m->st));
+    }
+    return SAE_OK;
+}
+
 /* Tensors of the norms: norms[4 * layer + kind], and the final one last. */
 static enum sae_status find_all(struct gemma_model *m, const struct sae_st_tensor **norms,
                                 struct sae_err *err)
 {
-    static const char *const kinds[4] = {"input_layernorm", "post_attention_layernorm",
-                                         "pre_feedforward_layernorm", "post_feedforward_layernorm"};
     const struct gemma_config *c = &m->config;
     const char *prefix = sae_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
     struct finder f = {.st = m->st, .prefix = prefix, .err = err};
@@ -107,10 +206,12 @@ static enum sae_status find_all(struct gemma_model *m, const struct sae_st_tenso
         f.layer = i;
         SAE_TRY(find_panels(&f, &m->layers[i], c));
         for (size_t k = 0; k < 4; k++)
-            SAE_TRY(find_in_layer(&f, &norms[4 * i + k], kinds[k], c->D, 0));
+            SAE_TRY(find_in_layer(&f, &norms[4 * i + k], norm_kinds[k], c->D, 0));
     }
     (void)snprintf(name, sizeof name, "%snorm.weight", prefix);
-    return find(&norms[4 * c->L], m->st, name, c->D, 0, err);
+    SAE_TRY(find(&norms[4 * c->L], m->st, name, c->D, 0, err));
+    SAE_TRY(find_head(m, err));
+    return check_all_known(m, prefix, err);
 }
 
 /* --- converting ----------------------------------------------------------------------------- */
@@ -150,7 +251,7 @@ static enum sae_status convert(struct gemma_model *m, const struct sae_st_tensor
                                size_t copy_max, struct sae_err *err)
 {
     const size_t D = m->config.D, L = m->config.L;
-    size_t n_panels = panel_size(&m->embed);
+    size_t n_panels = panel_size(&m->embed) + (m->own_head ? panel_size(&m->head) : 0);
     for (size_t i = 0; i < L; i++) {
         const struct gemma_layer *y = &m->layers[i];
         n_panels += panel_size(&y->qkv) + panel_size(&y->out) + panel_size(&y->gate_up) +
@@ -170,6 +271,10 @@ static enum sae_status convert(struct gemma_model *m, const struct sae_st_tensor
     if (!small)
         return SAE_OK;
     float *at = copy_panel(&m->embed, m->arena + n_norms);
+    if (m->own_head)
+        at = copy_panel(&m->head, at);
+    else
+        m->head = m->embed;
     for (size_t i = 0; i < L; i++) {
         at = copy_panel(&m->layers[i].qkv, at);
         at = copy_panel(&m->layers[i].out, at);
@@ -227,6 +332,11 @@ void gemma_model_close(struct gemma_model *model)
 const struct gemma_config *gemma_model_config(const struct gemma_model *model)
 {
     return &model->config;
+}
+
+void gemma_model_tell(struct gemma_model *model, const struct gemma_tok *tok)
+{
+    gemma_tok_tell(tok, &model->config);
 }
 
 /* --- identity ------------------------------------------------------------------------------- */

@@ -27,6 +27,8 @@ struct gemma_model {
     struct sae_st *st;
     struct gemma_layer *layers;
     struct gemma_panel embed;
+    struct gemma_panel head; /* of logits: embed itself, or a matrix of its own (own_head) */
+    bool own_head;
     const float *norm; /* the final one */
     float *arena;      /* all norms, and the copies of a small model */
     char id[65];

@@ -121,13 +121,16 @@ static size_t next_cut(const struct gemma_tok *tok, const char *text, size_t len
     return len <= CHUNK_MAX ? len : cut_line(text, CHUNK_MAX);
 }
 
+/* Chunks are encoded until there are `max` tokens; *ret_used is where the last one ends. */
 static enum sae_status encode_valid(const struct gemma_tok *tok, const char *text, size_t len,
-                                    uint32_t **ret, size_t *ret_n, struct sae_err *err)
+                                    size_t max, uint32_t **ret, size_t *ret_n, size_t *ret_used,
+                                    struct sae_err *err)
 {
     int *ids = NULL;
     size_t n = 0, cap = 0;
     enum sae_status st = SAE_OK;
-    for (size_t at = 0; at < len && st == SAE_OK;) {
+    size_t at = 0;
+    while (at < len && n < max && st == SAE_OK) {
         const size_t step = next_cut(tok, text + at, len - at);
         if (!gemma_spm_encode(tok->spm, text + at, step, &ids, &n, &cap))
             st = sae_err_set(err, SAE_EBACKEND, "SentencePiece cannot encode %zu bytes of text",
@@ -152,32 +155,39 @@ static enum sae_status encode_valid(const struct gemma_tok *tok, const char *tex
     }
     *ret = copy;
     *ret_n = n;
+    *ret_used = at;
     return SAE_OK;
+}
+
+enum sae_status gemma_tok_encode_first(const struct gemma_tok *tok, const char *text, size_t len,
+                                       size_t max, uint32_t **ret, size_t *ret_n, bool *ret_all,
+                                       struct sae_err *err)
+{
+    size_t used = 0;
+    struct sae_str repaired = {0};
+    uint64_t n_replaced = 0;
+    enum sae_status st = SAE_OK;
+    if (!sae_utf8_is_valid(text, len)) {
+        SAE_GO(st, sae_utf8_append(&repaired, text, len, &n_replaced, err));
+        text = repaired.s;
+        len = repaired.len;
+    }
+    SAE_GO(st, encode_valid(tok, text, len, max, ret, ret_n, &used, err));
+    *ret_all = used == len && *ret_n <= max;
+    *ret_n = *ret_n < max ? *ret_n : max;
+done:
+    sae_str_clear(&repaired);
+    return st;
 }
 
 enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text, size_t len,
                                  uint32_t **ret, size_t *ret_n, struct sae_err *err)
 {
-    if (sae_utf8_is_valid(text, len))
-        return encode_valid(tok, text, len, ret, ret_n, err);
-    struct sae_str repaired = {0};
-    uint64_t n_replaced = 0;
-    enum sae_status st = sae_utf8_append(&repaired, text, len, &n_replaced, err);
-    if (st == SAE_OK)
-        st = encode_valid(tok, repaired.s, repaired.len, ret, ret_n, err);
-    sae_str_clear(&repaired);
-    return st;
+    bool all;
+    return gemma_tok_encode_first(tok, text, len, SIZE_MAX, ret, ret_n, &all, err);
 }
 
 /* --- checks after loading ------------------------------------------------------------------- */
-
-static enum sae_status check_id(const char *name, int found, uint32_t expected, struct sae_err *err)
-{
-    if (found >= 0 && (uint32_t)found != expected)
-        return sae_err_set(err, SAE_EFORMAT, "%s id %d, but config.json says %lu", name, found,
-                           (unsigned long)expected);
-    return SAE_OK;
-}
 
 static enum sae_status check_ids(const struct gemma_tok *tok, const struct gemma_config *config,
                                  struct sae_err *err)
@@ -185,9 +195,10 @@ static enum sae_status check_ids(const struct gemma_tok *tok, const struct gemma
     if (tok->n > config->V)
         return sae_err_set(err, SAE_EFORMAT, "%zu pieces, but 'vocab_size' of config.json is %zu",
                            tok->n, config->V);
-    SAE_TRY(check_id("bos", gemma_spm_bos(tok->spm), config->bos, err));
-    SAE_TRY(check_id("eos", gemma_spm_eos(tok->spm), config->eos, err));
-    SAE_TRY(check_id("pad", gemma_spm_pad(tok->spm), config->pad, err));
+    const int bos = gemma_spm_bos(tok->spm);
+    if (bos >= 0 && (uint32_t)bos != config->bos)
+        return sae_err_set(err, SAE_EFORMAT, "bos id %d, but config.json says %lu", bos,
+                           (unsigned long)config->bos);
     if (gemma_spm_unk(tok->spm) < 0)
         return sae_err_set(err, SAE_EFORMAT, "no unknown piece");
     return SAE_OK;
@@ -281,6 +292,14 @@ void gemma_tok_close(struct gemma_tok *tok)
     free(tok->text);
     free(tok->at);
     free(tok);
+}
+
+void gemma_tok_tell(const struct gemma_tok *tok, struct gemma_config *config)
+{
+    if (gemma_spm_eos(tok->spm) >= 0)
+        config->eos = (uint32_t)gemma_spm_eos(tok->spm);
+    if (gemma_spm_pad(tok->spm) >= 0)
+        config->pad = (uint32_t)gemma_spm_pad(tok->spm);
 }
 
 size_t gemma_tok_size(const struct gemma_tok *tok)

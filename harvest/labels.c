@@ -61,11 +61,12 @@ static size_t kept_tokens(const struct work *w, size_t t)
 static enum sae_status tokenize(struct work *w, size_t t, struct sae_err *err)
 {
     uint32_t *ids = NULL;
-    size_t n = 0;
+    size_t kept = 0;
+    bool all;
     const struct harvest_text *text = &w->data.v[t];
-    SAE_TRY(gemma_tok_encode(w->tap->tok, text->text, text->len, &ids, &n, err));
-    const size_t most = w->set->context - 1, kept = n < most ? n : most;
-    w->n_truncated += n > most;
+    SAE_TRY(gemma_tok_encode_first(w->tap->tok, text->text, text->len, w->set->context - 1, &ids,
+                                   &kept, &all, err));
+    w->n_truncated += !all;
     const enum sae_status st = sae_mem_alloc(&w->ids[t], kept + 1, sizeof **w->ids, err);
     if (st == SAE_OK) {
         w->ids[t][0] = w->tap->config->bos;

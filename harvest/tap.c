@@ -35,6 +35,7 @@ enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, ui
     tap.d = tap.config->D;
     SAE_GO(st, gemma_model_id(tap.model, tap.model_id, err));
     SAE_GO(st, gemma_tok_open(&tap.tok, folder, tap.config, err));
+    gemma_model_tell(tap.model, tap.tok);
     SAE_GO(st, hash_tokenizer(&tap, err));
     *ret = tap;
     return SAE_OK;

@@ -308,20 +308,31 @@ done:
 
 enum sae_status sae_st_open_folder(struct sae_st **ret, const char *folder, struct sae_err *err)
 {
-    char *index = NULL, *single = NULL;
+    char *index = NULL, *single = NULL, *torch = NULL, *torch_index = NULL;
     enum sae_status st;
     SAE_GO(st, sae_fs_join(&index, folder, INDEX_NAME, err));
     SAE_GO(st, sae_fs_join(&single, folder, SINGLE_NAME, err));
-    if (access(index, F_OK) == 0)
-        st = open_index(ret, folder, index, err);
-    else if (access(single, F_OK) == 0)
+    SAE_GO(st, sae_fs_join(&torch, folder, "pytorch_model.bin", err));
+    SAE_GO(st, sae_fs_join(&torch_index, folder, "pytorch_model.bin.index.json", err));
+    /* as transformers: one file before the shards of an index */
+    if (access(single, F_OK) == 0)
         st = sae_st_open(ret, single, err);
+    else if (access(index, F_OK) == 0)
+        st = open_index(ret, folder, index, err);
+    else if (access(torch, F_OK) == 0 || access(torch_index, F_OK) == 0)
+        st = sae_err_set(err, SAE_EIO,
+                         "'%s' holds its weights as PyTorch files (pytorch_model*.bin), which are "
+                         "not read; save the model anew with safetensors: "
+                         "AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW)",
+                         folder);
     else
         st = sae_err_set(err, SAE_EIO, "no '" SINGLE_NAME "' and no '" INDEX_NAME "' in '%s'",
                          folder);
 done:
     free(index);
     free(single);
+    free(torch);
+    free(torch_index);
     return st;
 }
 

@@ -139,9 +139,17 @@ void fix_write_text(const char *folder, const char *name, const char *text)
 void fix_write(const char *folder, const struct fix_form *form)
 {
     struct sae_err err = {0};
-    struct sae_st_item *items = fix_items(form);
-    if (sae_st_write_folder(folder, items, FIX_N, form->n_shards, &err) != SAE_OK)
+    struct sae_st_item all[FIX_N + 1], *items = fix_items(form);
+    float head[FIX_V * FIX_D];
+    for (size_t i = 0; i < FIX_V * FIX_D; i++)
+        head[i] = form->head * items[0].data[i];
+    memcpy(all, items, FIX_N * sizeof *all);
+    all[FIX_N] = items[0];
+    all[FIX_N].name = "lm_head.weight";
+    all[FIX_N].data = head;
+    fix_write_text(folder, "config.json", form->config == NULL ? fix_config : form->config);
+    if (sae_st_write_folder(folder, all, FIX_N + (form->head != 0),
+                            form->n_shards, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     fix_items_free(items);
-    fix_write_text(folder, "config.json", form->config == NULL ? fix_config : form->config);
 }

@@ -30,6 +30,7 @@ struct fix_form {
     size_t n_shards;
     bool no_prefix;     /* names without "model." */
     const char *config; /* NULL = fix_config */
+    float head;         /* an lm_head.weight of so many times the embedding; 0: none */
 };
 
 /* A new folder under $TMPDIR; removed with its files by fix_remove, which frees the name. */

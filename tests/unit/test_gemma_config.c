@@ -82,7 +82,9 @@ static void test_variants(void **state)
         accept("\"attn_logit_softcapping\": 2.0", "\"attn_logit_softcapping\": null").attn_cap ==
         0);
     assert_true(accept("\"sliding_window\": 5", "\"sliding_window\": null").window == 64);
-    assert_true(accept("\"eos_token_id\": [1, 5]", "\"eos_token_id\": 7").eos == 7);
+    /* What ends a generation and what fills its batches is no matter of activations. */
+    assert_true(accept("\"eos_token_id\": [1, 5]", "\"eos_token_id\": 7").eos == 1);
+    assert_true(accept("\"pad_token_id\": 0", "\"pad_token_id\": -1").pad == 0);
     assert_true(accept("\"bos_token_id\": 2,", "").bos == 2);
     const struct gemma_config nested =
         accept("\"rope_theta\": 10000.0", "\"rope_parameters\": {\"rope_theta\": 500}");
@@ -94,6 +96,53 @@ static void test_variants(void **state)
     (void)accept("\"hidden_activation\"", "\"hidden_act\"");
     (void)accept("{", "{\"attention_bias\": false, \"tie_word_embeddings\": true,"
                       " \"rope_scaling\": null, ");
+}
+
+/* What scales positions is refused under every spelling, and told by name. */
+static void test_rope(void **state)
+{
+    (void)state;
+    static const char *const off[][2] = {
+        {"\"rope_scaling\": {\"factor\": 8.0, \"type\": \"linear\"}", "rope_scaling.factor"},
+        {"\"rope_scaling\": {\"rope_type\": \"linear\"}", "rope_scaling.rope_type"},
+        {"\"rope_scaling\": 8", "rope_scaling"},
+        {"\"rope_parameters\": {\"rope_theta\": 1e4, \"factor\": 2}", "rope_parameters.factor"},
+        {"\"rope_parameters\": {\"partial_rotary_factor\": 0.5}", "partial_rotary_factor"},
+        {"\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}}",
+         "rope_parameters.full_attention"},
+        {"\"rope_parameters\": {\"rope_theta\": 5e4}", "rope_theta"}, /* 1e4 at the top */
+        {"\"rope_local_base_freq\": 1e4", "rope_local_base_freq"},
+        {"\"rotary_pct\": 0.25", "rotary_pct"},
+        {"\"partial_rotary_factor\": 0.5", "partial_rotary_factor"},
+        {"\"original_max_position_embeddings\": 32", "original_max_position_embeddings"},
+        {"\"_sliding_window_pattern\": 6", "_sliding_window_pattern"},
+        {"\"use_qk_norm\": true", "use_qk_norm"},
+        {"\"attention_multiplier\": 2", "attention_multiplier"},
+        {"\"residual_multiplier\": 2", "residual_multiplier"},
+        {"\"quantization_config\": {\"bits\": 4}", "quantization_config"},
+        {"\"mlp_bias\": true", "mlp_bias"},
+    };
+    char to[200];
+    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+        (void)snprintf(to, sizeof to, "{%s, ", off[i][0]);
+        refuse("{", to, off[i][1], "expected");
+    }
+    static const char *const fine[] = {
+        "\"rope_scaling\": {\"type\": \"default\"}",
+        "\"rope_parameters\": {\"rope_theta\": 10000, \"partial_rotary_factor\": 1.0}",
+        "\"use_qk_norm\": false, \"mlp_bias\": null, \"pruned_heads\": {}",
+        "\"tie_word_embeddings\": false",
+        "\"torch_dtype\": \"bfloat16\", \"dtype\": \"float32\", \"use_cache\": true",
+        "\"attention_dropout\": 0.1, \"initializer_range\": 0.02, \"unsloth_version\": \"2025\"",
+        "\"sliding_window_size\": 4096, \"cache_implementation\": \"hybrid\"",
+        "\"_attn_implementation_autoset\": true, \"id2label\": {\"0\": \"LABEL_0\"}",
+    };
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
+        (void)snprintf(to, sizeof to, "{%s, ", fine[i]);
+        const struct gemma_config c = accept("{", to);
+        assert_true(c.rope_theta == 10000);
+        assert_int_equal(c.own_head, strstr(fine[i], "tie_word") != NULL);
+    }
 }
 
 static void test_missing(void **state)
@@ -131,8 +180,7 @@ static void test_refused(void **state)
     refuse("gelu_pytorch_tanh", "gelu", "'hidden_activation' is \"gelu\"", "gelu_pytorch_tanh");
     refuse("{", "{\"attention_bias\": true, ", "'attention_bias' is true", "expected false");
     refuse("{", "{\"use_bidirectional_attention\": true, ", "bidirectional", "expected false");
-    refuse("{", "{\"tie_word_embeddings\": false, ", "'tie_word_embeddings' is false", "true");
-    refuse("{", "{\"rope_scaling\": {\"factor\": 8}, ", "'rope_scaling'", "null");
+    refuse("{", "{\"tie_word_embeddings\": 0, ", "'tie_word_embeddings' is 0", "false");
     refuse("\"vocab_size\": 67", "\"vocab_size\": 0", "'vocab_size' is 0", "1 ...");
     refuse("\"vocab_size\": 67", "\"vocab_size\": -67", "'vocab_size' is -67", "1 ...");
     refuse("\"vocab_size\": 67", "\"vocab_size\": 1e3", "'vocab_size' is 1000.0", "whole");
@@ -148,14 +196,12 @@ static void test_refused(void **state)
     refuse("softcapping\": 2.0", "softcapping\": -2.0", "'attn_logit_softcapping'", "above 0");
     refuse("\"rope_theta\": 10000.0", "\"rope_theta\": null", "'rope_theta' is null", "above 0");
     refuse("\"rope_theta\": 10000.0", "\"rope_parameters\": {\"rope_type\": \"yarn\"}",
-           "'rope_type' is \"yarn\"", "default");
+           "'rope_parameters.rope_type' is \"yarn\"", "default");
     refuse("\"rope_theta\"", "\"layer_types\": [\"full_attention\"], \"rope_theta\"",
            "'layer_types'", "4 words");
     refuse("\"rope_theta\"", "\"layer_types\": [\"a\", \"b\", \"c\", \"d\"], \"rope_theta\"",
            "'layer_types' is \"a\"", "full_attention");
     refuse("\"bos_token_id\": 2", "\"bos_token_id\": 67", "'bos_token_id' is 67", "67");
-    refuse("\"eos_token_id\": [1, 5]", "\"eos_token_id\": [-1]", "'eos_token_id' is -1", "67");
-    refuse("\"pad_token_id\": 0", "\"pad_token_id\": \"0\"", "'pad_token_id'", "token id");
     refuse("{", "{\"vocab_size\": 67, ", "JSON", "duplicate");
     struct gemma_config c;
     assert_int_equal(read_text(&c, "[1]"), SAE_EFORMAT);
@@ -201,6 +247,39 @@ static void test_tensors(void **state)
     norm->shape[1] = 1;
     refuse_model(items, FIX_N, "[32, 1]", "expected [32]");
     norm->rank = 1;
+    fix_items_free(items);
+}
+
+/* A tensor that is not read would be a silent change. */
+static void test_unknown_tensors(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "model.layers.0.self_attn.q_norm.weight", "model.layers.1.self_attn.q_proj.bias",
+        "model.layers.4.mlp.up_proj.weight", "score.weight", "model.norm.bias",
+        "layers.0.mlp.up_proj.weight"};
+    const struct fix_form form = {.dtype = SAE_ST_F32};
+    struct sae_st_item *items = fix_items(&form), all[FIX_N + 1];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        memcpy(all, items, FIX_N * sizeof *all);
+        all[FIX_N] = items[1];
+        all[FIX_N].name = names[i];
+        refuse_model(all, FIX_N + 1, names[i], "46 tensors are expected, 47 are there");
+    }
+    char *folder = fix_folder();
+    struct gemma_model *model = NULL;
+    all[FIX_N].name = "model.layers.0.self_attn.rotary_emb.inv_freq"; /* recomputed by everybody */
+    fix_write_text(folder, "config.json", fix_config);
+    assert_int_equal(sae_st_write_folder(folder, all, FIX_N + 1, 1, &g_err), SAE_OK);
+    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_OK);
+    gemma_model_close(model);
+    char *own = edit("{", "{\"tie_word_embeddings\": false, ");
+    fix_write_text(folder, "config.json", own);
+    model = NULL;
+    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "no tensor 'lm_head.weight'"));
+    free(own);
+    fix_remove(folder);
     fix_items_free(items);
 }
 
@@ -262,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),    cmocka_unit_test(test_variants),
         cmocka_unit_test(test_missing),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_rope),      cmocka_unit_test(test_unknown_tensors),
         cmocka_unit_test(test_tensors),   cmocka_unit_test(test_wrong_type),
         cmocka_unit_test(test_no_memory),
     };

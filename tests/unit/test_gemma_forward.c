@@ -425,6 +425,26 @@ static int on_device(void **state)
         #f "_device", f, on_device, NULL, NULL                                                     \
     }
 
+/* Logits come from lm_head.weight where it is there and differs: twice the embedding doubles them
+ * before the cap of 3. The same matrix once more changes nothing. */
+static void test_own_head(void **state)
+{
+    (void)state;
+    static float x[N_X], tied[N_LOGITS], same[N_LOGITS], own[N_LOGITS];
+    float *const to[] = {tied, same, own};
+    for (size_t i = 0; i < 3; i++) {
+        const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 2, .head = (float)i};
+        struct opened o = open_form(&form, ROWS, FIX_T);
+        OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
+        OK(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+        OK(gemma_run_logits(o.run, 0, ROWS, to[i], &g_err));
+        close_form(&o);
+    }
+    assert_memory_equal(tied, same, sizeof tied);
+    for (size_t i = 0; i < N_LOGITS; i++)
+        close_to((double)own[i], 3 * tanh(2 * atanh((double)tied[i] / 3)), 2e-5, "logit");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +456,7 @@ int main(void)
         ALL(test_lengths),
         ALL(test_refusals),
         ALL(test_id),
+        ALL(test_own_head),
         cmocka_unit_test(test_exp_tanh),
     };
     return cmocka_run_group_tests_name("gemma_forward", tests, NULL, NULL);

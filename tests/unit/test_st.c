@@ -292,6 +292,30 @@ static void test_index(void **state)
     refuse_index("{", SAE_EFORMAT, "JSON");
 }
 
+/* As transformers: one file before the shards of an index; PyTorch's files are named as such. */
+static void test_which_files(void **state)
+{
+    (void)state;
+    char *folder = fix_folder();
+    const float one = 1;
+    const struct sae_st_item a = {"a", SAE_ST_F32, 1, {1}, &one}, b = {"b", SAE_ST_F32, 1, {1}, &one};
+    struct sae_st *st = NULL;
+    fix_write_text(folder, "pytorch_model.bin", "");
+    assert_int_equal(sae_st_open_folder(&st, folder, &g_err), SAE_EIO);
+    assert_non_null(strstr(g_err.msg, "PyTorch files"));
+    assert_int_equal(sae_st_write(in(folder, "shard"), &a, 1, &g_err), SAE_OK);
+    fix_write_text(folder, "model.safetensors.index.json", "{\"weight_map\":{\"a\":\"shard\"}}");
+    assert_int_equal(sae_st_open_folder(&st, folder, &g_err), SAE_OK);
+    assert_non_null(sae_st_find(st, "a"));
+    sae_st_close(st);
+    assert_int_equal(sae_st_write(in(folder, "model.safetensors"), &b, 1, &g_err), SAE_OK);
+    assert_int_equal(sae_st_open_folder(&st, folder, &g_err), SAE_OK);
+    assert_null(sae_st_find(st, "a"));
+    assert_non_null(sae_st_find(st, "b"));
+    sae_st_close(st);
+    fix_remove(folder);
+}
+
 /* --- values and the writer ------------------------------------------------------------------ */
 
 static void test_f16(void **state)
@@ -432,7 +456,7 @@ int main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_index),
+        cmocka_unit_test(test_index), cmocka_unit_test(test_which_files),
         cmocka_unit_test(test_f16),
         cmocka_unit_test(test_writer),
         cmocka_unit_test(test_writer_repeats),
