@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* tok : text to token ids and ids to pieces of text.
  * SentencePiece slows down with the length of its input, so long texts go in chunks, cut where
- * the result is the same as of the whole: before a newline that follows no newline. */
+ * the result is the same as of the whole: before a newline that follows no newline, and, in long
+ * lines, before a space that follows no space, where no piece of the vocabulary reaches across. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,9 @@
 
 #define MODEL_MAX ((size_t)256 << 20) /* bytes of tokenizer.model */
 enum {
-    CHUNK = 4096,        /* bytes after which the next safe cut is taken */
-    CHUNK_MAX = 1 << 20, /* bytes of one line after which any cut is taken */
+    CHUNK = 4096,         /* bytes after which the next safe cut is taken */
+    CHUNK_LINE = 1 << 16, /* bytes of one line after which a cut at a space is taken */
+    CHUNK_MAX = 1 << 20,  /* bytes of one line after which any cut is taken */
     MESSAGE_LEN = 400
 };
 
@@ -26,7 +28,8 @@ struct gemma_tok {
     size_t n;
     char *text;         /* all pieces, each NUL-terminated */
     size_t *at;         /* [n] where a piece begins in text */
-    bool cuts_are_safe; /* no piece holds a newline beside other characters */
+    bool cuts_are_safe;   /* no piece holds a newline beside other characters */
+    bool spaces_are_safe; /* no piece holds a space after another character */
 };
 
 /* --- pieces --------------------------------------------------------------------------------- */
@@ -67,6 +70,14 @@ static bool mixes_newline(const char *piece, size_t len)
     return newlines != 0 && newlines != len;
 }
 
+static bool ends_word(const char *piece, size_t len)
+{
+    for (size_t i = 1; i < len; i++)
+        if (piece[i] == ' ' && piece[i - 1] != ' ')
+            return true;
+    return false;
+}
+
 static enum sae_status read_pieces(struct gemma_tok *tok, struct sae_err *err)
 {
     size_t total = 0;
@@ -77,13 +88,15 @@ static enum sae_status read_pieces(struct gemma_tok *tok, struct sae_err *err)
     }
     SAE_TRY(sae_mem_alloc(&tok->text, total, 1, err));
     SAE_TRY(sae_mem_alloc(&tok->at, tok->n, sizeof *tok->at, err));
-    tok->cuts_are_safe = true;
+    tok->cuts_are_safe = tok->spaces_are_safe = true;
     size_t at = 0;
     for (size_t i = 0; i < tok->n; i++) {
         tok->at[i] = at;
         const size_t len = write_piece(tok->text + at, tok->spm, (int)i);
         if (mixes_newline(tok->text + at, len))
             tok->cuts_are_safe = false;
+        if (ends_word(tok->text + at, len))
+            tok->spaces_are_safe = false;
         at += len + 1;
     }
     return SAE_OK;
@@ -103,22 +116,35 @@ static size_t cut_line(const char *text, size_t len)
     return i;
 }
 
+/* The first `mark` in text[from, to) that follows another character; `to` where there is none. A
+ * U+2581 that the text itself has counts as a space, and its last byte is 0x81. */
+static size_t find_cut(const char *text, size_t from, size_t to, char mark)
+{
+    for (size_t i = from; i < to; i++) {
+        const char *at = memchr(text + i, mark, to - i);
+        if (at == NULL)
+            return to;
+        i = (size_t)(at - text);
+        if (text[i - 1] != mark && (mark != ' ' || text[i - 1] != '\x81'))
+            return i;
+    }
+    return to;
+}
+
 /* Length of the next chunk. */
 static size_t next_cut(const struct gemma_tok *tok, const char *text, size_t len)
 {
     if (len <= CHUNK || !tok->cuts_are_safe)
         return len;
-    const size_t max = len < CHUNK_MAX ? len : CHUNK_MAX;
-    for (size_t i = CHUNK; i < max;) {
-        const char *newline = memchr(text + i, '\n', max - i);
-        if (newline == NULL)
-            break;
-        i = (size_t)(newline - text);
-        if (text[i - 1] != '\n')
-            return i;
-        i++;
-    }
-    return len <= CHUNK_MAX ? len : cut_line(text, CHUNK_MAX);
+    const size_t line = len < CHUNK_LINE ? len : CHUNK_LINE, max = len < CHUNK_MAX ? len : CHUNK_MAX;
+    size_t cut = find_cut(text, CHUNK, line, '\n');
+    if (cut < line)
+        return cut;
+    cut = tok->spaces_are_safe ? find_cut(text, CHUNK, line, ' ') : line;
+    if (cut < line)
+        return cut;
+    cut = find_cut(text, line, max, '\n');
+    return cut < max || len <= CHUNK_MAX ? cut : cut_line(text, CHUNK_MAX);
 }
 
 /* Chunks are encoded until there are `max` tokens; *ret_used is where the last one ends. */

@@ -70,7 +70,7 @@ static void add_piece(struct maker *m, const char *piece, float score, size_t ty
 }
 
 struct kind {
-    bool prefix, trim, mixed_newline, no_bytes;
+    bool prefix, trim, mixed_newline, no_bytes, mixed_space;
 };
 
 #define SPACE "\xe2\x96\x81"
@@ -102,6 +102,8 @@ static size_t write_model(const char *folder, const struct kind *kind)
     }
     if (kind->mixed_newline)
         add_piece(&m, "a\n", -0.5F, USER);
+    if (kind->mixed_space)
+        add_piece(&m, "a" SPACE, -0.5F, USER);
     struct sae_str spec = {0};
     put_number(&spec, 3, 2); /* BPE */
     put_number(&spec, 4, m.n);
@@ -282,12 +284,32 @@ static char *random_text(const struct gemma_tok *tok, size_t *len)
     return s.s;
 }
 
+/* The first tokens alone are the first of all. */
+static void compare_first(const struct gemma_tok *tok, const char *text, size_t len)
+{
+    uint32_t *all = NULL, *ids = NULL;
+    size_t n_all = 0, n = 0;
+    bool is_all = true;
+    assert_int_equal(gemma_tok_encode(tok, text, len, &all, &n_all, &g_err), SAE_OK);
+    assert_int_equal(gemma_tok_encode_first(tok, text, len, 100, &ids, &n, &is_all, &g_err), SAE_OK);
+    assert_int_equal(n, 100);
+    assert_false(is_all);
+    assert_memory_equal(ids, all, n * sizeof *ids);
+    free(ids);
+    assert_int_equal(gemma_tok_encode_first(tok, text, len, n_all, &ids, &n, &is_all, &g_err), SAE_OK);
+    assert_int_equal(n, n_all);
+    assert_true(is_all);
+    free(ids);
+    free(all);
+}
+
 static void test_chunks(void **state)
 {
     (void)state;
-    for (int mixed = 0; mixed < 2; mixed++) {
+    for (int mixed = 0; mixed < 3; mixed++) {
         char *folder = fix_folder(), path[400];
-        (void)write_model(folder, &(struct kind){.mixed_newline = mixed});
+        (void)write_model(folder,
+                          &(struct kind){.mixed_newline = mixed == 1, .mixed_space = mixed == 2});
         (void)snprintf(path, sizeof path, "%s/tokenizer.model", folder);
         struct gemma_tok *tok = NULL;
         assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_OK);
@@ -300,6 +322,10 @@ static void test_chunks(void **state)
         put(&longer, text, len);
         compare_whole(tok, path, longer.s, longer.len);
         sae_str_clear(&longer);
+        for (size_t i = 0; i < len; i++) /* one line */
+            text[i] = text[i] == '\n' ? 'h' : text[i];
+        compare_whole(tok, path, text, len);
+        compare_first(tok, text, len);
         free(text);
         gemma_tok_close(tok);
         fix_remove(folder);
