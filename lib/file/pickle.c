@@ -150,7 +150,8 @@ static enum sae_status tuple(struct machine *m, size_t n)
             return bad(m, "a tuple reaches over a mark");
     SAE_TRY(make(m, SEQUENCE, &made));
     m->top -= n;
-    SAE_TRY(extend(m, made, m->stack + m->top, n));
+    if (n > 0) /* an empty stack has no address to count from */
+        SAE_TRY(extend(m, made, m->stack + m->top, n));
     return push(m, (uint32_t)(m->n - 1));
 }
 

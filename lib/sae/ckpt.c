@@ -277,6 +277,12 @@ static enum sae_status get_series(struct sae_series *series, const struct sae_h5
         sae_str_clear(&name);
         SAE_GO(st, sae_str_printf(&name, err, "/series/%s", series->names[c]));
         SAE_GO(st, sae_h5_get(file, name.s, SAE_H5_F64, 1, &want, &got, &series->values[c], err));
+        /* An empty first column must not leave the others free to be longer. */
+        if (c > 0 && got != series->n_points) {
+            st = sae_err_set(err, SAE_EFORMAT, "'%s': %s has %zu points, expected %zu",
+                             sae_h5_path(file), name.s, got, series->n_points);
+            goto done;
+        }
         series->n_points = got;
     }
 done:
