@@ -14,13 +14,16 @@
  * file that gets the number of calls of that kind
  *
  * Only calls of this process count, not those of the programs it starts, and only files: standard
- * output and error are left alone by "write". */
+ * output and error are left alone by "write". Memory is not refused to the libraries of C++ and of
+ * linear algebra: they end the process by their own rules. */
 /* Both names of a call are defined here, so neither may stand for the other. */
 #undef _FILE_OFFSET_BITS
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -40,7 +43,7 @@ enum what { NONE, ALLOC, WRITE, READ, OPEN, SYNC, RENAME, MMAP, TRUNCATE, UNLINK
 
 static enum what what;
 static int how;
-static bool is_short, stays;
+static bool is_short, stays, traces;
 static long at;
 static atomic_long count;
 static atomic_bool is_on;
@@ -85,6 +88,37 @@ static int code_of(const char *name)
     return EIO;
 }
 
+/* Code of libraries that do not survive a lack of memory. */
+enum { MAX_SPARED = 32 };
+static struct {
+    uintptr_t begin, end;
+} spared[MAX_SPARED];
+static int n_spared;
+
+static int spare(struct dl_phdr_info *library, size_t size, void *unused)
+{
+    static const char *const fragile[] = {"stdc++", "sentencepiece", "protobuf", "absl",
+                                          "blas",   "gomp",          "gfortran"};
+    (void)size;
+    (void)unused;
+    for (size_t f = 0; f < sizeof fragile / sizeof *fragile; f++)
+        for (int i = 0; strstr(library->dlpi_name, fragile[f]) && i < library->dlpi_phnum; i++)
+            if (library->dlpi_phdr[i].p_type == PT_LOAD && n_spared < MAX_SPARED) {
+                const uintptr_t begin = library->dlpi_addr + library->dlpi_phdr[i].p_vaddr;
+                spared[n_spared].begin = begin;
+                spared[n_spared++].end = begin + library->dlpi_phdr[i].p_memsz;
+            }
+    return 0;
+}
+
+static bool is_spared(const void *caller)
+{
+    for (int i = 0; i < n_spared; i++)
+        if ((uintptr_t)caller >= spared[i].begin && (uintptr_t)caller < spared[i].end)
+            return true;
+    return false;
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *const kind = getenv("INJECT_WHAT"), *const code = getenv("INJECT_HOW");
@@ -96,8 +130,10 @@ __attribute__((constructor)) static void begin(void)
     how = code_of(code != NULL ? code : "EIO");
     at = number != NULL ? atol(number) : 0;
     stays = getenv("INJECT_STAY") != NULL;
+    traces = getenv("INJECT_TRACE") != NULL;
     count_file = getenv("INJECT_COUNT");
     unsetenv("LD_PRELOAD"); /* programs that are started from here run as ever */
+    dl_iterate_phdr(spare, NULL);
     atexit(write_count);
     atomic_store(&is_on, true);
 }
@@ -110,6 +146,12 @@ static bool hit(enum what kind)
     const long n = atomic_fetch_add(&count, 1) + 1;
     if (at == 0 || n < at || (n > at && !stays))
         return false;
+    if (traces) {
+        void *places[32];
+        atomic_store(&is_on, false);
+        backtrace_symbols_fd(places, backtrace(places, 32), 2);
+        atomic_store(&is_on, true);
+    }
     errno = how;
     return true;
 }
@@ -122,35 +164,38 @@ static bool hit(enum what kind)
 
 /* --- memory -------------------------------------------------------------------------------- */
 
+/* Whether memory is refused to this caller. */
+#define REFUSED() (what == ALLOC && !is_spared(__builtin_return_address(0)) && hit(ALLOC))
+
 void *malloc(size_t n)
 {
-    return hit(ALLOC) ? NULL : __libc_malloc(n);
+    return REFUSED() ? NULL : __libc_malloc(n);
 }
 
 void *calloc(size_t n, size_t size)
 {
-    return hit(ALLOC) ? NULL : __libc_calloc(n, size);
+    return REFUSED() ? NULL : __libc_calloc(n, size);
 }
 
 void *realloc(void *old, size_t n)
 {
-    return hit(ALLOC) ? NULL : __libc_realloc(old, n);
+    return REFUSED() ? NULL : __libc_realloc(old, n);
 }
 
 void *aligned_alloc(size_t alignment, size_t n)
 {
-    return hit(ALLOC) ? NULL : __libc_memalign(alignment, n);
+    return REFUSED() ? NULL : __libc_memalign(alignment, n);
 }
 
 void *memalign(size_t alignment, size_t n);
 void *memalign(size_t alignment, size_t n)
 {
-    return hit(ALLOC) ? NULL : __libc_memalign(alignment, n);
+    return REFUSED() ? NULL : __libc_memalign(alignment, n);
 }
 
 int posix_memalign(void **to, size_t alignment, size_t n)
 {
-    void *const made = hit(ALLOC) ? NULL : __libc_memalign(alignment, n);
+    void *const made = REFUSED() ? NULL : __libc_memalign(alignment, n);
     if (made == NULL)
         return ENOMEM;
     *to = made;
