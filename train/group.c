@@ -74,7 +74,7 @@ static size_t form_groups(const struct job *job, double memory, size_t *group_of
     return n_groups;
 }
 
-static void size_text(char *to, size_t size, double bytes)
+void job_size_text(char *to, size_t size, double bytes)
 {
     if (bytes < 1e9)
         snprintf(to, size, "%.3g MB", bytes / 1e6);
@@ -96,8 +96,8 @@ static void tell_plan(const struct job *job, double memory, size_t n_groups, siz
     if (n == 0 || !job->sweep)
         return;
     char each[32], limit[32];
-    size_text(each, sizeof each, one);
-    size_text(limit, sizeof limit, memory);
+    job_size_text(each, sizeof each, one);
+    job_size_text(limit, sizeof limit, memory);
     sae_log_info("sweep: %zu run%s to train%s in %zu group%s; a group of up to %zu shares one pass "
                  "over the activations; about %s a run, %s may be taken (--memory)",
                  n, n == 1 ? "" : "s", n < job->n ? ", the others are finished," : "", n_groups,
@@ -106,6 +106,27 @@ static void tell_plan(const struct job *job, double memory, size_t n_groups, siz
         sae_log_warn("one run takes about %s, more than the %s that may be taken; they are trained "
                      "one at a time all the same",
                      each, limit);
+}
+
+/* A store that is read many times over teaches its rows by heart. */
+static void tell_epochs(const struct job *job)
+{
+    double most = 0, rows = 0;
+    for (size_t i = 0; i < job->n; i++) {
+        const struct settings *const set = &job->plans[i].set;
+        const double n = (double)sae_acts_n_rows(job->acts) - (double)set->heldout_rows;
+        const double times = (double)set->steps * (double)set->batch / n;
+        if (job->plans[i].finished || !(times > most))
+            continue;
+        most = times;
+        rows = n;
+    }
+    if (most > 1.005)
+        sae_log_info("the run goes %.1f times through the %.0f training rows of the store%s", most,
+                     rows,
+                     most > 10 ? ": more tokens, or fewer steps, would teach it more of the text "
+                                 "and less of its rows"
+                               : "");
 }
 
 /* --- 2. what is shown --------------------------------------------------------------------- */
@@ -199,10 +220,13 @@ static enum sae_status open_group(struct loop *loop, struct group *group, struct
     }
     for (size_t i = 0; i < group->n; i++) {
         struct member *const member = &group->member[i];
-        const enum sae_status st =
-            member->active ? run_begin(&member->run, &group->feed, err) : SAE_OK;
+        if (!member->active)
+            continue;
+        const enum sae_status st = run_begin(&member->run, &group->feed, err);
         if (st != SAE_OK)
             SAE_TRY(fail(loop, group, member, st, err));
+        else if (member->plan->until == 0) /* only its first checkpoint was missing */
+            leave(group, member);
     }
     return SAE_OK;
 }
@@ -229,7 +253,7 @@ static enum sae_status step_group(struct loop *loop, struct group *group, struct
         }
         loop->tokens += group->feed.n;
         show(loop, group);
-        if (member->run.t->step == member->plan->set.steps)
+        if (member->run.t->step == member->plan->until)
             leave(group, member);
     }
     return SAE_OK;
@@ -248,15 +272,16 @@ static enum sae_status stop_group(const struct loop *loop, struct group *group, 
     }
     if (!run)
         return SAE_OK;
+    const char *const acts = job->moved ? " --acts " : "", *const at = job->moved ? job->moved : "";
     if (job->sweep)
         return sae_err_set(err, SAE_EINTR,
                            "stopped, the state of %zu runs saved; continue with 'sae-train "
-                           "--resume %s'",
-                           group->n_active, job->dir);
+                           "--resume %s%s%s'",
+                           group->n_active, job->dir, acts, at);
     return sae_err_set(err, SAE_EINTR,
                        "stopped after step %" PRIu64 " of %" PRIu64 ", state saved; continue with "
-                       "'sae-train --resume %s'",
-                       run->t->step, run->plan->set.steps, job->dir);
+                       "'sae-train --resume %s%s%s'",
+                       run->t->step, run->plan->set.steps, job->dir, acts, at);
 }
 
 static enum sae_status train_group(struct loop *loop, struct group *group, struct sae_err *err)
@@ -305,7 +330,7 @@ static void begin_bar(struct loop *loop)
         const struct run_plan *const plan = &job->plans[i];
         if (plan->finished)
             continue;
-        total += plan->set.steps * plan->set.batch;
+        total += plan->until * plan->set.batch;
         loop->tokens += plan->from_step * plan->set.batch;
     }
     sae_progress_begin(&loop->bar, "train", "tokens", loop->tokens, total);
@@ -320,8 +345,8 @@ static void tell_clock(const struct job *job, double planned)
                   "rest %.2f",
                   job->seconds, c->step, c->read, c->watch, c->save,
                   job->seconds - c->step - c->read - c->watch - c->save);
-    size_text(plan, sizeof plan, planned);
-    size_text(peak, sizeof peak, memory_peak());
+    job_size_text(plan, sizeof plan, planned);
+    job_size_text(peak, sizeof peak, memory_peak());
     sae_log_debug("memory: %s at most, about %s were planned", peak, plan);
 }
 
@@ -337,6 +362,8 @@ enum sae_status job_train(struct job *job, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&group_of, job->n, sizeof *group_of, err));
     loop.n_groups = form_groups(job, limit, group_of, &most, &planned);
     tell_plan(job, limit, loop.n_groups, most);
+    tell_epochs(job);
+    SAE_GO(st, job_check_disk(job, most, err));
     begin_bar(&loop);
     for (; loop.group < loop.n_groups; loop.group++)
         SAE_GO(st, train_numbered(&loop, group_of, err));

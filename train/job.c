@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* job : a new run or sweep.
- * Contents: 1. plans   2. folders   3. records   4. one run   5. a sweep   6. the beginning */
+ * Contents: 1. plans and locks   2. folders   3. records   4. one run   5. a sweep
+ *           6. the beginning */
 #include "train/job.h"
 
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #include "lib/file/record.h"
 #include "train/options.h"
 
-/* --- 1. plans ----------------------------------------------------------------------------- */
+/* --- 1. plans and locks ------------------------------------------------------------------- */
 
 enum sae_status job_add(struct job *job, const struct settings *set, const char *dir,
                         json_t *record, struct sae_err *err)
@@ -26,6 +27,7 @@ enum sae_status job_add(struct job *job, const struct settings *set, const char 
     size_t cap = job->n;
     enum sae_status st;
     SAE_GO(st, settings_own_lists(&plan.set, err));
+    SAE_GO(st, run_plan_all(&plan, err));
     SAE_GO(st, sae_mem_strdup(&plan.dir, dir, err));
     SAE_GO(st, sae_mem_grow(&job->plans, &cap, job->n + 1, sizeof *job->plans, err));
     job->plans[job->n++] = plan;
@@ -39,11 +41,24 @@ void job_clear(struct job *job)
 {
     for (size_t i = 0; i < job->n; i++)
         run_plan_clear(&job->plans[i]);
+    for (size_t i = 0; i < job->n_locks; i++)
+        sae_lock_release(job->locks[i]);
+    free(job->locks);
     free(job->plans);
     free(job->dir);
     free(job->command);
     sae_acts_close(job->acts);
     *job = (struct job){0};
+}
+
+enum sae_status job_lock(struct job *job, const char *dir, const struct sae_lock **ret,
+                         struct sae_err *err)
+{
+    size_t cap = job->n_locks;
+    SAE_TRY(sae_mem_grow(&job->locks, &cap, job->n_locks + 1, sizeof *job->locks, err));
+    SAE_TRY(sae_lock_take(&job->locks[job->n_locks], dir, "sae-train", err));
+    *ret = job->locks[job->n_locks++];
+    return SAE_OK;
 }
 
 enum sae_status job_sweep_path(char **ret, const char *dir, struct sae_err *err)
@@ -53,30 +68,62 @@ enum sae_status job_sweep_path(char **ret, const char *dir, struct sae_err *err)
 
 /* --- 2. folders --------------------------------------------------------------------------- */
 
+/* Of a run: what --force replaces. Nothing else in its folder is ever removed. */
+static bool is_run_file(const char *name)
+{
+    return (strncmp(name, "ckpt_", 5) == 0 && sae_str_ends(name, ".h5")) ||
+           strcmp(name, "state.h5") == 0;
+}
+
+enum sae_status job_run_files(char ***ret_names, size_t *ret_n, const char *dir,
+                              struct sae_err *err)
+{
+    char **names = NULL;
+    size_t n = 0, kept = 0;
+    SAE_TRY(sae_fs_list(&names, &n, dir, "", ".h5", err));
+    for (size_t i = 0; i < n; i++)
+        if (is_run_file(names[i]))
+            names[kept++] = names[i];
+        else
+            free(names[i]);
+    *ret_names = names;
+    *ret_n = kept;
+    return SAE_OK;
+}
+
 /* An earlier run in the folder is refused, or with --force removed: old checkpoints beside new
  * ones would be read as one run. */
 static enum sae_status clear_run(const char *dir, bool force, struct sae_err *err)
 {
-    static const char *const prefixes[] = {"ckpt_", "state.h5"};
     enum sae_status st = SAE_OK;
-    for (size_t p = 0; st == SAE_OK && p < sizeof prefixes / sizeof *prefixes; p++) {
-        char **names = NULL;
-        size_t n = 0;
-        SAE_TRY(sae_fs_list(&names, &n, dir, prefixes[p], "", err));
-        if (n > 0 && !force)
-            st = sae_err_set(err, SAE_EARG,
-                             "'%s' holds a run already ('%s'); continue it with --resume %s, or "
-                             "replace it with --force",
-                             dir, names[0], dir);
-        for (size_t i = 0; st == SAE_OK && i < n; i++) {
-            char *path = NULL;
-            st = sae_fs_join(&path, dir, names[i], err);
-            if (st == SAE_OK && unlink(path) != 0)
-                st = sae_err_set(err, SAE_EIO, "cannot remove '%s'", path);
-            free(path);
-        }
-        sae_fs_list_free(names, n);
+    char **names = NULL;
+    size_t n = 0;
+    SAE_TRY(job_run_files(&names, &n, dir, err));
+    if (n > 0 && !force)
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' holds a run already ('%s'); go on with it with --continue or "
+                         "--resume %s, or replace it with --force",
+                         dir, names[0], dir);
+    for (size_t i = 0; st == SAE_OK && i < n; i++) {
+        char *path = NULL;
+        st = sae_fs_join(&path, dir, names[i], err);
+        if (st == SAE_OK && unlink(path) != 0)
+            st = sae_err_set(err, SAE_EIO, "cannot remove '%s'", path);
+        free(path);
     }
+    sae_fs_list_free(names, n);
+    return st;
+}
+
+/* Of a sweep that is replaced. Another process may be working on it alone. */
+static enum sae_status clear_member(const char *dir, struct sae_err *err)
+{
+    struct sae_lock *lock = NULL;
+    SAE_TRY(sae_lock_take(&lock, dir, "sae-train", err));
+    const enum sae_status st = clear_run(dir, true, err);
+    sae_lock_release(lock);
+    if (st == SAE_OK)
+        rmdir(dir); /* stays where something else lies in it */
     return st;
 }
 
@@ -92,8 +139,8 @@ static enum sae_status clear_sweep(const char *dir, bool force, struct sae_err *
         goto done;
     if (!force) {
         st = sae_err_set(err, SAE_EARG,
-                         "'%s' holds a sweep already; continue it with --resume %s, or replace it "
-                         "with --force",
+                         "'%s' holds a sweep already; go on with it with --continue or --resume "
+                         "%s, or replace it with --force",
                          dir, dir);
         goto done;
     }
@@ -102,8 +149,7 @@ static enum sae_status clear_sweep(const char *dir, bool force, struct sae_err *
         char *run = NULL;
         SAE_GO(st, sae_fs_join(&run, dir, names[i], err));
         if (sae_fs_is_dir(run))
-            st = clear_run(run, true, err);
-        rmdir(run); /* stays where something else lies in it */
+            st = clear_member(run, err);
         free(run);
         if (st != SAE_OK)
             goto done;
@@ -299,7 +345,7 @@ done:
     return st;
 }
 
-enum sae_status job_start(struct job *job, const struct asked *asked, struct sae_err *err)
+enum sae_status job_plan(struct job *job, const struct asked *asked, struct sae_err *err)
 {
     if (!asked->acts)
         return sae_err_set(err, SAE_EARG, "no activation store; give --acts DIR");
@@ -308,15 +354,21 @@ enum sae_status job_start(struct job *job, const struct asked *asked, struct sae
     struct sae_grid *grid = NULL;
     enum sae_status st;
     job->force = asked->cli->force;
+    job->any_space = asked->any_space;
     job->memory = asked->memory;
     SAE_GO(st, sae_mem_strdup(&job->dir, asked->out, err));
     SAE_GO(st, sae_grid_open(&grid, asked->cli, err));
     job->sweep = sae_grid_n(grid) > 1;
-    SAE_GO(st, job->sweep ? start_sweep(job, asked, grid, err) : start_one(job, asked, err));
-    st = check_folders(job, err);
+    st = job->sweep ? start_sweep(job, asked, grid, err) : start_one(job, asked, err);
 done:
     sae_grid_close(grid);
     return st;
+}
+
+enum sae_status job_start(struct job *job, const struct asked *asked, struct sae_err *err)
+{
+    SAE_TRY(job_plan(job, asked, err));
+    return check_folders(job, err);
 }
 
 /* --- 6. the beginning --------------------------------------------------------------------- */
@@ -346,15 +398,30 @@ done:
     return st;
 }
 
-enum sae_status job_begin(struct job *job, struct sae_err *err)
+/* Folders, each with this process as its one writer, and nothing of an earlier run in them. */
+static enum sae_status take_folders(struct job *job, struct sae_err *err)
 {
+    const struct sae_lock *lock = NULL;
     SAE_TRY(sae_fs_make_dirs(job->dir, err));
+    SAE_TRY(job_lock(job, job->dir, &lock, err));
     SAE_TRY(clear_folder(job->dir, job->force, err));
     for (size_t i = 0; i < job->n; i++) {
-        SAE_TRY(sae_fs_make_dirs(job->plans[i].dir, err));
-        SAE_TRY(clear_folder(job->plans[i].dir, job->force, err));
-        SAE_TRY(finish_record(&job->plans[i], err));
+        struct run_plan *const plan = &job->plans[i];
+        plan->lock = lock;
+        if (!job->sweep)
+            continue;
+        SAE_TRY(sae_fs_make_dirs(plan->dir, err));
+        SAE_TRY(job_lock(job, plan->dir, &plan->lock, err));
+        SAE_TRY(clear_folder(plan->dir, job->force, err));
     }
+    return SAE_OK;
+}
+
+enum sae_status job_begin(struct job *job, struct sae_err *err)
+{
+    SAE_TRY(take_folders(job, err));
+    for (size_t i = 0; i < job->n; i++)
+        SAE_TRY(finish_record(&job->plans[i], err));
     if (job->sweep)
         SAE_TRY(write_sweep(job, err));
     job->begun = true;

@@ -16,6 +16,8 @@ struct asked {
     struct settings *set; /* destinations of the option table */
     const char *acts, *out, *resume;
     uint64_t memory; /* bytes that the runs of a group may take; 0: a rule */
+    bool go_on;      /* --continue */
+    bool any_space;  /* no question whether the disk has room */
 };
 
 struct job {
@@ -25,6 +27,10 @@ struct job {
     bool sweep;      /* several runs below dir */
     bool begun;      /* its folders are made, and what --force replaces is gone */
     bool force;      /* from the command line */
+    bool any_space;  /* likewise */
+    const char *moved; /* where the store is now, where it was given with --resume; else NULL */
+    size_t n_locks;
+    struct sae_lock **locks; /* of its folders */
     char *command;   /* of a sweep, with its lists; NULL where it was begun already */
     uint64_t memory; /* bytes that the runs of a group may take; 0: a rule */
     size_t n;
@@ -36,9 +42,13 @@ struct job {
 /* A new run or sweep: checks and plans. Changes nothing on disk. Fails: SAE_EARG; as sae_acts_open */
 SAE_MUST_CHECK enum sae_status job_start(struct job *job, const struct asked *asked,
                                          struct sae_err *err);
-/* An interrupted one. Fails: SAE_EARG finished, options that contradict the record */
+/* One that was begun: plans what is missing of it, which may be nothing. Takes its folders.
+ * Fails: SAE_EARG nothing to go on from, options that contradict the record, another process writes */
 SAE_MUST_CHECK enum sae_status job_resume(struct job *job, const struct asked *asked,
                                           struct sae_err *err);
+/* Either, by what the folder of -o holds. Fails: SAE_EARG it was begun with other options */
+SAE_MUST_CHECK enum sae_status job_continue(struct job *job, const struct asked *asked,
+                                            struct sae_err *err);
 void job_clear(struct job *job);
 
 /* Trains all that is not finished, group after group. A run that fails alone is told on stderr and
@@ -57,6 +67,20 @@ SAE_MUST_CHECK enum sae_status job_add(struct job *job, const struct settings *s
 /* Before the first file of a new job: folders, records, sweep.json; an earlier run goes where
  * --force was given. Called once the first batch has been read: what is refused leaves no trace. */
 SAE_MUST_CHECK enum sae_status job_begin(struct job *job, struct sae_err *err);
+/* One writer a folder, until job_clear. *ret: borrowed. Fails: SAE_EARG another process writes there */
+SAE_MUST_CHECK enum sae_status job_lock(struct job *job, const char *dir,
+                                        const struct sae_lock **ret, struct sae_err *err);
+/* The names of a run's files in a folder: checkpoints and state.h5. sae_fs_list_free. */
+SAE_MUST_CHECK enum sae_status job_run_files(char ***ret_names, size_t *ret_n, const char *dir,
+                                             struct sae_err *err);
+/* Plans as the command line says, whatever the folders hold. */
+SAE_MUST_CHECK enum sae_status job_plan(struct job *job, const struct asked *asked,
+                                        struct sae_err *err);
+void job_size_text(char *to, size_t size, double bytes); /* "1.5 GB" */
+/* Says what will be written. most: runs of the largest group.
+ * Fails: SAE_EIO the disk has not so much room */
+SAE_MUST_CHECK enum sae_status job_check_disk(const struct job *job, size_t most,
+                                              struct sae_err *err);
 SAE_MUST_CHECK enum sae_status job_sweep_path(char **ret, const char *dir, struct sae_err *err);
 
 #endif /* SAE_TRAIN_JOB_H */

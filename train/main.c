@@ -13,6 +13,7 @@
 static struct settings set; /* destinations of the table */
 static const char *acts_path, *out_path, *resume_path;
 static uint64_t memory;
+static bool go_on, any_space;
 
 #define MAIN SAE_OPT_MAIN
 #define SWEEP SAE_OPT_SWEEP
@@ -30,6 +31,12 @@ static const struct sae_opt options[] = {
      MAIN | SAE_OPT_UNRECORDED},
     {"resume", 0, SAE_OPT_PATH, &resume_path, NULL, NULL, 0, 0, "RUN", in_out,
      "continue an interrupted run or sweep with its recorded options", MAIN | SAE_OPT_UNRECORDED},
+    {"continue", 0, SAE_OPT_FLAG, &go_on, "false", NULL, 0, 0, NULL, in_out,
+     "start the run or sweep of -o, or go on with it where it was begun with these options, or do nothing "
+     "where it is whole",
+     MAIN | SAE_OPT_UNRECORDED},
+    {"any-space", 0, SAE_OPT_FLAG, &any_space, "false", NULL, 0, 0, NULL, in_out,
+     "start even where the files will not fit on the disk as it is now", SAE_OPT_UNRECORDED},
     {"memory", 0, SAE_OPT_COUNT, &memory, "0", NULL, 0, SETTINGS_MOST, "BYTES", in_out,
      "what the runs of a sweep may take together, 16G; 0: three quarters of what is free; --resume "
      "keeps to it unless told anew",
@@ -142,8 +149,13 @@ static const struct sae_opt options[] = {
     {"heldout-rows", 0, SAE_OPT_COUNT, &set.heldout_rows, NULL, NULL, 1, SETTINGS_MOST, "N", watch,
      "last rows of the store, kept apart; default a tenth, at most 8192, at least a batch", 0},
     {"save-every", 0, SAE_OPT_COUNT, &set.save_every, "0", NULL, 0, SETTINGS_MOST, "STEPS", watch,
-     "steps between saves of state.h5, for --resume, which keeps to it unless told anew; 0: only "
-     "when stopped", SAE_OPT_ANEW},
+     "steps between saves of state.h5, from which --resume goes on; it is saved at each checkpoint "
+     "and when stopped too", SAE_OPT_ANEW},
+    {"save-minutes", 0, SAE_OPT_REAL, &set.save_minutes, "15", NULL, 0, 1e6, "MINUTES", watch,
+     "time between saves of state.h5; 0: never by time", SAE_OPT_ANEW},
+    {"full-checkpoints", 0, SAE_OPT_FLAG, &set.full_checkpoints, "false", NULL, 0, 0, NULL, watch,
+     "checkpoints hold the optimiser's moments too, three times the size: a run can then be resumed from "
+     "any of them", 0},
     {"pairs", 0, SAE_OPT_U64, &set.pairs, "64", NULL, 0, 100000, "N", watch,
      "pairs of each kind to follow: competitors, co-active, never together", 0},
     {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
@@ -158,11 +170,15 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
                                 .acts = acts_path,
                                 .out = out_path,
                                 .resume = resume_path,
-                                .memory = memory};
+                                .memory = memory,
+                                .go_on = go_on,
+                                .any_space = any_space};
     struct job job = {0};
     enum sae_status st;
     SAE_GO(st, sae_cli_backend(&job.ops, cli, "training ", err));
-    SAE_GO(st, resume_path ? job_resume(&job, &asked, err) : job_start(&job, &asked, err));
+    SAE_GO(st, go_on         ? job_continue(&job, &asked, err)
+               : resume_path ? job_resume(&job, &asked, err)
+                             : job_start(&job, &asked, err));
     SAE_GO(st, job.ops->precision((enum sae_precision)matmul, err));
     st = job_train(&job, err);
     if (st == SAE_OK)
@@ -185,20 +201,25 @@ static const struct sae_program program = {
                 "run_2\n"
                 "# continue after an interruption, to the same bytes\n"
                 "sae-train --resume run_2\n"
+                "# the same line again after a stop goes on, and after the end does nothing\n"
+                "sae-train --acts acts --arch topk --k 32 --continue -o run_1\n"
                 "# a grid of runs in one pass over the activations: sweep/run_lam0.1_tau0.1 ...\n"
                 "sae-train --acts acts --orth progressive --lambda2-max 0.1,0.5,1.0 \\\n"
                 "    --base-threshold 0.1,0.3,0.5 -o sweep\n",
     .about =
         "Writes ckpt_00.h5 ... ckpt_100.h5 into the run folder. Each holds weights, the time "
-        "series so far, metrics and masks of held-out rows, and all that an exact resume needs. "
+        "series so far, metrics and masks of held-out rows. "
         "The steps follow the 2025 dictionary_learning trainers (topk, batchtopk, matryoshka, "
         "standard, gated, jumprelu) and the loss of "
         "its 2024 trainer (standard-2024: unsquared norm, no sparsity warm-up).\n"
-        "A signal makes the program finish its step, save state.h5 and stop; --resume RUN needs no "
-        "other option, continues and ends with the bytes of an unbroken run, on the same machine "
-        "and build. Options given with it must agree with the record; --save-every and --memory "
-        "may be told anew, and --threads, --quiet, --verbose and --json are not recorded: none of "
-        "them changes a file.\n\n"
+        "state.h5 holds what an exact resume needs besides. It is saved at each checkpoint, every "
+        "--save-minutes, and when a signal makes the program finish its step and stop; it goes when the "
+        "run is whole. --resume RUN needs no other option, continues and ends with the bytes of an "
+        "unbroken run, on the same machine and build. Checkpoints that are missing or damaged are made "
+        "again, to the same bytes, from the nearest state before them or from the start. Options given "
+        "with --resume must agree with the record; --save-every, --save-minutes and --memory may be "
+        "given anew, and --threads, --quiet, --verbose and --json are not recorded: none of them "
+        "changes a file. One process at a time writes to a run.\n\n"
         "An option given as a list makes a sweep: one run for each combination, in a folder of its "
         "own below -o, with the files that the same run made alone would have. Runs that read the "
         "activations in the same order (equal --seed, --batch, --heldout-rows, --normalize) are "

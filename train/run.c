@@ -37,10 +37,20 @@ enum sae_status run_checkpoint_path(char **ret, const char *dir, const struct se
 
 /* --- 2. memory and state ------------------------------------------------------------------ */
 
+enum sae_status run_plan_all(struct run_plan *plan, struct sae_err *err)
+{
+    SAE_TRY(sae_mem_alloc(&plan->due, plan->set.checkpoints.n, sizeof *plan->due, err));
+    for (size_t i = 0; i < plan->set.checkpoints.n; i++)
+        plan->due[i] = true;
+    plan->until = plan->set.steps;
+    return SAE_OK;
+}
+
 void run_plan_clear(struct run_plan *plan)
 {
     sae_fs_list_free(plan->from, plan->n_from);
     json_decref(plan->record);
+    free(plan->due);
     settings_clear(&plan->set);
     free(plan->dir);
     free(plan->why);
@@ -64,6 +74,18 @@ static enum sae_status open_blank(struct run *run, struct run_plan *plan, struct
     return trainer_open(&run->t, &plan->set, plan->ops, sae_acts_d(plan->acts), err);
 }
 
+/* A checkpoint that cannot be gone on from is damaged: it is to be written again. */
+static enum sae_status make_due(struct run_plan *plan, const char *from, struct sae_err *err)
+{
+    for (size_t i = 0; i < plan->set.checkpoints.n; i++) {
+        char *path = NULL;
+        SAE_TRY(run_checkpoint_path(&path, plan->dir, &plan->set, i, err));
+        plan->due[i] = plan->due[i] || strcmp(path, from) == 0;
+        free(path);
+    }
+    return SAE_OK;
+}
+
 enum sae_status run_open(struct run *run, struct run_plan *plan, struct sae_err *err)
 {
     *run = (struct run){0};
@@ -76,14 +98,10 @@ enum sae_status run_open(struct run *run, struct run_plan *plan, struct sae_err 
         if (st != SAE_EFORMAT && st != SAE_EIO)
             return sae_err_set(err, st, "%s", why.msg);
         sae_log_warn("%s; going on from what was saved before it", why.msg);
+        SAE_TRY(make_due(plan, plan->from[i], err));
         SAE_TRY(open_blank(run, plan, err)); /* a state half read is no state */
     }
-    if (plan->n_from == 0)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EFORMAT,
-                       "cannot resume '%s': none of its %zu checkpoints is sound; start it anew "
-                       "with --force",
-                       plan->dir, plan->n_from);
+    return SAE_OK;
 }
 
 /* --- 3. saving ---------------------------------------------------------------------------- */
@@ -92,8 +110,9 @@ enum sae_status run_save_state(struct run *run, struct sae_err *err)
 {
     char *path = NULL;
     SAE_TRY(sae_fs_join(&path, run->plan->dir, "state.h5", err));
-    const enum sae_status st = run_save(run, path, err);
+    const enum sae_status st = run_save(run, path, true, err);
     free(path);
+    run->saved_at = sae_stop_clock();
     return st;
 }
 
@@ -105,36 +124,60 @@ static enum sae_status follow_pairs(struct run *run, const struct feed *feed, bo
                         feed->rows != NULL, may_choose, err);
 }
 
-/* Writes the checkpoint that falls on the present step, if one does. */
-static enum sae_status save_checkpoints(struct run *run, const struct feed *feed,
-                                        struct sae_err *err)
+static enum sae_status save_checkpoint(struct run *run, size_t i, struct sae_err *err)
 {
     const struct settings *const set = &run->plan->set;
-    for (size_t i = 0; i < set->checkpoints.n; i++) {
-        if (run_checkpoint_step(set, i) != run->t->step)
-            continue;
-        SAE_TRY(follow_pairs(run, feed, true, err));
-        char *path = NULL;
-        SAE_TRY(run_checkpoint_path(&path, run->plan->dir, set, i, err));
-        const enum sae_status st = run_save(run, path, err);
-        if (st != SAE_OK) {
-            free(path);
-            return st;
-        }
-        free(run->last_ckpt);
-        run->last_ckpt = path;
+    char *path = NULL;
+    SAE_TRY(run_checkpoint_path(&path, run->plan->dir, set, i, err));
+    const enum sae_status st = run_save(run, path, set->full_checkpoints, err);
+    if (st != SAE_OK) {
+        free(path);
+        return st;
     }
+    free(run->last_ckpt);
+    run->last_ckpt = path;
     return SAE_OK;
 }
 
-bool run_remove_state(const char *dir)
+/* Writes the checkpoints that fall on the present step, if any does and is due. Each leaves a state to
+ * go on from: a step below it would be lost, as the first is not. */
+static enum sae_status save_checkpoints(struct run *run, const struct feed *feed,
+                                        struct sae_err *err)
+{
+    const struct run_plan *const plan = run->plan;
+    bool any = false;
+    for (size_t i = 0; i < plan->set.checkpoints.n; i++) {
+        if (run_checkpoint_step(&plan->set, i) != run->t->step)
+            continue;
+        SAE_TRY(follow_pairs(run, feed, true, err)); /* due or not: later files hold this row */
+        if (!plan->due[i])
+            continue;
+        SAE_TRY(save_checkpoint(run, i, err));
+        any = true;
+    }
+    if (!any || plan->set.full_checkpoints || run->t->step == 0 || run->t->step >= plan->until)
+        return SAE_OK;
+    return run_save_state(run, err);
+}
+
+/* A state by number of steps or by time. */
+static enum sae_status save_on_the_way(struct run *run, struct sae_err *err)
+{
+    const struct settings *const set = &run->plan->set;
+    const bool by_step = set->save_every && run->t->step % set->save_every == 0,
+               by_time = set->save_minutes > 0 &&
+                         sae_stop_clock() - run->saved_at >= 60 * set->save_minutes;
+    return (by_step || by_time) && run->t->step < run->plan->until ? run_save_state(run, err)
+                                                                   : SAE_OK;
+}
+
+void run_remove_state(const char *dir)
 {
     char *path = NULL;
-    bool any = false;
     if (sae_fs_join(&path, dir, "state.h5", NULL) == SAE_OK)
-        any = unlink(path) == 0;
+        unlink(path);
     free(path);
-    return sae_part_sweep(dir) > 0 || any;
+    (void)sae_part_sweep(dir);
 }
 
 /* --- 4. beginning ------------------------------------------------------------------------- */
@@ -149,7 +192,8 @@ enum sae_status run_begin(struct run *run, struct feed *feed, struct sae_err *er
     run->norm = feed->norm;
     SAE_TRY(heldout_open(&run->held, feed->n_held, feed->d, feed->held, feed->norm, run->t->m,
                          err));
-    if (run->t->step > 0 || run->plan->n_from > 0)
+    run->saved_at = sae_stop_clock();
+    if (run->last_ckpt) /* restored */
         return SAE_OK;
     float *x = NULL;
     SAE_TRY(feed_batch(feed, 0, err));
@@ -255,10 +299,9 @@ enum sae_status run_step(struct run *run, const struct feed *feed, struct run_cl
         SAE_TRY(log_point(run, feed, &run->last, err));
     lap(&since, &clock->watch);
     SAE_TRY(explain(run, save_checkpoints(run, feed, err), err));
-    if (set->save_every && t->step % set->save_every == 0 && t->step < set->steps)
-        SAE_TRY(run_save_state(run, err));
+    SAE_TRY(save_on_the_way(run, err));
     lap(&since, &clock->save);
-    if (t->step == set->steps)
+    if (t->step == run->plan->until)
         run_remove_state(run->plan->dir);
     return SAE_OK;
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* save : a checkpoint of a run, and its exact restoration.
+/* save : a checkpoint of a run, and its exact restoration. What is marked * stands only in files from
+ * which a run can be resumed: state.h5, and with --full-checkpoints all.
  *
- *   /optimizer/m_<array>, v_<array>   Adam's moments, shaped as the arrays
+ * * /optimizer/m_<array>, v_<array>   Adam's moments, shaped as the arrays
  *   /state/idle u64 [m]               tokens since each latent was active
  *   /state/b_enc, b_dec               biases in training units (the top-level ones take raw
  *                                     activations: they are multiplied by the norm); gated:
  *                                     b_gate, b_dec, b_mag, r_mag; jumprelu: threshold too
- *   /state/anneal f64 [2 + 2 LP_KEPT]  weight of the lp term, batches kept, their means now and next
- *   /state/partners f64 [2][tiles]    on a device with the term: struct trainer
- *   /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
+ * * /state/anneal f64 [2 + 2 LP_KEPT]  weight of the lp term, batches kept, their means now and next
+ * * /state/partners f64 [2][tiles]    on a device with the term: struct trainer
+ * * /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
  *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
- *                                     cut (batchtopk, matryoshka; -1 before there is one)
+ *                                     cut (batchtopk, matryoshka; -1 before there is one),
+ *                                     resumable (1 or 0: whether * is there)
  *
  * Contents: 1. writing   2. reading */
 #include <inttypes.h>
@@ -98,20 +100,29 @@ static enum sae_status put_anneal(struct sae_h5 *file, const struct lp *lp, stru
     return sae_h5_put1(file, "/state/anneal", SAE_H5_F64, 2 + 2 * LP_KEPT, all, err);
 }
 
-static enum sae_status put_state(struct sae_h5 *file, const struct run *run, struct sae_err *err)
+/* What only a resume needs. */
+static enum sae_status put_rest(struct sae_h5 *file, const struct trainer *t, struct sae_err *err)
 {
-    const struct trainer *const t = run->t;
     SAE_TRY(put_moments(file, t, &t->m1, "m", err));
     SAE_TRY(put_moments(file, t, &t->m2, "v", err));
-    SAE_TRY(sae_h5_put1(file, "/state/idle", SAE_H5_U64, t->m, t->idle, err));
-    SAE_TRY(put_biases(file, t, err));
     SAE_TRY(put_window(file, t, err));
     if (settings_has_lp(&t->set))
         SAE_TRY(put_anneal(file, &t->lp, err));
-    if (t->partners) {
-        const size_t dims[2] = {2, t->n_tiles};
-        SAE_TRY(sae_h5_put(file, "/state/partners", SAE_H5_F64, 2, dims, t->partners, err));
-    }
+    if (!t->partners)
+        return SAE_OK;
+    const size_t dims[2] = {2, t->n_tiles};
+    return sae_h5_put(file, "/state/partners", SAE_H5_F64, 2, dims, t->partners, err);
+}
+
+static enum sae_status put_state(struct sae_h5 *file, const struct run *run, bool full,
+                                 struct sae_err *err)
+{
+    const struct trainer *const t = run->t;
+    if (full)
+        SAE_TRY(put_rest(file, t, err));
+    SAE_TRY(sae_h5_put1(file, "/state/idle", SAE_H5_U64, t->m, t->idle, err));
+    SAE_TRY(put_biases(file, t, err));
+    SAE_TRY(sae_h5_attr_put_u64(file, "/state", "resumable", full, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "norm", run->norm, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "tau", t->tau, err));
     if (settings_has_cut(&t->set))
@@ -171,7 +182,7 @@ done:
 }
 
 static enum sae_status write_file(const struct run *run, const struct sae_ckpt *ckpt,
-                                  const char *path, struct sae_err *err)
+                                  const char *path, bool full, struct sae_err *err)
 {
     struct sae_h5 *file = NULL;
     char *text = NULL;
@@ -179,7 +190,7 @@ static enum sae_status write_file(const struct run *run, const struct sae_ckpt *
     SAE_GO(st, sae_record_text(&text, run->plan->record, err));
     SAE_GO(st, sae_h5_create(&file, path, KIND, true, err));
     SAE_GO(st, sae_ckpt_put(file, ckpt, err));
-    SAE_GO(st, put_state(file, run, err));
+    SAE_GO(st, put_state(file, run, full, err));
     SAE_GO(st, sae_h5_commit(&file, text, err));
 done:
     sae_h5_close(file);
@@ -187,7 +198,20 @@ done:
     return st;
 }
 
-enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
+static enum sae_status check_finite(const struct trainer *t, struct sae_err *err)
+{
+    const struct {
+        const char *name;
+        const float *v;
+    } all[] = {{"weights", t->w.all}, {"first moments", t->m1.all}, {"second moments", t->m2.all}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!isfinite(t->ops->sum_sq(t->w.n, all[i].v)))
+            return sae_err_set(err, SAE_ERANGE, "%s are not finite after step %" PRIu64,
+                               all[i].name, t->step);
+    return SAE_OK;
+}
+
+enum sae_status run_save(struct run *run, const char *path, bool full, struct sae_err *err)
 {
     struct trainer *const t = run->t;
     char *names[SERIES_N];
@@ -197,15 +221,10 @@ enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
                             .seed = t->set.seed,
                             .progress = (double)t->step / (double)t->set.steps};
     enum sae_status st;
+    if (run->plan->lock)
+        SAE_TRY(sae_lock_check(run->plan->lock, err));
     SAE_TRY(trainer_fetch(t, true, err));
-    const struct {
-        const char *name;
-        const float *v;
-    } all[] = {{"weights", t->w.all}, {"first moments", t->m1.all}, {"second moments", t->m2.all}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (!isfinite(t->ops->sum_sq(t->w.n, all[i].v)))
-            return sae_err_set(err, SAE_ERANGE, "%s are not finite after step %" PRIu64,
-                               all[i].name, t->step);
+    SAE_TRY(check_finite(t, err));
     SAE_GO(st, fold(run, &ckpt.model, err));
     SAE_GO(st, heldout_checkpoint(&run->held, t, &ckpt.heldout_metrics, &ckpt.heldout, err));
     series_view(&run->series, &ckpt.series, names, values);
@@ -219,7 +238,7 @@ enum sae_status run_save(struct run *run, const char *path, struct sae_err *err)
     ckpt.pairs.cos = run->pairs.cos;
     ckpt.pairs.step = run->pairs.step;
     sae_h5_take();
-    st = write_file(run, &ckpt, path, err);
+    st = write_file(run, &ckpt, path, full, err);
     sae_h5_give();
 done:
     fold_clear(&ckpt.model);
@@ -388,13 +407,29 @@ static enum sae_status check_record(const struct run *run, const struct sae_h5 *
                               sae_h5_path(file), run->plan->dir);
 }
 
+enum sae_status run_look(const char *path, uint64_t *ret_step, bool *ret_full, struct sae_err *err)
+{
+    struct sae_h5 *file = NULL;
+    uint64_t step = 0;
+    enum sae_status st;
+    SAE_GO(st, sae_h5_open(&file, path, KIND, err));
+    SAE_GO(st, sae_h5_attr_u64(file, "/", "step", &step, err));
+    *ret_step = step;
+    *ret_full = sae_h5_has(file, "/optimizer");
+done:
+    sae_h5_close(file);
+    return st;
+}
+
+/* The file is opened once: another one may take its name meanwhile. */
 enum sae_status run_restore(struct run *run, const char *path, struct sae_err *err)
 {
     struct sae_ckpt ckpt = {0};
     struct sae_h5 *file = NULL;
     struct trainer *const t = run->t;
     enum sae_status st;
-    SAE_GO(st, sae_ckpt_load(&ckpt, path, err));
+    SAE_GO(st, sae_h5_open(&file, path, KIND, err));
+    SAE_GO(st, sae_ckpt_get(&ckpt, file, err));
     if (ckpt.model.m != t->m || ckpt.model.d != t->d || ckpt.total_steps != t->set.steps ||
         ckpt.step > t->set.steps) {
         st = sae_err_set(err, SAE_EFORMAT,
@@ -405,7 +440,6 @@ enum sae_status run_restore(struct run *run, const char *path, struct sae_err *e
     t->step = ckpt.step;
     SAE_GO(st, series_restore(&run->series, &ckpt, err));
     SAE_GO(st, pair_log_restore(&run->pairs, &ckpt, err));
-    SAE_GO(st, sae_h5_open(&file, path, KIND, err));
     SAE_GO(st, check_record(run, file, err));
     SAE_GO(st, get_state(file, run, err));
 done:

@@ -75,6 +75,8 @@ struct settings {
     double sharpness, min_count;
     int orth_normalizer;
     uint64_t log_every, heldout_rows, save_every, pairs;
+    double save_minutes;   /* between saves of state.h5; 0: never by time */
+    bool full_checkpoints; /* with the optimiser's moments */
     struct sae_reals checkpoints; /* percent of the steps, ascending after resolving */
 };
 

@@ -617,6 +617,15 @@ static bool same_value(const struct sae_opt *row, const char *a, const char *b)
     }
 }
 
+bool sae_opt_same(const struct sae_cli *cli, const char *name, const char *a, const char *b)
+{
+    size_t i;
+    if (!find_name(cli->set, name, strlen(name), &i) ||
+        (cli->set->rows[i].flags & (SAE_OPT_ANEW | SAE_OPT_UNRECORDED)) != 0)
+        return true;
+    return a == NULL || b == NULL ? a == b : same_value(&cli->set->rows[i], a, b);
+}
+
 enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
                               struct sae_err *err)
 {

@@ -94,6 +94,10 @@ int sae_program_main(const struct sae_program *program, int argc, char **argv);
 /* Whether the user gave this option (on the command line or in --config). */
 bool sae_opt_given(const struct sae_cli *cli, const char *name);
 
+/* Whether two texts are one value of this option: "5M" and "5000000"; NULL: unset. Options of
+ * SAE_OPT_ANEW and SAE_OPT_UNRECORDED, and those that there are not, never differ. */
+bool sae_opt_same(const struct sae_cli *cli, const char *name, const char *a, const char *b);
+
 /* The record of this invocation (record.h): program, version, command, options, libraries. */
 SAE_MUST_CHECK enum sae_status sae_opt_record(json_t **ret, const struct sae_cli *cli,
                                               struct sae_err *err);

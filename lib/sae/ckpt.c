@@ -360,13 +360,20 @@ static enum sae_status get_pairs(struct sae_ckpt *ckpt, const struct sae_h5 *fil
 
 enum sae_status sae_ckpt_load(struct sae_ckpt *ret, const char *path, struct sae_err *err)
 {
-    struct sae_ckpt ckpt = {0};
     struct sae_h5 *file = NULL;
+    SAE_TRY(sae_h5_open(&file, path, KIND, err));
+    const enum sae_status st = sae_ckpt_get(ret, file, err);
+    sae_h5_close(file);
+    return st;
+}
+
+enum sae_status sae_ckpt_get(struct sae_ckpt *ret, const struct sae_h5 *file, struct sae_err *err)
+{
+    struct sae_ckpt ckpt = {0};
     enum sae_status st;
-    SAE_GO(st, sae_h5_open(&file, path, KIND, err));
-    SAE_GO(st, sae_mem_strdup(&ckpt.path, path, err));
+    SAE_GO(st, sae_mem_strdup(&ckpt.path, sae_h5_path(file), err));
     snprintf(ckpt.id, sizeof ckpt.id, "%s", sae_h5_id(file));
-    SAE_GO(st, sae_json_parse(&ckpt.record, sae_h5_record(file), path, err));
+    SAE_GO(st, sae_json_parse(&ckpt.record, sae_h5_record(file), sae_h5_path(file), err));
     SAE_GO(st, get_head(&ckpt, file, err));
     SAE_GO(st, get_model(&ckpt.model, file, err));
     SAE_GO(st, get_series(&ckpt.series, file, err));
@@ -375,7 +382,6 @@ enum sae_status sae_ckpt_load(struct sae_ckpt *ret, const char *path, struct sae
     *ret = ckpt;
     ckpt = (struct sae_ckpt){0};
 done:
-    sae_h5_close(file);
     sae_ckpt_clear(&ckpt);
     return st;
 }

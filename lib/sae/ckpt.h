@@ -64,6 +64,10 @@ struct sae_ckpt {
  * Fails: SAE_EIO, SAE_EFORMAT (kind, shapes, NaN weights), SAE_EVERSION, SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status sae_ckpt_load(struct sae_ckpt *ret, const char *path,
                                              struct sae_err *err);
+/* Likewise from an open file (lib/file/h5.h). */
+struct sae_h5;
+SAE_MUST_CHECK enum sae_status sae_ckpt_get(struct sae_ckpt *ret, const struct sae_h5 *file,
+                                            struct sae_err *err);
 void sae_ckpt_clear(struct sae_ckpt *ckpt); /* accepts zeroed */
 
 /* A series column by name, NULL where absent. */

@@ -19,7 +19,9 @@ $harvest --text prose.txt --context 32 >/dev/null
 $harvest --labels set.csv --context 32 >/dev/null
 $harvest --words --max-words 200 >/dev/null
 "$build/train/sae-train" -q --acts acts --m 64 --k 4 --batch 64 --heldout-rows 64 --steps 12 \
-    --orth progressive --overlap-window 2 -o run >/dev/null
+    --orth progressive --overlap-window 2 --full-checkpoints -o run >/dev/null
+"$build/train/sae-train" -q --acts acts --m 64 --k 4 --batch 64 --heldout-rows 64 --steps 12 \
+    --orth progressive --overlap-window 2 -o slim >/dev/null
 
 # 40 lines are read whole by the store: the text's last contexts are spliced
 "$build/absorb/sae-absorb" -q --epochs 2 run >/dev/null 2>&1
@@ -56,6 +58,10 @@ check activations acts/acts_00000.h5
 check labels acts/labels_set.h5
 check words acts/words.h5
 check checkpoint run/ckpt_100.h5
+# A checkpoint without what only a resume needs.
+present slim/ckpt_100.h5 >in_file
+present run/ckpt_100.h5 | grep -v '^/optimizer/\|^/state/window_' | cmp -s - in_file ||
+    { echo "slim/ckpt_100.h5 and FORMATS.md differ"; bad=1; }
 check truth "$(echo acts/words.truth_*.h5)"
 check reference "$(echo acts/reference/*.h5)"
 "$build/train/sae-train" -q --acts acts --m 64 --k 4,5 --batch 64 --heldout-rows 64 --steps 2 \

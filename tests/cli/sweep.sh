@@ -59,13 +59,21 @@ says 0 "group of up to 1 shares" "$train" --threads 1 --resume cut
 grep -v '"memory"' sweep/sweep.json | cmp -s - <(grep -v '"memory"' cut/sweep.json) &&
     cp sweep/sweep.json cut/sweep.json
 same sweep cut
-says 2 "all of its 8 runs are" run --resume cut
+says 0 "all of its 8 runs are" "$train" --resume cut
+run $grid --memory 300K --continue -o cut >/dev/null || complain "--continue of a whole sweep failed"
+same sweep cut
+says 2 "was begun with 8 runs, but this command line makes 4" run ${grid/--seed 1,2/} --continue -o cut
+says 2 "was begun without 'run_lam0.1_tau0.4_s1'" run ${grid/0.1,0.3/0.1,0.4} --continue -o cut
+says 2 "was begun with --lr 0.003, but this command line has 0.004" run $grid --lr 0.004 --continue -o cut
+rm cut/run_lam0.1_tau0.3_s1/ckpt_50.h5
+run $grid --continue -o cut >/dev/null || complain "--continue of a sweep failed"
+same sweep cut
 
 # A damaged state is told, and the one before it serves; a lost run is made again.
 cp -r sweep broken
 rm broken/run_lam0.1_tau0.1_s1/ckpt_{75,100}.h5 broken/run_lam0.1_tau0.1_s2/*
 printf 'damage' | dd of=broken/run_lam0.1_tau0.1_s1/ckpt_50.h5 bs=1 seek=20000 conv=notrunc 2>/dev/null
-says 0 "going on from what was saved before it" "$train" --threads 1 --resume broken
+says 0 "ckpt_50.h5" "$train" --threads 1 --resume broken
 same sweep broken
 
 # Choices without meaning for a run are left out of it, and equal runs are one.

@@ -83,23 +83,22 @@ for name in topk standard batchtopk gated jumprelu matryoshka; do
     kill -KILL $pid 2>/dev/null
     wait $pid 2>/dev/null
     if [ ! -e killed/ckpt_100.h5 ]; then
-        rm -f killed/*.part killed/state.h5 # the process to come is to make its own
+        rm -f killed/*.part killed/state.h5 # the process to come is to make its own, from the start
         "$train" -q --resume killed >/dev/null 2>&1 &
         pid=$!
         until_there killed/state.h5 $pid
         [ -e killed/state.h5 ] || [ -e killed/ckpt_100.h5 ] || complain "resumed, $name failed"
         kill -KILL $pid 2>/dev/null
         wait $pid 2>/dev/null
-        [ -e killed/ckpt_100.h5 ] || run --resume killed >/dev/null ||
-            complain "resume of a killed run failed"
     fi
+    run --resume killed >/dev/null || complain "resume of a killed run failed"
     same often killed
     rm -rf again cut-INT cut-TERM killed often
 done
 
 # --save-every is resumed (here what it is to write is barred), unless told anew; a value may be
 # spelt in another way.
-run $topk --save-every 70 -o often >/dev/null
+run $topk --save-every 70 --full-checkpoints -o often >/dev/null
 cp -r often cut && rm cut/ckpt_25.h5 cut/ckpt_50.h5 cut/ckpt_75.h5 cut/ckpt_100.h5 && mkdir cut/state.h5
 run --resume cut >/dev/null 2>&1 && complain "--save-every was not resumed"
 [ -e cut/ckpt_25.h5 ] && complain "--save-every was not resumed in time"
@@ -109,6 +108,8 @@ same often cut
 rm -rf often cut
 
 # From a checkpoint in the middle, the store given by its new place.
+cp -r topk small
+run $topk --full-checkpoints --force -o topk >/dev/null || complain "--full-checkpoints failed"
 mkdir half && cp topk/ckpt_00.h5 topk/ckpt_25.h5 topk/ckpt_50.h5 half/
 # A device is used, or it is said why not.
 err=$(run $topk --backend cuda -o device 2>&1 >/dev/null) ||
@@ -134,19 +135,110 @@ damage half/ckpt_50.h5
 says 0 "ckpt_50.h5" run --resume half
 same topk half
 damage half/ckpt_100.h5
-says 0 "going on from what was saved before it" run --resume half
+says 0 "it is written again" run --resume half
+same topk half
+damage half/ckpt_50.h5
+says 0 "it is written again" run --resume half
 same topk half
 rm half/ckpt_100.h5
 for f in half/*; do damage $f; done
-says 1 "none of its 4 checkpoints is sound" sh -c "'$train' -q --resume half 2>&1 | tail -1 >&2; exit 1"
+run --resume half >/dev/null 2>&1 || complain "a run whose files are all damaged was not made again"
+same topk half
 # A kill after the last checkpoint and before state.h5 was removed.
 rm -rf half && cp -r topk half && cp half/ckpt_75.h5 half/state.h5
 run --resume half >/dev/null || complain "a left state.h5 was not removed"
 same topk half
 
+# A lost checkpoint is made again: from the one before it, or from the start, where checkpoints hold
+# weights only; all that is there stays as it is.
+says 0 "resuming from 'half/ckpt_25.h5'" sh -c "rm half/ckpt_50.h5; '$train' --threads 1 --resume half 2>&1 |
+    grep '^sae-train: resuming' >&2"
+same topk half
+[ "$(stat -c %s small/ckpt_50.h5)" -lt $(($(stat -c %s topk/ckpt_50.h5) * 3 / 4)) ] ||
+    complain "checkpoints are no smaller without the optimiser's moments"
+rm -rf half && cp -r small half && rm half/ckpt_50.h5 half/ckpt_00.h5 && touch -d '2001-01-01' half/*
+says 0 "trained from its start" sh -c "'$train' --threads 1 --resume half 2>&1 |
+    grep 'from its start' >&2"
+same small half
+[ "$(find half -newermt 2002-01-01 -name '*.h5' | sort | xargs)" = "half/ckpt_00.h5 half/ckpt_50.h5" ] ||
+    complain "checkpoints that were there are written again"
+rm -rf small
+
+# The same line again: starts, does nothing where all is there, goes on; other options are named.
+rm -rf half
+for again in start nothing mend; do
+    run $topk --full-checkpoints --continue -o half >/dev/null || complain "--continue failed to $again"
+    same topk half
+    rm half/ckpt_75.h5
+done
+says 2 "'half' was begun with --k 4, but this command line has 5" \
+    run $topk --full-checkpoints --continue --k 5 -o half
+says 2 "was begun with --full-checkpoints true, but this command line has false" \
+    run $topk --continue -o half
+says 2 "--threshold-momentum 0.9, but this command line has 0" \
+    run ${topk/--threshold-momentum 0.9/} --full-checkpoints --continue -o half
+says 2 "is not the store of this run" run ${topk/--acts acts/--acts other} --full-checkpoints \
+    --continue -o half
+says 2 "holds a run, but this command line makes a sweep" run $topk --full-checkpoints --seed 1,2 \
+    --continue -o half
+says 2 "give one of them" run $topk --full-checkpoints --continue --force -o half
+says 2 "leave out --resume" run --continue --resume half
+[ -e half/ckpt_75.h5 ] && complain "a refused --continue wrote"
+run $topk --full-checkpoints --lr 3e-3 --steps 1.2K --save-every 9 --continue -o half >/dev/null ||
+    complain "--continue minds how a value is spelt"
+same topk half
+
+# Leftovers of a writer are no run.
+mkdir left && touch left/ckpt_00.h5.part left/state.h5.part left/ckpt_25.h5.host.1.2.part
+says 2 "it holds no checkpoint and no state.h5" run --resume left
+run --acts acts --m 64 --k 4 --batch 256 --steps 2 --continue -o left >/dev/null ||
+    complain "leftovers count as a run"
+[ -e left/ckpt_100.h5 ] || complain "leftovers kept a run from its folder"
+
+# One writer a run: a second one is told who it is, and changes nothing; whoever is killed leaves
+# nothing that keeps the next one out.
+"$train" -q --threads 1 $topk --steps 100000 --save-every 100 -o one >/dev/null 2>&1 &
+pid=$!
+until_there one/state.h5 $pid
+says 2 "$pid" run --resume one
+says 2 "$pid" run $topk --steps 100000 --force -o one
+says 2 "$pid" run $topk --steps 100000 --save-every 100 --continue -o one
+kill -0 $pid 2>/dev/null || complain "a second writer ended the first"
+kill -KILL $pid
+wait $pid 2>/dev/null
+"$train" -q --threads 1 --resume one --acts moved >/dev/null 2>&1 && complain "no store, no error"
+cp -r acts moved
+"$train" -q --threads 1 --resume one --acts moved >/dev/null 2>stopped.txt &
+pid=$!
+rm one/state.h5 2>/dev/null
+until_there one/state.h5 $pid
+kill -TERM $pid
+wait $pid
+grep -q "continue with 'sae-train --resume one --acts moved'" stopped.txt ||
+    complain "the hint forgets where the store is: $(cat stopped.txt)"
+rm -rf moved one
+
+# Saved by time too: with a time that is always over, as with every step.
+"$train" -q --threads 1 $topk --save-minutes 0.00001 -o timed >/dev/null 2>&1 &
+pid=$!
+until_there timed/state.h5 $pid
+[ -e timed/ckpt_25.h5 ] && [ ! -e timed/state.h5 ] && complain "nothing was saved by time"
+kill -KILL $pid
+wait $pid 2>/dev/null
+run --resume timed --save-minutes 0 >/dev/null || complain "resume of a run saved by time failed"
+run $topk --save-minutes 0.00001 -o timed2 >/dev/null
+same timed2 timed
+rm -rf timed timed2
+
+# The disk is looked at first.
+says 1 "are free; make room" run --acts acts -o wide --m 1G --k 4 --checkpoints 0,25,50,75,100
+[ -e wide ] && complain "a run that does not fit left a folder"
+says 0 "will hold about" sh -c "'$train' --threads 1 --acts acts -o narrow --m 64 --k 4 --steps 2 --batch 256 2>&1 |
+    grep 'will hold' >&2"
+
 # Refusals.
 says 2 "its schedules" run --resume half --steps 2400
-says 2 "a longer run is a run of its own" run --resume topk
+says 0 "a longer run is a run of its own" sh -c "'$train' --resume topk 2>&1 | grep whole >&2"
 says 2 "holds a run already" run $topk -o topk
 says 1 "no such folder" run --resume nowhere
 says 2 "--out and --resume" run --resume topk -o new

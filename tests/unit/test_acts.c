@@ -13,6 +13,7 @@
 
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
+#include "lib/base/rng.h"
 #include "lib/file/acts.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
@@ -240,6 +241,29 @@ static void test_stream(void **state)
 }
 
 /* More rows than one window: every row is met once. Rows are named by their token there. */
+/* The rows that the program in docs/FORMATS.md ("the order of data") gives. */
+static void test_documented_order(void **state)
+{
+    (void)state;
+    static const uint32_t want[2][8] = {{507, 551, 243, 216, 436, 587, 129, 110},
+                                        {422, 390, 57, 98, 33, 174, 75, 462}};
+    char path[64];
+    struct sae_err err = {0};
+    struct sae_acts_stream *stream = NULL;
+    store_path(path, "read");
+    struct sae_acts *const acts = open_store(path);
+    assert_true(sae_rng_at(42, SAE_RNG_ORDER, 0) == UINT64_C(0x852e586665fe70a6));
+    assert_true(sae_rng_at(42, SAE_RNG_ORDER, 1) == UINT64_C(0xb11de8b56bef1d5a));
+    assert_int_equal(sae_acts_stream_open(&stream, acts, 600, 42, &err), SAE_OK);
+    for (size_t epoch = 0; epoch < 2; epoch++) {
+        uint32_t row[8];
+        assert_int_equal(sae_acts_stream_raw(stream, epoch * 600, 8, row, NULL, &err), SAE_OK);
+        assert_memory_equal(row, want[epoch], sizeof row);
+    }
+    sae_acts_stream_close(stream);
+    sae_acts_close(acts);
+}
+
 static void test_windows(void **state)
 {
     (void)state;
@@ -514,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_read),       cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_stream),     cmocka_unit_test(test_windows),
         cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_documented_order),
         cmocka_unit_test(test_reading_ahead), cmocka_unit_test(test_reading_ahead_raw),
         cmocka_unit_test(test_failing_ahead), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_id),         cmocka_unit_test(test_wide_columns)};

@@ -389,6 +389,7 @@ static void resumes(void (*change)(struct settings *set))
     path_of(state_path, "state.h5");
     make(&plan.set, change);
     plan.record = json_pack("{s:s}", "program", "test");
+    assert_int_equal(run_plan_all(&plan, NULL), SAE_OK);
     run_to(&plan, STEPS);
     assert_int_equal(rename(last, whole), 0);
     run_to(&plan, 5);
@@ -397,6 +398,7 @@ static void resumes(void (*change)(struct settings *set))
     run_to(&plan, 11); /* in the midst of the second epoch */
     run_to(&plan, STEPS);
     same_files(whole, last);
+    free(plan.due);
     json_decref(plan.record);
 }
 

@@ -51,6 +51,7 @@ static struct sae_acts *make_store(void)
 static void train(struct run_plan *plan)
 {
     struct sae_err err = {0};
+    assert_int_equal(run_plan_all(plan, &err), SAE_OK);
     struct feed feed = {0};
     struct run run;
     struct run_clock clock = {0};
@@ -127,6 +128,7 @@ static void test_scaled_run_takes_raw_rows(void **state)
             fail_msg("%s", err.msg);
         train(&plan);
         evaluate(&plan);
+        free(plan.due);
         json_decref(plan.record);
     }
     sae_acts_close(acts);
@@ -231,6 +233,7 @@ static void test_pairs_are_of_one_moment(void **state)
         assert_true(fabs(sae_ckpt_series(&ckpt, "progress")[i] - points[i] / 12) < 1e-12);
     }
     sae_ckpt_clear(&ckpt);
+    free(plan.due);
     json_decref(plan.record);
     sae_acts_close(acts);
 }
