@@ -21,7 +21,7 @@ static const struct {
     {"effective rank",                 2},
     {"participation ratio",            2},
     {"active latents a token",         2},
-    {"dead on those tokens",           0},
+    {"silent on those tokens",         0},
     {"latents on > 10 % of tokens, %", 3},
     {"mean overlap of pairs that met", 4},
     {"mean phi",                       4},
@@ -119,7 +119,7 @@ static const struct {
 } brief[] = {
     {0,  "%",           "of the training done"                                               },
     {8,  "L0",          "active latents a held-out token"                                    },
-    {9,  "dead",        "latents that fire on no held-out token"                             },
+    {9,  "silent",      "latents that fire on no held-out token"                             },
     {1,  "nearest cos", "cosine to the nearest other direction, mean over latents"           },
     {2,  "max |cos|",   "the largest |cosine| of any pair; 1: two latents share one direction"},
     {6,  "eff. rank",   "dimensions that the directions really use, at most d"               },

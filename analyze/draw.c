@@ -316,7 +316,7 @@ static enum sae_status draw_density(struct pen *pen, struct sae_err *err)
     size_t first, last;
     enum sae_status status;
     used_bins(&u->hist, 1, &first, &last);
-    snprintf(note, sizeof note, "%zu of %zu dead on %zu tokens", u->n_dead, u->m, u->n_tokens);
+    snprintf(note, sizeof note, "%zu of %zu silent on %zu tokens", u->n_dead, u->m, u->n_tokens);
     SAE_GO(status, begin(&gp, pen, "How often does a latent fire?", note,
                          "share of held-out tokens", "latents per bin", err));
     SAE_GO(status, put_hist(&gp, "h", &u->hist, first, last, err));

@@ -136,7 +136,7 @@ static enum sae_status print_usage(const struct analyze_report *r, FILE *to, str
         const char *meaning;
     } rows[] = {
         {"active latents a token",         u->l0,                    2, "l0"                                   },
-        {"dead latents",                   (double)u->n_dead,        0, "fired on none of these tokens"        },
+        {"silent latents",                 (double)u->n_dead,        0, "fired on none of these tokens"        },
         {"alive, %",                       percent(u->frac_alive),   2, "the others fired on none"             },
         {"median density of the alive, %", percent(u->median_alive), 4,
          "share of tokens it fires on"                                                                         },

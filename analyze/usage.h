@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* usage : how often each latent fires on the held-out tokens; dead and dense latents. */
+/* usage : how often each latent fires on the held-out tokens; silent and dense latents. */
 #ifndef SAE_ANALYZE_USAGE_H
 #define SAE_ANALYZE_USAGE_H
 

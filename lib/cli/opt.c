@@ -421,6 +421,36 @@ static enum sae_status parse_words(struct sae_opt_set *set, struct sae_cli *cli,
     return SAE_OK;
 }
 
+/* "5M" and "5000000", "2e-4" and "0.0002" are one value; lists are compared part by part. */
+static bool same_value(const struct sae_opt *row, const char *a, const char *b)
+{
+    uint64_t x, y;
+    double v, w;
+    switch (row->kind) {
+    case SAE_OPT_U64:
+        return sae_str_u64(a, &x) && sae_str_u64(b, &y) && x == y;
+    case SAE_OPT_COUNT:
+        return sae_str_count(a, &x) && sae_str_count(b, &y) && x == y;
+    case SAE_OPT_REAL:
+        return sae_str_real(a, &v) && sae_str_real(b, &w) && !(v < w || v > w);
+    case SAE_OPT_U64S:
+    case SAE_OPT_REALS:
+        for (;;) { /* written as the user may: numbers and commas, checked when they were read */
+            char *end_a, *end_b;
+            v = strtod(a, &end_a);
+            w = strtod(b, &end_b);
+            if (v < w || v > w || *end_a != *end_b || end_a == a || end_b == b)
+                return false;
+            if (*end_a != ',')
+                return *end_a == '\0';
+            a = end_a + 1;
+            b = end_b + 1;
+        }
+    default:
+        return strcmp(a, b) == 0;
+    }
+}
+
 /* --- 5. config files ---------------------------------------------------------------------- */
 
 static char *trim(char *s)
@@ -457,7 +487,10 @@ static enum sae_status config_line(struct sae_opt_set *set, bool *seen, const ch
     if (set->given[i] && !seen[i])
         return SAE_OK; /* the command line was read first and wins */
     seen[i] = true;
-    return sae_opt_set_assign(set, i, trim(equals + 1), true, err);
+    /* A default that is spelt out, as --print-config does, is not a wish: it may stand beside options
+     * with which it has no meaning. */
+    const char *const text = trim(equals + 1), *const usual = set->rows[i].value;
+    return sae_opt_set_assign(set, i, text, !usual || !same_value(&set->rows[i], text, usual), err);
 }
 
 static enum sae_status read_config(struct sae_opt_set *set, const char *path, struct sae_err *err)
@@ -585,36 +618,6 @@ enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err)
         if (set->text[i] != NULL && !is_list(&set->rows[i]))
             SAE_TRY(convert(&set->rows[i], set->text[i], err));
     return SAE_OK;
-}
-
-/* "5M" and "5000000", "2e-4" and "0.0002" are one value; lists are compared part by part. */
-static bool same_value(const struct sae_opt *row, const char *a, const char *b)
-{
-    uint64_t x, y;
-    double v, w;
-    switch (row->kind) {
-    case SAE_OPT_U64:
-        return sae_str_u64(a, &x) && sae_str_u64(b, &y) && x == y;
-    case SAE_OPT_COUNT:
-        return sae_str_count(a, &x) && sae_str_count(b, &y) && x == y;
-    case SAE_OPT_REAL:
-        return sae_str_real(a, &v) && sae_str_real(b, &w) && !(v < w || v > w);
-    case SAE_OPT_U64S:
-    case SAE_OPT_REALS:
-        for (;;) { /* written as the user may: numbers and commas, checked when they were read */
-            char *end_a, *end_b;
-            v = strtod(a, &end_a);
-            w = strtod(b, &end_b);
-            if (v < w || v > w || *end_a != *end_b || end_a == a || end_b == b)
-                return false;
-            if (*end_a != ',')
-                return *end_a == '\0';
-            a = end_a + 1;
-            b = end_b + 1;
-        }
-    default:
-        return strcmp(a, b) == 0;
-    }
 }
 
 bool sae_opt_same(const struct sae_cli *cli, const char *name, const char *a, const char *b)

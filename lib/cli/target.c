@@ -180,7 +180,7 @@ enum sae_status sae_target_acts(char **ret, const char *ckpt_path, const char *r
     SAE_GO(st, sae_fs_join(&path, run, recorded, err));
     if (!sae_fs_is_dir(path)) {
         st = sae_err_set(err, SAE_EIO, "the activation store of '%s' is not at '%s' any more; put "
-                         "it back, or name the sets by option", ckpt_path, path);
+                         "it back, or name its new place with --acts DIR", ckpt_path, path);
         goto done;
     }
     *ret = path;

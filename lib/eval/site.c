@@ -37,7 +37,7 @@ enum sae_status sae_site_folder(char **ret, const struct sae_ckpt *ckpt, const c
     struct sae_err gone;
     const enum sae_status found = sae_target_acts(&folder, ckpt->path, recorded, &gone);
     if (found != SAE_OK)
-        return sae_err_set(err, found, "%s (%s FILE)", gone.msg, option);
+        return sae_err_set(err, found, "%s, or the sets with %s FILE", gone.msg, option);
     if (!sae_fs_is_dir(folder)) { /* recorded as the store's acts.json or a shard */
         char *parent = NULL;
         const enum sae_status st = sae_fs_dir(&parent, folder, err);

@@ -121,6 +121,7 @@ same topk kept
 [ -e x ] && complain "a refused --matmul left a folder"
 says 2 "expected auto, cpu, cuda or ref" run --acts acts --k 4 --backend gpu -o x
 says 1 "give --acts" sh -c "mv acts moved && '$train' -q --resume half"
+says 1 "name its new place with --acts DIR" "$1/absorb/sae-absorb" -q half
 says 2 "--k 5: the run was started with 4" run --resume half --k 5
 says 2 "is not the store of this run" run --resume half --acts other
 run --resume half --acts moved --json >half.json || complain "resume from a checkpoint failed"
@@ -297,6 +298,13 @@ says 1 "ckpt_00.h5'; the orthogonality term had outgrown the reconstruction" \
     run $wild --lr 1e30 --log-every 1 --orth static --lambda2-max 1e6
 says 1 "times the variance of its batch" run $wild --lr 1e6 --log-every 1
 [ "$(ls wild)" = ckpt_00.h5 ] || complain "a run that diverged left $(ls wild)"
+
+# What --print-config prints is taken by --config, defaults without meaning for the run among it.
+small="--acts acts --m 64 --k 4 --batch 256 --steps 2 --orth progressive"
+run $small --print-config >config.txt || complain "--print-config failed"
+run --config config.txt -o configured >/dev/null || complain "--config refuses what --print-config prints"
+run $small -o typed >/dev/null
+same typed configured
 
 # Fractions of a percent, and a run of one step.
 run --acts acts -o short --m 64 --k 4 --batch 256 --steps 1 --checkpoints 100 >/dev/null ||

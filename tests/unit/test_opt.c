@@ -193,6 +193,14 @@ static void config_files_yield_to_the_command_line(void **state)
     snprintf(words, sizeof words, "--labels d --config %s", path);
     assert_int_equal(parse(words), SAE_OK);
     assert_true(s.labels.n == 1 && strcmp(s.labels.v[0], "d") == 0);
+    /* a default spelt out, as --print-config does, was not asked for */
+    const char usual[] = "k = 32\nlr = 1e-3\ntokens = 7\nflag = false\n";
+    snprintf(words, sizeof words, "--config %s", path);
+    assert_int_equal(sae_fs_write(path, usual, sizeof usual - 1, &err), SAE_OK);
+    assert_int_equal(parse(words), SAE_OK);
+    assert_true(!sae_opt_given(&cli, "k") && !sae_opt_given(&cli, "lr") &&
+                !sae_opt_given(&cli, "flag") && sae_opt_given(&cli, "tokens"));
+    assert_true(s.k == 32 && s.tokens == 7);
     unlink(path);
 }
 
