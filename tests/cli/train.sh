@@ -234,8 +234,13 @@ rm -rf timed timed2
 # The disk is looked at first.
 says 1 "are free; make room" run --acts acts -o wide --m 1G --k 4 --checkpoints 0,25,50,75,100
 [ -e wide ] && complain "a run that does not fit left a folder"
-says 0 "will hold about" sh -c "'$train' --threads 1 --acts acts -o narrow --m 64 --k 4 --steps 2 --batch 256 2>&1 |
-    grep 'will hold' >&2"
+for full in "" --full-checkpoints; do
+    told=$("$train" --threads 1 --acts acts -o narrow --force --m 8192 --k 4 --steps 2 --batch 256 $full 2>&1 |
+        sed -n 's/.* will hold about \([0-9.]*\) MB of checkpoints.*/\1/p')
+    cat narrow/ckpt_*.h5 | wc -c | awk -v told="${told:-0}" \
+        '{ exit !(told > $1 / 1e6 && told < 1.2 * $1 / 1e6) }' || complain "told $told MB: $(ls -l narrow)"
+done
+rm -rf narrow
 
 # Refusals.
 says 2 "its schedules" run --resume half --steps 2400
