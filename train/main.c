@@ -25,15 +25,14 @@ static int matmul;
 /* clang-format off : its aligned columns would be 280 wide */
 static const struct sae_opt options[] = {
     {"acts", 0, SAE_OPT_PATH, &acts_path, NULL, NULL, 0, 0, "DIR", in_out,
-     "activation store to train on (sae-harvest makes it)", MAIN},
+     "activation store of sae-harvest", MAIN},
     {"out", 'o', SAE_OPT_PATH, &out_path, NULL, NULL, 0, 0, "RUN", in_out,
      "run folder for checkpoints; of a sweep, the folder of its run folders",
      MAIN | SAE_OPT_UNRECORDED},
     {"resume", 0, SAE_OPT_PATH, &resume_path, NULL, NULL, 0, 0, "RUN", in_out,
      "continue an interrupted run or sweep with its recorded options", MAIN | SAE_OPT_UNRECORDED},
     {"continue", 0, SAE_OPT_FLAG, &go_on, "false", NULL, 0, 0, NULL, in_out,
-     "start the run or sweep of -o, or go on with it where it was begun with these options, or do nothing "
-     "where it is whole",
+     "start what -o names, go on with it, or leave it where it is whole",
      MAIN | SAE_OPT_UNRECORDED},
     {"any-space", 0, SAE_OPT_FLAG, &any_space, "false", NULL, 0, 0, NULL, in_out,
      "start even where the files will not fit on the disk as it is now", SAE_OPT_UNRECORDED},
@@ -110,7 +109,7 @@ static const struct sae_opt options[] = {
     {"matmul", 0, SAE_OPT_ENUM, &matmul, "f32", sae_precision_names, 0, 0, "TYPE", fit,
      "factors of matrix products; sums are f32 always. tf32 and bf16: --backend cuda", 0},
     {"seed", 0, SAE_OPT_U64, &set.seed, "42", NULL, 0, 0, "N", fit,
-     "of weights, data order and chosen pairs", MAIN | SWEEP},
+     "random seed", MAIN | SWEEP},
     {"orth", 0, SAE_OPT_ENUM, &set.orth, "none", train_orth_names, 0, 0, "HOW", orth,
      "orthogonality term: pairs that fire together, with constant weight or falling as (1 - p)^gamma; "
      "ortsae: nearest neighbours of random chunks", MAIN | SWEEP},
@@ -201,8 +200,6 @@ static const struct sae_program program = {
                 "run_2\n"
                 "# continue after an interruption, to the same bytes\n"
                 "sae-train --resume run_2\n"
-                "# the same line again after a stop goes on, and after the end does nothing\n"
-                "sae-train --acts acts --arch topk --k 32 --continue -o run_1\n"
                 "# a grid of runs in one pass over the activations: sweep/run_lam0.1_tau0.1 ...\n"
                 "sae-train --acts acts --orth progressive --lambda2-max 0.1,0.5,1.0 \\\n"
                 "    --base-threshold 0.1,0.3,0.5 -o sweep\n",
@@ -219,7 +216,9 @@ static const struct sae_program program = {
         "again, to the same bytes, from the nearest state before them or from the start. Options given "
         "with --resume must agree with the record; --save-every, --save-minutes and --memory may be "
         "given anew, and --threads, --quiet, --verbose and --json are not recorded: none of them "
-        "changes a file. One process at a time writes to a run.\n\n"
+        "changes a file. --continue takes the whole command line again, in scripts: it starts the run, "
+        "goes on with it, or does nothing where it is whole, and refuses other options than those it was "
+        "begun with. One process at a time writes to a run.\n\n"
         "An option given as a list makes a sweep: one run for each combination, in a folder of its "
         "own below -o, with the files that the same run made alone would have. Runs that read the "
         "activations in the same order (equal --seed, --batch, --heldout-rows, --normalize) are "
