@@ -11,6 +11,7 @@
 
 #include "lib/base/bf16.h"
 #include "lib/base/mem.h"
+#include "lib/base/stop.h"
 
 enum {
     PIECE = 16 << 20,     /* elements of a weight converted and sent at a time */
@@ -228,6 +229,7 @@ struct gemma_pass {
     float *logits;          /* [logit_rows][V], once asked for */
     float *kept;            /* [kept_rows][V] of refer */
     double *lse, *ce, *kl;  /* [n]; lse of refer */
+    bool may_stop;
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -343,6 +345,8 @@ static enum sae_status run_layers(struct gemma_pass *p, size_t B, size_t T, size
         const struct device_layer *const w = &g->layers[i];
         const float *const next =
             i + 1 < end ? g->layers[i + 1].norms + GEMMA_NORM_IN * D : NULL;
+        if (p->may_stop && sae_stop_asked())
+            return sae_err_set(err, SAE_EINTR, "stopped within a batch");
         attend(p, B, T, i);
         lm->product(g->how, n, D, c->H * c->head_dim, p->o, w->out, p->a);
         lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + GEMMA_NORM_POST_ATTN * D, p->x,
@@ -352,6 +356,11 @@ static enum sae_status run_layers(struct gemma_pass *p, size_t B, size_t T, size
                  p->h);
     }
     return SAE_OK;
+}
+
+void gemma_pass_may_stop(struct gemma_pass *p)
+{
+    p->may_stop = true;
 }
 
 /* --- 4. tap and resume ---------------------------------------------------------------------- */

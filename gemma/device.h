@@ -17,6 +17,7 @@ SAE_MUST_CHECK enum sae_status gemma_pass_open(struct gemma_pass **ret, struct g
                                                size_t n_max, size_t T_max, const float *cosines,
                                                const float *sines, struct sae_err *err);
 void gemma_pass_close(struct gemma_pass *pass); /* accepts NULL */
+void gemma_pass_may_stop(struct gemma_pass *pass); /* as gemma_run_may_stop, between layers */
 
 /* As gemma_run_*; all may fail as the device does (SAE_EBACKEND, SAE_ENOMEM). */
 SAE_MUST_CHECK enum sae_status gemma_pass_tap(struct gemma_pass *pass, const uint32_t *ids,

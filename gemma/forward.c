@@ -17,6 +17,7 @@
 #include "gemma/model.h"
 #include "gemma/rows.h"
 #include "lib/base/mem.h"
+#include "lib/base/stop.h"
 
 enum {
     BLOCK_SMALL = 128, /* rows of a block; the working set of a small model stays in cache */
@@ -40,6 +41,7 @@ struct gemma_run {
     float *panels;                      /* converted weights of a large model */
     float *attend, *blocks;             /* [n_threads][...] */
     float *cosines, *sines;             /* [T_max][d / 2] */
+    bool may_stop;                      /* within a batch */
     struct gemma_pass *pass;            /* of a model on a device; none of the arrays above then */
 };
 
@@ -145,6 +147,23 @@ void gemma_run_close(struct gemma_run *run)
         free(all[i]);
     gemma_pass_close(run->pass);
     free(run);
+}
+
+void gemma_run_may_stop(struct gemma_run *run)
+{
+    run->may_stop = true;
+    if (run->pass != NULL)
+        gemma_pass_may_stop(run->pass);
+}
+
+static bool stops(const struct gemma_run *run)
+{
+    return run->may_stop && sae_stop_asked();
+}
+
+static enum sae_status check_stop(const struct gemma_run *run, struct sae_err *err)
+{
+    return stops(run) ? sae_err_set(err, SAE_EINTR, "stopped within a batch") : SAE_OK;
 }
 
 /* --- threads and products ------------------------------------------------------------------- */
@@ -288,10 +307,15 @@ static void run_layer(struct gemma_run *run, const struct batch *b, size_t layer
     w.qkv = fetch(&w.layer->qkv, 0, w.layer->qkv.n_rows, run->panels);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < n_blocks; i++)
-        project_block(run, b, &w, i * block, min_size(block, b->n - i * block), block_scratch(run));
+        if (!stops(run))
+            project_block(run, b, &w, i * block, min_size(block, b->n - i * block),
+                          block_scratch(run));
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < b->B * run->model->config.H; i++)
-        attend_one(run, b, layer, i, attend_scratch(run));
+        if (!stops(run))
+            attend_one(run, b, layer, i, attend_scratch(run));
+    if (stops(run))
+        return;
     float *at = run->panels;
     w.out = fetch(&w.layer->out, 0, w.layer->out.n_rows, at);
     at += panel_size(&w.layer->out);
@@ -300,7 +324,9 @@ static void run_layer(struct gemma_run *run, const struct batch *b, size_t layer
     w.down = fetch(&w.layer->down, 0, w.layer->down.n_rows, at);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < n_blocks; i++)
-        finish_block(run, &w, i * block, min_size(block, b->n - i * block), block_scratch(run));
+        if (!stops(run))
+            finish_block(run, &w, i * block, min_size(block, b->n - i * block),
+                         block_scratch(run));
 }
 
 /* Small model: sequences [seq, seq + n_seq) through layers [first, end), by one thread. */
@@ -331,9 +357,10 @@ static void run_layers(struct gemma_run *run, const struct batch *b, size_t firs
         const size_t step = max_size(1, run->block / b->T);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
         for (size_t seq = 0; seq < b->B; seq += step)
-            run_group(run, b, seq, min_size(step, b->B - seq), first, end);
+            if (!stops(run))
+                run_group(run, b, seq, min_size(step, b->B - seq), first, end);
     } else {
-        for (size_t i = first; i < end; i++)
+        for (size_t i = first; i < end && !stops(run); i++)
             run_layer(run, b, i);
     }
     release_blas(blas_threads);
@@ -391,6 +418,7 @@ enum sae_status gemma_run_tap(struct gemma_run *run, const uint32_t *ids, size_t
         return gemma_pass_tap(run->pass, ids, B, T, layer, x, err);
     embed(run, ids, b.n);
     run_layers(run, &b, 0, layer + 1);
+    SAE_TRY(check_stop(run, err));
     memcpy(x, run->x, b.n * run->model->config.D * sizeof *x);
     return SAE_OK;
 }
@@ -408,6 +436,7 @@ enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B
     }
     memcpy(run->x, x, b.n * c->D * sizeof *x);
     run_layers(run, &b, layer + 1, c->L);
+    SAE_TRY(check_stop(run, err));
     for (size_t i = 0; i < b.n; i++)
         gemma_row_rms(run->y + i * c->D, run->x + i * c->D, run->model->norm, c->D, c->rms_eps);
     run->n_done = b.n;
@@ -465,14 +494,15 @@ static void run_head(struct gemma_run *run, const float *y, size_t n, float *log
     const size_t D = c->D, V = c->V;
     const size_t step = run->model->embed.copy != NULL ? V : min_size(HEAD_ROWS, V);
     const int blas_threads = hold_blas(), threads = threads_of(run);
-    for (size_t v = 0; v < V && n > 0; v += step) {
+    for (size_t v = 0; v < V && n > 0 && !stops(run); v += step) {
         const size_t m = min_size(step, V - v);
         const float *E = fetch(&run->model->head, v, m, run->panels);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
         for (size_t row = 0; row < n; row += TILE_ROWS)
             for (size_t word = 0; word < m; word += TILE_WORDS)
-                head_tile(run, y + row * D, E + word * D, logits + row * V + v + word,
-                          min_size(TILE_ROWS, n - row), min_size(TILE_WORDS, m - word));
+                if (!stops(run))
+                    head_tile(run, y + row * D, E + word * D, logits + row * V + v + word,
+                              min_size(TILE_ROWS, n - row), min_size(TILE_WORDS, m - word));
     }
     release_blas(blas_threads);
 }
@@ -484,7 +514,7 @@ enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, 
     if (run->pass != NULL)
         return gemma_pass_logits(run->pass, NULL, first, n, logits, err);
     run_head(run, run->y + first * run->model->config.D, n, logits);
-    return SAE_OK;
+    return check_stop(run, err);
 }
 
 enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows, size_t n,
@@ -503,7 +533,7 @@ enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows, s
         memcpy(y + i * D, run->y + rows[i] * D, D * sizeof *y);
     run_head(run, y, n, logits);
     free(y);
-    return SAE_OK;
+    return check_stop(run, err);
 }
 
 /* --- what logits say, on a device ----------------------------------------------------------- */

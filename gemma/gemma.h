@@ -66,6 +66,10 @@ SAE_MUST_CHECK enum sae_status gemma_run_open(struct gemma_run **ret,
                                               const struct gemma_model *model, size_t n_max,
                                               size_t T_max, struct sae_err *err);
 void gemma_run_close(struct gemma_run *run);
+/* A batch of a large model takes minutes. From now on a stop that is asked for (stop.h) ends tap,
+ * resume and logits between two blocks of rows with SAE_EINTR, and leaves no result; without this
+ * call a batch is finished. */
+void gemma_run_may_stop(struct gemma_run *run);
 
 /* Runs B sequences of T tokens (ids [B][T]) through layers 0..layer and copies resid_post of
  * `layer` to x, host f32 [B*T][D]. Causal; no padding logic: right padding is invisible to

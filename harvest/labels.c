@@ -48,6 +48,12 @@ done:
     return st;
 }
 
+static enum sae_status stopped(const struct work *w, struct sae_err *err)
+{
+    return sae_err_set(err, SAE_EINTR, "stopped; sets that were finished are kept in '%s'",
+                       w->set->dir);
+}
+
 /* --- tokens ------------------------------------------------------------------------------- */
 
 static size_t kept_tokens(const struct work *w, size_t t)
@@ -102,6 +108,8 @@ static enum sae_status prepare(struct work *w, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&w->start, n + 1, sizeof *w->start, err));
     SAE_TRY(sae_mem_alloc(&w->batch, w->set->batch * w->set->context, sizeof *w->batch, err));
     for (size_t t = 0; t < n; t++) {
+        if (sae_stop_asked())
+            return stopped(w, err);
         SAE_TRY(tokenize(w, t, err));
         const size_t kept = kept_tokens(w, t);
         if (kept == 0)
@@ -145,7 +153,10 @@ static enum sae_status run_batch(struct work *w, size_t first, size_t n, struct 
         for (size_t i = 0; i < T; i++)
             w->batch[b * T + i] = i < w->n_ids[t] ? w->ids[t][i] : w->tap->config->pad;
     }
-    SAE_TRY(harvest_tap_rows(w->tap, w->batch, n, T, err));
+    const enum sae_status st = harvest_tap_rows(w->tap, w->batch, n, T, err);
+    if (st == SAE_EINTR)
+        return stopped(w, err);
+    SAE_TRY(st);
     for (size_t b = 0; b < n; b++)
         store_text(w, w->order[first + b], w->tap->x + b * T * w->tap->d);
     return SAE_OK;
@@ -156,8 +167,7 @@ static enum sae_status run_all(struct work *w, struct sae_err *err)
     sae_progress_begin(&w->bar, w->data.name, "texts", 0, w->data.n);
     for (size_t at = 0; at < w->data.n;) {
         if (sae_stop_asked())
-            return sae_err_set(err, SAE_EINTR, "stopped; sets that were finished are kept in '%s'",
-                               w->set->dir);
+            return stopped(w, err);
         const size_t n = batch_size(w, at);
         SAE_TRY(run_batch(w, at, n, err));
         at += n;

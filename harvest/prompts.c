@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/stop.h"
 
 enum { FEWEST_WORDS = 60 }; /* a fifth of them must still give eleven words to draw from */
 
@@ -77,6 +78,8 @@ static enum sae_status collect(struct harvest_vocabulary *words, const struct ge
         if (piece == NULL || gemma_tok_is_control(tok, id) || !harvest_prompts_is_word(piece) ||
             (spaced_only && *piece != ' '))
             continue;
+        if (sae_stop_asked())
+            return sae_err_set(err, SAE_EINTR, "stopped; the word set was not written");
         bool alone = false;
         words->n_candidates++;
         SAE_TRY(stands_alone(&alone, tok, piece, id, err));

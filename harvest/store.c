@@ -209,6 +209,16 @@ static enum sae_status add_row(struct pass *p, size_t at, size_t position, struc
 
 /* --- 3. batches --------------------------------------------------------------------------- */
 
+static enum sae_status stopped(const struct pass *p, struct sae_err *err)
+{
+    const uint64_t kept =
+        p->n_rows - p->shard.n > p->n_stored ? p->n_rows - p->shard.n : p->n_stored;
+    return sae_err_set(err, SAE_EINTR,
+                       "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
+                       "'%s': the same command%s continues after them",
+                       p->n_shards, kept, p->set->dir, p->set->force ? " without --force" : "");
+}
+
 /* Rows that one context gives. */
 static size_t count_rows(const struct pass *p, const uint32_t *ids)
 {
@@ -223,8 +233,10 @@ static enum sae_status flush_batch(struct pass *p, struct sae_err *err)
 {
     const size_t T = p->set->context, n = p->n_ctx;
     const bool needed = p->n_rows + p->batch_rows > p->n_stored && p->n_stored < p->limit;
-    if (needed)
-        SAE_TRY(harvest_tap_rows(p->tap, p->ids, n, T, err));
+    const enum sae_status st = needed ? harvest_tap_rows(p->tap, p->ids, n, T, err) : SAE_OK;
+    if (st == SAE_EINTR)
+        return stopped(p, err);
+    SAE_TRY(st);
     for (size_t at = 0; at < n * T && p->n_rows < p->limit; at++) {
         if (harvest_tap_is_special(p->tap, p->ids[at]))
             continue;
@@ -253,16 +265,6 @@ static enum sae_status end_context(struct pass *p, struct sae_err *err)
 }
 
 /* --- 4. the pass -------------------------------------------------------------------------- */
-
-static enum sae_status stopped(const struct pass *p, struct sae_err *err)
-{
-    const uint64_t kept =
-        p->n_rows - p->shard.n > p->n_stored ? p->n_rows - p->shard.n : p->n_stored;
-    return sae_err_set(err, SAE_EINTR,
-                       "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
-                       "'%s': the same command%s continues after them",
-                       p->n_shards, kept, p->set->dir, p->set->force ? " without --force" : "");
-}
 
 /* Tokens of a document, or of the next piece of it. */
 static enum sae_status pack_tokens(struct pass *p, const uint32_t *ids, size_t n,

@@ -73,6 +73,7 @@ enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max, size_t T
     free(tap->x);
     tap->x = NULL;
     SAE_TRY(gemma_run_open(&tap->run, tap->model, n_max, T_max, err));
+    gemma_run_may_stop(tap->run); /* what is not written yet is harvested again */
     tap->n_max = n_max;
     tap->T_max = T_max;
     return sae_mem_alloc(&tap->x, n_max * tap->d, sizeof *tap->x, err);

@@ -87,6 +87,10 @@ static enum sae_status make_prompts(struct work *w, size_t from, bool own_split,
     struct sae_str text = {0};
     enum sae_status st = SAE_OK;
     for (size_t i = from; i < n; i++) {
+        if (sae_stop_asked()) {
+            st = sae_err_set(err, SAE_EINTR, "stopped; the word set was not written");
+            goto done;
+        }
         size_t examples[HARVEST_EXAMPLES];
         const size_t first = !own_split || i < n_train ? 0 : n_train;
         const size_t pool = !own_split ? n : i < n_train ? n_train : n - n_train;

@@ -3,6 +3,7 @@
  * resid_post of each layer, logits, CE and KL of a model whose weights come from a formula. */
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 #include "gemma/model.h"
 #include "gemma/vec.h"
+#include "lib/base/stop.h"
 #include "tests/emu/emu_c.h"
 #include "tests/unit/gemma_fixture.h"
 
@@ -445,6 +447,33 @@ static void test_own_head(void **state)
         close_to((double)own[i], 3 * tanh(2 * atanh((double)tied[i] / 3)), 2e-5, "logit");
 }
 
+/* Asked to stop, a run that may ends within its batch; another one finishes it. The last test: a stop
+ * is asked for once and for all. */
+static void test_may_stop(void **state)
+{
+    (void)state;
+    static float x[N_X], want[N_X], logits[N_LOGITS];
+    device = NULL;
+    for (int copies = 0; copies < 2; copies++) {
+        const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 1};
+        copy_max = copies ? SIZE_MAX : 0;
+        struct opened o = open_form(&form, ROWS, FIX_T);
+        OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, want, &g_err));
+        if (copies == 0) {
+            sae_stop_install();
+            assert_int_equal(raise(SIGINT), 0);
+        }
+        OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
+        assert_memory_equal(x, want, sizeof x);
+        OK(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+        gemma_run_may_stop(o.run);
+        assert_int_equal(gemma_run_logits(o.run, 0, ROWS, logits, &g_err), SAE_EINTR);
+        assert_int_equal(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err), SAE_EINTR);
+        assert_int_equal(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err), SAE_EINTR);
+        close_form(&o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +487,7 @@ int main(void)
         ALL(test_id),
         ALL(test_own_head),
         cmocka_unit_test(test_exp_tanh),
+        cmocka_unit_test(test_may_stop), /* last */
     };
     return cmocka_run_group_tests_name("gemma_forward", tests, NULL, NULL);
 }
