@@ -31,7 +31,9 @@ void report_wrap(FILE *to, const char *lead, int indent, const char *fmt, ...)
     int column = fprintf(to, "%s", lead);
     bool fresh = true;
     for (const char *p = text; *p != '\0';) {
-        const size_t word = strcspn(p, " ");
+        size_t word = strcspn(p, " ");
+        if (strncmp(p + word, " %", 2) == 0) /* a number and its sign stay on one line */
+            word += 1 + strcspn(p + word + 1, " ");
         if (!fresh && column + 1 + (int)word > REPORT_WIDTH) {
             fprintf(to, "\n%*s", indent, "");
             column = indent;

@@ -170,23 +170,3 @@ enum sae_status sae_target_run_name(char **ret, const char *ckpt_path, size_t mo
     free(dir);
     return st;
 }
-
-enum sae_status sae_target_acts(char **ret, const char *ckpt_path, const char *recorded,
-                                struct sae_err *err)
-{
-    char *run = NULL, *path = NULL;
-    enum sae_status st;
-    SAE_GO(st, sae_target_run(&run, ckpt_path, err));
-    SAE_GO(st, sae_fs_join(&path, run, recorded, err));
-    if (!sae_fs_is_dir(path)) {
-        st = sae_err_set(err, SAE_EIO, "the activation store of '%s' is not at '%s' any more; put "
-                         "it back, or name its new place with --acts DIR", ckpt_path, path);
-        goto done;
-    }
-    *ret = path;
-    path = NULL;
-done:
-    free(path);
-    free(run);
-    return st;
-}

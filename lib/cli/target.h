@@ -30,10 +30,5 @@ SAE_MUST_CHECK enum sae_status sae_target_run(char **ret, const char *ckpt_path,
  * above go in front, to tell runs of one name apart: 1 gives "b_run_2". */
 SAE_MUST_CHECK enum sae_status sae_target_run_name(char **ret, const char *ckpt_path, size_t more,
                                                    struct sae_err *err);
-/* Folder of the activation store a checkpoint's record names, seen from here (joined with the
- * run's folder). Fails: SAE_EIO not there any more: says where it looked and the option to use. */
-struct sae_ckpt;
-SAE_MUST_CHECK enum sae_status sae_target_acts(char **ret, const char *ckpt_path,
-                                               const char *recorded, struct sae_err *err);
 
 #endif /* SAE_LIB_CLI_TARGET_H */

@@ -3,6 +3,7 @@
 #include "lib/eval/site.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/cli/target.h"
+#include "lib/eval/place.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/sae/import.h"
@@ -26,25 +28,23 @@ const json_t *sae_site_of(const json_t *record)
 enum sae_status sae_site_folder(char **ret, const struct sae_ckpt *ckpt, const char *option,
                                 struct sae_err *err)
 {
-    const json_t *const acts = ckpt->record ? sae_record_find_input(ckpt->record, "acts") : NULL;
-    const char *const recorded = acts ? sae_json_str(acts, "path", NULL) : NULL;
-    if (!recorded)
+    char *folder = NULL, sets[64] = "";
+    if (strcmp(option, "--acts") != 0)
+        snprintf(sets, sizeof sets, ", or the sets with %s FILE", option);
+    SAE_TRY(sae_place_store(&folder, ckpt, err));
+    if (folder == NULL)
         return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' does not say which activation store it was trained on; "
-                           "name one with --acts DIR, or the sets with %s FILE",
-                           ckpt->path, option);
-    char *folder = NULL;
-    struct sae_err gone;
-    const enum sae_status found = sae_target_acts(&folder, ckpt->path, recorded, &gone);
-    if (found != SAE_OK)
-        return sae_err_set(err, found, "%s, or the sets with %s FILE", gone.msg, option);
-    if (!sae_fs_is_dir(folder)) { /* recorded as the store's acts.json or a shard */
-        char *parent = NULL;
-        const enum sae_status st = sae_fs_dir(&parent, folder, err);
+                           "'%s' does not say which activation store it was trained on; name one "
+                           "with --acts DIR%s",
+                           ckpt->path, sets);
+    if (!sae_fs_is_dir(folder)) {
+        const enum sae_status st =
+            sae_err_set(err, SAE_EIO,
+                        "the activation store of '%s' is not at '%s' any more; put it back, or name its new "
+                        "place with --acts DIR%s",
+                        ckpt->path, folder, sets);
         free(folder);
-        if (st != SAE_OK)
-            return st;
-        folder = parent;
+        return st;
     }
     *ret = folder;
     return SAE_OK;

@@ -367,6 +367,55 @@ static void test_targets(void **state)
     assert_string_equal(notes_verdict(&report_targets[2], NAN), "not measured");
 }
 
+static void set_metric(struct report_phase *phase, enum report_source source, const char *path,
+                       const char *name, double value)
+{
+    json_t *const part = path != NULL ? sae_json_at(phase->result[source], path) : phase->result[source];
+    assert_int_equal(json_object_set_new(part, name, json_real(value)), 0);
+}
+
+/* The plainest facts are said, each where it holds and only there. */
+static void test_facts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"run_1", "run_2"};
+    static const char *const says[] = {
+        "no better than the best raw neuron: run_2 0.6200 against 0.6200.",
+        "no better than one of the untrained SAE (0 %)",
+        "no better than the untrained SAE's",
+        "worse than the mean activation",
+        "no better with the reconstruction than with zeros",
+    };
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
+    char *text = notes_of(&report);
+    for (size_t i = 0; i < 5; i++)
+        assert_null(strstr(text, says[i]));
+    /* 2 of 16 */
+    assert_non_null(strstr(text, "dead at the end"));
+    assert_int_equal(count(text, "12 %"), 2);
+    free(text);
+    struct report_phase *const last = &report.runs[1].phases[2];
+    set_metric(last, REPORT_PROBE, "eval_result_metrics.sae", "sae_top_1_test_accuracy", 0.62);
+    set_metric(last, REPORT_HELDOUT, NULL, "dead", 0);
+    set_metric(&report.runs[0].phases[2], REPORT_HELDOUT, NULL, "dead", 0);
+    text = notes_of(&report);
+    assert_non_null(strstr(text, says[0]));
+    assert_null(strstr(text, says[1])); /* untrained: 0.61 */
+    assert_null(strstr(text, "dead at the end"));
+    free(text);
+    set_metric(last, REPORT_PROBE, "eval_result_metrics.sae", "sae_top_1_test_accuracy", 0.60);
+    set_metric(last, REPORT_HELDOUT, NULL, "explained_variance", -0.1);
+    set_metric(last, REPORT_CORE, "eval_result_metrics.model_performance_preservation",
+               "ce_loss_score", -0.2);
+    text = notes_of(&report);
+    for (size_t i = 1; i < 5; i++)
+        if (strstr(text, says[i]) == NULL)
+            fail_msg("not said: %s", says[i]);
+    free(text);
+    report_clear(&report);
+}
+
 static void test_baselines(void **state)
 {
     (void)state;
@@ -789,6 +838,7 @@ int main(void)
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_within_noise),
         cmocka_unit_test(test_one_seed_twice),
+        cmocka_unit_test(test_facts),
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_baselines),
         cmocka_unit_test(test_equal_l0_and_missing),
