@@ -46,7 +46,7 @@ static const struct sae_opt opts[] = {
      "field of JSON lines that holds the text; default: as the store was made", 0},
     {"split", 0, SAE_OPT_ENUM, &given.split, "none", sae_docs_split_names, 0, 0, NULL,
      "What to measure on", "where documents of plain text end; default: as the store was made", 0},
-    {"skip", 0, SAE_OPT_U64, &given.skip, NULL, NULL, 0, 0, "N", "What to measure on",
+    {"skip", 0, SAE_OPT_U64, &given.skip, NULL, NULL, 0, 1e15, "N", "What to measure on",
      "documents passed over; default: those the store holds, none of another text", 0},
     {"batch", 0, SAE_OPT_U64, &given.batch, "16", NULL, 1, 65536, "N", "What to measure on",
      "contexts of a batch; mse and the legacy explained variance depend on it", 0},

@@ -18,6 +18,8 @@
 
 /* --- 1. values ---------------------------------------------------------------------------- */
 
+#define MOST_COUNT (UINT64_C(1) << 53) /* what a double counts exactly */
+
 static enum sae_status check_bounds(const struct sae_opt *row, const char *text, double v,
                                     struct sae_err *err)
 {
@@ -39,6 +41,9 @@ static enum sae_status to_u64(const struct sae_opt *row, const char *text, uint6
     if (!(count ? sae_str_count(text, ret) : sae_str_u64(text, ret)))
         return sae_err_set(err, SAE_EARG, "--%s '%s': expected a whole number%s", row->name, text,
                            count ? ", such as 2000, 5M or 1.5K" : "");
+    /* A count may be rounded up, multiplied, or stand beside UINT64_MAX for "not given". */
+    if (count && *ret > MOST_COUNT && !(row->max > row->min))
+        return sae_err_set(err, SAE_EARG, "--%s %s: must be at most 2^53", row->name, text);
     return check_bounds(row, text, (double)*ret, err);
 }
 

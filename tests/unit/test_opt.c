@@ -155,6 +155,7 @@ static void wrong_words_are_named(void **state)
         {"--lr nan", "--lr 'nan': expected a number"},
         {"--lr 0,001", "did you mean 0.001?"},
         {"--k 1,000", "did you mean 1000?"},
+        {"--tokens 18446744073709551615", "--tokens 18446744073709551615: must be at most 2^53"},
         {"--flag=maybe", "expected true or false"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
