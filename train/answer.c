@@ -38,12 +38,14 @@ static enum sae_status read_summary(json_t **ret, const char *path, struct sae_e
     row = json_pack("{s:s, s:I}", "checkpoint", path, "step", (json_int_t)step);
     for (const char *const *name = sae_ckpt_metric_names; *name; name++) {
         double v = NAN;
-        if (sae_h5_attr_f64(file, "/heldout", *name, &v, NULL) != SAE_OK)
-            v = NAN;
+        if (sae_h5_attr_has(file, "/heldout", *name))
+            SAE_GO(st, sae_h5_attr_f64(file, "/heldout", *name, &v, err));
         json_object_set_new(row, *name, sae_json_number(v));
     }
     *ret = row;
+    row = NULL;
 done:
+    json_decref(row);
     sae_h5_close(file);
     return st;
 }

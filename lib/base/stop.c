@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* stop : the flag that SIGINT and SIGTERM set. */
+/* stop : the flag that SIGINT, SIGTERM and the signals of batch systems set. */
 #include "lib/base/stop.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
 
@@ -13,13 +14,28 @@ static void on_signal(int number)
     caught = number;
 }
 
+/* Of a signal that whoever started us wants ignored (nohup), nothing changes. */
+static bool is_ignored(int number)
+{
+    struct sigaction old;
+    return sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN;
+}
+
 void sae_stop_install(void)
 {
+    static const int asks[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
     /* SA_RESETHAND: a second signal of the same kind ends the program the usual way. */
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++)
+        /* A shell without job control starts background jobs with SIGINT ignored: whoever sends
+         * it to such a job by number means it. */
+        if (asks[i] == SIGINT || !is_ignored(asks[i]))
+            sigaction(asks[i], &action, NULL);
+    /* Writing then fails with a reason that is told: EFBIG at `ulimit -f`, EPIPE where whoever read
+     * our output is gone, which is no reason to lose what is being computed. */
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
 }
 
 bool sae_stop_asked(void)

@@ -1,15 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /* program : the life of a program - parse, talk, run, close stdout, exit code. */
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/base/stop.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/parse.h"
 #include "lib/math/ops.h"
+
+/* --- address space ---
+
+ * OpenBLAS maps twice 128 MiB while it is loaded, before main, and where it is refused it tries
+ * again for ever. So the first code of the program asks for as much and gives it back. It runs
+ * before any library is initialised: system calls and no more. */
+#define BLAS_BUFFER ((size_t)128 << 20)
+
+__attribute__((no_sanitize("address", "undefined", "thread"))) static void ask_for_space(void)
+{
+    static const char why[] =
+        "no room for the numeric library: the limit of address space (ulimit -v) is too small; "
+        "programs of saekit need 1 GB, better none\n";
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    const size_t bytes = 2 * BLAS_BUFFER + BLAS_BUFFER / 8; /* an eighth: the start of the others */
+    void *const p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p != MAP_FAILED) {
+        munmap(p, bytes);
+        return;
+    }
+    if (write(STDERR_FILENO, why, sizeof why - 1) < 0)
+        _exit(2);
+    _exit(1);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) =
+    ask_for_space;
 
 static int exit_code(enum sae_status st)
 {
@@ -23,6 +57,14 @@ static int exit_code(enum sae_status st)
     default:
         return 1;
     }
+}
+
+/* Whether output was lost because whoever read it has gone: `| head`. */
+static bool is_unread(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return (fflush(stdout) != 0 || ferror(stdout) != 0) && poll(&out, 1, 0) == 1 &&
+           (out.revents & POLLERR) != 0;
 }
 
 /* A full disk behind stdout is not a success; a failure told already is not told again. */
@@ -83,10 +125,12 @@ int sae_program_main(const struct sae_program *program, int argc, char **argv)
         sae_stop_install();
         st = program->run(&cli, &err);
     }
-    if (st != SAE_OK)
+    /* As if SIGPIPE had ended us, without a message, but not before the work was done. */
+    const bool unread = is_unread();
+    if (st != SAE_OK && !(unread && st == SAE_EIO))
         sae_log_error("%s", err.msg[0] != '\0' ? err.msg : "failed without a message");
     sae_opt_set_clear(set);
     free(set);
     free(cli.args);
-    return close_stdout(exit_code(st));
+    return close_stdout(unread && (st == SAE_OK || st == SAE_EIO) ? 128 + SIGPIPE : exit_code(st));
 }

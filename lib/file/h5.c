@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* h5 : HDF5 with saekit's law - whole or absent, no timestamps, checksums, an id over the content.
  * Contents: 1. the library and its failures   2. open and close
- * Datasets are in h5_data.c, attributes and groups in h5_attr.c. */
+ * Datasets are in h5_data.c, attributes and groups in h5_attr.c, what is refused in h5_guard.c. */
 #include "lib/file/h5_inner.h"
 
 #include <errno.h>
@@ -65,24 +65,27 @@ enum sae_status h5_fail(const struct sae_h5 *file, struct sae_err *err, enum sae
     /* Of a full disk and the like the system speaks more clearly than HDF5. */
     const int system_says = errno;
     const bool full = file->part != NULL && (system_says == ENOSPC || system_says == EDQUOT ||
-                                             system_says == EFBIG || system_says == EIO);
-    return sae_err_set(err, code, "cannot %s '%s' in '%s': %s", doing, name, file->path,
-                       full ? strerror(system_says) : why);
+                                             system_says == EFBIG);
+    const bool failed = full || h5_is_system_failure(system_says);
+    return sae_err_set(err, failed ? SAE_EIO : code, "cannot %s '%s' in '%s': %s", doing, name,
+                       file->path, failed ? strerror(system_says) : why);
 }
 
 /* --- 2. open and close -------------------------------------------------------------------- */
 
 static enum sae_status file_new(struct sae_h5 **ret, const char *path, struct sae_err *err)
 {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* messages go through err, never straight to stderr */
+    h5_set_up();
     struct sae_h5 *file = NULL;
+    enum sae_status st;
     SAE_TRY(sae_mem_alloc(&file, 1, sizeof *file, err));
     file->id = H5I_INVALID_HID;
-    const enum sae_status st = sae_mem_strdup(&file->path, path, err);
-    if (st != SAE_OK)
-        free(file);
-    else
-        *ret = file;
+    SAE_GO(st, sae_mem_alloc(&file->checked, 1, sizeof *file->checked, err));
+    SAE_GO(st, sae_mem_strdup(&file->path, path, err));
+    *ret = file;
+    file = NULL;
+done:
+    sae_h5_close(file);
     return st;
 }
 
@@ -94,6 +97,9 @@ void sae_h5_close(struct sae_h5 *file)
         H5Fclose(file->id);
     if (file->part != NULL)
         unlink(file->part);
+    if (file->checked != NULL)
+        h5_checked_clear(file->checked);
+    free(file->checked);
     free(file->path);
     free(file->part);
     free(file->kind);
@@ -105,7 +111,7 @@ void sae_h5_close(struct sae_h5 *file)
 static hid_t open_for_writing(const char *part)
 {
     const hid_t fcpl = H5Pcreate(H5P_FILE_CREATE);
-    const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    const hid_t fapl = h5_access();
     H5Pset_obj_track_times(fcpl, 0);
     H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
     const hid_t id = H5Fcreate(part, H5F_ACC_EXCL, fcpl, fapl);
@@ -202,23 +208,19 @@ static enum sae_status check_head(struct sae_h5 *file, const char *kind, struct 
 enum sae_status sae_h5_open(struct sae_h5 **ret, const char *path, const char *kind,
                             struct sae_err *err)
 {
-    if (access(path, R_OK) != 0)
-        return sae_err_set(err, SAE_EIO, "cannot open '%s': %s", path, strerror(errno));
-    if (sae_fs_is_dir(path))
-        return sae_err_set(err, SAE_EIO, "cannot open '%s': it is a folder", path);
     struct sae_h5 *file = NULL;
     char **lines = NULL;
     size_t n = 0;
     enum sae_status st;
     SAE_TRY(file_new(&file, path, err));
-    if (H5Fis_hdf5(path) <= 0) {
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' is not an HDF5 file", path);
-        goto done;
-    }
-    file->id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    SAE_GO(st, h5_check_file(&file->n_bytes, path, err));
+    const hid_t fapl = h5_access();
+    errno = 0;
+    file->id = H5Fopen(path, H5F_ACC_RDONLY, fapl);
+    const int why = errno;
+    H5Pclose(fapl);
     if (file->id < 0) {
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' is damaged or truncated: HDF5 cannot open it",
-                         path);
+        st = h5_open_failed(path, why, err);
         goto done;
     }
     SAE_GO(st, check_head(file, kind, err));

@@ -52,7 +52,11 @@ SAE_MUST_CHECK enum sae_status sae_h5_commit(struct sae_h5 **file, const char *r
                                              struct sae_err *err);
 
 /* Opens for reading. kind NULL accepts any saekit file.
- * Fails: SAE_EIO not there; SAE_EFORMAT not HDF5, truncated, or another kind; SAE_EVERSION */
+ * Takes no lock. What would read another file or load code is refused where it is met: external
+ * storage, links of any kind, virtual datasets, filters beyond those of HDF5 itself, and lengths of
+ * which nothing is stored.
+ * Fails: SAE_EIO not there, not readable; SAE_EFORMAT not HDF5, truncated, or another kind;
+ *        SAE_EVERSION */
 SAE_MUST_CHECK enum sae_status sae_h5_open(struct sae_h5 **ret, const char *path, const char *kind,
                                            struct sae_err *err);
 
@@ -119,7 +123,10 @@ SAE_MUST_CHECK enum sae_status sae_h5_get_strings(const struct sae_h5 *file, con
                                                   size_t *ret_n, char ***ret, struct sae_err *err);
 void sae_h5_strings_free(char **strings, size_t n);
 
-/* *ret in new memory. Fails: SAE_EFORMAT missing or of another type */
+bool sae_h5_attr_has(const struct sae_h5 *file, const char *object, const char *name);
+
+/* *ret in new memory; text of fixed or, as h5py writes it, of variable length.
+ * Fails: SAE_EFORMAT missing or of another type; SAE_EIO */
 SAE_MUST_CHECK enum sae_status sae_h5_attr_str(const struct sae_h5 *file, const char *object,
                                                const char *name, char **ret, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status sae_h5_attr_u64(const struct sae_h5 *file, const char *object,

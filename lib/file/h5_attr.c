@@ -3,6 +3,7 @@
  * Contents: 1. groups   2. attributes   3. names */
 #include "lib/file/h5_inner.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +44,7 @@ bool h5_make_parents(hid_t file, const char *name)
 
 bool sae_h5_has(const struct sae_h5 *file, const char *name)
 {
-    /* Each group on the way must exist before H5Lexists may ask for the next. */
+    /* Each group on the way must exist before HDF5 may be asked for the next. */
     char path[512];
     if (strlen(name) >= sizeof path)
         return false;
@@ -52,8 +53,13 @@ bool sae_h5_has(const struct sae_h5 *file, const char *name)
             continue;
         memcpy(path, name, i);
         path[i] = '\0';
-        if (i > 1 && H5Lexists(file->id, path, H5P_DEFAULT) <= 0)
+        if (i == 1)
+            continue;
+        H5L_info_t info;
+        if (H5Lget_info(file->id, path, &info, H5P_DEFAULT) < 0)
             return false;
+        if (info.type != H5L_TYPE_HARD)
+            return true; /* it is there, and refused when it is opened: not taken for absent */
     }
     return true;
 }
@@ -114,44 +120,81 @@ enum sae_status sae_h5_attr_put_f64(struct sae_h5 *file, const char *object, con
     return attr_put(file, object, name, H5T_IEEE_F64LE, &value, sizeof value, err);
 }
 
-static hid_t attr_open(const struct sae_h5 *file, const char *object, const char *name,
-                       H5T_class_t class, H5T_class_t or_class, hid_t *ret_type)
+bool sae_h5_attr_has(const struct sae_h5 *file, const char *object, const char *name)
 {
-    if (!sae_h5_has(file, object))
-        return H5I_INVALID_HID;
+    /* Where HDF5 cannot tell, reading it will say why. */
+    return sae_h5_has(file, object) &&
+           H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) != 0;
+}
+
+/* Opens a scalar attribute of one of two classes. */
+static enum sae_status attr_open(hid_t *ret, hid_t *ret_type, const struct sae_h5 *file,
+                                 const char *object, const char *name, H5T_class_t class,
+                                 H5T_class_t or_class, struct sae_err *err)
+{
+    const char *const what = class == H5T_STRING ? "text" : "number";
+    if (!sae_h5_attr_has(file, object, name))
+        return sae_err_set(err, SAE_EFORMAT, "'%s' has no %s attribute '%s' on '%s'", file->path,
+                           what, name, object);
+    SAE_TRY(h5_check_links(file, object, err));
+    errno = 0;
     const hid_t attr = H5Aopen_by_name(file->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
     if (attr < 0)
-        return attr;
+        return h5_fail(file, err, SAE_EFORMAT, "read attribute", name);
     const hid_t type = H5Aget_type(attr);
     const H5T_class_t found = H5Tget_class(type);
     const hid_t space = H5Aget_space(attr);
     const bool scalar = H5Sget_simple_extent_npoints(space) == 1;
     H5Sclose(space);
-    if (!scalar || (found != class && found != or_class) || H5Tis_variable_str(type) > 0) {
+    if (!scalar || (found != class && found != or_class)) {
         H5Tclose(type);
         H5Aclose(attr);
-        return H5I_INVALID_HID;
+        return sae_err_set(err, SAE_EFORMAT, "attribute '%s' on '%s' of '%s' is not a single %s",
+                           name, object, file->path, what);
     }
     *ret_type = type;
-    return attr;
+    *ret = attr;
+    return SAE_OK;
+}
+
+static enum sae_status attr_fixed(const struct sae_h5 *file, const char *name, hid_t attr,
+                                  hid_t type, char **ret, struct sae_err *err)
+{
+    const size_t width = H5Tget_size(type);
+    char *text = NULL;
+    if (width > file->n_bytes && file->part == NULL)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "attribute '%s' of '%s' claims %zu bytes, more than the file has", name,
+                           file->path, width);
+    SAE_TRY(sae_mem_alloc(&text, width + 1, 1, err));
+    if (H5Aread(attr, type, text) < 0) {
+        free(text);
+        return h5_fail(file, err, SAE_EFORMAT, "read attribute", name);
+    }
+    *ret = text;
+    return SAE_OK;
+}
+
+/* As h5py writes text: a pointer to memory of HDF5. */
+static enum sae_status attr_variable(const struct sae_h5 *file, const char *name, hid_t attr,
+                                     hid_t type, char **ret, struct sae_err *err)
+{
+    char *theirs = NULL;
+    if (H5Aread(attr, type, &theirs) < 0)
+        return h5_fail(file, err, SAE_EFORMAT, "read attribute", name);
+    const enum sae_status st = sae_mem_strdup(ret, theirs != NULL ? theirs : "", err);
+    H5free_memory(theirs);
+    return st;
 }
 
 enum sae_status sae_h5_attr_str(const struct sae_h5 *file, const char *object, const char *name,
                                 char **ret, struct sae_err *err)
 {
-    hid_t type;
-    const hid_t attr = attr_open(file, object, name, H5T_STRING, H5T_STRING, &type);
-    if (attr < 0)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' has no text attribute '%s' on '%s'", file->path,
-                           name, object);
-    char *text = NULL;
-    enum sae_status st = sae_mem_alloc(&text, H5Tget_size(type) + 1, 1, err);
-    if (st == SAE_OK && H5Aread(attr, type, text) < 0)
-        st = h5_fail(file, err, SAE_EFORMAT, "read attribute", name);
-    if (st == SAE_OK)
-        *ret = text;
-    else
-        free(text);
+    hid_t attr = H5I_INVALID_HID, type = H5I_INVALID_HID;
+    SAE_TRY(attr_open(&attr, &type, file, object, name, H5T_STRING, H5T_STRING, err));
+    const enum sae_status st = H5Tis_variable_str(type) > 0
+                                   ? attr_variable(file, name, attr, type, ret, err)
+                                   : attr_fixed(file, name, attr, type, ret, err);
     H5Tclose(type);
     H5Aclose(attr);
     return st;
@@ -161,11 +204,8 @@ static enum sae_status attr_number(const struct sae_h5 *file, const char *object
                                    H5T_class_t or_class, hid_t memory, void *to,
                                    struct sae_err *err)
 {
-    hid_t type;
-    const hid_t attr = attr_open(file, object, name, H5T_INTEGER, or_class, &type);
-    if (attr < 0)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' has no number attribute '%s' on '%s'",
-                           file->path, name, object);
+    hid_t attr = H5I_INVALID_HID, type = H5I_INVALID_HID;
+    SAE_TRY(attr_open(&attr, &type, file, object, name, H5T_INTEGER, or_class, err));
     const enum sae_status st = H5Aread(attr, memory, to) < 0
                                    ? h5_fail(file, err, SAE_EFORMAT, "read attribute", name)
                                    : SAE_OK;
@@ -218,6 +258,7 @@ enum sae_status sae_h5_names(const struct sae_h5 *file, const char *group, size_
 {
     if (!sae_h5_has(file, group))
         return sae_err_set(err, SAE_EFORMAT, "'%s' has no group '%s'", file->path, group);
+    SAE_TRY(h5_check_links(file, group, err));
     struct name_list list = {.err = err, .st = SAE_OK};
     /* Sorted here: of a damaged group HDF5 1.10 crashes where it is asked to sort. */
     const herr_t walked = H5Literate_by_name(file->id, group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL,

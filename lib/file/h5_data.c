@@ -13,8 +13,7 @@
 enum {
     CHUNK_BYTES = 1 << 20, /* of a chunk: large enough for disk speed, small enough to cache */
     CHUNK_ROWS = 256,      /* of a matrix, at most: what is read at random places is blocks of so many */
-    SMALL_BYTES = 64,      /* below this a checksum costs more than the data */
-    PACKED_MOST = 4096     /* deflate reaches 1032 to one */
+    SMALL_BYTES = 64       /* below this a checksum costs more than the data */
 };
 
 /* --- 1. types ----------------------------------------------------------------------------- */
@@ -169,11 +168,8 @@ enum sae_status sae_h5_put2(struct sae_h5 *file, const char *name, enum sae_h5_t
 static enum sae_status open_set(const struct sae_h5 *file, const char *name, size_t rank,
                                 size_t *dims, hid_t *ret, struct sae_err *err)
 {
-    if (!sae_h5_has(file, name))
-        return sae_err_set(err, SAE_EFORMAT, "'%s' has no dataset '%s'", file->path, name);
-    const hid_t set = H5Dopen2(file->id, name, H5P_DEFAULT);
-    if (set < 0)
-        return h5_fail(file, err, SAE_EFORMAT, "open", name);
+    hid_t set;
+    SAE_TRY(h5_open_set(&set, file, name, err));
     const hid_t space = H5Dget_space(set);
     const int found = H5Sget_simple_extent_ndims(space);
     hsize_t extent[H5S_MAX_RANK];
@@ -226,24 +222,6 @@ static enum sae_status check_extent(const struct sae_h5 *file, const char *name,
     return SAE_OK;
 }
 
-/* A few bytes of a damaged or hostile header can claim any length. What is stored bounds it: no
- * filter of HDF5 packs better than PACKED_MOST to one. */
-static enum sae_status check_stored(const struct sae_h5 *file, const char *name, hid_t set,
-                                    size_t n, struct sae_err *err)
-{
-    const hid_t type = H5Dget_type(set);
-    const size_t width = H5Tget_size(type);
-    H5Tclose(type);
-    const unsigned long long stored = H5Dget_storage_size(set);
-    size_t bytes;
-    if (!__builtin_mul_overflow(n, width, &bytes) && bytes / PACKED_MOST <= stored)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EFORMAT,
-                       "'%s' in '%s' claims %zu elements of %zu bytes, but %llu bytes are stored; "
-                       "the file is damaged",
-                       name, file->path, n, width, stored);
-}
-
 enum sae_status sae_h5_get(const struct sae_h5 *file, const char *name, enum sae_h5_type type,
                            size_t rank, const size_t *want, size_t *got, void *ret,
                            struct sae_err *err)
@@ -261,9 +239,9 @@ enum sae_status sae_h5_get(const struct sae_h5 *file, const char *name, enum sae
     size_t n = 1;
     for (size_t i = 0; i < rank; i++)
         n *= dims[i];
-    SAE_GO(st, check_stored(file, name, set, n, err));
     SAE_GO(st, sae_mem_alloc(&data, n, type_size(type), err));
     const hid_t h5type = type_open(type);
+    errno = 0;
     const herr_t read = n == 0 ? 0 : H5Dread(set, h5type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
     H5Tclose(h5type);
     if (read < 0) {
@@ -283,11 +261,10 @@ done:
 enum sae_status sae_h5_read_rows(const struct sae_h5 *file, const char *name, enum sae_h5_type type,
                                  size_t first, size_t n, void *to, struct sae_err *err)
 {
-    if (!sae_h5_has(file, name))
-        return sae_err_set(err, SAE_EFORMAT, "'%s' has no dataset '%s'", file->path, name);
-    const hid_t set = H5Dopen2(file->id, name, H5P_DEFAULT);
-    const hid_t space = set < 0 ? H5I_INVALID_HID : H5Dget_space(set);
-    const int rank = set < 0 ? 0 : H5Sget_simple_extent_ndims(space);
+    hid_t set;
+    SAE_TRY(h5_open_set(&set, file, name, err));
+    const hid_t space = H5Dget_space(set);
+    const int rank = H5Sget_simple_extent_ndims(space);
     enum sae_status st = SAE_OK;
     hsize_t extent[2] = {0, 1}, start[2] = {first, 0}, count[2] = {n, 1};
     if (rank == 1 || rank == 2)
@@ -301,16 +278,15 @@ enum sae_status sae_h5_read_rows(const struct sae_h5 *file, const char *name, en
     if (st == SAE_OK && n > 0) {
         const hid_t memory = H5Screate_simple(rank, count, NULL);
         const hid_t h5type = type_open(type);
+        errno = 0;
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
         if (H5Dread(set, h5type, memory, space, H5P_DEFAULT, to) < 0)
             st = h5_fail(file, err, SAE_EFORMAT, "read (damaged?)", name);
         H5Tclose(h5type);
         H5Sclose(memory);
     }
-    if (set >= 0) {
-        H5Sclose(space);
-        H5Dclose(set);
-    }
+    H5Sclose(space);
+    H5Dclose(set);
     return st;
 }
 
@@ -356,34 +332,68 @@ static enum sae_status split_block(char ***ret, size_t n, size_t width, const ch
     return SAE_OK;
 }
 
+/* Text of fixed length, one block of n times `width` bytes. */
+static enum sae_status get_fixed(const struct sae_h5 *file, const char *name, hid_t set, hid_t type,
+                                 size_t n, char ***ret, struct sae_err *err)
+{
+    const size_t width = H5Tget_size(type);
+    char *block = NULL;
+    SAE_TRY(sae_mem_alloc(&block, n, width, err));
+    errno = 0;
+    enum sae_status st = SAE_OK;
+    if (n > 0 && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block) < 0)
+        st = h5_fail(file, err, SAE_EFORMAT, "read (damaged?)", name);
+    if (st == SAE_OK)
+        st = split_block(ret, n, width, block, err);
+    free(block);
+    return st;
+}
+
+/* Text of variable length, as h5py writes it: pointers into memory of HDF5. */
+static enum sae_status get_variable(const struct sae_h5 *file, const char *name, hid_t set,
+                                    hid_t type, size_t n, char ***ret, struct sae_err *err)
+{
+    char **theirs = NULL, **strings = NULL;
+    const hid_t space = H5Dget_space(set);
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&theirs, n, sizeof *theirs, err));
+    errno = 0;
+    if (n > 0 && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, theirs) < 0) {
+        st = h5_fail(file, err, SAE_EFORMAT, "read (damaged?)", name);
+        goto done;
+    }
+    SAE_GO(st, sae_mem_alloc(&strings, n, sizeof *strings, err));
+    for (size_t i = 0; i < n && st == SAE_OK; i++)
+        st = sae_mem_strdup(&strings[i], theirs[i] != NULL ? theirs[i] : "", err);
+    if (n > 0)
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, theirs);
+    if (st != SAE_OK)
+        sae_h5_strings_free(strings, n);
+    else
+        *ret = strings;
+done:
+    H5Sclose(space);
+    free(theirs);
+    return st;
+}
+
 enum sae_status sae_h5_get_strings(const struct sae_h5 *file, const char *name, size_t *ret_n,
                                    char ***ret, struct sae_err *err)
 {
-    if (!sae_h5_has(file, name))
-        return sae_err_set(err, SAE_EFORMAT, "'%s' has no dataset '%s'", file->path, name);
-    const hid_t set = H5Dopen2(file->id, name, H5P_DEFAULT);
-    if (set < 0)
-        return h5_fail(file, err, SAE_EFORMAT, "open", name);
+    hid_t set;
+    SAE_TRY(h5_open_set(&set, file, name, err));
     const hid_t type = H5Dget_type(set);
     const hid_t space = H5Dget_space(set);
     const hssize_t n = H5Sget_simple_extent_npoints(space);
-    const size_t width = H5Tget_size(type);
-    char *block = NULL;
-    enum sae_status st = SAE_OK;
-    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0 || n < 0)
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' in '%s' does not hold fixed-length text", name,
-                         file->path);
-    if (st == SAE_OK)
-        st = check_stored(file, name, set, (size_t)n, err);
-    if (st == SAE_OK)
-        st = sae_mem_alloc(&block, (size_t)n, width, err);
-    if (st == SAE_OK && n > 0 && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block) < 0)
-        st = h5_fail(file, err, SAE_EFORMAT, "read (damaged?)", name);
-    if (st == SAE_OK)
-        st = split_block(ret, (size_t)n, width, block, err);
+    enum sae_status st;
+    if (H5Tget_class(type) != H5T_STRING || n < 0)
+        st = sae_err_set(err, SAE_EFORMAT, "'%s' in '%s' does not hold text", name, file->path);
+    else if (H5Tis_variable_str(type) > 0)
+        st = get_variable(file, name, set, type, (size_t)n, ret, err);
+    else
+        st = get_fixed(file, name, set, type, (size_t)n, ret, err);
     if (st == SAE_OK)
         *ret_n = (size_t)n;
-    free(block);
     H5Sclose(space);
     H5Tclose(type);
     H5Dclose(set);

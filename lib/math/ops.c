@@ -9,6 +9,7 @@
 #endif
 
 #include "lib/base/mem.h"
+#include "lib/math/cpu/cpu.h"
 #include "lib/math/ops.h"
 
 const char *const sae_precision_names[SAE_PRECISIONS + 1] = {"f32", "tf32", "bf16", NULL};
@@ -101,6 +102,7 @@ enum sae_status sae_ops_open(const struct sae_ops **ret, const char *name, size_
     else
         return sae_err_set(err, SAE_EARG, "unknown backend '%s'; expected auto, cpu, cuda or ref",
                            name);
+    SAE_TRY(sae_cpu_ask_space(n_threads, err));
     sae_ops_threads(n_threads);
     return SAE_OK;
 }
@@ -114,6 +116,7 @@ enum sae_status sae_ops_open_device(const struct sae_ops **ret, const char *name
         *instead = (struct sae_err){0};
     if (!is_auto && strcmp(name, "cuda") != 0)
         return sae_ops_open(ret, name, n_threads, err);
+    SAE_TRY(sae_cpu_ask_space(n_threads, err));
     sae_ops_threads(n_threads);
     const enum sae_status st = open_cuda(ret, is_auto ? &why : err);
     if (st == SAE_OK || !is_auto)

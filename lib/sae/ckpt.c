@@ -181,19 +181,23 @@ static enum sae_status get_manner(struct sae_model *model, const struct sae_h5 *
 {
     uint64_t subtract = sae_arch_subtracts(model->arch);
     char *name = NULL;
-    if (sae_h5_attr_u64(file, "/", "subtract_b_dec", &subtract, NULL) == SAE_OK && subtract > 1)
+    if (sae_h5_attr_has(file, "/", "subtract_b_dec"))
+        SAE_TRY(sae_h5_attr_u64(file, "/", "subtract_b_dec", &subtract, err));
+    if (subtract > 1)
         return sae_err_set(err, SAE_EFORMAT, "'%s': subtract_b_dec is neither 0 nor 1",
                            sae_h5_path(file));
     model->subtract_b_dec = subtract != 0;
     model->norm = SAE_NORM_NONE;
     model->topk_threshold = 0;
-    if (model->arch == SAE_ARCH_TOPK &&
-        sae_h5_attr_f64(file, "/", "topk_threshold", &model->topk_threshold, NULL) == SAE_OK &&
-        !(model->topk_threshold > 0 && isfinite(model->topk_threshold)))
-        return sae_err_set(err, SAE_EFORMAT, "'%s': topk_threshold %g is not above 0",
-                           sae_h5_path(file), model->topk_threshold);
-    if (sae_h5_attr_str(file, "/", "norm", &name, NULL) != SAE_OK)
+    if (model->arch == SAE_ARCH_TOPK && sae_h5_attr_has(file, "/", "topk_threshold")) {
+        SAE_TRY(sae_h5_attr_f64(file, "/", "topk_threshold", &model->topk_threshold, err));
+        if (!(model->topk_threshold > 0 && isfinite(model->topk_threshold)))
+            return sae_err_set(err, SAE_EFORMAT, "'%s': topk_threshold %g is not above 0",
+                               sae_h5_path(file), model->topk_threshold);
+    }
+    if (!sae_h5_attr_has(file, "/", "norm"))
         return SAE_OK;
+    SAE_TRY(sae_h5_attr_str(file, "/", "norm", &name, err));
     const bool known = sae_norm_parse(name, &model->norm);
     const enum sae_status st =
         known ? SAE_OK
@@ -325,8 +329,9 @@ static enum sae_status get_heldout(struct sae_ckpt *ckpt, const struct sae_h5 *f
     SAE_TRY(check_masks(masks, nnz, ckpt->model.m, sae_h5_path(file), err));
     for (const char *const *name = sae_ckpt_metric_names; *name; name++) {
         double v;
-        if (sae_h5_attr_f64(file, "/heldout", *name, &v, NULL) != SAE_OK)
+        if (!sae_h5_attr_has(file, "/heldout", *name))
             continue;
+        SAE_TRY(sae_h5_attr_f64(file, "/heldout", *name, &v, err));
         if (json_object_set_new(ckpt->heldout_metrics, *name, sae_json_number(v)) != 0)
             return sae_err_set(err, SAE_ENOMEM, "out of memory");
     }

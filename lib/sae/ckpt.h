@@ -81,7 +81,6 @@ extern const char *const sae_ckpt_metric_names[];
 
 /* Puts everything of `ckpt` but path, id and record into a file that sae_h5_create began; the
  * caller may add groups of its own (/optimizer, /state) before it commits. */
-struct sae_h5;
 SAE_MUST_CHECK enum sae_status sae_ckpt_put(struct sae_h5 *file, const struct sae_ckpt *ckpt,
                                             struct sae_err *err);
 /* A whole checkpoint without optimiser and state: begins, puts, commits with ckpt->record. */

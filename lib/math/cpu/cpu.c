@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
@@ -26,6 +28,26 @@ static size_t allowed_processors(void)
         return 1;
     const int n = CPU_COUNT(&set);
     return n > 0 ? (size_t)n : 1;
+}
+
+/* For each thread OpenBLAS maps a buffer of 128 MiB, and one for whoever calls it; where it is
+ * refused it tries again for ever, so we ask first. */
+enum sae_status sae_cpu_ask_space(size_t n_threads, struct sae_err *err)
+{
+    const size_t threads = n_threads > 0 ? n_threads : allowed_processors();
+    const size_t bytes = (threads + 1) * ((size_t)128 << 20) + ((size_t)32 << 20);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SAE_OK;
+    void *const p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return sae_err_set(err, SAE_ENOMEM,
+                           "the limit of address space (ulimit -v %llu) leaves no room for the %zu "
+                           "MB of buffers of the numeric library, %zu threads; raise it, or give "
+                           "--threads 1",
+                           (unsigned long long)limit.rlim_cur / 1024, bytes >> 20, threads);
+    munmap(p, bytes);
+    return SAE_OK;
 }
 
 void sae_ops_threads(size_t n)

@@ -79,6 +79,9 @@ void sae_cpu_pair_dots(size_t n, size_t d, const float *A, const uint32_t *i, co
 
 /* Around a parallel region that calls the BLAS from each thread: single tells what again needs. */
 int sae_cpu_blas_single(void);
+/* Whether the limit of address space, if there is one, leaves room for the buffers of OpenBLAS.
+ * n_threads 0: as many as processors. Fails: SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status sae_cpu_ask_space(size_t n_threads, struct sae_err *err);
 void sae_cpu_blas_again(int threads);
 
 #endif /* SAE_LIB_MATH_CPU_CPU_H */
