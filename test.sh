@@ -45,7 +45,7 @@ else
 fi
 if [ "${1:-}" != "--quick" ]; then
     export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-    if pass build-asan "--buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false" \
+    if pass build-asan "--buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dcuda=disabled" \
         "--suite unit --suite ops --suite fuzz --timeout-multiplier 4"; then
         count build-asan
     else
