@@ -189,6 +189,27 @@ enum sae_status sae_import_refuse(const struct sae_import *in, const char *path,
                        shown(text, value), why);
 }
 
+enum sae_status sae_import_note_others(const struct sae_import *in, const char *const *known,
+                                       struct sae_err *err)
+{
+    char text[SHOWN_BYTES];
+    const char *key;
+    json_t *value;
+    json_object_foreach(in->cfg, key, value)
+    {
+        bool found = is_off(value);
+        for (size_t i = 0; !found && known[i] != NULL; i++)
+            found = strcmp(key, known[i]) == 0;
+        if (!found)
+            SAE_TRY(sae_import_say(in->notes, err,
+                                   "its setting '%.60s' (%s) is not known to this build and not "
+                                   "used; if it changes what the SAE computes, the numbers are "
+                                   "wrong",
+                                   key, shown(text, value)));
+    }
+    return SAE_OK;
+}
+
 enum sae_status sae_import_expect(const struct sae_import *in, const char *path, size_t n,
                                   const char *of, struct sae_err *err)
 {

@@ -77,6 +77,27 @@ static enum sae_status find_arch(enum sae_arch *ret, const struct sae_import *in
                        in->path, arch);
 }
 
+/* Settings of version 6, whose files hold nothing else: those that are read here, and those of
+ * training. Older files hold everything that a whole run was given. */
+static enum sae_status note_others(const struct sae_import *in, struct sae_err *err)
+{
+    static const char *const known[] = {
+        "architecture", "activation_fn", "activation_fn_str", "activation_fn_kwargs", "d_in",
+        "d_out", "d_sae", "k", "apply_b_dec_to_input", "normalize_activations",
+        "reshape_activations", "rescale_acts_by_decoder_norm", "finetuning_scaling_factor",
+        "metadata", "dtype", "device", "model_name", "hook_name", "hook_point", "context_size",
+        /* of training */
+        "aux_loss_coefficient", "decoder_init_norm", "jumprelu_bandwidth",
+        "jumprelu_init_threshold", "jumprelu_sparsity_loss_mode", "jumprelu_ste_to_input",
+        "jumprelu_tanh_scale", "l0_coefficient", "l0_warm_up_steps", "l1_coefficient",
+        "l1_warm_up_steps", "lp_norm", "matryoshka_widths", "mse_loss_fn", "noise_scale",
+        "pre_act_loss_coefficient", "target_l0", "topk_threshold_lr", "use_matryoshka_aux_loss",
+        "use_sparse_activations", NULL};
+    return json_is_object(json_object_get(in->cfg, "metadata"))
+               ? sae_import_note_others(in, known, err)
+               : SAE_OK;
+}
+
 /* Settings that would change what the SAE computes, and that no formula here has. */
 static enum sae_status check_unused(const struct sae_import *in, struct sae_err *err)
 {
@@ -87,6 +108,9 @@ static enum sae_status check_unused(const struct sae_import *in, struct sae_err 
     SAE_TRY(sae_import_refuse(in, "is_transcoder", other_place, err));
     SAE_TRY(sae_import_refuse(in, "hook_name_out", other_place, err));
     SAE_TRY(sae_import_refuse(in, "metadata.hook_name_out", other_place, err));
+    const json_t *const more = json_object_get(in->cfg, "activation_fn_kwargs");
+    if (!json_is_object(more))
+        SAE_TRY(sae_import_refuse(in, "activation_fn_kwargs", "expected an object", err));
     json_object_foreach(json_object_get(in->cfg, "activation_fn_kwargs"), key, value)
     {
         char path[128];
@@ -348,6 +372,7 @@ enum sae_status sae_import_saelens(struct sae_import *in, struct sae_err *err)
     in->format = "saelens";
     SAE_TRY(find_arch(&arch, in, err));
     SAE_TRY(check_unused(in, err));
+    SAE_TRY(note_others(in, err));
     SAE_TRY(sae_import_size(in, "W_enc", false, &d, &m, err));
     SAE_TRY(check_sizes(in, d, m, err));
     SAE_TRY(find_k(&k, in, arch, m, err));

@@ -264,6 +264,7 @@ static void test_settings(void **state)
     with_cfg("{\"architecture\": \"gated\", \"activation_fn_str\": \"topk\"}", SAE_EVERSION,
              "'topk' with the architecture 'gated'");
     with_cfg("{\"activation_fn_kwargs\": {\"tanh\": 1}}", SAE_EVERSION, "activation_fn_kwargs.tanh");
+    with_cfg("{\"activation_fn_kwargs\": [3]}", SAE_EVERSION, "'activation_fn_kwargs' is [3]");
     with_cfg("{\"apply_b_dec_to_input\": \"false\"}", SAE_EVERSION,
              "'apply_b_dec_to_input' is \"false\"; expected true or false");
     with_cfg("{\"apply_b_dec_to_input\": 0.5}", SAE_EVERSION, "expected true or false");
@@ -284,6 +285,24 @@ static void test_settings(void **state)
     refuse(scratch("ae.pt"), SAE_EFORMAT, "no config.json");
     copy(golden("more/SAE-Res-Tiny-W1K-L0_3/layer3.sae.pt"), scratch("ae.pt"), SIZE_MAX);
     refuse(scratch("ae.pt"), SAE_EFORMAT, "no file tells its k");
+}
+
+/* A setting of tomorrow is told; those of training, and what is switched off, are not. */
+static void test_unknown_setting(void **state)
+{
+    (void)state;
+    static const char cfg[] = "{\"metadata\": {}, \"l1_coefficient\": 5, \"new_norm\": \"rms\", "
+                              "\"other\": null, \"third\": false}";
+    struct sae_ckpt ckpt;
+    copy(golden("lens_standard/sae_weights.safetensors"), scratch("sae_weights.safetensors"),
+         SIZE_MAX);
+    put_file(scratch("cfg.json"), cfg, strlen(cfg));
+    assert_int_equal(sae_import_load(&ckpt, scratch("sae_weights.safetensors"), true, &err),
+                     SAE_OK);
+    const json_t *const notes = sae_json_at(ckpt.record, "imported.notes");
+    assert_int_equal(json_array_size(notes), 1);
+    assert_non_null(strstr(json_string_value(json_array_get(notes, 0)), "'new_norm' (\"rms\")"));
+    sae_ckpt_clear(&ckpt);
 }
 
 /* Settings that nobody reads may hold what Python writes and JSON lacks. 0 is false. */
@@ -619,6 +638,7 @@ int main(void)
         cmocka_unit_test(test_record),   cmocka_unit_test(test_fold),
         cmocka_unit_test(test_hostile),  cmocka_unit_test(test_settings),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_tolerant),
+        cmocka_unit_test(test_unknown_setting),
         cmocka_unit_test(test_infinite), cmocka_unit_test(test_config_above),
         cmocka_unit_test(test_links),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_arrays),
