@@ -298,6 +298,7 @@ enum sae_status harvest_labels_write(struct harvest_tap *tap, const char *source
         SAE_GO(st, harvest_dataset_draw(&w.data, &settings->draw, err));
         SAE_GO(st, prepare(&w, err));
         SAE_GO(st, run_all(&w, err));
+        SAE_GO(st, harvest_tap_check_lock(tap, err));
         SAE_GO(st, save(&w, path, record, err));
         totals.n_classes = w.data.n_classes;
         totals.n_rows = (size_t)w.start[w.data.n];

@@ -13,6 +13,7 @@
 #include "harvest/tap.h"
 #include "harvest/words.h"
 #include "lib/base/fs.h"
+#include "lib/base/lock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
@@ -123,6 +124,7 @@ struct harvest {
     struct sae_strs texts; /* those of --text and the operands; the names are borrowed */
     const struct sae_ops *ops;
     struct harvest_tap tap;
+    struct sae_lock *lock; /* of the folder; NULL where it cannot be written */
     json_t *invocation;
     json_t *answer;
     struct sae_table *labels_table;
@@ -206,8 +208,18 @@ static void free_names(char **names, size_t n)
     free(names);
 }
 
+/* One harvest at a time writes into a folder. One that cannot be written may hold all that is asked
+ * for, complete; whoever writes finds out. */
+static enum sae_status lock_folder(struct harvest *h, struct sae_err *err)
+{
+    SAE_TRY(sae_fs_make_dirs(h->dir, err));
+    const enum sae_status st = sae_lock_take(&h->lock, h->dir, "sae-harvest", err);
+    h->tap.lock = h->lock;
+    return st == SAE_EIO ? SAE_OK : st;
+}
+
 /* Nothing in the folder may be of another model or layer, but for what is made anew now. */
-static enum sae_status check_folder(const struct harvest *h, struct sae_err *err)
+static enum sae_status check_folder(struct harvest *h, struct sae_err *err)
 {
     char **names = NULL;
     enum sae_status st;
@@ -224,8 +236,8 @@ static enum sae_status check_folder(const struct harvest *h, struct sae_err *err
     const bool anew = h->cli->force;
     const struct harvest_origin_renewed renewed = {anew && h->texts.n > 0, anew && wanted.words,
                                                    anew ? wanted.labels.n : 0, names};
+    SAE_GO(st, lock_folder(h, err));
     SAE_GO(st, harvest_origin_folder(h->dir, &h->tap, &renewed, err));
-    SAE_GO(st, sae_fs_make_dirs(h->dir, err));
 done:
     free_names(names, wanted.labels.n);
     return st;
@@ -498,6 +510,7 @@ done:
     sae_table_free(h.labels_table);
     sae_str_clear(&h.taken);
     harvest_tap_close(&h.tap);
+    sae_lock_release(h.lock);
     json_decref(h.invocation);
     json_decref(h.answer);
     free(h.folder);

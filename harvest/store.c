@@ -187,6 +187,7 @@ static enum sae_status write_shard(struct pass *p, struct sae_err *err)
 {
     if (p->shard.n == 0)
         return SAE_OK;
+    SAE_TRY(harvest_tap_check_lock(p->tap, err));
     if (p->replaces)
         SAE_TRY(remove_store(p->set->dir, err));
     p->replaces = false;
@@ -357,7 +358,7 @@ static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret, 
     enum sae_status st;
     if (record == NULL || json_object_set_new(record, "totals", totals) != 0)
         st = sae_err_set(err, SAE_ENOMEM, "out of memory (record)");
-    else
+    else if ((st = harvest_tap_check_lock(p->tap, err)) == SAE_OK)
         st = sae_acts_finish(p->set->dir, p->n_shards, record, err);
     json_decref(record);
     return st;

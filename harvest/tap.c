@@ -99,3 +99,8 @@ enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, s
                                tap->layer, tap->folder, ids[i], i % T);
     return SAE_OK;
 }
+
+enum sae_status harvest_tap_check_lock(const struct harvest_tap *tap, struct sae_err *err)
+{
+    return tap->lock != NULL ? sae_lock_check(tap->lock, err) : SAE_OK;
+}

@@ -10,6 +10,7 @@
 #include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
+#include "lib/base/lock.h"
 
 struct harvest_tap {
     char *folder;
@@ -21,6 +22,7 @@ struct harvest_tap {
     struct gemma_run *run; /* NULL until harvest_tap_room */
     size_t n_max, T_max;
     float *x; /* [n_max][d], result of the last harvest_tap_rows */
+    const struct sae_lock *lock; /* of the folder that is written to; NULL: none is held */
 };
 
 /* layer: of resid_post, from 0. Fails: SAE_EARG no such layer; as gemma_model_open */
@@ -37,6 +39,10 @@ SAE_MUST_CHECK enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t 
  * Fails: SAE_EFORMAT NaN or infinity (the message says at which sequence and position) */
 SAE_MUST_CHECK enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids,
                                                 size_t B, size_t T, struct sae_err *err);
+
+/* Call it before a file is published. Fails: SAE_EIO the folder was taken over by another process */
+SAE_MUST_CHECK enum sae_status harvest_tap_check_lock(const struct harvest_tap *tap,
+                                                      struct sae_err *err);
 
 /* BOS, EOS or PAD: positions that are never stored. */
 static inline bool harvest_tap_is_special(const struct harvest_tap *tap, uint32_t id)

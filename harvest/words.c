@@ -327,6 +327,7 @@ enum sae_status harvest_words_write(struct harvest_tap *tap,
     SAE_GO(st, find_made(path, record, settings->force, &totals, err));
     if (!totals.found) {
         SAE_GO(st, run_all(&w, err));
+        SAE_GO(st, harvest_tap_check_lock(tap, err));
         SAE_GO(st, save(&w, path, record, &totals, err));
     }
     *ret = totals;

@@ -139,6 +139,20 @@ for file in acts/acts*; do
     cmp "$file" "broken/$(basename "$file")" || wrong "a continued pass differs in $file"
 done
 
+# One harvest at a time writes into a folder.
+"$harvest" --model "$model" --layer 3 --text texts --context 64 --shard-rows 500 -q -o crowded >out 2>err &
+pid=$!
+while kill -0 $pid 2>/dev/null && ! ls -a crowded 2>/dev/null | grep -q '^\.writer'; do sleep 0.02; done
+if kill -STOP $pid 2>/dev/null; then
+    "$harvest" --model "$model" --layer 2 --text texts --context 64 -q -o crowded >out 2>err2
+    code=$?
+    kill -CONT $pid
+    wait $pid || wrong "a second harvest disturbed the first"
+    # the first may have ended between the two looks: then the folder is of another layer
+    [ $code = 2 ] || wrong "exit $code of a second harvest into one folder"
+    grep -qE 'is writing there|holds one layer' err2 || wrong "a second harvest says $(cat err2)"
+fi
+
 # --- labelled sets ---
 {
     echo "text,label"
