@@ -179,6 +179,15 @@ static enum sae_status print_blocks(const struct report *report, const struct co
     return block.n > 0 ? print(report, &block, to, err) : SAE_OK;
 }
 
+static bool any_published(const struct report *report, const struct columns *columns)
+{
+    for (size_t b = 0; b < report->n_baselines; b++)
+        for (size_t c = 0; c < columns->n; c++)
+            if (isfinite(report_baseline_value(&report->baselines[b], columns->v[c])))
+                return true;
+    return false;
+}
+
 /* Under each table with published rows: what they are. */
 static void footnote(const struct report *report, const struct columns *columns, FILE *to)
 {
@@ -217,7 +226,7 @@ enum sae_status notes_family(const struct report *report, enum report_source sou
     for (size_t c = 0; c < columns.n; c++)
         explain(columns.v[c], to);
     fputc('\n', to);
-    SAE_TRY(print_blocks(report, &columns, 0, true, print_block, to, err));
+    SAE_TRY(print_blocks(report, &columns, 0, any_published(report, &columns), print_block, to, err));
     footnote(report, &columns, to);
     return SAE_OK;
 }
