@@ -19,7 +19,8 @@ static struct analyze_settings settings;
 static struct sae_subject_options subject;
 static struct {
     bool all, charts, full;
-    double began; /* of the checkpoint at hand */
+    double began;           /* of the checkpoint at hand */
+    struct sae_err unsaved; /* why the first result that could not be written was not */
 } wanted;
 
 static const struct sae_opt options[] = {
@@ -78,6 +79,22 @@ done:
     return status;
 }
 
+/* What was measured is printed even where it cannot be written; the exit status tells. */
+static enum sae_status try_to_save(const struct analyze_report *report, const json_t *result,
+                                   struct sae_err *err)
+{
+    struct sae_err why = {0};
+    const enum sae_status status = save(report, result, &why);
+    if (status == SAE_OK)
+        return SAE_OK;
+    if (status == SAE_EINTR)
+        return sae_err_set(err, status, "%s", why.msg);
+    sae_log_warn("%s", why.msg);
+    if (wanted.unsaved.code == SAE_OK)
+        wanted.unsaved = why;
+    return SAE_OK;
+}
+
 /* One checkpoint: measure, save, and print its tables where they are wanted. */
 static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_ops *ops,
                                    const char *path, bool tables, json_t *results,
@@ -91,7 +108,7 @@ static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_o
     SAE_GO(status, analyze_report_make(&report, path, ops, &settings, err));
     SAE_GO(status, sae_opt_record(&record, cli, err));
     SAE_GO(status, analyze_outcome_make(&result, &report, &settings, record, err));
-    SAE_GO(status, save(&report, result, err));
+    SAE_GO(status, try_to_save(&report, result, err));
     analyze_compare_fill(column, &report);
     if (cli->json) {
         if (json_array_append(results, result) != 0)
@@ -127,7 +144,9 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     if (!cli->json && saes.n > 1)
         SAE_GO(status, wanted.full ? analyze_compare_print(columns, saes.n, stdout, err)
                                    : analyze_brief_print(columns, saes.n, stdout, err));
-    status = sae_subjects_end(&saes, cli, err);
+    SAE_GO(status, sae_subjects_end(&saes, cli, err));
+    if (wanted.unsaved.code != SAE_OK)
+        status = sae_err_set(err, wanted.unsaved.code, "%s", wanted.unsaved.msg);
 done:
     free(columns);
     sae_subjects_clear(&saes);

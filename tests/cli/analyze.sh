@@ -91,6 +91,12 @@ grep -q '"duplicate_pairs": 0' o.json && complain "--duplicate 0.3 finds nothing
 "$analyze" -q --weights-only --no-charts sets >out.txt || complain "--weights-only failed"
 grep -q 'Overlap' out.txt && complain "--weights-only shows overlaps"
 
+# A result that cannot be written is no reason to keep the tables back.
+"$analyze" -q --no-charts -o /proc/result.json run_1 >out.txt 2>err.txt
+[ $? -eq 1 ] || complain "a result that cannot be written should give exit 1"
+grep -q '^Overlap' out.txt || complain "tables are lost with the file"
+grep -q '/proc/result.json' err.txt || complain "what could not be written is not named"
+
 # Refusals: one line, status, what to do
 expect() { # status, part of the message, arguments...
     want=$1 part=$2
