@@ -28,6 +28,10 @@ make_two_resumes() { make_resume; }
 one_two_resumes() { $run $train --resume run_1; }
 two_two_resumes() { $run $train --resume run_1; }
 
+make_two_continues() { make_train; }
+one_two_continues() { $run $train $run_1 --continue; }
+two_two_continues() { one_two_continues; }
+
 make_two_sweeps() { make_train; }
 one_two_sweeps() { $run $train --acts acts $small --steps 20 --seed 1,2 -o sweep; }
 two_two_sweeps() { $run $train --acts acts $small --steps 20 --seed 2,3 -o sweep; }
@@ -152,7 +156,7 @@ try_pair() {
     echo "$name: $pairs pairs so far, one of the two refused in $refused, $bad wrong"
 }
 
-[ $# -gt 0 ] || set -- two_trains two_resumes two_sweeps two_harvests same_harvests two_labels \
+[ $# -gt 0 ] || set -- two_trains two_resumes two_continues two_sweeps two_harvests same_harvests two_labels \
     two_splices same_splices two_absorbs same_probes same_autointerps same_unlearns same_converts \
     train_and_report harvest_and_train train_and_analyze
 for name; do try_pair "$name"; done

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* shim : makes one call of a program fail, by LD_PRELOAD.
  *
- *   INJECT_WHAT   alloc   malloc, calloc, realloc, aligned_alloc, posix_memalign
+ *   INJECT_WHAT   alloc   malloc, calloc, realloc, aligned_alloc, posix_memalign, strdup
+ *                 hdf5    those of the HDF5 library, which alloc passes over
  *                 write   write, pwrite, writev, fwrite, fflush, fclose of what was written
  *                 read    read, pread, fread
  *                 open    open, openat, creat, fopen, mkstemp
@@ -15,7 +16,7 @@
  *
  * Only calls of this process count, not those of the programs it starts, and only files: standard
  * output and error are left alone by "write". Memory is not refused to the libraries of C++ and of
- * linear algebra: they end the process by their own rules. */
+ * linear algebra: they end the process by their own rules; so does HDF5 1.10 while it starts. */
 /* Both names of a call are defined here, so neither may stand for the other. */
 #undef _FILE_OFFSET_BITS
 
@@ -39,7 +40,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum what { NONE, ALLOC, WRITE, READ, OPEN, SYNC, RENAME, MMAP, TRUNCATE, UNLINK, MKDIR };
+enum what { NONE, ALLOC, HDF5, WRITE, READ, OPEN, SYNC, RENAME, MMAP, TRUNCATE, UNLINK, MKDIR };
 
 static enum what what;
 static int how;
@@ -49,8 +50,8 @@ static atomic_long count;
 static atomic_bool is_on;
 static const char *count_file;
 
-static const char *const names[] = {"none",   "alloc", "write",    "read",   "open", "sync",
-                                    "rename", "mmap",  "truncate", "unlink", "mkdir"};
+static const char *const names[] = {"none", "alloc",  "hdf5", "write",    "read",   "open",
+                                    "sync", "rename", "mmap", "truncate", "unlink", "mkdir"};
 
 /* glibc's own allocator, whatever stands before it. */
 extern void *__libc_malloc(size_t n);
@@ -92,13 +93,14 @@ static int code_of(const char *name)
 enum { MAX_SPARED = 32 };
 static struct {
     uintptr_t begin, end;
+    bool is_hdf5;
 } spared[MAX_SPARED];
 static int n_spared;
 
 static int spare(struct dl_phdr_info *library, size_t size, void *unused)
 {
-    static const char *const fragile[] = {"stdc++", "sentencepiece", "protobuf", "absl",
-                                          "blas",   "gomp",          "gfortran"};
+    static const char *const fragile[] = {"libhdf5", "stdc++", "sentencepiece", "protobuf",
+                                          "libabsl", "blas",   "gomp",          "gfortran"};
     (void)size;
     (void)unused;
     for (size_t f = 0; f < sizeof fragile / sizeof *fragile; f++)
@@ -106,17 +108,19 @@ static int spare(struct dl_phdr_info *library, size_t size, void *unused)
             if (library->dlpi_phdr[i].p_type == PT_LOAD && n_spared < MAX_SPARED) {
                 const uintptr_t begin = library->dlpi_addr + library->dlpi_phdr[i].p_vaddr;
                 spared[n_spared].begin = begin;
+                spared[n_spared].is_hdf5 = f == 0;
                 spared[n_spared++].end = begin + library->dlpi_phdr[i].p_memsz;
             }
     return 0;
 }
 
-static bool is_spared(const void *caller)
+/* Which kind of call an allocation by this caller is. */
+static enum what kind_of(const void *caller)
 {
     for (int i = 0; i < n_spared; i++)
         if ((uintptr_t)caller >= spared[i].begin && (uintptr_t)caller < spared[i].end)
-            return true;
-    return false;
+            return spared[i].is_hdf5 ? HDF5 : NONE;
+    return ALLOC;
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -165,11 +169,18 @@ static bool hit(enum what kind)
 /* --- memory -------------------------------------------------------------------------------- */
 
 /* Whether memory is refused to this caller. */
-#define REFUSED() (what == ALLOC && !is_spared(__builtin_return_address(0)) && hit(ALLOC))
+#define REFUSED() ((what == ALLOC || what == HDF5) && hit(kind_of(__builtin_return_address(0))))
 
 void *malloc(size_t n)
 {
     return REFUSED() ? NULL : __libc_malloc(n);
+}
+
+char *strdup(const char *text)
+{
+    const size_t n = strlen(text) + 1;
+    char *const copy = REFUSED() ? NULL : __libc_malloc(n);
+    return copy != NULL ? memcpy(copy, text, n) : NULL;
 }
 
 void *calloc(size_t n, size_t size)
@@ -265,10 +276,14 @@ ssize_t pread(int fd, void *bytes, size_t n, off_t offset)
     return pread64(fd, bytes, n, offset);
 }
 
-/* Of streams a short count is a failure too. */
+/* Of streams a short count is a failure too, and the stream remembers it. */
 static bool fails(enum what kind, FILE *stream)
 {
-    return stream != stdout && stream != stderr && !is_short && hit(kind);
+    enum { ERROR_SEEN = 0x20 }; /* glibc's _IO_ERR_SEEN, which ferror looks at */
+    if (stream == stdout || stream == stderr || is_short || !hit(kind))
+        return false;
+    stream->_flags |= ERROR_SEEN;
+    return true;
 }
 
 size_t fwrite(const void *bytes, size_t size, size_t n, FILE *stream)

@@ -45,30 +45,22 @@ do_labels() {
 make_train() { "$build/tests/unit/make_store" acts 1500 16 1 ortho 4 >/dev/null; }
 do_train() {
     $run "$build/train/sae-train" -q --threads 1 --acts acts $small --steps 16 --save-every 5 \
-        --orth progressive --pairs 4 -o run_1
-}
-begun() { [ -e "$1/ckpt_00.h5" ] || [ -e "$1/state.h5" ] || [ -e "$1/sweep.json" ]; }
-again_train() {
-    [ ! -e run_1/ckpt_100.h5 ] || [ -e run_1/state.h5 ] || return 0
-    if begun run_1; then $run "$build/train/sae-train" -q --threads 1 --resume run_1; else do_train; fi
+        --orth progressive --pairs 4 --continue -o run_1
 }
 make_sweep() { make_train; }
 do_sweep() {
-    $run "$build/train/sae-train" -q --threads 1 --acts acts $small --steps 6 --seed 1,2 -o sweep
-}
-again_sweep() {
-    [ "$(find sweep -name ckpt_100.h5 2>/dev/null | wc -l)" -lt 2 ] || return 0
-    if begun sweep; then $run "$build/train/sae-train" -q --threads 1 --resume sweep; else do_sweep; fi
+    $run "$build/train/sae-train" -q --threads 1 --acts acts $small --steps 6 --seed 1,2 --continue \
+        -o sweep
 }
 # A run that ended in the middle, so that --resume is what is disturbed.
 make_resume() {
     make_train
     run="env INJECT_WHAT=rename INJECT_HOW=EIO INJECT_AT=4 LD_PRELOAD=$shim"
     do_train >/dev/null 2>&1 && return 1
-    begun run_1
+    [ -e run_1/ckpt_00.h5 ] && [ ! -e run_1/ckpt_100.h5 ]
 }
 do_resume() { $run "$build/train/sae-train" -q --threads 1 --resume run_1; }
-again_resume() { again_train; }
+again_resume() { do_train; }
 
 make_run() {
     make_train
@@ -80,7 +72,11 @@ do_analyze() { $run "$build/analyze/sae-analyze" -q --threads 1 --sample 8 run_1
 make_convert() { make_run; }
 do_convert() { $run "$build/convert/sae-convert" -q run_1 -o lens; }
 again_convert() { $run "$build/convert/sae-convert" -q --force run_1 -o lens; }
-make_convert_npz() { make_run; }
+make_convert_npz() {
+    make_train
+    "$build/train/sae-train" -q --threads 1 --acts acts --arch standard --m 32 --batch 64 \
+        --heldout-rows 256 --steps 6 -o run_1 >/dev/null
+}
 do_convert_npz() { $run "$build/convert/sae-convert" -q run_1 -o sae.npz; }
 again_convert_npz() { $run "$build/convert/sae-convert" -q --force run_1 -o sae.npz; }
 make_convert_torch() { make_run; }
@@ -188,7 +184,7 @@ tree_differs() {
         "Only in $2"*)
             at=${line#Only in "$2"}
             is_final "./${at/: //}" || continue ;;
-        "Only in $1"*acts*": reference" | "Only in $1"*acts*": kept"*) continue ;;
+        "Only in $1"*acts*": reference" | "Only in $1"*acts*": words.truth_"*) continue ;;
         "Only in "*.lock) continue ;;
         esac
         echo "$line"
