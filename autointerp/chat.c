@@ -253,8 +253,10 @@ static enum verdict judge_status(const struct sae_chat *chat, struct ask *ask, l
     json_t *const json = read_reply(chat, ask);
     complaint(said, ask, json);
     json_decref(json);
-    snprintf(reply->why, sizeof reply->why, "HTTP status %ld%s%s", status,
-             said[0] != '\0' ? ": " : "", said);
+    const bool keyless = (status == 401 || status == 403) && chat->key == NULL;
+    snprintf(reply->why, sizeof reply->why, "HTTP status %ld%s%s%s", status,
+             said[0] != '\0' ? ": " : "", said,
+             keyless ? "; no key was sent (--key-env NAME sends the one in that variable)" : "");
     if (status == 401 || status == 403 || status == 404 || status == 405)
         return HOPELESS;
     return status == 408 || status == 425 || status == 429 || status >= 500 ? AGAIN : BAD;

@@ -152,6 +152,8 @@ done
 OPENAI_API_KEY=$TEST_KEY ask --llm repeat --retries 0 run_1 >/dev/null 2>err.txt
 grep -q "not sent to '$url'" err.txt || complain "does not say that the key stays: $(cat err.txt)"
 grep -q 'Bearer' err.txt && complain "OPENAI_API_KEY went to another endpoint"
+OPENAI_API_KEY=$TEST_KEY ask -q --llm status-401 --retries 0 run_1 >/dev/null 2>err.txt
+grep -q 'no key was sent (--key-env' err.txt || complain "401 without a key gives no advice: $(cat err.txt)"
 OPENAI_API_KEY=$TEST_KEY ask --llm repeat --retries 0 --key-env OPENAI_API_KEY run_1 >/dev/null 2>err.txt
 grep -q 'Bearer' err.txt || complain "--key-env OPENAI_API_KEY sends nothing: $(cat err.txt)"
 OPENAI_API_KEY=$TEST_KEY "$auto" --llm m --retries 0 --key-env OPENAI_API_KEY \
