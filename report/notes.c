@@ -16,6 +16,7 @@
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "report/compare.h"
+#include "report/grid.h"
 
 /* --- 1. helpers ----------------------------------------------------------------------------- */
 
@@ -492,10 +493,13 @@ static enum sae_status print_details(const struct report *report, FILE *to, stru
 static enum sae_status print_notes(const struct report *report, bool full, FILE *to,
                                    struct sae_err *err)
 {
+    struct report_grid grid;
     print_title(report, to);
     print_introduction(to);
-    SAE_TRY(notes_summary(report, to, err));
-    SAE_TRY(notes_side_by_side(report, to, err));
+    SAE_TRY(notes_summary(report, full, to, err));
+    SAE_TRY(report_grid_find(&grid, report, err));
+    if (full || grid.n_axes == 0) /* a grid holds the same figures */
+        SAE_TRY(notes_side_by_side(report, to, err));
     if (full) {
         SAE_TRY(print_details(report, to, err));
     } else {

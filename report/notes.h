@@ -15,7 +15,8 @@ size_t notes_percents(const struct report *report, int *percents, size_t cap);
 SAE_MUST_CHECK enum sae_status notes_describe(char **ret, const struct report_run *run,
                                               struct sae_err *err);
 
-SAE_MUST_CHECK enum sae_status notes_summary(const struct report *report, FILE *to,
+/* full: the numbers of every comparison, however many there are. */
+SAE_MUST_CHECK enum sae_status notes_summary(const struct report *report, bool full, FILE *to,
                                              struct sae_err *err);
 /* The main figures, a column a group of seeds. */
 SAE_MUST_CHECK enum sae_status notes_side_by_side(const struct report *report, FILE *to,

@@ -154,6 +154,43 @@ static void compare_group(const struct report *report, size_t group, size_t ref,
         print_verdict(report, group, ref, percent, v, said, to);
 }
 
+/* Many groups get a line or two each: which figures, without numbers. */
+static enum sae_status compare_briefly(const struct report *report, size_t group, size_t ref,
+                                       struct said *said, FILE *to, struct sae_err *err)
+{
+    const int percent = report_last_shared(report, group, ref);
+    struct sae_str text = {0};
+    enum sae_status st = SAE_OK;
+    char label[REPORT_LABEL];
+    for (enum report_verdict v = REPORT_BETTER; percent >= 0 && v < REPORT_NOT_MEASURED; v++) {
+        size_t n = 0;
+        for (size_t i = 0; i < notes_n_headline; i++) {
+            const struct report_comparison c = report_compare(
+                report, group, ref, percent, report_metric_by(notes_headline[i].id));
+            if (c.verdict != v)
+                continue;
+            if (v < REPORT_CHANGED)
+                SAE_GO(st, sae_str_printf(&text, err, "%s%s%s", n == 0 ? report_verdict_names[v] : "",
+                                          n == 0 ? ": " : ", ", notes_full_name(c.metric)));
+            if (v < REPORT_CHANGED && c.by.p <= said->holm)
+                SAE_GO(st, sae_str_printf(&text, err, " *"));
+            n++;
+        }
+        said->one_seed |= v == REPORT_CANNOT_TELL && n > 0;
+        said->unequal |= v == REPORT_UNEQUAL_L0 && n > 0;
+        if (v >= REPORT_CHANGED && n > 0)
+            SAE_GO(st, sae_str_printf(&text, err, "%s: %zu", report_verdict_names[v], n));
+        if (n > 0)
+            SAE_GO(st, sae_str_printf(&text, err, "; "));
+    }
+    if (text.len > 2)
+        report_wrap(to, "  ", 6, "%s: %.*s.", report_group_label(label, report, group),
+                    (int)text.len - 2, text.s);
+done:
+    sae_str_clear(&text);
+    return st;
+}
+
 static void explain(const struct said *said, FILE *to)
 {
     fputc('\n', to);
@@ -176,18 +213,28 @@ static void explain(const struct said *said, FILE *to)
                     "worse is said (see the cautions).");
 }
 
-static enum sae_status print_comparisons(const struct report *report, FILE *to, struct sae_err *err)
+static enum sae_status print_comparisons(const struct report *report, bool brief, FILE *to,
+                                         struct sae_err *err)
 {
     const size_t ref = report->runs[report->against].group;
+    char label[REPORT_LABEL];
     struct said said = {0};
     double *p = NULL;
     SAE_TRY(all_p(&p, &said.n_judged, report, ref, err));
     said.holm = report_holm(p, said.n_judged, 1 - STATS_LEVEL);
     free(p);
     fputc('\n', to);
-    for (size_t g = 0; g < report->n_groups; g++)
-        if (g != ref)
+    if (brief)
+        report_wrap(to, "  ", 2, "Against %s, each at the last phase that both have:",
+                    report_group_label(label, report, ref));
+    for (size_t g = 0; g < report->n_groups; g++) {
+        if (g == ref)
+            continue;
+        if (brief)
+            SAE_TRY(compare_briefly(report, g, ref, &said, to, err));
+        else
             compare_group(report, g, ref, &said, to);
+    }
     explain(&said, to);
     return SAE_OK;
 }
@@ -300,14 +347,15 @@ static enum sae_status print_facts(const struct report *report, FILE *to, struct
     return st;
 }
 
-enum sae_status notes_summary(const struct report *report, FILE *to, struct sae_err *err)
+enum sae_status notes_summary(const struct report *report, bool full, FILE *to, struct sae_err *err)
 {
+    enum { MANY = 6 };
     const int width = longest_label(report);
     notes_heading(to, "In short");
     for (size_t g = 0; g < report->n_groups; g++)
         SAE_TRY(describe_group(report, g, width, to, err));
     if (report->n_groups > 1)
-        SAE_TRY(print_comparisons(report, to, err));
+        SAE_TRY(print_comparisons(report, !full && report->n_groups > MANY, to, err));
     return print_facts(report, to, err);
 }
 

@@ -314,6 +314,51 @@ static void test_verdicts(void **state)
     report_clear(&report);
 }
 
+static size_t brief_lines(const struct report *report, const char *has)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    assert_int_equal(report_notes(report, false, to, NULL), SAE_OK);
+    fclose(to);
+    if (strstr(text, has) == NULL)
+        fail_msg("the brief notes lack: %s\n%s", has, text);
+    const size_t n = count(text, "\n");
+    free(text);
+    return n;
+}
+
+/* Eight settings of two seeds: the brief form says in a line each which figures moved. */
+static void test_many_groups(void **state)
+{
+    (void)state;
+    char paths[16][32];
+    const char *names[16];
+    for (size_t i = 0; i < 16; i++) {
+        snprintf(paths[i], sizeof paths[i], "many/run_m%zu_s%zu", i / 2, i % 2);
+        names[i] = paths[i];
+        const struct fake_run run = {.name = names[i],
+                                     .orth = i < 8 ? "none" : "progressive",
+                                     .seed = i % 2,
+                                     .k = 4 + i / 2,
+                                     .shift = 0.1 * (double)(i / 2) + 0.001 * (double)(i % 2) * i,
+                                     .percents = {100, -1}};
+        assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    }
+    struct report report = {0};
+    char path[512], *operands[] = {path};
+    in_dir(path, "many");
+    const struct report_settings settings = {
+        .operands = operands, .n_operands = 1, .baselines = baselines};
+    assert_int_equal(report_load(&report, &settings, NULL), SAE_OK);
+    assert_int_equal(report.n_groups, 8);
+    assert_true(brief_lines(&report, "\n  run_m3 (2 seeds): unequal L0: 1.\n") < 140);
+    for (size_t i = 0; i < report.n_runs; i++)
+        json_object_set_new(report.runs[i].phases[0].result[REPORT_HELDOUT], "l0", json_real(4));
+    brief_lines(&report, "\n  run_m3 (2 seeds): better: held-out explained variance");
+    report_clear(&report);
+}
+
 /* A difference of seeds alone is within noise: 0.91, 0.93, 0.92 against 0.92, 0.91, 0.93. */
 static void test_within_noise(void **state)
 {
@@ -837,6 +882,7 @@ int main(void)
         cmocka_unit_test(test_holm),
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_within_noise),
+        cmocka_unit_test(test_many_groups),
         cmocka_unit_test(test_one_seed_twice),
         cmocka_unit_test(test_facts),
         cmocka_unit_test(test_targets),
