@@ -8,6 +8,7 @@
 #include "analyze/analyze.h"
 #include "analyze/tally.h"
 #include "lib/base/fs.h"
+#include "lib/eval/site.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -328,14 +329,23 @@ static json_t *config_of(const struct analyze_settings *s)
                      s->weights_only);
 }
 
-static json_t *checkpoint_of(const struct analyze_report *r)
+/* What every result says of its checkpoint, and its sizes. */
+static enum sae_status checkpoint_of(json_t **ret, const struct sae_ckpt *c, struct sae_err *err)
 {
-    const struct sae_ckpt *c = &r->ckpt;
-    return json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:f, s:s, s:I, s:I, s:I, s:I}", "path", sae_fs_base(c->path), "run",
-        r->run, "id", c->id, "step", (json_int_t)c->step, "total_steps", (json_int_t)c->total_steps,
-        "progress", c->progress, "arch", sae_arch_name(c->model.arch), "d", (json_int_t)c->model.d,
-        "m", (json_int_t)c->model.m, "k", (json_int_t)c->model.k, "seed", (json_int_t)c->seed);
+    json_t *made = NULL;
+    SAE_TRY(sae_site_checkpoint(&made, c, err));
+    json_t *const sizes =
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "total_steps", (json_int_t)c->total_steps, "d",
+                  (json_int_t)c->model.d, "m", (json_int_t)c->model.m, "k", (json_int_t)c->model.k,
+                  "seed", (json_int_t)c->seed);
+    const int bad = sizes == NULL || json_object_update(made, sizes) != 0;
+    json_decref(sizes);
+    if (bad) {
+        json_decref(made);
+        return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", c->path);
+    }
+    *ret = made;
+    return SAE_OK;
 }
 
 enum sae_status analyze_outcome_make(json_t **ret, const struct analyze_report *report,
@@ -354,16 +364,15 @@ enum sae_status analyze_outcome_make(json_t **ret, const struct analyze_report *
         .sae_cfg = options != NULL ? json_incref(options) : json_object(),
         .record = json_deep_copy(record),
         .versions = versions_of(),
-        .checkpoint = checkpoint_of(report),
     };
     if (parts.config == NULL || parts.metrics == NULL || parts.details == NULL ||
-        parts.unstructured == NULL || parts.record == NULL || parts.versions == NULL ||
-        parts.checkpoint == NULL) {
+        parts.unstructured == NULL || parts.record == NULL || parts.versions == NULL) {
         status = sae_err_set(err, SAE_ENOMEM, "cannot make the result of '%s'", ckpt->path);
         goto done;
     }
-    const char *file = json_string_value(json_object_get(parts.checkpoint, "path"));
-    SAE_GO(status, sae_record_input(parts.record, "checkpoint", file, ckpt->id, ckpt->record, err));
+    SAE_GO(status, checkpoint_of(&parts.checkpoint, ckpt, err));
+    SAE_GO(status, sae_record_input(parts.record, "checkpoint", sae_fs_base(ckpt->path), ckpt->id,
+                                    ckpt->record, err));
     SAE_GO(status, sae_result_make(ret, &parts, err));
 done:
     sae_result_parts_clear(&parts);
