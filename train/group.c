@@ -78,8 +78,10 @@ void job_size_text(char *to, size_t size, double bytes)
 {
     if (bytes < 1e9)
         snprintf(to, size, "%.3g MB", bytes / 1e6);
-    else
+    else if (bytes < 1e12)
         snprintf(to, size, "%.3g GB", bytes / 1e9);
+    else
+        snprintf(to, size, "%.3g TB", bytes / 1e12);
 }
 
 /* Says what will be done and what it takes. */

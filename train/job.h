@@ -76,7 +76,7 @@ SAE_MUST_CHECK enum sae_status job_run_files(char ***ret_names, size_t *ret_n, c
 /* Plans as the command line says, whatever the folders hold. */
 SAE_MUST_CHECK enum sae_status job_plan(struct job *job, const struct asked *asked,
                                         struct sae_err *err);
-void job_size_text(char *to, size_t size, double bytes); /* "1.5 GB" */
+void job_size_text(char *to, size_t size, double bytes); /* "840 MB", "1.5 GB", "2 TB" */
 /* Says what will be written. most: runs of the largest group.
  * Fails: SAE_EIO the disk has not so much room */
 SAE_MUST_CHECK enum sae_status job_check_disk(const struct job *job, size_t most,

@@ -37,8 +37,8 @@ static const struct sae_opt options[] = {
     {"any-space", 0, SAE_OPT_FLAG, &any_space, "false", NULL, 0, 0, NULL, in_out,
      "start even where the files will not fit on the disk as it is now", SAE_OPT_UNRECORDED},
     {"memory", 0, SAE_OPT_COUNT, &memory, "0", NULL, 0, SETTINGS_MOST, "BYTES", in_out,
-     "what the runs of a sweep may take together, 16G; 0: three quarters of what is free; --resume "
-     "keeps to it unless told anew",
+     "memory for the runs of a sweep that are trained side by side, such as 16G; 0: three quarters of "
+     "the free memory. --resume uses the same unless it is given again",
      SAE_OPT_UNRECORDED},
     {"arch", 0, SAE_OPT_ENUM, &set.arch, "topk", train_arch_names, 0, 0, "NAME", sae,
      "architecture and loss", MAIN | SWEEP},
@@ -56,13 +56,13 @@ static const struct sae_opt options[] = {
      sae, "matryoshka: losses of the nested prefixes averaged; published: divided by their number "
      "once more, as dictionary_learning does", SWEEP},
     {"normalize", 0, SAE_OPT_ENUM, &set.normalize, "none", train_norm_names, 0, 0, "HOW", sae,
-     "unit: train on activations scaled to mean square norm 1; files take raw ones either way", SWEEP},
+     "unit: train on activations scaled to mean square norm 1; checkpoints take raw activations either way", SWEEP},
     {"batch", 0, SAE_OPT_COUNT, &set.batch, "2048", NULL, 1, SETTINGS_MOST, "N", fit,
      "tokens in a batch", SWEEP},
     {"tokens", 0, SAE_OPT_COUNT, &set.tokens, NULL, NULL, 1, SETTINGS_MOST, "N", fit,
      "tokens to train on; default all training rows once", MAIN},
     {"steps", 0, SAE_OPT_COUNT, &set.steps, NULL, NULL, 1, SETTINGS_MOST, "N", fit,
-     "updates; instead of --tokens", 0},
+     "number of updates, instead of --tokens", 0},
     {"lr", 0, SAE_OPT_REAL, &set.lr, NULL, NULL, 0, 1e30, "X", fit,
      "learning rate; default 2e-4 / sqrt(m / 16384) for topk, batchtopk and matryoshka, 3e-4 "
      "for standard, 5e-5 for gated, 7e-5 for jumprelu", MAIN | SWEEP},
@@ -98,16 +98,16 @@ static const struct sae_opt options[] = {
     {"l0-step", 0, SAE_OPT_ENUM, &set.l0_step, "f", train_l0_step_names, 0, 0, "WHAT", fit,
      "what the step of L0 looks at (jumprelu): f, one-sided, as dictionary_learning; z, as the paper", SWEEP},
     {"cut-start", 0, SAE_OPT_COUNT, &set.cut_start, NULL, NULL, 0, SETTINGS_MOST, "STEP", fit,
-     "batchtopk, matryoshka: step after which the threshold of inference is averaged; default 1000, a tenth "
+     "batchtopk, matryoshka: step from which the inference threshold is averaged; default 1000, a tenth "
      "of runs below 2000 steps", 0},
     {"cut-momentum", 0, SAE_OPT_REAL, &set.cut_momentum, NULL, NULL, 0, 1, "X", fit,
      "share of that threshold kept each step; default 0.999, 1 - 20 / steps in runs below 20000", 0},
     {"auxk-alpha", 0, SAE_OPT_REAL, &set.auxk_alpha, "0.03125", NULL, 0, 1e6, "X", fit,
      "weight of the loss that revives dead latents (topk, batchtopk, matryoshka); 0 switches it off", SWEEP},
     {"dead-after", 0, SAE_OPT_COUNT, &set.dead_after, NULL, NULL, 1, SETTINGS_MOST, "TOKENS", fit,
-     "a latent is dead after as many tokens; default 10M or a tenth of the run, the lesser", 0},
+     "tokens without firing after which a latent counts as dead; default: the smaller of 10M and a tenth of the run", 0},
     {"matmul", 0, SAE_OPT_ENUM, &matmul, "f32", sae_precision_names, 0, 0, "TYPE", fit,
-     "factors of matrix products; sums are f32 always. tf32 and bf16: --backend cuda", 0},
+     "number type of the factors in matrix products, which are summed in f32; tf32 and bf16 need --backend cuda", 0},
     {"seed", 0, SAE_OPT_U64, &set.seed, "42", NULL, 0, 0, "N", fit,
      "random seed", MAIN | SWEEP},
     {"orth", 0, SAE_OPT_ENUM, &set.orth, "none", train_orth_names, 0, 0, "HOW", orth,
