@@ -13,6 +13,7 @@ const char *const report_verdict_names[REPORT_VERDICT_N] = {
     [REPORT_WITHIN_NOISE] = "within noise",
     [REPORT_CANNOT_TELL] = "cannot tell",
     [REPORT_UNEQUAL_L0] = "unequal L0",
+    [REPORT_UNLIKE] = "unlike",
     [REPORT_NOT_MEASURED] = "not measured",
 };
 
@@ -119,11 +120,32 @@ static struct stats_sample sample_of(const struct report *report, size_t group, 
     return sample;
 }
 
+/* Whether an evaluation ran with the same options on all runs of both groups. */
+static bool measured_alike(const struct report *report, size_t group, size_t against, int percent,
+                           enum report_source source)
+{
+    const json_t *first = NULL;
+    for (size_t i = 0; i < report->n_runs; i++) {
+        const struct report_run *const run = &report->runs[i];
+        const struct report_phase *const phase = report_phase_at(run, percent);
+        if (phase == NULL || (run->group != group && run->group != against))
+            continue;
+        const json_t *const config = json_object_get(phase->result[source], "eval_config");
+        if (first == NULL)
+            first = config;
+        else if (config != NULL && !json_equal(first, config))
+            return false;
+    }
+    return true;
+}
+
 static enum report_verdict judge(const struct stats_difference *by,
-                                 const struct report_metric *metric, bool equal_l0)
+                                 const struct report_metric *metric, bool alike, bool equal_l0)
 {
     if (!isfinite(by->diff))
         return REPORT_NOT_MEASURED;
+    if (!alike)
+        return REPORT_UNLIKE;
     if (!equal_l0)
         return REPORT_UNEQUAL_L0;
     if (!isfinite(by->p))
@@ -142,6 +164,7 @@ struct report_comparison report_compare(const struct report *report, size_t grou
     const struct stats_sample ref = sample_of(report, against, percent, metric);
     struct report_comparison c = {.metric = metric, .by = stats_difference(&mine, &ref)};
     c.verdict = judge(&c.by, metric,
+                      measured_alike(report, group, against, percent, metric->source),
                       report_l0_equal(report_group_l0(report, group, percent),
                                       report_group_l0(report, against, percent)));
     return c;

@@ -18,6 +18,7 @@ enum report_verdict {
     REPORT_WITHIN_NOISE, /* the interval of the difference holds 0 */
     REPORT_CANNOT_TELL,  /* one seed on a side, or no scatter */
     REPORT_UNEQUAL_L0,
+    REPORT_UNLIKE,       /* the evaluation ran with other options on one side */
     REPORT_NOT_MEASURED, /* on one side or both */
     REPORT_VERDICT_N
 };

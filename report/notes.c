@@ -314,6 +314,31 @@ static void caution_different_sites(const struct report *report, FILE *to)
     }
 }
 
+/* An SAE that is known by results alone may be of another model or layer than the runs. */
+static enum sae_status caution_elsewhere(const struct report *report, FILE *to, struct sae_err *err)
+{
+    const json_t *const site = report->n_trained > 0 ? report_site(&report->runs[0]) : NULL;
+    const char *const model = sae_json_str(site, "model", NULL);
+    struct sae_str odd = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t i = report->n_trained; model != NULL && i < report->n_runs; i++) {
+        const struct report_run *const run = &report->runs[i];
+        const char *const other = sae_json_str(run->config, "model_name", model);
+        const uint64_t layer = sae_json_u64(site, "layer", 0);
+        if (strcmp(sae_fs_base(other), sae_fs_base(model)) != 0 ||
+            sae_json_u64(run->config, "hook_layer", layer) != layer)
+            SAE_GO(st, sae_str_printf(&odd, err, "%s%s", odd.s != NULL ? ", " : "", run->name));
+    }
+    if (odd.s != NULL)
+        report_wrap(to, "  * ", 4,
+                    "OTHER MODEL OR LAYER: %s. Its numbers do not compare with those of the runs "
+                    "(%s layer %llu).",
+                    odd.s, model, (unsigned long long)sae_json_u64(site, "layer", 0));
+done:
+    sae_str_clear(&odd);
+    return st;
+}
+
 /* Results that were measured with other settings than the first of their kind: the odd ones out
  * are named, for their numbers cannot be set beside the others. */
 static enum sae_status caution_configs(const struct report *report, enum report_source source,
@@ -378,6 +403,8 @@ enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae
         return sae_err_set(err, SAE_ENOMEM, "out of memory");
     enum sae_status st = caution_l0(report, part, err);
     caution_different_sites(report, part);
+    if (st == SAE_OK)
+        st = caution_elsewhere(report, part, err);
     caution_unlearning(report, part);
     caution_ablation(report, part);
     for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)

@@ -72,7 +72,7 @@ static size_t marked_best(const struct report_grid *grid, const struct report *r
             if (group == SIZE_MAX || group == best)
                 continue;
             const enum report_verdict v = against_best(report, best, group, metric);
-            if (v == REPORT_CANNOT_TELL || v == REPORT_UNEQUAL_L0)
+            if (v == REPORT_CANNOT_TELL || v == REPORT_UNEQUAL_L0 || v == REPORT_UNLIKE)
                 return SIZE_MAX;
         }
     return best;

@@ -65,7 +65,7 @@ done:
 struct said {
     size_t n_judged, n_kept;
     double holm; /* the largest p that stands after Holm's correction; -1 if none does */
-    bool one_seed, unequal;
+    bool one_seed, unequal, unlike;
 };
 
 /* p of all comparisons that the summary makes; *ret new memory. */
@@ -114,6 +114,7 @@ static void print_verdict(const struct report *report, size_t group, size_t ref,
         print_value(&c, notes_full_name(c.metric), said->holm, to);
         said->one_seed |= verdict == REPORT_CANNOT_TELL;
         said->unequal |= verdict == REPORT_UNEQUAL_L0;
+        said->unlike |= verdict == REPORT_UNLIKE;
         first = false;
     }
 }
@@ -178,6 +179,7 @@ static enum sae_status compare_briefly(const struct report *report, size_t group
         }
         said->one_seed |= v == REPORT_CANNOT_TELL && n > 0;
         said->unequal |= v == REPORT_UNEQUAL_L0 && n > 0;
+        said->unlike |= v == REPORT_UNLIKE && n > 0;
         if (v >= REPORT_CHANGED && n > 0)
             SAE_GO(st, sae_str_printf(&text, err, "%s: %zu", report_verdict_names[v], n));
         if (n > 0)
@@ -211,6 +213,10 @@ static void explain(const struct said *said, FILE *to)
         report_wrap(to, "  ", 2,
                     "Unequal L0: active latents a token differ by more than 5 %%, so no better or "
                     "worse is said (see the cautions).");
+    if (said->unlike)
+        report_wrap(to, "  ", 2,
+                    "Unlike: the evaluation ran with other options on one side, so its numbers do "
+                    "not compare (see the cautions).");
 }
 
 static enum sae_status print_comparisons(const struct report *report, bool brief, FILE *to,

@@ -395,7 +395,8 @@ enum sae_status notes_differences(const struct report *report, FILE *to, struct 
         report_wrap(to, "  ", 2,
                     "At the same share of training: difference of the means +- half of its 95 %% "
                     "interval over seeds. b: better, w: worse, ~: within noise. Without a mark: not "
-                    "judged, for one seed cannot tell, or L0 differs by more than 5 %%.");
+                    "judged: one seed cannot tell, L0 differs by more than 5 %%, or the evaluation ran "
+                    "with other options.");
     else
         report_wrap(to, "  ", 2,
                     "At the same share of training. Each setting was run once, so no better or worse "

@@ -162,6 +162,10 @@ grep -Eq '^  lens_l12 against run_1 at 100 % of training; one seed:$' out.txt ||
     complain "an SAE from elsewhere is not compared"
 grep -q '^Settings$' out.txt || complain "an SAE from elsewhere hides the runs' settings"
 "$report" --no-draw out >/dev/null || complain "results alone failed"
+grep -q 'OTHER MODEL' out.txt && complain "one model is called another"
+sed -i 's/"model_name": "tiny-g2"/"model_name": "other"/' out/*/lens*.json
+"$report" --no-draw run_1 out | grep -q 'OTHER MODEL OR LAYER: lens_l12\.' ||
+    complain "an SAE of another model is set beside without a word"
 
 # Nothing to report is an error: of the runs (1), of the question (2).
 "$report" --no-draw nothing >/dev/null 2>err.txt

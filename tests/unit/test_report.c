@@ -687,6 +687,7 @@ static void test_unlike_measurements(void **state)
                                 json_pack("{s:i}", "contexts", i == 1 && p == 2 ? 4 : 64));
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "NOT MEASURED ALIKE"));
+    assert_non_null(strstr(text, "      unlike        CE score of the language model 0.9500 -> 0.9600\n"));
     assert_non_null(strstr(text, "run_2 at 100 %"));
     free(text);
     json_object_set_new(
