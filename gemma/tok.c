@@ -289,6 +289,22 @@ static enum sae_status load(struct gemma_tok *tok, const char *path, struct sae_
     return read_pieces(tok, err);
 }
 
+/* Those who fine-tune often save tokenizer.json alone, which holds the same in another form. */
+static enum sae_status check_there(const char *path, const char *folder, struct sae_err *err)
+{
+    char *json = NULL;
+    if (sae_fs_is_file(path))
+        return SAE_OK;
+    SAE_TRY(sae_fs_join(&json, folder, "tokenizer.json", err));
+    const bool has_json = sae_fs_is_file(json);
+    free(json);
+    return sae_err_set(err, SAE_EIO,
+                       "'%s' has no tokenizer.model, the SentencePiece model that is read here%s; "
+                       "copy it from the folder of the model it was made from, or: hf download "
+                       "google/gemma-2-2b tokenizer.model --local-dir '%s'",
+                       folder, has_json ? " (tokenizer.json is not)" : "", folder);
+}
+
 enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
                                const struct gemma_config *config, struct sae_err *err)
 {
@@ -297,6 +313,7 @@ enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&tok, 1, sizeof *tok, err));
     SAE_GO(st, sae_fs_join(&path, folder, "tokenizer.model", err));
+    SAE_GO(st, check_there(path, folder, err));
     SAE_GO(st, load(tok, path, err));
     st = check_sanity(tok, config, err);
     if (st != SAE_OK)

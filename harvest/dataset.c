@@ -342,6 +342,21 @@ static enum sae_status compact(struct harvest_dataset *set, struct sae_err *err)
     return SAE_OK;
 }
 
+static void warn_small(const struct harvest_dataset *set, const struct harvest_class *class,
+                       const struct harvest_draw *draw)
+{
+    const size_t test = draw->min_texts / 5;
+    if (class->n_found < draw->min_texts)
+        sae_log_warn("%s: class '%s' is left out: %zu texts, at least %zu are needed "
+                     "(--min-per-class)",
+                     set->name, class->name, class->n_found, draw->min_texts);
+    else
+        sae_log_warn("%s: class '%s' is left out: the split gives it %zu texts to train on and %zu "
+                     "to test on, at least %zu and %zu are needed (--min-per-class)",
+                     set->name, class->name, class->n_train, class->n_test,
+                     draw->min_texts - test, test > 0 ? test : 1);
+}
+
 enum sae_status harvest_dataset_draw(struct harvest_dataset *set, const struct harvest_draw *draw,
                                      struct sae_err *err)
 {
@@ -353,10 +368,7 @@ enum sae_status harvest_dataset_draw(struct harvest_dataset *set, const struct h
         draw_class(set, c, draw, &rng, index);
         if (!is_too_small(class, draw))
             continue;
-        sae_log_warn("%s: class '%s' is left out: %zu texts (%zu train, %zu test), at least %zu "
-                     "are needed",
-                     set->name, class->name, class->n_found, class->n_train, class->n_test,
-                     draw->min_texts);
+        warn_small(set, class, draw);
         class->n_train = class->n_test = 0;
         for (size_t i = 0; i < set->n; i++)
             if (set->v[i].class == c)

@@ -86,12 +86,18 @@ bool sae_str_count(const char *s, uint64_t *ret)
     if (len < 2 || len > 30 || !isdigit((unsigned char)*s))
         return false;
     const char unit = (char)toupper((unsigned char)s[len - 1]);
-    const double factor = unit == 'K' ? 1e3 : unit == 'M' ? 1e6 : unit == 'G' ? 1e9 : 0;
+    const double factor = unit == 'K' ? 1e3 : unit == 'M' ? 1e6 : unit == 'G' ? 1e9 : 1;
+    const size_t n = len - (factor > 1), n_plain = strspn(s, "0123456789.");
+    const size_t n_power = n_plain == n ? 0 : strcspn(s + n_plain + 1, "0123456789");
     char head[32];
-    memcpy(head, s, len - 1);
-    head[len - 1] = '\0';
+    memcpy(head, s, n);
+    head[n] = '\0';
     double v;
-    if (factor == 0 || strspn(head, "0123456789.") != len - 1 || !sae_str_real(head, &v))
+    /* "5", "1.5", and, without a suffix, "1e6" and "1e+6" */
+    if (n_plain != n && (factor > 1 || tolower((unsigned char)s[n_plain]) != 'e' ||
+                         n_power > (s[n_plain + 1] == '+')))
+        return false;
+    if (!sae_str_real(head, &v))
         return false;
     v = v * factor;
     /* 1.5K is a whole number, 1.0005K is not; 2^53 bounds what a double counts exactly. */

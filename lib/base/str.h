@@ -24,7 +24,7 @@ void sae_str_clear(struct sae_str *str); /* frees and zeroes */
 
 /* Whole-string conversions: empty text, trailing text, sign errors and overflow are refused
  * (they return false and leave *ret). Counts take one suffix K, M or G (powers of 1000) and a
- * decimal point before it: 5M, 1.5K. */
+ * decimal point before it, or a power of ten: 5M, 1.5K, 1e6. */
 bool sae_str_u64(const char *s, uint64_t *ret);
 bool sae_str_count(const char *s, uint64_t *ret);
 bool sae_str_real(const char *s, double *ret);

@@ -60,7 +60,7 @@ expect 2 'a folder holds one layer of one model' \
     "$harvest" --model "$model" --layer 2 --words -o acts
 expect 0 "" at --text texts c.txt --context 64 --shard-rows 2000 -o other
 cmp acts/acts.json other/acts.json || wrong "two equal runs differ"
-expect 0 "the text ended after" at --text c.txt --split blank --context 8 --tokens 1K -o small
+expect 0 "the text ended after" at --text c.txt --split blank --context 8 --tokens 1e3 -o small
 shows 'documents +2, '
 
 # JSON lines are told by content, whatever the name.
@@ -164,13 +164,26 @@ fi
     done
     echo "One fish only.,fish"
 } >pets.csv
-expect 0 "class 'fish' is left out: 1 texts" "$harvest" --like acts --labels pets.csv --context 64 -q
+expect 0 "class 'fish' is left out: 1 texts, at least 20 are needed" "$harvest" --like acts --labels pets.csv --context 64 -q
 shows 'pets +2 +48 +12 '
 [ -f acts/labels_pets.h5 ] || wrong "no labels_pets.h5"
 expect 0 "" "$harvest" --like acts --labels pets.csv --context 64 --json -q
 shows '"found": true'
 expect 0 "" "$harvest" --like acts --labels truths.json.gz --context 64 -q
 shows 'truths +2 +48 +12 '
+{
+    echo 'text,label,split'
+    i=0
+    while [ $i -lt 60 ]; do
+        i=$((i + 1))
+        part=$([ $i -le 40 ] && echo train || echo test)
+        echo "Number $i is here.,here,$part"
+        echo "Number $i is there.,there,train"
+        echo "Number $i is nowhere.,nowhere,$part"
+    done
+} >halves.csv
+expect 0 "class 'there' is left out: the split gives it 60 texts to train on and 0 to test on, at least 16 and 4" \
+    "$harvest" --like acts --labels halves.csv --context 64 -q
 expect 2 'would both become' "$harvest" --like acts --labels pets.csv,texts/pets.csv
 
 # One of SAEBench's sets by name; the folder's files give the split, labels become names.

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <hdf5.h>
 
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
@@ -532,9 +533,81 @@ static void test_id(void **state)
     sae_acts_close(acts);
 }
 
+/* --- a store that another program wrote ------------------------------------------------------ */
+
+static void put_text_attribute(hid_t file, const char *name, const char *text)
+{
+    const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    H5Tset_size(type, H5T_VARIABLE); /* as h5py writes str */
+    const hid_t at = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(at, type, &text) >= 0);
+    H5Aclose(at);
+    H5Sclose(space);
+    H5Tclose(type);
+}
+
+static void put_number_attribute(hid_t file, const char *name, uint64_t number)
+{
+    const hid_t space = H5Screate(H5S_SCALAR);
+    const hid_t at = H5Acreate2(file, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(at, H5T_NATIVE_UINT64, &number) >= 0);
+    H5Aclose(at);
+    H5Sclose(space);
+}
+
+static void put_dataset(hid_t file, const char *name, hid_t type, hid_t space, const void *data)
+{
+    const hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+    H5Dclose(set);
+    H5Sclose(space);
+}
+
+/* What docs/FORMATS.md says another program must write, and no more: rows of f32, contiguous, no
+ * tokens, text of variable length. */
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+static void test_written_elsewhere(void **state)
+{
+    (void)state;
+    char store[100], path[200];
+    float rows[6][D], x[6 * D];
+    const hsize_t dims[2] = {6, D};
+    const char *record = "{}";
+    snprintf(store, sizeof store, "%s/elsewhere", dir);
+    assert_int_equal(sae_fs_make_dirs(store, NULL), SAE_OK);
+    for (size_t i = 0; i < 6 * D; i++)
+        rows[i / D][i % D] = (float)i / 4;
+    snprintf(path, sizeof path, "%s/acts_00000.h5", store);
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    put_dataset(file, "rows", H5T_NATIVE_FLOAT, H5Screate_simple(2, dims, NULL), rows);
+    const hid_t text = H5Tcopy(H5T_C_S1);
+    H5Tset_size(text, H5T_VARIABLE);
+    put_dataset(file, "record", text, H5Screate(H5S_SCALAR), &record);
+    H5Tclose(text);
+    put_text_attribute(file, "kind", "activations");
+    put_text_attribute(file, "id", ZEROS);
+    put_number_attribute(file, "format_version", 1);
+    put_number_attribute(file, "shard", 0);
+    H5Fclose(file);
+    snprintf(path, sizeof path, "%s/acts.json", store);
+    static const char index[] =
+        "{\"kind\": \"activations\", \"format_version\": 1, \"n_rows\": 6, \"d\": 4, \"id\": \""
+        ZEROS "\","
+        " \"record\": {}, \"shards\": [{\"file\": \"acts_00000.h5\", \"rows\": 6, \"id\": \""
+        ZEROS "\"}]}";
+    assert_int_equal(sae_fs_write(path, index, sizeof index - 1, NULL), SAE_OK);
+    struct sae_acts *acts = NULL;
+    struct sae_err err;
+    if (sae_acts_open(&acts, store, &err) != SAE_OK || sae_acts_read(acts, 0, 6, x, &err) != SAE_OK)
+        fail_msg("%s", err.msg);
+    assert_memory_equal(x, rows, sizeof x);
+    sae_acts_close(acts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_written_elsewhere),
         cmocka_unit_test(test_read),       cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_stream),     cmocka_unit_test(test_windows),
         cmocka_unit_test(test_not_finite),

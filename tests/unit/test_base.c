@@ -79,6 +79,13 @@ static void numbers_are_strict(void **state)
     assert_true(sae_str_count("5M", &u) && u == 5000000);
     assert_true(sae_str_count("1.5K", &u) && u == 1500);
     assert_true(sae_str_count("2g", &u) && u == 2000000000);
+    assert_true(sae_str_count("1e6", &u) && u == 1000000);
+    assert_true(sae_str_count("2.5E+3", &u) && u == 2500);
+    assert_false(sae_str_count("1e-3", &u));
+    assert_false(sae_str_count("1.5e0", &u));
+    assert_false(sae_str_count("1e", &u));
+    assert_false(sae_str_count("1e16", &u)); /* above 2^53 */
+    assert_false(sae_str_count("0x10", &u));
     assert_false(sae_str_count("1.0005K", &u));
     assert_false(sae_str_count("M", &u));
     assert_false(sae_str_count("1e3K", &u));

@@ -397,6 +397,10 @@ static void test_refusals(void **state)
     char *folder = fix_folder();
     struct gemma_tok *tok = NULL;
     assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
+    assert_non_null(strstr(g_err.msg, "has no tokenizer.model"));
+    fix_write_text(folder, "tokenizer.json", "{}");
+    assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
+    assert_non_null(strstr(g_err.msg, "(tokenizer.json is not)"));
     fix_write_text(folder, "tokenizer.model", "not a model");
     assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
     fix_write_text(folder, "tokenizer.model", "");
