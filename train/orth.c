@@ -17,8 +17,7 @@ double trainer_tau(const struct trainer *t, double p)
     return t->tau < 0 ? now : mu * t->tau + (1 - mu) * now;
 }
 
-/* Sum over tokens of l0^2: the pairs that overlap counting walks through. */
-static double meetings(const struct sae_overlap_masks *masks)
+double trainer_meetings(const struct sae_overlap_masks *masks)
 {
     double sum = 0;
     for (size_t b = 0; b < masks->n_batches; b++)
@@ -139,7 +138,7 @@ enum sae_status trainer_orth(struct trainer *t, bool measure, struct step_stats 
     if (!active && !measure)
         return SAE_OK;
     trainer_masks(t, &masks);
-    if (!active && (masks.n_batches == 0 || meetings(&masks) > TRAINER_MEETINGS_MAX))
+    if (!active && (masks.n_batches == 0 || trainer_meetings(&masks) > TRAINER_MEETINGS_MAX))
         return SAE_OK;
     struct sae_compete_rule rule;
     struct competing of;

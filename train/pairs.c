@@ -9,6 +9,9 @@
 #include "lib/base/rng.h"
 #include "train/series.h"
 
+/* Pairs are chosen once in a run, which may take some seconds. */
+static const double CHOOSE_MEETINGS_MAX = 5e9;
+
 /* --- 1. counts ---------------------------------------------------------------------------- */
 
 /* The threshold of the coming update; at the end of the run, of the last one. */
@@ -242,7 +245,7 @@ enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const floa
         return SAE_OK; /* chosen at this step */
     SAE_TRY(trainer_look(t, x, there, err));
     trainer_masks_now(t, &masks);
-    if (first && !t->now.valid)
+    if (first && (!t->now.valid || trainer_meetings(&masks) > CHOOSE_MEETINGS_MAX))
         return SAE_OK; /* too many latents are active; there may be fewer at a later checkpoint */
     if (first)
         SAE_TRY(choose(log, t, &masks, err));

@@ -191,19 +191,27 @@ static enum sae_status open_now(struct trainer *t, struct sae_err *err)
     return t->now.csc.start ? SAE_OK : sae_csc_alloc(&t->now.csc, t->ops, t->m, cap, err);
 }
 
+static enum sae_status look_once(struct trainer *t, const float *x, bool want_masks, size_t *nnz,
+                                 struct sae_err *err)
+{
+    double gate;
+    return t->gated ? forward_gated(t, x, want_masks, &t->now, nnz, &gate, err)
+                    : forward(t, x, want_masks, &t->now, nnz, err);
+}
+
 enum sae_status trainer_look(struct trainer *t, const float *x, bool there, struct sae_err *err)
 {
-    const bool want_masks = settings_competes(&t->set);
-    size_t nnz;
-    double gate;
+    size_t nnz = 0;
     SAE_TRY(open_now(t, err));
     t->now.valid = false;
     if (t->resident) {
         SAE_TRY(trainer_fetch(t, false, err));
         return resident_look(t, x, there, err);
     }
-    return t->gated ? forward_gated(t, x, want_masks, &t->now, &nnz, &gate, err)
-                    : forward(t, x, want_masks, &t->now, &nnz, err);
+    SAE_TRY(look_once(t, x, settings_competes(&t->set), &nnz, err));
+    const double meetings = (double)nnz * (double)nnz / (double)t->n;
+    return t->now.valid || meetings > TRAINER_MEETINGS_MAX ? SAE_OK
+                                                           : look_once(t, x, true, &nnz, err);
 }
 
 /* --- 2. loss ------------------------------------------------------------------------------ */

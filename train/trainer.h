@@ -172,6 +172,8 @@ void trainer_masks_now(struct trainer *t, struct sae_overlap_masks *ret);
 void trainer_masks_of(const struct trainer *t, const struct masks *ring,
                       const struct sae_csr **csr_list, const struct sae_csc **csc_list,
                       struct sae_overlap_masks *ret);
+/* Sum over tokens of l0^2: the pairs that overlap counting walks through. */
+double trainer_meetings(const struct sae_overlap_masks *masks);
 void trainer_rule(const struct trainer *t, double tau, struct sae_compete_rule *ret);
 SAE_MUST_CHECK enum sae_status trainer_csr_grow(struct trainer *t, struct sae_csr *csr, size_t cap,
                                                 struct sae_err *err);

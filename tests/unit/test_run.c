@@ -101,6 +101,19 @@ static void evaluate(const struct run_plan *plan)
     sae_ckpt_clear(&ckpt);
 }
 
+/* Pairs are followed from the start, whatever the architecture. */
+static void check_first_row(void)
+{
+    char path[64];
+    struct sae_err err = {0};
+    struct sae_ckpt ckpt = {0};
+    snprintf(path, sizeof path, "%s/ckpt_100.h5", dir);
+    assert_int_equal(sae_ckpt_load(&ckpt, path, &err), SAE_OK);
+    assert_true(ckpt.pairs.n > 0 && ckpt.pairs.n_logged > 1);
+    assert_true(fabs(ckpt.pairs.step[0]) < 0.5);
+    sae_ckpt_clear(&ckpt);
+}
+
 static void test_scaled_run_takes_raw_rows(void **state)
 {
     (void)state;
@@ -128,6 +141,7 @@ static void test_scaled_run_takes_raw_rows(void **state)
             fail_msg("%s", err.msg);
         train(&plan);
         evaluate(&plan);
+        check_first_row();
         free(plan.due);
         json_decref(plan.record);
     }
