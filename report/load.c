@@ -314,7 +314,7 @@ done:
     return st;
 }
 
-/* No operand: the run one stands in, else every run_* here. */
+/* No operand: the run one stands in, else every run_* here, else the runs of folders here. */
 static enum sae_status add_what_lies_here(struct report *report, struct sae_err *err)
 {
     char **names = NULL;
@@ -331,9 +331,14 @@ static enum sae_status add_what_lies_here(struct report *report, struct sae_err 
             n_runs++;
         }
     sae_fs_list_free(names, n);
+    enum sae_folder kind = SAE_FOLDER_OTHER;
+    if (st == SAE_OK && n_runs == 0)
+        st = sae_folder_kind(&kind, ".", err);
+    if (st == SAE_OK && kind == SAE_FOLDER_RUNS)
+        return add_runs(report, ".", err);
     if (st == SAE_OK && n_runs == 0)
         st = sae_err_set(err, SAE_EARG,
-                         "no run named, and no run_* folder and no ckpt_*.h5 here; name the runs: "
+                         "no run named, and neither ckpt_*.h5 nor folders of runs here; name the runs: "
                          "sae-report run_1 run_2 > notes.txt");
     return st;
 }

@@ -62,7 +62,8 @@ static enum sae_status draw(struct report *report, const char *dir, struct sae_e
     return report_lines_add(&report->problems, err, "The charts are not complete: %s", why.msg);
 }
 
-/* What goes to stdout; a file of numbers is written before, so that it is there when they end. */
+/* What goes to stdout, and the file of numbers. Where that cannot be written, the rest comes all the
+ * same. */
 static enum sae_status print(const struct report *report, bool json, struct sae_err *err)
 {
     const bool csv = given.csv != NULL && strcmp(given.csv, "-") == 0;
@@ -70,9 +71,11 @@ static enum sae_status print(const struct report *report, bool json, struct sae_
         return sae_err_set(err, SAE_EARG, "--csv - and --json both want stdout; give one of them");
     if (csv)
         return report_csv_metrics(report, stdout, err);
-    if (given.csv != NULL)
-        SAE_TRY(report_csv(report, given.csv, err));
-    return json ? print_json(report, err) : report_notes(report, given.full, stdout, err);
+    struct sae_err why = {0};
+    const enum sae_status st =
+        given.csv != NULL ? report_csv(report, given.csv, &why) : SAE_OK;
+    SAE_TRY(json ? print_json(report, err) : report_notes(report, given.full, stdout, err));
+    return st == SAE_OK ? SAE_OK : sae_err_set(err, st, "%s", why.msg);
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)

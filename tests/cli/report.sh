@@ -80,6 +80,9 @@ for table in metrics runs groups comparisons series; do
 done
 grep -q '^run_2,run_1,100,heldout_ev,higher,2,1,0,0.92,0.9,0.02.*,cannot tell,4,4$' tables/comparisons.csv ||
     complain "comparisons.csv lacks a comparison"
+"$report" --no-draw --csv /proc/numbers.csv run_1 >beside.txt 2>err.txt
+[ $? -eq 1 ] || complain "numbers that cannot be written should give exit 1"
+grep -q '^In short$' beside.txt || complain "notes are lost with the file of numbers"
 "$report" --no-draw --csv - --json run_1 >/dev/null 2>&1
 [ $? -eq 2 ] || complain "--csv - --json should give exit 2"
 
@@ -133,6 +136,9 @@ done
 # A folder of runs stands for each of them; a store is called one.
 "$report" --no-draw x >folder.txt || complain "a folder of runs failed"
 grep -q '^Sparse autoencoder runs: run_1$' folder.txt || complain "a folder of runs is not looked into"
+mkdir above && cp -r x/deep above/
+(cd above && "$report" --no-draw) | grep -q '^Sparse autoencoder runs: run_1$' ||
+    complain "the runs of a sweep beside are not found"
 mkdir acts && echo '{}' >acts/acts.json
 "$report" --no-draw acts >/dev/null 2>err.txt
 [ $? -eq 1 ] || complain "a store should give exit 1"
