@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "lib/eval/subject.h"
 #include "analyze/cooc.h"
 #include "analyze/geom.h"
 #include "analyze/graph.h"
@@ -18,6 +17,8 @@
 #include "analyze/spectrum.h"
 #include "analyze/usage.h"
 #include "lib/base/err.h"
+#include "lib/cli/chart.h"
+#include "lib/eval/subject.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 
@@ -102,8 +103,11 @@ SAE_MUST_CHECK enum sae_status analyze_outcome_make(json_t **ret,
                                                     const struct analyze_settings *settings,
                                                     const json_t *record, struct sae_err *err);
 
-/* draw.c: the charts of a report, to dir/<ckpt>.<what>.svg; counts how many were made. */
-SAE_MUST_CHECK enum sae_status analyze_draw(const struct analyze_report *report, const char *dir,
+/* draw.c: the charts of a report, to dir/<ckpt>.<what>.svg and the other formats asked for; counts
+ * how many were made. A chart without a point is left out; one that cannot be drawn is a warning.
+ * Fails: SAE_EIO the folder cannot be made */
+SAE_MUST_CHECK enum sae_status analyze_draw(const struct analyze_report *report,
+                                            struct sae_chart_options *how, const char *dir,
                                             size_t *ret_n, struct sae_err *err);
 
 /* Baselines of a report, so that tables and result agree. */

@@ -8,10 +8,13 @@
 
 #include "analyze/analyze.h"
 #include "analyze/random.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/cli/chart.h"
 
 struct pen {
     const struct analyze_report *r;
+    struct sae_chart_options *how;
     const char *dir;
     size_t n_drawn;
     size_t width, height; /* of the chart at hand, in pixels; 0: as usual */
@@ -32,13 +35,21 @@ static enum sae_status begin(struct sae_str *gp, const struct pen *pen, const ch
                                   c->model.d, c->model.m, 100 * c->progress,
                                   note != NULL ? "; " : "", note != NULL ? note : ""));
     const struct sae_chart_head head = {title, sub.s, xlabel, ylabel, pen->width, pen->height};
-    SAE_GO(status, sae_chart_begin(gp, &head, err));
+    SAE_GO(status, sae_chart_begin(gp, pen->how, &head, err));
     /* below the plot, where it can hide nothing */
     SAE_GO(status,
            sae_str_printf(gp, err, "set key bmargin center horizontal noopaque height 0.8\n"));
 done:
     sae_str_clear(&sub);
     return status;
+}
+
+/* Size of the chart at hand: on a page, and its height in a column. width 0: the whole page. */
+static void size(struct pen *pen, size_t width, size_t height, size_t column_height)
+{
+    const bool column = pen->how->width == SAE_CHART_COLUMN;
+    pen->width = column ? 0 : width;
+    pen->height = column ? column_height : height;
 }
 
 static enum sae_status end(struct sae_str *gp, struct pen *pen, const char *what,
@@ -48,13 +59,20 @@ static enum sae_status end(struct sae_str *gp, struct pen *pen, const char *what
     enum sae_status status;
     SAE_GO(status, sae_str_printf(&name, err, "%s.%s",
                                   pen->r->stem != NULL ? pen->r->stem : pen->r->name, what));
-    SAE_GO(status, sae_chart_end(gp, pen->dir, name.s, err));
+    SAE_GO(status, sae_chart_end(gp, pen->how, pen->dir, name.s, err));
     pen->n_drawn++;
-    pen->width = pen->height = 0;
 done:
     sae_str_clear(&name);
     sae_str_clear(gp);
     return status;
+}
+
+static bool holds_any(const struct analyze_hist *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (h->count[i] > 0)
+            return true;
+    return false;
 }
 
 /* First and last bin that hold anything, widened by `margin` bins. */
@@ -96,6 +114,8 @@ static enum sae_status draw_cosine(struct pen *pen, struct sae_err *err)
     struct sae_str gp = {0};
     size_t first, last;
     enum sae_status status;
+    if (!holds_any(h))
+        return SAE_OK; /* no point to draw */
     used_bins(h, 1, &first, &last);
     const double reach =
         fmin(1, fmax(fmax(fabs(analyze_hist_edge(h, first)), fabs(analyze_hist_edge(h, last + 1))),
@@ -128,6 +148,8 @@ static enum sae_status draw_nearest(struct pen *pen, struct sae_err *err)
     char note[80];
     size_t first, last;
     enum sae_status status;
+    if (!holds_any(h))
+        return SAE_OK; /* no point to draw */
     used_bins(h, 2, &first, &last);
     snprintf(note, sizeof note, "mean %.3f, random %.3f", pen->r->max_dec.mean,
              analyze_random_max_cos(m - 1, d));
@@ -210,24 +232,35 @@ static enum sae_status put_overlaps(struct sae_str *gp, const struct analyze_coo
     return SAE_OK;
 }
 
+static bool overlaps_any(const struct analyze_cooc *c)
+{
+    for (int kind = 0; kind < SAE_OVERLAP_N; kind++)
+        if (!holds_any(&c->of[kind].hist))
+            return false;
+    return true;
+}
+
 static enum sae_status draw_overlap(struct pen *pen, struct sae_err *err)
 {
     const struct analyze_cooc *c = &pen->r->cooc;
     struct sae_str gp = {0};
     char note[120];
     enum sae_status status;
+    if (!overlaps_any(c))
+        return SAE_OK; /* no point to draw */
     snprintf(note, sizeof note, "%.1f %% of pairs never met, %.1f %% if independent",
              100 * c->share_never, 100 * c->expected_never);
-    pen->width = 1100;
+    size(pen, 1000, 480, 640);
     SAE_GO(status, begin(&gp, pen, "Overlap of the pairs that fired together", NULL,
                          "normalised intersection", "pairs per bin", err));
     SAE_GO(status, put_overlaps(&gp, c, err));
     SAE_GO(status, sae_str_printf(&gp, err,
                                   "set logscale y\nset format y \"10^{%%T}\"\nset yrange [0.5:*]\n"
-                                  "set multiplot layout 1,2\nset xrange [0:1]\n"
+                                  "set multiplot layout %s\nset xrange [0:1]\n"
                                   "plot for [i=1:3] word('$overlap $jaccard $cosine', i) using "
                                   "(($1+$2)/2):($3>0?$3:0.1) with histeps ls i title "
-                                  "word('n_ij/min Jaccard cosine', i) noenhanced\n"));
+                                  "word('n_ij/min Jaccard cosine', i) noenhanced\n",
+                                  pen->how->width == SAE_CHART_COLUMN ? "2,1" : "1,2"));
     SAE_GO(status,
            sae_str_printf(&gp, err,
                           "set title \"{/:Bold Lift, and share of the batch}\\n{/*0.85 lift 1 is "
@@ -277,6 +310,18 @@ static enum sae_status put_joint(struct sae_str *gp, const struct analyze_joint 
     return sae_str_printf(gp, err, "EOD\n");
 }
 
+static bool joint_holds_any(const struct analyze_joint *j)
+{
+    for (size_t c = 0; c < j->n_cos; c++) {
+        if (j->never[c] > 0)
+            return true;
+        for (size_t row = 0; row < j->n_overlap; row++)
+            if (j->met[row * j->n_cos + c] > 0)
+                return true;
+    }
+    return false;
+}
+
 static enum sae_status draw_joint(struct pen *pen, struct sae_err *err)
 {
     const struct analyze_cooc *c = &pen->r->cooc;
@@ -284,6 +329,8 @@ static enum sae_status draw_joint(struct pen *pen, struct sae_err *err)
     char note[100];
     double reach;
     enum sae_status status;
+    if (!joint_holds_any(&c->joint))
+        return SAE_OK; /* no point to draw */
     snprintf(note, sizeof note, "r of overlap with |cos| %.3f", c->corr_abs);
     SAE_GO(status, begin(&gp, pen, "Do latents that fire together point the same way?", note,
                          "cosine of the decoder rows", "overlap n_ij / min(n_i, n_j)", err));
@@ -315,6 +362,8 @@ static enum sae_status draw_density(struct pen *pen, struct sae_err *err)
     char note[120];
     size_t first, last;
     enum sae_status status;
+    if (!holds_any(&u->hist))
+        return SAE_OK; /* no point to draw */
     used_bins(&u->hist, 1, &first, &last);
     snprintf(note, sizeof note, "%zu of %zu silent on %zu tokens", u->n_dead, u->m, u->n_tokens);
     SAE_GO(status, begin(&gp, pen, "How often does a latent fire?", note,
@@ -345,11 +394,11 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
     struct sae_str gp = {0};
     char title[120];
     double most = 0.05;
+    const size_t marks = pen->how->width == SAE_CHART_COLUMN ? 8 : 16;
     enum sae_status status;
     snprintf(title, sizeof title, "Cosines between the %zu %s latents", s->n,
              pen->r->has_masks ? "most frequent" : "first");
-    pen->width = 760;
-    pen->height = 700;
+    size(pen, 760, 700, 420);
     SAE_GO(status, begin(&gp, pen, title, "neighbours side by side", "latent", "latent", err));
     SAE_GO(status, sae_str_printf(&gp, err, "$s << EOD\n"));
     for (size_t row = 0; row < s->n; row++)
@@ -364,24 +413,25 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
     for (size_t row = 0; row < s->n; row++)
         SAE_GO(status, sae_str_printf(&gp, err, "%zu %zu\n", row, row));
     SAE_GO(status, sae_str_printf(&gp, err, "EOD\nunset xtics\nunset ytics\n"));
-    for (size_t row = 0; row<s->n; row += s->n> 16 ? s->n / 16 : 1)
+    for (size_t row = 0; row<s->n; row += s->n> marks ? s->n / marks : 1)
         SAE_GO(status,
                sae_str_printf(&gp, err,
                               "set xtics add (\"%u\" %zu) rotate by 90 right nomirror\n"
                               "set ytics add (\"%u\" %zu)\n",
                               (unsigned)s->latent[row], row, (unsigned)s->latent[row], row));
-    /* opposite directions light blue, like ones dark red: they stay apart in grey */
+    /* both sides equally dark at equal |cosine|: blue opposite, red alike */
     SAE_GO(status,
-           sae_str_printf(&gp, err,
-                          "set palette defined (-1 '#4f9fd8', 0 '#ffffff', 0.5 '#d9603b', 1 "
-                          "'#5a0a14')\nset cbrange [-%.4g:%.4g]\nset cblabel \"cosine\"\n"
-                          "set size square\nunset grid\nset tics font ',10' out nomirror\n"
-                          "set xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n"
-                          "set style fill solid noborder\n"
-                          "plot $s using 1:2:(0.5):(0.5):3 with boxxyerror fc palette notitle, "
-                          "\\\n  $d using 1:2:(0.5):(0.5) with boxxyerror fc rgb '#222222' "
-                          "notitle\n",
-                          most, most, (double)s->n - 0.5, (double)s->n - 0.5));
+           sae_str_printf(
+               &gp, err,
+               "set palette defined (-1 '#2166ac', -0.5 '#92c5de', 0 '#ffffff', "
+               "0.5 '#f9b193', 1 '#bd2a3a')\nset cbrange [-%.4g:%.4g]\nset cblabel \"cosine\"\n"
+               "set size square\nunset grid\nset tics font ',10' out nomirror\n"
+               "set xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n"
+               "set style fill solid noborder\n"
+               "plot $s using 1:2:(0.5):(0.5):3 with boxxyerror fc palette notitle, "
+               "\\\n  $d using 1:2:(0.5):(0.5) with boxxyerror fc rgb '#222222' "
+               "notitle\n",
+               most, most, (double)s->n - 0.5, (double)s->n - 0.5));
     SAE_GO(status, end(&gp, pen, "similarity", err));
 done:
     sae_str_clear(&gp);
@@ -423,7 +473,7 @@ static enum sae_status draw_pairs(struct pen *pen, struct sae_err *err)
     enum sae_status status;
     if (c->pairs.n == 0 || c->pairs.n_logged < 2)
         return SAE_OK;
-    pen->height = 900;
+    size(pen, 0, 900, 800);
     SAE_GO(status, begin(&gp, pen, "Representative pairs over training", "means by kind of pair",
                          "", "competition c_{ij}", err));
     SAE_GO(status, put_means(&gp, "c", c, c->pairs.c, false, err));
@@ -457,19 +507,22 @@ done:
 
 /* --- 9. all of them ----------------------------------------------------------------------- */
 
-enum sae_status analyze_draw(const struct analyze_report *report, const char *dir, size_t *ret_n,
-                             struct sae_err *err)
+enum sae_status analyze_draw(const struct analyze_report *report, struct sae_chart_options *how,
+                             const char *dir, size_t *ret_n, struct sae_err *err)
 {
-    struct pen pen = {.r = report, .dir = dir};
-    SAE_TRY(draw_cosine(&pen, err));
-    SAE_TRY(draw_nearest(&pen, err));
-    SAE_TRY(draw_spectrum(&pen, err));
-    SAE_TRY(draw_sample(&pen, err));
-    SAE_TRY(draw_pairs(&pen, err));
-    if (report->has_masks) {
-        SAE_TRY(draw_density(&pen, err));
-        SAE_TRY(draw_overlap(&pen, err));
-        SAE_TRY(draw_joint(&pen, err));
+    static enum sae_status (*const of_weights[])(struct pen *, struct sae_err *) = {
+        draw_cosine, draw_nearest, draw_spectrum, draw_sample, draw_pairs};
+    static enum sae_status (*const of_masks[])(struct pen *, struct sae_err *) = {
+        draw_density, draw_overlap, draw_joint};
+    const size_t n = sizeof of_weights / sizeof *of_weights;
+    const size_t n_masks = report->has_masks ? sizeof of_masks / sizeof *of_masks : 0;
+    struct pen pen = {.r = report, .how = how, .dir = dir};
+    SAE_TRY(sae_fs_make_dirs(dir, err));
+    for (size_t i = 0; i < n + n_masks; i++) {
+        struct sae_err why = {0};
+        pen.width = pen.height = 0;
+        if ((i < n ? of_weights[i] : of_masks[i - n])(&pen, &why) != SAE_OK)
+            sae_log_warn("a chart of '%s' is left out: %s", report->ckpt.path, why.msg);
     }
     *ret_n = pen.n_drawn;
     return SAE_OK;

@@ -17,6 +17,7 @@
 
 static struct analyze_settings settings;
 static struct sae_subject_options subject;
+static struct sae_chart_options drawing;
 static struct {
     bool all, charts, full;
     double began;           /* of the checkpoint at hand */
@@ -26,26 +27,27 @@ static struct {
 static const struct sae_opt options[] = {
     {"all",                                          0, SAE_OPT_FLAG, &wanted.all, NULL, NULL, 0, 0, NULL, "Checkpoints",
      "every checkpoint of a run, not only its last", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"full", 0, SAE_OPT_FLAG, &wanted.full, "false", NULL, 0, 0, NULL, "Output",
+    {"full",                                  0, SAE_OPT_FLAG, &wanted.full, "false", NULL, 0, 0, NULL, "Output",
      "of several checkpoints the tables of each, too; of one they are always printed", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"charts",                                  0, SAE_OPT_FLAG, &wanted.charts, "true", NULL, 0, 0, NULL, "Output",
+    {"charts",                                          0, SAE_OPT_FLAG, &wanted.charts, "true", NULL, 0, 0, NULL, "Output",
      "draw charts into the run's folder charts/ (--no-charts leaves them out)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"weights-only",                                          0, SAE_OPT_FLAG, &settings.weights_only, NULL, NULL, 0, 0, NULL, "Measures",
+    {"weights-only",                                             0, SAE_OPT_FLAG, &settings.weights_only, NULL, NULL, 0, 0, NULL, "Measures",
      "directions and spectrum only; needs no held-out masks", SAE_OPT_MAIN},
-    {"floor",                                             0, SAE_OPT_U64, &settings.floor, "5", NULL, 1, 1e9, "N", "Measures",
+    {"floor",                                          0, SAE_OPT_U64, &settings.floor, "5", NULL, 1, 1e9, "N", "Measures",
      "overlaps: only latents that fire on at least N held-out tokens", SAE_OPT_MAIN},
-    {"bins",                                          0, SAE_OPT_U64, &settings.n_bins, "200", NULL, 10, 10000, "N", "Measures",
+    {"bins", 0, SAE_OPT_U64, &settings.n_bins, "200", NULL, 10, 10000, "N", "Measures",
      "bins of the cosine histogram over [-1, 1]", SAE_OPT_MAIN},
-    {"sample", 0, SAE_OPT_U64, &settings.n_sample, "64", NULL, 2, 1024, "N", "Measures",
+    {"sample",                                              0, SAE_OPT_U64, &settings.n_sample, "64", NULL, 2, 1024, "N", "Measures",
      "latents in the similarity matrix (the most frequent)", SAE_OPT_MAIN},
-    {"top",                                              0, SAE_OPT_U64, &settings.n_top, "20", NULL, 0, 100000, "N", "Measures",
+    {"top",            0, SAE_OPT_U64, &settings.n_top, "20", NULL, 0, 100000, "N", "Measures",
      "pairs of largest |cos| to list", SAE_OPT_MAIN},
-    {"duplicate",            0, SAE_OPT_REAL, &settings.duplicate, "0.9", NULL, 0.2, 1, "COS", "Measures",
+    {"duplicate",                                  0, SAE_OPT_REAL, &settings.duplicate, "0.9", NULL, 0.2, 1, "COS", "Measures",
      "pairs with a larger cosine count as near duplicates", 0},
-    {"tokens", 0, SAE_OPT_U64, &settings.n_tokens, "2048", NULL, 1, 1e6, "N", "Input",
+    {"tokens",                                          0, SAE_OPT_U64, &settings.n_tokens, "2048", NULL, 1, 1e6, "N", "Input",
      "tokens of the store of --acts that overlaps are counted on (its last)", 0},
     SAE_SUBJECT_ROWS(subject),
-    {NULL                               },
+    SAE_CHART_ROWS(drawing),
+    {NULL                                            },
 };
 
 /* Small checkpoints take a second; of large ones the parts are told. */
@@ -57,26 +59,23 @@ static void tell_stage(const char *what)
         sae_log_debug("... %s", what);
 }
 
-/* Writes the result and the charts of one report into its run's folder. */
-static enum sae_status save(const struct analyze_report *report, const json_t *result,
-                            struct sae_err *err)
+/* The charts of one report, into its run's folder. The result stands without them. */
+static void draw(const struct analyze_report *report)
 {
     enum sae_status status;
+    struct sae_err why = {0}, *const err = &why;
     char *run = NULL, *charts = NULL;
     size_t n_charts = 0;
-    SAE_GO(status, sae_json_save(report->place, result, err));
-    sae_log_info("wrote %s", report->place);
-    if (wanted.charts) {
-        SAE_GO(status, subject.out != NULL ? sae_fs_dir(&run, report->place, err)
-                                           : sae_target_run(&run, report->ckpt.path, err));
-        SAE_GO(status, sae_fs_join(&charts, run, "charts", err));
-        SAE_GO(status, analyze_draw(report, charts, &n_charts, err));
-        sae_log_info("drew %zu charts: %s/%s.*.svg", n_charts, charts, report->stem);
-    }
+    SAE_GO(status, subject.out != NULL ? sae_fs_dir(&run, report->place, err)
+                                       : sae_target_run(&run, report->ckpt.path, err));
+    SAE_GO(status, sae_fs_join(&charts, run, "charts", err));
+    SAE_GO(status, analyze_draw(report, &drawing, charts, &n_charts, err));
+    sae_log_info("drew %zu charts: %s/%s.*", n_charts, charts, report->stem);
 done:
+    if (status != SAE_OK)
+        sae_log_warn("no charts of '%s': %s", report->ckpt.path, why.msg);
     free(run);
     free(charts);
-    return status;
 }
 
 /* What was measured is printed even where it cannot be written; the exit status tells. */
@@ -84,7 +83,11 @@ static enum sae_status try_to_save(const struct analyze_report *report, const js
                                    struct sae_err *err)
 {
     struct sae_err why = {0};
-    const enum sae_status status = save(report, result, &why);
+    const enum sae_status status = sae_json_save(report->place, result, &why);
+    if (status == SAE_OK)
+        sae_log_info("wrote %s", report->place);
+    if (wanted.charts && status != SAE_EINTR)
+        draw(report);
     if (status == SAE_OK)
         return SAE_OK;
     if (status == SAE_EINTR)
@@ -134,6 +137,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     settings.acts = subject.acts;
     settings.subject = &subject;
     settings.stage = tell_stage;
+    SAE_GO(status, sae_chart_check(&drawing, err));
     SAE_GO(status, sae_cli_backend(&ops, cli, "", err));
     SAE_GO(status, sae_subjects_find(&saes, &subject, cli, wanted.all, err));
     SAE_GO(status, sae_mem_alloc(&columns, saes.n, sizeof *columns, err));

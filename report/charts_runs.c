@@ -11,77 +11,82 @@
 
 /* --- time series ---------------------------------------------------------------------------- */
 
-/* One panel of a chart, of one column. */
-struct column {
-    const char *name;
-    const char *title, *ylabel;
-    bool log_y;
-};
-
-static enum sae_status series_chart(struct report *report, const char *dir,
-                                    const struct column *columns, size_t n, const char *name,
-                                    const char *title, const char *subtitle, const char *caption,
-                                    struct sae_err *err)
+static enum sae_status series_chart(struct charts *charts, const struct chart_column columns[4],
+                                    const char *name, const char *title, const char *subtitle,
+                                    const char *caption, struct sae_err *err)
 {
-    struct chart chart = {.dir = dir};
-    for (size_t i = 0; i < n; i++) {
-        const enum sae_status st = chart_series(&chart, report, columns[i].name, columns[i].title,
-                                                columns[i].ylabel, columns[i].log_y, err);
+    struct chart chart = {.of = charts};
+    for (size_t i = 0; i < 4; i++) {
+        const enum sae_status st = chart_series(&chart, &columns[i], err);
         if (st != SAE_OK) {
             chart_clear(&chart);
             return st;
         }
     }
-    return chart_finish(&chart, report, name, title, subtitle, caption, err);
+    return chart_finish(&chart, name, title, subtitle, caption, err);
 }
 
-enum sae_status charts_training(struct report *report, const char *dir, struct sae_err *err)
+enum sae_status charts_losses(struct charts *charts, struct sae_err *err)
 {
-    static const struct column losses[] = {
-        {"loss_recon",  "reconstruction",                   "|x - xhat|^2 per token", true},
-        {"loss_orth",   "orthogonality, before its weight", "L_orth",                 true},
-        {"loss_sparse", "sparsity (L1)",                    "sum of activations",     true},
-        {"loss_aux",    "auxiliary (dead latents)",         "AuxK loss",              true},
+    static const struct chart_column columns[4] = {
+        {"loss_recon", "reconstruction",                   "|x - xhat|^2 per token", .log_y = true           },
+        {"loss_orth",  "orthogonality, before its weight", "L_orth",                 .log_y = true,            .of_term = true},
+        {"loss_sparse",            "sparsity (L1)",                                  "sum of activations",                                .log_y = true  },
+        {"loss_aux",            "auxiliary (dead latents)",                                     "AuxK loss",                        .log_y = true},
     };
-    static const struct column gradients[] = {
-        {"grad_recon", "reconstruction, on the decoder",  "gradient norm", true },
-        {"grad_orth",  "orthogonality, on the decoder",   "gradient norm", true },
-        {"grad_cos",   "cosine of the two",               "cosine",        false},
-        {"grad_norm",  "all parameters, before clipping", "gradient norm", true },
+    return series_chart(charts, columns, "loss_parts", "Parts of the training loss",
+                        "each part on its own, per step; a part that a run lacks is not drawn",
+                        "reconstruction, orthogonality and other loss parts over the steps, a "
+                        "line a setting",
+                        err);
+}
+
+enum sae_status charts_schedules(struct charts *charts, struct sae_err *err)
+{
+    static const struct chart_column columns[4] = {
+        {"lambda2",        "weight lambda2", "lambda2",       .of_term = true},
+        {"tau",                "competition threshold tau",                            "tau", .of_term = true},
+        {"lr", "learning rate",                 "rate"                            },
+        {"k",          "active latents kept (k)",          "k"},
     };
-    static const struct column schedules[] = {
-        {"lambda2", "weight lambda2",            "lambda2", false},
-        {"tau",     "competition threshold tau", "tau",     false},
-        {"lr",      "learning rate",             "rate",    false},
-        {"k",       "active latents kept (k)",   "k",       false},
+    return series_chart(charts, columns, "schedules", "Schedules",
+                        "lambda2 weighs the orthogonality term; pairs compete above the overlap "
+                        "tau",
+                        "weight lambda2, threshold tau, learning rate and k over the steps, a "
+                        "line a setting",
+                        err);
+}
+
+enum sae_status charts_gradients(struct charts *charts, struct sae_err *err)
+{
+    static const struct chart_column columns[4] = {
+        {"grad_recon", "reconstruction, on the decoder", "gradient norm", .log_y = true                               },
+        {"grad_orth",  "orthogonality, on the decoder",  "gradient norm", .log_y = true,
+         .of_term = true},
+        {"grad_cos",            "cosine of the two",                                   "cosine",                    .of_term = true                     },
+        {"grad_norm",            "all parameters, before clipping",                                  "gradient norm",     .log_y = true},
     };
-    static const struct column monitors[] = {
-        {"competing_pairs", "competing pairs in a batch",  "pairs",            true },
-        {"mean_abs_cos",    "|cosine| of competing pairs", "mean over pairs",  false},
-        {"dead",            "dead latents",                "latents",          false},
-        {"oversuppressed",  "over-suppressed latents",     "share of latents", false},
+    return series_chart(charts, columns, "gradients", "Gradients",
+                        "on the decoder, across the features; a cosine below 0: the two terms pull "
+                        "against each other",
+                        "gradient norms of reconstruction and orthogonality and their cosine over "
+                        "the steps, a line a setting",
+                        err);
+}
+
+enum sae_status charts_monitors(struct charts *charts, struct sae_err *err)
+{
+    static const struct chart_column columns[4] = {
+        {"competing_pairs",              "competing pairs in a batch", "pairs", .log_y = true                       },
+        {                                                                                         "mean_abs_cos", "|cosine| of competing pairs",            "mean over pairs"       },
+        {                                                                                                "dead",           "dead latents",                                       "latents",                               .may_be_zero = true                               },
+        { "oversuppressed",            "over-suppressed latents",                                        "share of latents",                                .of_term = true,
+         .may_be_zero = true},
     };
-    SAE_TRY(series_chart(report, dir, losses, 4, "loss_parts", "Parts of the training loss",
-                         "each part on its own, per step; a part that a run lacks is not drawn",
-                         "reconstruction, orthogonality and other loss parts over the steps, a "
-                         "line a run",
-                         err));
-    SAE_TRY(series_chart(report, dir, schedules, 4, "schedules", "Schedules",
-                         "lambda2 weighs the orthogonality term; pairs compete above the overlap "
-                         "tau",
-                         "weight lambda2, threshold tau, learning rate and k over the steps, a "
-                         "line a run",
-                         err));
-    SAE_TRY(series_chart(report, dir, gradients, 4, "gradients", "Gradients",
-                         "on the decoder, across the features; a cosine below 0: the two terms pull "
-                         "against each other",
-                         "gradient norms of reconstruction and orthogonality and their cosine over "
-                         "the steps, a line a run",
-                         err));
-    return series_chart(report, dir, monitors, 4, "monitors", "What the orthogonality term meets",
+    return series_chart(charts, columns, "monitors", "What the orthogonality term meets",
                         "over-suppressed: its gradient on the latent exceeds the reconstruction's",
                         "competing pairs, their cosine, dead and over-suppressed latents over "
-                        "the steps, a line a run",
+                        "the steps, a line a setting",
                         err);
 }
 
@@ -140,11 +145,11 @@ static enum sae_status pair_panel(struct chart *chart, const struct sae_ckpt *ck
     return SAE_OK;
 }
 
-static enum sae_status pair_chart(struct report *report, const struct report_run *run,
-                                  const char *dir, struct sae_err *err)
+static enum sae_status pair_chart(struct charts *charts, const struct report_run *run,
+                                  struct sae_err *err)
 {
     const struct sae_ckpt *ckpt = &run->last;
-    struct chart chart = {.dir = dir};
+    struct chart chart = {.of = charts};
     struct sae_str name = {0}, title = {0}, caption = {0};
     char *file = NULL;
     enum sae_status st = SAE_OK;
@@ -156,14 +161,14 @@ static enum sae_status pair_chart(struct report *report, const struct report_run
                           err));
     SAE_GO(st, pair_panel(&chart, ckpt, ckpt->pairs.cos, THIN, "cosine",
                           "cosine of the two directions", err));
-    SAE_GO(st, report_file_name(&file, report, run, err));
+    SAE_GO(st, report_file_name(&file, charts->report, run, err));
     SAE_GO(st, sae_str_printf(&name, err, "pairs_%s", file));
     SAE_GO(st, sae_str_printf(&title, err, "%s: representative pairs through training", run->name));
     SAE_GO(st, sae_str_printf(&caption, err,
                               "competition, overlap and cosine of %zu pairs of %s, chosen at the "
                               "first checkpoint and followed to the end",
                               ckpt->pairs.n, run->name));
-    st = chart_finish(&chart, report, name.s, title.s,
+    st = chart_finish(&chart, name.s, title.s,
                       "means of each kind, chosen at the first checkpoint; thin: some of its pairs",
                       caption.s, err);
 done:
@@ -175,12 +180,13 @@ done:
     return st;
 }
 
-enum sae_status charts_pairs(struct report *report, const char *dir, struct sae_err *err)
+enum sae_status charts_pairs(struct charts *charts, struct sae_err *err)
 {
-    char label[CHART_LABEL];
-    for (size_t i = 0; i < report->n_runs; i++)
-        if (chart_label(report, i, label) != NULL) /* one seed of several */
-            SAE_TRY(pair_chart(report, &report->runs[i], dir, err));
+    for (size_t g = 0; g < charts->report->n_groups; g++) {
+        size_t first = 0; /* one seed of several */
+        (void)report_group_size(charts->report, g, &first);
+        SAE_TRY(pair_chart(charts, &charts->report->runs[first], err));
+    }
     return SAE_OK;
 }
 
@@ -244,22 +250,34 @@ static double hist_reach(const struct report *report)
     return fmin(1, ceil(10 * reach) / 10);
 }
 
-static enum sae_status hist_panel(struct chart *chart, const struct report_run *run, double reach,
+static enum sae_status hist_axes(struct chart *chart, const char *title, double reach,
+                                 struct sae_err *err)
+{
+    SAE_TRY(chart_panel(chart, title, "cosine of two features", "share of pairs (%)", err));
+    return sae_str_printf(chart_now(chart), err,
+                          "set logscale y\nset format y \"10^{%%L}\"\nset xrange [%g:%g]\n"
+                          "set xtics autofreq\n",
+                          -reach, reach);
+}
+
+/* A setting's phases, of its first seed. */
+static enum sae_status hist_panel(struct chart *chart, size_t group, double reach,
                                   struct sae_err *err)
 {
-    SAE_TRY(chart_panel(chart, run->name, "cosine of two features", "share of pairs (%)", err));
-    SAE_TRY(sae_str_printf(chart_now(chart), err,
-                           "set logscale y\nset format y \"10^{%%L}\"\nset xrange [%g:%g]\n"
-                           "set xtics autofreq\n",
-                           -reach, reach));
+    char name[REPORT_LABEL];
+    size_t first = 0;
+    (void)report_group_size(chart->of->report, group, &first);
+    const struct report_run *const run = &chart->of->report->runs[first];
+    SAE_TRY(hist_axes(chart, report_group_name(name, chart->of->report, group), reach, err));
     for (size_t p = 0; p < run->n_phases; p++) {
         struct cos_hist hist = {0};
         size_t block;
-        char with[64], label[32];
+        char with[CHART_STYLE + 32], looks[CHART_STYLE], label[32];
         if (!find_hist(&run->phases[p], &hist))
             continue;
         SAE_TRY(hist_block(chart, &hist, &block, err));
-        snprintf(with, sizeof with, "using 1:2 with lines ls %zu", p % 8 + 1);
+        snprintf(with, sizeof with, "using 1:2 with lines %s",
+                 chart_style_of(p, run->n_phases, looks));
         snprintf(label, sizeof label, "%d %%", run->phases[p].percent);
         SAE_TRY(chart_curve(chart, block, with, label, err));
     }
@@ -267,21 +285,52 @@ static enum sae_status hist_panel(struct chart *chart, const struct report_run *
     return SAE_OK;
 }
 
-enum sae_status charts_cos_hist(struct report *report, const char *dir, struct sae_err *err)
+/* The last phase of every setting, of its first seed. */
+static enum sae_status hist_of_all(struct chart *chart, double reach, struct sae_err *err)
 {
-    struct chart chart = {.dir = dir};
-    const double reach = hist_reach(report);
-    for (size_t i = 0; i < report->n_runs && i < CHART_PANELS; i++) {
-        const enum sae_status st = hist_panel(&chart, &report->runs[i], reach, err);
-        if (st != SAE_OK) {
-            chart_clear(&chart);
-            return st;
-        }
+    const struct report *const report = chart->of->report;
+    size_t block = 0;
+    SAE_TRY(hist_axes(chart, "", reach, err));
+    for (size_t g = 0; g < report->n_groups; g++) {
+        struct cos_hist hist = {0};
+        char with[CHART_STYLE + 32], looks[CHART_STYLE], label[CHART_LABEL];
+        size_t first = 0;
+        (void)report_group_size(report, g, &first);
+        const struct report_phase *const last = report_phase_last(&report->runs[first]);
+        if (last == NULL || !find_hist(last, &hist))
+            continue;
+        SAE_TRY(hist_block(chart, &hist, &block, err));
+        snprintf(with, sizeof with, "using 1:2 with lines %s", chart_style(chart->of, g, looks));
+        SAE_TRY(chart_curve(chart, block, with, chart_label(chart->of, g, label), err));
     }
-    return chart_finish(&chart, report, "cosines", "Cosines of all pairs of features, by phase",
+    SAE_TRY(chart_axes_key(chart, block, err));
+    chart_end_panel(chart);
+    return SAE_OK;
+}
+
+enum sae_status charts_cos_hist(struct charts *charts, struct sae_err *err)
+{
+    enum { PANELS = 4 };
+    const size_t n = charts->report->n_groups;
+    const double reach = hist_reach(charts->report);
+    struct chart chart = {.of = charts};
+    enum sae_status st = SAE_OK;
+    for (size_t g = 0; g < n && n <= PANELS; g++)
+        SAE_GO(st, hist_panel(&chart, g, reach, err));
+    if (n > PANELS)
+        SAE_GO(st, hist_of_all(&chart, reach, err));
+    chart.bare = n > PANELS;
+    return chart_finish(&chart, "cosines",
+                        n <= PANELS ? "Cosines of all pairs of features, by phase"
+                                    : "Cosines of all pairs of features, at the end of training",
                         "a narrow peak at 0 is well separated; a tail to the right is shared "
-                        "direction",
-                        "histogram of the cosine over all pairs of features, a panel a run, a "
-                        "line a phase; log scale",
+                        "direction; one seed a setting",
+                        n <= PANELS ? "histogram of the cosine over all pairs of features, a "
+                                      "panel a setting, a line a phase; log scale"
+                                    : "histogram of the cosine over all pairs of features at the "
+                                      "last phase, a line a setting; log scale",
                         err);
+done:
+    chart_clear(&chart);
+    return st;
 }

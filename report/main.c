@@ -8,36 +8,44 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/cli/chart.h"
 #include "lib/cli/opt.h"
 #include "lib/file/json.h"
 #include "report/csv.h"
 #include "report/report.h"
 
 static struct {
-    const char *against, *baselines, *charts, *csv;
+    const char *against, *baselines, *charts, *csv, *title;
     struct sae_strs saebench, labels;
     bool draw, full;
 } given;
 
+static struct sae_chart_options drawing;
+
 static const struct sae_opt opts[] = {
-    {"charts",         0, SAE_OPT_PATH, &given.charts, "report_charts", NULL, 0, 0, "DIR", "Output",
-     "folder for the charts (SVG, and the gnuplot script of each)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"draw",    0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
+    {"charts",                                                0, SAE_OPT_PATH, &given.charts, "report_charts", NULL, 0, 0, "DIR", "Output",
+     "folder for the charts, and the gnuplot script of each", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"draw",                                           0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
      "draw the charts; --no-draw writes the notes alone", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"csv", 0, SAE_OPT_PATH, &given.csv, NULL, NULL, 0, 0, "FILE|DIR", "Output",
-     "every number as CSV, one a row: to a FILE.csv, to stdout (-) instead of the notes, or with runs, "
+    SAE_CHART_ROWS(drawing),
+    {"title",                                        0, SAE_OPT_STR, &given.title, NULL, NULL, 0, 0, "TEXT", "Output",
+     "title of the charts in place of their own; none: no title, where a caption says it", SAE_OPT_UNRECORDED},
+    {"csv",                                                      0, SAE_OPT_PATH, &given.csv, NULL, NULL, 0, 0, "FILE|DIR", "Output",
+     "every number as CSV, one a row: to a FILE.csv, to stdout (-) instead of the notes, or with "
+     "runs, "
      "groups, comparisons and time series into a DIR", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"full",    0, SAE_OPT_FLAG, &given.full, "false", NULL, 0, 0, NULL, "Output",
+    {"full",                                                  0, SAE_OPT_FLAG, &given.full, "false", NULL, 0, 0, NULL, "Output",
      "every metric with its meaning, at every phase of training", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
      "run that differences are taken from; default: the first", SAE_OPT_MAIN},
-    {"label", 0, SAE_OPT_STRS, &given.labels, NULL, NULL, 0, 0, "NAME=RUN", "Comparison",
-     "call a run NAME; default: its folder's name, with as much of its path as tells it from others", SAE_OPT_MAIN},
-    {"baselines",               0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
+    {"label",                                                       0, SAE_OPT_STRS, &given.labels, NULL, NULL, 0, 0, "NAME=RUN", "Comparison",
+     "call a run NAME; default: its folder's name, with as much of its path as tells it from "
+     "others", SAE_OPT_MAIN},
+    {"baselines",            0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
      "folder of published results (*.json); default: those that come with saekit", SAE_OPT_MAIN},
-    {"saebench", 0, SAE_OPT_STRS, &given.saebench, NULL, NULL, 0, 0, "DIR,..", "Comparison",
+    {"saebench",                                            0, SAE_OPT_STRS, &given.saebench, NULL, NULL, 0, 0, "DIR,..", "Comparison",
      "folders of SAEBench's result files (*_eval_results.json), shown beside too", SAE_OPT_MAIN},
-    {NULL          },
+    {NULL                                                  },
 };
 
 static enum sae_status print_json(const struct report *report, struct sae_err *err)
@@ -50,10 +58,13 @@ static enum sae_status print_json(const struct report *report, struct sae_err *e
 }
 
 /* Charts that cannot be made are no reason to keep the tables back. */
-static enum sae_status draw(struct report *report, const char *dir, struct sae_err *err)
+static enum sae_status draw(struct report *report, const struct report_settings *settings,
+                            struct sae_err *err)
 {
     struct sae_err why = {0};
-    const enum sae_status st = report_draw(report, dir, &why);
+    const bool none = given.title != NULL && strcmp(given.title, "none") == 0;
+    const char *const title = none ? "" : given.title;
+    const enum sae_status st = report_draw(report, settings, &drawing, title, &why);
     if (st == SAE_EINTR)
         return sae_err_set(err, st, "%s", why.msg);
     if (st == SAE_OK)
@@ -97,11 +108,12 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     };
     struct report report = {0};
     enum sae_status st = SAE_OK;
+    SAE_GO(st, sae_chart_check(&drawing, err));
     SAE_GO(st, report_load(&report, &settings, err));
     for (size_t i = 0; i < report.problems.n; i++)
         sae_log_warn("%s", report.problems.v[i]);
     if (settings.charts != NULL)
-        SAE_GO(st, draw(&report, settings.charts, err));
+        SAE_GO(st, draw(&report, &settings, err));
     SAE_GO(st, print(&report, cli->json, err));
     if (report.n_lost > 0)
         st = sae_err_set(err, SAE_EFORMAT,

@@ -237,12 +237,12 @@ enum sae_status notes_grid(const struct report *report, FILE *to, struct sae_err
 /* One line of the panel: a value of the column axis, over the row axis. */
 static enum sae_status grid_curve(struct chart *chart, const struct report_grid *grid,
                                   const struct report *report, size_t slice, size_t col,
-                                  const struct report_metric *metric, size_t style,
+                                  const struct report_metric *metric, size_t style, size_t n_styles,
                                   struct sae_err *err)
 {
     struct sae_str label = {0};
     size_t block, points = 0;
-    char with[96];
+    char with[CHART_STYLE + 64], looks[CHART_STYLE];
     enum sae_status st;
     SAE_GO(st, chart_open(chart, &block, err));
     for (size_t r = 0; r < grid->row.n; r++) {
@@ -264,7 +264,8 @@ static enum sae_status grid_curve(struct chart *chart, const struct report_grid 
         SAE_GO(st, sae_str_printf(&label, err, "%s%s %s", label.s != NULL ? ", " : "",
                                   grid->other[o],
                                   report_option(&report->runs[slice], grid->other[o])));
-    snprintf(with, sizeof with, "using 1:2:3 with yerrorlines ls %zu", style % 8 + 1);
+    snprintf(with, sizeof with, "using 1:2:3 with yerrorlines %s",
+             chart_style_of_column(chart->of, style, n_styles, looks));
     st = chart_curve(chart, block, with, label.s, err);
 done:
     sae_str_clear(&label);
@@ -276,7 +277,9 @@ static enum sae_status grid_panel(struct chart *chart, const struct report_grid 
                                   const char *name, struct sae_err *err)
 {
     char title[96];
-    size_t style = 0;
+    size_t style = 0, n = 0;
+    for (size_t i = 0; i < report->n_trained; i++)
+        n += report_grid_begins(grid, report, i) ? columns_of(grid) : 0;
     snprintf(title, sizeof title, "%s%s", name,
              metric->better < 0   ? " (lower is better)"
              : metric->better > 0 ? " (higher is better)"
@@ -297,16 +300,17 @@ static enum sae_status grid_panel(struct chart *chart, const struct report_grid 
         if (!report_grid_begins(grid, report, i))
             continue;
         for (size_t c = 0; c < columns_of(grid); c++)
-            SAE_TRY(grid_curve(chart, grid, report, i, c, metric, style++, err));
+            SAE_TRY(grid_curve(chart, grid, report, i, c, metric, style++, n, err));
     }
     chart_end_panel(chart);
     return SAE_OK;
 }
 
-enum sae_status charts_grid(struct report *report, const char *dir, struct sae_err *err)
+enum sae_status charts_grid(struct charts *charts, struct sae_err *err)
 {
+    const struct report *const report = charts->report;
     enum { MOST = 6 };
-    struct chart chart = {.dir = dir};
+    struct chart chart = {.of = charts};
     struct report_grid grid;
     enum sae_status st;
     SAE_TRY(report_grid_find(&grid, report, err));
@@ -317,7 +321,7 @@ enum sae_status charts_grid(struct report *report, const char *dir, struct sae_e
         if (metric != NULL)
             SAE_GO(st, grid_panel(&chart, &grid, report, metric, notes_headline[h].name, err));
     }
-    return chart_finish(&chart, report, "grid", "The grid of settings, at the end of training",
+    return chart_finish(&chart, "grid", "The grid of settings, at the end of training",
                         "a point a setting: mean over seeds, bars of one standard error where "
                         "there are several",
                         "the figures of each setting over the values of the swept options", err);

@@ -212,8 +212,13 @@ size_t report_group_stats(const struct report *report, size_t group, int percent
 /* Fills missing_why and missing_command. */
 SAE_MUST_CHECK enum sae_status report_find_missing(struct report *report, struct sae_err *err);
 
-/* Draws the charts into dir and lists them in report->charts. */
-SAE_MUST_CHECK enum sae_status report_draw(struct report *report, const char *dir,
+/* Draws the charts into settings->charts and lists them in report->charts; one that fails is a
+ * warning and a problem. title: in place of each chart's own, "" for none; NULL: its own. Charts
+ * there that an earlier report drew and this one did not are removed. Fails: SAE_EIO, SAE_EINTR */
+struct sae_chart_options;
+SAE_MUST_CHECK enum sae_status report_draw(struct report *report,
+                                           const struct report_settings *settings,
+                                           struct sae_chart_options *how, const char *title,
                                            struct sae_err *err);
 
 /* Writes the notes: in short, side by side, cautions, targets; with `full` every metric at every phase

@@ -77,17 +77,58 @@ enum sae_status sae_chart_tic(char **ret, const char *text, struct sae_err *err)
     return constant(ret, text, TIC, err);
 }
 
-enum sae_status sae_chart_title(struct sae_str *gp, const char *command, const char *title,
-                                const char *subtitle, struct sae_err *err)
+/* Length of the next line of a text that is broken at spaces into lines of about `columns`. */
+static size_t line_length(const char *text, size_t columns)
 {
-    SAE_TRY(sae_str_printf(gp, err, "%s '{/:Bold ", command));
-    SAE_TRY(put_text(gp, title, TEXT, err));
-    SAE_TRY(sae_str_printf(gp, err, "}'"));
-    if (subtitle != NULL) {
-        SAE_TRY(sae_str_printf(gp, err, ".\"\\n\".'{/*0.85 "));
-        SAE_TRY(put_text(gp, subtitle, TEXT, err));
-        SAE_TRY(sae_str_printf(gp, err, "}'"));
+    size_t seen = 0, end = 0; /* characters; the last place to break at */
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if (text[i] == ' ')
+            end = i;
+        seen += ((unsigned char)text[i] & 0xc0) != 0x80;
+        if (seen > columns && end > 0)
+            return end;
     }
+    return strlen(text);
+}
+
+size_t sae_chart_lines(const char *text, size_t columns)
+{
+    size_t n = 0;
+    for (size_t len; *text != '\0'; text += len + (text[len] == ' ')) {
+        len = line_length(text, columns);
+        n++;
+    }
+    return n;
+}
+
+static enum sae_status put_lines(struct sae_str *gp, const char *mark, const char *text,
+                                 size_t columns, bool fresh, struct sae_err *err)
+{
+    for (size_t len; *text != '\0'; text += len + (text[len] == ' ')) {
+        struct sae_str line = {0};
+        len = line_length(text, columns);
+        enum sae_status st = sae_str_append(&line, text, len, err);
+        if (st == SAE_OK)
+            st = sae_str_printf(gp, err, "%s'{%s ", fresh ? " " : ".\"\\n\".", mark);
+        if (st == SAE_OK)
+            st = put_text(gp, line.s, TEXT, err);
+        sae_str_clear(&line);
+        SAE_TRY(st);
+        SAE_TRY(sae_str_append(gp, "}'", 2, err));
+        fresh = false;
+    }
+    return SAE_OK;
+}
+
+enum sae_status sae_chart_title(struct sae_str *gp, const char *command, const char *title,
+                                const char *subtitle, size_t columns, struct sae_err *err)
+{
+    SAE_TRY(sae_str_printf(gp, err, "%s", command));
+    SAE_TRY(put_lines(gp, "/:Bold", title, columns, true, err));
+    if (subtitle != NULL)
+        SAE_TRY(put_lines(gp, "/*0.85", subtitle, columns * 6 / 5, *title == '\0', err));
+    if (*title == '\0' && (subtitle == NULL || *subtitle == '\0'))
+        SAE_TRY(sae_str_printf(gp, err, " ''"));
     return sae_str_printf(gp, err, "\n");
 }
 
@@ -116,18 +157,53 @@ static const char style[] = "set border 3 lc rgb '#444444'\n"
                             "set style line 7 lc rgb '#000000' lw 1.8 dt 2 pt 4 ps 0.8\n"
                             "set style line 8 lc rgb '#888888' lw 1.8 dt 3 pt 8 ps 0.8\n";
 
-enum sae_status sae_chart_begin(struct sae_str *gp, const struct sae_chart_head *head,
-                                struct sae_err *err)
+/* A terminal by the ending of the file's name, or by ARG2 where the picture goes to stdout. Sizes
+ * are pixels of SVG; PDF has 132 of them an inch, PNG doubles them. */
+static const char terminal[] =
+    "set encoding utf8\n"
+    "kind = ARG1 eq '-' ? ARG2 : ARG1[strlen(ARG1)-3:strlen(ARG1)]\n"
+    "if (kind eq '.pdf') {\n"
+    "  set terminal pdfcairo enhanced size width/132.0,height/132.0 "
+    "font sprintf('Helvetica,%g',letters*72/132.0) fontscale 0.7 linewidth 1.3 dashlength 0.6 "
+    "pointscale 0.7 "
+    "background '#ffffff'\n"
+    "} else { if (kind eq '.png') {\n"
+    "  set terminal pngcairo enhanced size 2*width,2*height "
+    "font sprintf('Helvetica,%g',letters*0.75) fontscale 2 linewidth 2 pointscale 3 "
+    "background '#ffffff'\n"
+    "} else {\n"
+    "  set terminal svg enhanced size width,height dynamic "
+    "font sprintf('Helvetica,%g',letters) background '#ffffff'\n"
+    "} }\n";
+
+const char *const sae_chart_widths[] = {"page", "column", NULL};
+
+size_t sae_chart_pixels(const struct sae_chart_options *how)
 {
-    SAE_TRY(sae_str_printf(gp, err,
-                           "set encoding utf8\n"
-                           "set terminal svg size %zu,%zu dynamic enhanced font 'Helvetica,14' "
-                           "background '#ffffff'\n",
-                           head->width > 0 ? head->width : 860,
-                           head->height > 0 ? head->height : 520));
+    return how->width == SAE_CHART_COLUMN ? 436 : 860;
+}
+
+size_t sae_chart_columns(const struct sae_chart_options *how, size_t width)
+{
+    const double letter = how->width == SAE_CHART_COLUMN ? 7.3 : 7.9;
+    return (size_t)((double)(width > 0 ? width : sae_chart_pixels(how)) / letter);
+}
+
+enum sae_status sae_chart_begin(struct sae_str *gp, const struct sae_chart_options *how,
+                                const struct sae_chart_head *head, struct sae_err *err)
+{
+    const bool column = how->width == SAE_CHART_COLUMN;
+    SAE_TRY(sae_str_printf(gp, err, "width = %zu; height = %zu; letters = %d\n",
+                           head->width > 0 ? head->width : sae_chart_pixels(how),
+                           head->height > 0 ? head->height
+                           : column         ? (size_t)380
+                                            : (size_t)520,
+                           column ? 13 : 14));
+    SAE_TRY(sae_str_append(gp, terminal, sizeof terminal - 1, err));
     SAE_TRY(sae_str_append(gp, style, sizeof style - 1, err));
     if (head->title != NULL)
-        SAE_TRY(sae_chart_title(gp, "set title", head->title, head->subtitle, err));
+        SAE_TRY(sae_chart_title(gp, "set title", head->title, head->subtitle,
+                                sae_chart_columns(how, head->width), err));
     if (head->xlabel != NULL)
         SAE_TRY(set_text(gp, "set xlabel", head->xlabel, err));
     if (head->ylabel != NULL)
@@ -174,11 +250,11 @@ static int set_up(posix_spawn_file_actions_t *files, posix_spawnattr_t *how, int
     return bad;
 }
 
-static pid_t start(const char *script, int picture, int said)
+static pid_t start(const char *script, const char *ending, int picture, int said)
 {
     char *env[16];
-    char *const argv[] = {(char *)"gnuplot", (char *)"-d", (char *)"-c",
-                          (char *)script,    (char *)"-",  NULL};
+    char *const argv[] = {(char *)"gnuplot", (char *)"-d",   (char *)"-c", (char *)script,
+                          (char *)"-",       (char *)ending, NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
     pid_t child = -1;
@@ -197,12 +273,12 @@ static pid_t start(const char *script, int picture, int said)
 
 /* Runs gnuplot on a script, its picture to an open file. Returns its exit status, or -1 where it
  * cannot be started. said: what it printed on stderr. */
-static int run_gnuplot(const char *script, int picture, struct sae_str *said)
+static int run_gnuplot(const char *script, const char *ending, int picture, struct sae_str *said)
 {
     int ends[2], status;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -1;
-    const pid_t child = start(script, picture, ends[1]);
+    const pid_t child = start(script, ending, picture, ends[1]);
     close(ends[1]);
     char buf[512];
     for (ssize_t n; child > 0 && (n = read(ends[0], buf, sizeof buf)) != 0;)
@@ -223,16 +299,44 @@ static int run_gnuplot(const char *script, int picture, struct sae_str *said)
 
 /* --- 4. files ------------------------------------------------------------------------------ */
 
-/* gnuplot does not notice a full disk: a picture is whole where its last bytes say so. */
-static bool is_whole(int picture)
+/* The formats, and the bytes that a whole file of each ends with. */
+static const struct format {
+    const char *name, *ending, *last;
+    size_t n_last;
+} formats[] = {
+    {"svg", ".svg", "</svg>",               6},
+    {"pdf", ".pdf", "%%EOF",                5},
+    {"png", ".png", "IEND\xae\x42\x60\x82", 8},
+};
+
+static const struct format *format_of(const char *name)
 {
-    static const char end[] = "</svg>";
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return &formats[i];
+    return NULL;
+}
+
+enum sae_status sae_chart_check(const struct sae_chart_options *how, struct sae_err *err)
+{
+    for (size_t i = 0; i < how->formats.n; i++)
+        if (format_of(how->formats.v[i]) == NULL)
+            return sae_err_set(err, SAE_EARG,
+                               "--format %s: expected svg, pdf or png, or several "
+                               "of them as svg,pdf",
+                               how->formats.v[i]);
+    return SAE_OK;
+}
+
+/* gnuplot does not notice a full disk: a picture is whole where its last bytes say so. */
+static bool is_whole(int picture, const struct format *format)
+{
     char tail[64];
     const off_t size = lseek(picture, 0, SEEK_END);
     const size_t want = size < (off_t)sizeof tail ? (size_t)size : sizeof tail;
     if (size <= 0 || pread(picture, tail, want, size - (off_t)want) != (ssize_t)want)
         return false;
-    return memmem(tail, want, end, sizeof end - 1) != NULL;
+    return memmem(tail, want, format->last, format->n_last) != NULL;
 }
 
 static const char *last_line(struct sae_str *said)
@@ -245,43 +349,66 @@ static const char *last_line(struct sae_str *said)
     return line != NULL ? line + 1 : said->s;
 }
 
-static enum sae_status draw_open(const char *script, const char *svg, int picture, bool *ret_drawn,
-                                 struct sae_err *err)
+/* *ret_drawn false and SAE_OK: gnuplot is not there. */
+static enum sae_status draw_open(const char *script, const char *path, const struct format *format,
+                                 int picture, bool *ret_drawn, struct sae_err *err)
 {
     struct sae_str said = {0};
     enum sae_status st = SAE_OK;
-    const int code = run_gnuplot(script, picture, &said);
-    *ret_drawn = false;
-    if (code < 0)
-        sae_log_warn("'%s' not drawn: gnuplot is not there; install gnuplot-nox and give it the "
-                     "script: gnuplot -c '%s'",
-                     svg, script);
-    else if (code != 0)
+    const int code = run_gnuplot(script, format->ending, picture, &said);
+    *ret_drawn = code == 0;
+    if (code > 0)
         st = sae_err_set(err, SAE_EIO, "gnuplot failed on '%s' with status %d: %s", script, code,
                          last_line(&said));
-    else if (!is_whole(picture))
+    else if (code == 0 && !is_whole(picture, format))
         st = sae_err_set(err, SAE_EIO, "gnuplot did not write all of '%s': is the disk full? %s",
-                         svg, last_line(&said));
-    else
-        *ret_drawn = true;
+                         path, last_line(&said));
     sae_str_clear(&said);
     return st;
 }
 
-static enum sae_status draw(const char *script, const char *svg, const char *part,
-                            struct sae_err *err)
+static enum sae_status draw(const char *script, const char *path, const struct format *format,
+                            bool *ret_drawn, struct sae_err *err)
 {
-    bool drawn;
-    unlink(part); /* of a process that was killed */
-    const int picture = open(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (picture < 0)
-        return sae_err_set(err, SAE_EIO, "cannot write '%s': %s", svg, strerror(errno));
-    enum sae_status st = draw_open(script, svg, picture, &drawn, err);
-    close(picture);
-    if (st == SAE_OK && drawn)
-        return sae_fs_publish(part, svg, err);
-    unlink(part);
+    struct sae_str part = {0};
+    SAE_TRY(sae_str_printf(&part, err, "%s.part", path));
+    unlink(part.s); /* of a process that was killed */
+    const int picture = open(part.s, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    enum sae_status st;
+    if (picture < 0) {
+        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path, strerror(errno));
+    } else {
+        st = draw_open(script, path, format, picture, ret_drawn, err);
+        close(picture);
+        if (st == SAE_OK && *ret_drawn)
+            st = sae_fs_publish(part.s, path, err);
+        else
+            unlink(part.s);
+    }
+    sae_str_clear(&part);
     return st;
+}
+
+static enum sae_status draw_formats(struct sae_chart_options *how, const char *script,
+                                    const char *dir, const char *name, struct sae_err *err)
+{
+    for (size_t i = 0; i < how->formats.n; i++) {
+        const struct format *const format = format_of(how->formats.v[i]);
+        struct sae_str path = {0};
+        bool drawn = false;
+        enum sae_status st = sae_str_printf(&path, err, "%s/%s%s", dir, name, format->ending);
+        if (st == SAE_OK)
+            st = draw(script, path.s, format, &drawn, err);
+        if (st == SAE_OK && !drawn && !how->told_missing) {
+            sae_log_warn("'%s' not drawn: gnuplot is not there; install gnuplot-nox and give it "
+                         "the script: gnuplot -c '%s'",
+                         path.s, script);
+            how->told_missing = true;
+        }
+        sae_str_clear(&path);
+        SAE_TRY(st);
+    }
+    return SAE_OK;
 }
 
 /* gnuplot -c name.gp writes name.svg, gnuplot -c name.gp FILE another file; '-' is stdout. */
@@ -293,7 +420,7 @@ static enum sae_status write_script(const char *path, const char *name, const st
     enum sae_status st;
     SAE_GO(st, constant(&file, name, PLAIN, err));
     SAE_GO(st, sae_str_printf(&whole, err,
-                              "if (!exists('ARG1')) ARG1 = ''\n"
+                              "if (!exists('ARG1')) ARG1 = ''; ARG2 = ''\n"
                               "if (ARG1 eq '') ARG1 = './'.%s.'.svg'\n"
                               "if (ARG1 ne '-') set output ARG1\n"
                               "%s\nset output\n",
@@ -305,23 +432,18 @@ done:
     return st;
 }
 
-enum sae_status sae_chart_end(struct sae_str *gp, const char *dir, const char *name,
-                              struct sae_err *err)
+enum sae_status sae_chart_end(struct sae_str *gp, struct sae_chart_options *how, const char *dir,
+                              const char *name, struct sae_err *err)
 {
-    struct sae_str script = {0}, svg = {0}, part = {0};
+    struct sae_str script = {0};
     const char *const here = dir[0] == '/' ? "" : "./"; /* '<x' and '-' would be read as commands */
     enum sae_status st;
     SAE_GO(st, sae_fs_make_dirs(dir, err));
     SAE_GO(st, sae_str_printf(&script, err, "%s%s/%s.gp", here, dir, name));
-    SAE_GO(st, sae_str_printf(&svg, err, "%s/%s.svg", dir, name));
-    SAE_GO(st, sae_str_printf(&part, err, "%s.part", svg.s));
     SAE_GO(st, write_script(script.s, name, gp, err));
-    /* gnuplot's file lies beside the final name; the rename makes the chart whole or absent. */
-    SAE_GO(st, draw(script.s, svg.s, part.s, err));
+    SAE_GO(st, draw_formats(how, script.s, dir, name, err));
 done:
     sae_str_clear(&script);
-    sae_str_clear(&svg);
-    sae_str_clear(&part);
     sae_str_clear(gp);
     return st;
 }

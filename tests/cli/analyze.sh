@@ -149,4 +149,22 @@ if command -v gnuplot >/dev/null; then
         ! command -v xmllint >/dev/null || xmllint --noout "$svg" || complain "$what is not XML"
     done
 fi
+
+# Formats of the charts; a chart never decides over a result.
+"$analyze" -q --format tiff run_1 >/dev/null 2>err.txt
+[ $? -eq 2 ] && grep -q 'svg, pdf or png' err.txt || complain "--format tiff is taken"
+if command -v gnuplot >/dev/null; then
+    "$analyze" -q --format pdf,png --chart-width column run_1 >/dev/null || complain "--format failed"
+    head -c 5 run_1/charts/ckpt_100.joint.pdf | grep -q '%PDF-' || complain "no PDF"
+    head -c 4 run_1/charts/ckpt_100.joint.png | grep -q PNG || complain "no PNG"
+fi
+mkdir -p broken && printf '#!/bin/sh\necho "<svg>"\n' >broken/gnuplot && chmod +x broken/gnuplot
+rm -rf run_2/ckpt_75.h5 run_2/*.analyze.json run_2/charts
+PATH="$PWD/broken:$PATH" "$analyze" -q --all run_2 >out.txt 2>err.txt || complain "a broken gnuplot decides"
+grep -q 'warning: a chart of .*is the disk full' err.txt || complain "a broken gnuplot is not told"
+[ "$(ls run_2/*.analyze.json | wc -l)" = 3 ] || complain "a broken gnuplot costs results"
+[ -z "$(ls run_2/charts | grep -v '[.]gp$')" ] || complain "half a picture is published"
+rm -rf run_2/charts && : >run_2/charts
+"$analyze" -q run_2 >out.txt 2>err.txt || complain "a folder that cannot be made decides"
+grep -q 'warning: no charts of' err.txt || complain "a folder that cannot be made is not told"
 exit $bad

@@ -259,4 +259,50 @@ if command -v gnuplot >/dev/null; then
         is_xml "${chart%.gp}.svg" || complain "not XML: ${chart%.gp}.svg"
     done
 fi
+
+# Charts of an earlier report are taken away, and nothing else; formats, titles, what fails.
+cd "$dir" && mkdir later && cd later && "$make" . || exit 1
+"$report" --format svg >/dev/null && [ -s report_charts/pairs_run_2.gp ] || complain "no chart to take away"
+for file in mine.svg separation_copy.gp; do echo mine >report_charts/$file; done
+"$report" --format pdf --chart-width column --title none run_1 >notes.txt || complain "--format pdf failed"
+for file in pairs_run_2.gp pairs_run_2.svg separation.svg; do
+    [ ! -e report_charts/$file ] || complain "an earlier report's $file stays"
+done
+for file in mine.svg separation_copy.gp separation.gp pairs_run_1.gp; do
+    [ -s report_charts/$file ] || complain "$file is gone"
+done
+grep -q 'Separation of features' report_charts/separation.gp && complain "--title none is not heeded"
+grep -q 'report_charts/separation.pdf' notes.txt || complain "the notes do not name the PDF"
+if command -v gnuplot >/dev/null; then
+    head -c 5 report_charts/separation.pdf | grep -q '%PDF-' || complain "no PDF"
+fi
+"$report" --format gif >/dev/null 2>&1
+[ $? -eq 2 ] || complain "--format gif should give exit 2"
+mkdir -p broken && printf '#!/bin/sh\necho "<svg>"\n' >broken/gnuplot && chmod +x broken/gnuplot
+PATH="$PWD/broken:$PATH" "$report" run_1 >notes.txt 2>err.txt || complain "a broken gnuplot ends the report"
+grep -q 'warning: a chart is left out' err.txt || complain "a broken gnuplot is not told"
+grep -q '^In short' notes.txt || complain "a broken gnuplot costs the notes"
+[ ! -e report_charts/separation.pdf ] || complain "a chart that failed leaves the earlier one"
+
+# More settings than styles: each has a colour of its own, and the key names the option's values.
+# As above, a value keeps its length.
+mkdir ../sweep && cd ../sweep && "$make" . && mkdir many || exit 1
+for value in 00 01 02 03 04 05 06 07 08 09 10; do
+    cp -r run_2 many/run_$value
+    sed -i "s/\"progressive\"/\"orth_val_$value\"/g" many/run_$value/ckpt_*.h5
+done
+"$report" many >/dev/null || complain "eleven settings failed"
+[ "$(grep -o "with linespoints lc rgb '#......'" report_charts/reconstruction.gp | sort -u | wc -l)" -ge 11 ] ||
+    complain "two of eleven settings look alike"
+grep -q 'orth orth..val..10' report_charts/reconstruction.gp || complain "the key does not name the values"
+grep -q "title 'run" report_charts/reconstruction.gp && complain "the key names every run of a sweep"
+
+# A run without the orthogonality term has a tau in its series, but none to draw.
+"$report" run_1 run_2 >/dev/null && grep -q 'threshold tau' report_charts/schedules.gp ||
+    complain "tau is not drawn"
+"$report" run_1 >/dev/null
+grep -q 'threshold tau' report_charts/schedules.gp 2>/dev/null && complain "tau of a run without the term"
+# What training has not touched yet does not flatten the rest.
+"$report" run_1 run_2 >/dev/null
+grep -q 'off the scale' report_charts/reconstruction.gp && complain "a 0 % near the others is off the scale"
 exit $bad

@@ -54,7 +54,7 @@ static enum sae_status fill_series(struct sae_ckpt *ckpt, const struct fake_run 
                                  40 / (1 + 9 * p) - 10 * run->shift,
                                  on ? 30 * exp(-3 * p) : 0,
                                  on ? 0.1 * (1 - p) * (1 - p) : 0,
-                                 on ? 0.1 * (1 - p) + 1e-3 : 0,
+                                 0.1 * (1 - p) + 1e-3, /* logged without the term, too */
                                  500 * exp(-2 * p) + 20,
                                  0.3 * exp(-p),
                                  4 * p};

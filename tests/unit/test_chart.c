@@ -121,9 +121,13 @@ static void leave(const char *dir)
 static enum sae_status draw(const char *text, const char *dir, const char *name)
 {
     const struct sae_chart_head head = {text, text, text, text, 0, 0};
+    char *svg = (char *)"svg";
+    struct sae_chart_options how = {
+        .formats = {1, &svg}
+    };
     struct sae_str gp = {0};
     char *key = NULL, *tic = NULL;
-    assert_int_equal(sae_chart_begin(&gp, &head, &g_err), SAE_OK);
+    assert_int_equal(sae_chart_begin(&gp, &how, &head, &g_err), SAE_OK);
     assert_int_equal(sae_chart_text(&key, text, &g_err), SAE_OK);
     assert_int_equal(sae_chart_tic(&tic, text, &g_err), SAE_OK);
     assert_int_equal(sae_str_printf(&gp, &g_err,
@@ -133,7 +137,7 @@ static enum sae_status draw(const char *text, const char *dir, const char *name)
                      SAE_OK);
     free(key);
     free(tic);
-    return sae_chart_end(&gp, dir, name, &g_err);
+    return sae_chart_end(&gp, &how, dir, name, &g_err);
 }
 
 /* Tags close in order, & begins an entity, and nothing else than legal characters is there. */
@@ -277,6 +281,125 @@ static void gnuplot_is_run_alone(void **state)
     leave(dir);
 }
 
+/* The same with these formats. */
+static enum sae_status draw_as(struct sae_chart_options *how, const char *name)
+{
+    const struct sae_chart_head head = {"t", "s", "x", "y", 0, 0};
+    struct sae_str gp = {0};
+    assert_int_equal(sae_chart_begin(&gp, how, &head, &g_err), SAE_OK);
+    assert_int_equal(sae_str_printf(&gp, &g_err, "plot x with lines ls 1 title 'x'\n"), SAE_OK);
+    return sae_chart_end(&gp, how, "charts", name, &g_err);
+}
+
+static bool begins(const char *path, const char *with)
+{
+    char *text = NULL;
+    size_t len = 0;
+    if (sae_fs_read(&text, &len, path, 1 << 22, &g_err) != SAE_OK)
+        return false;
+    const bool yes = len > strlen(with) && memcmp(text, with, strlen(with)) == 0;
+    free(text);
+    return yes;
+}
+
+/* Each format by the option, and by the ending of the file that the script is given. */
+static void formats_are_those_asked_for(void **state)
+{
+    (void)state;
+    char dir[32];
+    char *names[] = {(char *)"svg", (char *)"pdf", (char *)"png"};
+    struct sae_chart_options how = {
+        .formats = {3, names}
+    };
+    if (!have_gnuplot())
+        skip();
+    enter(dir);
+    assert_int_equal(sae_chart_check(&how, &g_err), SAE_OK);
+    assert_int_equal(draw_as(&how, "x"), SAE_OK);
+    assert_true(begins("charts/x.svg", "<?xml"));
+    assert_true(begins("charts/x.pdf", "%PDF-"));
+    assert_true(begins("charts/x.png", "\x89PNG"));
+    how.width = SAE_CHART_COLUMN;
+    how.formats.n = 1;
+    assert_int_equal(draw_as(&how, "y"), SAE_OK);
+    assert_true(begins("charts/y.svg", "<?xml"));
+    assert_int_not_equal(access("charts/y.pdf", F_OK), 0);
+    assert_int_equal(system("gnuplot -c charts/y.gp other.pdf && gnuplot -c charts/y.gp && "
+                            "gnuplot charts/y.gp"),
+                     0);
+    assert_true(begins("other.pdf", "%PDF-"));
+    assert_true(begins("y.svg", "<?xml"));
+    names[0] = (char *)"jpeg";
+    assert_int_equal(sae_chart_check(&how, &g_err), SAE_EARG);
+    assert_non_null(strstr(g_err.msg, "jpeg"));
+    leave(dir);
+}
+
+/* A gnuplot that writes half a picture, as on a full disk, and one that fails: what was there
+ * stays. */
+static void half_a_picture_is_not_published(void **state)
+{
+    (void)state;
+    static const char *const broken[] = {"#!/bin/sh\necho '<?xml ?><svg><g>'\n",
+                                         "#!/bin/sh\nexit 0\n",
+                                         "#!/bin/sh\necho '</svg>'; echo no such >&2; exit 3\n"};
+    char dir[32], path[64], *before = strdup(getenv("PATH")), *svg = (char *)"svg";
+    struct sae_chart_options how = {
+        .formats = {1, &svg}
+    };
+    enter(dir);
+    assert_int_equal(sae_fs_make_dirs("charts", &g_err), SAE_OK);
+    assert_int_equal(sae_fs_write("charts/x.svg", "old", 3, &g_err), SAE_OK);
+    snprintf(path, sizeof path, "%s:/usr/bin:/bin", dir);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(sae_fs_write("gnuplot", broken[i], strlen(broken[i]), &g_err), SAE_OK);
+        assert_int_equal(chmod("gnuplot", 0755), 0);
+        assert_int_equal(setenv("PATH", path, 1), 0);
+        assert_int_equal(draw_as(&how, "x"), SAE_EIO);
+        assert_int_equal(setenv("PATH", before, 1), 0);
+        assert_true(begins("charts/x.svg", "ol"));
+        assert_int_equal(system("test $(ls charts | wc -l) = 2"), 0); /* x.gp, x.svg */
+    }
+    assert_non_null(strstr(g_err.msg, "no such"));
+    free(before);
+    leave(dir);
+}
+
+/* Without gnuplot the script is left, and the warning comes once. */
+static void no_gnuplot_is_no_failure(void **state)
+{
+    (void)state;
+    char dir[32], *before = strdup(getenv("PATH")), *svg = (char *)"svg";
+    struct sae_chart_options how = {
+        .formats = {1, &svg}
+    };
+    enter(dir);
+    assert_int_equal(setenv("PATH", "/nowhere", 1), 0);
+    assert_int_equal(draw_as(&how, "x"), SAE_OK);
+    assert_true(how.told_missing);
+    assert_int_equal(draw_as(&how, "y"), SAE_OK);
+    assert_int_equal(setenv("PATH", before, 1), 0);
+    assert_int_equal(access("charts/y.gp", F_OK), 0);
+    assert_int_not_equal(access("charts/y.svg", F_OK), 0);
+    free(before);
+    leave(dir);
+}
+
+static void long_titles_are_broken_at_spaces(void **state)
+{
+    (void)state;
+    struct sae_str gp = {0};
+    assert_int_equal(sae_chart_lines("", 10), 0);
+    assert_int_equal(sae_chart_lines("one two three", 20), 1);
+    assert_int_equal(sae_chart_lines("one two three", 8), 2);
+    assert_int_equal(sae_chart_lines("one-two-three", 8), 1);
+    assert_int_equal(sae_chart_title(&gp, "set title", "one two three", "below", 8, &g_err),
+                     SAE_OK);
+    assert_string_equal(gp.s, "set title '{/:Bold one two}'.\"\\n\".'{/:Bold three}'.\"\\n\"."
+                              "'{/*0.85 below}'\n");
+    sae_str_clear(&gp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,7 +409,11 @@ int main(void)
         cmocka_unit_test(hostile_text_draws_and_runs_nothing),
         cmocka_unit_test(text_stays_as_it_is),
         cmocka_unit_test(hostile_names_are_only_names),
-        cmocka_unit_test(gnuplot_is_run_alone),
+        cmocka_unit_test(formats_are_those_asked_for),
+        cmocka_unit_test(half_a_picture_is_not_published),
+        cmocka_unit_test(no_gnuplot_is_no_failure),
+        cmocka_unit_test(long_titles_are_broken_at_spaces),
+        cmocka_unit_test(gnuplot_is_run_alone), /* the last: it changes the environment */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
