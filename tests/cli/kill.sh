@@ -8,7 +8,7 @@ set -u
 build=$(realpath "$1") kills=${2:-6} seed=${3:-1}
 root=$(realpath "$(dirname "$0")/../..")
 shift $(($# < 3 ? $# : 3))
-train=$build/train/sae-train
+sae_train=$build/train/sae-train
 . "$root/tests/inject/works.sh"
 mkdir "$top/train" && cd "$top/train" || exit 1
 command -v h5ls >/dev/null || { echo "h5ls is not there (hdf5-tools)"; exit 77; }
@@ -36,9 +36,9 @@ a_signal() {
 is_struck() { [ "$1" -ge 129 ] && [ "$1" -le 143 ]; }
 start() { # [SECONDS]: brings cut further, struck after so long
     local strike=${1:+timeout --preserve-status -s $(a_signal) $1}
-    begun && { $strike "$train" -q --threads 1 --resume cut; return; }
+    begun && { $strike "$sae_train" -q --threads 1 --resume cut; return; }
     rm -rf cut
-    $strike "$train" $options -o cut
+    $strike "$sae_train" $options -o cut
 }
 
 # One name of the list above, killed `kills` times.
@@ -46,7 +46,7 @@ strike() { # name kills
     local options="$common ${!1}" kills=$2 done=0 runs=0 at_end=0 began length n f code
     began=$(date +%s%N)
     rm -rf whole
-    "$train" $options -o whole >/dev/null || { echo "$1 failed"; bad=1; return; }
+    "$sae_train" $options -o whole >/dev/null || { echo "$1 failed"; bad=1; return; }
     length=$((($(date +%s%N) - began) / 1000)) # microseconds of an unbroken run
     n=$(find whole -name ckpt_100.h5 | wc -l)
     while [ "$done" -lt "$kills" ] && [ "$runs" -lt $((kills * 3)) ] && [ "$bad" = 0 ]; do

@@ -224,7 +224,8 @@ static void replace_dataset(hid_t file, const char *name, unsigned what, unsigne
         H5Pset_external(form.dcpl, "/etc/hostname", 0, H5F_UNLIMITED);
         break;
     case 3: { /* a view of another dataset, or of one that is not there */
-        H5Pset_virtual(form.dcpl, form.space, "none.h5", a % 2 ? name : "/none", form.space);
+        H5Pset_virtual(form.dcpl, form.space, b % 2 ? "." : "none.h5", a % 2 ? name : "/b_dec",
+                       form.space);
         break;
     }
     case 4: /* a filter nobody has */
