@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* guard : see the header. Addresses are parsed by libcurl, which also connects to them, so that both
- * see one host. */
+/* guard : see the header. Addresses are parsed by libcurl, which also connects to them, so that
+ * both see one host. */
 #include "autointerp/guard.h"
 
 #include <arpa/inet.h>

@@ -14,8 +14,9 @@ bool sae_guard_is_openai(const char *base);
 /* Whether an address can be parsed, and as the host that a person sees in it. */
 bool sae_guard_is_address(const char *base);
 
-/* Overwrites every occurrence of the key in text [len] by stars of the same length. A key of fewer than 8
- * characters is no secret ("EMPTY", as local servers want one) and stays. key may be NULL. */
+/* Overwrites every occurrence of the key in text [len] by stars of the same length. A key of fewer
+ * than 8 characters is no secret ("EMPTY", as local servers want one) and stays. key may be
+ * NULL. */
 void sae_guard_hide(char *text, size_t len, const char *key);
 
 #endif /* SAE_AUTOINTERP_GUARD_H */

@@ -46,8 +46,8 @@ static bool begins(const char *name, const char *with)
 /* Names that many folders have, one for each layer, width or step of one work. */
 static bool says_nothing(const char *name)
 {
-    static const char *const numbered[] = {"layer_", "layers.", "blocks.", "h.",
-                                           "width_", "average_l0_", "l0_", "trainer_"};
+    static const char *const numbered[] = {"layer_", "layers.",     "blocks.", "h.",
+                                           "width_", "average_l0_", "l0_",     "trainer_"};
     static const char *const common[] = {"canonical", "checkpoints", "resid_post", "resid_pre",
                                          "attn_out",  "mlp_out",     "transcoder", "snapshots"};
     for (size_t i = 0; i < sizeof numbered / sizeof *numbered; i++) {

@@ -331,11 +331,15 @@ bool sae_import_hook(const char *hook, uint64_t *ret_layer, const char **ret_poi
         const char *before, *after;
         bool is_input;
     } forms[] = {
-        {"blocks.", ".hook_resid_post", false}, {"blocks.", ".hook_resid_pre", true},
-        {"resid_post_layer_", "", false},       {"model.layers.", "", false},
-        {"model.layers.", ".output", false},    {"layers.", "", false},
-        {"gpt_neox.layers.", "", false},        {"transformer.h.", "", false},
-        {"h.", "", false},
+        {"blocks.",           ".hook_resid_post", false},
+        {"blocks.",           ".hook_resid_pre",  true },
+        {"resid_post_layer_", "",                 false},
+        {"model.layers.",     "",                 false},
+        {"model.layers.",     ".output",          false},
+        {"layers.",           "",                 false},
+        {"gpt_neox.layers.",  "",                 false},
+        {"transformer.h.",    "",                 false},
+        {"h.",                "",                 false},
     };
     for (size_t i = 0; hook != NULL && i < sizeof forms / sizeof *forms; i++) {
         const size_t skip = strlen(forms[i].before);

@@ -8,8 +8,9 @@
  *   layer3.sae.pt                           Qwen Scope; k by the folder's name
  *   *.npz                                   W_enc, W_dec, b_enc, b_dec, threshold (Gemma Scope)
  * told apart by content. Every array of the file is read, and every setting that changes what the SAE
- * computes is followed: an array or a value without a formula here is refused by name. Of an SAE from elsewhere, path, id, model and record are filled, heldout,
- * series and pairs are empty, step and total_steps 0, progress 1.
+ * computes is followed: an array or a value without a formula here is refused by name.
+ * Of an SAE from elsewhere, path, id, model and record are filled, heldout, series and pairs are
+ * empty, step and total_steps 0, progress 1.
  *
  * Decoder rows are brought to unit norm where that leaves the reconstruction as it is: row i is
  * divided by its norm n_i, and W_enc_i, b_enc_i, threshold_i, b_gate_i, b_mag_i are multiplied by

@@ -15,15 +15,15 @@
 
 /* --- 1. folders --------------------------------------------------------------------------- */
 
-/* The folder of the weights as "/a/b/c/", links followed: the file itself may be a link into a cache
- * whose names say nothing. New memory. */
+/* The folder of the weights as "/a/b/c/", links followed: the file itself may be a link into a
+ * cache whose names say nothing. New memory. */
 static enum sae_status find_folder(char **ret, const struct sae_import *in, struct sae_err *err)
 {
     char real[PATH_MAX], *folder = NULL;
     struct sae_str text = {0};
     SAE_TRY(sae_fs_dir(&folder, in->path, err));
-    const enum sae_status st = sae_str_printf(
-        &text, err, "%s/", realpath(folder, real) != NULL ? real : folder);
+    const enum sae_status st =
+        sae_str_printf(&text, err, "%s/", realpath(folder, real) != NULL ? real : folder);
     free(folder);
     if (st == SAE_OK)
         *ret = text.s;
@@ -43,16 +43,16 @@ static bool number_at(const char *at, const char *after, uint64_t *ret)
 
 /* --- 2. Qwen Scope ------------------------------------------------------------------------ */
 
-/* layer3.sae.pt in ".../SAE-Res-Qwen3-1.7B-Base-W32K-L0_50/": four arrays, latent-major encoder; k and
- * the layer stand in names only. */
+/* layer3.sae.pt in ".../SAE-Res-Qwen3-1.7B-Base-W32K-L0_50/": four arrays, latent-major encoder; k
+ * and the layer stand in names only. */
 bool sae_import_is_qwen(const struct sae_import *in)
 {
     static const char *const names[] = {"W_enc", "W_dec", "b_enc", "b_dec"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (sae_import_find(in, names[i]) == NULL)
             return false;
-    const struct sae_tensor *const W = sae_import_find(in, "W_enc"),
-                                   *const b = sae_import_find(in, "b_enc");
+    const struct sae_tensor *const W = sae_import_find(in, "W_enc");
+    const struct sae_tensor *const b = sae_import_find(in, "b_enc");
     return in->cfg == NULL && in->tensors.n == 4 && W->rank == 2 && b->rank == 1 &&
            W->shape[0] == b->n;
 }
@@ -68,12 +68,13 @@ static enum sae_status find_qwen_k(uint64_t *ret, const struct sae_import *in, s
         found = number_at(at, "/", ret) && *ret >= 1 && *ret <= m;
     }
     free(folder);
-    return found ? SAE_OK
-                 : sae_err_set(err, SAE_EFORMAT,
-                               "'%s' has the arrays of Qwen Scope, a top-k SAE, and no file tells its "
-                               "k; put it in a folder whose name ends in it, as in the release "
-                               "(\"SAE-Res-Qwen3-1.7B-Base-W32K-L0_50\"; expected 1 to %zu)",
-                               in->path, m);
+    if (found)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s' has the arrays of Qwen Scope, a top-k SAE, and no file tells its k; "
+                       "put it in a folder whose name ends in it, as in the release "
+                       "(\"SAE-Res-Qwen3-1.7B-Base-W32K-L0_50\"; expected 1 to %zu)",
+                       in->path, m);
 }
 
 enum sae_status sae_import_qwen(struct sae_import *in, struct sae_err *err)
@@ -127,7 +128,8 @@ static enum sae_status read_scope(struct sae_import *in, bool cut, struct sae_er
     SAE_TRY(sae_import_text(&in->hook, in, "hf_hook_point_in", NULL, err));
     SAE_TRY(sae_import_text(&out, in, "hf_hook_point_out", in->hook, err));
     SAE_TRY(sae_import_refuse(in, "affine_connection", "this build has no formula for it", err));
-    if (strcmp(type, "sae") != 0 || (out != NULL && (in->hook == NULL || strcmp(out, in->hook) != 0)))
+    if (strcmp(type, "sae") != 0 ||
+        (out != NULL && (in->hook == NULL || strcmp(out, in->hook) != 0)))
         return sae_err_set(err, SAE_EVERSION,
                            "'%s' is no autoencoder (type '%s', from '%s' to '%s'); only those are "
                            "read",
@@ -135,14 +137,14 @@ static enum sae_status read_scope(struct sae_import *in, bool cut, struct sae_er
                            out != NULL ? out : "?");
     if (strcmp(arch, "jump_relu") == 0 && cut)
         return SAE_OK;
-    return sae_err_set(err, SAE_EVERSION,
-                       "'%s' is of architecture '%s'%s; jump_relu is known", in->path, arch,
-                       cut ? "" : " without thresholds");
+    return sae_err_set(err, SAE_EVERSION, "'%s' is of architecture '%s'%s; jump_relu is known",
+                       in->path, arch, cut ? "" : " without thresholds");
 }
 
 enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err)
 {
-    const char *const W_enc = named(in, "W_enc", "w_enc"), *const W_dec = named(in, "W_dec", "w_dec");
+    const char *const W_enc = named(in, "W_enc", "w_enc"), *const W_dec =
+                                                               named(in, "W_dec", "w_dec");
     const bool cut = sae_import_find(in, "threshold") != NULL;
     size_t d = 0, m = 0;
     char *folder = NULL;
@@ -152,10 +154,11 @@ enum sae_status sae_import_arrays(struct sae_import *in, struct sae_err *err)
     const bool transcodes = strstr(folder, "transcoder") != NULL;
     free(folder);
     if (transcodes)
-        return sae_err_set(err, SAE_EVERSION,
-                           "'%s' is a transcoder by the name of its folder: it reconstructs what it "
-                           "did not read; only autoencoders are read",
-                           in->path);
+        return sae_err_set(
+            err, SAE_EVERSION,
+            "'%s' is a transcoder by the name of its folder: it reconstructs what it "
+            "did not read; only autoencoders are read",
+            in->path);
     SAE_TRY(read_scope(in, cut, err));
     SAE_TRY(sae_import_size(in, W_enc, false, &d, &m, err));
     SAE_TRY(sae_import_expect(in, "width", m, "m", err));

@@ -6,8 +6,8 @@
  *   AutoEncoderNew           the same, decoder.bias for bias; b_dec is not subtracted
  *   AutoEncoderTopK          encoder.*, decoder.weight, b_dec, k; threshold, which may be missing
  *   BatchTopKSAE             and threshold, one number
- *   GatedAutoEncoder         encoder.weight, decoder.weight, decoder_bias, r_mag, gate_bias, mag_bias
- *   JumpReluAutoEncoder      W_enc [d][m], W_dec [m][d], b_enc, b_dec, threshold [m]
+ *   GatedAutoEncoder         encoder.weight, decoder.weight, decoder_bias, r_mag, gate_bias,
+ * mag_bias JumpReluAutoEncoder      W_enc [d][m], W_dec [m][d], b_enc, b_dec, threshold [m]
  *   MatryoshkaBatchTopKSAE   W_enc, W_dec, b_enc, b_dec, threshold, k, group_sizes
  * Contents: 1. classes   2. backups   3. the reader */
 #include <math.h>
@@ -18,20 +18,21 @@
 
 /* --- 1. classes --------------------------------------------------------------------------- */
 
-static const struct class {
+static const struct class
+{
     const char *name;
     enum sae_arch arch;
     bool subtracts, linear; /* linear: encoder.weight, decoder.weight, else W_enc, W_dec */
     const char *b_dec;
     const char *mark; /* an array that no other class has, where config.json does not tell */
 } classes[] = {
-    {"GatedAutoEncoder", SAE_ARCH_GATED, true, true, "decoder_bias", "gate_bias"},
-    {"MatryoshkaBatchTopKSAE", SAE_ARCH_BATCHTOPK, true, false, "b_dec", "group_sizes"},
-    {"JumpReluAutoEncoder", SAE_ARCH_JUMPRELU, false, false, "b_dec", "W_enc"},
-    {"AutoEncoder", SAE_ARCH_STANDARD, true, true, "bias", "bias"},
-    {"AutoEncoderNew", SAE_ARCH_STANDARD, false, true, "decoder.bias", "decoder.bias"},
-    {"AutoEncoderTopK", SAE_ARCH_TOPK, true, true, "b_dec", NULL},
-    {"BatchTopKSAE", SAE_ARCH_BATCHTOPK, true, true, "b_dec", NULL},
+    {"GatedAutoEncoder",       SAE_ARCH_GATED,     true,  true,  "decoder_bias", "gate_bias"   },
+    {"MatryoshkaBatchTopKSAE", SAE_ARCH_BATCHTOPK, true,  false, "b_dec",        "group_sizes" },
+    {"JumpReluAutoEncoder",    SAE_ARCH_JUMPRELU,  false, false, "b_dec",        "W_enc"       },
+    {"AutoEncoder",            SAE_ARCH_STANDARD,  true,  true,  "bias",         "bias"        },
+    {"AutoEncoderNew",         SAE_ARCH_STANDARD,  false, true,  "decoder.bias", "decoder.bias"},
+    {"AutoEncoderTopK",        SAE_ARCH_TOPK,      true,  true,  "b_dec",        NULL          },
+    {"BatchTopKSAE",           SAE_ARCH_BATCHTOPK, true,  true,  "b_dec",        NULL          },
 };
 
 /* Without a config.json, W_enc must come with the threshold of JumpReluAutoEncoder. */

@@ -65,9 +65,8 @@ SAE_MUST_CHECK enum sae_status sae_import_text(const char **ret, const struct sa
 SAE_MUST_CHECK enum sae_status sae_import_refuse(const struct sae_import *in, const char *path,
                                                  const char *why, struct sae_err *err);
 /* Notes the settings at the top that are switched on and not among `known` (NULL-terminated). */
-SAE_MUST_CHECK enum sae_status sae_import_note_others(const struct sae_import *in,
-                                                      const char *const *known,
-                                                      struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+sae_import_note_others(const struct sae_import *in, const char *const *known, struct sae_err *err);
 /* Compares a whole number of the settings, if it is there, with n, which the arrays say; of: "d".
  * Fails: SAE_EFORMAT they differ */
 SAE_MUST_CHECK enum sae_status sae_import_expect(const struct sae_import *in, const char *path,

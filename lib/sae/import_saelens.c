@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* import_saelens : cfg.json and sae_weights.safetensors. Settings moved over the years; the rules
  * of SAELens 6 for older files are followed.
- *   W_enc [d][m], W_dec [m][d], b_enc [m], b_dec [d]; jumprelu: threshold [m]; gated: b_gate, b_mag,
- *   r_mag [m] and no b_enc; training checkpoints of batchtopk: topk_threshold, one number
+ *   W_enc [d][m], W_dec [m][d], b_enc [m], b_dec [d]; jumprelu: threshold [m]; gated: b_gate,
+ * b_mag, r_mag [m] and no b_enc; training checkpoints of batchtopk: topk_threshold, one number
  * Contents: 1. settings   2. arrays   3. what is folded */
 #include <math.h>
 #include <stdio.h>
@@ -350,12 +350,12 @@ static enum sae_status find_site(struct sae_import *in, struct sae_err *err)
 {
     SAE_TRY(sae_import_text(&in->model_name, in, PLACE_OF(in, "model_name", "metadata.model_name"),
                             NULL, err));
-    SAE_TRY(sae_import_text(&in->hook, in,
-                            PLACE_OF(in, "hook_name", "metadata.hook_name", "hook_point",
-                                     "metadata.hook_point"),
-                            NULL, err));
-    in->context = sae_json_u64(in->cfg, "metadata.context_size",
-                               sae_json_u64(in->cfg, "context_size", 0));
+    SAE_TRY(sae_import_text(
+        &in->hook, in,
+        PLACE_OF(in, "hook_name", "metadata.hook_name", "hook_point", "metadata.hook_point"), NULL,
+        err));
+    in->context =
+        sae_json_u64(in->cfg, "metadata.context_size", sae_json_u64(in->cfg, "context_size", 0));
     return SAE_OK;
 }
 

@@ -22,9 +22,8 @@ static enum sae_status check_settings(const struct sae_import *in, struct sae_er
     if (strcmp(activation, "topk") != 0)
         return sae_err_set(err, SAE_EVERSION, "'%s' has the activation '%s'; topk is known",
                            in->path, activation);
-    SAE_TRY(sae_import_refuse(in, "transcode",
-                              "it reconstructs what it did not read; only autoencoders are read",
-                              err));
+    SAE_TRY(sae_import_refuse(
+        in, "transcode", "it reconstructs what it did not read; only autoencoders are read", err));
     SAE_TRY(sae_import_refuse(in, "skip_connection", "this build has no formula for it", err));
     return sae_import_refuse(in, "signed", "it keeps negative latents, which no formula here does",
                              err);
