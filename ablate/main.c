@@ -133,7 +133,8 @@ static enum sae_status check_places(const struct sae_ckpt *ckpt, struct sae_err 
 }
 
 /* Writes SCR or TPP, where there is any, and prints or collects it. */
-static enum sae_status answer(json_t *all, const struct sae_cli *cli, const struct sae_ckpt *ckpt,
+static enum sae_status answer(struct sae_subjects *saes, const struct sae_cli *cli,
+                              const struct sae_ckpt *ckpt,
                               const struct ablate_scores *scores, bool scr,
                               const struct ablate_settings *s, json_t *record, struct sae_err *err)
 {
@@ -143,11 +144,10 @@ static enum sae_status answer(json_t *all, const struct sae_cli *cli, const stru
     if (scores->n == 0)
         return SAE_OK;
     SAE_GO(st, ablate_outcome_make(&result, ckpt, scores, scr, s, record, err));
-    SAE_GO(st, sae_subject_out(&out, &given.subject, scr ? "scr" : "tpp", ckpt,
-                               scr ? "scr.json" : "tpp.json", err));
-    SAE_GO(st, sae_json_save(out, result, err));
-    sae_log_info("wrote '%s'", out);
-    json_array_append(all, result);
+    SAE_GO(st, sae_subject_path(&out, &given.subject, scr ? "scr" : "tpp", ckpt,
+                                scr ? "scr.json" : "tpp.json", err));
+    SAE_GO(st, sae_subjects_write(saes, out, result, NULL, err));
+    json_array_append(saes->answers, result);
     if (!cli->json)
         st = ablate_table_print(ckpt, scores, scr, s, stdout, err);
 done:
@@ -156,7 +156,7 @@ done:
     return st;
 }
 
-static enum sae_status run_checkpoint(json_t *all, const struct sae_cli *cli, const char *path,
+static enum sae_status run_checkpoint(struct sae_subjects *saes, const struct sae_cli *cli, const char *path,
                                       const struct sae_ops *ops, const struct ablate_settings *s,
                                       struct sae_err *err)
 {
@@ -190,8 +190,8 @@ static enum sae_status run_checkpoint(json_t *all, const struct sae_cli *cli, co
         }
         sae_log_info("no labelled set has two attributes: no SCR");
     }
-    SAE_GO(st, answer(all, cli, &ckpt, &scores[0], true, s, record, err));
-    SAE_GO(st, answer(all, cli, &ckpt, &scores[1], false, s, record, err));
+    SAE_GO(st, answer(saes, cli, &ckpt, &scores[0], true, s, record, err));
+    SAE_GO(st, answer(saes, cli, &ckpt, &scores[1], false, s, record, err));
 done:
     ablate_scores_clear(&scores[0]);
     ablate_scores_clear(&scores[1]);
@@ -230,7 +230,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     given.subject.n = saes.n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
     for (size_t i = 0; i < saes.n; i++)
-        SAE_GO(st, run_checkpoint(saes.answers, cli, saes.paths[i], ops, &s, err));
+        SAE_GO(st, run_checkpoint(&saes, cli, saes.paths[i], ops, &s, err));
     if (!cli->json)
         puts("read both with caution: SCR and TPP fail checks of reliability (docs/math-ablation.md)");
     st = sae_subjects_end(&saes, cli, err);

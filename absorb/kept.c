@@ -13,6 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/base/str.h"
+#include "lib/file/cache.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
 
@@ -138,7 +139,8 @@ enum sae_status absorb_part_save(struct absorb_part *part, struct sae_err *err)
         json_pack("{s:s, s:o, s:o}", "key", part->key, "ranking", ranking, "splits", splits);
     if (!whole)
         return sae_err_set(err, SAE_ENOMEM, "out of memory writing '%s'", part->path);
-    const enum sae_status st = sae_json_save(part->path, whole, err);
+    struct sae_err why;
+    const enum sae_status st = sae_cache_wrote(sae_json_save(part->path, whole, &why), &why, err);
     json_decref(whole);
     part->saved = sae_stop_clock();
     return st;

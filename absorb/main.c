@@ -155,7 +155,8 @@ done:
 }
 
 /* One checkpoint from file to result. */
-static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli, const char *path,
+static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli,
+                                         struct sae_subjects *saes, const char *path,
                                          struct lexicon *lexicon, const struct sae_ops *ops,
                                          struct absorb_settings s, struct sae_err *err)
 {
@@ -172,11 +173,9 @@ static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli
     SAE_GO(st, sae_subject_part(&part, out, ".json", err));
     SAE_GO(st, absorb_run(&outcome, &ckpt, &lexicon->words, &lexicon->truth, part, ops, &s, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, lexicon, &outcome, &s, err));
-    SAE_GO(st, sae_json_save(out, result, err));
-    unlink(part); /* whole now */
+    SAE_GO(st, sae_subjects_write(saes, out, result, part, err));
     if (!cli->json)
         SAE_GO(st, absorb_table_print(&ckpt, &lexicon->truth, &outcome, &s, stdout, err));
-    sae_log_info("wrote '%s'", out);
     *ret = json_incref(result);
 done:
     json_decref(result);
@@ -207,7 +206,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     for (size_t i = 0; i < saes.n; i++) {
         json_t *result = NULL;
-        SAE_GO(st, absorb_checkpoint(&result, cli, saes.paths[i], &lexicon, ops, s, err));
+        SAE_GO(st, absorb_checkpoint(&result, cli, &saes, saes.paths[i], &lexicon, ops, s, err));
         json_array_append_new(saes.answers, result);
         if (!cli->json && i + 1 < saes.n)
             putchar('\n');

@@ -20,6 +20,7 @@
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
 #include "lib/eval/score.h"
+#include "lib/file/cache.h"
 
 /* --- 1. the loss -------------------------------------------------------------------------- */
 
@@ -242,9 +243,8 @@ static enum sae_status find_probe(struct absorb_truth *truth, const struct sae_w
     if (found)
         return SAE_OK;
     SAE_TRY(train(truth, words, ops, settings, err));
-    if (kept != NULL && absorb_kept_save(kept, &truth->probe, &why) != SAE_OK)
-        sae_log_info("the ground-truth probe is not kept: %s", why.msg);
-    return SAE_OK;
+    return kept == NULL ? SAE_OK
+                        : sae_cache_wrote(absorb_kept_save(kept, &truth->probe, &why), &why, err);
 }
 
 enum sae_status absorb_truth_make(struct absorb_truth *ret, const struct sae_words *words,

@@ -10,6 +10,7 @@
 #include "lib/base/stop.h"
 #include "lib/base/str.h"
 #include "lib/cli/progress.h"
+#include "lib/file/cache.h"
 
 /* A pass over the latents. A request's tag is its latent's place, twice, plus 1 for scoring. */
 struct pass {
@@ -132,7 +133,8 @@ static enum sae_status save(struct pass *p, bool now, struct sae_err *err)
     const double began = sae_stop_clock();
     if (!p->unsaved || (!now && began - p->saved < 20 * p->saving))
         return SAE_OK;
-    SAE_TRY(autointerp_part_save(p->part, p->job, err));
+    struct sae_err why;
+    SAE_TRY(sae_cache_wrote(autointerp_part_save(p->part, p->job, &why), &why, err));
     p->saved = sae_stop_clock();
     p->saving = p->saved - began;
     p->unsaved = false;

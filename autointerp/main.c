@@ -350,6 +350,7 @@ done:
 
 /* Asks what is open and writes the result. *ret: the result. */
 static enum sae_status ask_and_write(json_t **ret, const struct sae_cli *cli,
+                                     struct sae_subjects *saes,
                                      struct autointerp_job *job, struct sae_chat *chat,
                                      struct sae_acts *acts, const char *part, const char *out,
                                      struct sae_err *err)
@@ -370,17 +371,15 @@ static enum sae_status ask_and_write(json_t **ret, const struct sae_cli *cli,
     if (given.transcript)
         SAE_TRY(write_transcript(job, out, err));
     SAE_TRY(make_result(&result, cli, job, acts, err));
-    SAE_GO(st, sae_json_save(out, result, err));
+    SAE_GO(st, sae_subjects_write(saes, out, result, part, err)); /* it holds all the part does */
     for (size_t i = 0; i < job->n; i++)
         n_failed += !job->outcomes[i].done;
     if (n_failed > 0)
         sae_log_warn("'%s': %zu of %zu latents failed and are not in the mean; the same command "
                      "asks for them again",
                      job->ckpt->path, n_failed, job->n);
-    unlink(part); /* the result holds all that the part does */
     if (!cli->json)
         SAE_GO(st, autointerp_table_print(job, stdout, err));
-    sae_log_info("wrote '%s'", out);
     *ret = json_incref(result);
 done:
     json_decref(result);
@@ -388,7 +387,8 @@ done:
 }
 
 /* One checkpoint from file to result. *ret: the result, NULL of a dry run. */
-static enum sae_status run_checkpoint(json_t **ret, const struct sae_cli *cli, const char *path,
+static enum sae_status run_checkpoint(json_t **ret, const struct sae_cli *cli,
+                                      struct sae_subjects *saes, const char *path,
                                       const struct autointerp_settings *settings,
                                       struct sae_chat *chat, const struct sae_ops *ops,
                                       struct sae_err *err)
@@ -412,7 +412,7 @@ static enum sae_status run_checkpoint(json_t **ret, const struct sae_cli *cli, c
     if (given.dry_run)
         SAE_GO(st, print_prompts(&job, err));
     else
-        SAE_GO(st, ask_and_write(ret, cli, &job, chat, source.acts, part, out, err));
+        SAE_GO(st, ask_and_write(ret, cli, saes, &job, chat, source.acts, part, out, err));
 done:
     autointerp_outcomes_free(job.outcomes, job.n);
     free(job.picks);
@@ -448,7 +448,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     for (size_t i = 0; i < saes.n; i++) {
         json_t *result = NULL;
-        SAE_GO(st, run_checkpoint(&result, cli, saes.paths[i], &settings, chat, ops, err));
+        SAE_GO(st, run_checkpoint(&result, cli, &saes, saes.paths[i], &settings, chat, ops, err));
         if (result != NULL)
             json_array_append_new(saes.answers, result);
         if (!cli->json && i + 1 < saes.n)

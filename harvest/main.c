@@ -176,6 +176,8 @@ static enum sae_status check_like(const struct harvest *h, struct sae_err *err)
     if (strcmp(id, h->tap.model_id) != 0)
         st = sae_err_set(err, SAE_EARG, "'%s' was made by another model (%.12s) than '%s' (%.12s)",
                          wanted.like, id, h->folder, h->tap.model_id);
+    if (st == SAE_OK) /* one shard takes a second; all are read by sae-train --verify */
+        st = sae_acts_verify(acts, 1, NULL, NULL, err);
     sae_acts_close(acts);
     return st;
 }

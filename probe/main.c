@@ -158,7 +158,8 @@ done:
 }
 
 /* One checkpoint from file to result. *ret: the result. */
-static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli, const char *path,
+static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli,
+                                         struct sae_subjects *saes, const char *path,
                                         struct pantry *pantry, const struct sae_ops *ops,
                                         const struct probe_settings *s, struct sae_err *err)
 {
@@ -174,11 +175,9 @@ static enum sae_status probe_checkpoint(json_t **ret, const struct sae_cli *cli,
     SAE_GO(st, sae_subject_part(&part, out, ".json", err));
     SAE_GO(st, probe_sets(pantry->sets, n, &ckpt, ops, s, part, err));
     SAE_GO(st, make_result(&result, cli, &ckpt, pantry->sets, n, s, err));
-    SAE_GO(st, sae_json_save(out, result, err));
-    unlink(part);
+    SAE_GO(st, sae_subjects_write(saes, out, result, part, err));
     if (!cli->json)
         SAE_GO(st, probe_table_print(&ckpt, pantry->sets, n, s, stdout, err));
-    sae_log_info("wrote '%s'", out);
     *ret = json_incref(result);
 done:
     if (st == SAE_EINTR && part && sae_fs_is_file(part))
@@ -212,7 +211,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
     for (size_t i = 0; i < saes.n; i++) {
         json_t *result = NULL;
-        SAE_GO(st, probe_checkpoint(&result, cli, saes.paths[i], &pantry, ops, &s, err));
+        SAE_GO(st, probe_checkpoint(&result, cli, &saes, saes.paths[i], &pantry, ops, &s, err));
         json_array_append_new(saes.answers, result);
         if (!cli->json && i + 1 < saes.n)
             putchar('\n');

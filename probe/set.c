@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/eval/site.h"
+#include "lib/file/cache.h"
 #include "lib/file/json.h"
 #include "probe/probe.h"
 
@@ -165,7 +166,8 @@ enum sae_status probe_part_save(const char *path, const struct sae_ckpt *ckpt,
     json_t *const part = json_pack("{s:o, s:o}", "key", part_key(ckpt, settings), "sets", done);
     if (!part)
         return sae_err_set(err, SAE_ENOMEM, "out of memory writing '%s'", path);
-    const enum sae_status st = sae_json_save(path, part, err);
+    struct sae_err why;
+    const enum sae_status st = sae_cache_wrote(sae_json_save(path, part, &why), &why, err);
     json_decref(part);
     return st;
 }

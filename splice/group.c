@@ -215,9 +215,9 @@ static enum sae_status write_results(const struct group *group, const struct all
                                                .model_id = group->model_id,
                                                .numerics = gemma_model_numerics(group->gemma)};
         SAE_GO(st, splice_outcome_make(&result, &outcome, record, err));
-        SAE_GO(st, sae_subject_out(&path, &settings->subject, "core", &all->saes->ckpts[at],
-                                   "core.json", err));
-        SAE_GO(st, sae_json_save(path, result, err));
+        SAE_GO(st, sae_subject_path(&path, &settings->subject, "core", &all->saes->ckpts[at],
+                                    "core.json", err));
+        SAE_GO(st, sae_subjects_write(all->saes, path, result, group->parts[k].path, err));
         json_array_set(all->saes->answers, at, result);
     done:
         splice_weights_clear(&weights);
@@ -247,10 +247,8 @@ static enum sae_status run_group(struct all *all, size_t first,
                                    .parts = group.parts};
     SAE_GO(st, splice_pass(&group.reference, group.answers, group.models, group.n, &job, ops, err));
     SAE_GO(st, write_results(&group, all, settings, ops, record, err));
-    for (size_t k = 0; k < group.n; k++) {
-        unlink(group.parts[k].path); /* whole now */
+    for (size_t k = 0; k < group.n; k++)
         all->done[group.member[k]] = true;
-    }
 done:
     close_group(&group);
     return st;

@@ -20,6 +20,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
+#include "lib/file/cache.h"
 #include "splice/part.h"
 #include "splice/recover.h"
 #include "splice/refer.h"
@@ -45,6 +46,8 @@ struct pass {
     bool on_shelf;             /* refer was read, not made here */
     double saved;              /* when parts were written last */
     uint64_t saved_to;         /* contexts they hold */
+    bool is_unkept;            /* a part could not be written */
+    bool is_shelf_closed;      /* nothing more is put on the shelf: it cannot be written */
     float *stream;             /* [chunk*T][D] what runs on */
     float *kept, *xhat;        /* [chunk*T][D] kept rows, their reconstruction */
     float *log_p, *p, *logits; /* [chunk*T][V] */
@@ -260,10 +263,15 @@ static enum sae_status tap(struct pass *p, const uint32_t *ids, struct sae_err *
 /* The part of each checkpoint, where it got anywhere. */
 static enum sae_status save_parts(struct pass *p, uint64_t to, struct sae_err *err)
 {
-    for (size_t i = 0; p->job->parts != NULL && i < p->n_models; i++)
-        if (p->answers[i].n_done > 0)
-            SAE_TRY(splice_part_save(p->job->parts[i].path, p->job->parts[i].key, &p->answers[i],
-                                     err));
+    struct sae_err why;
+    for (size_t i = 0; p->job->parts != NULL && i < p->n_models; i++) {
+        if (p->answers[i].n_done == 0)
+            continue;
+        const enum sae_status st =
+            splice_part_save(p->job->parts[i].path, p->job->parts[i].key, &p->answers[i], &why);
+        p->is_unkept = p->is_unkept || st != SAE_OK;
+        SAE_TRY(sae_cache_wrote(st, &why, err));
+    }
     p->saved = sae_stop_clock();
     p->saved_to = to;
     return SAE_OK;
@@ -280,7 +288,7 @@ static void tell_parts(const struct pass *p)
 static enum sae_status stopped(const struct pass *p, struct sae_err *err)
 {
     return sae_err_set(err, SAE_EINTR, "stopped; %s",
-                       p->job->parts != NULL ? "the same command goes on from here"
+                       p->job->parts != NULL && !p->is_unkept ? "the same command goes on from here"
                                              : "nothing was kept");
 }
 
@@ -316,8 +324,12 @@ static enum sae_status run_batch(struct pass *p, const uint32_t *ids, uint64_t f
             splice_stats_end(&p->answers[i].stats);
             p->answers[i].n_done = end;
         }
-    if (!p->on_shelf && p->shelf.dir != NULL)
-        SAE_TRY(splice_refer_save(&p->refer, &p->shelf, ids, err));
+    if (!p->on_shelf && p->shelf.dir != NULL && !p->is_shelf_closed) {
+        struct sae_err why;
+        const enum sae_status st = splice_refer_save(&p->refer, &p->shelf, ids, &why);
+        p->is_shelf_closed = st != SAE_OK; /* it is still read */
+        SAE_TRY(sae_cache_wrote(st, &why, err));
+    }
     return add_reference(p, B * p->T, err);
 }
 

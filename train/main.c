@@ -5,6 +5,8 @@
 #include "lib/base/log.h"
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
+#include "lib/cli/progress.h"
+#include "lib/file/acts.h"
 #include "train/job.h"
 #include "train/options.h"
 
@@ -13,7 +15,7 @@
 static struct settings set; /* destinations of the table */
 static const char *acts_path, *out_path, *resume_path;
 static uint64_t memory;
-static bool go_on, any_space;
+static bool go_on, any_space, verify;
 
 #define MAIN SAE_OPT_MAIN
 #define SWEEP SAE_OPT_SWEEP
@@ -34,6 +36,9 @@ static const struct sae_opt options[] = {
     {"continue", 0, SAE_OPT_FLAG, &go_on, "false", NULL, 0, 0, NULL, in_out,
      "start what -o names, go on with it, or leave it where it is whole",
      MAIN | SAE_OPT_UNRECORDED},
+    {"verify", 0, SAE_OPT_FLAG, &verify, "false", NULL, 0, 0, NULL, in_out,
+     "first read the whole store and check that it holds what its ids were made of",
+     SAE_OPT_UNRECORDED},
     {"any-space", 0, SAE_OPT_FLAG, &any_space, "false", NULL, 0, 0, NULL, in_out,
      "start even where the files will not fit on the disk as it is now", SAE_OPT_UNRECORDED},
     {"memory", 0, SAE_OPT_COUNT, &memory, "0", NULL, 0, SETTINGS_MOST, "BYTES", in_out,
@@ -162,6 +167,22 @@ static const struct sae_opt options[] = {
 
 /* --- 2. main ------------------------------------------------------------------------------ */
 
+static void verified_shards(void *bar, uint64_t done)
+{
+    sae_progress_step(bar, done, NULL);
+}
+
+static enum sae_status verify_store(const struct job *job, struct sae_err *err)
+{
+    struct sae_progress bar;
+    if (job->acts == NULL) /* nothing is left to train */
+        return SAE_OK;
+    sae_progress_begin(&bar, "verify", "shards", 0, sae_acts_n_shards(job->acts));
+    const enum sae_status st = sae_acts_verify(job->acts, 0, verified_shards, &bar, err);
+    sae_progress_end(&bar);
+    return st;
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     const struct asked asked = {.cli = cli,
@@ -179,6 +200,8 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
                : resume_path ? job_resume(&job, &asked, err)
                              : job_start(&job, &asked, err));
     SAE_GO(st, job.ops->precision((enum sae_precision)matmul, err));
+    if (verify)
+        SAE_GO(st, verify_store(&job, err));
     st = job_train(&job, err);
     if (st == SAE_OK)
         st = job_print(&job, cli->json, err);

@@ -11,7 +11,7 @@
 struct unlearn_group {
     const struct unlearn_settings *settings;
     const struct sae_ops *ops;
-    const struct sae_subjects *saes;
+    struct sae_subjects *saes;
     struct unlearn_part *parts; /* [saes->n] */
     struct unlearn_task *task;
     const char *folder;

@@ -9,6 +9,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/file/cache.h"
 #include "lib/file/json.h"
 #include "unlearn/unlearn.h"
 
@@ -86,11 +87,12 @@ enum sae_status unlearn_part_save(const struct unlearn_part *part, struct sae_er
     json_t *json = json_pack("{s:O, s:O, s:O}", "key", part->key, "known", part->known, "cells",
                              part->cells);
     enum sae_status st = SAE_OK;
+    struct sae_err why;
     if (json == NULL || put_density(json, "forget", part->forget, part->m) != 0 ||
         put_density(json, "retain", part->retain, part->m) != 0)
         st = sae_err_set(err, SAE_ENOMEM, "out of memory ('%s')", part->path);
     else
-        st = sae_json_save(part->path, json, err);
+        st = sae_cache_wrote(sae_json_save(part->path, json, &why), &why, err);
     json_decref(json);
     return st;
 }

@@ -133,11 +133,10 @@ static enum sae_status run_checkpoint(size_t i, struct unlearn_group *g, const j
                                             .layer = g->layer,
                                             .context = g->settings->context};
     SAE_GO(st, unlearn_outcome_make(&result, &outcome, record, err));
-    SAE_GO(st, out_of(&path, g, ckpt, err));
-    SAE_GO(st, sae_json_save(path, result, err));
+    SAE_GO(st, sae_subject_path(&path, &g->settings->subject, "unlearning", ckpt, "unlearn.json",
+                                err));
+    SAE_GO(st, sae_subjects_write(g->saes, path, result, part->path, err));
     json_array_set(g->saes->answers, i, result);
-    unlink(part->path);
-    sae_log_info("wrote '%s'", path);
 done:
     json_decref(result);
     free(path);

@@ -6,6 +6,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/file/cache.h"
 #include "lib/file/json.h"
 #include "unlearn/group.h"
 
@@ -67,6 +68,7 @@ static enum sae_status find_known(struct unlearn_group *g, size_t s, struct sae_
 {
     struct unlearn_set *set = &g->task->sets[s];
     bool found = false;
+    struct sae_err why;
     set->is_known_done = false;
     for (size_t k = 0; k < g->n && !found; k++)
         SAE_TRY(known_of_part(&found, set, &g->parts[g->member[k]], err));
@@ -75,7 +77,7 @@ static enum sae_status find_known(struct unlearn_group *g, size_t s, struct sae_
     if (!found) {
         SAE_TRY(unlearn_known_find(g->task->sets, s, g->model, &g->speech, err));
         if (g->settings->known != NULL)
-            SAE_TRY(unlearn_known_write(set, g->settings->known, err));
+            SAE_TRY(sae_cache_wrote(unlearn_known_write(set, g->settings->known, &why), &why, err));
     }
     SAE_TRY(note_known(g, set, err));
     if (set->n_long > 0)

@@ -169,6 +169,17 @@ enum sae_status sae_part_open(FILE **ret, char **ret_name, const char *path, str
     return SAE_OK;
 }
 
+enum sae_status sae_part_try(const char *path, struct sae_err *err)
+{
+    FILE *file = NULL;
+    char *part = NULL;
+    SAE_TRY(sae_part_open(&file, &part, path, err));
+    fclose(file);
+    unlink(part);
+    free(part);
+    return SAE_OK;
+}
+
 /* --- 4. publishing ------------------------------------------------------------------------ */
 
 static void sync_folder_of(const char *path)

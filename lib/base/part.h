@@ -24,6 +24,10 @@ SAE_MUST_CHECK enum sae_status sae_part_name(char **ret, const char *path, struc
 SAE_MUST_CHECK enum sae_status sae_part_open(FILE **ret, char **ret_name, const char *path,
                                              struct sae_err *err);
 
+/* Whether a file can be written at `path`: creates the temporary file and removes it.
+ * Fails: as sae_part_open */
+SAE_MUST_CHECK enum sae_status sae_part_try(const char *path, struct sae_err *err);
+
 /* Syncs the closed temporary file and renames it to `path`; removes it on failure.
  *   replace  false: a file that is at `path` stays, and this fails
  * Fails: SAE_EIO, SAE_EARG there is a file already */

@@ -9,6 +9,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/part.h"
 #include "lib/base/str.h"
 #include "lib/cli/target.h"
 #include "lib/eval/place.h"
@@ -224,9 +225,9 @@ done:
     return st;
 }
 
-enum sae_status sae_subject_out(char **ret, const struct sae_subject_options *o, const char *kind,
-                                const struct sae_ckpt *ckpt, const char *suffix,
-                                struct sae_err *err)
+enum sae_status sae_subject_path(char **ret, const struct sae_subject_options *o, const char *kind,
+                                 const struct sae_ckpt *ckpt, const char *suffix,
+                                 struct sae_err *err)
 {
     const char *const out = o->out;
     if (out == NULL)
@@ -238,6 +239,22 @@ enum sae_status sae_subject_out(char **ret, const struct sae_subject_options *o,
                            "%zu SAEs and one file '%s' for their results; name a folder with -o",
                            o->n, out);
     return sae_mem_strdup(ret, out, err);
+}
+
+enum sae_status sae_subject_out(char **ret, const struct sae_subject_options *o, const char *kind,
+                                const struct sae_ckpt *ckpt, const char *suffix,
+                                struct sae_err *err)
+{
+    char *path = NULL;
+    struct sae_err why;
+    SAE_TRY(sae_subject_path(&path, o, kind, ckpt, suffix, err));
+    const enum sae_status st = sae_part_try(path, &why);
+    if (st != SAE_OK) {
+        free(path);
+        return sae_err_set(err, st, "%s; results can be put elsewhere with -o FOLDER", why.msg);
+    }
+    *ret = path;
+    return SAE_OK;
 }
 
 enum sae_status sae_subject_part(char **ret, const char *out, const char *suffix,

@@ -44,10 +44,15 @@ SAE_MUST_CHECK enum sae_status sae_subject_load(struct sae_ckpt *ret, const char
  *   else              out/<kind>/<release>_custom_sae_eval_results.json, as SAEBench's own programs
  *                     lay results out; kind: "core", "sparse_probing", "absorption", ...
  * Fails: SAE_EARG in a folder the name is taken by the result of another SAE (by the id in it), and
- * --force is not given; ask before the work */
+ * --force is not given; SAE_EIO it cannot be written. Ask before the work */
 SAE_MUST_CHECK enum sae_status sae_subject_out(char **ret, const struct sae_subject_options *o,
                                                const char *kind, const struct sae_ckpt *ckpt,
                                                const char *suffix, struct sae_err *err);
+
+/* The same once the work is done, when what cannot be written is told by sae_subjects_write. */
+SAE_MUST_CHECK enum sae_status sae_subject_path(char **ret, const struct sae_subject_options *o,
+                                                const char *kind, const struct sae_ckpt *ckpt,
+                                                const char *suffix, struct sae_err *err);
 
 /* Where a result that is not finished is kept: "a.probe.json" -> "a.probe.part" + suffix (".json",
  * ".hdf5": not ".h5", which is a checkpoint's). New memory. */

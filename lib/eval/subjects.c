@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -69,11 +70,34 @@ enum sae_status sae_subjects_load(struct sae_subjects *saes, const char *acts, s
     return SAE_OK;
 }
 
+enum sae_status sae_subjects_write(struct sae_subjects *saes, const char *path,
+                                   const json_t *result, const char *part, struct sae_err *err)
+{
+    struct sae_err why;
+    const enum sae_status st = sae_json_save(path, result, &why);
+    if (st != SAE_OK && st != SAE_EIO)
+        return sae_err_set(err, st, "%s", why.msg);
+    if (st == SAE_EIO) {
+        sae_log_warn("%s; the numbers are printed", why.msg);
+        saes->n_unwritten++;
+        return SAE_OK;
+    }
+    if (part != NULL)
+        unlink(part);
+    sae_log_info("wrote '%s'", path);
+    return SAE_OK;
+}
+
 enum sae_status sae_subjects_end(const struct sae_subjects *saes, const struct sae_cli *cli,
                                  struct sae_err *err)
 {
     if (cli->json)
         SAE_TRY(sae_json_print_answers(stdout, saes->answers, err));
+    if (saes->n_unwritten > 0)
+        return sae_err_set(err, SAE_EIO,
+                           "%zu results were printed, but could not be written; make room or name "
+                           "another folder with -o",
+                           saes->n_unwritten);
     if (saes->n_lost == 0)
         return SAE_OK;
     return sae_err_set(err, SAE_EFORMAT,

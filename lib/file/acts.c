@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* acts : the activation store - its shards, its index acts.json, and its writer.
  *
- * Contents:  1. opening   2. reading   3. writing.   The training order: acts_stream.c */
+ * Contents:  1. opening   2. reading   3. writing   4. verifying.   The training order:
+ * acts_stream.c */
 #include "lib/file/acts.h"
 
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/stop.h"
 #include "lib/base/str.h"
 #include "lib/file/acts_inner.h"
 #include "lib/file/h5.h"
@@ -158,6 +160,11 @@ size_t sae_acts_n_rows(const struct sae_acts *acts)
     return acts->n_rows;
 }
 
+size_t sae_acts_n_shards(const struct sae_acts *acts)
+{
+    return acts->n_shards;
+}
+
 size_t sae_acts_d(const struct sae_acts *acts)
 {
     return acts->d;
@@ -193,6 +200,23 @@ static size_t shard_of(const struct sae_acts *acts, size_t row)
     return lo;
 }
 
+/* A shard of another model or layer, which a folder of two harvests could hold. */
+static enum sae_status check_site(const json_t *store_record, const struct sae_h5 *file,
+                                  struct sae_err *err)
+{
+    json_t *record = NULL;
+    SAE_TRY(sae_json_parse(&record, sae_h5_record(file), sae_h5_path(file), err));
+    const json_t *const here = json_object_get(record, "site");
+    const json_t *const store = json_object_get(store_record, "site");
+    const bool good = here == NULL || store == NULL || json_equal(here, store);
+    json_decref(record);
+    return good ? SAE_OK
+                : sae_err_set(err, SAE_EFORMAT,
+                              "'%s' is of another model, layer or hook than the store; harvest "
+                              "the store again",
+                              sae_h5_path(file));
+}
+
 /* Keeps one shard open: rows are asked for in ascending runs. */
 static enum sae_status open_shard(struct sae_acts *acts, size_t s, struct sae_err *err)
 {
@@ -220,6 +244,7 @@ static enum sae_status open_shard(struct sae_acts *acts, size_t s, struct sae_er
                          shard->path, sae_h5_id(file), shard->id);
         goto done;
     }
+    SAE_GO(st, check_site(acts->record, file, err));
     acts->file = file;
     acts->file_shard = s;
     file = NULL;
@@ -352,6 +377,16 @@ static enum sae_status index_path(char **ret, const char *dir, struct sae_err *e
     return sae_fs_join(ret, dir, "acts.json", err);
 }
 
+static enum sae_status put_shard(struct sae_h5 *file, uint64_t index,
+                                 const struct sae_acts_shard *shard, struct sae_err *err)
+{
+    SAE_TRY(sae_h5_attr_put_u64(file, "/", "shard", index, err));
+    SAE_TRY(sae_h5_put2(file, "/rows", SAE_H5_BF16, shard->n, shard->d, shard->rows, err));
+    SAE_TRY(sae_h5_put1(file, "/token", SAE_H5_U32, shard->n, shard->token, err));
+    SAE_TRY(sae_h5_put1(file, "/document", SAE_H5_U32, shard->n, shard->document, err));
+    return sae_h5_put1(file, "/position", SAE_H5_U16, shard->n, shard->position, err);
+}
+
 enum sae_status sae_acts_shard_write(const char *dir, size_t index,
                                      const struct sae_acts_shard *shard, const json_t *record,
                                      bool force, struct sae_err *err)
@@ -367,11 +402,7 @@ enum sae_status sae_acts_shard_write(const char *dir, size_t index,
     SAE_GO(st, sae_h5_create(&file, path, KIND, force, err));
     /* While shards change the store is not complete, whatever stood here before. */
     unlink(mark);
-    SAE_GO(st, sae_h5_attr_put_u64(file, "/", "shard", index, err));
-    SAE_GO(st, sae_h5_put2(file, "/rows", SAE_H5_BF16, shard->n, shard->d, shard->rows, err));
-    SAE_GO(st, sae_h5_put1(file, "/token", SAE_H5_U32, shard->n, shard->token, err));
-    SAE_GO(st, sae_h5_put1(file, "/document", SAE_H5_U32, shard->n, shard->document, err));
-    SAE_GO(st, sae_h5_put1(file, "/position", SAE_H5_U16, shard->n, shard->position, err));
+    SAE_GO(st, put_shard(file, index, shard, err));
     SAE_GO(st, sae_h5_commit(&file, text, err));
 done:
     sae_h5_close(file);
@@ -383,13 +414,15 @@ done:
 
 /* Appends the entry of shard s, and its id to the digest of the store. */
 static enum sae_status add_shard(json_t *list, struct sae_digest *digest, size_t *n_rows, size_t *d,
-                                 const char *dir, size_t s, struct sae_err *err)
+                                 const char *dir, size_t s, const json_t *record,
+                                 struct sae_err *err)
 {
     char *path = NULL;
     struct sae_h5 *file = NULL;
     enum sae_status st;
     SAE_GO(st, shard_path(&path, dir, s, err));
     SAE_GO(st, sae_h5_open(&file, path, KIND, err));
+    SAE_GO(st, check_site(record, file, err));
     size_t dims[2];
     SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
     if (s > 0 && dims[1] != *d) {
@@ -425,7 +458,7 @@ enum sae_status sae_acts_finish(const char *dir, size_t n_shards, const json_t *
     }
     sae_digest_init(&digest);
     for (size_t s = 0; s < n_shards; s++)
-        SAE_GO(st, add_shard(list, &digest, &n_rows, &d, dir, s, err));
+        SAE_GO(st, add_shard(list, &digest, &n_rows, &d, dir, s, record, err));
     SAE_GO(st, sae_record_text(&text, record, err));
     sae_digest_update(&digest, text, strlen(text));
     sae_digest_hex(&digest, id);
@@ -444,4 +477,94 @@ done:
     free(text);
     free(path);
     return st;
+}
+
+/* --- 4. verifying ------------------------------------------------------------------------- */
+
+/* The id that the content of an open shard gives. */
+static enum sae_status content_id(char id[SAE_DIGEST_HEX], const struct sae_h5 *file, size_t n,
+                                  size_t d, struct sae_err *err)
+{
+    const size_t want[2] = {n, d};
+    uint16_t *rows = NULL, *position = NULL;
+    uint32_t *token = NULL, *document = NULL;
+    struct sae_h5 *again = NULL;
+    uint64_t index = 0;
+    enum sae_status st;
+    SAE_GO(st, sae_h5_attr_u64(file, "/", "shard", &index, err));
+    SAE_GO(st, sae_h5_get(file, "/rows", SAE_H5_BF16, 2, want, NULL, &rows, err));
+    SAE_GO(st, sae_h5_get(file, "/token", SAE_H5_U32, 1, want, NULL, &token, err));
+    SAE_GO(st, sae_h5_get(file, "/document", SAE_H5_U32, 1, want, NULL, &document, err));
+    SAE_GO(st, sae_h5_get(file, "/position", SAE_H5_U16, 1, want, NULL, &position, err));
+    SAE_GO(st, sae_h5_begin_id(&again, KIND, err));
+    const struct sae_acts_shard shard = {.n = n,
+                                         .d = d,
+                                         .rows = rows,
+                                         .token = token,
+                                         .document = document,
+                                         .position = position};
+    SAE_GO(st, put_shard(again, index, &shard, err));
+    st = sae_h5_end_id(&again, sae_h5_record(file), id, err);
+done:
+    sae_h5_close(again);
+    free(rows);
+    free(token);
+    free(document);
+    free(position);
+    return st;
+}
+
+static enum sae_status verify_shard(struct sae_acts *acts, size_t s, struct sae_err *err)
+{
+    char id[SAE_DIGEST_HEX];
+    const struct shard *const shard = &acts->shards[s];
+    SAE_TRY(open_shard(acts, s, err));
+    SAE_TRY(content_id(id, acts->file, shard->rows, acts->d, err));
+    if (strcmp(id, shard->id) == 0)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s' holds other content than its id says (%.12s, its content gives %.12s): "
+                       "it was changed after it was harvested; harvest the store again",
+                       shard->path, shard->id, id);
+}
+
+/* The id of the store, from those of its shards and its record, as sae_acts_finish makes it. */
+static enum sae_status verify_index(const struct sae_acts *acts, struct sae_err *err)
+{
+    char *text = NULL, id[SAE_DIGEST_HEX];
+    struct sae_digest digest;
+    sae_digest_init(&digest);
+    for (size_t s = 0; s < acts->n_shards; s++)
+        sae_digest_update(&digest, acts->shards[s].id, strlen(acts->shards[s].id));
+    SAE_TRY(sae_record_text(&text, acts->record, err));
+    sae_digest_update(&digest, text, strlen(text));
+    free(text);
+    sae_digest_hex(&digest, id);
+    if (strcmp(id, acts->id) == 0)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s/acts.json' was changed after it was written: its shards and record give "
+                       "the id %.12s, it says %.12s; harvest the store again",
+                       acts->dir, id, acts->id);
+}
+
+enum sae_status sae_acts_verify(struct sae_acts *acts, size_t n_shards,
+                                void (*tell)(void *user, uint64_t done), void *user,
+                                struct sae_err *err)
+{
+    const size_t n = n_shards > 0 && n_shards < acts->n_shards ? n_shards : acts->n_shards;
+    if (sae_json_str(acts->record, "program", NULL) == NULL)
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' was not written by saekit (its record names no program): its ids "
+                           "are not made of its content, so they cannot verify it",
+                           acts->dir);
+    SAE_TRY(verify_index(acts, err));
+    for (size_t s = 0; s < n; s++) {
+        if (sae_stop_asked())
+            return sae_err_set(err, SAE_EINTR, "stopped while verifying '%s'", acts->dir);
+        SAE_TRY(verify_shard(acts, s, err));
+        if (tell != NULL)
+            tell(user, s + 1);
+    }
+    return SAE_OK;
 }

@@ -120,6 +120,39 @@ static hid_t open_for_writing(const char *part)
     return id;
 }
 
+static enum sae_status put_head(struct sae_h5 *file, const char *kind, struct sae_err *err)
+{
+    sae_digest_init(&file->digest);
+    sae_digest_update(&file->digest, kind, strlen(kind) + 1);
+    SAE_TRY(sae_h5_attr_put_str(file, "/", "kind", kind, err));
+    return sae_h5_attr_put_u64(file, "/", "format_version", FORMAT_VERSION, err);
+}
+
+enum sae_status sae_h5_begin_id(struct sae_h5 **ret, const char *kind, struct sae_err *err)
+{
+    struct sae_h5 *file = NULL;
+    SAE_TRY(file_new(&file, kind, err));
+    file->is_id_only = true;
+    const enum sae_status st = put_head(file, kind, err);
+    if (st == SAE_OK)
+        *ret = file;
+    else
+        sae_h5_close(file);
+    return st;
+}
+
+enum sae_status sae_h5_end_id(struct sae_h5 **file, const char *record, char id[SAE_DIGEST_HEX],
+                              struct sae_err *err)
+{
+    char *const lines[1] = {(char *)record};
+    const enum sae_status st = sae_h5_put_strings(*file, "/record", 1, lines, err);
+    if (st == SAE_OK)
+        sae_digest_hex(&(*file)->digest, id);
+    sae_h5_close(*file);
+    *file = NULL;
+    return st;
+}
+
 enum sae_status sae_h5_create(struct sae_h5 **ret, const char *path, const char *kind, bool force,
                               struct sae_err *err)
 {
@@ -141,10 +174,7 @@ enum sae_status sae_h5_create(struct sae_h5 **ret, const char *path, const char 
     }
     file->part = part;
     part = NULL;
-    sae_digest_init(&file->digest);
-    sae_digest_update(&file->digest, kind, strlen(kind) + 1);
-    SAE_GO(st, sae_h5_attr_put_str(file, "/", "kind", kind, err));
-    SAE_GO(st, sae_h5_attr_put_u64(file, "/", "format_version", FORMAT_VERSION, err));
+    SAE_GO(st, put_head(file, kind, err));
     *ret = file;
     file = NULL;
 done:

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/base/digest.h"
 #include "lib/base/err.h"
 
 struct sae_h5; /* one open file; one thread at a time */
@@ -50,6 +51,14 @@ SAE_MUST_CHECK enum sae_status sae_h5_create(struct sae_h5 **ret, const char *pa
  * Frees *file in either case and sets it to NULL. */
 SAE_MUST_CHECK enum sae_status sae_h5_commit(struct sae_h5 **file, const char *record,
                                              struct sae_err *err);
+
+/* The id alone: what is put between the two goes into it and is not written. The same puts in the
+ * same order as of a file that was written give its id, if the content is the same.
+ * sae_h5_end_id frees *file in either case. */
+SAE_MUST_CHECK enum sae_status sae_h5_begin_id(struct sae_h5 **ret, const char *kind,
+                                               struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_h5_end_id(struct sae_h5 **file, const char *record,
+                                             char id[SAE_DIGEST_HEX], struct sae_err *err);
 
 /* Opens for reading. kind NULL accepts any saekit file.
  * Takes no lock. What would read another file or load code is refused where it is met: external

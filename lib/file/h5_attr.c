@@ -75,9 +75,21 @@ static hid_t object_open(const struct sae_h5 *file, const char *object)
     return H5Oopen(file->id, object, H5P_DEFAULT);
 }
 
+static void digest_attr(struct sae_h5 *file, const char *name, const void *value, size_t bytes)
+{
+    if (strcmp(name, "id") == 0)
+        return;
+    sae_digest_update(&file->digest, name, strlen(name) + 1);
+    sae_digest_update(&file->digest, value, bytes);
+}
+
 static enum sae_status attr_put(struct sae_h5 *file, const char *object, const char *name,
                                 hid_t type, const void *value, size_t bytes, struct sae_err *err)
 {
+    if (file->is_id_only) {
+        digest_attr(file, name, value, bytes);
+        return SAE_OK;
+    }
     const hid_t at = object_open(file, object);
     const hid_t space = H5Screate(H5S_SCALAR);
     const hid_t attr =
@@ -90,10 +102,8 @@ static enum sae_status attr_put(struct sae_h5 *file, const char *object, const c
     if (at >= 0)
         H5Oclose(at);
     H5Sclose(space);
-    if (st == SAE_OK && strcmp(name, "id") != 0) {
-        sae_digest_update(&file->digest, name, strlen(name) + 1);
-        sae_digest_update(&file->digest, value, bytes);
-    }
+    if (st == SAE_OK)
+        digest_attr(file, name, value, bytes);
     return st;
 }
 

@@ -119,6 +119,10 @@ static enum sae_status put_typed(struct sae_h5 *file, const char *name, hid_t ty
         extent[i] = dims[i];
         n *= dims[i];
     }
+    if (file->is_id_only) {
+        digest_dataset(file, name, rank, dims, data, n * elem);
+        return SAE_OK;
+    }
     const hid_t space =
         rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple((int)rank, extent, NULL);
     const hid_t dcpl = layout(rank, dims, elem);

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/base/digest.h"
 #include "lib/file/h5.h"
 
 /* Datasets of a file that were found harmless. */
@@ -23,6 +22,7 @@ struct sae_h5 {
     char *path;
     char *part;   /* file being written; NULL when reading */
     bool replace; /* at commit: whether a file of that name may be replaced */
+    bool is_id_only; /* nothing is written, the id alone is made */
     char *kind;
     char *record; /* when reading */
     char hex[SAE_DIGEST_HEX];

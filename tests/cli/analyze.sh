@@ -91,11 +91,16 @@ grep -q '"duplicate_pairs": 0' o.json && complain "--duplicate 0.3 finds nothing
 "$analyze" -q --weights-only --no-charts sets >out.txt || complain "--weights-only failed"
 grep -q 'Overlap' out.txt && complain "--weights-only shows overlaps"
 
-# A result that cannot be written is no reason to keep the tables back.
-"$analyze" -q --no-charts -o /proc/result.json run_1 >out.txt 2>err.txt
-[ $? -eq 1 ] || complain "a result that cannot be written should give exit 1"
-grep -q '^Overlap' out.txt || complain "tables are lost with the file"
+# A result that cannot be written: said before the work where that can be known, and else it is no
+# reason to keep the tables back.
+"$analyze" -q --no-charts -o /proc/result.json "$f" >out.txt 2>err.txt
+[ $? -eq 1 ] || complain "a place that cannot be written should give exit 1"
+[ -s out.txt ] && complain "a place that cannot be written: worked first"
 grep -q '/proc/result.json' err.txt || complain "what could not be written is not named"
+(ulimit -f 1; "$analyze" -q --no-charts -o big.json "$f" 2>err.txt; echo $? >code) | cat >out.txt
+[ "$(cat code)" = 1 ] || complain "no room for the result: status $(cat code)"
+grep -q 'Directions:' out.txt || complain "tables are lost with the file"
+grep -q "big.json': File too large" err.txt || complain "no room for the result: $(cat err.txt)"
 
 # Refusals: one line, status, what to do
 expect() { # status, part of the message, arguments...

@@ -44,6 +44,18 @@ grep -q '"sae_test_accuracy": null' one.json || complain "--no-full is ignored"
 grep -q 'mood' one.json && complain "--labels is ignored"
 cmp -s one.json run_1/ckpt_50.probe.json || complain "--json differs from the file"
 
+# A result that cannot be written: said before the work where that can be known, and else the
+# numbers are printed.
+: >file
+out=$("$probe" -q --k 1,2,5 -o file/x.json run_1 2>err.txt) && complain "-o file/x.json: status 0"
+[ -z "$out" ] || complain "-o file/x.json: worked first"
+grep -q "cannot write 'file/x.json'.*-o FOLDER" err.txt || complain "-o file/x.json: $(cat err.txt)"
+(ulimit -f 1; "$probe" -q --k 1,2,5 -o big.json run_1 2>err.txt; echo $? >code) | cat >out.txt
+[ "$(cat code)" = 1 ] || complain "no room: status $(cat code)"
+grep -q 'topic .*latents' out.txt || complain "no room: the numbers are lost: $(cat out.txt err.txt)"
+grep -q "cannot write 'big.json': File too large" err.txt || complain "no room: $(cat err.txt)"
+ls | grep big.json && complain "no room: something is left"
+
 # A damaged part file of an interrupted run costs nothing but its own work.
 echo '{"key": 1' >run_1/ckpt_100.probe.part.json
 "$probe" -q --k 1,2,5 run_1 >/dev/null || complain "a damaged part file stops the run"

@@ -56,6 +56,20 @@ metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "a damaged referen
 "$splice" -q --reference-size 1K --reference elsewhere_ --contexts 8 --context 64 run_1 >/dev/null
 [ ! -e elsewhere_ ] || complain "--reference-size is not heeded"
 
+# A folder that takes no reference costs a later run time, and this one a warning.
+rm -rf acts/reference && : >acts/reference
+"$splice" -q --contexts 8 --context 64 run_1 >/dev/null 2>err.txt || complain "no cache: $(cat err.txt)"
+[ "$(grep -c 'warning: .*the work goes on' err.txt)" = 1 ] || complain "no cache: says $(cat err.txt)"
+metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "no cache: other numbers"
+# Two that fill one folder at once do not disturb each other.
+for i in 1 2 3; do
+    rm -rf acts/reference
+    "$splice" -q --contexts 4 --batch 2 --context 64 run_2 >/dev/null 2>err2.txt &
+    "$splice" -q --contexts 4 --batch 2 --context 64 run_1 >/dev/null 2>err.txt || complain "two at once: $(cat err.txt)"
+    wait $! || complain "two at once: $(cat err2.txt)"
+    cat err.txt err2.txt | grep . && complain "two at once: not in peace"
+done
+
 # Interrupted at some moment or not at all, then asked again: the same bytes, nothing left behind.
 "$splice" -q --no-keep --batch 1 --contexts 24 --context 64 --all run_1 run_2 >/dev/null
 mkdir first && cp run_1/*.core.json first/

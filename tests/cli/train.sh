@@ -34,6 +34,13 @@ until_there() { # file pid: waits for the file while the process lives
 "$store" other 12000 32 2 ortho 4 >/dev/null || exit 1
 "$store" bad 3000 32 1 nan 4 >/dev/null || exit 1
 
+# What was changed after it was written is found where one asks for it.
+cp -r acts changed && sed -i 's/"seed": 1/"seed": 9/' changed/acts.json
+cmp -s acts/acts.json changed/acts.json && complain "the changed store is not changed"
+says 1 "was changed after it was written" run --acts changed --verify --m 64 --k 4 --steps 1 -o none
+[ -e none ] && complain "a changed store: a run was begun"
+rm -rf changed none
+
 # Every part of the state that a resume must carry: window, momentum, progressive k, AuxK, scale.
 topk="--acts acts --m 64 --k 4 --k-start 8 --k-anneal 700 --batch 256 --steps 1200 --lr 0.003 --dead-after 3000
       --orth progressive --overlap-window 3 --threshold-momentum 0.9 --normalize unit --pairs 8
@@ -53,7 +60,7 @@ for name in topk standard batchtopk gated jumprelu matryoshka; do
     options=${!name}
     run $options -o $name >$name.txt || complain "$name failed"
     [ "$(grep -c '^ckpt_' $name.txt)" = 5 ] || complain "$name: the table has not five rows"
-    run $options -o again >/dev/null
+    run $options --verify -o again >/dev/null
     same $name again
     run $options --seed 43 -o again --force >/dev/null
     cmp -s $name/ckpt_100.h5 again/ckpt_100.h5 && complain "$name: another seed, the same bytes"

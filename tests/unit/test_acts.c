@@ -51,12 +51,14 @@ static size_t row_of(const float *x)
     return (size_t)x[0] * 128 + (size_t)x[1];
 }
 
+static int layer = 3; /* of the shards to come */
+
 static enum sae_status write_shard(const char *store, size_t index, size_t first, size_t n,
                                    size_t bad_row, bool force, struct sae_err *err)
 {
     uint16_t *const rows = calloc(n * D, 2), *const position = calloc(n, 2);
     uint32_t *const token = calloc(n, 4), *const document = calloc(n, 4);
-    json_t *const record = json_pack("{s:s, s:{s:i}}", "program", "test", "site", "layer", 3);
+    json_t *const record = json_pack("{s:s, s:{s:i}}", "program", "test", "site", "layer", layer);
     for (size_t i = 0; i < n; i++) {
         fill_row(first + i, rows + i * D);
         if (first + i == bad_row)
@@ -601,13 +603,66 @@ static void test_written_elsewhere(void **state)
     if (sae_acts_open(&acts, store, &err) != SAE_OK || sae_acts_read(acts, 0, 6, x, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     assert_memory_equal(x, rows, sizeof x);
+    assert_int_equal(sae_acts_verify(acts, 0, NULL, NULL, &err), SAE_EARG);
     sae_acts_close(acts);
+}
+
+static void count_told(void *n_told, uint64_t done)
+{
+    assert_int_equal(done, *(uint64_t *)n_told + 1);
+    *(uint64_t *)n_told = done;
+}
+
+/* Rows changed by a tool that keeps checksums right, under an id that stays. */
+static void test_verify(void **state)
+{
+    (void)state;
+    char path[64], shard[100];
+    struct sae_err err = {0};
+    uint64_t n_told = 0;
+    store_path(path, "verify");
+    make_store(path, 500, SIZE_MAX);
+    struct sae_acts *acts = open_store(path);
+    assert_int_equal(sae_acts_verify(acts, 0, count_told, &n_told, &err), SAE_OK);
+    assert_int_equal(n_told, 3);
+    sae_acts_close(acts);
+    snprintf(shard, sizeof shard, "%s/acts_00001.h5", path);
+    const hid_t file = H5Fopen(shard, H5F_ACC_RDWR, H5P_DEFAULT);
+    const hid_t set = H5Dopen2(file, "/token", H5P_DEFAULT);
+    uint32_t token[400];
+    assert_true(H5Dread(set, H5T_STD_U32LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, token) >= 0);
+    token[7] ^= 1;
+    assert_true(H5Dwrite(set, H5T_STD_U32LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, token) >= 0);
+    assert_true(H5Dclose(set) >= 0 && H5Fclose(file) >= 0);
+    acts = open_store(path);
+    assert_int_equal(sae_acts_verify(acts, 1, NULL, NULL, &err), SAE_OK); /* the first shard is whole */
+    assert_int_equal(sae_acts_verify(acts, 0, NULL, NULL, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "acts_00001.h5' holds other content than its id says"));
+    sae_acts_close(acts);
+}
+
+/* A folder into which two harvests wrote can hold shards of two layers. */
+static void test_shards_of_two_layers(void **state)
+{
+    (void)state;
+    char path[64];
+    struct sae_err err = {0};
+    store_path(path, "two");
+    make_store(path, 500, SIZE_MAX);
+    layer = 2;
+    assert_int_equal(write_shard(path, 1, 100, 151, SIZE_MAX, true, &err), SAE_OK);
+    layer = 3;
+    json_t *const record = json_pack("{s:s, s:{s:i}}", "program", "test", "site", "layer", 3);
+    assert_int_equal(sae_acts_finish(path, 3, record, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "acts_00001.h5' is of another model, layer or hook"));
+    json_decref(record);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_elsewhere),
+        cmocka_unit_test(test_verify),     cmocka_unit_test(test_shards_of_two_layers),
         cmocka_unit_test(test_read),       cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_stream),     cmocka_unit_test(test_windows),
         cmocka_unit_test(test_not_finite),

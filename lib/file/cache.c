@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* cache : see the header. */
+#include "lib/file/cache.h"
+
+#include <stdatomic.h>
+
+#include "lib/base/log.h"
+
+enum sae_status sae_cache_wrote(enum sae_status st, const struct sae_err *why, struct sae_err *err)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    if (st == SAE_OK)
+        return SAE_OK;
+    if (st != SAE_EIO && st != SAE_EARG)
+        return sae_err_set(err, st, "%s", why->msg);
+    if (!atomic_flag_test_and_set(&told))
+        sae_log_warn("%s; the work goes on, but what this file would save a later run is lost",
+                     why->msg);
+    return SAE_OK;
+}
