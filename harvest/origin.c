@@ -190,6 +190,32 @@ enum sae_status harvest_origin_check(const json_t *there, const json_t *here, co
     return st;
 }
 
+/* Essence without the inputs whose role is "text". */
+static json_t *without_text(const json_t *record)
+{
+    json_t *copy = essence(record), *inputs = json_object_get(copy, "inputs");
+    for (size_t i = json_array_size(inputs); i > 0; i--) {
+        const json_t *role = json_object_get(json_array_get(inputs, i - 1), "role");
+        if (json_is_string(role) && strcmp(json_string_value(role), "text") == 0)
+            json_array_remove(inputs, i - 1);
+    }
+    return copy;
+}
+
+bool harvest_origin_other_text(const json_t *there, const json_t *here)
+{
+    json_t *a = essence(there), *b = essence(here);
+    bool other = !json_equal(a, b);
+    json_decref(a);
+    json_decref(b);
+    a = without_text(there);
+    b = without_text(here);
+    other &= json_equal(a, b) != 0;
+    json_decref(a);
+    json_decref(b);
+    return other;
+}
+
 /* --- 3. the folder ------------------------------------------------------------------------ */
 
 enum sae_status harvest_origin_read(json_t **ret, const char *path, struct sae_err *err)

@@ -28,6 +28,9 @@ SAE_MUST_CHECK enum sae_status harvest_origin_files(json_t *record, const char *
 SAE_MUST_CHECK enum sae_status harvest_origin_check(const json_t *there, const json_t *here,
                                                     const char *path, struct sae_err *err);
 
+/* Whether the two records differ in the files of the text and in nothing else. */
+bool harvest_origin_other_text(const json_t *there, const json_t *here);
+
 /* What this command is going to make anew in the folder, so that it need not match. */
 struct harvest_origin_renewed {
     bool store, words;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* store : the pass over text that writes an activation store.
  *
- * Contents:  1. what lies there   2. rows into shards   3. batches   4. the pass */
+ * Contents:  1. what lies there   2. rows into shards   3. shards of an earlier text   4. batches
+ *            5. the pass */
 #include "harvest/store.h"
 
 #include <errno.h>
@@ -39,6 +40,8 @@ struct pass {
     uint16_t *rows, *position;
     uint32_t *token, *document;
 
+    bool other_text; /* shards follow that were made before the text was changed */
+    struct old_shard *old; /* these rows are compared with theirs, in place of a run of the model */
     bool replaces; /* --force: what lies there goes when the first shard is ready, not before */
     uint64_t last_document, n_empty;
     double sum_norm, sum_square, max_norm;
@@ -146,6 +149,9 @@ static enum sae_status adopt_shard(struct pass *p, const char *path, struct sae_
     enum sae_status st;
     SAE_GO(st, sae_h5_open(&file, path, "activations", err));
     SAE_GO(st, sae_json_parse(&there, sae_h5_record(file), path, err));
+    p->other_text = harvest_origin_other_text(there, p->record);
+    if (p->other_text)
+        goto done;
     SAE_GO(st, harvest_origin_check(there, p->record, path, err));
     SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
     if (dims[1] != p->tap->d || dims[0] > p->set->shard_rows) {
@@ -176,7 +182,7 @@ static enum sae_status adopt_shards(struct pass *p, struct sae_err *err)
         const bool there = sae_fs_is_file(path);
         const enum sae_status st = there ? adopt_shard(p, path, err) : SAE_OK;
         free(path);
-        if (st != SAE_OK || !there)
+        if (st != SAE_OK || !there || p->other_text)
             return st;
     }
 }
@@ -208,12 +214,93 @@ static enum sae_status add_row(struct pass *p, size_t at, size_t position, struc
     return p->shard.n == p->set->shard_rows ? write_shard(p, err) : SAE_OK;
 }
 
-/* --- 3. batches --------------------------------------------------------------------------- */
+/* --- 3. shards of an earlier text --------------------------------------------------------- */
+
+/* A text that was changed behind the rows of a shard still gives those rows: their tokens tell. Such a
+ * shard is written again with the record of the text as it is now, and not computed again. */
+struct old_shard {
+    size_t n, at; /* its rows; those compared */
+    uint32_t *token, *document;
+    uint16_t *position;
+};
+
+static void old_clear(struct old_shard *old)
+{
+    free(old->token);
+    free(old->document);
+    free(old->position);
+    *old = (struct old_shard){0};
+}
+
+/* The shard after those that are taken over; n stays 0 where there is none of this store. */
+static enum sae_status old_open(struct pass *p, struct sae_err *err)
+{
+    struct old_shard *const old = p->old;
+    struct sae_h5 *file = NULL;
+    json_t *there = NULL;
+    char *path = NULL;
+    size_t dims[2];
+    enum sae_status st;
+    old_clear(old);
+    SAE_GO(st, shard_path(&path, p->set->dir, p->n_shards, err));
+    if (!sae_fs_is_file(path))
+        goto done;
+    SAE_GO(st, sae_h5_open(&file, path, "activations", err));
+    SAE_GO(st, sae_json_parse(&there, sae_h5_record(file), path, err));
+    SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
+    if (!harvest_origin_other_text(there, p->record) || dims[0] != p->set->shard_rows ||
+        dims[1] != p->tap->d)
+        goto done;
+    SAE_GO(st, sae_mem_alloc(&old->token, dims[0], sizeof *old->token, err));
+    SAE_GO(st, sae_mem_alloc(&old->document, dims[0], sizeof *old->document, err));
+    SAE_GO(st, sae_mem_alloc(&old->position, dims[0], sizeof *old->position, err));
+    SAE_GO(st, sae_h5_read_rows(file, "/token", SAE_H5_U32, 0, dims[0], old->token, err));
+    SAE_GO(st, sae_h5_read_rows(file, "/document", SAE_H5_U32, 0, dims[0], old->document, err));
+    SAE_GO(st, sae_h5_read_rows(file, "/position", SAE_H5_U16, 0, dims[0], old->position, err));
+    SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], p->rows, err));
+    old->n = dims[0];
+done:
+    sae_h5_close(file);
+    json_decref(there);
+    free(path);
+    return st;
+}
+
+static enum sae_status old_take(struct pass *p, struct sae_err *err)
+{
+    const struct old_shard *const old = p->old;
+    const struct sae_acts_shard shard = {old->n,      p->tap->d,     p->rows,
+                                         old->token, old->document, old->position};
+    SAE_TRY(harvest_tap_check_lock(p->tap, err));
+    SAE_TRY(sae_acts_shard_write(p->set->dir, p->n_shards, &shard, p->record, true, err));
+    add_norms(p, p->rows, old->n);
+    p->n_shards++;
+    p->n_stored += old->n;
+    return SAE_OK;
+}
+
+/* The row at `at` of the batch is the next one of the old shards, or the comparison ends. */
+static enum sae_status old_compare(struct pass *p, size_t at, struct sae_err *err)
+{
+    struct old_shard *const old = p->old;
+    if (old->at == old->n)
+        SAE_TRY(old_open(p, err));
+    if (old->n == 0 || old->token[old->at] != p->ids[at] ||
+        old->document[old->at] != p->doc[at] ||
+        old->position[old->at] != at % p->set->context) {
+        p->limit = p->n_rows; /* no further */
+        return SAE_OK;
+    }
+    return ++old->at == old->n ? old_take(p, err) : SAE_OK;
+}
+
+/* --- 4. batches --------------------------------------------------------------------------- */
 
 static enum sae_status stopped(const struct pass *p, struct sae_err *err)
 {
-    const uint64_t kept =
-        p->n_rows - p->shard.n > p->n_stored ? p->n_rows - p->shard.n : p->n_stored;
+    const uint64_t kept = p->old == NULL && p->n_rows - p->shard.n > p->n_stored
+                              ? p->n_rows - p->shard.n
+                              : p->n_stored;
     return sae_err_set(err, SAE_EINTR,
                        "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
                        "'%s': the same command%s continues after them",
@@ -233,7 +320,8 @@ static size_t count_rows(const struct pass *p, const uint32_t *ids)
 static enum sae_status flush_batch(struct pass *p, struct sae_err *err)
 {
     const size_t T = p->set->context, n = p->n_ctx;
-    const bool needed = p->n_rows + p->batch_rows > p->n_stored && p->n_stored < p->limit;
+    const bool needed =
+        p->old == NULL && p->n_rows + p->batch_rows > p->n_stored && p->n_stored < p->limit;
     const enum sae_status st = needed ? harvest_tap_rows(p->tap, p->ids, n, T, err) : SAE_OK;
     if (st == SAE_EINTR)
         return stopped(p, err);
@@ -242,12 +330,13 @@ static enum sae_status flush_batch(struct pass *p, struct sae_err *err)
         if (harvest_tap_is_special(p->tap, p->ids[at]))
             continue;
         p->last_document = p->doc[at];
-        if (p->n_rows++ >= p->n_stored)
-            SAE_TRY(add_row(p, at, at % T, err));
+        const bool stored = p->n_rows++ < p->n_stored;
+        if (!stored)
+            SAE_TRY(p->old != NULL ? old_compare(p, at, err) : add_row(p, at, at % T, err));
     }
     p->n_contexts += n;
     p->n_ctx = p->batch_rows = 0;
-    if (p->n_rows > p->n_stored)
+    if (p->n_rows > p->n_stored && p->old == NULL)
         sae_progress_step(&p->bar, p->n_rows, NULL);
     return SAE_OK;
 }
@@ -265,7 +354,7 @@ static enum sae_status end_context(struct pass *p, struct sae_err *err)
     return flush_batch(p, err);
 }
 
-/* --- 4. the pass -------------------------------------------------------------------------- */
+/* --- 5. the pass -------------------------------------------------------------------------- */
 
 /* Tokens of a document, or of the next piece of it. */
 static enum sae_status pack_tokens(struct pass *p, const uint32_t *ids, size_t n,
@@ -399,6 +488,43 @@ static void pass_clear(struct pass *p)
     json_decref(p->record);
 }
 
+/* Takes over the shards of an earlier text that the text now would give too, and removes the others. */
+static enum sae_status renew_shards(struct pass *p, struct sae_err *err)
+{
+    struct old_shard old = {0};
+    struct pass q = {.tap = p->tap, .set = p->set, .record = json_incref(p->record), .old = &old};
+    char *path = NULL;
+    enum sae_status st;
+    q.n_shards = p->n_shards;
+    q.n_stored = p->n_stored;
+    q.sum_norm = p->sum_norm;
+    q.sum_square = p->sum_square;
+    q.max_norm = p->max_norm;
+    SAE_GO(st, pass_init(&q, err));
+    SAE_GO(st, pass_text(&q, err));
+    sae_log_warn("the text was changed since '%s' was begun; %zu whole shards (%" PRIu64
+                 " rows) come before the change and are kept",
+                 p->set->dir, q.n_shards, q.n_stored);
+    p->n_shards = q.n_shards;
+    p->n_stored = q.n_stored;
+    p->sum_norm = q.sum_norm;
+    p->sum_square = q.sum_square;
+    p->max_norm = q.max_norm;
+    for (size_t i = p->n_shards;; i++) {
+        free(path);
+        path = NULL;
+        SAE_GO(st, shard_path(&path, p->set->dir, i, err));
+        if (!sae_fs_is_file(path))
+            break;
+        SAE_GO(st, remove_file(path, err));
+    }
+done:
+    free(path);
+    old_clear(&old);
+    pass_clear(&q);
+    return st;
+}
+
 /* Rows to come, for the time left: as asked, or guessed at four bytes of text a token. */
 static uint64_t expected_rows(const struct harvest_store_settings *set)
 {
@@ -421,6 +547,8 @@ enum sae_status harvest_store_write(struct harvest_tap *tap,
         SAE_GO(st, pass_init(&p, err));
         if (!p.replaces)
             SAE_GO(st, adopt_shards(&p, err));
+        if (p.other_text)
+            SAE_GO(st, renew_shards(&p, err));
         if (p.n_stored > 0)
             sae_log_info("continuing after %zu whole shards (%" PRIu64 " rows)", p.n_shards,
                          p.n_stored);

@@ -4,7 +4,8 @@
  * Every position that is not BOS, EOS or PAD is kept. A pass that was interrupted leaves whole
  * shards; the same pass run again continues after the last of them and gives the same bytes as
  * an unbroken one: batches are cut at the same contexts, so each row comes out of the same
- * arithmetic. */
+ * arithmetic. Where the text was changed since, the shards before the change are kept: those whose
+ * tokens the text now gives too. */
 #ifndef SAE_HARVEST_STORE_H
 #define SAE_HARVEST_STORE_H
 

@@ -139,6 +139,23 @@ for file in acts/acts*; do
     cmp "$file" "broken/$(basename "$file")" || wrong "a continued pass differs in $file"
 done
 
+# A text that was changed behind the first shards: those stay, and the store is that of the text now.
+mkdir edited
+cp rows.jsonl edited/a.jsonl
+expect 0 "" at --text edited --context 64 --shard-rows 2000 -o part
+rm part/acts.json
+sed '300s/the people/some people/' rows.jsonl >edited/a.jsonl
+expect 0 "" at --text edited --context 64 --shard-rows 2000 -o whole
+expect 0 "come before the change and are kept" at --text edited --context 64 --shard-rows 2000 -o part
+grep -qE '; [1-9][0-9]* whole shards' err || wrong "no shard is kept: $(cat err)"
+for file in whole/acts*; do
+    cmp "$file" "part/$(basename "$file")" || wrong "shards of an earlier text: $file differs"
+done
+[ "$(ls whole)" = "$(ls part)" ] || wrong "shards of an earlier text stay"
+rm whole/acts.json part/acts.json
+sed '1s/the people/some people/' rows.jsonl >edited/a.jsonl
+expect 0 "0 whole shards (0 rows) come before" at --text edited --context 64 --shard-rows 2000 -o part
+
 # One harvest at a time writes into a folder.
 "$harvest" --model "$model" --layer 3 --text texts --context 64 --shard-rows 500 -q -o crowded >out 2>err &
 pid=$!
