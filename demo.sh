@@ -3,8 +3,16 @@
 # data/corpora/texts: harvest, train ten runs, analyze, splice, probe, absorb, ablate, unlearn, report.
 # Everything it makes is in ./demo; run it again and ./demo is made anew. About ten minutes of
 # computing on two cores.
+#   ./demo.sh            everything
+#   ./demo.sh --quick    a tenth of the text, to see each program at work; its numbers say little
 set -eu
 cd "$(dirname "$0")"
+tokens=1M words=''
+case "${1:-}" in
+'') ;;
+--quick) tokens=100k words='--max-words 800' ;;
+*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
 root=$PWD
 began=$(date +%s)
 
@@ -40,9 +48,9 @@ texts=../data/corpora/texts
 began=$(date +%s) # the ten minutes are of computing: from here on
 
 step "harvest: what layer 3 of the language model does on these texts"
-run sae-harvest --model ../data/tiny-g2 --layer 3 --text $texts/prose.jsonl.zst --tokens 1M -o acts
+run sae-harvest --model ../data/tiny-g2 --layer 3 --text $texts/prose.jsonl.zst --tokens $tokens -o acts
 run sae-harvest --like acts --context 64 --labels "$(echo $texts/labels/*.csv.zst | tr ' ' ',')"
-run sae-harvest --like acts --words
+run sae-harvest --like acts --words $words
 
 step "train: TopK without the orthogonality term, with a weak one, with a strong one, three seeds each"
 small="--m 2048 --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens

@@ -6,6 +6,7 @@
 #                 installed, as an ordinary user
 #   --full        ./demo.sh and ./test.sh, as root
 #   --user        ./demo.sh, as an ordinary user who has sudo
+#   --quick       with either: ./demo.sh --quick, and ./test.sh --quick
 #   --keep        leave the root behind and name it
 #   --cache DIR   where roots are made and their base is kept (/var/cache/saekit-fresh)
 #
@@ -15,11 +16,12 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 tree=$(cd "$here/../.." && pwd)
-what=short keep='' cache=/var/cache/saekit-fresh
+what=short quick='' keep='' cache=/var/cache/saekit-fresh
 while [ $# -gt 0 ]; do
     case "$1" in
     --full) what=full ;;
     --user) what=user ;;
+    --quick) quick=--quick ;;
     --keep) keep=1 ;;
     --cache) cache=${2:?--cache DIR} && shift ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
@@ -79,7 +81,7 @@ copy_tree() { # WHERE
     if git -C "$tree" rev-parse --git-dir >/dev/null 2>&1; then
         (cd "$tree" && git ls-files -z -co --exclude-standard | tar --null --ignore-failed-read -T - -cf - 2>/dev/null)
     else
-        tar -C "$tree" --exclude='./build*' --exclude=./demo -cf - .
+        tar -C "$tree" --exclude=./.git --exclude='./build*' --exclude=./demo -cf - .
     fi | tar -C "$root$1" --no-same-owner -xf -
 }
 
@@ -120,9 +122,9 @@ short() {
 full() {
     copy_tree /root/saekit
     say "./demo.sh as root"
-    inside root 'cd saekit; ./demo.sh'
+    inside root "cd saekit; ./demo.sh $quick"
     say "./test.sh as root"
-    inside root 'cd saekit; ./test.sh'
+    inside root "cd saekit; ./test.sh $quick"
 }
 user() {
     inside root 'apt-get -q update; apt-get -q -y install --no-install-recommends sudo
@@ -130,7 +132,7 @@ user() {
     copy_tree /home/ann/saekit
     inside root 'chown -R ann:ann /home/ann/saekit'
     say "./demo.sh as an ordinary user"
-    inside ann 'cd saekit; ./demo.sh'
+    inside ann "cd saekit; ./demo.sh $quick"
 }
 
 "$what"
