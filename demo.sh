@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole study in small, on the language model that ships in data/tiny-g2 and the texts of
-# data/corpora/texts: harvest, train ten runs, analyze, splice, probe, absorb, ablate, unlearn, report.
+# data/corpora/texts: harvest, train nine runs, analyze, splice, probe, absorb, ablate, unlearn, report.
 # Everything it makes is in ./demo; run it again and ./demo is made anew. About ten minutes of
 # computing on two cores.
 #   ./demo.sh            everything
@@ -55,23 +55,21 @@ run sae-harvest --like acts --words $words
 step "train: TopK without the orthogonality term, with a weak one, with a strong one, three seeds each"
 small="--m 2048 --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens
 run sae-train --acts acts --arch topk --k 32 $small --orth none,progressive --lambda2-max 0.003,0.1 \
-    --seed 1,2,3 -o topk
-step "train: a standard SAE, to set beside them"
-run sae-train --acts acts --arch standard --l1 3.5 $small -o standard
-# One of each kind, for what takes longer.
-first="topk/run_none_s1 topk/run_progressive_lam0.003_s1 topk/run_progressive_lam0.1_s1 standard"
+    --seed 1,2,3 -o sweep
+# One seed of each, for what takes longer.
+first="sweep/run_none_s1 sweep/run_progressive_lam0.003_s1 sweep/run_progressive_lam0.1_s1"
 
 step "analyze: how separated are the features, at every checkpoint"
-into analyze.txt sae-analyze --all topk standard
+into analyze.txt sae-analyze --all sweep
 
 step "splice: what does the language model lose"
-into splice.txt sae-splice topk standard
+into splice.txt sae-splice sweep
 
 step "probe: how well does one latent know a concept, against one neuron"
-into probe.txt sae-probe --k 1,2,5 topk standard
+into probe.txt sae-probe --k 1,2,5 sweep
 
 step "absorb: does a first-letter latent stay silent where a word's own latent speaks"
-into absorb.txt sae-absorb topk standard
+into absorb.txt sae-absorb sweep
 
 step "ablate: does zeroing a class's latents blind its own probe, and no other"
 into ablate.txt sae-ablate --n 2,10,20,50 $first
@@ -81,7 +79,7 @@ step "unlearn: what clamping the latents of scripture makes the model forget"
 into unlearn.txt sae-unlearn --task $texts/unlearn --thresholds 0.001 --multipliers 10,25 $first
 
 step "report"
-into notes.txt sae-report topk standard
+into notes.txt sae-report sweep
 sed -n '/^In short/,/^What was run/p' notes.txt | sed '$d'
 cat <<END
 
@@ -89,7 +87,7 @@ cat <<END
    notes.txt                               the runs side by side, in groups over seeds
    analyze.txt probe.txt absorb.txt ...    each tool's own tables
    report_charts/*.svg                     the same as charts
-   topk/*/charts/*.svg                     one checkpoint in detail
-   h5dump -H topk/run_none_s1/ckpt_50.h5   what a checkpoint holds
+   sweep/*/charts/*.svg                    one checkpoint in detail
+   h5dump -H sweep/run_none_s1/ckpt_50.h5  what a checkpoint holds
 The same commands work on google/gemma-2-2b: see README.md.
 END
