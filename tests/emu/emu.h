@@ -44,8 +44,19 @@ void *emu_slot(unsigned lane); /* 16 bytes for the exchange of a lane of this wa
  * structs, end the program. */
 void emu_check_word(const char *kernel, uintptr_t word);
 
-template <class T> void emu_check_argument(const char *kernel, const T &v)
+/* Bytes between the members of a struct hold what was on the stack before, addresses among them. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_clear_padding)
+#define EMU_CLEAR_PADDING(of) __builtin_clear_padding(of)
+#endif
+#endif
+#ifndef EMU_CLEAR_PADDING
+#define EMU_CLEAR_PADDING(of) ((void)(of))
+#endif
+
+template <class T> void emu_check_argument(const char *kernel, T v)
 {
+    EMU_CLEAR_PADDING(&v);
     for (size_t at = 0; at + sizeof(uintptr_t) <= sizeof v; at += sizeof(uintptr_t)) {
         uintptr_t word;
         std::memcpy(&word, reinterpret_cast<const char *>(&v) + at, sizeof word);

@@ -77,7 +77,7 @@ static void settings_of(const struct recipe *r, double l0, double square_norm, u
     set->batch = BATCH;
     set->steps = steps;
     set->heldout_rows = BATCH;
-    set->lr = r->lr;
+    set->lr = r->lr > 0 ? r->lr : 1e-12; /* untrained: one step that moves nothing */
     if (r->lr > 0)
         set->decay_start = steps * 4 / 5;
     set->dead_after = steps * BATCH / 20;
