@@ -4,13 +4,13 @@
 # Everything it makes is in ./demo; run it again and ./demo is made anew. About ten minutes of
 # computing on two cores.
 #   ./demo.sh            everything
-#   ./demo.sh --quick    a tenth of the text, to see each program at work; its numbers say little
+#   ./demo.sh --quick    less of everything, to see each program at work; its numbers say little
 set -eu
 cd "$(dirname "$0")"
-tokens=1M words=''
+tokens=1M words='' m=2048 seeds=1,2,3
 case "${1:-}" in
 '') ;;
---quick) tokens=100k words='--max-words 800' ;;
+--quick) tokens=100k words='--max-words 800' m=512 seeds=1,2 ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 root=$PWD
@@ -52,10 +52,10 @@ run sae-harvest --model ../data/tiny-g2 --layer 3 --text $texts/prose.jsonl.zst 
 run sae-harvest --like acts --context 64 --labels "$(echo $texts/labels/*.csv.zst | tr ' ' ',')"
 run sae-harvest --like acts --words $words
 
-step "train: TopK without the orthogonality term, with a weak one, with a strong one, three seeds each"
-small="--m 2048 --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens
+step "train: TopK without the orthogonality term, with a weak one, with a strong one, several seeds each"
+small="--m $m --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens
 run sae-train --acts acts --arch topk --k 32 $small --orth none,progressive --lambda2-max 0.003,0.1 \
-    --seed 1,2,3 -o sweep
+    --seed $seeds -o sweep
 # One seed of each, for what takes longer.
 first="sweep/run_none_s1 sweep/run_progressive_lam0.003_s1 sweep/run_progressive_lam0.1_s1"
 
