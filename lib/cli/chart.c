@@ -15,7 +15,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
+#include "lib/base/part.h"
 #include "lib/base/utf8.h"
 
 /* --- 1. text ------------------------------------------------------------------------------- */
@@ -370,22 +370,16 @@ static enum sae_status draw_open(const char *script, const char *path, const str
 static enum sae_status draw(const char *script, const char *path, const struct format *format,
                             bool *ret_drawn, struct sae_err *err)
 {
-    struct sae_str part = {0};
-    SAE_TRY(sae_str_printf(&part, err, "%s.part", path));
-    unlink(part.s); /* of a process that was killed */
-    const int picture = open(part.s, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    enum sae_status st;
-    if (picture < 0) {
-        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", path, strerror(errno));
-    } else {
-        st = draw_open(script, path, format, picture, ret_drawn, err);
-        close(picture);
-        if (st == SAE_OK && *ret_drawn)
-            st = sae_fs_publish(part.s, path, err);
-        else
-            unlink(part.s);
-    }
-    sae_str_clear(&part);
+    FILE *file = NULL;
+    char *part = NULL;
+    SAE_TRY(sae_part_open(&file, &part, path, err));
+    enum sae_status st = draw_open(script, path, format, fileno(file), ret_drawn, err);
+    fclose(file); /* gnuplot wrote, and is_whole has looked */
+    if (st == SAE_OK && *ret_drawn)
+        st = sae_part_publish(part, path, true, err);
+    else
+        unlink(part);
+    free(part);
     return st;
 }
 
