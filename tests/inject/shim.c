@@ -15,8 +15,9 @@
  * file that gets the number of calls of that kind
  *
  * Only calls of this process count, not those of the programs it starts, and only files: standard
- * output and error are left alone by "write". Memory is not refused to the libraries of C++ and of
- * linear algebra: they end the process by their own rules; so does HDF5 1.10 while it starts. */
+ * output and error are left alone by "write". Memory is not refused to the libraries of C++, of
+ * linear algebra and of regression: they end the process by their own rules; so does HDF5 1.10
+ * while it starts. */
 /* Both names of a call are defined here, so neither may stand for the other. */
 #undef _FILE_OFFSET_BITS
 
@@ -99,8 +100,9 @@ static int n_spared;
 
 static int spare(struct dl_phdr_info *library, size_t size, void *unused)
 {
-    static const char *const fragile[] = {"libhdf5", "stdc++", "sentencepiece", "protobuf",
-                                          "libabsl", "blas",   "gomp",          "gfortran"};
+    static const char *const fragile[] = {"libhdf5",       "liblinear", "stdc++",
+                                          "sentencepiece", "protobuf",  "libabsl",
+                                          "blas",          "gomp",      "gfortran"};
     (void)size;
     (void)unused;
     for (size_t f = 0; f < sizeof fragile / sizeof *fragile; f++)
