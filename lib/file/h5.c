@@ -64,8 +64,8 @@ enum sae_status h5_fail(const struct sae_h5 *file, struct sae_err *err, enum sae
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, copy_innermost, why);
     /* Of a full disk and the like the system speaks more clearly than HDF5. */
     const int system_says = errno;
-    const bool full = file->part != NULL && (system_says == ENOSPC || system_says == EDQUOT ||
-                                             system_says == EFBIG);
+    const bool full = file->part != NULL &&
+                      (system_says == ENOSPC || system_says == EDQUOT || system_says == EFBIG);
     const bool failed = full || h5_is_system_failure(system_says);
     return sae_err_set(err, failed ? SAE_EIO : code, "cannot %s '%s' in '%s': %s", doing, name,
                        file->path, failed ? strerror(system_says) : why);
@@ -112,9 +112,9 @@ static hid_t open_for_writing(const char *part)
 {
     const hid_t fcpl = H5Pcreate(H5P_FILE_CREATE);
     const hid_t fapl = h5_access();
-    H5Pset_obj_track_times(fcpl, 0);
-    H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
-    const hid_t id = H5Fcreate(part, H5F_ACC_EXCL, fcpl, fapl);
+    const bool is_set = fcpl >= 0 && fapl >= 0 && H5Pset_obj_track_times(fcpl, 0) >= 0 &&
+                        H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_LATEST) >= 0;
+    const hid_t id = is_set ? H5Fcreate(part, H5F_ACC_EXCL, fcpl, fapl) : H5I_INVALID_HID;
     H5Pclose(fapl);
     H5Pclose(fcpl);
     return id;

@@ -19,8 +19,9 @@ bool h5_make_group(hid_t file, const char *path)
     if (H5Lexists(file, path, H5P_DEFAULT) > 0)
         return true;
     const hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE);
-    H5Pset_obj_track_times(gcpl, 0);
-    const hid_t group = H5Gcreate2(file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT);
+    const hid_t group = gcpl < 0 || H5Pset_obj_track_times(gcpl, 0) < 0
+                            ? H5I_INVALID_HID
+                            : H5Gcreate2(file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT);
     H5Pclose(gcpl);
     return group >= 0 && H5Gclose(group) >= 0;
 }
@@ -110,9 +111,7 @@ static enum sae_status attr_put(struct sae_h5 *file, const char *object, const c
 enum sae_status sae_h5_attr_put_str(struct sae_h5 *file, const char *object, const char *name,
                                     const char *value, struct sae_err *err)
 {
-    const hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, strlen(value) + 1);
-    H5Tset_cset(type, H5T_CSET_UTF8);
+    const hid_t type = h5_text_type(strlen(value) + 1, H5T_STR_NULLTERM);
     const enum sae_status st = attr_put(file, object, name, type, value, strlen(value) + 1, err);
     H5Tclose(type);
     return st;

@@ -22,10 +22,23 @@ enum {
 static hid_t make_bf16(void)
 {
     const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
-    H5Tset_fields(type, 15, 7, 8, 0, 7);
-    H5Tset_size(type, 2);
-    H5Tset_ebias(type, 127);
-    return type;
+    if (type >= 0 && H5Tset_fields(type, 15, 7, 8, 0, 7) >= 0 && H5Tset_size(type, 2) >= 0 &&
+        H5Tset_ebias(type, 127) >= 0)
+        return type;
+    if (type >= 0)
+        H5Tclose(type);
+    return H5I_INVALID_HID;
+}
+
+hid_t h5_text_type(size_t bytes, H5T_str_t padding)
+{
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && H5Tset_size(type, bytes) >= 0 && H5Tset_strpad(type, padding) >= 0 &&
+        H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
+        return type;
+    if (type >= 0)
+        H5Tclose(type);
+    return H5I_INVALID_HID;
 }
 
 static size_t type_size(enum sae_h5_type type)
@@ -81,20 +94,24 @@ static void chunk_dims(size_t rank, const size_t *dims, size_t elem, hsize_t *ch
     chunk[0] = rows < 1 ? 1 : rows > dims[0] ? dims[0] : rows;
 }
 
+/* Negative where HDF5 had no memory for it: a dataset must not lose its checksum unnoticed. */
 static hid_t layout(size_t rank, const size_t *dims, size_t elem)
 {
     const hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_obj_track_times(dcpl, 0);
+    bool good = dcpl >= 0 && H5Pset_obj_track_times(dcpl, 0) >= 0;
     size_t bytes = elem;
     for (size_t i = 0; i < rank; i++)
         bytes *= dims[i];
     if (bytes > SMALL_BYTES && rank > 0) {
         hsize_t chunk[H5S_MAX_RANK];
         chunk_dims(rank, dims, elem, chunk);
-        H5Pset_chunk(dcpl, (int)rank, chunk);
-        H5Pset_fletcher32(dcpl);
+        good = good && H5Pset_chunk(dcpl, (int)rank, chunk) >= 0 && H5Pset_fletcher32(dcpl) >= 0;
     }
-    return dcpl;
+    if (good)
+        return dcpl;
+    if (dcpl >= 0)
+        H5Pclose(dcpl);
+    return H5I_INVALID_HID;
 }
 
 static void digest_dataset(struct sae_h5 *file, const char *name, size_t rank, const size_t *dims,
@@ -308,10 +325,7 @@ enum sae_status sae_h5_put_strings(struct sae_h5 *file, const char *name, size_t
     SAE_TRY(sae_mem_alloc(&block, n, width, err));
     for (size_t i = 0; i < n; i++)
         memcpy(block + i * width, strings[i], strlen(strings[i]));
-    const hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, width);
-    H5Tset_strpad(type, H5T_STR_NULLPAD);
-    H5Tset_cset(type, H5T_CSET_UTF8);
+    const hid_t type = h5_text_type(width, H5T_STR_NULLPAD);
     /* One string is a scalar: h5py then shows text, not an array of one. */
     const enum sae_status st = put_typed(file, name, type, width, n == 1 ? 0 : 1, &n, block, err);
     H5Tclose(type);

@@ -38,6 +38,9 @@ enum sae_status h5_fail(const struct sae_h5 *file, struct sae_err *err, enum sae
 bool h5_make_group(hid_t file, const char *path);
 bool h5_make_parents(hid_t file, const char *name);
 
+/* UTF-8 text of a fixed length; padding as H5Tset_strpad. H5Tclose; negative where HDF5 fails. */
+hid_t h5_text_type(size_t bytes, H5T_str_t padding);
+
 /* Library settings; before anything else is asked of HDF5. */
 void h5_set_up(void);
 /* How files are opened and created: without locks. H5Pclose. */
