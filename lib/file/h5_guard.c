@@ -196,6 +196,27 @@ static enum sae_status check_layout(const struct sae_h5 *file, const char *name,
     return st;
 }
 
+/* Bytes of a chunk, which HDF5 allocates to read any part of it; 0 of other layouts. */
+static size_t chunk_bytes(hid_t set, size_t width)
+{
+    hsize_t dims[H5S_MAX_RANK];
+    const hid_t layout = H5Dget_create_plist(set);
+    const int rank = H5Pget_layout(layout) == H5D_CHUNKED
+                         ? H5Pget_chunk(layout, H5S_MAX_RANK, dims)
+                         : 0;
+    H5Pclose(layout);
+    size_t bytes = rank > 0 ? width : 0;
+    for (int i = 0; i < rank; i++)
+        if (__builtin_mul_overflow(bytes, (size_t)dims[i], &bytes))
+            return SIZE_MAX;
+    return bytes;
+}
+
+static bool is_backed(size_t bytes, unsigned long long stored)
+{
+    return bytes / PACKED_MOST + (bytes % PACKED_MOST > 0) <= stored;
+}
+
 /* A few bytes of a damaged or hostile header can claim any length. What is stored bounds it, and
  * the file bounds what is stored. */
 static enum sae_status check_stored(const struct sae_h5 *file, const char *name, hid_t set,
@@ -208,13 +229,15 @@ static enum sae_status check_stored(const struct sae_h5 *file, const char *name,
     H5Sclose(space);
     const unsigned long long stored = H5Dget_storage_size(set);
     size_t bytes;
-    if (n >= 0 && width > 0 && stored <= file->n_bytes &&
-        !__builtin_mul_overflow((size_t)n, width, &bytes) &&
-        bytes / PACKED_MOST + (bytes % PACKED_MOST > 0) <= stored)
+    if (n == 0)
+        return SAE_OK;
+    if (n > 0 && width > 0 && stored <= file->n_bytes &&
+        !__builtin_mul_overflow((size_t)n, width, &bytes) && is_backed(bytes, stored) &&
+        is_backed(chunk_bytes(set, width), stored))
         return SAE_OK;
     return sae_err_set(err, SAE_EFORMAT,
-                       "'%s' in '%s' claims %lld elements of %zu bytes, but %llu bytes of the "
-                       "file's %llu are stored for it; the file is damaged",
+                       "'%s' in '%s' claims %lld elements of %zu bytes (or chunks of more), but "
+                       "%llu bytes of the file's %llu are stored for it; the file is damaged",
                        name, file->path, (long long)n, width, stored,
                        (unsigned long long)file->n_bytes);
 }

@@ -396,10 +396,25 @@ static void unknown_filters_and_lengths_are_refused(void **state)
     H5Pclose(layout);
     /* Never written: HDF5 would give zeros. */
     add_set(file, "/unwritten", H5P_DEFAULT, 16);
+    /* Sixteen numbers in a chunk of a gigabyte, of which HDF5 would ask the memory. */
+    layout = H5Pcreate(H5P_DATASET_CREATE);
+    const hsize_t huge = (hsize_t)1 << 28, most = H5S_UNLIMITED, few = 16;
+    const hid_t space = H5Screate_simple(1, &few, &most);
+    H5Pset_chunk(layout, 1, &huge);
+    H5Pset_deflate(layout, 9);
+    const hid_t set = H5Dcreate2(file, "/huge", H5T_IEEE_F32LE, space, H5P_DEFAULT, layout,
+                                 H5P_DEFAULT);
+    const unsigned char nothing[8] = {0x78, 0x9c, 3, 0, 0, 0, 0, 1};
+    const hsize_t start = 0;
+    assert_true(H5Dwrite_chunk(set, H5P_DEFAULT, 0, &start, sizeof nothing, nothing) >= 0);
+    H5Dclose(set);
+    H5Sclose(space);
+    H5Pclose(layout);
     assert_true(H5Fclose(file) >= 0);
     H5Zunregister(300);
     refused("/packed", "filter 300, lzx");
     refused("/unwritten", "claims 16 elements");
+    refused("/huge", "claims 16 elements");
     unsigned state_of_plugins = 1;
     assert_true(H5PLget_loading_state(&state_of_plugins) >= 0);
     assert_int_equal(state_of_plugins, 0);
