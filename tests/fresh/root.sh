@@ -35,7 +35,7 @@ cannot() { say "left out: $*"; exit 77; }
 command -v debootstrap >/dev/null || cannot "debootstrap is not installed"
 
 namespace=(unshare --mount --pid --fork --kill-child)
-"${namespace[@]}" true 2>/dev/null || namespace=()
+"${namespace[@]}" mount -t proc proc /proc 2>/dev/null || namespace=() # then without any mount
 
 # Debian 12 as this machine's own apt knows it: "URI SUITE", one a line.
 sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)' |
