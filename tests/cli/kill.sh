@@ -136,14 +136,14 @@ strike_any() { # name kills
 mend() { # name
     local options="$common ${!1}" lost seconds
     rm -rf whole
-    "$train" $options -o whole >/dev/null || { echo "$1 failed"; bad=1; return; }
+    "$sae_train" $options -o whole >/dev/null || { echo "$1 failed"; bad=1; return; }
     for lost in 00 50; do
         rm -rf cut
         cp -r whole cut && rm cut/ckpt_$lost.h5
         for seconds in 0.05 0.2 0.3; do
-            timeout -s KILL $seconds "$train" -q --threads 1 --resume cut >/dev/null 2>&1
+            timeout -s KILL $seconds "$sae_train" -q --threads 1 --resume cut >/dev/null 2>&1
         done
-        "$train" $options --continue -o cut >/dev/null 2>&1 || { echo "$1 was not mended"; bad=1; }
+        "$sae_train" $options --continue -o cut >/dev/null 2>&1 || { echo "$1 was not mended"; bad=1; }
         diff -r whole cut >/dev/null || { echo "$1, ckpt_$lost mended: $(diff -rq whole cut)"; bad=1; }
     done
 }
