@@ -44,6 +44,13 @@ static double rate_of(const struct sae_progress *bar, double now)
     return seconds > 0 ? (double)(bar->done - bar->first) / seconds : 0;
 }
 
+/* Three digits, never an exponent for a large one. */
+static const char *rate_text(char to[32], double rate)
+{
+    snprintf(to, 32, rate < 100 ? "%.3g" : "%.0f", rate);
+    return to;
+}
+
 static void time_left(char *to, size_t n, const struct sae_progress *bar, double rate)
 {
     if (rate > 0 && bar->total >= bar->done)
@@ -61,10 +68,10 @@ void sae_progress_line(char *to, size_t size, const struct sae_progress *bar, do
     const double rate = rate_of(bar, now);
     const double share = bar->total == 0 ? 0 : (double)bar->done / (double)bar->total;
     const int full = share > 1 ? WIDTH : (int)(share * WIDTH);
-    char left[32], figures[128], graph[64];
+    char left[32], digits[32], figures[128], graph[64];
     time_left(left, sizeof left, bar, rate);
-    const int n = snprintf(figures, sizeof figures, "%3.0f%%  %.4g %s/s  %s left", 100 * share, rate,
-                           bar->unit, left);
+    const int n = snprintf(figures, sizeof figures, "%3.0f%%  %s %s/s  %s left", 100 * share,
+                           rate_text(digits, rate), bar->unit, left);
     snprintf(graph, sizeof graph, "[%.*s%*s] ", full, "####################", WIDTH - full, "");
     const char *const what = bar->what;
     size_t room = columns > (size_t)n ? columns - (size_t)n : 0;
@@ -88,12 +95,12 @@ static void show(struct sae_progress *bar, double now, const char *note)
         fflush(stderr);
     } else {
         const double rate = rate_of(bar, now);
-        char left[32];
+        char left[32], digits[32];
         time_left(left, sizeof left, bar, rate);
-        sae_log_info("%s: %3.0f%%  %llu of %llu %s  %.4g/s  %s left%s%s", bar->what,
+        sae_log_info("%s: %3.0f%%  %llu of %llu %s  %s/s  %s left%s%s", bar->what,
                      bar->total == 0 ? 0 : 100 * (double)bar->done / (double)bar->total,
                      (unsigned long long)bar->done, (unsigned long long)bar->total, bar->unit,
-                     rate, left, note == NULL ? "" : "  ", note == NULL ? "" : note);
+                     rate_text(digits, rate), left, note == NULL ? "" : "  ", note == NULL ? "" : note);
     }
     bar->shown = now;
 }
@@ -123,7 +130,7 @@ void sae_progress_end(struct sae_progress *bar)
     if (bar->quiet)
         return;
     const double now = sae_stop_clock();
-    char took[32];
+    char took[32], digits[32];
     duration(took, sizeof took, now - bar->began);
     if (now - bar->began < WORTH_SECONDS) {
         if (bar->terminal)
@@ -131,8 +138,9 @@ void sae_progress_end(struct sae_progress *bar)
         sae_log_before(NULL);
         return;
     }
-    sae_log_info("%s: %llu %s in %s (%.4g %s/s)", bar->what,
-                 (unsigned long long)(bar->done - bar->first), bar->unit, took, rate_of(bar, now),
+    sae_log_info("%s: %llu %s in %s (%s %s/s)", bar->what,
+                 (unsigned long long)(bar->done - bar->first), bar->unit, took,
+                 rate_text(digits, rate_of(bar, now)),
                  bar->unit);
     sae_log_before(NULL);
 }

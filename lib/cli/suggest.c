@@ -48,6 +48,8 @@ static bool has_word(const char *option, const char *word, size_t len)
     return false;
 }
 
+enum { LONG_ENOUGH = 4 }; /* letters of an option that say more than chance */
+
 enum likeness { BEGINS, BEGUN_BY, HAS_WORD, LIKENESSES };
 
 static bool is_like(enum likeness how, const char *option, const char *name, size_t len)
@@ -56,8 +58,8 @@ static bool is_like(enum likeness how, const char *option, const char *name, siz
     switch (how) {
     case BEGINS:
         return starts(option, n, name, len);
-    case BEGUN_BY: /* whole words of the name: "batch" of "batch-size" */
-        return starts(name, len, option, n) && name[n] == '-';
+    case BEGUN_BY: /* "batch" of "batch-size", and of "batchsize"; not "k" of "keep" */
+        return starts(name, len, option, n) && len > n && (name[n] == '-' || n >= LONG_ENOUGH);
     case HAS_WORD:
         return has_word(option, name, len);
     case LIKENESSES:
@@ -68,7 +70,8 @@ static bool is_like(enum likeness how, const char *option, const char *name, siz
 
 /* --- 2. words of other programs ----------------------------------------------------------- */
 
-/* Options of trainers and tools that people come from. `option` NULL: the advice stands alone. */
+/* Options of trainers and tools that people come from; the advice is given by programs that have
+ * `option`. */
 static const struct {
     const char *name, *option, *advice;
 } known[] = {
@@ -97,6 +100,11 @@ static const struct {
     {"jobs",          "threads",     "--threads"},
     {"num-threads",   "threads",     "--threads"},
     {"silent",        "quiet",       "-q"},
+    {"checkpoint",    "all",         "the checkpoint itself, without an option before it"},
+    {"ckpt",          "all",         "the checkpoint itself, without an option before it"},
+    {"run",           "all",         "the run's folder itself, without an option before it"},
+    {"store",         "acts",        "--acts"},
+    {"activations",   "acts",        "--acts"},
     {"V",             "version",     "--version"},
     {"j",             "threads",     "--threads"},
 };
@@ -159,6 +167,12 @@ static void nearest(char *to, size_t size, const struct sae_opt_set *set, const 
 void sae_suggest(char *to, size_t size, const struct sae_opt_set *set, const char *name, size_t len)
 {
     *to = '\0';
+    char whole[64];
+    snprintf(whole, sizeof whole, "%.*s", (int)len, name);
+    if (exists(set, whole)) { /* "-k" for "--k" */
+        snprintf(to, size, ", did you mean '--%s'", whole);
+        return;
+    }
     const char *const advice = advice_for(set, name, len);
     if (advice != NULL) {
         snprintf(to, size, ", did you mean %s", advice);

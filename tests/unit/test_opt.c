@@ -149,6 +149,9 @@ static void wrong_words_are_named(void **state)
         {"--device cuda", "did you mean --backend cpu or cuda"}, /* what others call it */
         {"--learning-rate 1", "did you mean --lr;"},
         {"-V", "unknown option '-V', did you mean --version;"},
+        {"-k 3", "did you mean '--k';"},                    /* not every option that begins so */
+        {"--tokenscount 3", "did you mean '--tokens'"},     /* two words run together */
+        {"--lrate 3", "unknown option '--lrate'; --help=all"}, /* two letters say little */
         {"--epochs 3", "unknown option '--epochs'; --help=all"}, /* this program has no --steps */
         {"--thr 3", "did you mean '--threads'"},            /* not '--lr' */
         {"--ley 3", "unknown option '--ley'; --help=all"},  /* half of it differs from '--lr' */
@@ -319,11 +322,30 @@ static void a_narrow_terminal_keeps_the_figures(void **state)
     }
 }
 
+static void rates_are_short(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t done;
+        const char *rate;
+    } cases[] = {{1234567, " 123457 tokens/s"}, {1234, " 123 tokens/s"}, {123, " 12.3 tokens/s"},
+                 {1, " 0.1 tokens/s"}};
+    char text[200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct sae_progress bar = {
+            .what = "train", .unit = "tokens", .done = cases[i].done, .total = 9999999};
+        sae_progress_line(text, sizeof text, &bar, 10, NULL, 79);
+        if (strstr(text, cases[i].rate) == NULL)
+            fail_msg("'%s' does not contain '%s'", text, cases[i].rate);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(defaults_and_forms, clean),
         cmocka_unit_test_teardown(names_may_hold_commas, clean),
+        cmocka_unit_test(rates_are_short),
         cmocka_unit_test_teardown(wrong_words_are_named, clean),
         cmocka_unit_test_teardown(config_files_yield_to_the_command_line, clean),
         cmocka_unit_test_teardown(the_record_leaves_out_where_and_how_loudly, clean),
