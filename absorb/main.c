@@ -87,9 +87,9 @@ static enum sae_status find_words(char **ret, const struct sae_ckpt *ckpt, struc
     enum sae_status st = sae_fs_join(&path, folder, "words.h5", err);
     if (st == SAE_OK && !sae_fs_is_file(path)) {
         st = sae_err_set(err, SAE_EIO,
-                         "no word set '%s', where the store of '%s' lies; make it with "
-                         "sae-harvest, or name one with --words FILE",
-                         path, ckpt->path);
+                         "no word set '%s' in the store of '%s'; make it with 'sae-harvest --like "
+                         "%s --words', or name one with --words FILE",
+                         path, ckpt->path, folder);
         free(path);
     } else if (st == SAE_OK) {
         *ret = path;

@@ -85,7 +85,7 @@ static enum sae_status try_to_save(const struct analyze_report *report, const js
     struct sae_err why = {0};
     const enum sae_status status = sae_json_save(report->place, result, &why);
     if (status == SAE_OK)
-        sae_log_info("wrote %s", report->place);
+        sae_log_info("wrote '%s'", report->place);
     if (wanted.charts && status != SAE_EINTR)
         draw(report);
     if (status == SAE_OK)
@@ -106,7 +106,7 @@ static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_o
     enum sae_status status;
     struct analyze_report report = {0};
     json_t *record = NULL, *result = NULL;
-    sae_log_info("measuring %s", path);
+    sae_log_info("measuring '%s'", path);
     wanted.began = sae_stop_clock();
     SAE_GO(status, analyze_report_make(&report, path, ops, &settings, err));
     SAE_GO(status, sae_opt_record(&record, cli, err));

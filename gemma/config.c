@@ -342,6 +342,32 @@ static enum sae_status read_root(struct gemma_config *config, const json_t *root
     return read_layers(config, root, err);
 }
 
+/* A folder that cannot be a model's: says what was named in its place. */
+static enum sae_status check_folder(const char *folder, const char *config, struct sae_err *err)
+{
+    static const char expected[] = "a model's folder holds config.json, *.safetensors and "
+                                   "tokenizer.model";
+    const char *const slash = strchr(folder, '/');
+    if (!sae_fs_is_dir(folder) && slash != NULL && slash != folder && *folder != '.' &&
+        strchr(slash + 1, '/') == NULL)
+        return sae_err_set(err, SAE_EIO,
+                           "no model folder '%s'; %s. A model of that name on Hugging Face has to "
+                           "be fetched first: hf download %s --local-dir %s",
+                           folder, expected, folder, slash + 1);
+    if (!sae_fs_is_dir(folder))
+        return sae_err_set(err, SAE_EIO, "no model folder '%s'; %s", folder, expected);
+    if (sae_fs_is_file(config))
+        return SAE_OK;
+    char *index = NULL;
+    SAE_TRY(sae_fs_join(&index, folder, "acts.json", err));
+    const bool store = sae_fs_is_file(index);
+    free(index);
+    return sae_err_set(err, SAE_EFORMAT, "'%s' %s; %s", folder,
+                       store ? "is an activation store, not a language model"
+                             : "holds no config.json",
+                       expected);
+}
+
 enum sae_status gemma_config_read(struct gemma_config *config, const char *folder,
                                   struct sae_err *err)
 {
@@ -349,9 +375,8 @@ enum sae_status gemma_config_read(struct gemma_config *config, const char *folde
     json_t *root = NULL;
     size_t len = 0;
     enum sae_status st;
-    if (!sae_fs_is_dir(folder))
-        return sae_err_set(err, SAE_EIO, "no model folder '%s'", folder);
     SAE_GO(st, sae_fs_join(&path, folder, "config.json", err));
+    SAE_GO(st, check_folder(folder, path, err));
     SAE_GO(st, sae_fs_read(&text, &len, path, CONFIG_MAX, err));
     json_error_t why;
     root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* sae-harvest : what does one layer of a language model do on this text? */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harvest/labels.h"
 #include "harvest/origin.h"
@@ -119,6 +121,7 @@ static const char *const of_words[] = {"max-words", "spaced-only", "context",
 struct harvest {
     const struct sae_cli *cli;
     const char *dir;
+    bool made_dir;         /* it was not there before; an empty one does not stay after an error */
     char *folder;          /* of the model */
     char *beside;          /* of the store that --like names */
     struct sae_strs texts; /* those of --text and the operands; the names are borrowed */
@@ -157,6 +160,7 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
         SAE_GO(st, sae_mem_strdup(&h->folder, wanted.model, err));
     else
         SAE_GO(st, sae_fs_join(&h->folder, sae_acts_dir(acts), path, err));
+    sae_fs_shorten(h->folder);
     if (wanted.model == NULL && !sae_fs_is_dir(h->folder))
         st = sae_err_set(err, SAE_EIO,
                          "the model that made '%s' is not at '%s' any more; say by --model where "
@@ -214,6 +218,7 @@ static void free_names(char **names, size_t n)
  * for, complete; whoever writes finds out. */
 static enum sae_status lock_folder(struct harvest *h, struct sae_err *err)
 {
+    h->made_dir = !sae_fs_is_dir(h->dir);
     SAE_TRY(sae_fs_make_dirs(h->dir, err));
     const enum sae_status st = sae_lock_take(&h->lock, h->dir, "sae-harvest", err);
     h->tap.lock = h->lock;
@@ -483,6 +488,11 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
                            "is '%s' a text or a labelled set? several sets are named as --labels "
                            "A,B; texts beside them by --text",
                            cli->args[0]);
+    /* Before the model, whose hash takes minutes: a misspelt text. */
+    for (size_t i = 0; i < h->texts.n; i++)
+        if (access(h->texts.v[i], F_OK) != 0)
+            return sae_err_set(err, SAE_EIO, "cannot read '%s': %s", h->texts.v[i],
+                               strerror(errno));
     return SAE_OK;
 }
 
@@ -513,6 +523,8 @@ done:
     sae_str_clear(&h.taken);
     harvest_tap_close(&h.tap);
     sae_lock_release(h.lock);
+    if (st != SAE_OK && h.made_dir)
+        (void)rmdir(h.dir); /* fails where something is in it, as it should */
     json_decref(h.invocation);
     json_decref(h.answer);
     free(h.folder);

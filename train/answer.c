@@ -154,7 +154,7 @@ static enum sae_status print_sweep(const struct job *job, const json_t *runs, st
     if (st == SAE_OK)
         sae_utf8_print(stdout, "\nThe last checkpoint of each run%s; held-out recon: mean |x - xhat|^2 of a held-out "
                "token;\ndead: latents that fired on none of the run's last --dead-after training "
-               "tokens;\ncompeting: pairs of held-out masks above the run's base threshold.\nThe runs are in %s; 'sae-report %s/run_*' sets them side by "
+               "tokens;\ncompeting: pairs of held-out masks above the run's base threshold.\nThe runs are in %s; 'sae-report %s' sets them side by "
                "side.\n",
                failed ? ", for a failed one the last that is good" : "", job->dir, job->dir);
     return st;

@@ -126,8 +126,7 @@ static void tell_epochs(const struct job *job)
     if (most > 1.005)
         sae_log_info("the run goes %.1f times through the %.0f training rows of the store%s", most,
                      rows,
-                     most > 10 ? ": more tokens, or fewer steps, would teach it more of the text "
-                                 "and less of its rows"
+                     most > 10 ? "; so many passes overfit: harvest more tokens, or train for fewer"
                                : "");
 }
 

@@ -34,7 +34,7 @@ static const struct sae_opt options[] = {
     {"resume", 0, SAE_OPT_PATH, &resume_path, NULL, NULL, 0, 0, "RUN", in_out,
      "continue an interrupted run or sweep with its recorded options", MAIN | SAE_OPT_UNRECORDED},
     {"continue", 0, SAE_OPT_FLAG, &go_on, "false", NULL, 0, 0, NULL, in_out,
-     "start what -o names, go on with it, or leave it where it is whole",
+     "start what -o names, go on with it, or leave it if it is finished",
      MAIN | SAE_OPT_UNRECORDED},
     {"verify", 0, SAE_OPT_FLAG, &verify, "false", NULL, 0, 0, NULL, in_out,
      "first read the whole store and check that it holds what its ids were made of",
@@ -234,13 +234,13 @@ static const struct sae_program program = {
         "its 2024 trainer (standard-2024: unsquared norm, no sparsity warm-up).\n"
         "state.h5 holds what an exact resume needs besides. It is saved at each checkpoint, every "
         "--save-minutes, and when a signal makes the program finish its step and stop; it goes when the "
-        "run is whole. --resume RUN needs no other option, continues and ends with the bytes of an "
+        "run is finished. --resume RUN needs no other option, continues and ends with the bytes of an "
         "unbroken run, on the same machine and build. Checkpoints that are missing or damaged are made "
         "again, to the same bytes, from the nearest state before them or from the start. Options given "
         "with --resume must agree with the record; --save-every, --save-minutes and --memory may be "
         "given anew, and --threads, --quiet, --verbose and --json are not recorded: none of them "
         "changes a file. --continue takes the whole command line again, in scripts: it starts the run, "
-        "goes on with it, or does nothing where it is whole, and refuses other options than those it was "
+        "goes on with it, or does nothing if it is finished, and refuses other options than those it was "
         "begun with. One process at a time writes to a run.\n\n"
         "An option given as a list makes a sweep: one run for each combination, in a folder of its "
         "own below -o, with the files that the same run made alone would have. Runs that read the "

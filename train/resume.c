@@ -9,6 +9,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/cli/folder.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -211,6 +212,7 @@ static enum sae_status open_store(struct job *job, const struct asked *asked, co
     if (!job->acts) {
         SAE_GO(st, asked->acts ? sae_mem_strdup(&store, asked->acts, err)
                                : sae_fs_join(&store, dir, path, err));
+        sae_fs_shorten(store);
         st = sae_acts_open(&job->acts, store, err);
         if (st != SAE_OK) {
             if (!asked->acts)
@@ -297,15 +299,27 @@ static enum sae_status plan_again(struct job *job, const struct asked *asked, co
 static void tell_start(const struct run_plan *plan)
 {
     if (plan->finished)
-        sae_log_info("'%s' is whole: all %zu checkpoints of its %" PRIu64
-                     " steps are there; nothing to do (a longer run is a run of its own, for its "
-                     "schedules follow the whole length)",
+        sae_log_info("'%s' is finished: all %zu checkpoints of its %" PRIu64
+                     " steps are there; nothing to do (a longer run needs another folder: schedules "
+                     "depend on the length)",
                      plan->dir, plan->set.checkpoints.n, plan->set.steps);
     else if (plan->n_from > 0)
         sae_log_info("resuming from '%s'", plan->from[0]);
     else
-        sae_log_info("'%s' holds no state from before what is missing; it is trained from its start",
+        sae_log_info("'%s' holds nothing to go on from before the first missing checkpoint; it is "
+                     "trained from its start, to the same bytes",
                      plan->dir);
+}
+
+/* Why there is nothing to resume: the folder may be of another kind. */
+static enum sae_status refuse_resume(const char *dir, const char *why, struct sae_err *err)
+{
+    enum sae_folder kind;
+    SAE_TRY(sae_folder_kind(&kind, dir, err));
+    if (kind == SAE_FOLDER_STORE || kind == SAE_FOLDER_MODEL || kind == SAE_FOLDER_SAE ||
+        kind == SAE_FOLDER_RESULTS)
+        return sae_err_set(err, SAE_EARG, "cannot resume '%s': it %s", dir, sae_folder_says(kind));
+    return sae_err_set(err, SAE_EARG, "cannot resume '%s': %s", dir, why);
 }
 
 static enum sae_status resume_one(struct job *job, const struct asked *asked, struct sae_err *err)
@@ -315,7 +329,7 @@ static enum sae_status resume_one(struct job *job, const struct asked *asked, st
     enum sae_status st;
     SAE_GO(st, find_record(&record, asked->resume, &why, err));
     if (!record) {
-        st = sae_err_set(err, SAE_EARG, "cannot resume '%s': %s", asked->resume, why.msg);
+        st = refuse_resume(asked->resume, why.msg, err);
         goto done;
     }
     SAE_GO(st, plan_again(job, asked, asked->resume, record, err));
@@ -387,7 +401,7 @@ static enum sae_status resume_sweep(struct job *job, const struct asked *asked, 
         finished += job->plans[i].finished;
     }
     if (finished == job->n)
-        sae_log_info("'%s' is whole: all of its %zu runs are; nothing to do", asked->resume,
+        sae_log_info("'%s' is finished: all of its %zu runs are; nothing to do", asked->resume,
                      job->n);
 done:
     json_decref(sweep);

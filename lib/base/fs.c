@@ -67,6 +67,32 @@ enum sae_status sae_fs_dir(char **ret, const char *path, struct sae_err *err)
     return SAE_OK;
 }
 
+/* Whether the path up to `n` ends in the name of a true folder, neither ".." nor a link. */
+static bool is_way_in(char *path, size_t start, size_t n)
+{
+    struct stat st;
+    const size_t len = n - start;
+    if (len == 0 || (path[start] == '.' && (len == 1 || (len == 2 && path[start + 1] == '.'))))
+        return false;
+    const char kept = path[n];
+    path[n] = '\0';
+    const bool is_true = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    path[n] = kept;
+    return is_true;
+}
+
+void sae_fs_shorten(char *path)
+{
+    for (char *up; (up = strstr(path, "/../")) != NULL;) {
+        char *start = up;
+        while (start > path && start[-1] != '/')
+            start--;
+        if (!is_way_in(path, (size_t)(start - path), (size_t)(up - path)) || up[4] == '\0')
+            return;
+        memmove(start, up + 4, strlen(up + 4) + 1);
+    }
+}
+
 static enum sae_status real_path(char real[PATH_MAX], const char *path, struct sae_err *err)
 {
     if (realpath(path, real) == NULL)

@@ -84,12 +84,36 @@ static enum sae_status add_runs(struct paths *paths, const char *dir, bool all, 
     return st;
 }
 
+/* Of a checkpoint that is not there: which ones its run has. */
+static enum sae_status refuse_missing(const char *arg, struct sae_err *err)
+{
+    char *dir = NULL, **names = NULL;
+    size_t n = 0;
+    struct sae_str list = {0};
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, sae_fs_dir(&dir, arg, err));
+    if (sae_fs_is_dir(dir))
+        SAE_GO(st, sae_fs_list(&names, &n, dir, "ckpt_", ".h5", err));
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, sae_str_printf(&list, err, "%s%s", i > 0 ? ", " : "", names[i]));
+    if (n > 0 && sae_str_ends(arg, ".h5"))
+        st = sae_err_set(err, SAE_EIO, "cannot find '%s': no such file; '%s' holds %s", arg, dir,
+                         list.s);
+    else
+        st = sae_err_set(err, SAE_EIO, "cannot find '%s': no such file or folder", arg);
+done:
+    sae_fs_list_free(names, n);
+    sae_str_clear(&list);
+    free(dir);
+    return st;
+}
+
 static enum sae_status add_operand(struct paths *paths, const char *arg, bool all,
                                    struct sae_err *err)
 {
     if (!sae_fs_is_dir(arg)) {
         if (!sae_fs_is_file(arg))
-            return sae_err_set(err, SAE_EIO, "cannot find '%s': no such file or folder", arg);
+            return refuse_missing(arg, err);
         return add(paths, NULL, arg, err);
     }
     enum sae_folder kind;

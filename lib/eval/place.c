@@ -64,6 +64,8 @@ enum sae_status sae_place_store(char **ret, const struct sae_ckpt *ckpt, struct 
         return SAE_OK;
     SAE_TRY(sae_target_run(&run, ckpt->path, err));
     const enum sae_status st = sae_fs_join(ret, run, path, err);
+    if (st == SAE_OK)
+        sae_fs_shorten(*ret);
     free(run);
     return st;
 }

@@ -167,9 +167,10 @@ enum sae_status sae_site_sets(char ***ret, size_t *ret_n, const struct sae_ckpt 
         n = n_names;
         if (n == 0) {
             st = sae_err_set(err, SAE_EIO,
-                             "no labelled sets in '%s', where the store of '%s' lies; make them "
-                             "with sae-harvest, or name them with --labels FILE",
-                             folder, ckpt->path);
+                             "no labelled sets (labels_*.h5) in '%s', the store of '%s'; make one "
+                             "with 'sae-harvest --like %s --labels FILE.csv', or name some with "
+                             "--labels FILE.h5",
+                             folder, ckpt->path, folder);
             goto done;
         }
     }

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -88,16 +89,58 @@ static enum sae_status read_shards(struct sae_acts *acts, const char *name, stru
     return SAE_OK;
 }
 
+static enum sae_status holds(bool *ret, const char *dir, const char *name, struct sae_err *err)
+{
+    char *path = NULL;
+    SAE_TRY(sae_fs_join(&path, dir, name, err));
+    *ret = sae_fs_is_file(path);
+    free(path);
+    return SAE_OK;
+}
+
+static enum sae_status holds_any(bool *ret, const char *dir, const char *prefix,
+                                 struct sae_err *err)
+{
+    char **names = NULL;
+    size_t n = 0;
+    SAE_TRY(sae_fs_list(&names, &n, dir, prefix, ".h5", err));
+    sae_fs_list_free(names, n);
+    *ret = n > 0;
+    return SAE_OK;
+}
+
+/* A folder without acts.json: says what it is, where people name one kind of folder for another. */
+static enum sae_status refuse_folder(const char *dir, const char *asked, struct sae_err *err)
+{
+    bool run, sweep, model, shards;
+    SAE_TRY(holds_any(&run, dir, "ckpt_", err));
+    SAE_TRY(holds_any(&shards, dir, "acts_", err));
+    SAE_TRY(holds(&sweep, dir, "sweep.json", err));
+    SAE_TRY(holds(&model, dir, "config.json", err));
+    if (run || sweep)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' is not an activation store but a %s of sae-train; name the folder "
+                           "that sae-harvest wrote",
+                           asked, run ? "run" : "sweep");
+    if (model)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s' is not an activation store but a model's folder; make a store with "
+                           "sae-harvest --model %s",
+                           asked, dir);
+    return sae_err_set(err, SAE_EFORMAT,
+                       "'%s' is not a complete activation store: there is no '%s/acts.json'; %s",
+                       asked, dir,
+                       shards ? "repeat the sae-harvest command that began it"
+                              : "sae-harvest makes stores");
+}
+
 static enum sae_status read_index(struct sae_acts *acts, const char *asked, struct sae_err *err)
 {
     char *name = NULL;
     enum sae_status st;
     SAE_GO(st, sae_fs_join(&name, acts->dir, "acts.json", err));
     if (!sae_fs_is_file(name)) {
-        st = sae_err_set(err, SAE_EFORMAT,
-                         "'%s' is not a complete activation store: '%s' is not there; finish it "
-                         "with sae-harvest",
-                         asked, name);
+        st = refuse_folder(acts->dir, asked, err);
         goto done;
     }
     SAE_GO(st, sae_json_load(&acts->index, name, err));

@@ -114,6 +114,7 @@ expect() { # status, part of the message, arguments...
 }
 expect 1 'weights-only' sets/ckpt_0.h5
 expect 1 'no such file' nothing.h5
+expect 1 "'sets' holds ckpt_0.h5" sets/ckpt_1.h5
 expect 2 'must be at least 1' --floor 0
 expect 2 'must be at most 1' --duplicate 1.5
 mkdir empty

@@ -101,7 +101,10 @@ printf '\211PNG\r\n\032\n\0\0' >mixed/figure.png
 echo '# About' >mixed/README.md
 expect 0 "" at --text mixed --context 64 --tokens 2000 -o mixed_acts
 shows 'text +5 files: 1 JSON lines, 1 plain text; 3 left out \(1 documentation, 1 PNG, 1 PDF\)'
+expect 1 "cannot read 'mixd': No such file" at --text mixd -o unmade
+[ -e unmade ] && wrong "a misspelt text left a folder behind"
 expect 1 "cannot use 'mixed/paper.pdf': it is PDF" at --text mixed/data.json,mixed/paper.pdf -o x
+[ -e x ] && wrong "a harvest that failed left an empty folder behind"
 expect 0 "" at --text mixed --glob '*.txt' --context 8 -o chosen
 shows 'text +1 file: 1 plain text'
 printf '\320\363\361\361\352\350\351 \362\345\352\361\362\n' >cyrillic.txt
@@ -241,7 +244,7 @@ shows 'made before'
 cp -r "$model" elsewhere
 expect 0 "" "$harvest" --model elsewhere --layer 3 -q --text texts --tokens 200 -o moved
 mv elsewhere other_place
-expect 1 "is not at 'moved/../elsewhere' any more; say by --model" "$harvest" --like moved --words
+expect 1 "is not at 'elsewhere' any more; say by --model" "$harvest" --like moved --words
 expect 0 "" "$harvest" --like moved --model other_place --words --max-words 80 -q
 
 # --- asked wrongly ---

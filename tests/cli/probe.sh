@@ -87,7 +87,7 @@ expect 1 'kind' -q --labels acts/words.h5 run_1
 head -c 3000 acts/labels_mood.h5 >acts/short.h5
 expect 1 'short.h5' -q --labels acts/short.h5 run_1
 mv acts gone
-expect 1 "is not at 'run_1/../acts' any more; put it back, or name its new place with --acts DIR, or the sets with --labels" \
+expect 1 "is not at 'acts' any more; put it back, or name its new place with --acts DIR, or the sets with --labels" \
     -q run_1
 mv gone acts
 mkdir empty && cd empty || exit 1

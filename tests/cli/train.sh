@@ -204,6 +204,11 @@ run --acts acts --m 64 --k 4 --batch 256 --steps 2 --continue -o left >/dev/null
     complain "leftovers count as a run"
 [ -e left/ckpt_100.h5 ] || complain "leftovers kept a run from its folder"
 
+# What is of another kind says so, and no run begins where the store should be.
+says 2 "it is an activation store, not a run" run --resume acts
+says 1 "but a run of sae-train" run --acts topk --m 64 --k 4 -o nothing
+[ -e nothing ] && complain "a run began without a store"
+
 # One writer a run: a second one is told who it is, and changes nothing; whoever is killed leaves
 # nothing that keeps the next one out.
 "$train" -q --threads 1 $topk --steps 100000 --save-every 100 -o one >/dev/null 2>&1 &
@@ -252,7 +257,7 @@ rm -rf narrow
 
 # Refusals.
 says 2 "its schedules" run --resume half --steps 2400
-says 0 "a longer run is a run of its own" sh -c "'$train' --resume topk 2>&1 | grep whole >&2"
+says 0 "a longer run needs another folder" sh -c "'$train' --resume topk 2>&1 | grep finished >&2"
 says 2 "holds a run already" run $topk -o topk
 says 1 "no such folder" run --resume nowhere
 says 2 "--out and --resume" run --resume topk -o new

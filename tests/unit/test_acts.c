@@ -454,6 +454,19 @@ static void test_refusals(void **state)
     assert_int_equal(sae_fs_write(file, "x", 1, &err), SAE_OK);
     assert_int_equal(sae_acts_open(&acts, file, &err), SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "prose.txt' is not a complete"));
+    static const struct {
+        const char *holds, *says;
+    } kinds[] = {{"ckpt_00.h5", "but a run of sae-train"},
+                 {"sweep.json", "but a sweep of sae-train"},
+                 {"config.json", "sae-harvest --model"},
+                 {"acts_00000.h5", "repeat the sae-harvest command"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) { /* named in place of a store */
+        snprintf(file, sizeof file, "%s/%s", path, kinds[i].holds);
+        assert_int_equal(sae_fs_write(file, "x", 1, &err), SAE_OK);
+        assert_int_equal(sae_acts_open(&acts, path, &err), SAE_EFORMAT);
+        assert_non_null(strstr(err.msg, kinds[i].says));
+        assert_int_equal(unlink(file), 0);
+    }
     make_store(path, 500, SIZE_MAX);
     /* a shard of other content under the same name */
     assert_int_equal(write_shard(path, 1, 7, 151, SIZE_MAX, false, &err), SAE_EARG);

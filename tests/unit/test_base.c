@@ -202,6 +202,39 @@ static void paths_are_joined_and_compared(void **state)
     assert_int_equal(sae_fs_natural_cmp("a1", "a1"), 0);
 }
 
+/* Only what names the same file is cut: a link's ".." is elsewhere. */
+static void paths_are_shortened(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/saekit-test-XXXXXX", path[100], want[100];
+    struct sae_err err = {0};
+    static const struct {
+        const char *path, *want;
+    } cases[] = {
+        {"run/../acts", "acts"},      {"run/in/../../acts", "acts"}, {"run/../../acts", "../acts"},
+        {"link/../acts", "link/../acts"}, {"no/../acts", "no/../acts"}, {"../acts", "../acts"},
+        {"run/..", "run/.."},         {"./../acts", "./../acts"},
+    };
+    char here[1000];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    assert_int_equal(sae_fs_make_dirs("run/in", &err), SAE_OK);
+    assert_int_equal(symlink("run/in", "link"), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(path, sizeof path, "%s", cases[i].path);
+        sae_fs_shorten(path);
+        assert_string_equal(path, cases[i].want);
+    }
+    snprintf(path, sizeof path, "%s/run/../acts", dir);
+    snprintf(want, sizeof want, "%s/acts", dir);
+    sae_fs_shorten(path);
+    assert_string_equal(path, want);
+    assert_int_equal(unlink("link") | rmdir("run/in") | rmdir("run"), 0);
+    assert_int_equal(chdir(here), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void files_are_whole_or_absent(void **state)
 {
     (void)state;
@@ -292,6 +325,7 @@ int main(void)
         cmocka_unit_test(digest_gives_the_published_answer),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(paths_are_joined_and_compared),
+        cmocka_unit_test(paths_are_shortened),
         cmocka_unit_test(files_are_whole_or_absent),
         cmocka_unit_test(folders_are_named_by_what_tells_them_apart),
     };

@@ -31,6 +31,24 @@ static char *edit(const char *from, const char *to)
     return text;
 }
 
+/* What people name in place of a model's folder. */
+static void test_folders(void **state)
+{
+    (void)state;
+    struct gemma_config c;
+    assert_int_equal(gemma_config_read(&c, "google/gemma-2-2b", &g_err), SAE_EIO);
+    assert_non_null(strstr(g_err.msg, "hf download google/gemma-2-2b --local-dir gemma-2-2b"));
+    assert_int_equal(gemma_config_read(&c, "/nowhere/at/all", &g_err), SAE_EIO);
+    assert_null(strstr(g_err.msg, "hf download"));
+    char *folder = fix_folder();
+    assert_int_equal(gemma_config_read(&c, folder, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "holds no config.json"));
+    fix_write_text(folder, "acts.json", "{}");
+    assert_int_equal(gemma_config_read(&c, folder, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "is an activation store"));
+    fix_remove(folder);
+}
+
 static enum sae_status read_text(struct gemma_config *c, const char *text)
 {
     char *folder = fix_folder();
@@ -339,7 +357,7 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),    cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_folders),   cmocka_unit_test(test_values),    cmocka_unit_test(test_variants),
         cmocka_unit_test(test_missing),   cmocka_unit_test(test_refused),
         cmocka_unit_test(test_rope),      cmocka_unit_test(test_unknown_tensors),
         cmocka_unit_test(test_tensors),   cmocka_unit_test(test_wrong_type),
