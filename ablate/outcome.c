@@ -114,7 +114,7 @@ static json_t *list_u64(const uint64_t *v, size_t n)
 {
     json_t *const list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_integer((json_int_t)v[i]));
+        json_array_append_new(list, sae_json_whole(v[i]));
     return list;
 }
 
@@ -127,9 +127,9 @@ static json_t *config_of(const struct sae_ckpt *ckpt, const struct ablate_scores
         if (i == 0 || strcmp(scores->v[i].set, scores->v[i - 1].set) != 0)
             json_array_append_new(names, json_string(scores->v[i].set));
     return json_pack(
-        "{s:I, s:o, s:b, s:I, s:I, s:I, s:O?, s:I, s:I, s:f, s:f, s:I, s:I, s:s, s:b, s:s?, s:o, "
+        "{s:o, s:o, s:b, s:I, s:I, s:I, s:O?, s:I, s:I, s:f, s:f, s:I, s:I, s:s, s:b, s:s?, s:o, "
         "s:o, s:o}",
-        "random_seed", (json_int_t)s->seeds[0], "dataset_names", names, "perform_scr", (int)scr,
+        "random_seed", sae_json_whole(s->seeds[0]), "dataset_names", names, "perform_scr", (int)scr,
         "early_stopping_patience", (json_int_t)s->epochs, "train_set_size",
         (json_int_t)s->train_size, "test_set_size", (json_int_t)s->test_size, "context_length",
         site ? sae_json_at(site, "context") : NULL, "probe_train_batch_size",

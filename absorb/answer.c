@@ -99,9 +99,9 @@ static json_t *make_config(const struct sae_ckpt *ckpt, const struct sae_words *
 {
     const json_t *const site = sae_site_of(ckpt->record);
     return json_pack(
-        "{s:s?, s:I, s:f, s:I, s:s, s:i, s:I, s:s, s:f, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o}",
+        "{s:s?, s:o, s:f, s:I, s:s, s:i, s:I, s:s, s:f, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o}",
         "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "random_seed",
-        (json_int_t)s->seed, "f1_jump_threshold", s->f1_jump, "max_k_value", (json_int_t)s->max_k,
+        sae_json_whole(s->seed), "f1_jump_threshold", s->f1_jump, "max_k_value", (json_int_t)s->max_k,
         "prompt_template", "{word} has the first letter:", "prompt_token_pos", -6, "llm_batch_size",
         batch_of(words), "llm_dtype", "float32", "k_sparse_probe_l1_decay", s->l1_decay, "k_sparse_probe_batch_size",
         (json_int_t)s->sparse_batch, "k_sparse_probe_num_epochs", (json_int_t)s->sparse_epochs,

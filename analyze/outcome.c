@@ -335,9 +335,9 @@ static enum sae_status checkpoint_of(json_t **ret, const struct sae_ckpt *c, str
     json_t *made = NULL;
     SAE_TRY(sae_site_checkpoint(&made, c, err));
     json_t *const sizes =
-        json_pack("{s:I, s:I, s:I, s:I, s:I}", "total_steps", (json_int_t)c->total_steps, "d",
+        json_pack("{s:I, s:I, s:I, s:I, s:o}", "total_steps", (json_int_t)c->total_steps, "d",
                   (json_int_t)c->model.d, "m", (json_int_t)c->model.m, "k", (json_int_t)c->model.k,
-                  "seed", (json_int_t)c->seed);
+                  "seed", sae_json_whole(c->seed));
     const int bad = sizes == NULL || json_object_update(made, sizes) != 0;
     json_decref(sizes);
     if (bad) {

@@ -87,11 +87,11 @@ static json_t *config_json(const struct autointerp_job *job)
     const struct autointerp_settings *const s = job->settings;
     const json_t *const site = sae_site_of(job->ckpt->record);
     return json_pack(
-        "{s:s?, s:I, s:n, s:I, s:I, s:s, s:I, s:i, s:s, s:i, s:b, s:f, s:I, s:b, s:i, s:b, s:i, "
+        "{s:s?, s:I, s:n, s:I, s:o, s:s, s:I, s:i, s:s, s:i, s:b, s:f, s:I, s:b, s:i, s:b, s:i, "
         "s:i, s:i, s:i, s:i, s:s, s:s, s:s?, s:s, s:s}",
         "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "n_latents",
         (json_int_t)s->n_latents, "override_latents", "dead_latent_threshold",
-        (json_int_t)s->min_active, "random_seed", (json_int_t)s->seed, "dataset_name",
+        (json_int_t)s->min_active, "random_seed", sae_json_whole(s->seed), "dataset_name",
         text_of(job->ckpt), "llm_context_size", (json_int_t)job->corpus->T, "llm_batch_size", 0,
         "llm_dtype", "float32",
         "buffer", AUTOINTERP_BUFFER, "no_overlap", 1, "act_threshold_frac", AUTOINTERP_ACTIVE_SHARE,

@@ -226,10 +226,10 @@ static json_t *dict_config(const struct sae_ckpt *ckpt, const char *class)
     const struct sae_model *const model = &ckpt->model;
     const struct convert_site site = convert_site_of(ckpt);
     json_t *const trainer = json_pack(
-        "{s:s, s:I, s:I, s:o, s:s?, s:s?, s:I, s:I, s:s}", "dict_class", class, "activation_dim",
+        "{s:s, s:I, s:I, s:o, s:s?, s:s?, s:I, s:o, s:s}", "dict_class", class, "activation_dim",
         (json_int_t)model->d, "dict_size", (json_int_t)model->m, "layer", count_or_null(site.layer),
         "lm_name", site.model, "submodule_name", site.hook, "steps", (json_int_t)ckpt->step, "seed",
-        (json_int_t)ckpt->seed, "saekit_id", ckpt->id);
+        sae_json_whole(ckpt->seed), "saekit_id", ckpt->id);
     if (trainer != NULL && model->k > 0)
         json_object_set_new(trainer, "k", json_integer((json_int_t)model->k));
     return json_pack("{s:o, s:{s:I, s:o}}", "trainer", trainer, "buffer", "d_submodule",

@@ -146,9 +146,9 @@ static json_t *make_config(const struct sae_ckpt *ckpt, const struct probe_set *
     for (size_t i = 0; i < s->n_k; i++)
         json_array_append_new(ks, json_integer((json_int_t)s->k[i]));
     for (size_t i = 0; i < s->n_seeds; i++)
-        json_array_append_new(seeds, json_integer((json_int_t)s->seeds[i]));
-    return json_pack("{s:I, s:o, s:I, s:I, s:O?, s:I, s:n, s:s, s:s?, s:o, s:b, s:o}",
-                     "random_seed", (json_int_t)s->seeds[0], "dataset_names", names,
+        json_array_append_new(seeds, sae_json_whole(s->seeds[i]));
+    return json_pack("{s:o, s:o, s:I, s:I, s:O?, s:I, s:n, s:s, s:s?, s:o, s:b, s:o}",
+                     "random_seed", sae_json_whole(s->seeds[0]), "dataset_names", names,
                      "probe_train_set_size", (json_int_t)s->train_size, "probe_test_set_size",
                      (json_int_t)s->test_size, "context_length",
                      site ? sae_json_at(site, "context") : NULL, "sae_batch_size",

@@ -110,11 +110,11 @@ static json_t *run_json(const struct report_run *run)
     }
     json_t *options = sae_json_at(run->record, "options");
     json_t *site = (json_t *)report_site(run);
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O?, s:O?, s:o, s:o}", "name",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:O?, s:O?, s:o, s:o}", "name",
                      run->name, "path", run->path, "arch",
                      arch_of(run), "d",
                      (json_int_t)run->d, "m", (json_int_t)run->m, "k", (json_int_t)run->k, "seed",
-                     (json_int_t)run->seed, "total_steps", (json_int_t)run->total_steps, "group",
+                     sae_json_whole(run->seed), "total_steps", (json_int_t)run->total_steps, "group",
                      (json_int_t)run->group, "site", site, "options", options, "phases", phases,
                      "targets", targets_of(report_phase_last(run), NULL));
 }

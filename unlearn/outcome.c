@@ -29,9 +29,9 @@ static json_t *config_of(const struct unlearn_outcome *o)
     for (size_t i = 0; i < s->n_n_latents; i++)
         json_array_append_new(counts, json_integer((json_int_t)s->n_latents[i]));
     return json_pack(
-        "{s:I, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:i, s:s, s:b, s:s, s:I, s:s, s:s, s:s, s:s, "
+        "{s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:i, s:s, s:b, s:s, s:I, s:s, s:s, s:s, s:s, "
         "s:s, s:I, s:s}",
-        "random_seed", (json_int_t)s->seed, "dataset_names", names, "intervention_method",
+        "random_seed", sae_json_whole(s->seed), "dataset_names", names, "intervention_method",
         "clamp_feature_activation", "retain_thresholds", reals(s->thresholds, s->n_thresholds),
         "n_features_list", counts, "multipliers", reals(s->multipliers, s->n_multipliers),
         "dataset_size", (json_int_t)s->dataset_size, "seq_len", (json_int_t)o->context,

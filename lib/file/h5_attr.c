@@ -215,9 +215,14 @@ static enum sae_status attr_number(const struct sae_h5 *file, const char *object
 {
     hid_t attr = H5I_INVALID_HID, type = H5I_INVALID_HID;
     SAE_TRY(attr_open(&attr, &type, file, object, name, H5T_INTEGER, or_class, err));
-    const enum sae_status st = H5Aread(attr, memory, to) < 0
-                                   ? h5_fail(file, err, SAE_EFORMAT, "read attribute", name)
-                                   : SAE_OK;
+    int64_t whole = 0; /* HDF5 alone reads a negative number as 0 */
+    enum sae_status st = SAE_OK;
+    if (H5Tget_sign(type) == H5T_SGN_2 && H5Tequal(memory, H5T_NATIVE_UINT64) > 0 &&
+        H5Aread(attr, H5T_NATIVE_INT64, &whole) >= 0 && whole < 0)
+        st = sae_err_set(err, SAE_EFORMAT, "attribute '%s' of '%s' is %lld, expected 0 or more",
+                         name, file->path, (long long)whole);
+    else if (H5Aread(attr, memory, to) < 0)
+        st = h5_fail(file, err, SAE_EFORMAT, "read attribute", name);
     H5Tclose(type);
     H5Aclose(attr);
     return st;

@@ -217,6 +217,44 @@ enum sae_status sae_h5_shape(const struct sae_h5 *file, const char *name, size_t
     return SAE_OK;
 }
 
+/* HDF5 alone gives the nearest number that an integer type holds: 0 for -1. */
+static H5T_conv_ret_t convert_exactly(H5T_conv_except_t what, hid_t from, hid_t to, void *source,
+                                      void *target, void *met)
+{
+    (void)what, (void)from, (void)source, (void)target;
+    if (H5Tget_class(to) != H5T_INTEGER)
+        return H5T_CONV_UNHANDLED;
+    *(bool *)met = true;
+    return H5T_CONV_ABORT;
+}
+
+/* Fails: SAE_EFORMAT, also where a number is none of that integer type; SAE_EIO */
+static enum sae_status read_numbers(const struct sae_h5 *file, const char *name, hid_t set,
+                                    enum sae_h5_type type, hid_t memory, hid_t space, void *to,
+                                    struct sae_err *err)
+{
+    bool unfit = false;
+    const hid_t h5type = type_open(type), transfer = H5Pcreate(H5P_DATASET_XFER);
+    errno = 0;
+    const bool good = transfer >= 0 &&
+                      H5Pset_type_conv_cb(transfer, convert_exactly, &unfit) >= 0 &&
+                      H5Dread(set, h5type, memory, space, transfer, to) >= 0;
+    enum sae_status st = SAE_OK;
+    if (unfit)
+        st = sae_err_set(
+            err, SAE_EFORMAT,
+            "'%s' in '%s' holds a number that is negative, broken or too large; expected "
+            "whole numbers of %zu bits",
+            name, file->path, 8 * type_size(type));
+    else if (!good)
+        st = h5_fail(file, err, SAE_EFORMAT, "read (damaged?)", name);
+    if (transfer >= 0)
+        H5Pclose(transfer);
+    if (h5type >= 0)
+        H5Tclose(h5type);
+    return st;
+}
+
 static bool is_number(hid_t set)
 {
     const hid_t type = H5Dget_type(set);
@@ -261,14 +299,8 @@ enum sae_status sae_h5_get(const struct sae_h5 *file, const char *name, enum sae
     for (size_t i = 0; i < rank; i++)
         n *= dims[i];
     SAE_GO(st, sae_mem_alloc(&data, n, type_size(type), err));
-    const hid_t h5type = type_open(type);
-    errno = 0;
-    const herr_t read = n == 0 ? 0 : H5Dread(set, h5type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
-    H5Tclose(h5type);
-    if (read < 0) {
-        st = h5_fail(file, err, SAE_EFORMAT, "read (damaged?)", name);
-        goto done;
-    }
+    if (n > 0)
+        SAE_GO(st, read_numbers(file, name, set, type, H5S_ALL, H5S_ALL, data, err));
     memcpy(ret, &data, sizeof data);
     data = NULL;
     for (size_t i = 0; got != NULL && i < rank; i++)
@@ -298,12 +330,8 @@ enum sae_status sae_h5_read_rows(const struct sae_h5 *file, const char *name, en
                          first + n, name, file->path, (unsigned long long)extent[0]);
     if (st == SAE_OK && n > 0) {
         const hid_t memory = H5Screate_simple(rank, count, NULL);
-        const hid_t h5type = type_open(type);
-        errno = 0;
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
-        if (H5Dread(set, h5type, memory, space, H5P_DEFAULT, to) < 0)
-            st = h5_fail(file, err, SAE_EFORMAT, "read (damaged?)", name);
-        H5Tclose(h5type);
+        st = read_numbers(file, name, set, type, memory, space, to, err);
         H5Sclose(memory);
     }
     H5Sclose(space);

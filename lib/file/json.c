@@ -3,6 +3,7 @@
 #include "lib/file/json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -231,4 +232,9 @@ const char *sae_json_str(const json_t *value, const char *path, const char *othe
 json_t *sae_json_number(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
+}
+
+json_t *sae_json_whole(uint64_t x)
+{
+    return x <= INT64_MAX ? json_integer((json_int_t)x) : json_sprintf("%" PRIu64, x);
 }

@@ -42,5 +42,7 @@ const char *sae_json_str(const json_t *value, const char *path, const char *othe
 
 /* A JSON real, or null where x is not finite (JSON has no NaN). New reference. */
 json_t *sae_json_number(double x);
+/* A JSON integer; text from 2^63 on, which jansson's signed integers do not hold. New reference. */
+json_t *sae_json_whole(uint64_t x);
 
 #endif /* SAE_LIB_FILE_JSON_H */

@@ -233,9 +233,18 @@ static enum sae_status get_head(struct sae_ckpt *ckpt, const struct sae_h5 *file
     if (d == 0 || m == 0 || d > UINT32_MAX || m > UINT32_MAX)
         return sae_err_set(err, SAE_EFORMAT, "'%s': d = %zu and m = %zu cannot be",
                            sae_h5_path(file), (size_t)d, (size_t)m);
-    if (model->arch == SAE_ARCH_TOPK && k == 0)
-        return sae_err_set(err, SAE_EFORMAT, "'%s': top-k that keeps k = 0 latents cannot be",
-                           sae_h5_path(file));
+    if (k > m || (model->arch == SAE_ARCH_TOPK && k == 0))
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s': an SAE of m = %zu latents that keeps k = %zu "
+                           "of them cannot be",
+                           sae_h5_path(file), (size_t)m, (size_t)k);
+    if (!(ckpt->progress >= 0 && ckpt->progress <= 1))
+        return sae_err_set(err, SAE_EFORMAT, "'%s': progress is %g, expected 0 to 1",
+                           sae_h5_path(file), ckpt->progress);
+    if (ckpt->step > INT64_MAX || ckpt->total_steps > INT64_MAX)
+        return sae_err_set(err, SAE_EFORMAT, "'%s': step %llu of %llu is beyond 2^63",
+                           sae_h5_path(file), (unsigned long long)ckpt->step,
+                           (unsigned long long)ckpt->total_steps);
     model->d = (size_t)d;
     model->m = (size_t)m;
     model->k = (size_t)k;

@@ -244,10 +244,54 @@ static void test_shapes(void **state)
     drop(&s);
 }
 
+/* Numbers that no SAE has, which would go on into the settings of other packages. */
+static void test_impossible(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t k, step;
+        double progress;
+        const char *says;
+    } cases[] = {{M + 1, 1, 0.5, "keeps k"},
+                 {UINT64_MAX, 1, 0.5, "keeps k"},
+                 {2, 1, NAN, "progress"},
+                 {2, 1, 1.5, "progress"},
+                 {2, 1, -0.5, "progress"},
+                 {2, UINT64_MAX, 0.5, "step"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sample s;
+        struct sae_ckpt back = {0};
+        struct sae_err err = {0};
+        fill(&s);
+        s.ckpt.model.k = (size_t)cases[i].k;
+        s.ckpt.step = cases[i].step;
+        s.ckpt.progress = cases[i].progress;
+        snprintf(other, sizeof other, "%s/impossible_%zu.h5", dir, i);
+        assert_int_equal(sae_ckpt_save(other, &s.ckpt, true, &err), SAE_OK);
+        assert_int_equal(sae_ckpt_load(&back, other, &err), SAE_EFORMAT);
+        assert_non_null(strstr(err.msg, cases[i].says));
+        sae_ckpt_clear(&back);
+        drop(&s);
+    }
+}
+
+/* Seeds of 64 bits go into results of signed integers. */
+static void test_whole(void **state)
+{
+    (void)state;
+    json_t *small = sae_json_whole(INT64_MAX), *large = sae_json_whole(UINT64_MAX);
+    assert_true(json_is_integer(small) && json_integer_value(small) == INT64_MAX);
+    assert_string_equal(json_string_value(large), "18446744073709551615");
+    json_decref(small);
+    json_decref(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
                                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_bare),
-                                       cmocka_unit_test(test_shapes)};
+                                       cmocka_unit_test(test_shapes),
+                                       cmocka_unit_test(test_impossible),
+                                       cmocka_unit_test(test_whole)};
     return cmocka_run_group_tests_name("ckpt", tests, setup, teardown);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tests of lib/file/h5: round trips, equal bytes, and every way a file can be wrong. */
+#include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -402,8 +403,8 @@ static void unknown_filters_and_lengths_are_refused(void **state)
     const hid_t space = H5Screate_simple(1, &few, &most);
     H5Pset_chunk(layout, 1, &huge);
     H5Pset_deflate(layout, 9);
-    const hid_t set = H5Dcreate2(file, "/huge", H5T_IEEE_F32LE, space, H5P_DEFAULT, layout,
-                                 H5P_DEFAULT);
+    const hid_t set =
+        H5Dcreate2(file, "/huge", H5T_IEEE_F32LE, space, H5P_DEFAULT, layout, H5P_DEFAULT);
     const unsigned char nothing[8] = {0x78, 0x9c, 3, 0, 0, 0, 0, 1};
     const hsize_t start = 0;
     assert_true(H5Dwrite_chunk(set, H5P_DEFAULT, 0, &start, sizeof nothing, nothing) >= 0);
@@ -418,6 +419,71 @@ static void unknown_filters_and_lengths_are_refused(void **state)
     unsigned state_of_plugins = 1;
     assert_true(H5PLget_loading_state(&state_of_plugins) >= 0);
     assert_int_equal(state_of_plugins, 0);
+}
+
+/* Numbers of other types are read where they are whole and fit, else refused. */
+static void numbers_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t whole;
+        double real;
+        bool fits;
+    } cases[] = {
+        {7,         7,     true },
+        {-1,        -1,    false},
+        {1LL << 40, 1e300, false},
+        {255,       0.5,   false},
+        {255,       NAN,   false}
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sae_err err = {0};
+        struct sae_h5 *f = NULL;
+        uint8_t *v = NULL, one = 0;
+        const size_t n = 1;
+        snprintf(path, sizeof path, "%s/unfit_%zu.h5", dir, i);
+        assert_int_equal(sae_h5_create(&f, path, "test", true, &err), SAE_OK);
+        assert_int_equal(sae_h5_put1(f, "/whole", SAE_H5_I64, 1, &cases[i].whole, &err), SAE_OK);
+        assert_int_equal(sae_h5_put1(f, "/real", SAE_H5_F64, 1, &cases[i].real, &err), SAE_OK);
+        assert_int_equal(sae_h5_commit(&f, "{}", &err), SAE_OK);
+        assert_int_equal(sae_h5_open(&f, path, "test", &err), SAE_OK);
+        const enum sae_status want = cases[i].fits ? SAE_OK : SAE_EFORMAT;
+        const enum sae_status whole = cases[i].whole == 255 ? SAE_OK : want;
+        assert_int_equal(sae_h5_get(f, "/whole", SAE_H5_U8, 1, &n, NULL, &v, &err), whole);
+        if (whole == SAE_OK)
+            assert_int_equal(*v, cases[i].whole);
+        free(v);
+        assert_int_equal(sae_h5_read_rows(f, "/real", SAE_H5_U8, 0, 1, &one, &err), want);
+        assert_true(want == SAE_OK || strstr(err.msg, "whole numbers of 8 bits") != NULL);
+        sae_h5_close(f);
+    }
+}
+
+static void a_negative_attribute_is_refused(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_h5 *f = NULL;
+    uint64_t got = 9;
+    snprintf(path, sizeof path, "%s/negative.h5", dir);
+    assert_int_equal(sae_h5_create(&f, path, "test", true, &err), SAE_OK);
+    assert_int_equal(sae_h5_commit(&f, "{}", &err), SAE_OK);
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), scalar = H5Screate(H5S_SCALAR);
+    for (int value = -1; value <= 1; value += 2) {
+        const hid_t attr = H5Acreate2(file, value < 0 ? "minus" : "plus", H5T_NATIVE_INT, scalar,
+                                      H5P_DEFAULT, H5P_DEFAULT);
+        assert_true(H5Awrite(attr, H5T_NATIVE_INT, &value) >= 0);
+        H5Aclose(attr);
+    }
+    H5Sclose(scalar);
+    H5Fclose(file);
+    assert_int_equal(sae_h5_open(&f, path, "test", &err), SAE_OK);
+    assert_int_equal(sae_h5_attr_u64(f, "/", "minus", &got, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "is -1"));
+    assert_int_equal(got, 9);
+    assert_int_equal(sae_h5_attr_u64(f, "/", "plus", &got, &err), SAE_OK);
+    assert_int_equal(got, 1);
+    sae_h5_close(f);
 }
 
 /* h5py writes text with a variable length, as attribute and as dataset. */
@@ -510,6 +576,8 @@ int main(void)
         cmocka_unit_test(text_of_variable_length_is_read),
         cmocka_unit_test(a_lock_hinders_no_reader),
         cmocka_unit_test(what_is_no_file_of_ours_is_named),
+        cmocka_unit_test(numbers_that_do_not_fit_are_refused),
+        cmocka_unit_test(a_negative_attribute_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
