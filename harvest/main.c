@@ -277,8 +277,8 @@ static void print_store(const struct harvest *h, const struct harvest_store_tota
 {
     sae_utf8_print(stdout, "activation store %s%s: layer %zu of %s\n", h->dir,
                    t->found ? " (complete before)" : "", h->tap.layer, h->tap.config->name);
-    printf("  rows        %zu of width %zu, bf16, in %zu shards\n", t->n_rows, h->tap.d,
-           t->n_shards);
+    printf("  rows        %zu of width %zu, bf16, in %zu shard%s\n", t->n_rows, h->tap.d,
+           t->n_shards, t->n_shards == 1 ? "" : "s");
     printf("  documents   %" PRIu64 ", %.1f tokens each; %zu contexts of %" PRIu64 "\n",
            t->n_documents, (double)t->n_rows / (double)t->n_documents, t->n_contexts,
            wanted.context);

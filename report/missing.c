@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/cli/folder.h"
 #include "report/report.h"
 
 /* Appends a path as a shell takes it. */
@@ -88,6 +90,37 @@ static bool same_gap(const struct gap *a, const struct gap *b)
            strcmp(a->phases.s, b->phases.s) == 0;
 }
 
+/* Where the n runs that lack all of it are all the runs of one folder, the folder names them. */
+static enum sae_status put_folder(struct sae_str *to, const struct report *report,
+                                  const struct gap *gaps, size_t first, size_t n,
+                                  struct sae_err *err)
+{
+    char *dir = NULL, *other = NULL, **runs = NULL;
+    size_t n_runs = 0;
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, sae_fs_dir(&dir, report->runs[first].path, err));
+    bool one = n > 1 && gaps[first].whole && strcmp(dir, ".") != 0;
+    for (size_t i = first; i < report->n_runs && one; i++) {
+        if (!same_gap(&gaps[i], &gaps[first]))
+            continue;
+        SAE_GO(st, sae_fs_dir(&other, report->runs[i].path, err));
+        one = strcmp(dir, other) == 0;
+        free(other);
+        other = NULL;
+    }
+    if (one)
+        SAE_GO(st, sae_folder_runs(&runs, &n_runs, dir, err));
+    if (one && n_runs == n) {
+        sae_str_clear(to);
+        st = put_path(to, dir, "", err);
+    }
+done:
+    sae_fs_list_free(runs, n_runs);
+    free(other);
+    free(dir);
+    return st;
+}
+
 /* "run_1, run_2 at 25 %: Sparse probing", and one command for all runs that lack the same as run
  * `first`. */
 static enum sae_status tell_gap(struct report *report, const struct gap *gaps, size_t first,
@@ -103,6 +136,7 @@ static enum sae_status tell_gap(struct report *report, const struct gap *gaps, s
         SAE_GO(st, sae_str_printf(&names, err, "%s%s", n++ > 0 ? ", " : "", report->runs[i].name));
         SAE_GO(st, sae_str_printf(&paths, err, "%s", gaps[i].paths.s));
     }
+    SAE_GO(st, put_folder(&paths, report, gaps, first, n, err));
     if (n > NAMED) {
         sae_str_clear(&names);
         SAE_GO(st, sae_str_printf(&names, err, "%zu runs", n));

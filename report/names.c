@@ -8,6 +8,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/base/utf8.h"
 #include "report/report.h"
 
 /* --- shortest ends of paths --------------------------------------------------------------- */
@@ -34,6 +35,21 @@ static bool is_shared(const struct report *report, char *const *paths, size_t ru
     return false;
 }
 
+/* A name stands in tables, in CSV and in charts, so that it has one line: a newline shows as \n. */
+static enum sae_status set_name(struct report_run *run, const char *name, size_t n,
+                                struct sae_err *err)
+{
+    struct sae_str shown = {0};
+    const enum sae_status st = sae_utf8_shown(&shown, name, n, err);
+    if (st != SAE_OK) {
+        sae_str_clear(&shown);
+        return st;
+    }
+    free(run->name);
+    run->name = shown.s;
+    return SAE_OK;
+}
+
 static enum sae_status name_by_path(struct report *report, char *const *paths, size_t run,
                                     struct sae_err *err)
 {
@@ -41,9 +57,8 @@ static enum sae_status name_by_path(struct report *report, char *const *paths, s
     size_t parts = 1;
     while (parts < DEEPEST && is_shared(report, paths, run, parts))
         parts++;
-    free(report->runs[run].name);
-    report->runs[run].name = NULL;
-    return sae_mem_strdup(&report->runs[run].name, last_parts(paths[run], parts), err);
+    const char *const name = last_parts(paths[run], parts);
+    return set_name(&report->runs[run], name, strlen(name), err);
 }
 
 /* --- labels ------------------------------------------------------------------------------- */
@@ -122,13 +137,8 @@ enum sae_status report_name_runs(struct report *report, char *const *labels, siz
     SAE_GO(st, sae_mem_alloc(&labelled, n_labels, sizeof *labelled, err));
     for (size_t l = 0; l < n_labels; l++)
         SAE_GO(st, find_labelled(&labelled[l], report, labels[l], err));
-    for (size_t l = 0; l < n_labels; l++) {
-        char *name = NULL;
-        SAE_GO(st, sae_mem_strdup(&name, labels[l], err));
-        *strchr(name, '=') = '\0';
-        free(report->runs[labelled[l]].name);
-        report->runs[labelled[l]].name = name;
-    }
+    for (size_t l = 0; l < n_labels; l++)
+        SAE_GO(st, set_name(&report->runs[labelled[l]], labels[l], strcspn(labels[l], "="), err));
     st = check_labels(report, err);
 done:
     for (size_t i = 0; paths != NULL && i < report->n_runs; i++)

@@ -260,7 +260,13 @@ static bool any_other_site(const struct report *report)
     return false;
 }
 
-static void caution_baselines(const struct report *report, FILE *to)
+/* The brief notes show published rows beside the targets, and those that were asked for. */
+static bool is_shown(const struct report_baseline *baseline, bool full)
+{
+    return full || baseline->full != NULL || notes_any_target(baseline);
+}
+
+static void caution_baselines(const struct report *report, bool full, FILE *to)
 {
     if (report->n_baselines == 0)
         return;
@@ -277,7 +283,7 @@ static void caution_baselines(const struct report *report, FILE *to)
     double low = INFINITY, high = 0;
     for (size_t j = 0; j < report->n_baselines; j++) {
         const double x = report_baseline_value(&report->baselines[j], l0);
-        if (!isfinite(x))
+        if (!isfinite(x) || !is_shown(&report->baselines[j], full))
             continue;
         low = fmin(low, x);
         high = fmax(high, x);
@@ -287,8 +293,9 @@ static void caution_baselines(const struct report *report, FILE *to)
     }
     if (!report_l0_equal(low, high) && text.s != NULL)
         report_wrap(to, "  * ", 4,
-                    "Published rows differ in active latents a token (%s): comparing k 40 with "
-                    "k 320 is not a fair comparison and says nothing about the orthogonality term.",
+                    "Published rows differ in active latents a token (%s): one of many against "
+                    "one of few is not a fair comparison and says nothing about the orthogonality "
+                    "term.",
                     text.s);
     sae_str_clear(&text);
     report_wrap(to, "  * ", 4,
@@ -394,7 +401,8 @@ static void caution_ablation(const struct report *report, FILE *to)
                     "advises against them. No conclusion should rest on them.");
 }
 
-enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae_err *err)
+enum sae_status notes_cautions(const struct report *report, bool full, FILE *to,
+                               struct sae_err *err)
 {
     char *text = NULL;
     size_t len = 0;
@@ -409,7 +417,7 @@ enum sae_status notes_cautions(const struct report *report, FILE *to, struct sae
     caution_ablation(report, part);
     for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
         st = caution_configs(report, s, part, err);
-    caution_baselines(report, part);
+    caution_baselines(report, full, part);
     fclose(part);
     if (st == SAE_OK && len > 0) {
         notes_heading(to, "Cautions");
@@ -509,7 +517,7 @@ static enum sae_status print_details(const struct report *report, FILE *to, stru
 {
     SAE_TRY(notes_what(report, to, err));
     SAE_TRY(notes_settings(report, to, err));
-    SAE_TRY(notes_cautions(report, to, err));
+    SAE_TRY(notes_cautions(report, true, to, err));
     for (enum report_source s = REPORT_HELDOUT; s < REPORT_SOURCE_N; s++)
         SAE_TRY(notes_family(report, s, to, err));
     SAE_TRY(notes_targets(report, to, err));
@@ -530,7 +538,7 @@ static enum sae_status print_notes(const struct report *report, bool full, FILE 
     if (full) {
         SAE_TRY(print_details(report, to, err));
     } else {
-        SAE_TRY(notes_cautions(report, to, err));
+        SAE_TRY(notes_cautions(report, false, to, err));
         SAE_TRY(notes_targets(report, to, err));
     }
     SAE_TRY(notes_grid(report, to, err));

@@ -27,6 +27,7 @@ SAE_MUST_CHECK enum sae_status notes_settings(const struct report *report, FILE 
                                               struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_family(const struct report *report, enum report_source source,
                                             FILE *to, struct sae_err *err);
+bool notes_any_target(const struct report_baseline *baseline); /* whether it has a value of one */
 SAE_MUST_CHECK enum sae_status notes_targets(const struct report *report, FILE *to,
                                              struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_differences(const struct report *report, FILE *to,
@@ -35,7 +36,8 @@ SAE_MUST_CHECK enum sae_status notes_seeds(const struct report *report, FILE *to
                                            struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_grid(const struct report *report, FILE *to,
                                           struct sae_err *err);
-SAE_MUST_CHECK enum sae_status notes_cautions(const struct report *report, FILE *to,
+/* `full`: of published rows the brief notes show few, and warn of those alone. */
+SAE_MUST_CHECK enum sae_status notes_cautions(const struct report *report, bool full, FILE *to,
                                               struct sae_err *err);
 
 /* "met", "missed" or "not measured" of a target at a value. */

@@ -89,13 +89,23 @@ static enum sae_status all_p(double **ret, size_t *ret_n, const struct report *r
     return SAE_OK;
 }
 
+/* As many as show an interval that is not 0: "+- 0.0000" would read as certain. */
+static int digits_of(const struct report_comparison *c)
+{
+    enum { MOST = 9 };
+    int digits = c->metric->digits;
+    while (digits < MOST && c->by.half > 0 && c->by.half * pow(10, digits) < 0.5)
+        digits++;
+    return digits;
+}
+
 /* "cosine to the nearest feature 0.4000 -> 0.3900 (-0.0100 +- 0.0020) *" */
 static void print_value(const struct report_comparison *c, const char *name, double holm, FILE *to)
 {
     const int digits = c->metric->digits;
     fprintf(to, "%s %.*f -> %.*f", name, digits, c->by.ref, digits, c->by.mean);
     if (c->verdict <= REPORT_WITHIN_NOISE)
-        fprintf(to, " (%+.*f +- %.*f)%s", digits, c->by.diff, digits, c->by.half,
+        fprintf(to, " (%+.*f +- %.*f)%s", digits_of(c), c->by.diff, digits_of(c), c->by.half,
                 c->verdict < REPORT_CHANGED && c->by.p <= holm ? " *" : "");
     fputc('\n', to);
 }

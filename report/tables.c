@@ -252,7 +252,7 @@ static void verdict_cell(struct sae_table *table, const struct report_target *ta
         sae_table_text(table, "%s", notes_verdict(target, x));
 }
 
-static bool any_target(const struct report_baseline *baseline)
+bool notes_any_target(const struct report_baseline *baseline)
 {
     for (size_t t = 0; t < report_n_targets; t++)
         if (isfinite(
@@ -288,7 +288,7 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         }
     }
     for (size_t b = 0; b < report->n_baselines; b++) {
-        if (!any_target(&report->baselines[b]))
+        if (!notes_any_target(&report->baselines[b]))
             continue;
         sae_table_text(table, "%s", report_baseline_label(label, &report->baselines[b]));
         sae_table_text(table, "publ.");

@@ -139,6 +139,13 @@ grep -q '^Sparse autoencoder runs: run_1$' folder.txt || complain "a folder of r
 mkdir above && cp -r x/deep above/
 (cd above && "$report" --no-draw) | grep -q '^Sparse autoencoder runs: run_1$' ||
     complain "the runs of a sweep beside are not found"
+
+# Where all runs of a folder lack the same, the command names the folder; else it names the runs.
+mkdir whole && cp -r run_2 run_3 whole/ && rm whole/run_*/*.core.json
+"$report" --no-draw --full whole >gaps.txt
+grep -q '^      sae-splice --all whole$' gaps.txt || complain "a command does not name the folder of runs"
+"$report" --no-draw --full whole/run_2 >gaps.txt
+grep -q '^      sae-splice --all whole/run_2$' gaps.txt || complain "a command names runs that were not asked for"
 mkdir acts && echo '{}' >acts/acts.json
 "$report" --no-draw acts >/dev/null 2>err.txt
 [ $? -eq 1 ] || complain "a store should give exit 1"

@@ -314,6 +314,31 @@ static void test_verdicts(void **state)
     report_clear(&report);
 }
 
+/* An interval smaller than the figure's last digit is shown, and not as 0. */
+static void test_small_intervals(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"w/base_s1", "w/base_s2", "w/base_s3",
+                                        "w/orth_s1", "w/orth_s2", "w/orth_s3"};
+    static const double shifts[] = {0, 0.01, 0.02, 0.0002, 0.010201, 0.020202};
+    for (size_t i = 0; i < 6; i++) {
+        const struct fake_run run = {.name = names[i],
+                                     .orth = i < 3 ? "none" : "progressive",
+                                     .seed = 1 + i % 3,
+                                     .k = 32,
+                                     .shift = shifts[i],
+                                     .percents = {0, 100, -1},
+                                     .with_results = 1};
+        assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
+    }
+    struct report report = {0};
+    assert_int_equal(load(&report, names, 6, NULL, NULL), SAE_OK);
+    char *text = notes_of(&report);
+    assert_non_null(strstr(text, "(+0.000201 +- 0.000002)"));
+    free(text);
+    report_clear(&report);
+}
+
 static size_t brief_lines(const struct report *report, const char *has)
 {
     char *text = NULL;
@@ -493,7 +518,15 @@ static void test_baselines(void **state)
     assert_true(isnan(report_baseline_value(topk, report_metric_by("core_ev"))));
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "published: gemma-2-2b layer 12; not comparable in absolute"));
-    assert_non_null(strstr(text, "not a fair comparison"));
+    assert_non_null(strstr(text, "Published rows differ in active latents"));
+    assert_non_null(strstr(text, "[published run_1] 40"));
+    free(text);
+    size_t len = 0; /* the brief notes warn of the rows that they show */
+    FILE *to = open_memstream(&text, &len);
+    assert_int_equal(report_notes(&report, false, to, NULL), SAE_OK);
+    fclose(to);
+    assert_non_null(strstr(text, "[published standard] 8896"));
+    assert_null(strstr(text, "[published run_1]"));
     free(text);
     report_clear(&report);
 }
@@ -769,6 +802,9 @@ static void test_names(void **state)
     assert_int_equal(report_name_runs(&report, labels, 2, NULL), SAE_OK);
     assert_string_equal(report.runs[1].name, "c");
     assert_string_equal(report.runs[5].name, "b");
+    snprintf(label, sizeof label, "two\nlines=%s", path);
+    assert_int_equal(report_name_runs(&report, labels, 1, NULL), SAE_OK);
+    assert_string_equal(report.runs[1].name, "two\\nlines");
     in_dir(path, "q/x_run");
     snprintf(label, sizeof label, "alone=%s", path);
     assert_int_equal(report_name_runs(&report, labels, 1, &err), SAE_EARG);
@@ -881,7 +917,7 @@ int main(void)
         cmocka_unit_test(test_student),
         cmocka_unit_test(test_differences_of_seeds),
         cmocka_unit_test(test_holm),
-        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_small_intervals),
         cmocka_unit_test(test_within_noise),
         cmocka_unit_test(test_many_groups),
         cmocka_unit_test(test_one_seed_twice),
