@@ -150,7 +150,7 @@ static void test_grid(void **state)
         const struct fake_run run = {.name = names[i],
                                      .orth = orths[i / 2],
                                      .seed = i % 2,
-                                     .k = 32,
+                                     .k = 8,
                                      .shift = shifts[i],
                                      .percents = {0, 100, -1}};
         assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
@@ -275,7 +275,7 @@ static void test_verdicts(void **state)
         const struct fake_run run = {.name = names[i],
                                      .orth = i < 3 ? "none" : "progressive",
                                      .seed = 1 + i % 3,
-                                     .k = 32,
+                                     .k = 8,
                                      .shift = shifts[i],
                                      .percents = {0, 100, -1},
                                      .with_results = 1};
@@ -325,7 +325,7 @@ static void test_small_intervals(void **state)
         const struct fake_run run = {.name = names[i],
                                      .orth = i < 3 ? "none" : "progressive",
                                      .seed = 1 + i % 3,
-                                     .k = 32,
+                                     .k = 8,
                                      .shift = shifts[i],
                                      .percents = {0, 100, -1},
                                      .with_results = 1};
@@ -394,7 +394,7 @@ static void test_within_noise(void **state)
         const struct fake_run run = {.name = names[i],
                                      .orth = i < 3 ? "none" : "progressive",
                                      .seed = 1 + i % 3,
-                                     .k = 32,
+                                     .k = 8,
                                      .shift = shifts[i],
                                      .percents = {100, -1}};
         assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
@@ -416,7 +416,7 @@ static void test_one_seed_twice(void **state)
     static const char *const names[] = {"t/a", "t/b", "t/c"};
     for (size_t i = 0; i < 3; i++) {
         const struct fake_run run = {
-            .name = names[i], .orth = "none", .seed = 1 + i % 2, .k = 32, .percents = {100, -1}};
+            .name = names[i], .orth = "none", .seed = 1 + i % 2, .k = 8, .percents = {100, -1}};
         assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
     }
     struct report report = {0};
@@ -779,7 +779,7 @@ static void test_names(void **state)
     static const char *const files[] = {"p_x_run", "q_x_run", "y_run", "x_run", "q_x_run_2", "alone"};
     for (size_t i = 0; i < 6; i++) {
         const struct fake_run run = {
-            .name = names[i], .orth = "none", .seed = i, .k = 32, .percents = {100, -1}};
+            .name = names[i], .orth = "none", .seed = i, .k = 8, .percents = {100, -1}};
         assert_int_equal(fake_run_make(dir, &run, NULL), SAE_OK);
     }
     struct report report = {0};
