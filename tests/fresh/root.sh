@@ -61,6 +61,7 @@ fi
 root=$(mktemp -d "$cache/root.XXXXXX")
 trap '[ -n "$keep" ] && say "kept: $root" || rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" --numeric-owner -xf "$cache/base.tar"
+chmod 755 "$root" # mktemp makes a folder that only root may enter
 
 # The way to the network is the machine's own: sources, proxy, certificates, names.
 rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
