@@ -15,6 +15,7 @@ struct harvest_columns {
     const char *text, *label;
     const char *split, *attribute; /* used where the file has them */
     size_t first; /* texts of a class read of a data set without end (preset.h); 0: all */
+    bool need_split, need_attribute; /* asked for by name: a file without one is refused */
 };
 
 enum { HARVEST_UNSPLIT = 2 };

@@ -71,9 +71,9 @@ static const struct sae_opt options[] = {
     {"label-column", 0, SAE_OPT_STR, &wanted.columns.label, "label", NULL, 0, 0, "NAME",
      "Labelled sets", "column or field of the label", 0},
     {"attribute-column", 0, SAE_OPT_STR, &wanted.columns.attribute, "attribute", NULL, 0, 0, "NAME",
-     "Labelled sets", "column or field of a second label (what sae-ablate --scr takes), where there is one", 0},
+     "Labelled sets", "column or field of a second label (what sae-ablate --scr takes); by default it may lack", 0},
     {"split-column", 0, SAE_OPT_STR, &wanted.columns.split, "split", NULL, 0, 0, "NAME",
-     "Labelled sets", "column or field that says train or test, where there is one", 0},
+     "Labelled sets", "column or field that says train or test; by default it may lack", 0},
     {"max-train-per-class", 0, SAE_OPT_COUNT, &wanted.max_train, "2000", NULL, 1, 1e9, "N",
      "Labelled sets", "training texts of a class, drawn with the seed", 0},
     {"max-test-per-class", 0, SAE_OPT_COUNT, &wanted.max_test, "500", NULL, 1, 1e9, "N",
@@ -389,6 +389,8 @@ static enum sae_status harvest_one_set(struct harvest *h, const char *source, st
     json_object_set_new(json_object_get(record, "options"), "labels", json_string(path));
     if (preset != NULL)
         json_object_set_new(record, "dataset", json_string(preset->name));
+    wanted.columns.need_split = sae_opt_given(h->cli, "split-column");
+    wanted.columns.need_attribute = sae_opt_given(h->cli, "attribute-column");
     wanted.columns.first = (size_t)(wanted.max_train + wanted.max_test) + 1; /* as SAEBench */
     const struct harvest_labels_settings settings = {
         .dir = h->dir,

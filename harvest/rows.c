@@ -150,6 +150,23 @@ static enum sae_status other_layout(const struct harvest_rows *rows, const char 
                        rows->path, rows->preset->origin, found, rows->preset->expected);
 }
 
+/* A split or attribute column that was asked for by name must be there; by default it may lack. */
+static enum sae_status check_asked(const struct harvest_rows *rows,
+                                   bool (*has)(const void *row, const char *column),
+                                   const void *row, const char *found, struct sae_err *err)
+{
+    const struct harvest_columns *c = rows->columns;
+    const char *lacking = NULL;
+    if (c->need_split && rows->split == NULL && !has(row, c->split))
+        lacking = c->split;
+    else if (c->need_attribute && !has(row, c->attribute))
+        lacking = c->attribute;
+    if (lacking == NULL)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT, "'%s' has no column '%s'; it has: %s", rows->path, lacking,
+                       found[0] != '\0' ? found : "none");
+}
+
 /* --- 2. CSV ------------------------------------------------------------------------------- */
 
 static enum sae_status need_column(const struct sae_csv *csv, const char *name, size_t *ret,
@@ -186,6 +203,8 @@ static enum sae_status read_header(struct harvest_rows *rows, const struct sae_c
     sae_csv_names(found, sizeof found, csv);
     if (rows->preset != NULL && !harvest_preset_layout(rows->preset, csv_has, csv, &layout))
         return other_layout(rows, found, err);
+    if (rows->preset == NULL)
+        SAE_TRY(check_asked(rows, csv_has, csv, found, err));
     SAE_TRY(need_column(csv, layout.text, &ret->text, err));
     if (layout.label != NULL && layout.class == NULL)
         SAE_TRY(need_column(csv, layout.label, &ret->label, err));
@@ -276,16 +295,18 @@ static enum sae_status check_first(const struct harvest_rows *rows, const json_t
 {
     const char *const fields[] = {rows->columns->text, rows->columns->label};
     char keys[200];
-    for (size_t i = 0; i < 2 && rows->set->n_rows == 0; i++) {
+    if (rows->set->n_rows > 0)
+        return SAE_OK;
+    sae_json_keys(keys, sizeof keys, object);
+    for (size_t i = 0; i < 2; i++) {
         if (json_has(object, fields[i]))
             continue;
-        sae_json_keys(keys, sizeof keys, object);
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' line %" PRIu64 " has no field '%s'; it has: %s; see --%s-column",
                            at.path, at.line, fields[i], keys[0] != '\0' ? keys : "none",
                            i == 0 ? "text" : "label");
     }
-    return SAE_OK;
+    return check_asked(rows, json_has, object, keys, err);
 }
 
 /* A field that every line has, or none. */

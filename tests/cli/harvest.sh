@@ -204,6 +204,14 @@ shows 'truths +2 +48 +12 '
 } >halves.csv
 expect 0 "class 'there' is left out: the split gives it 60 texts to train on and 0 to test on, at least 16 and 4" \
     "$harvest" --like acts --labels halves.csv --context 64 -q
+# Columns that were asked for by name must be there; a set by another split would be another set.
+expect 1 "'halves.csv' has no column 'fold'; it has: text, label, split" \
+    "$harvest" --like acts --labels halves.csv --split-column fold --force -q
+expect 1 "'pets.csv' has no column 'tone'; it has: text, label" \
+    "$harvest" --like acts --labels pets.csv --attribute-column tone --force -q
+printf '{"text": "A dog.", "label": "dog"}\n' >one.jsonl
+expect 1 "'one.jsonl' has no column 'fold'; it has: text, label" \
+    "$harvest" --like acts --labels one.jsonl --split-column fold -q
 expect 2 'would both become' "$harvest" --like acts --labels pets.csv,texts/pets.csv
 
 # One of SAEBench's sets by name; the folder's files give the split, labels become names.
