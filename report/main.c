@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/base/str.h"
 #include "lib/cli/chart.h"
 #include "lib/cli/opt.h"
 #include "lib/file/json.h"
@@ -73,6 +75,18 @@ static enum sae_status draw(struct report *report, const struct report_settings 
     return report_lines_add(&report->problems, err, "The charts are not complete: %s", why.msg);
 }
 
+/* "numbers.txt" would become a folder: a misspelt file is told before anything is read. */
+static enum sae_status check_csv(const char *path, struct sae_err *err)
+{
+    if (path == NULL || strcmp(path, "-") == 0 || sae_str_ends(path, ".csv") ||
+        sae_fs_is_dir(path) || strchr(sae_fs_base(path), '.') == NULL)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EARG,
+                       "--csv %s: expected a file named *.csv, - for stdout, or a folder (whose name "
+                       "has no dot, or which is there)",
+                       path);
+}
+
 /* What goes to stdout, and the file of numbers. Where that cannot be written, the rest comes all the
  * same. */
 static enum sae_status print(const struct report *report, bool json, struct sae_err *err)
@@ -108,6 +122,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     };
     struct report report = {0};
     enum sae_status st = SAE_OK;
+    SAE_GO(st, check_csv(given.csv, err));
     SAE_GO(st, sae_chart_check(&drawing, err));
     SAE_GO(st, report_load(&report, &settings, err));
     for (size_t i = 0; i < report.problems.n; i++)

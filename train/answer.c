@@ -109,9 +109,10 @@ static enum sae_status print_run(const json_t *rows, const struct run_plan *plan
         sae_utf8_print(stdout, "\n%s, d %zu, m %" PRIu64 ", %" PRIu64 " steps of %" PRIu64 " tokens; held-out recon: "
                "mean |x - xhat|^2 of a held-out token;\ndead: latents that fired on none of the last "
                "%" PRIu64 " training tokens (--dead-after);\ncompeting: pairs of held-out masks above "
-               "the base threshold.\nCheckpoints are in %s.\n",
+               "the base threshold.\nCheckpoints are in %s; 'sae-analyze --all %s' measures how separated "
+               "the features are.\n",
                train_arch_names[plan->set.arch], sae_acts_d(plan->acts), plan->set.m,
-               plan->set.steps, plan->set.batch, plan->set.dead_after, plan->dir);
+               plan->set.steps, plan->set.batch, plan->set.dead_after, plan->dir, plan->dir);
     return st;
 }
 

@@ -491,15 +491,18 @@ static enum sae_status compare_sweep(const struct job *fresh, const struct asked
     const size_t n = json_array_size(json_object_get(sweep, "runs"));
     if (n != fresh->n)
         st = sae_err_set(err, SAE_EARG,
-                         "--continue: '%s' was begun with %zu runs, but this command line makes %zu",
+                         "--continue: '%s' was begun with %zu runs, but this command line makes %zu; "
+                         "give the options it was begun with, or train other runs into another "
+                         "folder",
                          asked->out, n, fresh->n);
     for (size_t i = 0; st == SAE_OK && i < fresh->n; i++) {
         const char *const dir = fresh->plans[i].dir;
         const json_t *const run = find_run(sweep, sae_fs_base(dir));
         st = run ? compare_options(asked, dir, fresh->plans[i].record,
                                    json_object_get(run, "record"), err)
-                 : sae_err_set(err, SAE_EARG, "--continue: '%s' was begun without '%s'", asked->out,
-                               sae_fs_base(dir));
+                 : sae_err_set(err, SAE_EARG, "--continue: '%s' was begun without '%s'; give the options it was "
+                               "begun with, or train other runs into another folder",
+                               asked->out, sae_fs_base(dir));
     }
     json_decref(sweep);
     return st;

@@ -34,6 +34,7 @@ grid="$one --lambda2-max 0.1,0.5 --base-threshold 0.1,0.3 --seed 1,2"
 # The grid, and its runs made alone.
 run $grid -o sweep >table.txt || complain "the sweep failed"
 [ "$(grep -c '^run_' table.txt)" = 8 ] || complain "the table has not eight rows"
+grep -q "'sae-report sweep' sets them side by side" table.txt || complain "no word on what comes next"
 for l in 0.1 0.5; do for t in 0.1 0.3; do for s in 1 2; do
     name=run_lam${l}_tau${t}_s$s
     run $one --lambda2-max $l --base-threshold $t --seed $s -o alone/$name >/dev/null
@@ -65,6 +66,7 @@ same sweep cut
 says 2 "was begun with 8 runs, but this command line makes 4" run ${grid/--seed 1,2/} --continue -o cut
 says 2 "was begun without 'run_lam0.1_tau0.4_s1'" run ${grid/0.1,0.3/0.1,0.4} --continue -o cut
 says 2 "was begun with --lr 0.003, but this command line has 0.004" run $grid --lr 0.004 --continue -o cut
+says 2 "train other runs into another folder" run ${grid/0.1,0.3/0.1,0.4} --continue -o cut
 rm cut/run_lam0.1_tau0.3_s1/ckpt_50.h5
 run $grid --continue -o cut >/dev/null || complain "--continue of a sweep failed"
 same sweep cut
