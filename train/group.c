@@ -130,6 +130,20 @@ static void tell_epochs(const struct job *job)
                                : "");
 }
 
+/* A small store ends a run before it has learnt anything. */
+static void tell_short(const struct job *job)
+{
+    enum { FEW = 100 };
+    const struct settings *fewest = NULL;
+    for (size_t i = 0; i < job->n; i++)
+        if (!job->plans[i].finished && (!fewest || job->plans[i].set.steps < fewest->steps))
+            fewest = &job->plans[i].set;
+    if (fewest && fewest->steps < FEW)
+        sae_log_info("%" PRIu64 " step%s of %" PRIu64 " tokens teach an autoencoder little: harvest more "
+                     "text, read it several times with --tokens, or make --batch smaller",
+                     fewest->steps, fewest->steps == 1 ? "" : "s", fewest->batch);
+}
+
 /* --- 2. what is shown --------------------------------------------------------------------- */
 
 static void note_one(char *to, size_t size, const struct run *run)
@@ -363,6 +377,7 @@ enum sae_status job_train(struct job *job, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&group_of, job->n, sizeof *group_of, err));
     loop.n_groups = form_groups(job, limit, group_of, &most, &planned);
     tell_plan(job, limit, loop.n_groups, most);
+    tell_short(job);
     tell_epochs(job);
     SAE_GO(st, job_check_disk(job, most, err));
     begin_bar(&loop);

@@ -204,6 +204,11 @@ run --acts acts --m 64 --k 4 --batch 256 --steps 2 --continue -o left >/dev/null
     complain "leftovers count as a run"
 [ -e left/ckpt_100.h5 ] || complain "leftovers kept a run from its folder"
 
+# A run too short to learn is told, a long one is not.
+short() { "$train" --threads 1 --acts acts --m 64 --k 4 --batch 64 --force --steps $1 -o few 2>&1; }
+short 2 | grep -q '2 steps of 64 tokens teach' || complain "a run of two steps is not told"
+short 100 | grep -q 'teach' && complain "a run of a hundred steps is called short"
+
 # What is of another kind says so, and no run begins where the store should be.
 says 2 "it is an activation store, not a run" run --resume acts
 says 1 "but a run of sae-train" run --acts topk --m 64 --k 4 -o nothing
