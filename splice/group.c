@@ -142,6 +142,7 @@ static enum sae_status open_group(struct group *group, const struct all *all, si
                                               .field = group->source->field,
                                               .split = group->source->split,
                                               .skip = group->source->skip,
+                                              .skip_asked = group->source->skip_asked,
                                               .n_contexts = settings->n_contexts,
                                               .context = settings->context};
     SAE_TRY(gemma_tok_open(&group->tok, group->source->model, config, err));

@@ -96,7 +96,8 @@ static enum sae_status find_texts(struct splice_source *source, const struct sae
     SAE_TRY(sae_mem_strdup(&source->split, settings->split != NULL ? settings->split : split, err));
     /* documents that the store took; another text is read from its start */
     source->skip = source->recorded_text ? sae_json_u64(store_record, "totals.documents", 0) : 0;
-    if (settings->skip != UINT64_MAX)
+    source->skip_asked = settings->skip != UINT64_MAX;
+    if (source->skip_asked)
         source->skip = settings->skip;
     return SAE_OK;
 }

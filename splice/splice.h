@@ -44,6 +44,7 @@ struct splice_source {
     size_t n_texts;
     char *field, *split;
     uint64_t skip;
+    bool skip_asked;    /* by --skip, not what the store took */
     bool recorded_text; /* the store's own text, beyond what the store took */
 };
 /* From the settings, else from the checkpoint's record.

@@ -147,6 +147,13 @@ enum sae_status splice_text_load(struct splice_text *ret,
     SAE_GO(st, sae_files_sort_out(&files, settings->field, err));
     SAE_GO(st, splice_pack_init(&pack, settings->context, settings->n_contexts, bos, err));
     SAE_GO(st, read_all(&pack, &r, settings->skip, settings->n_contexts, err));
+    if (pack.n_total == 0 && settings->skip > 0 && settings->skip_asked) {
+        st = sae_err_set(err, SAE_EARG,
+                         "no context of %zu tokens is left after --skip %llu documents; pass over "
+                         "fewer or give more text",
+                         settings->context, (unsigned long long)settings->skip);
+        goto done;
+    }
     if (pack.n_total == 0 && settings->skip > 0) {
         is_tail = true;
         splice_pack_clear(&pack);

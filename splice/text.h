@@ -18,6 +18,7 @@ struct splice_text_settings {
     const char *field; /* of JSON lines */
     const char *split; /* of plain text: "none", "blank", "line" */
     uint64_t skip;     /* documents passed over: those the store was made from */
+    bool skip_asked;   /* then a text that ends before is refused, its tail not taken instead */
     size_t n_contexts, context;
 };
 

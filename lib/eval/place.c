@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/cli/target.h"
 #include "lib/eval/site.h"
@@ -104,6 +105,9 @@ enum sae_status sae_place_layer(size_t *ret, const struct sae_ckpt *ckpt, uint64
         return sae_err_set(err, SAE_EARG,
                            "'%s' does not say which layer it was trained on; name it with --layer",
                            ckpt->path);
+    if (recorded != UINT64_MAX && recorded != layer)
+        sae_log_warn("'%s' was trained on layer %llu and is measured on layer %llu (--layer)",
+                     ckpt->path, (unsigned long long)recorded, (unsigned long long)layer);
     *ret = (size_t)layer;
     return SAE_OK;
 }

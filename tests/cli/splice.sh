@@ -103,8 +103,20 @@ gzip -k text.jsonl
 (cd run_2 && "$splice" -q --text ../text.jsonl.gz --contexts 2 --context 64) | grep -q '^ckpt_100.h5' ||
     complain "own text from inside a run failed"
 
+# More is to be passed over than there is: refused. Another layer than the trained one: said.
+"$splice" -q --skip 12 --contexts 4 --context 64 run_1 2>err.txt >/dev/null &&
+    complain "passes over more than there is"
+grep -q 'left after --skip 12' err.txt || complain "does not name --skip: $(cat err.txt)"
+"$splice" -q --layer 1 --contexts 2 --context 64 run_1 2>err.txt >/dev/null || complain "--layer failed"
+grep -q 'trained on layer 3 and is measured on layer 1' err.txt ||
+    complain "no word of another layer: $(cat err.txt)"
+
 # The whole text was taken: said so. Nothing there any more: the option to use is named.
-"$splice" --skip 12 --contexts 4 --context 64 run_1 2>err.txt >/dev/null || complain "tail failed"
+head -n 4 text.jsonl >few.jsonl
+"$build/harvest/sae-harvest" -q --model model --layer 3 --text few.jsonl --context 64 -o few >/dev/null &&
+    "$build/train/sae-train" -q --acts few --k 8 --m 64 --batch 64 --steps 4 --heldout-rows 64 -o run_few \
+        >/dev/null || exit 1
+"$splice" --contexts 4 --context 64 run_few 2>err.txt >/dev/null || complain "tail failed"
 grep -q 'warning.*--text' err.txt || complain "no warning about the tail: $(cat err.txt)"
 mv model elsewhere
 "$splice" -q run_1 2>err.txt && complain "works without a model"
