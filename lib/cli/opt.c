@@ -4,6 +4,8 @@
  *           6. record */
 #include "lib/cli/opt.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +54,10 @@ static enum sae_status to_real(const struct sae_opt *row, const char *text, doub
 {
     if (!sae_str_real(text, ret))
         return sae_err_set(err, SAE_EARG, "--%s '%s': expected a number", row->name, text);
+    /* Computing is in single precision: such a learning rate would be 0. */
+    if (*ret != 0 && fabs(*ret) < (double)FLT_MIN)
+        return sae_err_set(err, SAE_EARG, "--%s %s: must be 0 or at least %g in size", row->name,
+                           text, (double)FLT_MIN);
     return check_bounds(row, text, *ret, err);
 }
 
