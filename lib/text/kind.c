@@ -251,6 +251,25 @@ static enum sae_status find_row(json_t **ret, const struct window *w, struct sae
     return SAE_OK;
 }
 
+/* Whether most of the first lines, at least two, are objects: what stands before them (a comment, the
+ * log of a download) is a bad row. */
+static enum sae_status mostly_rows(bool *ret, const struct window *w, struct sae_err *err)
+{
+    size_t n = 0, n_objects = 0;
+    bool whole = true;
+    for (size_t at = skip_space(w, 0); at < w->n && whole && n < 20; n++) {
+        const size_t end = line_end(w, at, &whole);
+        json_t *row = NULL;
+        if (whole && w->s[at] == '{')
+            SAE_TRY(parse_line(&row, w, at, end, err));
+        n_objects += json_is_object(row);
+        json_decref(row);
+        at = skip_space(w, end);
+    }
+    *ret = n_objects >= 2 && n_objects > n / 2;
+    return SAE_OK;
+}
+
 static void check_field(struct sae_kind_found *ret, const struct window *w, const json_t *row)
 {
     char keys[150];
@@ -285,11 +304,16 @@ static enum sae_status find_json(struct sae_kind_found *ret, bool *found, const 
                                  struct sae_err *err)
 {
     const size_t at = skip_space(w, 0);
-    bool whole;
+    bool whole, rows = false;
     json_t *row = NULL;
     *found = false;
-    if (at == w->n || (w->s[at] != '{' && w->s[at] != '['))
+    if (at == w->n)
         return SAE_OK;
+    if (w->s[at] != '{' && w->s[at] != '[') {
+        SAE_TRY(mostly_rows(&rows, w, err));
+        if (!rows)
+            return SAE_OK;
+    }
     if (w->s[at] == '[' && begins_object(w, skip_space(w, at + 1))) {
         *ret = (struct sae_kind_found){SAE_KIND_JSON_ARRAY, "JSON array", true, ""};
         *found = true;

@@ -526,6 +526,9 @@ static void kinds_are_told_by_content(void **state)
         {"a", "\n{\"text\": \"a\"}", "JSON lines", true},
         {"a", "{\"text\": \"a\n{\"text\": \"b\"}\n", "JSON lines", true}, /* a bad first row */
         {"a.jsonl", "no JSON at all\n", "plain text", true},
+        {"a", "# of May\n{\"text\": \"a\"}\n{\"text\": \"b\"}\n", "JSON lines", true},
+        {"a.md", "Rows:\n{\"text\": \"a\"}\nand more\n{\"x\": 1}\n", "plain text", true},
+        {"a.md", "One row:\n{\"text\": \"a\"}\n", "plain text", true},
         {"a", "[\n {\"text\": 1}\n]", "JSON array", true},
         {"a.txt", "[1] A footnote.\n", "plain text", true},
         {"a.txt", "{chapter}\nOnce\n", "plain text", true},
