@@ -8,6 +8,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
@@ -99,6 +100,21 @@ static enum sae_status answer(const struct sae_cli *cli, const struct sae_ckpt *
     return st;
 }
 
+/* Some forms are folders: the name of one of their files would become a folder's. */
+static enum sae_status check_name(const char *out, enum convert_to to, struct sae_err *err)
+{
+    static const char *const files[] = {".safetensors", ".pt", ".pth", ".bin", ".json"};
+    if ((to != CONVERT_SAELENS && to != CONVERT_DICTIONARY) || sae_fs_is_dir(out))
+        return SAE_OK;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (sae_str_ends(out, files[i]))
+            return sae_err_set(err, SAE_EARG,
+                               "-o %s: the form of %s is a folder of files; name a folder, or "
+                               "file.h5 for a checkpoint, or file.npz",
+                               out, convert_to_names[to]);
+    return SAE_OK;
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     char **paths = NULL;
@@ -110,6 +126,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         return sae_err_set(err, SAE_EARG, "name what to write with -o PATH");
     const enum convert_to to =
         given.to != CONVERT_AUTO ? (enum convert_to)given.to : convert_guess(given.out);
+    SAE_GO(st, check_name(given.out, to, err));
     SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, false, err));
     if (n != 1) {
         st = sae_err_set(err, SAE_EARG, "%zu SAEs found, expected one to convert; name it", n);

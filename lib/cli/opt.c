@@ -41,8 +41,9 @@ static enum sae_status to_u64(const struct sae_opt *row, const char *text, uint6
 {
     const bool count = row->kind == SAE_OPT_COUNT;
     if (!(count ? sae_str_count(text, ret) : sae_str_u64(text, ret)))
-        return sae_err_set(err, SAE_EARG, "--%s '%s': expected a whole number%s", row->name, text,
-                           count ? ", such as 2000, 5M or 1.5K" : "");
+        return sae_err_set(err, SAE_EARG, "--%s '%s': expected a whole number%s%s", row->name, text,
+                           count ? ", such as 2000, 5M or 1.5K" : "",
+                           row->flags & SAE_OPT_SWEEP ? ", or several as 1,2,3" : "");
     /* A count may be rounded up, multiplied, or stand beside UINT64_MAX for "not given". */
     if (count && *ret > MOST_COUNT && !(row->max > row->min))
         return sae_err_set(err, SAE_EARG, "--%s %s: must be at most 2^53", row->name, text);

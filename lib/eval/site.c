@@ -10,6 +10,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/cli/target.h"
 #include "lib/eval/place.h"
 #include "lib/file/json.h"
@@ -155,12 +156,27 @@ enum sae_status sae_site_checkpoint(json_t **ret, const struct sae_ckpt *ckpt, s
     return SAE_OK;
 }
 
+/* The texts that a set is made of, given in place of the set. */
+static enum sae_status check_set_name(const char *path, struct sae_err *err)
+{
+    static const char *const texts[] = {".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (sae_str_ends(path, texts[i]))
+            return sae_err_set(err, SAE_EARG,
+                               "--labels %s: expected a labelled set, labels_*.h5; make it of these "
+                               "texts with 'sae-harvest --like ACTS --labels %s'",
+                               path, path);
+    return SAE_OK;
+}
+
 enum sae_status sae_site_sets(char ***ret, size_t *ret_n, const struct sae_ckpt *ckpt,
                               char *const *given, size_t n_given, struct sae_err *err)
 {
     char *folder = NULL, **names = NULL, **paths = NULL;
     size_t n = n_given, n_names = 0;
     enum sae_status st;
+    for (size_t i = 0; i < n_given; i++)
+        SAE_TRY(check_set_name(given[i], err));
     if (n == 0) {
         SAE_GO(st, sae_site_folder(&folder, ckpt, "--labels", err));
         SAE_GO(st, sae_fs_list(&names, &n_names, folder, "labels_", ".h5", err));

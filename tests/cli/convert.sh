@@ -136,5 +136,8 @@ refused 1 "cut or not a zip archive" "$convert" cut.npz -o x.h5
 [ -e x.h5 ] && complain "a refused file left a checkpoint"
 refused 2 "is there already" "$convert" run_1 -o lens
 refused 2 "jumprelu, batchtopk and standard only" "$convert" "$golden/sae/dict_topk" -o y.npz
+refused 2 "the form of saelens is a folder" "$convert" run_1 -o y.safetensors
+refused 2 "the form of dictionary_learning is a folder" "$convert" run_1 --to dictionary_learning -o y.pt
+[ -e y.pt ] || [ -e y.safetensors ] && complain "a file's name became a folder's"
 refused 2 "name what to write" "$convert" run_1
 exit $bad

@@ -134,7 +134,7 @@ static void wrong_words_are_named(void **state)
         {"--k 0", "--k 0: must be at least 1"},
         {"--k 101", "--k 101: must be at most 100"},
         {"--lr 1e-320", "--lr 1e-320: must be 0 or at least 1.17549e-38 in size"},
-        {"--k 3x", "--k '3x': expected a whole number"},
+        {"--k 3x", "--k '3x': expected a whole number, or several as 1,2,3"},
         {"--k", "--k needs a value"},
         {"--tokens 1.00005K", "such as 2000, 5M or 1.5K"},
         {"--arch gated", "expected one of topk, standard"},
