@@ -35,7 +35,9 @@ ls -A f 2>/dev/null | grep -q . && complain "ulimit -f leaves $(ls -A f)"
 # What batch systems and closed terminals send ends the run as TERM does: saved, to be resumed.
 for signal in HUP USR1 USR2; do
     rm -rf cut
-    "$train" -q $options --steps 2000000 --checkpoints 0,100 -o cut >/dev/null 2>err.txt &
+    # whoever runs the tests may have these ignored, as nohup does
+    env --default-signal "$train" -q $options --steps 2000000 --checkpoints 0,100 -o cut \
+        >/dev/null 2>err.txt &
     pid=$!
     while [ ! -e cut/ckpt_00.h5 ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
     kill -$signal $pid
