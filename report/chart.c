@@ -80,10 +80,13 @@ enum sae_status chart_curve(struct chart *chart, size_t block, const char *with,
 {
     char *quoted = NULL;
     enum sae_status st = SAE_OK;
+    /* gnuplot warns of a point's shape where only lines are drawn */
+    const char *const points = strstr(with, "with lines ") != NULL ? strstr(with, " pt ") : NULL;
+    const int n = points != NULL ? (int)(points - with) : (int)strlen(with);
     if (label != NULL)
         SAE_TRY(sae_chart_text(&quoted, label, err));
-    st = sae_str_printf(chart_now(chart), err, "%s$b%zu %s %s%s",
-                        chart->plotted ? ", \\\n  " : "plot ", block, with,
+    st = sae_str_printf(chart_now(chart), err, "%s$b%zu %.*s %s%s",
+                        chart->plotted ? ", \\\n  " : "plot ", block, n, with,
                         quoted != NULL ? "title " : "notitle", quoted != NULL ? quoted : "");
     chart->plotted = true;
     chart->curves[chart->n_panels - 1] += label != NULL;

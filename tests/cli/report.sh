@@ -49,6 +49,12 @@ awk 'length > 110 { print "too wide: " $0; bad = 1 } END { exit bad }' brief.txt
 "$report" --full run_1 | grep -q 'Differences' && complain "differences of one run"
 # an axis of steps has few marks: their numbers ran together
 grep -Eq '^set xtics autofreq [0-9.]+$' report_charts/loss_parts.gp || complain "step axes are crowded"
+if command -v gnuplot >/dev/null; then
+    for chart in report_charts/*.gp; do
+        LC_ALL=C.UTF-8 gnuplot -c "$chart" again.svg 2>&1 | grep -q . && complain "gnuplot has a word about $chart"
+    done
+    rm -f again.svg
+fi
 "$report" --charts pictures run_1 >/dev/null
 [ -s pictures/separation.gp ] || complain "--charts is not heeded"
 rm -rf report_charts
