@@ -83,6 +83,8 @@ static bool is_way_in(char *path, size_t start, size_t n)
 
 void sae_fs_shorten(char *path)
 {
+    while (strncmp(path, "./", 2) == 0 && path[2] != '\0' && path[2] != '/')
+        memmove(path, path + 2, strlen(path + 2) + 1);
     for (char *up; (up = strstr(path, "/../")) != NULL;) {
         char *start = up;
         while (start > path && start[-1] != '/')

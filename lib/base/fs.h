@@ -20,7 +20,7 @@ const char *sae_fs_base(const char *path);                       /* after the la
 SAE_MUST_CHECK enum sae_status sae_fs_dir(char **ret, const char *path, struct sae_err *err);
 
 /* Shortens a path in place where it goes into a folder and out again: "run_1/../acts" becomes
- * "acts". A folder that is a symbolic link stays, since ".." of it is elsewhere. */
+ * "acts", "./../acts" becomes "../acts". A folder that is a symbolic link stays, since ".." of it is elsewhere. */
 void sae_fs_shorten(char *path);
 
 /* `to` as seen from folder `from`, both existing: "../acts". New memory. */

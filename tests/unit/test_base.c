@@ -213,7 +213,8 @@ static void paths_are_shortened(void **state)
     } cases[] = {
         {"run/../acts", "acts"},      {"run/in/../../acts", "acts"}, {"run/../../acts", "../acts"},
         {"link/../acts", "link/../acts"}, {"no/../acts", "no/../acts"}, {"../acts", "../acts"},
-        {"run/..", "run/.."},         {"./../acts", "./../acts"},
+        {"run/..", "run/.."},         {"./../acts", "../acts"},
+        {"./", "./"},                 {"./acts", "acts"},            {".//acts", ".//acts"},
     };
     char here[1000];
     assert_non_null(getcwd(here, sizeof here));
