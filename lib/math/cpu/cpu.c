@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -62,8 +63,12 @@ void sae_ops_wait_asleep(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return;
-    if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0)
-        (void)execv("/proc/self/exe", argv); /* where that fails we go on, spinning */
+    if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
+        return;
+    (void)execv("/proc/self/exe", argv);
+    const char *const path = (const char *)getauxval(AT_EXECFN); /* without /proc, as in a bare chroot */
+    if (path)
+        (void)execv(path, argv); /* where that fails too we go on, spinning */
 }
 
 const char *sae_ops_blas(void)
