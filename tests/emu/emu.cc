@@ -3,7 +3,6 @@
  * Contents: 1. fibers   2. barriers   3. launches   4. memory */
 #include "tests/emu/emu.h"
 
-#include <cerrno>
 #include <cstdio>
 #include <map>
 #include <sys/mman.h>
@@ -336,20 +335,10 @@ void *emu_array_of(uintptr_t at, size_t *ret_bytes)
     return at <= reinterpret_cast<uintptr_t>(found->first) + *ret_bytes ? found->first : nullptr;
 }
 
-/* Whether the host has something at an address: numbers that only look like one do not count. */
-static bool is_mapped(uintptr_t word)
+void emu_check_address(const char *kernel, const void *address)
 {
-    void *const at = reinterpret_cast<void *>(word / page() * page());
-    return msync(at, 1, MS_ASYNC) == 0 || errno != ENOMEM;
-}
-
-void emu_check_word(const char *kernel, uintptr_t word)
-{
-    static const uintptr_t LOW = (uintptr_t)1 << 32, HIGH = (uintptr_t)1 << 47;
-    if (word < LOW || word >= HIGH)
-        return;
     size_t bytes;
-    if (!emu_array_of(word, &bytes) && is_mapped(word))
+    if (address && !emu_array_of(reinterpret_cast<uintptr_t>(address), &bytes))
         die(kernel, "a kernel was handed memory of the host");
 }
 
