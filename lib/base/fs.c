@@ -355,8 +355,3 @@ enum sae_status sae_fs_write(const char *path, const char *data, size_t len, str
     free(part);
     return st;
 }
-
-enum sae_status sae_fs_publish(const char *part, const char *path, struct sae_err *err)
-{
-    return sae_part_publish(part, path, true, err);
-}

@@ -56,8 +56,4 @@ SAE_MUST_CHECK enum sae_status sae_fs_read(char **ret, size_t *ret_len, const ch
 SAE_MUST_CHECK enum sae_status sae_fs_write(const char *path, const char *data, size_t len,
                                             struct sae_err *err);
 
-/* sae_part_publish, replacing what is at `path`. */
-SAE_MUST_CHECK enum sae_status sae_fs_publish(const char *part, const char *path,
-                                              struct sae_err *err);
-
 #endif /* SAE_LIB_BASE_FS_H */
