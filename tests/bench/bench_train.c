@@ -26,7 +26,7 @@
 
 #include "lib/base/mem.h"
 #include "tests/bench/peer.h"
-#include "tests/unit/synth.h"
+#include "tests/unit/fixtures/synth.h"
 #include "train/trainer.h"
 
 enum { RUNS_MAX = 64, CASES_MAX = 16, SQUARE = 1536, BATCHES = 4, BINS = 200 };

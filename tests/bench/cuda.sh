@@ -81,8 +81,8 @@ a bundle and name it with --built"
 
 programs="tests/ops/checkops tests/ops/checklm tests/golden/test_trainers tests/unit/test_resident
  tests/unit/test_model tests/unit/test_gemma_device tests/unit/test_analyze_device
- tests/bench/bench_cuda tests/bench/bench_paths tests/bench/bench_lm tests/unit/make_store
- tests/unit/make_ckpt train/sae-train analyze/sae-analyze"
+ tests/bench/bench_cuda tests/bench/bench_paths tests/bench/bench_lm tests/unit/fixtures/make_store
+ tests/unit/fixtures/make_ckpt train/sae-train analyze/sae-analyze"
 
 build_all() {
     arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d '. ')
@@ -131,7 +131,7 @@ check() {
 
 # A run on the device, twice, and one on the cpu; an analysis on both.
 check_programs() {
-    "$build/tests/unit/make_store" "$out/acts" >/dev/null || { fail "make_store"; return; }
+    "$build/tests/unit/fixtures/make_store" "$out/acts" >/dev/null || { fail "make_store"; return; }
     for run in "$backend"_1 "$backend"_2 cpu; do
         check "sae-train-$run" 60 "$build/train/sae-train" -q --backend "${run%_*}" \
             --acts "$out/acts" --k 4 --steps "$run_steps" --orth progressive --checkpoints 100 \

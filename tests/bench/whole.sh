@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 export OMP_WAIT_POLICY=passive
 
-"$build/tests/unit/make_store" acts "$rows" "$d" 1 correlated 20 "$d" 2 0
+"$build/tests/unit/fixtures/make_store" acts "$rows" "$d" 1 correlated 20 "$d" 2 0
 "$build/tests/bench/bench_read" acts
 
 # A member of the answer's "seconds".

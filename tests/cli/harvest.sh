@@ -238,7 +238,7 @@ shows 'words +100 with and without a leading space: 80 train, 20 test'
 shows 'left out +[0-9]+ of [0-9]+ candidates'
 
 # What sae-absorb keeps beside the words is no bar.
-"$1/tests/unit/make_ckpt" acts/words.truth_01234567.h5 || wrong "no file like sae-absorb's"
+"$1/tests/unit/fixtures/make_ckpt" acts/words.truth_01234567.h5 || wrong "no file like sae-absorb's"
 expect 0 "" "$harvest" --like acts --words --max-words 100 -q
 rm acts/words.truth_01234567.h5
 

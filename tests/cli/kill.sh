@@ -12,7 +12,7 @@ sae_train=$build/train/sae-train
 . "$root/tests/inject/works.sh"
 mkdir "$top/train" && cd "$top/train" || exit 1
 command -v h5ls >/dev/null || { echo "h5ls is not there (hdf5-tools)"; exit 77; }
-"$build/tests/unit/make_store" acts 12000 32 1 ortho 4 >/dev/null || exit 1
+"$build/tests/unit/fixtures/make_store" acts 12000 32 1 ortho 4 >/dev/null || exit 1
 common="-q --threads 1 --acts acts --m 64 --batch 256 --save-every 50 --pairs 8"
 topk="--k 4 --steps 1200 --orth progressive --overlap-window 2"
 sweep="--k 4 --steps 300 --orth none,progressive --lambda2-max 0.1,0.5 --seed 1,2"

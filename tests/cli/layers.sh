@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checks the direction of every include against the table in docs/ARCHITECTURE.md.
+# Checks the direction of every include against the table in docs/ARCHITECTURE.md, and that unit tests lie
+# as the code does.
 # Usage: layers.sh SOURCE_ROOT
 set -eu
 cd "$1"
@@ -34,4 +35,22 @@ END
 others=$(grep -rlE '#include <hdf5' --include='*.[ch]' lib gemma harvest train analyze probe absorb \
     splice autointerp report | grep -v '^lib/file/h5_inner.h$' || true)
 [ -z "$others" ] || { echo "only lib/file/h5_inner.h may include hdf5.h, but so do: $others"; bad=1; }
+for file in tests/unit/*/*.c; do
+    room=${file#tests/unit/} name=${file##*/test_}
+    room=${room%%/*} name=${name%.c}
+    [ "$room" != fixtures ] || continue
+    case "$file" in
+    */test_*) ;;
+    *) echo "$file: a unit test is named test_FILE.c, and what tests share lies in tests/unit/fixtures"; bad=1 ;;
+    esac
+    folder=$(folder_of "$room")
+    [ -d "$folder" ] || { echo "$file: there is no $folder that it could test"; bad=1; }
+    case "$name" in
+    "$room" | "$room"_*) ;;
+    *) [ -f "$folder/$name.c" ] || [ -f "$folder/$name.h" ] || {
+        echo "$file: $folder has no $name.c: name the file it tests, or $room where it is several"
+        bad=1
+    } ;;
+    esac
+done
 exit $bad

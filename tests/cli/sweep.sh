@@ -5,7 +5,7 @@
 # Usage: sweep.sh BUILD_ROOT
 set -u
 train=$1/train/sae-train
-store=$1/tests/unit/make_store
+store=$1/tests/unit/fixtures/make_store
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1

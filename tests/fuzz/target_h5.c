@@ -14,7 +14,7 @@
 #include "lib/sae/ckpt.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/h5_mutate.h"
-#include "tests/unit/make_ckpt.h"
+#include "tests/unit/fixtures/make_ckpt.h"
 
 enum { TOPK, GATED, SHARD, LABELS, WORDS, JUMPRELU, N_KINDS, D = 4, ROWS = 12 };
 

@@ -9,7 +9,7 @@
 
 #include "report/report.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/report_runs.h"
+#include "tests/unit/fixtures/report_runs.h"
 
 static const char *const results[] = {"analyze", "probe",   "absorb", "core",
                                       "scr",     "unlearn", "tpp",    "autointerp"};

@@ -42,7 +42,7 @@ do_labels() {
     $run "$build/harvest/sae-harvest" -q --threads 1 --like acts --labels pets.csv --context 32
 }
 
-make_train() { "$build/tests/unit/make_store" acts 1500 16 1 ortho 4 >/dev/null; }
+make_train() { "$build/tests/unit/fixtures/make_store" acts 1500 16 1 ortho 4 >/dev/null; }
 do_train() {
     $run "$build/train/sae-train" -q --threads 1 --acts acts $small --steps 16 --save-every 5 \
         --orth progressive --pairs 4 --continue -o run_1
@@ -88,12 +88,12 @@ make_import() { cp -r "$root/tests/golden/sae/lens_topk" lens && cp -r "$root/te
 do_import() { $run "$build/convert/sae-convert" -q dict -o sae.h5; }
 again_import() { $run "$build/convert/sae-convert" -q --force dict -o sae.h5; }
 
-make_probe() { "$build/tests/unit/eval_make" .; }
+make_probe() { "$build/tests/unit/fixtures/eval_make" .; }
 do_probe() {
     $run "$build/probe/sae-probe" -q --threads 1 --k 1 --seeds 42 --no-full --train-size 40 \
         --test-size 10 run_1
 }
-make_absorb() { "$build/tests/unit/eval_make" .; }
+make_absorb() { "$build/tests/unit/fixtures/eval_make" .; }
 do_absorb() { $run "$build/absorb/sae-absorb" -q --threads 1 --max-k 2 run_1; }
 
 make_splice() {
@@ -134,10 +134,10 @@ do_unlearn() {
         --features 2 --multipliers 5 run_1
 }
 
-make_report() { "$build/tests/unit/report_make" .; rm -r run_3; }
+make_report() { "$build/tests/unit/fixtures/report_make" .; rm -r run_3; }
 do_report() { $run "$build/report/sae-report" run_1 run_2; }
 
-make_autointerp() { "$build/tests/unit/autointerp_make" . "$model" >words; }
+make_autointerp() { "$build/tests/unit/fixtures/autointerp_make" . "$model" >words; }
 do_autointerp() {
     $run "$build/autointerp/sae-autointerp" -q --threads 1 --parallel 1 --llm none \
         --api-base "$chat" run_1
@@ -146,7 +146,7 @@ chat=
 start_chat() { # the endpoint that answers as told; it ends with this script
     [ -z "$chat" ] || return 0
     mkfifo "$top/hold"
-    "$build/tests/unit/chat_server" "$top/port" <"$top/hold" &
+    "$build/tests/unit/fixtures/chat_server" "$top/port" <"$top/hold" &
     exec 9>"$top/hold"
     for _ in $(seq 100); do [ -s "$top/port" ] && break; sleep 0.1; done
     chat=http://127.0.0.1:$(cat "$top/port")/v1

@@ -20,7 +20,7 @@ check() {
 check "$build/tests/ops/checkops" --backend cuda --light
 check "$build/tests/ops/checklm" --backend cuda
 
-"$build/tests/unit/make_store" "$dir/acts" 3000 16 1 ortho 4 >/dev/null || complain "make_store"
+"$build/tests/unit/fixtures/make_store" "$dir/acts" 3000 16 1 ortho 4 >/dev/null || complain "make_store"
 run() { # name, environment, architecture
     # shellcheck disable=SC2086
     on_ptx $2 "$build/train/sae-train" -q --backend cuda --acts "$dir/acts" $3 --m 48 --batch 64 \

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #include "tests/recovery/assign.h"
-#include "tests/unit/synth.h"
+#include "tests/unit/fixtures/synth.h"
 #include "train/trainer.h"
 
 enum { D = 64, FEATURES = 256, M = 256, BATCH = 256, POOL = 1 << 16, FRESH = 8192 };

@@ -15,7 +15,7 @@
 
 #include "lib/base/rng.h"
 #include "tests/recovery/assign.h"
-#include "tests/unit/synth.h"
+#include "tests/unit/fixtures/synth.h"
 #include "train/trainer.h"
 
 enum { POOL = 1 << 16 }; /* rows, gone through again and again */

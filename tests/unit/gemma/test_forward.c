@@ -16,7 +16,7 @@
 #include "gemma/vec.h"
 #include "lib/base/stop.h"
 #include "tests/emu/emu_c.h"
-#include "tests/unit/gemma_fixture.h"
+#include "tests/unit/fixtures/gemma_fixture.h"
 
 enum { ROWS = FIX_B * FIX_T, N_X = ROWS * FIX_D, N_LOGITS = ROWS * FIX_V };
 

@@ -19,7 +19,7 @@
 #include "report/csv.h"
 #include "report/grid.h"
 #include "report/notes.h"
-#include "tests/unit/report_runs.h"
+#include "tests/unit/fixtures/report_runs.h"
 
 static char dir[] = "/tmp/test_report_XXXXXX";
 static char baselines[512];

@@ -16,8 +16,8 @@
 #include "lib/base/fs.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
-#include "tests/unit/analyze_folder.h"
-#include "tests/unit/make_ckpt.h"
+#include "tests/unit/fixtures/analyze_folder.h"
+#include "tests/unit/fixtures/make_ckpt.h"
 
 #define assert_near(a, b, tol)                                                                     \
     do {                                                                                           \

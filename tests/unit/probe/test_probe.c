@@ -17,7 +17,7 @@
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
 #include "probe/probe.h"
-#include "tests/unit/eval_fab.h"
+#include "tests/unit/fixtures/eval_fab.h"
 
 static struct sae_err err;
 #define ok(call) assert_int_equal((call), SAE_OK)

@@ -17,7 +17,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
 #include "lib/file/json.h"
-#include "tests/unit/autointerp_fab.h"
+#include "tests/unit/fixtures/autointerp_fab.h"
 
 enum { T = 64, CONTEXTS = 40 };
 static uint32_t no_tokens[CONTEXTS * T];

@@ -12,7 +12,7 @@
 #include "gemma/config.h"
 #include "gemma/gemma.h"
 #include "lib/base/mem.h"
-#include "tests/unit/gemma_fixture.h"
+#include "tests/unit/fixtures/gemma_fixture.h"
 
 static struct sae_err g_err;
 

@@ -14,7 +14,7 @@
 #include "gemma/model.h"
 #include "lib/math/lm.h"
 #include "tests/emu/test_device.h"
-#include "tests/unit/gemma_fixture.h"
+#include "tests/unit/fixtures/gemma_fixture.h"
 
 static struct sae_err g_err;
 static const struct sae_ops *device;

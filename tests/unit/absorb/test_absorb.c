@@ -15,7 +15,7 @@
 #include "absorb/kept.h"
 #include "lib/file/json.h"
 #include "tests/emu/emu_c.h"
-#include "tests/unit/eval_fab.h"
+#include "tests/unit/fixtures/eval_fab.h"
 
 static struct sae_err err;
 #define ok(call) assert_int_equal((call), SAE_OK)

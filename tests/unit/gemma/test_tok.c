@@ -16,7 +16,7 @@
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
-#include "tests/unit/gemma_fixture.h"
+#include "tests/unit/fixtures/gemma_fixture.h"
 
 static struct sae_err g_err;
 

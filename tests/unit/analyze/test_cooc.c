@@ -17,7 +17,7 @@
 #include "analyze/rule.h"
 #include "analyze/sample.h"
 #include "lib/base/mem.h"
-#include "tests/unit/make_ckpt.h"
+#include "tests/unit/fixtures/make_ckpt.h"
 
 #define assert_near(a, b, tol)                                                                     \
     do {                                                                                           \

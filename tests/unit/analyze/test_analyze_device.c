@@ -17,8 +17,8 @@
 #include "analyze/analyze.h"
 #include "lib/file/json.h"
 #include "tests/emu/test_device.h"
-#include "tests/unit/analyze_folder.h"
-#include "tests/unit/make_ckpt.h"
+#include "tests/unit/fixtures/analyze_folder.h"
+#include "tests/unit/fixtures/make_ckpt.h"
 
 /* Reals within 1e-5 of their size: cosines are within (d + 2) 2^-24, 2e-6 here, and sums of them no
  * worse. Integers are counts: two pairs may lie within rounding of the edge of a bin. */
