@@ -38,7 +38,7 @@ done:
 
 void feed_close(struct feed *feed)
 {
-    sae_acts_ahead_close(feed->ahead);
+    sae_acts_prefetch_close(feed->prefetch);
     rows_close(feed->rows);
     sae_acts_stream_close(feed->stream);
     free(feed->held);
@@ -90,11 +90,11 @@ enum sae_status feed_begin(struct feed *feed, const struct settings *set, const 
     SAE_TRY(read_held(feed, err));
     if (!ops->host) {
         SAE_TRY(rows_open(&feed->rows, ops, feed->n, feed->d, feed->n_train,
-                          set->steps * set->batch, feed->leave, err));
-        return sae_acts_ahead_open_raw(&feed->ahead, feed->stream, feed->n, feed->d, set->steps,
-                                       err);
+                          set->steps * set->batch, feed->reserve_bytes, err));
+        return sae_acts_prefetch_open_raw(&feed->prefetch, feed->stream, feed->n, feed->d,
+                                          set->steps, err);
     }
-    return sae_acts_ahead_open(&feed->ahead, feed->stream, feed->n, feed->d, set->steps, err);
+    return sae_acts_prefetch_open(&feed->prefetch, feed->stream, feed->n, feed->d, set->steps, err);
 }
 
 enum sae_status feed_batch(struct feed *feed, uint64_t step, struct sae_err *err)
@@ -103,9 +103,9 @@ enum sae_status feed_batch(struct feed *feed, uint64_t step, struct sae_err *err
         return SAE_OK;
     feed->step = UINT64_MAX;
     if (feed->rows) {
-        SAE_TRY(rows_batch(feed->rows, feed->ahead, step, feed->norm, &feed->there, err));
+        SAE_TRY(rows_batch(feed->rows, feed->prefetch, step, feed->norm, &feed->there, err));
     } else {
-        SAE_TRY(sae_acts_ahead_next(feed->ahead, step, &feed->x, err));
+        SAE_TRY(sae_acts_prefetch_next(feed->prefetch, step, &feed->x, err));
         scale(feed->n * feed->d, feed->norm, feed->x);
     }
     feed->step = step;

@@ -12,15 +12,15 @@
 struct feed {
     struct sae_acts *acts; /* borrowed */
     struct sae_acts_stream *stream;
-    struct sae_acts_ahead *ahead; /* opened by feed_begin */
-    struct rows *rows;            /* where the backend is a device: what it holds (rows.h) */
-    double leave;                 /* before feed_begin: bytes of the device for all else */
+    struct sae_acts_prefetch *prefetch; /* opened by feed_begin */
+    struct rows *rows;    /* where the backend is a device: what it holds (rows.h) */
+    double reserve_bytes; /* before feed_begin: device memory that the runs need besides */
     size_t n, d, n_held, n_train; /* n: rows of a batch */
     double norm;                  /* 0: feed_begin has not run */
     uint64_t step;                /* whose batch x holds; UINT64_MAX: none */
-    float *x;                     /* [n][d] borrowed from ahead; NULL where there are rows */
-    const float *there;           /* [n][d] in the memory of the device, where there are rows */
-    float *held;                  /* [n_held][d] the last rows of the store */
+    float *x;           /* [n][d] borrowed from prefetch; NULL where there are rows */
+    const float *there; /* [n][d] in the memory of the device, where there are rows */
+    float *held;        /* [n_held][d] the last rows of the store */
 };
 
 /* Whether two runs can share a feed. */
@@ -29,8 +29,9 @@ bool feed_same(const struct settings *a, const struct settings *b);
 SAE_MUST_CHECK enum sae_status feed_open(struct feed *ret, struct sae_acts *acts,
                                          const struct settings *set, struct sae_err *err);
 void feed_close(struct feed *feed); /* accepts zeroed */
-/* Fixes the norm - the given one, or where that is 0 the one that `set` asks for - reads the
- * held-out rows, and begins to read ahead. From here on who uses HDF5 takes turns (sae_h5_take). Fails: SAE_ERANGE nothing but zeros; SAE_EFORMAT a row holds NaN or infinity */
+/* Fixes the norm (the given one, or if that is 0 the one that `set` asks for), reads the held-out
+ * rows, and starts to prefetch. From here on every use of HDF5 holds sae_h5_lock.
+ * Fails: SAE_ERANGE nothing but zeros; SAE_EFORMAT a row holds NaN or infinity */
 SAE_MUST_CHECK enum sae_status feed_begin(struct feed *feed, const struct settings *set,
                                           const struct sae_ops *ops, double norm,
                                           struct sae_err *err);

@@ -186,7 +186,7 @@ static void show(struct loop *loop, const struct group *group)
 
 /* --- 3. one group ------------------------------------------------------------------------- */
 
-static void leave(struct group *group, struct member *member)
+static void drop_member(struct group *group, struct member *member)
 {
     run_close(&member->run);
     member->active = false;
@@ -199,7 +199,7 @@ static enum sae_status fail(struct loop *loop, struct group *group, struct membe
 {
     struct run_plan *const plan = member->plan;
     plan->failed = st;
-    leave(group, member);
+    drop_member(group, member);
     if (!loop->job->sweep)
         return st;
     loop->n_failed++;
@@ -226,7 +226,7 @@ static enum sae_status open_group(struct loop *loop, struct group *group, struct
     const struct settings *const set = &group->member[0].plan->set;
     for (size_t i = 0; i < group->n; i++)
         if (group->member[i].active)
-            group->feed.leave +=
+            group->feed.reserve_bytes +=
                 resident_later(&group->member[i].plan->set, sae_acts_d(loop->job->acts));
     SAE_TRY(feed_begin(&group->feed, set, loop->job->ops, norm, err));
     if (!loop->job->begun) {
@@ -241,7 +241,7 @@ static enum sae_status open_group(struct loop *loop, struct group *group, struct
         if (st != SAE_OK)
             SAE_TRY(fail(loop, group, member, st, err));
         else if (member->plan->until == 0) /* only its first checkpoint was missing */
-            leave(group, member);
+            drop_member(group, member);
     }
     return SAE_OK;
 }
@@ -269,7 +269,7 @@ static enum sae_status step_group(struct loop *loop, struct group *group, struct
         loop->tokens += group->feed.n;
         show(loop, group);
         if (member->run.t->step == member->plan->until)
-            leave(group, member);
+            drop_member(group, member);
     }
     return SAE_OK;
 }

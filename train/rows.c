@@ -23,31 +23,32 @@ struct rows {
     uint16_t *fresh; /* [n][d] rows of a batch that come together with ones that are there */
 };
 
-/* Share of the free memory that is left over besides what is known to be needed: libraries have
- * room of their own, and allocations have gaps. An estimate. */
+/* Share of the free memory that is left over besides what is known to be needed: libraries allocate
+ * too, and allocations have gaps. An estimate. */
 static const double SPARE = 0.05;
 
 /* Says, and returns, whether rows stay. */
-static bool choose(const struct sae_ops *ops, size_t n_train, size_t d, uint64_t n_met, double leave)
+static bool choose(const struct sae_ops *ops, size_t n_train, size_t d, uint64_t n_met,
+                   double reserve_bytes)
 {
-    const double room = (double)ops->room(), bytes = 2 * (double)n_train * (double)d;
+    const double free_bytes = (double)ops->room(), bytes = 2 * (double)n_train * (double)d;
     if (n_met <= n_train) {
         sae_log_info("activations: none is met twice; each batch comes from the host");
         return false;
     }
-    const bool fit = bytes + leave <= (1 - SPARE) * room;
+    const bool fit = bytes + reserve_bytes <= (1 - SPARE) * free_bytes;
     if (fit)
         sae_log_info("activations: all %zu rows stay on the device, %.3g GB of the %.3g free there",
-                     n_train, bytes / 1e9, room / 1e9);
+                     n_train, bytes / 1e9, free_bytes / 1e9);
     else
         sae_log_info("activations: each batch comes from the host; all %zu rows take %.3g GB, the "
                      "device has %.3g free and the steps need about %.3g",
-                     n_train, bytes / 1e9, room / 1e9, leave / 1e9);
+                     n_train, bytes / 1e9, free_bytes / 1e9, reserve_bytes / 1e9);
     return fit;
 }
 
 enum sae_status rows_open(struct rows **ret, const struct sae_ops *ops, size_t n, size_t d,
-                          size_t n_train, uint64_t n_met, double leave, struct sae_err *err)
+                          size_t n_train, uint64_t n_met, double reserve_bytes, struct sae_err *err)
 {
     struct rows *rows = NULL;
     enum sae_status st;
@@ -59,7 +60,7 @@ enum sae_status rows_open(struct rows **ret, const struct sae_ops *ops, size_t n
     SAE_GO(st, ops->alloc(&rows->place, n, sizeof *rows->place, err));
     SAE_GO(st, ops->alloc(&rows->x, n * d, sizeof *rows->x, err));
     SAE_GO(st, sae_mem_alloc(&rows->batch, n, sizeof *rows->batch, err));
-    rows->stay = choose(ops, n_train, d, n_met, leave);
+    rows->stay = choose(ops, n_train, d, n_met, reserve_bytes);
     SAE_GO(st, ops->alloc(&rows->data, (rows->stay ? n_train : n) * d, sizeof *rows->data, err));
     if (rows->stay) {
         SAE_GO(st, sae_mem_alloc(&rows->at, n_train, sizeof *rows->at, err));
@@ -108,15 +109,15 @@ static void keep(struct rows *rows, const struct sae_acts_rows *from)
         rows->ops->put(rows->data + before * d, fresh, n_fresh * d * sizeof *rows->data);
 }
 
-enum sae_status rows_batch(struct rows *rows, struct sae_acts_ahead *ahead, uint64_t batch,
+enum sae_status rows_batch(struct rows *rows, struct sae_acts_prefetch *prefetch, uint64_t batch,
                            double norm, const float **ret, struct sae_err *err)
 {
     struct sae_acts_rows from;
-    SAE_TRY(sae_acts_ahead_next_raw(ahead, batch, &from, err));
+    SAE_TRY(sae_acts_prefetch_next_raw(prefetch, batch, &from, err));
     if (rows->stay) {
         keep(rows, &from);
         if (rows->n_kept == rows->n_train)
-            sae_acts_ahead_numbers(ahead);
+            sae_acts_prefetch_numbers_only(prefetch);
     } else {
         for (size_t t = 0; t < rows->n; t++)
             rows->batch[t] = (uint32_t)t;

@@ -237,9 +237,9 @@ enum sae_status run_save(struct run *run, const char *path, bool full, struct sa
     ckpt.pairs.nhat = run->pairs.nhat;
     ckpt.pairs.cos = run->pairs.cos;
     ckpt.pairs.step = run->pairs.step;
-    sae_h5_take();
+    sae_h5_lock();
     st = write_file(run, &ckpt, path, full, err);
-    sae_h5_give();
+    sae_h5_unlock();
 done:
     fold_clear(&ckpt.model);
     free(ckpt.heldout.start);

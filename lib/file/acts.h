@@ -85,35 +85,36 @@ SAE_MUST_CHECK enum sae_status sae_acts_stream_raw(struct sae_acts_stream *strea
                                                    uint16_t *data, struct sae_err *err);
 
 /* Reads the batches of a stream ahead of the caller, in a thread of its own: batch b is the rows
- * [b n, (b + 1) n), the same as by sae_acts_stream_read. While it is open the stream and its store
- * are not to be touched, and who uses HDF5 takes turns with it (sae_h5_take). */
-struct sae_acts_ahead;
+ * [b n, (b + 1) n), the same as by sae_acts_stream_read. While it is open the caller leaves the
+ * stream and its store alone, and holds sae_h5_lock around every other use of HDF5. */
+struct sae_acts_prefetch;
 
-/* n_batches: nothing from there on is read before it is asked for. */
-SAE_MUST_CHECK enum sae_status sae_acts_ahead_open(struct sae_acts_ahead **ret,
-                                                   struct sae_acts_stream *stream, size_t n,
-                                                   size_t d, uint64_t n_batches,
-                                                   struct sae_err *err);
-void sae_acts_ahead_close(struct sae_acts_ahead *ahead); /* accepts NULL */
+/* n_batches: the thread stops there; later batches are read when they are asked for. */
+SAE_MUST_CHECK enum sae_status sae_acts_prefetch_open(struct sae_acts_prefetch **ret,
+                                                      struct sae_acts_stream *stream, size_t n,
+                                                      size_t d, uint64_t n_batches,
+                                                      struct sae_err *err);
+void sae_acts_prefetch_close(struct sae_acts_prefetch *prefetch); /* accepts NULL */
 /* *ret: [n][d], the caller's to read and to change until the next call. Any batch may be asked for;
  * in order there is no waiting. Fails: as sae_acts_stream_read, for this batch */
-SAE_MUST_CHECK enum sae_status sae_acts_ahead_next(struct sae_acts_ahead *ahead, uint64_t batch,
-                                                   float **ret, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_acts_prefetch_next(struct sae_acts_prefetch *prefetch,
+                                                      uint64_t batch, float **ret,
+                                                      struct sae_err *err);
 
 /* Likewise with the rows as the store has them (sae_acts_stream_raw). */
 struct sae_acts_rows {
     const uint32_t *row;  /* [n] */
-    const uint16_t *data; /* [n][d]; NULL once sae_acts_ahead_numbers was called, sooner or later */
+    const uint16_t *data; /* [n][d]; may be NULL after sae_acts_prefetch_numbers_only */
 };
-SAE_MUST_CHECK enum sae_status sae_acts_ahead_open_raw(struct sae_acts_ahead **ret,
-                                                       struct sae_acts_stream *stream, size_t n,
-                                                       size_t d, uint64_t n_batches,
-                                                       struct sae_err *err);
-SAE_MUST_CHECK enum sae_status sae_acts_ahead_next_raw(struct sae_acts_ahead *ahead, uint64_t batch,
-                                                       struct sae_acts_rows *ret,
-                                                       struct sae_err *err);
-/* The caller holds every row: their numbers are enough from now on. */
-void sae_acts_ahead_numbers(struct sae_acts_ahead *ahead);
+SAE_MUST_CHECK enum sae_status sae_acts_prefetch_open_raw(struct sae_acts_prefetch **ret,
+                                                          struct sae_acts_stream *stream, size_t n,
+                                                          size_t d, uint64_t n_batches,
+                                                          struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_acts_prefetch_next_raw(struct sae_acts_prefetch *prefetch,
+                                                          uint64_t batch, struct sae_acts_rows *ret,
+                                                          struct sae_err *err);
+/* The caller holds every row and from now on wants their numbers alone. */
+void sae_acts_prefetch_numbers_only(struct sae_acts_prefetch *prefetch);
 
 /* --- writing ------------------------------------------------------------------------------ */
 

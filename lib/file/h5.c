@@ -21,12 +21,12 @@ enum { FORMAT_VERSION = 1 };
 
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
-void sae_h5_take(void)
+void sae_h5_lock(void)
 {
     pthread_mutex_lock(&turn);
 }
 
-void sae_h5_give(void)
+void sae_h5_unlock(void)
 {
     pthread_mutex_unlock(&turn);
 }

@@ -20,10 +20,10 @@
 
 struct sae_h5; /* one open file; one thread at a time */
 
-/* HDF5 keeps state beyond its files and is not safe from two threads, not even on two files. Where a
- * program has a second thread that reads, each of them takes its turn around what it does here. */
-void sae_h5_take(void);
-void sae_h5_give(void);
+/* HDF5 keeps state beyond its files and is not safe from two threads, even on two files. A program
+ * with a second thread that reads holds this lock around every use of HDF5. */
+void sae_h5_lock(void);
+void sae_h5_unlock(void);
 
 /* Version of the HDF5 library in use, "1.10.8", for records; static text. */
 const char *sae_h5_library(void);

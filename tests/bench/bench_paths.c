@@ -155,7 +155,7 @@ static void measure_store(const struct bench *b)
         struct feed feed = {0};
         need(sae_acts_open(&acts, dir, &err), &err);
         need(feed_open(&feed, acts, &set, &err), &err);
-        feed.leave = source == PASSING ? 1e30 : 0;
+        feed.reserve_bytes = source == PASSING ? 1e30 : 0;
         need(feed_begin(&feed, &set, source == HOST ? &sae_ops_cpu : b->ops, 0, &err), &err);
         measure(b, names[source], &set, CHOSEN, &feed);
         feed_close(&feed);

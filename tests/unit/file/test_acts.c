@@ -335,7 +335,7 @@ static void test_not_finite(void **state)
 
 /* The thread gives what the stream gives, in order, after jumps, past the promised end, and when it
  * is closed while it works; a failure is told at the batch that has it, and not before. */
-static void test_reading_ahead(void **state)
+static void test_prefetch(void **state)
 {
     (void)state;
     enum { N = 7, BATCHES = 40 };
@@ -345,23 +345,23 @@ static void test_reading_ahead(void **state)
     float *x = NULL;
     struct sae_err err = {0};
     struct sae_acts_stream *a = NULL, *b = NULL;
-    struct sae_acts_ahead *ahead = NULL;
-    store_path(path, "ahead");
+    struct sae_acts_prefetch *prefetch = NULL;
+    store_path(path, "prefetch");
     make_store(path, 700, SIZE_MAX);
     struct sae_acts *const acts = open_store(path), *const other = open_store(path);
     assert_int_equal(sae_acts_stream_open(&a, acts, 650, 3, &err), SAE_OK);
     assert_int_equal(sae_acts_stream_open(&b, other, 650, 3, &err), SAE_OK);
-    assert_int_equal(sae_acts_ahead_open(&ahead, a, N, D, BATCHES, &err), SAE_OK);
+    assert_int_equal(sae_acts_prefetch_open(&prefetch, a, N, D, BATCHES, &err), SAE_OK);
     for (uint64_t i = 0; i < BATCHES + sizeof jumps / sizeof *jumps; i++) {
         const uint64_t batch = i < BATCHES ? i : jumps[i - BATCHES];
-        sae_h5_take();
+        sae_h5_lock();
         assert_int_equal(sae_acts_stream_read(b, batch * N, N, plain, &err), SAE_OK);
-        sae_h5_give();
-        assert_int_equal(sae_acts_ahead_next(ahead, batch, &x, &err), SAE_OK);
+        sae_h5_unlock();
+        assert_int_equal(sae_acts_prefetch_next(prefetch, batch, &x, &err), SAE_OK);
         assert_memory_equal(x, plain, sizeof plain);
         memset(x, 0xff, sizeof plain); /* the caller's own */
     }
-    sae_acts_ahead_close(ahead);
+    sae_acts_prefetch_close(prefetch);
     sae_acts_stream_close(a);
     sae_acts_stream_close(b);
     sae_acts_close(acts);
@@ -369,7 +369,7 @@ static void test_reading_ahead(void **state)
 }
 
 /* As the store has them; once the caller holds them all the thread reads numbers alone. */
-static void test_reading_ahead_raw(void **state)
+static void test_prefetch_raw(void **state)
 {
     (void)state;
     enum { N = 7, BATCHES = 40 };
@@ -378,17 +378,17 @@ static void test_reading_ahead_raw(void **state)
     struct sae_err err = {0};
     struct sae_acts_rows rows = {0};
     struct sae_acts_stream *a = NULL, *b = NULL;
-    struct sae_acts_ahead *ahead = NULL;
-    store_path(path, "ahead");
+    struct sae_acts_prefetch *prefetch = NULL;
+    store_path(path, "prefetch");
     struct sae_acts *const acts = open_store(path), *const other = open_store(path);
     assert_int_equal(sae_acts_stream_open(&a, acts, 130, 3, &err), SAE_OK);
     assert_int_equal(sae_acts_stream_open(&b, other, 130, 3, &err), SAE_OK);
-    assert_int_equal(sae_acts_ahead_open_raw(&ahead, a, N, D, BATCHES, &err), SAE_OK);
+    assert_int_equal(sae_acts_prefetch_open_raw(&prefetch, a, N, D, BATCHES, &err), SAE_OK);
     for (uint64_t batch = 0; batch < BATCHES; batch++) {
-        sae_h5_take();
+        sae_h5_lock();
         assert_int_equal(sae_acts_stream_read(b, batch * N, N, plain, &err), SAE_OK);
-        sae_h5_give();
-        assert_int_equal(sae_acts_ahead_next_raw(ahead, batch, &rows, &err), SAE_OK);
+        sae_h5_unlock();
+        assert_int_equal(sae_acts_prefetch_next_raw(prefetch, batch, &rows, &err), SAE_OK);
         for (size_t t = 0; t < N; t++)
             assert_int_equal(rows.row[t], row_of(plain + t * D));
         if (batch < 20) {
@@ -396,17 +396,17 @@ static void test_reading_ahead_raw(void **state)
             assert_memory_equal(wide, plain, sizeof plain);
         }
         if (batch == 20)
-            sae_acts_ahead_numbers(ahead);
+            sae_acts_prefetch_numbers_only(prefetch);
     }
     assert_null(rows.data);
-    sae_acts_ahead_close(ahead);
+    sae_acts_prefetch_close(prefetch);
     sae_acts_stream_close(a);
     sae_acts_stream_close(b);
     sae_acts_close(acts);
     sae_acts_close(other);
 }
 
-static void test_failing_ahead(void **state)
+static void test_prefetch_fails(void **state)
 {
     (void)state;
     enum { N = 4096 };
@@ -415,8 +415,8 @@ static void test_failing_ahead(void **state)
     float *x = NULL;
     struct sae_err err = {0};
     struct sae_acts_stream *stream = NULL;
-    struct sae_acts_ahead *ahead = NULL;
-    store_path(path, "ahead_nan");
+    struct sae_acts_prefetch *prefetch = NULL;
+    store_path(path, "prefetch_nan");
     make_store(path, 140000, 70); /* three windows, one of them with a NaN */
     struct sae_acts *const acts = open_store(path);
     assert_int_equal(sae_acts_stream_open(&stream, acts, 140000, 1, &err), SAE_OK);
@@ -424,15 +424,15 @@ static void test_failing_ahead(void **state)
     while (sae_acts_stream_read(stream, bad * N, N, plain, &err) == SAE_OK)
         bad++;
     assert_true(bad < 140000 / N);
-    assert_int_equal(sae_acts_ahead_open(&ahead, stream, N, D, 34, &err), SAE_OK);
+    assert_int_equal(sae_acts_prefetch_open(&prefetch, stream, N, D, 34, &err), SAE_OK);
     for (uint64_t i = 0; i < bad; i++)
-        assert_int_equal(sae_acts_ahead_next(ahead, i, &x, &err), SAE_OK);
+        assert_int_equal(sae_acts_prefetch_next(prefetch, i, &x, &err), SAE_OK);
     for (int twice = 0; twice < 2; twice++) {
         memset(&err, 0, sizeof err);
-        assert_int_equal(sae_acts_ahead_next(ahead, bad, &x, &err), SAE_EFORMAT);
+        assert_int_equal(sae_acts_prefetch_next(prefetch, bad, &x, &err), SAE_EFORMAT);
         assert_non_null(strstr(err.msg, "holds NaN"));
     }
-    sae_acts_ahead_close(ahead);
+    sae_acts_prefetch_close(prefetch);
     sae_acts_stream_close(stream);
     sae_acts_close(acts);
 }
@@ -680,8 +680,8 @@ int main(void)
         cmocka_unit_test(test_stream),     cmocka_unit_test(test_windows),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_documented_order),
-        cmocka_unit_test(test_reading_ahead), cmocka_unit_test(test_reading_ahead_raw),
-        cmocka_unit_test(test_failing_ahead), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_prefetch),   cmocka_unit_test(test_prefetch_raw),
+        cmocka_unit_test(test_prefetch_fails), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_id),         cmocka_unit_test(test_wide_columns)};
     return cmocka_run_group_tests_name("acts", tests, setup, teardown);
 }

@@ -107,7 +107,7 @@ static void train(uint64_t steps, bool stay, float *want, bool fill, float *weig
     const struct sae_ops *const ops = fill ? &sae_ops_cpu : device;
     assert_int_equal(feed_open(&feed, acts, &set, &err), SAE_OK);
     assert_int_equal(trainer_open(&t, &set, device, D, &err), SAE_OK);
-    feed.leave = resident_later(&set, D);
+    feed.reserve_bytes = resident_later(&set, D);
     assert_int_equal(feed_begin(&feed, &set, ops, 0, &err), SAE_OK);
     assert_int_equal(feed.rows != NULL, !fill);
     if (feed.rows)
