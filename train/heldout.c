@@ -201,15 +201,15 @@ static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
                           bool counted)
 {
     const double norm = held->norm;
-    const bool norm_loss = t->set.arch == TRAIN_STANDARD_2024;
+    const struct train_arch *const arch = settings_arch(&t->set);
+    const bool l1 = arch->penalty == TRAIN_PENALTY_L1 && !settings_has_lp(&t->set);
     size_t dead = 0;
     for (size_t j = 0; j < t->m; j++)
         dead += t->idle[j] >= t->set.dead_after;
     /* The objective in training units, without the terms that only guide training. */
     const double miss = s->l0 / t->set.target_l0 - 1;
-    const double loss = (norm_loss ? s->norm_error : s->sq_error) +
-                        (settings_is_standard(&t->set) && !settings_has_lp(&t->set) ? t->set.l1 * s->l1 : 0) +
-                        (t->jump ? t->set.l0_penalty * miss * miss : 0);
+    const double loss = (arch->root_loss ? s->norm_error : s->sq_error) + (l1 ? t->set.l1 * s->l1 : 0) +
+                        (arch->penalty == TRAIN_PENALTY_L0 ? t->set.l0_penalty * miss * miss : 0);
     const struct {
         const char *name;
         double v;

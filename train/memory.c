@@ -31,11 +31,11 @@ double run_memory(const struct settings *set, size_t d)
     const double ring = set->overlap_window > 1 ? 3 * (double)set->overlap_window : 1;
     double floats = 4 * (2 * m * w + 3 * m) + 3 * n * w; /* weights, moments, gradient */
     floats += 6 * (ring + 1) * n * k; /* masks, both ways round; those of followed pairs too */
-    if (set->arch != TRAIN_TOPK)
+    if (settings_arch(set)->keeps != TRAIN_KEEPS_TOKEN)
         floats += n * m; /* topk has its room in the gradient */
     if (set->orth != ORTH_NONE)
         floats += m * w; /* gradient for the monitors */
-    if (set->arch == TRAIN_MATRYOSHKA)
+    if (settings_arch(set)->prefixes)
         floats += (double)set->groups.n * n * w + 6 * n * k; /* every prefix; masks by group */
     if (set->orth == ORTH_ORTSAE)
         floats += (m < (double)set->ortsae_chunk ? m : (double)set->ortsae_chunk) * (w + 128);

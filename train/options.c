@@ -61,16 +61,16 @@ static enum sae_status go_through(const struct check *cli, const struct settings
         SAE_TRY(refuse(cli, start_only, "without --k-start", err));
     if (!settings_has_lp(set))
         SAE_TRY(refuse(cli, lp_only, "without --sparsity lp or lp^p", err));
-    if (!settings_is_standard(set))
+    if (!settings_arch(set)->resamples)
         SAE_TRY(refuse(cli, resample_only, "except with --arch standard or standard-2024", err));
     snprintf(because, sizeof because, "with --arch %s, which has no sparsity warm-up", arch);
-    if (!settings_has_sparsity_warmup(set))
+    if (!settings_arch(set)->sparsity_warmup)
         SAE_TRY(refuse(cli, warmup_only, because, err));
     if (!settings_has_cut(set))
         SAE_TRY(refuse(cli, cut_only, "except with --arch batchtopk or matryoshka", err));
-    if (set->arch != TRAIN_MATRYOSHKA)
+    if (!settings_arch(set)->prefixes)
         SAE_TRY(refuse(cli, groups_only, "except with --arch matryoshka", err));
-    if (set->arch != TRAIN_JUMPRELU)
+    if (settings_arch(set)->penalty != TRAIN_PENALTY_L0)
         SAE_TRY(refuse(cli, jump_only, "except with --arch jumprelu", err));
     if (set->orth == ORTH_NONE)
         SAE_TRY(refuse(cli, orth_only, "without --orth", err));
@@ -140,7 +140,7 @@ static int record_lp(json_t *options, const struct settings *set)
     int bad = 0;
     if (!settings_has_l1(set))
         bad |= json_object_set_new(options, "sparsity", json_null());
-    if (!settings_is_standard(set))
+    if (!settings_arch(set)->resamples)
         bad |= json_object_set_new(options, "resample-every", json_null());
     if (settings_has_lp(set)) {
         bad |= put_u64(options, "p-updates", set->p_updates);
@@ -166,7 +166,7 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
     bad |= put_u64(options, "dead-after", set->dead_after);
     bad |= put_u64(options, "heldout-rows", set->heldout_rows);
     bad |= put_u64(options, "log-every", set->log_every);
-    if (settings_has_sparsity_warmup(set))
+    if (settings_arch(set)->sparsity_warmup)
         bad |= put_u64(options, "sparsity-warmup", set->sparsity_warmup);
     if (settings_has_l1(set))
         bad |= put_real(options, "l1", set->l1);
@@ -181,11 +181,11 @@ enum sae_status options_record(json_t *record, const struct settings *set, struc
         bad |= put_u64(options, "cut-start", set->cut_start);
         bad |= put_real(options, "cut-momentum", set->cut_momentum);
     }
-    if (set->arch != TRAIN_MATRYOSHKA) {
+    if (!settings_arch(set)->prefixes) {
         bad |= json_object_set_new(options, "groups", json_null());
         bad |= json_object_set_new(options, "prefix-loss", json_null());
     }
-    if (set->arch != TRAIN_JUMPRELU) {
+    if (settings_arch(set)->penalty != TRAIN_PENALTY_L0) {
         bad |= json_object_set_new(options, "target-l0", json_null());
         bad |= json_object_set_new(options, "l0-penalty", json_null());
         bad |= json_object_set_new(options, "bandwidth", json_null());

@@ -13,24 +13,6 @@ enum { DENSE_SHARE = 100 };
 
 /* --- 1. arrays ------------------------------------------------------------------------------ */
 
-static enum sae_status open_params(struct params *p, const struct trainer *t,
-                                   const struct sae_ops *ops, struct sae_err *err)
-{
-    p->n = t->w.n;
-    SAE_TRY(ops->alloc(&p->all, p->n, sizeof *p->all, err));
-    p->W_enc = p->all;
-    p->W_dec = p->W_enc + t->m * t->d;
-    p->b_enc = p->W_dec + t->m * t->d;
-    p->b_dec = p->b_enc + t->m;
-    if (t->set.arch == TRAIN_GATED) {
-        p->b_mag = p->b_dec + t->d;
-        p->r_mag = p->b_mag + t->m;
-    } else if (t->set.arch == TRAIN_JUMPRELU) {
-        p->theta = p->b_dec + t->d;
-    }
-    return SAE_OK;
-}
-
 static enum sae_status open_masks(struct masks *masks, const struct trainer *t, size_t cap,
                                   const struct sae_ops *ops, struct sae_err *err)
 {
@@ -42,7 +24,7 @@ static enum sae_status dense_room(struct resident *a, const struct trainer *t, s
 {
     if (!a->dense || a->dzf)
         return SAE_OK;
-    if (!settings_is_standard(&t->set)) /* whose activations take the place of pre */
+    if (settings_arch(&t->set)->penalty != TRAIN_PENALTY_L1) /* whose activations take the place of pre */
         SAE_TRY(a->ops->alloc(&a->f, t->n * t->m, sizeof(float), err));
     return a->ops->alloc(&a->dzf, t->n * t->m, sizeof(float), err);
 }
@@ -54,7 +36,7 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
     const bool has_k = settings_has_k(&t->set);
     struct params *const params[] = {&a->w, &a->g, &a->m1, &a->m2};
     for (size_t i = 0; i < sizeof params / sizeof *params; i++)
-        SAE_TRY(open_params(params[i], t, ops, err));
+        SAE_TRY(trainer_params_open(params[i], t, ops, err));
     float **const by_token[] = {&a->own_x, &a->xc, &a->xhat, &a->grad, &a->r};
     for (size_t i = 0; i < sizeof by_token / sizeof *by_token; i++)
         SAE_TRY(ops->alloc(by_token[i], n * d, sizeof(float), err));
@@ -276,7 +258,7 @@ enum sae_status resident_fetch(struct trainer *t, bool all, struct sae_err *err)
 void resident_pre(struct trainer *t, size_t rows)
 {
     struct resident *const a = t->resident;
-    if (t->set.arch == TRAIN_JUMPRELU) /* b_dec is not subtracted */
+    if (!settings_arch(&t->set)->subtracts_b_dec)
         a->ops->copy(a->xc, a->x, rows * t->d * sizeof *a->xc);
     else
         a->ops->center(rows, t->d, a->x, a->w.b_dec, a->xc);
@@ -315,7 +297,7 @@ static enum sae_status select_rows(struct trainer *t, size_t rows, uint64_t k, s
     struct resident *const a = t->resident;
     const float *theta = a->w.theta;
     csr->n = rows;
-    if (t->set.arch == TRAIN_TOPK) {
+    if (settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN) {
         a->ops->topk(rows, t->m, (size_t)k, a->pre, a->w.b_enc, csr);
         return SAE_OK;
     }

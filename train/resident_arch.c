@@ -64,7 +64,7 @@ enum sae_status resident_activate(struct trainer *t, struct masks *masks, struct
     struct resident *const a = t->resident;
     const struct sae_ops *const ops = a->ops;
     const size_t n = t->n, m = t->m;
-    if (settings_is_standard(&t->set)) {
+    if (settings_arch(&t->set)->penalty == TRAIN_PENALTY_L1) {
         if (masks->valid)
             SAE_TRY(resident_active(t, n, a->pre, a->w.b_enc, NULL, &masks->csr, &masks->csc, err));
         ops->relu_sum(n, m, a->w.b_enc, a->pre, a->number + L1);

@@ -22,7 +22,7 @@ static enum sae_status forward(struct trainer *t, struct masks *masks, struct sa
     const bool has_k = settings_has_k(&t->set);
     resident_pre(t, n);
     masks->valid = has_k || settings_competes(&t->set);
-    if (t->set.arch == TRAIN_TOPK)
+    if (settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN)
         ops->topk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
     else if (has_k)
         ops->batchtopk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
@@ -64,7 +64,7 @@ static void loss(struct trainer *t)
     if (a->prefix)
         resident_prefix_loss(t);
     else
-        a->ops->loss_sum(t->set.arch == TRAIN_STANDARD_2024, t->n, t->d, a->x, a->xhat, a->grad,
+        a->ops->loss_sum(settings_arch(&t->set)->root_loss, t->n, t->d, a->x, a->xhat, a->grad,
                          a->number + RECON);
     if (t->set.arch == TRAIN_GATED)
         resident_gated_loss(t);
@@ -114,7 +114,7 @@ static enum sae_status backward(struct trainer *t, const struct masks *masks,
     if (a->aux_dz)
         auxk(t);
     a->ops->col_sum(t->n, t->d, a->grad, a->g.b_dec);
-    if (t->set.arch != TRAIN_JUMPRELU) /* which does not subtract it */
+    if (settings_arch(&t->set)->subtracts_b_dec)
         a->ops->gemm(false, false, 1, t->d, t->m, -1, a->du ? a->du : a->g.b_enc, t->m, a->w.W_enc,
                      t->d, 1, a->g.b_dec, t->d);
     return SAE_OK;
@@ -126,23 +126,23 @@ static void update(struct trainer *t, double lr)
 {
     struct resident *const a = t->resident;
     const struct sae_ops *const ops = a->ops;
-    const bool jump = t->set.arch == TRAIN_JUMPRELU, clips = settings_has_k(&t->set) || jump;
+    const struct train_arch *const arch = settings_arch(&t->set);
     const size_t md = t->m * t->d, rest = (size_t)(a->w.b_enc - a->w.all), n_rest = t->w.n - rest;
-    ops->project_sum(t->m, t->d, a->w.W_dec, clips ? 1e-6F : 0, a->g.W_dec, a->along,
+    ops->project_sum(t->m, t->d, a->w.W_dec, arch->project_eps, a->g.W_dec, a->along,
                      a->number + GRAD_SQ);
     ops->sq_sum(md, a->g.W_enc, a->number + GRAD_SQ);
     ops->sq_sum(n_rest, a->g.all + rest, a->number + GRAD_SQ);
     const struct sae_adam adam = {.lr = (float)lr,
-                                  .beta1 = jump || t->set.arch == TRAIN_GATED ? 0 : 0.9F,
+                                  .beta1 = arch->beta1,
                                   .beta2 = 0.999F,
                                   .eps = 1e-8F,
                                   .step = t->step + 1,
                                   .scale = 1,
-                                  .norm_sq = clips ? a->number + GRAD_SQ : NULL,
+                                  .norm_sq = arch->clips ? a->number + GRAD_SQ : NULL,
                                   .guard = a->number + RECON,
                                   .n_guard = GUARDS};
     ops->adam(md, &adam, a->w.W_enc, a->g.W_enc, a->m1.W_enc, a->m2.W_enc);
-    ops->adam_rows(t->m, t->d, &adam, a->along, clips ? 1.1920929e-7F : 0, a->w.W_dec, a->g.W_dec,
+    ops->adam_rows(t->m, t->d, &adam, a->along, arch->unit_eps, a->w.W_dec, a->g.W_dec,
                    a->m1.W_dec, a->m2.W_dec);
     ops->adam(n_rest, &adam, a->w.all + rest, a->g.all + rest, a->m1.all + rest, a->m2.all + rest);
 }
@@ -160,7 +160,7 @@ static void schedule_sparsity(const struct trainer *t, struct step_stats *s)
 {
     const struct settings *const set = &t->set;
     const double part = sae_sched_sparsity(t->step, set->sparsity_warmup);
-    if (set->arch == TRAIN_JUMPRELU)
+    if (settings_arch(set)->penalty == TRAIN_PENALTY_L0)
         s->sparse_weight = set->l0_penalty * part;
     else if (settings_has_lp(set))
         s->sparse_weight = t->lp.weight * part;

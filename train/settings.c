@@ -8,9 +8,6 @@
 
 #include "lib/base/mem.h"
 
-const char *const train_arch_names[] = {
-    "topk",  "standard", "standard-2024", "batchtopk",
-    "gated", "jumprelu", "matryoshka",    NULL};
 const char *const train_orth_names[] = {"none", "static", "progressive", "ortsae", NULL};
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
@@ -63,14 +60,9 @@ void settings_init(struct settings *set)
 
 enum sae_arch settings_model_arch(const struct settings *set)
 {
-    static const enum sae_arch archs[] = {[TRAIN_TOPK] = SAE_ARCH_TOPK,
-                                          [TRAIN_STANDARD] = SAE_ARCH_STANDARD,
-                                          [TRAIN_STANDARD_2024] = SAE_ARCH_STANDARD,
-                                          [TRAIN_BATCHTOPK] = SAE_ARCH_BATCHTOPK,
-                                          [TRAIN_GATED] = SAE_ARCH_GATED,
-                                          [TRAIN_JUMPRELU] = SAE_ARCH_JUMPRELU,
-                                          [TRAIN_MATRYOSHKA] = SAE_ARCH_MATRYOSHKA};
-    return archs[set->arch];
+    enum sae_arch ret = SAE_ARCH_N;
+    (void)sae_arch_parse(settings_arch(set)->model, &ret); /* every row's is one; test_settings */
+    return ret;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -119,9 +111,8 @@ static enum sae_status resolve_length(struct settings *set, size_t n_rows, struc
 
 static double default_lr(const struct settings *set)
 {
-    if (settings_has_k(set))
-        return 2e-4 / sqrt((double)set->m / 16384);
-    return set->arch == TRAIN_GATED ? 5e-5 : set->arch == TRAIN_JUMPRELU ? 7e-5 : 3e-4;
+    const struct train_arch *const arch = settings_arch(set);
+    return arch->lr_by_width ? arch->lr / sqrt((double)set->m / 16384) : arch->lr;
 }
 
 static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
@@ -135,7 +126,7 @@ static enum sae_status resolve_rates(struct settings *set, struct sae_err *err)
         set->warmup = steps >= 2000 ? 1000 : steps / 10;
     if (set->decay_start == SETTINGS_UNSET)
         set->decay_start = steps;
-    if (!settings_has_sparsity_warmup(set))
+    if (!settings_arch(set)->sparsity_warmup)
         set->sparsity_warmup = 0;
     else if (set->sparsity_warmup == SETTINGS_UNSET)
         set->sparsity_warmup = steps >= 4000 ? 2000 : steps / 5;
@@ -196,7 +187,7 @@ size_t settings_group_size(const struct settings *set, size_t i)
 static enum sae_status check_groups(const struct settings *set, struct sae_err *err)
 {
     double sum = 0;
-    if (set->arch != TRAIN_MATRYOSHKA)
+    if (!settings_arch(set)->prefixes)
         return SAE_OK;
     if (set->groups.n == 0)
         return sae_err_set(err, SAE_EARG, "--groups: name at least one fraction of the latents");
@@ -217,7 +208,7 @@ static enum sae_status check_groups(const struct settings *set, struct sae_err *
 
 static enum sae_status check_jump(const struct settings *set, struct sae_err *err)
 {
-    if (set->arch != TRAIN_JUMPRELU)
+    if (settings_arch(set)->penalty != TRAIN_PENALTY_L0)
         return SAE_OK;
     if (!(set->target_l0 > 0 && set->target_l0 <= (double)set->m))
         return sae_err_set(err, SAE_EARG,
@@ -265,7 +256,7 @@ static enum sae_status check_resampling(const struct settings *set, struct sae_e
 {
     if (set->resample_every == 0)
         return SAE_OK;
-    if (!settings_is_standard(set))
+    if (!settings_arch(set)->resamples)
         return sae_err_set(err, SAE_EARG, "--resample-every has a meaning with standard "
                                           "architectures only; leave it out");
     if (set->decay_start < set->steps)
@@ -347,7 +338,7 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
     if (set->m < 2 || set->m > UINT32_MAX / 2)
         return sae_err_set(err, SAE_EARG, "--m %" PRIu64 ": must be 2 to 2^31", set->m);
     if (isnan(set->l1))
-        set->l1 = set->arch == TRAIN_GATED ? 0.1 : 0.04;
+        set->l1 = settings_arch(set)->l1;
     if (!settings_has_k(set)) {
         set->k = 0;
         set->k_start = 0;

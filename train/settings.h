@@ -12,16 +12,8 @@
 #include "lib/sae/model.h"
 #include "lib/sae/overlap.h"
 #include "lib/sae/sched.h"
+#include "train/arch/arch.h"
 
-enum train_arch {
-    TRAIN_TOPK,
-    TRAIN_STANDARD,
-    TRAIN_STANDARD_2024,
-    TRAIN_BATCHTOPK,
-    TRAIN_GATED,
-    TRAIN_JUMPRELU,
-    TRAIN_MATRYOSHKA
-};
 enum train_orth { ORTH_NONE, ORTH_STATIC, ORTH_PROGRESSIVE, ORTH_ORTSAE };
 enum train_norm { NORM_NONE, NORM_UNIT };
 /* Sparsity term: sum of activations, (sum f^p)^(1/p), sum f^p. */
@@ -32,7 +24,6 @@ enum train_l0_step { L0_STEP_F, L0_STEP_Z };
 enum train_prefix_loss { PREFIX_MEAN, PREFIX_PUBLISHED };
 enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
 
-extern const char *const train_arch_names[];
 extern const char *const train_orth_names[];
 extern const char *const train_norm_names[];
 extern const char *const train_normalizer_names[];
@@ -47,7 +38,7 @@ extern const char *const train_l0_step_names[];
 #define SETTINGS_MOST 1e15
 
 struct settings {
-    int arch;
+    int arch; /* TRAIN_TOPK ... */
     uint64_t k, k_start, k_anneal, m, batch, tokens, steps;
     double lr, l1;
     uint64_t warmup, decay_start, sparsity_warmup, seed;
@@ -93,21 +84,20 @@ SAE_MUST_CHECK enum sae_status settings_resolve(struct settings *set, size_t n_r
 SAE_MUST_CHECK enum sae_status settings_own_lists(struct settings *set, struct sae_err *err);
 void settings_clear(struct settings *set);
 
-static inline bool settings_is_standard(const struct settings *set)
+static inline const struct train_arch *settings_arch(const struct settings *set)
 {
-    return set->arch == TRAIN_STANDARD || set->arch == TRAIN_STANDARD_2024;
+    return train_archs[set->arch];
 }
 
 static inline bool settings_has_k(const struct settings *set)
 {
-    return set->arch == TRAIN_TOPK || set->arch == TRAIN_BATCHTOPK ||
-           set->arch == TRAIN_MATRYOSHKA;
+    return settings_arch(set)->keeps != TRAIN_KEEPS_ALL;
 }
 
 /* Selects over the whole batch, and is used with an averaged threshold. */
 static inline bool settings_has_cut(const struct settings *set)
 {
-    return set->arch == TRAIN_BATCHTOPK || set->arch == TRAIN_MATRYOSHKA;
+    return settings_arch(set)->keeps == TRAIN_KEEPS_BATCH;
 }
 
 /* Whether competing pairs are pushed apart, by the masks of a batch. */
@@ -118,19 +108,14 @@ static inline bool settings_competes(const struct settings *set)
 
 static inline bool settings_has_l1(const struct settings *set)
 {
-    return settings_is_standard(set) || set->arch == TRAIN_GATED;
+    const enum train_penalty penalty = settings_arch(set)->penalty;
+    return penalty == TRAIN_PENALTY_L1 || penalty == TRAIN_PENALTY_GATE;
 }
 
 /* Whether the sparsity term has an exponent that falls. */
 static inline bool settings_has_lp(const struct settings *set)
 {
     return settings_has_l1(set) && set->sparsity != SPARSITY_L1;
-}
-
-/* Whether the weight of the sparsity term is warmed up. */
-static inline bool settings_has_sparsity_warmup(const struct settings *set)
-{
-    return set->arch == TRAIN_STANDARD || set->arch == TRAIN_GATED || set->arch == TRAIN_JUMPRELU;
 }
 
 /* Latents of group i of a matryoshka. */

@@ -64,7 +64,7 @@ enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, 
     SAE_TRY(trainer_csr_grow(t, csr, rows * (k ? (size_t)k : 16), err));
     csr->n = rows;
     size_t nnz;
-    if (t->set.arch == TRAIN_TOPK)
+    if (settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN)
         topk(t, x, rows, k, csr);
     else
         pre_activations(t, x, rows);
@@ -74,7 +74,7 @@ enum sae_status trainer_forward(struct trainer *t, const float *x, size_t rows, 
         for (size_t j = 0; j < t->m; j++)
             t->theta[j] = (float)t->cut;
         SAE_TRY(active_all(t, rows, csr, &nnz, t->theta, err));
-    } else if (t->set.arch != TRAIN_TOPK) {
+    } else if (settings_arch(&t->set)->keeps != TRAIN_KEEPS_TOKEN) {
         SAE_TRY(active_all(t, rows, csr, &nnz, t->w.theta, err));
     }
     t->ops->decode(t->d, csr, t->w.W_dec, t->w.b_dec, t->xhat);
@@ -144,13 +144,13 @@ static enum sae_status forward(struct trainer *t, const float *x, bool want_mask
     t->dense = false;
     masks->valid = false;
     masks->csr.n = t->n;
-    if (t->set.arch == TRAIN_TOPK)
+    if (settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN)
         topk(t, x, t->n, trainer_k(t), &masks->csr);
     else
         pre_activations(t, x, t->n);
     if (settings_has_cut(&t->set)) {
         t->ops->batchtopk(t->n, t->m, (size_t)trainer_k(t), t->pre, t->w.b_enc, &masks->csr);
-    } else if (t->set.arch != TRAIN_TOPK) {
+    } else if (settings_arch(&t->set)->keeps != TRAIN_KEEPS_TOKEN) {
         SAE_TRY(select_any(t, want_masks, &masks->csr, ret_nnz, err));
         if (t->dense && !want_masks) {
             forward_dense(t);
@@ -218,7 +218,7 @@ enum sae_status trainer_look(struct trainer *t, const float *x, bool there, stru
 
 double trainer_loss(const struct trainer *t, const float *x, const float *xhat, float *grad)
 {
-    return t->ops->loss(t->set.arch == TRAIN_STANDARD_2024, t->n, t->d, x, xhat, grad) /
+    return t->ops->loss(settings_arch(&t->set)->root_loss, t->n, t->d, x, xhat, grad) /
            (double)t->n;
 }
 
@@ -421,17 +421,11 @@ static enum sae_status backward(struct trainer *t, const float *x, const struct 
 
 /* --- 4. update ---------------------------------------------------------------------------- */
 
-/* The two manners of dictionary_learning: with clipping and guarded norms, or without either. */
-static bool clips(const struct trainer *t)
-{
-    return settings_has_k(&t->set) || t->jump;
-}
-
 enum sae_status trainer_check_grad(const struct trainer *t, uint64_t step, double norm,
                                    struct sae_err *err)
 {
     static const double MOST = 1e19; /* its square is the most that Adam's moments hold in f32 */
-    if (clips(t) ? isfinite(norm) : norm < MOST)
+    if (settings_arch(&t->set)->clips ? isfinite(norm) : norm < MOST)
         return SAE_OK;
     return sae_err_set(err, SAE_ERANGE,
                        "the gradient has norm %.3g at step %" PRIu64 ", more than the optimiser can "
@@ -439,26 +433,26 @@ enum sae_status trainer_check_grad(const struct trainer *t, uint64_t step, doubl
                        norm, step);
 }
 
-/* Projects, clips (where clips() says so), steps, renormalises. *ret: the gradient norm before
+/* Projects, clips (where the architecture does), steps, renormalises. *ret: the gradient norm before
  * clipping. */
 static enum sae_status update(struct trainer *t, double lr, double *ret, struct sae_err *err)
 {
     const struct sae_ops *const ops = t->ops;
-    const bool standard = !clips(t);
+    const struct train_arch *const arch = settings_arch(&t->set);
     const size_t md = t->m * t->d, rest = (size_t)(t->w.b_enc - t->w.all);
-    const double sq = ops->project_sq(t->m, t->d, t->w.W_dec, standard ? 0 : 1e-6F, t->g.W_dec,
+    const double sq = ops->project_sq(t->m, t->d, t->w.W_dec, arch->project_eps, t->g.W_dec,
                                       t->along) +
                       ops->sum_sq(md, t->g.W_enc) + ops->sum_sq(t->g.n - rest, t->g.all + rest);
     const double norm = sqrt(sq);
     SAE_TRY(trainer_check_grad(t, t->step, norm, err));
     const struct sae_adam adam = {.lr = (float)lr,
-                                  .beta1 = t->gated || t->jump ? 0 : 0.9F,
+                                  .beta1 = arch->beta1,
                                   .beta2 = 0.999F,
                                   .eps = 1e-8F,
                                   .step = t->step + 1,
-                                  .scale = standard ? 1 : (float)fmin(1, 1 / (norm + 1e-6))};
+                                  .scale = arch->clips ? (float)fmin(1, 1 / (norm + 1e-6)) : 1};
     ops->adam(md, &adam, t->w.W_enc, t->g.W_enc, t->m1.W_enc, t->m2.W_enc);
-    ops->adam_rows(t->m, t->d, &adam, t->along, standard ? 0 : 1.1920929e-7F, t->w.W_dec,
+    ops->adam_rows(t->m, t->d, &adam, t->along, arch->unit_eps, t->w.W_dec,
                    t->g.W_dec, t->m1.W_dec, t->m2.W_dec);
     ops->adam(t->w.n - rest, &adam, t->w.all + rest, t->g.all + rest, t->m1.all + rest,
               t->m2.all + rest);

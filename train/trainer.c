@@ -12,21 +12,27 @@
 
 /* --- 1. open and close -------------------------------------------------------------------- */
 
-static enum sae_status params_open(struct params *p, const struct trainer *t, struct sae_err *err)
+static size_t array_size(const struct trainer *t, const struct train_array *array)
 {
-    const size_t m = t->m, d = t->d;
-    const bool gated = t->set.arch == TRAIN_GATED;
-    p->n = 2 * m * d + m + d + (gated ? 2 * m : t->set.arch == TRAIN_JUMPRELU ? m : 0);
-    SAE_TRY(t->ops->alloc(&p->all, p->n, sizeof *p->all, err));
-    p->W_enc = p->all;
-    p->W_dec = p->W_enc + m * d;
-    p->b_enc = p->W_dec + m * d;
-    p->b_dec = p->b_enc + m;
-    if (gated) {
-        p->b_mag = p->b_dec + d;
-        p->r_mag = p->b_mag + m;
-    } else if (t->set.arch == TRAIN_JUMPRELU) {
-        p->theta = p->b_dec + d;
+    return (array->shape == TRAIN_SHAPE_D ? 1 : t->m) * (array->shape == TRAIN_SHAPE_M ? 1 : t->d);
+}
+
+static float **view_of(struct params *p, const struct train_array *array)
+{
+    return (float **)(void *)((char *)p + array->view);
+}
+
+enum sae_status trainer_params_open(struct params *p, const struct trainer *t,
+                                    const struct sae_ops *ops, struct sae_err *err)
+{
+    const struct train_array *const arrays = settings_arch(&t->set)->arrays;
+    size_t at = 0;
+    for (const struct train_array *a = arrays; a->name; a++)
+        p->n += array_size(t, a);
+    SAE_TRY(ops->alloc(&p->all, p->n, sizeof *p->all, err));
+    for (const struct train_array *a = arrays; a->name; a++) {
+        *view_of(p, a) = p->all + at;
+        at += array_size(t, a);
     }
     return SAE_OK;
 }
@@ -34,25 +40,19 @@ static enum sae_status params_open(struct params *p, const struct trainer *t, st
 size_t trainer_params(const struct trainer *t, const struct params *p,
                       struct param_array ret[PARAM_ARRAYS])
 {
-    const bool gated = t->set.arch == TRAIN_GATED;
     size_t n = 0;
-    ret[n++] = (struct param_array){"W_enc", p->W_enc, t->m, t->d};
-    ret[n++] = (struct param_array){"W_dec", p->W_dec, t->m, t->d};
-    ret[n++] = (struct param_array){gated ? "b_gate" : "b_enc", p->b_enc, t->m, 0};
-    ret[n++] = (struct param_array){"b_dec", p->b_dec, t->d, 0};
-    if (gated) {
-        ret[n++] = (struct param_array){"b_mag", p->b_mag, t->m, 0};
-        ret[n++] = (struct param_array){"r_mag", p->r_mag, t->m, 0};
-    }
-    if (p->theta)
-        ret[n++] = (struct param_array){"threshold", p->theta, t->m, 0};
+    for (const struct train_array *a = settings_arch(&t->set)->arrays; a->name; a++)
+        ret[n++] = (struct param_array){.name = a->name,
+                                        .data = *view_of((struct params *)(uintptr_t)p, a),
+                                        .rows = a->shape == TRAIN_SHAPE_D ? t->d : t->m,
+                                        .cols = a->shape == TRAIN_SHAPE_MD ? t->d : 0};
     return n;
 }
 
 /* What the encoder needs beside its inputs. */
 static enum sae_status open_room(struct trainer *t, struct sae_err *err)
 {
-    if (t->set.arch != TRAIN_TOPK)
+    if (settings_arch(&t->set)->keeps != TRAIN_KEEPS_TOKEN)
         return t->ops->alloc(&t->pre, t->n * t->m, sizeof *t->pre, err);
     const size_t room = t->ops->encode_room(t->n, t->m, t->d, t->k_max);
     return room > t->g.n ? t->ops->alloc(&t->room, room, sizeof *t->room, err) : SAE_OK;
@@ -63,7 +63,7 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     const struct sae_ops *const ops = t->ops;
     struct params *const all[] = {&t->w, &t->g, &t->m1, &t->m2};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        SAE_TRY(params_open(all[i], t, err));
+        SAE_TRY(trainer_params_open(all[i], t, ops, err));
     SAE_TRY(ops->alloc(&t->xc, t->n * t->d, sizeof *t->xc, err));
     SAE_TRY(ops->alloc(&t->xhat, t->n * t->d, sizeof *t->xhat, err));
     SAE_TRY(ops->alloc(&t->grad, t->n * t->d, sizeof *t->grad, err));

@@ -2,8 +2,8 @@
 /* trainer : one sparse autoencoder under training. Knows no file; equations: docs/MATH.md.
  *
  * Order of a step (that of the 2025 dictionary_learning trainers):
- *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping (all
- *   but standard and gated), Adam, unit decoder rows.
+ *   loss, gradients, orthogonality gradient, projection of the decoder gradient, clipping
+ *   (where the architecture has it), Adam, unit decoder rows.
  * Every array here is host memory; a device has arrays of its own (resident.h). */
 #ifndef SAE_TRAIN_TRAINER_H
 #define SAE_TRAIN_TRAINER_H
@@ -33,7 +33,7 @@ struct param_array {
     float *data;
     size_t rows, cols;
 };
-enum { PARAM_ARRAYS = 6 };
+enum { PARAM_ARRAYS = TRAIN_ARRAYS };
 
 /* Masks of one batch, by token and by latent. */
 struct masks {
@@ -120,6 +120,9 @@ SAE_MUST_CHECK enum sae_status trainer_open(struct trainer **ret, const struct s
                                             struct sae_err *err);
 void trainer_close(struct trainer *t);
 
+/* Memory of a backend, freed as p->all, and the views of it that the architecture has. p: zeroed. */
+SAE_MUST_CHECK enum sae_status trainer_params_open(struct params *p, const struct trainer *t,
+                                                   const struct sae_ops *ops, struct sae_err *err);
 size_t trainer_params(const struct trainer *t, const struct params *p,
                       struct param_array ret[PARAM_ARRAYS]);
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* batchtopk : the row of the architecture. */
+#include "train/arch/arch.h"
+#include "train/trainer.h"
+
+static const struct train_array arrays[] = {TRAIN_ARRAYS_OF_ALL("b_enc"), {0}};
+
+const struct train_arch train_arch_batchtopk = {
+    .summary = "the k largest a token on average over a batch; used with the averaged threshold",
+    .model = "batchtopk",
+    .arrays = arrays,
+    .keeps = TRAIN_KEEPS_BATCH,
+    .lr = 2e-4,
+    .lr_by_width = true,
+    .subtracts_b_dec = true,
+    .clips = true,
+    .beta1 = 0.9F,
+    .project_eps = 1e-6F,
+    .unit_eps = 1.1920929e-7F,
+};
