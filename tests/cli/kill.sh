@@ -156,8 +156,9 @@ else
     mend topk
     mend batchtopk
     for name in batchtopk matryoshka standard gated jumprelu ortsae; do strike_any $name 2; done
-    for name in harvest labels splice absorb probe autointerp unlearn ablate analyze; do
-        strike_any $name 2
+    # training is above; what writes one file keeps nothing
+    for name in $(works | grep -v '^train$\|^sweep$\|^resume$\|^convert\|^import$\|^report$'); do
+        strike_any "$name" 2
     done
 fi
 exit $bad
