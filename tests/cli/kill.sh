@@ -91,7 +91,7 @@ strike_work() { # name kills
     run=
     "do_$name" >"$top/out" 2>&1
     length=$((($(date +%s%N) - began) / 1000))
-    while [ "$done" -lt "$kills" ] && [ "$runs" -lt $((kills * 3)) ] && [ "$bad" = 0 ]; do
+    while [ "$done" -lt "$kills" ] && [ "$runs" -lt $((kills * 10)) ] && [ "$bad" = 0 ]; do
         copy_base
         runs=$((runs + 1)) code=1
         while [ $code != 0 ] && [ "$done" -lt "$kills" ]; do
