@@ -11,7 +11,7 @@
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/eval/subjects.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -89,7 +89,7 @@ static uint64_t padding_of(const struct sae_labels *labels, const struct ablate_
 {
     if (s->padding != UINT64_MAX)
         return s->padding;
-    return sae_json_u64(sae_site_of(labels->record), "context", 128);
+    return sae_json_u64(sae_store_site(labels->record), "context", 128);
 }
 
 static enum sae_status run_set(struct ablate_scores scores[2], const char *path,
@@ -102,7 +102,7 @@ static enum sae_status run_set(struct ablate_scores scores[2], const char *path,
     enum sae_status st;
     SAE_TRY(sae_labels_open(&labels, path, err));
     const bool scr = given.scr && labels.n_attributes > 0;
-    SAE_GO(st, sae_site_check(ckpt, path, labels.d, labels.record, err));
+    SAE_GO(st, sae_store_check(ckpt, path, labels.d, labels.record, err));
     if (!scr && !given.tpp)
         goto done;
     SAE_GO(st, ablate_texts_make(&texts, &labels, &ckpt->model, ops, s->batch,
@@ -170,7 +170,7 @@ static enum sae_status run_checkpoint(struct sae_subjects *saes, const struct sa
     SAE_GO(st, sae_opt_record(&record, cli, err));
     SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt.path), ckpt.id, ckpt.record,
                                 err));
-    SAE_GO(st, sae_site_sets(&paths, &n, &ckpt, given.labels.v, given.labels.n, err));
+    SAE_GO(st, sae_store_sets(&paths, &n, &ckpt, given.labels.v, given.labels.n, err));
     SAE_GO(st, check_places(&ckpt, err));
     for (size_t i = 0; i < n; i++) {
         st = run_set(scores, paths[i], &ckpt, ops, s, record, err);

@@ -8,7 +8,8 @@
 #include "ablate/ablate.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
-#include "lib/eval/site.h"
+#include "lib/eval/output.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -121,7 +122,7 @@ static json_t *list_u64(const uint64_t *v, size_t n)
 static json_t *config_of(const struct sae_ckpt *ckpt, const struct ablate_scores *scores, bool scr,
                          const struct ablate_settings *s)
 {
-    const json_t *const site = sae_site_of(ckpt->record);
+    const json_t *const site = sae_store_site(ckpt->record);
     json_t *const names = json_array();
     for (size_t i = 0; i < scores->n; i++)
         if (i == 0 || strcmp(scores->v[i].set, scores->v[i - 1].set) != 0)
@@ -176,8 +177,8 @@ enum sae_status ablate_outcome_make(json_t **ret, const struct sae_ckpt *ckpt,
         st = sae_err_set(err, SAE_ENOMEM, "out of memory writing the result");
         goto done;
     }
-    SAE_GO(st, sae_site_config(&parts.sae_cfg, ckpt, err));
-    SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, ckpt, err));
+    SAE_GO(st, sae_output_config(&parts.sae_cfg, ckpt, err));
+    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, ckpt, err));
     st = sae_result_make(ret, &parts, err);
 done:
     sae_result_parts_clear(&parts);

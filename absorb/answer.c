@@ -11,7 +11,8 @@
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
-#include "lib/eval/site.h"
+#include "lib/eval/output.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
 
@@ -97,7 +98,7 @@ static json_int_t batch_of(const struct sae_words *words)
 static json_t *make_config(const struct sae_ckpt *ckpt, const struct sae_words *words,
                            const struct absorb_truth *truth, const struct absorb_settings *s)
 {
-    const json_t *const site = sae_site_of(ckpt->record);
+    const json_t *const site = sae_store_site(ckpt->record);
     return json_pack(
         "{s:s?, s:o, s:f, s:I, s:s, s:i, s:I, s:s, s:f, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:o}",
         "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "random_seed",
@@ -141,8 +142,8 @@ enum sae_status absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt,
         st = sae_err_set(err, SAE_ENOMEM, "out of memory writing the result");
         goto done;
     }
-    SAE_GO(st, sae_site_config(&parts.sae_cfg, ckpt, err));
-    SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, ckpt, err));
+    SAE_GO(st, sae_output_config(&parts.sae_cfg, ckpt, err));
+    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, ckpt, err));
     SAE_GO(st, sae_result_make(ret, &parts, err));
 done:
     sae_result_parts_clear(&parts);

@@ -14,7 +14,7 @@
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/eval/subjects.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -83,7 +83,7 @@ static enum sae_status find_words(char **ret, const struct sae_ckpt *ckpt, struc
     if (given.words)
         return sae_mem_strdup(ret, given.words, err);
     char *folder = NULL, *path = NULL;
-    SAE_TRY(sae_site_folder(&folder, ckpt, "--words", err));
+    SAE_TRY(sae_store_find(&folder, ckpt, "--words", err));
     enum sae_status st = sae_fs_join(&path, folder, "words.h5", err);
     if (st == SAE_OK && !sae_fs_is_file(path)) {
         st = sae_err_set(err, SAE_EIO,
@@ -107,13 +107,13 @@ static enum sae_status use_words(struct lexicon *lexicon, const struct sae_ckpt 
     SAE_TRY(find_words(&path, ckpt, err));
     if (lexicon->path && strcmp(lexicon->path, path) == 0) {
         free(path);
-        return sae_site_check(ckpt, lexicon->path, lexicon->words.d, lexicon->words.record, err);
+        return sae_store_check(ckpt, lexicon->path, lexicon->words.d, lexicon->words.record, err);
     }
     struct lexicon made = {.path = path};
     char *kept = NULL;
     enum sae_status st;
     SAE_GO(st, sae_words_load(&made.words, path, err));
-    SAE_GO(st, sae_site_check(ckpt, path, made.words.d, made.words.record, err));
+    SAE_GO(st, sae_store_check(ckpt, path, made.words.d, made.words.record, err));
     if (given.keep)
         SAE_GO(st, absorb_kept_path(&kept, path, &made.words, s, err));
     st = absorb_truth_make(&made.truth, &made.words, kept, ops->host ? ops : &sae_ops_cpu, s, err);

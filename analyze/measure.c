@@ -6,7 +6,7 @@
 
 #include "analyze/analyze.h"
 #include "lib/base/mem.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/file/acts.h"
 
 enum { CHUNK = 256 };
@@ -47,7 +47,7 @@ enum sae_status analyze_measure_masks(struct sae_ckpt *ckpt, size_t n_rows,
     float *x = NULL;
     size_t cap = 0;
     enum sae_status st;
-    SAE_GO(st, sae_site_folder(&folder, ckpt, "--acts", err));
+    SAE_GO(st, sae_store_find(&folder, ckpt, NULL, err));
     SAE_GO(st, sae_acts_open(&acts, folder, err));
     const size_t all = sae_acts_n_rows(acts), n = n_rows < all ? n_rows : all;
     SAE_GO(st, sae_mem_alloc(&masks.start, n + 1, sizeof *masks.start, err));

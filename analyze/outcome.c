@@ -8,7 +8,8 @@
 #include "analyze/analyze.h"
 #include "analyze/tally.h"
 #include "lib/base/fs.h"
-#include "lib/eval/site.h"
+#include "lib/eval/output.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -333,7 +334,7 @@ static json_t *config_of(const struct analyze_settings *s)
 static enum sae_status checkpoint_of(json_t **ret, const struct sae_ckpt *c, struct sae_err *err)
 {
     json_t *made = NULL;
-    SAE_TRY(sae_site_checkpoint(&made, c, err));
+    SAE_TRY(sae_output_checkpoint(&made, c, err));
     json_t *const sizes =
         json_pack("{s:I, s:I, s:I, s:I, s:o}", "total_steps", (json_int_t)c->total_steps, "d",
                   (json_int_t)c->model.d, "m", (json_int_t)c->model.m, "k", (json_int_t)c->model.k,

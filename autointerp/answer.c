@@ -17,7 +17,8 @@
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/eval/score.h"
-#include "lib/eval/site.h"
+#include "lib/eval/output.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -85,7 +86,7 @@ static const char *text_of(const struct sae_ckpt *ckpt)
 static json_t *config_json(const struct autointerp_job *job)
 {
     const struct autointerp_settings *const s = job->settings;
-    const json_t *const site = sae_site_of(job->ckpt->record);
+    const json_t *const site = sae_store_site(job->ckpt->record);
     return json_pack(
         "{s:s?, s:I, s:n, s:I, s:o, s:s, s:I, s:i, s:s, s:i, s:b, s:f, s:I, s:b, s:i, s:b, s:i, "
         "s:i, s:i, s:i, s:i, s:s, s:s, s:s?, s:s, s:s}",
@@ -258,8 +259,8 @@ enum sae_status autointerp_result_make(json_t **ret, const struct autointerp_job
         st = no_memory(err);
         goto done;
     }
-    SAE_GO(st, sae_site_config(&parts.sae_cfg, job->ckpt, err));
-    SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, job->ckpt, err));
+    SAE_GO(st, sae_output_config(&parts.sae_cfg, job->ckpt, err));
+    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, job->ckpt, err));
     SAE_GO(st, sae_result_make(ret, &parts, err));
 done:
     free(room);

@@ -21,8 +21,7 @@
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/target.h"
-#include "lib/eval/place.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/eval/subjects.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -145,7 +144,7 @@ static enum sae_status open_store(struct sae_acts **ret, const struct sae_ckpt *
     if (given.subject.acts != NULL)
         SAE_GO(st, sae_mem_strdup(&folder, given.subject.acts, err));
     else
-        SAE_GO(st, sae_place_store(&folder, ckpt, err));
+        SAE_GO(st, sae_store_recorded(&folder, ckpt, err));
     if (folder == NULL) { /* an SAE from elsewhere */
         st = sae_err_set(err, SAE_EARG,
                          "'%s' does not say which activation store it was trained on; name one of "
@@ -161,7 +160,7 @@ static enum sae_status open_store(struct sae_acts **ret, const struct sae_ckpt *
                          ckpt->path, folder);
     if (st != SAE_OK)
         goto done;
-    st = sae_site_check(ckpt, folder, sae_acts_d(*ret), sae_acts_record(*ret), err);
+    st = sae_store_check(ckpt, folder, sae_acts_d(*ret), sae_acts_record(*ret), err);
 done:
     free(folder);
     return st;
@@ -195,7 +194,7 @@ static enum sae_status open_source(struct source *ret, const struct sae_ckpt *ck
     SAE_GO(st, open_store(&source.acts, ckpt, err));
     const json_t *const record = sae_acts_record(source.acts);
     const char *const dir = sae_acts_dir(source.acts);
-    SAE_GO(st, sae_place_model(&model, ckpt, given.model, err));
+    SAE_GO(st, sae_store_model(&model, ckpt, given.model, err));
     SAE_GO(st, gemma_config_read(&config, model, err));
     SAE_GO(st, check_tokenizer(model, record, err));
     SAE_GO(st, gemma_tok_open(&source.tok, model, &config, err));

@@ -13,6 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/eval/pool.h"
 #include "lib/eval/task.h"
+#include "lib/file/result.h"
 #include "lib/file/sets.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
@@ -72,7 +73,7 @@ double probe_scores_class(const struct probe_scores *scores, size_t probe, size_
 
 /* --- a checkpoint --------------------------------------------------------------------------- */
 
-/* What is known of one labelled set; neurons are kept from checkpoint to checkpoint. */
+/* What is known of one labelled set; neurons are probed once for all checkpoints. */
 struct probe_set {
     char *path, *name;
     char id[65];
@@ -89,7 +90,7 @@ SAE_MUST_CHECK enum sae_status probe_set_open(struct probe_set *ret, const char 
                                               const struct probe_settings *settings,
                                               struct sae_err *err);
 void probe_set_clear(struct probe_set *set);
-void probe_set_forget_latents(struct probe_set *set); /* before the next checkpoint */
+void probe_set_drop_latents(struct probe_set *set); /* before the next checkpoint */
 
 /* Evaluates one set under a checkpoint: fills what it lacks. */
 SAE_MUST_CHECK enum sae_status probe_set_run(struct probe_set *set, const struct sae_ckpt *ckpt,
@@ -97,18 +98,18 @@ SAE_MUST_CHECK enum sae_status probe_set_run(struct probe_set *set, const struct
                                              const struct probe_settings *settings,
                                              struct sae_err *err);
 
-/* Finished sets of an interrupted checkpoint, in ckpt_50.probe.part.json. load takes over what
- * fits (same checkpoint, sets and settings) and ignores the rest. */
-SAE_MUST_CHECK enum sae_status probe_part_save(const char *path, const struct sae_ckpt *ckpt,
+/* partial.c: finished sets of an interrupted checkpoint, in ckpt_50.probe.part.json. load takes over
+ * what fits (same checkpoint, sets and settings) and ignores the rest. */
+SAE_MUST_CHECK enum sae_status probe_partial_save(const char *path, const struct sae_ckpt *ckpt,
                                                const struct probe_set *sets, size_t n_sets,
                                                const struct probe_settings *settings,
                                                struct sae_err *err);
-SAE_MUST_CHECK enum sae_status probe_part_load(size_t *ret_n_taken, const char *path,
+SAE_MUST_CHECK enum sae_status probe_partial_load(size_t *ret_n_taken, const char *path,
                                                const struct sae_ckpt *ckpt, struct probe_set *sets,
                                                size_t n_sets, const struct probe_settings *settings,
                                                struct sae_err *err);
 
-/* --- answers -------------------------------------------------------------------------------- */
+/* --- results -------------------------------------------------------------------------------- */
 
 /* Over sets: per seed the mean over sets, then over seeds. */
 struct probe_mean probe_sets_mean(const struct probe_set *sets, size_t n_sets, bool latents,
@@ -116,11 +117,10 @@ struct probe_mean probe_sets_mean(const struct probe_set *sets, size_t n_sets, b
 /* Standard error of that mean's accuracy for want of more test texts: each text counts once, since a
  * text that one class's probe gets wrong is mostly wrong for another's too. */
 double probe_sets_texts_se(const struct probe_set *sets, size_t n_sets, bool latents, size_t probe);
-/* The result JSON. record: of this program, inputs already added. */
-SAE_MUST_CHECK enum sae_status probe_result_make(json_t **ret, const struct sae_ckpt *ckpt,
-                                                 const struct probe_set *sets, size_t n_sets,
-                                                 const struct probe_settings *settings,
-                                                 json_t *record, struct sae_err *err);
+/* result.c: what the result is made of. */
+struct sae_result_parts probe_result_parts(const struct sae_ckpt *ckpt,
+                                           const struct probe_set *sets, size_t n_sets,
+                                           const struct probe_settings *settings);
 /* The table for people. */
 SAE_MUST_CHECK enum sae_status probe_table_print(const struct sae_ckpt *ckpt,
                                                  const struct probe_set *sets, size_t n_sets,

@@ -11,7 +11,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
 #include "splice/part.h"
@@ -79,7 +79,7 @@ static void close_group(struct group *group)
 static enum sae_status check_model(const struct group *group, const struct sae_ckpt *ckpt,
                                    struct sae_err *err)
 {
-    const char *id = sae_json_str(sae_site_of(ckpt->record), "model_id", NULL);
+    const char *id = sae_json_str(sae_store_site(ckpt->record), "model_id", NULL);
     if (id == NULL) {
         sae_log_warn("'%s' does not say from which model's weights it comes; using '%s' unchecked",
                      ckpt->path, group->source->model);

@@ -7,7 +7,8 @@
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/str.h"
-#include "lib/eval/site.h"
+#include "lib/eval/output.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -208,8 +209,8 @@ enum sae_status splice_outcome_make(json_t **ret, const struct splice_outcome *o
         st = sae_err_set(err, SAE_ENOMEM, "out of memory (result of '%s')", outcome->ckpt->path);
         goto done;
     }
-    SAE_GO(st, sae_site_config(&parts.sae_cfg, outcome->ckpt, err));
-    SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, outcome->ckpt, err));
+    SAE_GO(st, sae_output_config(&parts.sae_cfg, outcome->ckpt, err));
+    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, outcome->ckpt, err));
     SAE_GO(st, add_inputs(parts.record, outcome, err));
     st = sae_result_make(ret, &parts, err);
 done:

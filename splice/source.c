@@ -7,7 +7,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
-#include "lib/eval/place.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "splice/splice.h"
@@ -25,11 +25,11 @@ void splice_source_clear(struct splice_source *source)
 bool splice_source_same(const struct splice_source *a, const struct splice_source *b)
 {
     if (a->layer != b->layer || a->skip != b->skip || a->n_texts != b->n_texts ||
-        !sae_place_same(a->model, b->model) || strcmp(a->field, b->field) != 0 ||
+        !sae_fs_same(a->model, b->model) || strcmp(a->field, b->field) != 0 ||
         strcmp(a->split, b->split) != 0)
         return false;
     for (size_t i = 0; i < a->n_texts; i++)
-        if (!sae_place_same(a->texts[i], b->texts[i]))
+        if (!sae_fs_same(a->texts[i], b->texts[i]))
             return false;
     return true;
 }
@@ -58,7 +58,7 @@ static enum sae_status recorded_texts(struct splice_source *source, const struct
         char *found = NULL;
         if (strcmp(role, "text") != 0)
             continue;
-        SAE_TRY(sae_place_locate(&found, store, path, sae_json_u64(input, "bytes", UINT64_MAX), err));
+        SAE_TRY(sae_store_locate(&found, store, path, sae_json_u64(input, "bytes", UINT64_MAX), err));
         if (found == NULL)
             return sae_err_set(err, SAE_EARG,
                                "the text '%s' that '%s' was made from is not there any more; name "
@@ -110,9 +110,9 @@ enum sae_status splice_source_find(struct splice_source *ret, const struct sae_c
     struct splice_source source = {0};
     char *store = NULL;
     enum sae_status st = SAE_OK;
-    SAE_GO(st, sae_place_store(&store, ckpt, err));
-    SAE_GO(st, sae_place_model(&source.model, ckpt, settings->model, err));
-    SAE_GO(st, sae_place_layer(&source.layer, ckpt, settings->layer, err));
+    SAE_GO(st, sae_store_recorded(&store, ckpt, err));
+    SAE_GO(st, sae_store_model(&source.model, ckpt, settings->model, err));
+    SAE_GO(st, sae_store_layer(&source.layer, ckpt, settings->layer, err));
     SAE_GO(st, find_texts(&source, ckpt, store_record, store, settings, err));
     source.store = store;
     store = NULL;

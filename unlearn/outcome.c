@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "lib/base/fs.h"
-#include "lib/eval/site.h"
+#include "lib/eval/output.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/file/result.h"
@@ -189,8 +190,8 @@ enum sae_status unlearn_outcome_make(json_t **ret, const struct unlearn_outcome 
         st = sae_err_set(err, SAE_ENOMEM, "out of memory (result of '%s')", outcome->ckpt->path);
         goto done;
     }
-    SAE_GO(st, sae_site_config(&parts.sae_cfg, outcome->ckpt, err));
-    SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, outcome->ckpt, err));
+    SAE_GO(st, sae_output_config(&parts.sae_cfg, outcome->ckpt, err));
+    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, outcome->ckpt, err));
     SAE_GO(st, add_inputs(parts.record, outcome, err));
     st = sae_result_make(ret, &parts, err);
 done:

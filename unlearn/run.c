@@ -9,8 +9,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/eval/place.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "unlearn/group.h"
@@ -48,8 +47,8 @@ static enum sae_status load_all(struct all *all, struct sae_subjects *saes,
     SAE_TRY(sae_mem_alloc(&all->done, n, sizeof *all->done, err));
     SAE_TRY(sae_subjects_load(saes, settings->subject.acts, err));
     for (size_t i = 0; i < n; i++) {
-        SAE_TRY(sae_place_model(&all->models[i], &saes->ckpts[i], settings->model, err));
-        SAE_TRY(sae_place_layer(&all->layers[i], &saes->ckpts[i], settings->layer, err));
+        SAE_TRY(sae_store_model(&all->models[i], &saes->ckpts[i], settings->model, err));
+        SAE_TRY(sae_store_layer(&all->layers[i], &saes->ckpts[i], settings->layer, err));
     }
     return SAE_OK;
 }
@@ -181,7 +180,7 @@ static enum sae_status check_tokenizer(const struct unlearn_group *g, const stru
 static enum sae_status check_model(const struct unlearn_group *g, const struct sae_ckpt *ckpt,
                                    struct sae_err *err)
 {
-    const char *id = sae_json_str(sae_site_of(ckpt->record), "model_id", NULL);
+    const char *id = sae_json_str(sae_store_site(ckpt->record), "model_id", NULL);
     if (ckpt->model.d != g->config->D)
         return sae_err_set(err, SAE_EARG,
                            "'%s' has width %zu, but the language model '%s' %zu; name a model of "
@@ -190,7 +189,7 @@ static enum sae_status check_model(const struct unlearn_group *g, const struct s
     if (id == NULL || strcmp(id, g->model_id) != 0)
         sae_log_warn("'%s' was trained on %s '%s', and is measured on '%s'", ckpt->path,
                      id == NULL ? "an unknown model," : "model",
-                     sae_json_str(sae_site_of(ckpt->record), "model", "?"), g->folder);
+                     sae_json_str(sae_store_site(ckpt->record), "model", "?"), g->folder);
     return check_tokenizer(g, ckpt, err);
 }
 
@@ -207,7 +206,7 @@ static enum sae_status open_group(struct unlearn_group *g, const struct all *all
     g->config = gemma_model_config(g->gemma);
     for (size_t i = first; i < g->saes->n; i++) {
         if (all->done[i] || all->layers[i] != g->layer ||
-            !sae_place_same(g->folder, all->models[i]))
+            !sae_fs_same(g->folder, all->models[i]))
             continue;
         SAE_TRY(check_model(g, &g->saes->ckpts[i], err));
         g->member[g->n++] = i;

@@ -32,6 +32,14 @@ bool sae_fs_is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool sae_fs_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (strcmp(a, b) == 0)
+        return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* --- 2. paths ----------------------------------------------------------------------------- */
 
 enum sae_status sae_fs_join(char **ret, const char *dir, const char *name, struct sae_err *err)

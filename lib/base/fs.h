@@ -11,6 +11,8 @@
 
 bool sae_fs_is_dir(const char *path);
 bool sae_fs_is_file(const char *path);
+/* Whether two paths are one file: "run_1/../acts" and "run_2/../acts". */
+bool sae_fs_same(const char *a, const char *b);
 SAE_MUST_CHECK enum sae_status sae_fs_make_dirs(const char *path, struct sae_err *err);
 
 /* "dir/name" in new memory; `name` alone where it is absolute or dir is NULL or empty. */

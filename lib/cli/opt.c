@@ -276,6 +276,23 @@ enum sae_status sae_opt_set_reset(struct sae_opt_set *set, size_t i, struct sae_
     return SAE_OK;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+size_t sae_u64s_distinct(struct sae_u64s *list)
+{
+    const size_t n = list->n;
+    qsort(list->v, n, sizeof *list->v, by_value);
+    list->n = 0;
+    for (size_t i = 0; i < n; i++)
+        if (list->n == 0 || list->v[i] != list->v[list->n - 1])
+            list->v[list->n++] = list->v[i];
+    return list->n;
+}
+
 /* --- 2. common rows ----------------------------------------------------------------------- */
 
 static size_t append_rows(struct sae_opt_set *set, const struct sae_opt *rows)

@@ -31,6 +31,8 @@ struct sae_u64s {
     size_t n;
     uint64_t *v;
 };
+/* Sorts the numbers and leaves each once; returns how many. */
+size_t sae_u64s_distinct(struct sae_u64s *list);
 struct sae_reals {
     size_t n;
     double *v;

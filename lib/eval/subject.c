@@ -12,8 +12,7 @@
 #include "lib/base/part.h"
 #include "lib/base/str.h"
 #include "lib/cli/target.h"
-#include "lib/eval/place.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/file/acts.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
@@ -85,12 +84,12 @@ static enum sae_status attach(struct sae_ckpt *ckpt, const char *path, struct sa
     if (only_sets)
         return attach_sets(ckpt, path, err);
     SAE_GO(st, sae_acts_open(&acts, path, err));
-    SAE_GO(st, sae_site_check(ckpt, sae_acts_dir(acts), sae_acts_d(acts), sae_acts_record(acts),
+    SAE_GO(st, sae_store_check(ckpt, sae_acts_dir(acts), sae_acts_d(acts), sae_acts_record(acts),
                               err));
     SAE_GO(st, sae_target_run(&folder, ckpt->path, err));
     SAE_GO(st, sae_fs_relative(&seen, folder, sae_acts_dir(acts), err));
     SAE_GO(st, put_first(ckpt->record, seen, acts, err));
-    const json_t *const site = sae_site_of(sae_acts_record(acts));
+    const json_t *const site = sae_store_site(sae_acts_record(acts));
     if (site != NULL && sae_import_of(ckpt) != NULL) {
         /* what the SAE itself says stays with what was imported */
         json_object_set((json_t *)(uintptr_t)sae_import_of(ckpt), "site",
@@ -149,7 +148,7 @@ static enum sae_status is_taken(bool *ret, const struct sae_subject_options *o, 
     *ret = false;
     for (size_t i = 0; i < o->n_paths && !*ret; i++) {
         char *other = NULL;
-        if (sae_place_same(o->paths[i], ckpt_path))
+        if (sae_fs_same(o->paths[i], ckpt_path))
             continue;
         SAE_TRY(release_with(&other, o->paths[i], more, err));
         *ret = strcmp(other, name) == 0;

@@ -110,7 +110,7 @@ cmp -s kept.json two/sparse_probing/same_custom_sae_eval_results.json || complai
 cmp -s kept.json two/sparse_probing/same_custom_sae_eval_results.json && complain "--force replaces nothing"
 
 "$probe" -q --k 1 -o one.json run_1 >/dev/null && [ -f one.json ] || complain "-o FILE.json failed"
-refused 2 "2 SAEs and one file" "$probe" --k 1 --acts acts -o one.json lens run_1
+refused 2 "2 results and one file" "$probe" --k 1 --acts acts -o one.json lens run_1
 
 # Where the data are not known, or are another's.
 refused 1 "name one with --acts DIR" "$probe" lens

@@ -11,7 +11,7 @@
 #include "lib/eval/codes.h"
 #include "lib/eval/logit.h"
 #include "lib/eval/score.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 
 static const struct sae_logit_settings plain = {.C = 1.0, .eps = SAE_LOGIT_EPS_EXACT};
 
@@ -150,18 +150,18 @@ static void test_site(void **state)
     ckpt.model.d = 8;
     json_t *const same = site("aaa", 3), *const model = site("bbb", 3),
                   *const layer = site("aaa", 4);
-    assert_int_equal(sae_site_check(&ckpt, "s.h5", 8, same, &err), SAE_OK);
-    assert_int_equal(sae_site_check(&ckpt, "s.h5", 8, model, &err), SAE_EARG);
+    assert_int_equal(sae_store_check(&ckpt, "s.h5", 8, same, &err), SAE_OK);
+    assert_int_equal(sae_store_check(&ckpt, "s.h5", 8, model, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "'s.h5'"));
     assert_non_null(strstr(err.msg, "'run_1/ckpt_0.h5'"));
     assert_non_null(strstr(err.msg, "bbb"));
-    assert_int_equal(sae_site_check(&ckpt, "s.h5", 8, layer, &err), SAE_EARG);
+    assert_int_equal(sae_store_check(&ckpt, "s.h5", 8, layer, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "layer 4"));
     assert_non_null(strstr(err.msg, "layer 3"));
-    assert_int_equal(sae_site_check(&ckpt, "s.h5", 9, same, &err), SAE_EARG);
+    assert_int_equal(sae_store_check(&ckpt, "s.h5", 9, same, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "width 9"));
     char *folder;
-    assert_int_equal(sae_site_folder(&folder, &ckpt, "--labels", &err), SAE_EFORMAT);
+    assert_int_equal(sae_store_find(&folder, &ckpt, "--labels", &err), SAE_EFORMAT);
     assert_non_null(strstr(err.msg, "--labels FILE"));
     json_decref(same);
     json_decref(model);

@@ -14,6 +14,7 @@
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/eval/codes.h"
+#include "lib/eval/output.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
 #include "probe/probe.h"
@@ -378,14 +379,14 @@ static void test_part(void **state)
     struct sae_ckpt ckpt = {.path = (char *)"x", .id = "abc"};
     char *path = temp_file("part.json");
     size_t n = 9;
-    ok(probe_part_load(&n, path, &ckpt, &fresh, 1, &usual, &err)); /* none there */
+    ok(probe_partial_load(&n, path, &ckpt, &fresh, 1, &usual, &err)); /* none there */
     assert_int_equal(n, 0);
-    ok(probe_part_save(path, &ckpt, &set, 1, &usual, &err));
+    ok(probe_partial_save(path, &ckpt, &set, 1, &usual, &err));
     struct probe_settings other = usual;
     other.train_size = 100;
-    ok(probe_part_load(&n, path, &ckpt, &fresh, 1, &other, &err));
+    ok(probe_partial_load(&n, path, &ckpt, &fresh, 1, &other, &err));
     assert_int_equal(n, 0);
-    ok(probe_part_load(&n, path, &ckpt, &fresh, 1, &usual, &err));
+    ok(probe_partial_load(&n, path, &ckpt, &fresh, 1, &usual, &err));
     assert_int_equal(n, 1);
     const size_t bytes = 4 * 2 * 3 * PROBE_N_METRICS * sizeof(double);
     assert_memory_equal(set.latents.v, fresh.latents.v, bytes);
@@ -406,9 +407,12 @@ static void test_result(void **state)
     ok(fab_ckpt(&ckpt, false, "../acts", &err));
     ckpt.path = strdup("run_1/ckpt_50.h5");
     json_t *record = json_object(), *result = NULL, *again = NULL;
-    ok(probe_result_make(&result, &ckpt, &set, 1, &usual, record, &err));
-    ok(probe_result_make(&again, &ckpt, &set, 1, &usual, record, &err));
-    assert_string_equal(sae_json_str(result, "eval_type_id", ""), "sparse_probing");
+    for (int i = 0; i < 2; i++) {
+        struct sae_result_parts parts = probe_result_parts(&ckpt, &set, 1, &usual);
+        parts.eval_type_id = "sparse_probing";
+        ok(sae_output_make(i == 0 ? &result : &again, &parts, &ckpt, record, &err));
+        sae_result_parts_clear(&parts);
+    }
     assert_true(sae_json_real(result, "eval_result_metrics.sae.sae_top_1_test_accuracy", 0) == 1);
     assert_true(sae_json_real(result, "eval_result_metrics.sae.sae_test_accuracy", 0) == 1);
     assert_true(

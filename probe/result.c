@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* answer : the probing result as JSON in SAEBench's shape, and as a table for people.
+/* result : the probing result as JSON in SAEBench's shape, and as a table for people.
  *
  * Keys of SAEBench keep their names and meaning: {llm,sae}_top_{k}_test_accuracy,
  * {llm,sae}_test_accuracy. Beside each stand ..._se (standard error of the draw of negatives), for
@@ -12,7 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
-#include "lib/eval/site.h"
+#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
 #include "probe/probe.h"
@@ -139,7 +139,7 @@ static json_t *make_classes(const struct probe_set *set, const struct probe_sett
 static json_t *make_config(const struct sae_ckpt *ckpt, const struct probe_set *sets, size_t n_sets,
                            const struct probe_settings *s)
 {
-    const json_t *const site = sae_site_of(ckpt->record);
+    const json_t *const site = sae_store_site(ckpt->record);
     json_t *const names = json_array(), *const ks = json_array(), *const seeds = json_array();
     for (size_t i = 0; i < n_sets; i++)
         json_array_append_new(names, json_string(sets[i].name));
@@ -172,13 +172,11 @@ static json_t *make_versions(void)
         "se_total", "saekit-1: sqrt(se^2 + se_texts^2)");
 }
 
-enum sae_status probe_result_make(json_t **ret, const struct sae_ckpt *ckpt,
-                                  const struct probe_set *sets, size_t n_sets,
-                                  const struct probe_settings *settings, json_t *record,
-                                  struct sae_err *err)
+struct sae_result_parts probe_result_parts(const struct sae_ckpt *ckpt,
+                                           const struct probe_set *sets, size_t n_sets,
+                                           const struct probe_settings *settings)
 {
     json_t *const llm = json_object(), *const sae = json_object();
-    json_t *const metrics = json_pack("{s:o, s:o}", "llm", llm, "sae", sae);
     json_t *const details = json_array(), *const classes = json_object();
     int bad =
         put_side(llm, false, sets, n_sets, settings) | put_side(sae, true, sets, n_sets, settings);
@@ -188,30 +186,11 @@ enum sae_status probe_result_make(json_t **ret, const struct sae_ckpt *ckpt,
         bad |= json_array_append_new(details, make_details(&sets[i], settings));
         bad |= json_object_set_new(classes, key, make_classes(&sets[i], settings));
     }
-    struct sae_result_parts parts = {.eval_type_id = "sparse_probing",
-                                     .config = make_config(ckpt, sets, n_sets, settings),
-                                     .metrics = metrics,
+    return (struct sae_result_parts){.config = make_config(ckpt, sets, n_sets, settings),
+                                     .metrics = json_pack("{s:o, s:o}", "llm", llm, "sae", sae),
                                      .details = details,
                                      .unstructured = classes,
-                                     .record = record,
-                                     .versions = make_versions()};
-    enum sae_status st;
-    if (bad || !parts.config || !parts.versions) {
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory writing the result");
-        goto done;
-    }
-    SAE_GO(st, sae_site_config(&parts.sae_cfg, ckpt, err));
-    SAE_GO(st, sae_site_checkpoint(&parts.checkpoint, ckpt, err));
-    SAE_GO(st, sae_result_make(ret, &parts, err));
-done:
-    json_decref(metrics);
-    json_decref(details);
-    json_decref(classes);
-    json_decref(parts.config);
-    json_decref(parts.versions);
-    json_decref(parts.sae_cfg);
-    json_decref(parts.checkpoint);
-    return st;
+                                     .versions = bad ? NULL : make_versions()};
 }
 
 /* --- the table ---------------------------------------------------------------------------- */

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* site : checkpoints against evaluation sets. */
-#include "lib/eval/site.h"
+/* store : checkpoint -> store -> the sets beside it, and the model and texts it was made from.
+ * Contents: 1. the store   2. what belongs together   3. labelled sets   4. model and texts */
+#include "lib/eval/store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/cli/target.h"
-#include "lib/eval/place.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/sae/import.h"
 
-const json_t *sae_site_of(const json_t *record)
+/* --- 1. the store ------------------------------------------------------------------------- */
+
+const json_t *sae_store_site(const json_t *record)
 {
     const json_t *site = record ? sae_json_at(record, "site") : NULL;
     if (site || !record)
@@ -26,30 +29,70 @@ const json_t *sae_site_of(const json_t *record)
     return acts ? sae_json_at(acts, "record.site") : NULL;
 }
 
-enum sae_status sae_site_folder(char **ret, const struct sae_ckpt *ckpt, const char *option,
-                                struct sae_err *err)
+/* What the checkpoint's record says of its store: {path, id, record}; NULL where nothing. */
+static const json_t *store_input(const struct sae_ckpt *ckpt)
+{
+    return ckpt->record ? sae_record_find_input(ckpt->record, "acts") : NULL;
+}
+
+enum sae_status sae_store_recorded(char **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
+{
+    char *run = NULL;
+    const char *const path = sae_json_str(store_input(ckpt), "path", NULL);
+    *ret = NULL;
+    if (!path)
+        return SAE_OK;
+    SAE_TRY(sae_target_run(&run, ckpt->path, err));
+    const enum sae_status st = sae_fs_join(ret, run, path, err);
+    if (st == SAE_OK)
+        sae_fs_shorten(*ret);
+    free(run);
+    return st;
+}
+
+enum sae_status sae_store_find(char **ret, const struct sae_ckpt *ckpt, const char *option,
+                               struct sae_err *err)
 {
     char *folder = NULL, sets[64] = "";
-    if (strcmp(option, "--acts") != 0)
+    enum sae_status st = SAE_OK;
+    if (option)
         snprintf(sets, sizeof sets, ", or the sets with %s FILE", option);
-    SAE_TRY(sae_place_store(&folder, ckpt, err));
-    if (folder == NULL)
+    SAE_TRY(sae_store_recorded(&folder, ckpt, err));
+    if (!folder)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' does not say which activation store it was trained on; name one "
                            "with --acts DIR%s",
                            ckpt->path, sets);
-    if (!sae_fs_is_dir(folder)) {
-        const enum sae_status st =
-            sae_err_set(err, SAE_EIO,
-                        "the activation store of '%s' is not at '%s' any more; put it back, or name its new "
-                        "place with --acts DIR%s",
-                        ckpt->path, folder, sets);
-        free(folder);
-        return st;
+    if (sae_fs_is_dir(folder)) {
+        *ret = folder;
+        return SAE_OK;
     }
-    *ret = folder;
-    return SAE_OK;
+    st = sae_err_set(err, SAE_EIO,
+                     "the activation store of '%s' is not at '%s' any more; put it back, or name "
+                     "its new place with --acts DIR%s",
+                     ckpt->path, folder, sets);
+    free(folder);
+    return st;
 }
+
+enum sae_status sae_store_open(struct sae_acts **ret, const struct sae_ckpt *ckpt,
+                               struct sae_err *err)
+{
+    char *folder = NULL;
+    struct sae_acts *acts = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_store_find(&folder, ckpt, NULL, err));
+    SAE_GO(st, sae_acts_open(&acts, folder, err));
+    SAE_GO(st, sae_store_check(ckpt, folder, sae_acts_d(acts), sae_acts_record(acts), err));
+    *ret = acts;
+    acts = NULL;
+done:
+    sae_acts_close(acts);
+    free(folder);
+    return st;
+}
+
+/* --- 2. what belongs together ------------------------------------------------------------- */
 
 /* What both sides say of themselves; an SAE from elsewhere knows no hash of a model. */
 struct side {
@@ -59,7 +102,7 @@ struct side {
 
 static struct side side_of(const json_t *record)
 {
-    const json_t *const site = sae_site_of(record);
+    const json_t *const site = sae_store_site(record);
     const struct side side = {site ? sae_json_str(site, "model", NULL) : NULL,
                               site ? sae_json_str(site, "model_id", NULL) : NULL,
                               site ? sae_json_str(site, "hook", NULL) : NULL,
@@ -93,7 +136,7 @@ static void warn_unknown(const struct side *want, const struct side *got, const 
                      set_path, path);
 }
 
-enum sae_status sae_site_check(const struct sae_ckpt *ckpt, const char *set_path, size_t set_d,
+enum sae_status sae_store_check(const struct sae_ckpt *ckpt, const char *set_path, size_t set_d,
                                const json_t *set_record, struct sae_err *err)
 {
     const struct side want = side_of(ckpt->record), got = side_of(set_record);
@@ -122,39 +165,7 @@ enum sae_status sae_site_check(const struct sae_ckpt *ckpt, const char *set_path
     return SAE_OK;
 }
 
-enum sae_status sae_site_config(json_t **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
-{
-    const json_t *const site = sae_site_of(ckpt->record);
-    const struct sae_model *const model = &ckpt->model;
-    json_t *const layer = site ? sae_json_at(site, "layer") : NULL;
-    json_t *const cfg =
-        json_pack("{s:s?, s:I, s:I, s:O?, s:s?, s:s, s:b, s:s, s:b, s:s, s:s, s:I, s:I}",
-                  "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "d_in",
-                  (json_int_t)model->d, "d_sae", (json_int_t)model->m, "hook_layer", layer,
-                  "hook_name", site ? sae_json_str(site, "hook", NULL) : NULL, "architecture",
-                  sae_arch_name(model->arch), "apply_b_dec_to_input", model->subtract_b_dec,
-                  "normalize_activations", sae_norm_name(model->norm), "prepend_bos", 1, "dtype", "float32", "device",
-                  "cpu", "k", (json_int_t)model->k, "training_steps", (json_int_t)ckpt->step);
-    if (!cfg)
-        return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
-    *ret = cfg;
-    return SAE_OK;
-}
-
-enum sae_status sae_site_checkpoint(json_t **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
-{
-    char *run = NULL;
-    SAE_TRY(sae_target_run_name(&run, ckpt->path, 0, err));
-    json_t *const path = json_sprintf("%s/%s", run, sae_fs_base(ckpt->path));
-    json_t *const made = json_pack("{s:s, s:o, s:s, s:I, s:f, s:s}", "run", run, "path", path, "id",
-                                   ckpt->id, "step", (json_int_t)ckpt->step, "progress",
-                                   ckpt->progress, "arch", sae_arch_name(ckpt->model.arch));
-    free(run);
-    if (!made)
-        return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
-    *ret = made;
-    return SAE_OK;
-}
+/* --- 3. labelled sets ---------------------------------------------------------------------- */
 
 /* The texts that a set is made of, given in place of the set. */
 static enum sae_status check_set_name(const char *path, struct sae_err *err)
@@ -169,7 +180,7 @@ static enum sae_status check_set_name(const char *path, struct sae_err *err)
     return SAE_OK;
 }
 
-enum sae_status sae_site_sets(char ***ret, size_t *ret_n, const struct sae_ckpt *ckpt,
+enum sae_status sae_store_sets(char ***ret, size_t *ret_n, const struct sae_ckpt *ckpt,
                               char *const *given, size_t n_given, struct sae_err *err)
 {
     char *folder = NULL, **names = NULL, **paths = NULL;
@@ -178,7 +189,7 @@ enum sae_status sae_site_sets(char ***ret, size_t *ret_n, const struct sae_ckpt 
     for (size_t i = 0; i < n_given; i++)
         SAE_TRY(check_set_name(given[i], err));
     if (n == 0) {
-        SAE_GO(st, sae_site_folder(&folder, ckpt, "--labels", err));
+        SAE_GO(st, sae_store_find(&folder, ckpt, "--labels", err));
         SAE_GO(st, sae_fs_list(&names, &n_names, folder, "labels_", ".h5", err));
         n = n_names;
         if (n == 0) {
@@ -203,4 +214,79 @@ done:
     if (paths)
         sae_fs_list_free(paths, n);
     return st;
+}
+
+/* --- 4. model and texts -------------------------------------------------------------------- */
+
+/* Whether a path is there and, where a length is recorded, has it. */
+static bool is_it(const char *path, uint64_t n_bytes)
+{
+    struct stat found;
+    if (stat(path, &found) != 0)
+        return false;
+    return n_bytes == UINT64_MAX || (uint64_t)found.st_size == n_bytes;
+}
+
+enum sae_status sae_store_locate(char **ret, const char *store, const char *path, uint64_t n_bytes,
+                                 struct sae_err *err)
+{
+    static const char *const froms[] = {"", NULL, "..", "../..", "../../.."};
+    *ret = NULL;
+    for (size_t i = 0; i < sizeof froms / sizeof *froms && *ret == NULL; i++) {
+        char *folder = NULL, *whole = NULL;
+        enum sae_status st = SAE_OK;
+        if (froms[i] != NULL && store == NULL)
+            continue;
+        if (froms[i] != NULL)
+            st = sae_fs_join(&folder, store, froms[i], err);
+        if (st == SAE_OK)
+            st = sae_fs_join(&whole, folder, path, err);
+        free(folder);
+        if (st == SAE_OK && is_it(whole, n_bytes))
+            *ret = whole;
+        else
+            free(whole);
+        SAE_TRY(st);
+    }
+    return SAE_OK;
+}
+
+enum sae_status sae_store_model(char **ret, const struct sae_ckpt *ckpt, const char *given,
+                                struct sae_err *err)
+{
+    const json_t *const store_record = json_object_get(store_input(ckpt), "record");
+    char *store = NULL;
+    if (given != NULL)
+        return sae_mem_strdup(ret, given, err);
+    const char *path = sae_json_str(sae_record_find_input(store_record, "model"), "path", NULL);
+    if (path == NULL)
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' does not say which language model its activations came from; "
+                           "name it with --model DIR",
+                           ckpt->path);
+    SAE_TRY(sae_store_recorded(&store, ckpt, err));
+    const enum sae_status st = sae_store_locate(ret, store, path, UINT64_MAX, err);
+    free(store);
+    if (st == SAE_OK && *ret == NULL)
+        return sae_err_set(err, SAE_EARG,
+                           "the language model of '%s' is not at '%s' any more; name its folder "
+                           "with --model DIR",
+                           ckpt->path, path);
+    return st;
+}
+
+enum sae_status sae_store_layer(size_t *ret, const struct sae_ckpt *ckpt, uint64_t given,
+                                struct sae_err *err)
+{
+    const uint64_t recorded = sae_json_u64(sae_store_site(ckpt->record), "layer", UINT64_MAX);
+    const uint64_t layer = given != UINT64_MAX ? given : recorded;
+    if (layer == UINT64_MAX)
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' does not say which layer it was trained on; name it with --layer",
+                           ckpt->path);
+    if (recorded != UINT64_MAX && recorded != layer)
+        sae_log_warn("'%s' was trained on layer %llu and is measured on layer %llu (--layer)",
+                     ckpt->path, (unsigned long long)recorded, (unsigned long long)layer);
+    *ret = (size_t)layer;
+    return SAE_OK;
 }
