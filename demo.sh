@@ -36,8 +36,8 @@ step "packages"
 step "build"
 [ -f build/build.ninja ] || scripts/follow.sh build/demo.log meson setup build --buildtype=release
 scripts/follow.sh build/demo.log ninja -C build programs
-for tool in harvest train analyze splice probe absorb ablate unlearn report; do
-    PATH="$root/build/$tool:$PATH"
+for main in */main.c; do
+    PATH="$root/build/${main%/*}:$PATH"
 done
 export PATH
 

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Programs are configured without what tests alone need, and a request that cannot be met says so.
-# Usage: configure.sh SOURCE_ROOT
+# Usage: configure.sh SOURCE_ROOT NAME ...
 set -u
 source=$(realpath "$1")
+shift
+programs=$*
 command -v meson >/dev/null || { echo "meson is not there"; exit 77; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -25,7 +27,7 @@ says() { # FOLDER TEXT
     grep -q -- "$2" "$dir/$1.log" || complain "$1: meson does not say '$2': $(tail -n 20 "$dir/$1.log")"
 }
 whole() { # FOLDER: has every program, no test
-    for tool in harvest train analyze probe absorb ablate splice autointerp unlearn convert report; do
+    for tool in $programs; do
         ninja -C "$dir/$1" -t targets all | grep -q "^$tool/sae-$tool:" ||
             complain "$1: sae-$tool is not built"
     done

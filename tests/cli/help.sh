@@ -1,12 +1,13 @@
 #!/bin/sh
 # Every program: help in its forms, version, wrong options, a full standard output.
-# Usage: help.sh BUILD_ROOT
+# Usage: help.sh BUILD_ROOT NAME ...
 set -u
 build=$1
+shift
 bad=0
 complain() { echo "$*"; bad=1; }
 
-for tool in harvest train analyze probe absorb ablate splice autointerp unlearn convert report; do
+for tool; do
     p=$build/$tool/sae-$tool
     [ -x "$p" ] || { complain "no $p"; continue; }
     out=$("$p" --help) || complain "$tool --help failed"

@@ -91,7 +91,7 @@ strike_work() { # name kills
     run=
     "do_$name" >"$top/out" 2>&1
     length=$((($(date +%s%N) - began) / 1000))
-    while [ "$done" -lt "$kills" ] && [ "$runs" -lt $((kills * 3)) ] && [ "$bad" = 0 ]; do
+    while [ "$done" -lt "$kills" ] && [ "$runs" -lt $((kills * 10)) ] && [ "$bad" = 0 ]; do
         copy_base
         runs=$((runs + 1)) code=1
         while [ $code != 0 ] && [ "$done" -lt "$kills" ]; do
@@ -156,8 +156,9 @@ else
     mend topk
     mend batchtopk
     for name in batchtopk matryoshka standard gated jumprelu ortsae; do strike_any $name 2; done
-    for name in harvest labels splice absorb probe autointerp unlearn ablate analyze; do
-        strike_any $name 2
+    # training is above; what writes one file keeps nothing
+    for name in $(works | grep -v '^train$\|^sweep$\|^resume$\|^convert\|^import$\|^report$'); do
+        strike_any "$name" 2
     done
 fi
 exit $bad

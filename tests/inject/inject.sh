@@ -113,7 +113,6 @@ try_work() { # NAME
     echo "$name: $tried faults so far, $failed_runs ended the run, $bad wrong"
 }
 
-[ $# -gt 0 ] || set -- harvest labels train resume sweep analyze probe absorb ablate splice unlearn \
-    autointerp convert convert_npz convert_torch import report
+[ $# -gt 0 ] || set -- $(works)
 for name; do try_work "$name"; done
 [ "$bad" = 0 ] && [ "$tried" -gt 0 ]

@@ -154,6 +154,8 @@ start_chat() { # the endpoint that answers as told; it ends with this script
     unset OPENAI_API_KEY http_proxy HTTP_PROXY all_proxy ALL_PROXY
 }
 
+works() { declare -F | sed -n 's/^declare -f do_//p'; } # all of the above
+
 # --- what they leave -----------------------------------------------------------------------------
 
 # Temporary files, locks and states of unfinished work are no final names.
