@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "lib/base/err.h"
+#include "lib/file/result.h"
 #include "lib/file/sets.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
@@ -60,10 +61,10 @@ struct absorb_truth {
     size_t n_train_of[ABSORB_LETTERS], n_test_of[ABSORB_LETTERS];
     double correct; /* share of words whose letter the model names itself */
 };
-/* Trains the ground-truth probe; with `kept`, a path (kept.h), takes it from there or leaves it
- * there. Fails: SAE_EFORMAT no train or no test words; SAE_EINTR */
+/* Trains the ground-truth probe; with `cache`, a path (cache.h), takes it from there or leaves
+ * it there. Fails: SAE_EFORMAT no train or no test words; SAE_EINTR */
 SAE_MUST_CHECK enum sae_status absorb_truth_make(struct absorb_truth *ret,
-                                                 const struct sae_words *words, const char *kept,
+                                                 const struct sae_words *words, const char *cache,
                                                  const struct sae_ops *ops,
                                                  const struct absorb_settings *settings,
                                                  struct sae_err *err);
@@ -92,11 +93,11 @@ struct absorb_split {
 size_t absorb_split_count(const double *f1, size_t n, double f1_jump);
 
 /* The max_k latents of largest signed weight for each letter, best first. */
-struct absorb_part;
-void absorb_rank(struct absorb_part *part, const struct absorb_probe *probe);
-/* Splits of all letters that the part lacks. train_x, test_x: latents (of m) of the words of
- * truth->train, truth->test. Fails: SAE_EINTR, with the letters done written to the part; ... */
-SAE_MUST_CHECK enum sae_status absorb_splits_make(struct absorb_part *part,
+struct absorb_partial;
+void absorb_rank(struct absorb_partial *partial, const struct absorb_probe *probe);
+/* Splits of all letters that the partial work lacks. train_x, test_x: latents (of m) of the words of
+ * truth->train, truth->test. Fails: SAE_EINTR, with the letters done written to its file; ... */
+SAE_MUST_CHECK enum sae_status absorb_splits_make(struct absorb_partial *partial,
                                                   const struct sae_csr *train_x,
                                                   const struct sae_csr *test_x, size_t m,
                                                   const struct sae_words *words,
@@ -158,24 +159,28 @@ struct absorb_mean absorb_mean_of(const struct absorb_letter letter[ABSORB_LETTE
 
 /* --- a checkpoint --------------------------------------------------------------------------- */
 
-struct absorb_outcome {
+/* What was found of each letter. */
+struct absorb_letters {
     struct absorb_split split[ABSORB_LETTERS];
     struct absorb_letter letter[ABSORB_LETTERS];
 };
-/* part_path: where an interrupted run leaves what it has, NULL for nowhere.
+/* partial_path: where an interrupted run leaves what it has, NULL for nowhere.
  * Fails: SAE_EFORMAT decoder rows are not of unit norm (names the first), SAE_EINTR, ... */
 SAE_MUST_CHECK enum sae_status
-absorb_run(struct absorb_outcome *ret, const struct sae_ckpt *ckpt, const struct sae_words *words,
-           const struct absorb_truth *truth, const char *part_path, const struct sae_ops *ops,
+absorb_run(struct absorb_letters *ret, const struct sae_ckpt *ckpt, const struct sae_words *words,
+           const struct absorb_truth *truth, const char *partial_path, const struct sae_ops *ops,
            const struct absorb_settings *settings, struct sae_err *err);
 
-SAE_MUST_CHECK enum sae_status
-absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt, const struct sae_words *words,
-                   const struct absorb_truth *truth, const struct absorb_outcome *outcome,
-                   const struct absorb_settings *settings, json_t *record, struct sae_err *err);
+/* result.c: what the result is made of. */
+struct sae_result_parts absorb_result_parts(const struct sae_ckpt *ckpt,
+                                            const struct sae_words *words,
+                                            const struct absorb_truth *truth,
+                                            const struct absorb_letters *letters,
+                                            const struct absorb_settings *settings);
+/* The table for people. */
 SAE_MUST_CHECK enum sae_status absorb_table_print(const struct sae_ckpt *ckpt,
                                                   const struct absorb_truth *truth,
-                                                  const struct absorb_outcome *outcome,
+                                                  const struct absorb_letters *letters,
                                                   const struct absorb_settings *settings, FILE *to,
                                                   struct sae_err *err);
 

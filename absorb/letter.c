@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "absorb/absorb.h"
-#include "absorb/kept.h"
+#include "absorb/partial.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
@@ -183,62 +183,62 @@ static enum sae_status encode(struct sae_csr *ret, struct sae_coder *coder, cons
     return sae_codes_encode(ret, coder, x, rows, n, d, batch, err);
 }
 
-/* The latents that carry each letter, as far as the part does not hold them. */
-static enum sae_status find_splits(struct absorb_part *part, const struct sae_csr *train_x,
+/* The latents that carry each letter, as far as the partial work lacks them. */
+static enum sae_status find_splits(struct absorb_partial *partial, const struct sae_csr *train_x,
                                    const struct sae_csr *test_x, size_t m,
                                    const struct sae_words *words, const struct absorb_truth *truth,
                                    const struct sae_ops *ops, const struct absorb_settings *s,
                                    struct sae_err *err)
 {
     struct absorb_probe probe = {0};
-    if (!part->ranked) {
+    if (!partial->ranked) {
         SAE_TRY(absorb_sparse_train(&probe, train_x, m, words->letter, truth->train, truth->n_train,
                                     ops, s, err));
-        absorb_rank(part, &probe);
+        absorb_rank(partial, &probe);
         absorb_probe_clear(&probe);
     }
-    return absorb_splits_make(part, train_x, test_x, m, words, truth, s, err);
+    return absorb_splits_make(partial, train_x, test_x, m, words, truth, s, err);
 }
 
-static enum sae_status take_up(struct absorb_part *part, const struct sae_ckpt *ckpt,
+static enum sae_status take_up(struct absorb_partial *partial, const struct sae_ckpt *ckpt,
                                const struct sae_words *words, const struct absorb_settings *s,
                                struct sae_err *err)
 {
     size_t n = 0;
-    part->max_k = s->max_k < ckpt->model.m ? s->max_k : ckpt->model.m;
-    part->saved = sae_stop_clock();
-    absorb_part_key(part->key, ckpt, words, s);
-    SAE_TRY(absorb_part_load(part, &n, err));
-    if (part->ranked)
+    partial->max_k = s->max_k < ckpt->model.m ? s->max_k : ckpt->model.m;
+    partial->saved = sae_stop_clock();
+    absorb_partial_key(partial->key, ckpt, words, s);
+    SAE_TRY(absorb_partial_load(partial, &n, err));
+    if (partial->ranked)
         sae_log_info("going on with '%s': %zu letters are done", ckpt->path, n);
     return SAE_OK;
 }
 
-enum sae_status absorb_run(struct absorb_outcome *ret, const struct sae_ckpt *ckpt,
+enum sae_status absorb_run(struct absorb_letters *ret, const struct sae_ckpt *ckpt,
                            const struct sae_words *words, const struct absorb_truth *truth,
-                           const char *part_path, const struct sae_ops *ops,
+                           const char *partial_path, const struct sae_ops *ops,
                            const struct absorb_settings *s, struct sae_err *err)
 {
     const struct sae_model *const model = &ckpt->model;
     const size_t d = model->d, batch = s->encode_batch;
     struct sae_coder *coder = NULL;
     struct sae_csr train_x = {0}, test_x = {0}, eval_x = {0};
-    struct absorb_part part = {.path = part_path};
-    struct absorb_outcome outcome = {0};
+    struct absorb_partial partial = {.path = partial_path};
+    struct absorb_letters letters = {0};
     enum sae_status st;
     SAE_GO(st, check_decoder(ckpt, err));
-    SAE_GO(st, take_up(&part, ckpt, words, s, err));
+    SAE_GO(st, take_up(&partial, ckpt, words, s, err));
     SAE_GO(st, sae_coder_open(&coder, model, ops, batch, err));
     SAE_GO(st, encode(&train_x, coder, words->probe, truth->train, truth->n_train, d, batch, err));
     SAE_GO(st, encode(&test_x, coder, words->probe, truth->test, truth->n_test, d, batch, err));
     SAE_GO(st, encode(&eval_x, coder, words->eval, truth->test, truth->n_test, d, batch, err));
     /* small, and from the host's arrays */
     const struct sae_ops *const host = ops->host ? ops : &sae_ops_cpu;
-    SAE_GO(st, find_splits(&part, &train_x, &test_x, model->m, words, truth, host, s, err));
-    memcpy(outcome.split, part.split, sizeof outcome.split);
-    SAE_GO(st, absorb_letters_make(outcome.letter, outcome.split, &test_x, &eval_x, words, truth,
+    SAE_GO(st, find_splits(&partial, &train_x, &test_x, model->m, words, truth, host, s, err));
+    memcpy(letters.split, partial.split, sizeof letters.split);
+    SAE_GO(st, absorb_letters_make(letters.letter, letters.split, &test_x, &eval_x, words, truth,
                                    model, s, err));
-    *ret = outcome;
+    *ret = letters;
 done:
     sae_codes_clear(&train_x);
     sae_codes_clear(&test_x);

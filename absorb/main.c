@@ -1,31 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* sae-absorb : do latents that should fire for a letter go silent because others took it over? */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "absorb/absorb.h"
-#include "absorb/kept.h"
+#include "absorb/cache.h"
 #include "lib/base/fs.h"
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/base/stop.h"
-#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
-#include "lib/cli/target.h"
+#include "lib/eval/evaluate.h"
+#include "lib/eval/output.h"
 #include "lib/eval/store.h"
-#include "lib/eval/subjects.h"
-#include "lib/file/json.h"
-#include "lib/file/record.h"
-#include "lib/file/result.h"
 
 static struct {
-    struct sae_subject_options subject;
+    struct sae_eval_options eval;
     const char *words;
     uint64_t seed, max_k, min_letters, epochs, l1_batch, batch;
     double f1_jump, min_probe_f1, l1;
-    bool all, keep;
+    bool keep;
 } given;
 
 /* clang-format off */
@@ -52,9 +44,8 @@ static const struct sae_opt options[] = {
     {"words", 0, SAE_OPT_PATH, &given.words, NULL, .arg = "FILE", .group = "Input",
      .help = "word set; default: words.h5 beside the run's activation store",
      .flags = SAE_OPT_MAIN},
-    {"all", 0, SAE_OPT_FLAG, &given.all, "false", .group = "Input",
-     .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN},
-    SAE_SUBJECT_ROWS(given.subject),
+    SAE_EVAL_ALL(given.eval, "Input", 0),
+    SAE_EVAL_ROWS(given.eval),
     {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", .group = "Speed",
      .help = "the ground-truth probe beside the word set, for the next run; --no-keep leaves "
              "nothing behind"},
@@ -63,11 +54,12 @@ static const struct sae_opt options[] = {
     {0}};
 /* clang-format on */
 
-/* The word set in use and its ground-truth probe, kept from checkpoint to checkpoint. */
+/* A word set and its ground-truth probe, which serve one checkpoint after the other. */
 struct lexicon {
     char *path;
     struct sae_words words;
     struct absorb_truth truth;
+    bool has_truth;
 };
 
 static void lexicon_clear(struct lexicon *lexicon)
@@ -77,6 +69,12 @@ static void lexicon_clear(struct lexicon *lexicon)
     absorb_truth_clear(&lexicon->truth);
     *lexicon = (struct lexicon){0};
 }
+
+struct work {
+    struct absorb_settings settings;
+    struct lexicon lexicon;
+    struct absorb_letters letters; /* of the checkpoint at hand */
+};
 
 static enum sae_status find_words(char **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
 {
@@ -98,124 +96,100 @@ static enum sae_status find_words(char **ret, const struct sae_ckpt *ckpt, struc
     return st;
 }
 
-/* Loads the checkpoint's word set and trains its probe, unless they are at hand already. */
-static enum sae_status use_words(struct lexicon *lexicon, const struct sae_ckpt *ckpt,
-                                 const struct sae_ops *ops, const struct absorb_settings *s,
+/* The checkpoint's word set, unless it is at hand already. */
+static enum sae_status use_words(struct sae_evaluation *run, struct sae_eval_subject *subject,
                                  struct sae_err *err)
 {
-    char *path = NULL;
-    SAE_TRY(find_words(&path, ckpt, err));
-    if (lexicon->path && strcmp(lexicon->path, path) == 0) {
-        free(path);
-        return sae_store_check(ckpt, lexicon->path, lexicon->words.d, lexicon->words.record, err);
-    }
-    struct lexicon made = {.path = path};
-    char *kept = NULL;
+    struct lexicon *const lexicon = &((struct work *)run->eval->data)->lexicon;
+    struct lexicon made = {0};
     enum sae_status st;
-    SAE_GO(st, sae_words_load(&made.words, path, err));
-    SAE_GO(st, sae_store_check(ckpt, path, made.words.d, made.words.record, err));
-    if (given.keep)
-        SAE_GO(st, absorb_kept_path(&kept, path, &made.words, s, err));
-    st = absorb_truth_make(&made.truth, &made.words, kept, ops->host ? ops : &sae_ops_cpu, s, err);
-    if (st != SAE_OK && st != SAE_EINTR)
-        st = sae_err_prefix(err, "'%s'", path);
-    if (st != SAE_OK)
-        goto done;
-    lexicon_clear(lexicon);
-    *lexicon = made;
-    made = (struct lexicon){0};
+    SAE_TRY(find_words(&made.path, &subject->ckpt, err));
+    if (!lexicon->path || strcmp(lexicon->path, made.path) != 0) {
+        SAE_GO(st, sae_words_load(&made.words, made.path, err));
+        lexicon_clear(lexicon);
+        *lexicon = made;
+        made = (struct lexicon){0};
+    }
+    st = sae_store_check(&subject->ckpt, lexicon->path, lexicon->words.d, lexicon->words.record,
+                         err);
 done:
-    free(kept);
     lexicon_clear(&made);
     return st;
 }
 
-static enum sae_status make_result(json_t **ret, const struct sae_cli *cli,
-                                   const struct sae_ckpt *ckpt, const struct lexicon *lexicon,
-                                   const struct absorb_outcome *outcome,
-                                   const struct absorb_settings *s, struct sae_err *err)
+/* Its ground-truth probe, cached or trained. */
+static enum sae_status use_truth(struct work *w, const struct sae_ops *ops, struct sae_err *err)
 {
-    json_t *record = NULL;
-    char *run = NULL, *words = NULL;
-    SAE_TRY(sae_opt_record(&record, cli, err));
-    enum sae_status st;
-    SAE_GO(st, sae_target_run(&run, ckpt->path, err));
-    SAE_GO(st, sae_fs_relative(&words, run, lexicon->path, err));
-    SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt->path), ckpt->id,
-                                ckpt->record, err));
-    SAE_GO(st,
-           sae_record_input(record, "words", words, lexicon->words.id, lexicon->words.record, err));
-    SAE_GO(st, absorb_result_make(ret, ckpt, &lexicon->words, &lexicon->truth, outcome, s, record,
-                                  err));
+    struct lexicon *const lexicon = &w->lexicon;
+    char *cache = NULL;
+    enum sae_status st = SAE_OK;
+    if (!lexicon->has_truth) {
+        if (given.keep)
+            SAE_GO(st, absorb_cache_path(&cache, lexicon->path, &lexicon->words, &w->settings, err));
+        st = absorb_truth_make(&lexicon->truth, &lexicon->words, cache,
+                               ops->host ? ops : &sae_ops_cpu, &w->settings, err);
+        if (st != SAE_OK && st != SAE_EINTR)
+            st = sae_err_prefix(err, "'%s'", lexicon->path);
+        lexicon->has_truth = st == SAE_OK;
+    }
+    w->settings.sparse_batch =
+        given.l1_batch ? given.l1_batch : absorb_auto_batch(lexicon->truth.n_train);
 done:
-    free(run);
-    free(words);
-    json_decref(record);
+    free(cache);
     return st;
 }
 
-/* One checkpoint from file to result. */
-static enum sae_status absorb_checkpoint(json_t **ret, const struct sae_cli *cli,
-                                         struct sae_subjects *saes, const char *path,
-                                         struct lexicon *lexicon, const struct sae_ops *ops,
-                                         struct absorb_settings s, struct sae_err *err)
+static enum sae_status absorb_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
+                                  struct sae_result_parts parts[], json_t *record,
+                                  struct sae_err *err)
 {
-    struct sae_ckpt ckpt = {0};
-    struct absorb_outcome outcome;
-    char *out = NULL, *part = NULL;
-    json_t *result = NULL;
-    SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
-    enum sae_status st;
-    SAE_GO(st, use_words(lexicon, &ckpt, ops, &s, err));
-    if (s.sparse_batch == 0)
-        s.sparse_batch = absorb_auto_batch(lexicon->truth.n_train);
-    SAE_GO(st, sae_subject_out(&out, &given.subject, "absorption", &ckpt, "absorb.json", err));
-    SAE_GO(st, sae_subject_part(&part, out, ".json", err));
-    SAE_GO(st, absorb_run(&outcome, &ckpt, &lexicon->words, &lexicon->truth, part, ops, &s, err));
-    SAE_GO(st, make_result(&result, cli, &ckpt, lexicon, &outcome, &s, err));
-    SAE_GO(st, sae_subjects_write(saes, out, result, part, err));
-    if (!cli->json)
-        SAE_GO(st, absorb_table_print(&ckpt, &lexicon->truth, &outcome, &s, stdout, err));
-    *ret = json_incref(result);
-done:
-    json_decref(result);
-    free(out);
-    free(part);
-    sae_ckpt_clear(&ckpt);
-    return st;
+    struct work *const w = run->eval->data;
+    const struct lexicon *const lexicon = &w->lexicon;
+    SAE_TRY(use_truth(w, run->ops, err));
+    SAE_TRY(absorb_run(&w->letters, &subject->ckpt, &lexicon->words, &lexicon->truth,
+                       subject->partial, run->ops, &w->settings, err));
+    parts[0] = absorb_result_parts(&subject->ckpt, &lexicon->words, &lexicon->truth, &w->letters,
+                                   &w->settings);
+    return sae_output_input(record, &subject->ckpt, "words", lexicon->path, lexicon->words.id,
+                            lexicon->words.record, err);
+}
+
+static enum sae_status print(struct sae_evaluation *run, const struct sae_eval_subject *subject,
+                             struct sae_err *err)
+{
+    const struct work *const w = run->eval->data;
+    return absorb_table_print(&subject->ckpt, &w->lexicon.truth, &w->letters, &w->settings, stdout,
+                              err);
+}
+
+static void close_work(struct sae_evaluation *run)
+{
+    lexicon_clear(&((struct work *)run->eval->data)->lexicon);
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    const struct absorb_settings s = {.seed = given.seed,
-                                      .max_k = given.max_k,
-                                      .f1_jump = given.f1_jump,
-                                      .min_probe_f1 = given.min_probe_f1,
-                                      .min_letters = given.min_letters,
-                                      .truth_epochs = given.epochs,
-                                      .truth_batch = 64,
-                                      .sparse_epochs = given.epochs,
-                                      .sparse_batch = given.l1_batch,
-                                      .l1_decay = given.l1,
-                                      .encode_batch = given.batch};
-    const struct sae_ops *ops = NULL;
-    struct lexicon lexicon = {0};
-    struct sae_subjects saes = {0};
-    enum sae_status st;
-    SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
-    for (size_t i = 0; i < saes.n; i++) {
-        json_t *result = NULL;
-        SAE_GO(st, absorb_checkpoint(&result, cli, &saes, saes.paths[i], &lexicon, ops, s, err));
-        json_array_append_new(saes.answers, result);
-        if (!cli->json && i + 1 < saes.n)
-            putchar('\n');
-    }
-    st = sae_subjects_end(&saes, cli, err);
-done:
-    lexicon_clear(&lexicon);
-    sae_subjects_clear(&saes);
-    return st;
+    struct work work = {.settings = {.seed = given.seed,
+                                     .max_k = given.max_k,
+                                     .f1_jump = given.f1_jump,
+                                     .min_probe_f1 = given.min_probe_f1,
+                                     .min_letters = given.min_letters,
+                                     .truth_epochs = given.epochs,
+                                     .truth_batch = 64,
+                                     .sparse_epochs = given.epochs,
+                                     .l1_decay = given.l1,
+                                     .encode_batch = given.batch}};
+    const struct sae_eval eval = {
+        .results = {{"absorption_first_letter", "absorption", "absorb.json"}},
+        .partial = ".part.json",
+        .options = &given.eval,
+        .data = &work,
+        .check = use_words,
+        .one = absorb_one,
+        .print = print,
+        .close = close_work,
+    };
+    return sae_evaluate(&eval, cli, err);
 }
 
 int main(int argc, char **argv)

@@ -17,7 +17,7 @@
 
 #include "absorb/absorb.h"
 #include "absorb/adam.h"
-#include "absorb/kept.h"
+#include "absorb/partial.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
@@ -277,7 +277,7 @@ static enum sae_status grow_split(struct absorb_split *split, const struct colum
     return SAE_OK;
 }
 
-static enum sae_status split_letter(struct absorb_part *part, size_t c,
+static enum sae_status split_letter(struct absorb_partial *partial, size_t c,
                                     const struct sae_csr *train_x, const struct sae_csr *test_x,
                                     size_t m, const struct sae_words *words,
                                     const struct absorb_truth *truth,
@@ -285,20 +285,20 @@ static enum sae_status split_letter(struct absorb_part *part, size_t c,
 {
     struct absorb_split split = {0};
     struct columns at = {0};
-    const size_t max_k = part->max_k;
+    const size_t max_k = partial->max_k;
     enum sae_status st;
     SAE_GO(st, columns_init(&at, truth, max_k, err));
     for (size_t i = 0; i < truth->n_train; i++)
         at.train_is[i] = words->letter[truth->train[i]] == c;
     for (size_t i = 0; i < truth->n_test; i++)
         at.test_is[i] = words->letter[truth->test[i]] == c;
-    memcpy(split.latent, part->ranking[c], max_k * sizeof *split.latent);
+    memcpy(split.latent, partial->ranking[c], max_k * sizeof *split.latent);
     SAE_GO(st, sae_codes_columns(train_x, m, at.rows, truth->n_train, split.latent,
                                  max_k, at.train, err));
     SAE_GO(st, sae_codes_columns(test_x, m, at.rows, truth->n_test, split.latent, max_k, at.test,
                                  err));
     SAE_GO(st, grow_split(&split, &at, max_k, truth, s->f1_jump, err));
-    part->split[c] = split;
+    partial->split[c] = split;
 done:
     columns_clear(&at);
     return st;
@@ -308,39 +308,39 @@ done:
 
 #define SAVE_EVERY 10.0 /* seconds */
 
-void absorb_rank(struct absorb_part *part, const struct absorb_probe *probe)
+void absorb_rank(struct absorb_partial *partial, const struct absorb_probe *probe)
 {
 #pragma omp parallel for schedule(static)
     for (size_t c = 0; c < C; c++)
-        top_latents(part->ranking[c], part->max_k, probe, c);
-    part->ranked = true;
+        top_latents(partial->ranking[c], partial->max_k, probe, c);
+    partial->ranked = true;
 }
 
 /* Letters take their splits side by side; each writes its own and none waits for another. */
-static enum sae_status next_letter(struct absorb_part *part, size_t c,
+static enum sae_status next_letter(struct absorb_partial *partial, size_t c,
                                    const struct sae_csr *train_x, const struct sae_csr *test_x,
                                    size_t m, const struct sae_words *words,
                                    const struct absorb_truth *truth,
                                    const struct absorb_settings *settings, struct sae_err *err)
 {
     const size_t n_of = truth->n_train_of[c];
-    if (part->done[c])
+    if (partial->done[c])
         return SAE_OK;
     if (sae_stop_asked())
         return sae_err_set(err, SAE_EINTR, "stopped while fitting k-sparse probes");
     if (n_of != 0 && n_of != truth->n_train && truth->n_test_of[c] != 0)
-        SAE_TRY(split_letter(part, c, train_x, test_x, m, words, truth, settings, err));
+        SAE_TRY(split_letter(partial, c, train_x, test_x, m, words, truth, settings, err));
     enum sae_status st = SAE_OK;
-#pragma omp critical(absorb_part)
+#pragma omp critical(absorb_partial)
     {
-        part->done[c] = true;
-        if (part->path != NULL && sae_stop_clock() - part->saved > SAVE_EVERY)
-            st = absorb_part_save(part, err);
+        partial->done[c] = true;
+        if (partial->path != NULL && sae_stop_clock() - partial->saved > SAVE_EVERY)
+            st = absorb_partial_save(partial, err);
     }
     return st;
 }
 
-enum sae_status absorb_splits_make(struct absorb_part *part, const struct sae_csr *train_x,
+enum sae_status absorb_splits_make(struct absorb_partial *partial, const struct sae_csr *train_x,
                                    const struct sae_csr *test_x, size_t m,
                                    const struct sae_words *words, const struct absorb_truth *truth,
                                    const struct absorb_settings *settings, struct sae_err *err)
@@ -350,15 +350,15 @@ enum sae_status absorb_splits_make(struct absorb_part *part, const struct sae_cs
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t c = 0; c < C; c++)
         status[c] =
-            next_letter(part, c, train_x, test_x, m, words, truth, settings, &errs[c]);
+            next_letter(partial, c, train_x, test_x, m, words, truth, settings, &errs[c]);
     for (size_t c = 0; c < C; c++)
         if (status[c] != SAE_OK && status[c] != SAE_EINTR)
             return sae_err_set(err, status[c], "letter %c: %s", 'a' + (int)c, errs[c].msg);
     for (size_t c = 0; c < C; c++) {
         if (status[c] != SAE_EINTR)
             continue;
-        if (part->path != NULL)
-            SAE_TRY(absorb_part_save(part, err));
+        if (partial->path != NULL)
+            SAE_TRY(absorb_partial_save(partial, err));
         return sae_err_set(err, SAE_EINTR, "%s", errs[c].msg);
     }
     return SAE_OK;

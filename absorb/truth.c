@@ -13,7 +13,7 @@
 
 #include "absorb/absorb.h"
 #include "absorb/adam.h"
-#include "absorb/kept.h"
+#include "absorb/cache.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
@@ -231,30 +231,30 @@ done:
     return st;
 }
 
-/* From where it is kept, or by training; a folder that cannot be written costs a later run. */
+/* From the cache, or by training; a folder that cannot be written costs a later run. */
 static enum sae_status find_probe(struct absorb_truth *truth, const struct sae_words *words,
-                                  const char *kept, const struct sae_ops *ops,
+                                  const char *cache, const struct sae_ops *ops,
                                   const struct absorb_settings *settings, struct sae_err *err)
 {
     bool found = false;
     struct sae_err why;
-    if (kept != NULL)
-        SAE_TRY(absorb_kept_load(&truth->probe, &found, kept, words, err));
+    if (cache)
+        SAE_TRY(absorb_cache_load(&truth->probe, &found, cache, words, err));
     if (found)
         return SAE_OK;
     SAE_TRY(train(truth, words, ops, settings, err));
-    return kept == NULL ? SAE_OK
-                        : sae_cache_wrote(absorb_kept_save(kept, &truth->probe, &why), &why, err);
+    return !cache ? SAE_OK
+                        : sae_cache_wrote(absorb_cache_save(cache, &truth->probe, &why), &why, err);
 }
 
 enum sae_status absorb_truth_make(struct absorb_truth *ret, const struct sae_words *words,
-                                  const char *kept, const struct sae_ops *ops,
+                                  const char *cache, const struct sae_ops *ops,
                                   const struct absorb_settings *settings, struct sae_err *err)
 {
     struct absorb_truth truth = {0};
     enum sae_status st;
     SAE_GO(st, list_words(&truth, words, err));
-    SAE_GO(st, find_probe(&truth, words, kept, ops, settings, err));
+    SAE_GO(st, find_probe(&truth, words, cache, ops, settings, err));
     SAE_GO(st, judge(&truth, words, err));
     *ret = truth;
     return SAE_OK;

@@ -12,7 +12,9 @@
 #include <cmocka.h>
 
 #include "absorb/absorb.h"
-#include "absorb/kept.h"
+#include "absorb/cache.h"
+#include "absorb/partial.h"
+#include "lib/eval/output.h"
 #include "lib/file/json.h"
 #include "tests/emu/emu_c.h"
 #include "tests/unit/fixtures/eval_fab.h"
@@ -243,7 +245,7 @@ static void test_truth(void **state)
     }
 }
 
-static void run_planted(struct absorb_outcome *out, const struct world *w, bool absorbing)
+static void run_planted(struct absorb_letters *out, const struct world *w, bool absorbing)
 {
     struct sae_ckpt ckpt;
     ok(fab_ckpt(&ckpt, absorbing, "../acts", &err));
@@ -259,7 +261,7 @@ static void test_device(void **state)
     const struct world *const w = *state;
     const struct sae_ops *device = NULL;
     struct absorb_truth few = w->truth;
-    struct absorb_outcome host, there;
+    struct absorb_letters host, there;
     struct sae_ckpt ckpt;
     uint32_t train[26 * 160 / 8], test[26 * 40 / 4];
     static float logit[26 * 40 / 4][ABSORB_LETTERS];
@@ -291,7 +293,7 @@ static void test_device(void **state)
 /* 4 of each letter's 40 test words were planted: every version finds exactly these. */
 static void test_planted(void **state)
 {
-    struct absorb_outcome out;
+    struct absorb_letters out;
     run_planted(&out, *state, true);
     for (size_t c = 0; c < ABSORB_LETTERS; c++) {
         const struct absorb_letter *const l = &out.letter[c];
@@ -312,7 +314,7 @@ static void test_planted(void **state)
 
 static void test_not_planted(void **state)
 {
-    struct absorb_outcome out;
+    struct absorb_letters out;
     run_planted(&out, *state, false);
     for (size_t c = 0; c < ABSORB_LETTERS; c++) {
         assert_int_equal(out.letter[c].n_true_positives, FAB_TEST);
@@ -329,7 +331,7 @@ static void test_repeats(void **state)
 {
     const struct world *const w = *state;
     struct absorb_truth again;
-    struct absorb_outcome one, two;
+    struct absorb_letters one, two;
     sae_ops_threads(1);
     ok(absorb_truth_make(&again, &w->words, NULL, &sae_ops_cpu, &usual, &err));
     run_planted(&one, w, true);
@@ -350,7 +352,7 @@ static void test_zero_rows(void **state)
 {
     const struct world *const w = *state;
     struct sae_ckpt ckpt;
-    struct absorb_outcome planted, out;
+    struct absorb_letters planted, out;
     run_planted(&planted, w, true);
     ok(fab_ckpt(&ckpt, true, "../acts", &err));
     ckpt.path = strdup("run_1/ckpt_100.h5");
@@ -370,7 +372,7 @@ static void test_refuses(void **state)
 {
     const struct world *const w = *state;
     struct sae_ckpt ckpt;
-    struct absorb_outcome out;
+    struct absorb_letters out;
     ok(fab_ckpt(&ckpt, true, "../acts", &err));
     ckpt.path = strdup("run_1/ckpt_100.h5");
     ckpt.model.W_dec[3 * FAB_D + 3] = 2.0F;
@@ -386,17 +388,30 @@ static void test_refuses(void **state)
     assert_non_null(strstr(err.msg, "0 test words"));
 }
 
+static json_t *result_of(const struct sae_ckpt *ckpt, const struct world *w,
+                         const struct absorb_letters *letters, const struct absorb_settings *s)
+{
+    struct sae_result_parts parts = absorb_result_parts(ckpt, &w->words, &w->truth, letters, s);
+    json_t *const record = json_object();
+    json_t *result = NULL;
+    parts.eval_type_id = "absorption_first_letter";
+    ok(sae_output_make(&result, &parts, ckpt, record, &err));
+    sae_result_parts_clear(&parts);
+    json_decref(record);
+    return result;
+}
+
 static void test_result(void **state)
 {
     const struct world *const w = *state;
-    struct absorb_outcome out;
+    struct absorb_letters out;
     struct sae_ckpt ckpt;
     run_planted(&out, w, true);
     ok(fab_ckpt(&ckpt, true, "../acts", &err));
     ckpt.path = strdup("run_1/ckpt_100.h5");
-    json_t *record = json_object(), *result = NULL;
+    json_t *result = NULL;
     struct absorb_settings s = usual;
-    ok(absorb_result_make(&result, &ckpt, &w->words, &w->truth, &out, &s, record, &err));
+    result = result_of(&ckpt, w, &out, &s);
     const char *const mean = "eval_result_metrics.mean.";
     char key[128];
     snprintf(key, sizeof key, "%smean_full_absorption_score", mean);
@@ -412,19 +427,18 @@ static void test_result(void **state)
     json_decref(result);
     out.letter[0].in_d = false; /* 25 letters, 26 asked for: version D is null, C is not */
     s.min_letters = 26;
-    ok(absorb_result_make(&result, &ckpt, &w->words, &w->truth, &out, &s, record, &err));
+    result = result_of(&ckpt, w, &out, &s);
     assert_true(
         json_is_null(sae_json_at(result, "eval_result_metrics.mean.mean_full_absorption_score")));
     assert_true(
         fabs(sae_json_real(result, "eval_result_metrics.version_c.mean_full_absorption_score", 9) -
              0.1) < 1e-12);
     json_decref(result);
-    json_decref(record);
     sae_ckpt_clear(&ckpt);
 }
 
-/* A kept probe is taken as it lies there; one that is damaged is trained again. */
-static void test_kept_truth(void **state)
+/* A cached probe is taken as it is; one that is damaged is trained again. */
+static void test_cached_truth(void **state)
 {
     const struct world *const w = *state;
     char path[] = "/tmp/sae_truth_XXXXXX";
@@ -436,7 +450,7 @@ static void test_kept_truth(void **state)
     probe.w[0] = 3.0F; /* a says yes to x_0 > 1/3; the other letters never do */
     for (size_t c = 0; c < ABSORB_LETTERS; c++)
         probe.b[c] = -1.0F;
-    ok(absorb_kept_save(path, &probe, &err));
+    ok(absorb_cache_save(path, &probe, &err));
     ok(absorb_truth_make(&truth, &w->words, path, &sae_ops_cpu, &usual, &err));
     assert_memory_equal(truth.probe.w, probe.w, ABSORB_LETTERS * FAB_D * sizeof *probe.w);
     assert_true(truth.f1[0] > 0.9 && truth.f1[1] == 0.0);
@@ -446,7 +460,7 @@ static void test_kept_truth(void **state)
     few.truth_epochs = 2;
     ok(absorb_truth_make(&truth, &w->words, path, &sae_ops_cpu, &few, &err));
     absorb_probe_clear(&probe);
-    ok(absorb_kept_load(&probe, &found, path, &w->words, &err)); /* trained, and kept anew */
+    ok(absorb_cache_load(&probe, &found, path, &w->words, &err)); /* trained, and cached again */
     assert_true(found);
     assert_memory_equal(truth.probe.w, probe.w, ABSORB_LETTERS * FAB_D * sizeof *probe.w);
     assert_true(truth.f1[1] > 0.5);
@@ -455,40 +469,40 @@ static void test_kept_truth(void **state)
     unlink(path);
 }
 
-/* Letters of a part are not fitted again; with the others fitted, the outcome is the whole one. */
+/* Letters of partial work are not fitted again; with the others fitted, the whole is the same. */
 static void test_part(void **state)
 {
     const struct world *const w = *state;
     char path[] = "/tmp/sae_absorb_XXXXXX";
-    struct absorb_outcome whole, again;
-    struct absorb_part part = {.path = path, .max_k = usual.max_k, .ranked = true}, back;
+    struct absorb_letters whole, again;
+    struct absorb_partial partial = {.path = path, .max_k = usual.max_k, .ranked = true}, back;
     struct sae_ckpt ckpt;
     size_t n;
     close(mkstemp(path));
     run_planted(&whole, w, true);
     ok(fab_ckpt(&ckpt, true, "../acts", &err));
     ckpt.path = strdup("run_1/ckpt_100.h5");
-    absorb_part_key(part.key, &ckpt, &w->words, &usual);
+    absorb_partial_key(partial.key, &ckpt, &w->words, &usual);
     for (size_t c = 0; c < ABSORB_LETTERS; c++) {
-        memcpy(part.ranking[c], whole.split[c].latent, sizeof part.ranking[c]);
-        part.split[c] = whole.split[c];
-        part.done[c] = c % 2 == 0;
+        memcpy(partial.ranking[c], whole.split[c].latent, sizeof partial.ranking[c]);
+        partial.split[c] = whole.split[c];
+        partial.done[c] = c % 2 == 0;
     }
-    ok(absorb_part_save(&part, &err));
-    back = (struct absorb_part){.path = path, .max_k = usual.max_k};
-    memcpy(back.key, part.key, sizeof back.key);
-    ok(absorb_part_load(&back, &n, &err));
+    ok(absorb_partial_save(&partial, &err));
+    back = (struct absorb_partial){.path = path, .max_k = usual.max_k};
+    memcpy(back.key, partial.key, sizeof back.key);
+    ok(absorb_partial_load(&back, &n, &err));
     assert_int_equal(n, 13);
     assert_memory_equal(&back.split[24], &whole.split[24], sizeof back.split[24]);
     ok(absorb_run(&again, &ckpt, &w->words, &w->truth, path, &sae_ops_cpu, &usual, &err));
     assert_memory_equal(&again, &whole, sizeof whole);
-    part.split[4].b += 100; /* version A sees it: the part is what was used */
-    ok(absorb_part_save(&part, &err));
+    partial.split[4].b += 100; /* version A sees it: the partial work was used */
+    ok(absorb_partial_save(&partial, &err));
     ok(absorb_run(&again, &ckpt, &w->words, &w->truth, path, &sae_ops_cpu, &usual, &err));
     assert_int_equal(again.letter[4].n_candidates_a, 0);
     assert_int_equal(again.letter[6].n_candidates_a, FAB_ABSORBED_TEST);
-    memset(back.key, '0', 8); /* another seed's part, or a damaged one, is passed over */
-    ok(absorb_part_load(&back, &n, &err));
+    memset(back.key, '0', 8); /* that of another seed, or a damaged one, is passed over */
+    ok(absorb_partial_load(&back, &n, &err));
     assert_int_equal(n, 0);
     assert_int_equal(truncate(path, 300), 0);
     ok(absorb_run(&again, &ckpt, &w->words, &w->truth, path, &sae_ops_cpu, &usual, &err));
@@ -515,7 +529,7 @@ int main(void)
         cmocka_unit_test(test_zero_rows),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_result),
-        cmocka_unit_test(test_kept_truth),
+        cmocka_unit_test(test_cached_truth),
         cmocka_unit_test(test_part),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* answer : the absorption result as JSON in SAEBench's shape, and as a table for people.
+/* result : the absorption result as JSON in SAEBench's shape, and as a table for people.
  *
  * eval_result_metrics.mean holds SAEBench's current keys (version D: null with too few letters)
  * and version A's mean_absorption_score; version_a ... version_d hold each version by itself.
@@ -11,7 +11,6 @@
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
-#include "lib/eval/output.h"
 #include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/result.h"
@@ -77,7 +76,7 @@ static json_t *letter_json(size_t c, const struct absorb_truth *truth,
         "split_latents", latents, "tried_latents", tried, "tried_f1", f1);
 }
 
-static json_t *make_details(const struct absorb_truth *truth, const struct absorb_outcome *o)
+static json_t *make_details(const struct absorb_truth *truth, const struct absorb_letters *o)
 {
     json_t *const to = json_array();
     int bad = 0;
@@ -125,29 +124,16 @@ static json_t *make_versions(void)
         "saekit-1: SAEBench's 4096, less where an epoch would have under 20 steps");
 }
 
-enum sae_status absorb_result_make(json_t **ret, const struct sae_ckpt *ckpt,
-                                   const struct sae_words *words, const struct absorb_truth *truth,
-                                   const struct absorb_outcome *outcome,
-                                   const struct absorb_settings *settings, json_t *record,
-                                   struct sae_err *err)
+struct sae_result_parts absorb_result_parts(const struct sae_ckpt *ckpt,
+                                            const struct sae_words *words,
+                                            const struct absorb_truth *truth,
+                                            const struct absorb_letters *letters,
+                                            const struct absorb_settings *settings)
 {
-    struct sae_result_parts parts = {.eval_type_id = "absorption_first_letter",
-                                     .config = make_config(ckpt, words, truth, settings),
-                                     .metrics = make_metrics(outcome->letter, settings),
-                                     .details = make_details(truth, outcome),
-                                     .record = json_incref(record),
+    return (struct sae_result_parts){.config = make_config(ckpt, words, truth, settings),
+                                     .metrics = make_metrics(letters->letter, settings),
+                                     .details = make_details(truth, letters),
                                      .versions = make_versions()};
-    enum sae_status st;
-    if (!parts.config || !parts.metrics || !parts.details || !parts.versions) {
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory writing the result");
-        goto done;
-    }
-    SAE_GO(st, sae_output_config(&parts.sae_cfg, ckpt, err));
-    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, ckpt, err));
-    SAE_GO(st, sae_result_make(ret, &parts, err));
-done:
-    sae_result_parts_clear(&parts);
-    return st;
 }
 
 /* --- the table ---------------------------------------------------------------------------- */
@@ -168,7 +154,7 @@ static void row_letter(struct sae_table *t, size_t c, const struct absorb_truth 
 }
 
 static enum sae_status print_letters(const struct absorb_truth *truth,
-                                     const struct absorb_outcome *o, FILE *to, struct sae_err *err)
+                                     const struct absorb_letters *o, FILE *to, struct sae_err *err)
 {
     static const char *const heads[] = {"letter",     "probe F1", "words", "true pos.",
                                         "splits",     "k-sp. F1", "full",  "fraction B",
@@ -182,7 +168,7 @@ static enum sae_status print_letters(const struct absorb_truth *truth,
     return st;
 }
 
-static enum sae_status print_means(const struct absorb_outcome *o, const struct absorb_settings *s,
+static enum sae_status print_means(const struct absorb_letters *o, const struct absorb_settings *s,
                                    FILE *to, struct sae_err *err)
 {
     static const char *const heads[] = {"version",  "letters", "rate",  "s.d.",
@@ -208,7 +194,7 @@ static enum sae_status print_means(const struct absorb_outcome *o, const struct 
 }
 
 enum sae_status absorb_table_print(const struct sae_ckpt *ckpt, const struct absorb_truth *truth,
-                                   const struct absorb_outcome *outcome,
+                                   const struct absorb_letters *letters,
                                    const struct absorb_settings *s, FILE *to, struct sae_err *err)
 {
     char sae[SAE_ARCH_DESCRIBED];
@@ -218,12 +204,12 @@ enum sae_status absorb_table_print(const struct sae_ckpt *ckpt, const struct abs
         "%s (%s): absorption of first letters, %zu training and %zu test words, the model "
         "names the letter of %.1f %%\n",
         ckpt->path, sae, truth->n_train, truth->n_test, 100.0 * truth->correct);
-    SAE_TRY(print_letters(truth, outcome, to, err));
+    SAE_TRY(print_letters(truth, letters, to, err));
     fprintf(to, "  * not in version D: probe F1 at most %g, or no true positives\n\n",
             s->min_probe_f1);
     fprintf(to, "  Means over letters; rate: share of words fully absorbed. Lower is better.\n");
-    SAE_TRY(print_means(outcome, s, to, err));
-    const struct absorb_mean d = absorb_mean_of(outcome->letter, ABSORB_D, s->min_letters);
+    SAE_TRY(print_means(letters, s, to, err));
+    const struct absorb_mean d = absorb_mean_of(letters->letter, ABSORB_D, s->min_letters);
     if (d.n_letters < s->min_letters)
         fprintf(to,
                 "  Fewer than %zu letters (%zu) have a probe of F1 > %g: version D gives no mean "
