@@ -16,10 +16,10 @@
 struct pass {
     struct autointerp_job *job;
     struct sae_chat *chat;
-    const char *part;
+    const char *partial;
     size_t next, n_under_way, n_ended;
     uint64_t tokens_in, tokens_out;
-    double saved, saving; /* when the part file was last written, how long that took */
+    double saved, saving; /* when the unfinished work was last written, how long that took */
     bool unsaved;
     struct sae_progress bar;
 };
@@ -55,7 +55,7 @@ static enum sae_status log_answer(char **log, const char *title, const char *ans
     return SAE_OK;
 }
 
-static void say_why(struct autointerp_outcome *o, const char *stage, const char *why)
+static void say_why(struct autointerp_answer *o, const char *stage, const char *why)
 {
     o->failed = true;
     snprintf(o->why, sizeof o->why, "%s: %.360s", stage, why);
@@ -68,7 +68,7 @@ static enum sae_status ask_explain(struct pass *p, size_t i, struct sae_err *err
     const struct autointerp_job *const job = p->job;
     struct autointerp_prompt prompt = {0};
     SAE_TRY(autointerp_prompt_explain(&prompt, &job->picks[i], job->corpus, job->tok, err));
-    enum sae_status st = log_prompt(&job->outcomes[i].log, "explain", &prompt, err);
+    enum sae_status st = log_prompt(&job->answers[i].log, "explain", &prompt, err);
     if (st == SAE_OK)
         st = sae_chat_ask(p->chat, 2 * i, prompt.system, prompt.user, AUTOINTERP_EXPLAIN_TOKENS,
                           err);
@@ -81,8 +81,8 @@ static enum sae_status ask_score(struct pass *p, size_t i, struct sae_err *err)
     const struct autointerp_job *const job = p->job;
     struct autointerp_prompt prompt = {0};
     SAE_TRY(autointerp_prompt_score(&prompt, &job->picks[i], job->corpus, job->tok,
-                                    job->outcomes[i].explanation, job->settings->seed, err));
-    enum sae_status st = log_prompt(&job->outcomes[i].log, "score", &prompt, err);
+                                    job->answers[i].explanation, job->settings->seed, err));
+    enum sae_status st = log_prompt(&job->answers[i].log, "score", &prompt, err);
     if (st == SAE_OK)
         st = sae_chat_ask(p->chat, 2 * i + 1, prompt.system, prompt.user, AUTOINTERP_SCORE_TOKENS,
                           err);
@@ -94,7 +94,7 @@ static enum sae_status ask_score(struct pass *p, size_t i, struct sae_err *err)
 static enum sae_status take_explanation(struct pass *p, size_t i, const char *answer,
                                         bool *ret_goes_on, struct sae_err *err)
 {
-    struct autointerp_outcome *const o = &p->job->outcomes[i];
+    struct autointerp_answer *const o = &p->job->answers[i];
     char why[AUTOINTERP_WHY];
     SAE_TRY(log_answer(&o->log, "explain", answer, err));
     free(o->explanation);
@@ -109,7 +109,7 @@ static enum sae_status take_explanation(struct pass *p, size_t i, const char *an
 static enum sae_status take_numbers(struct pass *p, size_t i, const struct sae_chat_reply *reply,
                                     struct sae_err *err)
 {
-    struct autointerp_outcome *const o = &p->job->outcomes[i];
+    struct autointerp_answer *const o = &p->job->answers[i];
     char why[AUTOINTERP_WHY];
     SAE_TRY(log_answer(&o->log, "score", reply->content, err));
     if (!autointerp_read_numbers(o->said, why, reply->content)) {
@@ -134,7 +134,7 @@ static enum sae_status save(struct pass *p, bool now, struct sae_err *err)
     if (!p->unsaved || (!now && began - p->saved < 20 * p->saving))
         return SAE_OK;
     struct sae_err why;
-    SAE_TRY(sae_cache_wrote(autointerp_part_save(p->part, p->job, &why), &why, err));
+    SAE_TRY(sae_cache_wrote(autointerp_partial_save(p->partial, p->job, &why), &why, err));
     p->saved = sae_stop_clock();
     p->saving = p->saved - began;
     p->unsaved = false;
@@ -144,7 +144,7 @@ static enum sae_status save(struct pass *p, bool now, struct sae_err *err)
 static enum sae_status start_some(struct pass *p, struct sae_err *err)
 {
     for (; p->next < p->job->n && p->n_under_way < sae_chat_parallel(p->chat); p->next++) {
-        if (p->job->outcomes[p->next].done)
+        if (p->job->answers[p->next].done)
             continue;
         SAE_TRY(ask_explain(p, p->next, err));
         p->n_under_way++;
@@ -157,7 +157,7 @@ static enum sae_status take_reply(struct pass *p, const struct sae_chat_reply *r
 {
     const size_t i = reply->tag / 2;
     const bool scoring = reply->tag % 2 != 0;
-    struct autointerp_outcome *const o = &p->job->outcomes[i];
+    struct autointerp_answer *const o = &p->job->answers[i];
     bool goes_on = false;
     p->tokens_in += reply->tokens_in;
     p->tokens_out += reply->tokens_out;
@@ -191,12 +191,12 @@ static enum sae_status run_pass(struct pass *p, struct sae_err *err)
     }
 }
 
-enum sae_status autointerp_ask(struct autointerp_job *job, struct sae_chat *chat, const char *part,
+enum sae_status autointerp_ask(struct autointerp_job *job, struct sae_chat *chat, const char *partial,
                                struct sae_err *err)
 {
-    struct pass p = {.job = job, .chat = chat, .part = part};
+    struct pass p = {.job = job, .chat = chat, .partial = partial};
     for (size_t i = 0; i < job->n; i++)
-        p.n_ended += job->outcomes[i].done;
+        p.n_ended += job->answers[i].done;
     sae_progress_begin(&p.bar, "asking", "latents", p.n_ended, job->n);
     enum sae_status st = run_pass(&p, err);
     sae_progress_end(&p.bar);
@@ -214,7 +214,7 @@ enum sae_status autointerp_cost_of(struct autointerp_cost *ret, const struct aut
     struct autointerp_cost cost = {0};
     for (size_t i = 0; i < job->n; i++) {
         struct autointerp_prompt explain = {0}, score = {0};
-        if (job->outcomes[i].done)
+        if (job->answers[i].done)
             continue;
         enum sae_status st =
             autointerp_prompt_explain(&explain, &job->picks[i], job->corpus, job->tok, err);

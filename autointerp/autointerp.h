@@ -18,6 +18,7 @@
 #include "gemma/gemma.h"
 #include "lib/base/err.h"
 #include "lib/file/acts.h"
+#include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 
@@ -145,7 +146,7 @@ SAE_MUST_CHECK enum sae_status autointerp_read_explanation(char **ret, bool *ret
 bool autointerp_read_numbers(bool said[AUTOINTERP_SCORE], char why[AUTOINTERP_WHY],
                              const char *answer);
 
-/* --- one latent's outcome -------------------------------------------------------------------- */
+/* --- one latent's answer -------------------------------------------------------------------- */
 
 struct autointerp_mark {
     double score;   /* random excerpts count as silent: SAEBench's */
@@ -156,14 +157,14 @@ struct autointerp_mark {
 struct autointerp_mark autointerp_mark_of(const bool said[AUTOINTERP_SCORE],
                                           const struct autointerp_pick *pick);
 
-struct autointerp_outcome {
+struct autointerp_answer {
     bool done, failed; /* neither: not asked yet */
     struct autointerp_mark mark;
     bool said[AUTOINTERP_SCORE];
     char *explanation, *log;  /* log: prompts and answers as text */
     char why[AUTOINTERP_WHY]; /* of a failure */
 };
-void autointerp_outcomes_free(struct autointerp_outcome *outcomes, size_t n);
+void autointerp_answers_free(struct autointerp_answer *answers, size_t n);
 
 /* --- a checkpoint ---------------------------------------------------------------------------- */
 
@@ -183,14 +184,14 @@ struct autointerp_job {
     struct autointerp_census census;
     size_t n;
     struct autointerp_pick *picks;
-    struct autointerp_outcome *outcomes;
+    struct autointerp_answer *answers;
 };
 
-/* Asks for every latent whose outcome is not done. Saves to `part` as latents finish; what was
+/* Asks for every latent whose answer is not done. Saves to `partial` as latents finish; what was
  * finished is kept on failure too.
  * Fails: SAE_EIO the endpoint cannot be used at all; SAE_EINTR */
 SAE_MUST_CHECK enum sae_status autointerp_ask(struct autointerp_job *job, struct sae_chat *chat,
-                                              const char *part, struct sae_err *err);
+                                              const char *partial, struct sae_err *err);
 
 /* Requests still to be made and an estimate of their tokens. */
 struct autointerp_cost {
@@ -204,16 +205,21 @@ SAE_MUST_CHECK enum sae_status autointerp_cost_of(struct autointerp_cost *ret,
 /* Finished latents in a file of their own, ckpt_50.autointerp.part.json; load takes what fits
  * (same checkpoint, store and settings) from such a file, or from a finished result. */
 SAE_MUST_CHECK enum sae_status
-autointerp_part_save(const char *path, const struct autointerp_job *job, struct sae_err *err);
-SAE_MUST_CHECK enum sae_status autointerp_part_load(size_t *ret_n_taken, const char *path,
+autointerp_partial_save(const char *path, const struct autointerp_job *job, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status autointerp_partial_load(size_t *ret_n_taken, const char *path,
                                                     struct autointerp_job *job,
                                                     struct sae_err *err);
 
-/* The result JSON. record: of this program, inputs already added.
- * Fails: SAE_EFORMAT no latent was scored */
-SAE_MUST_CHECK enum sae_status autointerp_result_make(json_t **ret,
-                                                      const struct autointerp_job *job,
-                                                      json_t *record, struct sae_err *err);
+/* result.c: what the result is made of. Fails: SAE_EFORMAT no latent was scored */
+SAE_MUST_CHECK enum sae_status autointerp_result_parts(struct sae_result_parts *ret,
+                                                       const struct autointerp_job *job,
+                                                       struct sae_err *err);
+/* Parts of it that a file of finished latents shares, new: everything an answer depends on but the
+ * checkpoint; {"<latent>": {...}} of those done; numbers of the sequences that were `said`, or,
+ * where that is NULL, that fire. */
+json_t *autointerp_config(const struct autointerp_job *job);
+json_t *autointerp_latents(const struct autointerp_job *job);
+json_t *autointerp_sequences(const struct autointerp_pick *pick, const bool *said);
 /* The table for people. */
 SAE_MUST_CHECK enum sae_status autointerp_table_print(const struct autointerp_job *job, FILE *to,
                                                       struct sae_err *err);

@@ -201,10 +201,10 @@ void sae_chat_close(struct sae_chat *chat)
 /* --- 3. what came back ----------------------------------------------------------------------- */
 
 /* Some of a text that the endpoint sent, on one line, valid UTF-8 whatever came. */
-static void quote(char *to, size_t room, const char *text, size_t len)
+static void quote(char *to, size_t capacity, const char *text, size_t len)
 {
     size_t n = 0;
-    for (size_t i = 0; i < len && n + 8 < room;) {
+    for (size_t i = 0; i < len && n + 8 < capacity;) {
         bool ok = false;
         const size_t step = sae_utf8_step(text + i, len - i, &ok);
         if (ok && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f) {

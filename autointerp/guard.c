@@ -13,12 +13,12 @@ struct parts {
     char scheme[16], host[256];
 };
 
-static bool take(CURLU *url, CURLUPart part, char *to, size_t room)
+static bool take(CURLU *url, CURLUPart part, char *to, size_t capacity)
 {
     char *text = NULL;
     if (curl_url_get(url, part, &text, 0) != CURLUE_OK)
         return false;
-    const bool fits = strlen(text) < room;
+    const bool fits = strlen(text) < capacity;
     if (fits)
         memcpy(to, text, strlen(text) + 1);
     curl_free(text);

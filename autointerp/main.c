@@ -18,22 +18,20 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
-#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
-#include "lib/cli/target.h"
+#include "lib/eval/evaluate.h"
+#include "lib/eval/output.h"
 #include "lib/eval/store.h"
-#include "lib/eval/subjects.h"
 #include "lib/file/json.h"
-#include "lib/file/record.h"
 
 /* --- 1. options ------------------------------------------------------------------------------ */
 
 static struct {
     const char *llm, *api_base, *key_env, *body, *model;
-    struct sae_subject_options subject;
+    struct sae_eval_options eval;
     uint64_t latents, seed, tokens, min_active, parallel, retries, batch;
     double timeout;
-    bool all, dry_run, transcript;
+    bool dry_run, transcript;
 } given;
 
 #define OPENAI "https://api.openai.com/v1"
@@ -72,12 +70,11 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"min-active", 0, SAE_OPT_U64, &given.min_active, "15", .min = 0, .max = 1e9, .arg = "N",
      .group = "What is asked", .help = "a latent is live where it fires on more tokens than this"},
-    {"all", 0, SAE_OPT_FLAG, &given.all, "false", .group = "Input",
-     .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN},
+    SAE_EVAL_ALL(given.eval, "Input", 0),
     {"tokens", 0, SAE_OPT_COUNT, &given.tokens, "2M", .min = 0, .max = 4e9, .arg = "N",
      .group = "Input", .help = "rows of the store looked through, the first ones; 0 for all",
      .flags = SAE_OPT_MAIN},
-    SAE_SUBJECT_ROWS(given.subject),
+    SAE_EVAL_ROWS(given.eval),
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "Input",
      .help = "folder with the tokenizer; default: the language model of the store"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
@@ -136,36 +133,6 @@ static void source_clear(struct source *source)
     *source = (struct source){0};
 }
 
-static enum sae_status open_store(struct sae_acts **ret, const struct sae_ckpt *ckpt,
-                                  struct sae_err *err)
-{
-    char *folder = NULL;
-    enum sae_status st;
-    if (given.subject.acts != NULL)
-        SAE_GO(st, sae_mem_strdup(&folder, given.subject.acts, err));
-    else
-        SAE_GO(st, sae_store_recorded(&folder, ckpt, err));
-    if (folder == NULL) { /* an SAE from elsewhere */
-        st = sae_err_set(err, SAE_EARG,
-                         "'%s' does not say which activation store it was trained on; name one of "
-                         "its model and layer with --acts DIR",
-                         ckpt->path);
-        goto done;
-    }
-    st = sae_acts_open(ret, folder, err);
-    if (st != SAE_OK && given.subject.acts == NULL && !sae_fs_is_dir(folder))
-        st = sae_err_set(err, st,
-                         "the activation store of '%s' is not at '%s' any more; put it back, or "
-                         "name one with --acts DIR",
-                         ckpt->path, folder);
-    if (st != SAE_OK)
-        goto done;
-    st = sae_store_check(ckpt, folder, sae_acts_d(*ret), sae_acts_record(*ret), err);
-done:
-    free(folder);
-    return st;
-}
-
 /* The tokens of a store mean something to its own tokenizer only. */
 static enum sae_status check_tokenizer(const char *model, const json_t *record, struct sae_err *err)
 {
@@ -191,7 +158,7 @@ static enum sae_status open_source(struct source *ret, const struct sae_ckpt *ck
     struct gemma_config config;
     char *model = NULL;
     enum sae_status st;
-    SAE_GO(st, open_store(&source.acts, ckpt, err));
+    SAE_GO(st, sae_store_open(&source.acts, ckpt, err));
     const json_t *const record = sae_acts_record(source.acts);
     const char *const dir = sae_acts_dir(source.acts);
     SAE_GO(st, sae_store_model(&model, ckpt, given.model, err));
@@ -239,21 +206,19 @@ static enum sae_status choose(struct autointerp_job *job, const struct source *s
                      "in too few places",
                      job->ckpt->path, job->n, census->n_looked_at, census->n_rare,
                      census->n_clustered);
-    return sae_mem_alloc(&job->outcomes, job->n, sizeof *job->outcomes, err);
+    return sae_mem_alloc(&job->answers, job->n, sizeof *job->answers, err);
 }
 
-/* What was answered before: in a part file, or in the result of the same question. */
-static enum sae_status take_over(struct autointerp_job *job, const char *part, const char *out,
-                                 bool force, struct sae_err *err)
+/* What was answered before: in unfinished work, or in the result of the same question. */
+static enum sae_status take_over(struct autointerp_job *job, const struct sae_eval_subject *subject,
+                                 struct sae_err *err)
 {
-    size_t n_part = 0, n_out = 0;
-    if (force)
-        return SAE_OK;
-    SAE_TRY(autointerp_part_load(&n_part, part, job, err));
-    SAE_TRY(autointerp_part_load(&n_out, out, job, err));
-    if (n_part + n_out > 0)
+    size_t n_partial = 0, n_out = 0;
+    SAE_TRY(autointerp_partial_load(&n_partial, subject->partial, job, err));
+    SAE_TRY(autointerp_partial_load(&n_out, subject->out[0], job, err));
+    if (n_partial + n_out > 0)
         sae_log_info("%zu of %zu latents were answered before, in '%s'; --force asks again",
-                     n_part + n_out, job->n, n_part > 0 ? part : out);
+                     n_partial + n_out, job->n, n_partial > 0 ? subject->partial : subject->out[0]);
     return SAE_OK;
 }
 
@@ -291,25 +256,15 @@ static enum sae_status print_prompts(const struct autointerp_job *job, struct sa
     return SAE_OK;
 }
 
-/* "run_2/ckpt_50.autointerp.json" + ".txt" -> "run_2/ckpt_50.autointerp.txt" */
-static enum sae_status beside(char **ret, const char *out, const char *suffix, struct sae_err *err)
-{
-    struct sae_str s = {0};
-    const int n = (int)strlen(out) - (sae_str_ends(out, ".json") ? 5 : 0);
-    SAE_TRY(sae_str_printf(&s, err, "%.*s%s", n, out, suffix));
-    *ret = s.s;
-    return SAE_OK;
-}
-
 static enum sae_status write_transcript(const struct autointerp_job *job, const char *out,
                                         struct sae_err *err)
 {
     struct sae_str text = {0};
     char *path = NULL;
     enum sae_status st;
-    SAE_GO(st, beside(&path, out, ".txt", err));
+    SAE_GO(st, sae_output_beside(&path, out, ".txt", err));
     for (size_t i = 0; i < job->n; i++) {
-        const struct autointerp_outcome *const o = &job->outcomes[i];
+        const struct autointerp_answer *const o = &job->answers[i];
         SAE_GO(st, sae_str_printf(&text, err, "=== latent %u\n%s", job->picks[i].latent,
                                   o->log != NULL ? o->log : ""));
         if (o->done)
@@ -325,139 +280,128 @@ done:
     return st;
 }
 
-static enum sae_status make_result(json_t **ret, const struct sae_cli *cli,
-                                   const struct autointerp_job *job, struct sae_acts *acts,
-                                   struct sae_err *err)
+static size_t count_done(const struct autointerp_job *job)
 {
-    json_t *record = NULL;
-    char *run = NULL, *seen = NULL;
-    enum sae_status st;
-    SAE_GO(st, sae_opt_record(&record, cli, err));
-    SAE_GO(st, sae_target_run(&run, job->ckpt->path, err));
-    SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(job->ckpt->path), job->ckpt->id,
-                                job->ckpt->record, err));
-    SAE_GO(st, sae_fs_relative(&seen, run, sae_acts_dir(acts), err));
-    SAE_GO(st,
-           sae_record_input(record, "acts", seen, sae_acts_id(acts), sae_acts_record(acts), err));
-    st = autointerp_result_make(ret, job, record, err);
-done:
-    free(run);
-    free(seen);
-    json_decref(record);
-    return st;
+    size_t n = 0;
+    for (size_t i = 0; i < job->n; i++)
+        n += job->answers[i].done;
+    return n;
 }
 
-/* Asks what is open and writes the result. *ret: the result. */
-static enum sae_status ask_and_write(json_t **ret, const struct sae_cli *cli,
-                                     struct sae_subjects *saes,
-                                     struct autointerp_job *job, struct sae_chat *chat,
-                                     struct sae_acts *acts, const char *part, const char *out,
-                                     struct sae_err *err)
+static enum sae_status ask(struct autointerp_job *job, struct sae_chat *chat, const char *partial,
+                           struct sae_err *err)
 {
-    json_t *result = NULL;
-    size_t n_failed = 0, n_done = 0;
     /* written before anything is paid for: a folder that takes no file is found out now */
-    SAE_TRY(autointerp_part_save(part, job, err));
-    enum sae_status st = autointerp_ask(job, chat, part, err);
-    for (size_t i = 0; i < job->n; i++)
-        n_done += job->outcomes[i].done;
-    if (n_done == 0)
-        unlink(part);
-    else if (st != SAE_OK)
-        sae_log_info("finished latents are kept in '%s'; the same command goes on from there",
-                     part);
-    SAE_TRY(st);
-    if (given.transcript)
-        SAE_TRY(write_transcript(job, out, err));
-    SAE_TRY(make_result(&result, cli, job, acts, err));
-    SAE_GO(st, sae_subjects_write(saes, out, result, part, err)); /* it holds all the part does */
-    for (size_t i = 0; i < job->n; i++)
-        n_failed += !job->outcomes[i].done;
-    if (n_failed > 0)
-        sae_log_warn("'%s': %zu of %zu latents failed and are not in the mean; the same command "
-                     "asks for them again",
-                     job->ckpt->path, n_failed, job->n);
-    if (!cli->json)
-        SAE_GO(st, autointerp_table_print(job, stdout, err));
-    *ret = json_incref(result);
-done:
-    json_decref(result);
-    return st;
-}
-
-/* One checkpoint from file to result. *ret: the result, NULL of a dry run. */
-static enum sae_status run_checkpoint(json_t **ret, const struct sae_cli *cli,
-                                      struct sae_subjects *saes, const char *path,
-                                      const struct autointerp_settings *settings,
-                                      struct sae_chat *chat, const struct sae_ops *ops,
-                                      struct sae_err *err)
-{
-    struct sae_ckpt ckpt = {0};
-    struct source source = {0};
-    struct autointerp_job job = {.ckpt = &ckpt, .settings = settings};
-    struct autointerp_cost cost;
-    char *part = NULL, *out = NULL;
-    SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
-    enum sae_status st;
-    SAE_GO(st, open_source(&source, &ckpt, err));
-    job.corpus = &source.corpus;
-    job.tok = source.tok;
-    job.acts_id = sae_acts_id(source.acts);
-    SAE_GO(st, sae_subject_out(&out, &given.subject, "autointerp", &ckpt, "autointerp.json", err));
-    SAE_GO(st, beside(&part, out, ".part.json", err));
-    SAE_GO(st, choose(&job, &source, ops, err));
-    SAE_GO(st, take_over(&job, part, out, cli->force, err));
-    SAE_GO(st, say_cost(&job, &cost, err));
-    if (given.dry_run)
-        SAE_GO(st, print_prompts(&job, err));
-    else
-        SAE_GO(st, ask_and_write(ret, cli, saes, &job, chat, source.acts, part, out, err));
-done:
-    autointerp_outcomes_free(job.outcomes, job.n);
-    free(job.picks);
-    free(part);
-    free(out);
-    source_clear(&source);
-    sae_ckpt_clear(&ckpt);
+    SAE_TRY(autointerp_partial_save(partial, job, err));
+    const enum sae_status st = autointerp_ask(job, chat, partial, err);
+    if (count_done(job) == 0)
+        unlink(partial);
     return st;
 }
 
 /* --- 5. the program -------------------------------------------------------------------------- */
 
+struct work {
+    struct autointerp_settings settings;
+    struct sae_chat *chat;
+    struct source source; /* of the checkpoint at hand */
+    struct autointerp_job job;
+};
+
+static enum sae_status open_work(struct sae_evaluation *run, struct sae_err *err)
+{
+    struct work *const w = run->eval->data;
+    if (given.dry_run && run->cli->json)
+        return sae_err_set(err, SAE_EARG, "--dry-run prints prompts; it has no JSON");
+    return open_chat(&w->chat, run->cli, err);
+}
+
+static enum sae_status find_source(struct sae_evaluation *run, struct sae_eval_subject *subject,
+                                   struct sae_err *err)
+{
+    struct work *const w = run->eval->data;
+    SAE_TRY(open_source(&w->source, &subject->ckpt, err));
+    w->job = (struct autointerp_job){.ckpt = &subject->ckpt,
+                                     .settings = &w->settings,
+                                     .corpus = &w->source.corpus,
+                                     .tok = w->source.tok,
+                                     .acts_id = sae_acts_id(w->source.acts)};
+    return SAE_OK;
+}
+
+/* Asks what is open. A dry run prints it, and has no result. */
+static enum sae_status autointerp_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
+                                      struct sae_result_parts parts[], json_t *record,
+                                      struct sae_err *err)
+{
+    struct work *const w = run->eval->data;
+    struct autointerp_job *const job = &w->job;
+    struct sae_acts *const acts = w->source.acts;
+    struct autointerp_cost cost;
+    SAE_TRY(choose(job, &w->source, run->ops, err));
+    if (!run->cli->force)
+        SAE_TRY(take_over(job, subject, err));
+    SAE_TRY(say_cost(job, &cost, err));
+    if (given.dry_run)
+        return print_prompts(job, err);
+    SAE_TRY(ask(job, w->chat, subject->partial, err));
+    if (given.transcript)
+        SAE_TRY(write_transcript(job, subject->out[0], err));
+    SAE_TRY(sae_output_input(record, &subject->ckpt, "acts", sae_acts_dir(acts), sae_acts_id(acts),
+                             sae_acts_record(acts), err));
+    SAE_TRY(autointerp_result_parts(&parts[0], job, err));
+    const size_t n_failed = job->n - count_done(job);
+    if (n_failed > 0)
+        sae_log_warn("'%s': %zu of %zu latents failed and are not in the mean; the same command "
+                     "asks for them again",
+                     subject->path, n_failed, job->n);
+    return SAE_OK;
+}
+
+static enum sae_status print(struct sae_evaluation *run, const struct sae_eval_subject *subject,
+                             struct sae_err *err)
+{
+    (void)subject;
+    return autointerp_table_print(&((struct work *)run->eval->data)->job, stdout, err);
+}
+
+static void end_checkpoint(struct sae_evaluation *run)
+{
+    struct work *const w = run->eval->data;
+    autointerp_answers_free(w->job.answers, w->job.n);
+    free(w->job.picks);
+    w->job = (struct autointerp_job){0};
+    source_clear(&w->source);
+}
+
+static void close_work(struct sae_evaluation *run)
+{
+    sae_chat_close(((struct work *)run->eval->data)->chat);
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    const struct autointerp_settings settings = {.n_latents = given.latents,
-                                                 .limit = given.tokens,
-                                                 .batch = given.batch,
-                                                 .seed = given.seed,
-                                                 .min_active = given.min_active,
-                                                 .llm = given.llm,
-                                                 .api_base = given.api_base,
-                                                 .body = given.body};
-    const struct sae_ops *ops = NULL;
-    struct sae_chat *chat = NULL;
-    struct sae_subjects saes = {0};
-    enum sae_status st;
-    if (given.dry_run && cli->json) {
-        st = sae_err_set(err, SAE_EARG, "--dry-run prints prompts; it has no JSON");
-        goto done;
-    }
-    SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(st, open_chat(&chat, cli, err));
-    SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
-    for (size_t i = 0; i < saes.n; i++) {
-        json_t *result = NULL;
-        SAE_GO(st, run_checkpoint(&result, cli, &saes, saes.paths[i], &settings, chat, ops, err));
-        if (result != NULL)
-            json_array_append_new(saes.answers, result);
-        if (!cli->json && i + 1 < saes.n)
-            putchar('\n');
-    }
-    st = sae_subjects_end(&saes, cli, err);
-done:
-    sae_chat_close(chat);
-    sae_subjects_clear(&saes);
-    return st;
+    struct work work = {.settings = {.n_latents = given.latents,
+                                     .limit = given.tokens,
+                                     .batch = given.batch,
+                                     .seed = given.seed,
+                                     .min_active = given.min_active,
+                                     .llm = given.llm,
+                                     .api_base = given.api_base,
+                                     .body = given.body}};
+    const struct sae_eval eval = {
+        .results = {{"autointerp", "autointerp", "autointerp.json"}},
+        .partial = ".part.json",
+        .options = &given.eval,
+        .data = &work,
+        .open = open_work,
+        .check = find_source,
+        .one = autointerp_one,
+        .print = print,
+        .end = end_checkpoint,
+        .close = close_work,
+    };
+    return sae_evaluate(&eval, cli, err);
 }
 
 int main(int argc, char **argv)

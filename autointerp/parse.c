@@ -121,11 +121,11 @@ struct autointerp_mark autointerp_mark_of(const bool said[AUTOINTERP_SCORE],
         (double)hits / (AUTOINTERP_SCORE - AUTOINTERP_RANDOM), (double)passes / AUTOINTERP_RANDOM};
 }
 
-void autointerp_outcomes_free(struct autointerp_outcome *outcomes, size_t n)
+void autointerp_answers_free(struct autointerp_answer *answers, size_t n)
 {
-    for (size_t i = 0; outcomes != NULL && i < n; i++) {
-        free(outcomes[i].explanation);
-        free(outcomes[i].log);
+    for (size_t i = 0; answers && i < n; i++) {
+        free(answers[i].explanation);
+        free(answers[i].log);
     }
-    free(outcomes);
+    free(answers);
 }

@@ -169,21 +169,21 @@ enum sae_status autointerp_pick_make(struct autointerp_pick *ret, bool *ret_usab
                                      struct sae_err *err)
 {
     struct autointerp_pick pick = {.latent = latent->index, .n_active = latent->n};
-    struct autointerp_entry *room = NULL, top_at[AUTOINTERP_TOP], drawn_at[AUTOINTERP_WEIGHTED];
+    struct autointerp_entry *scratch = NULL, top_at[AUTOINTERP_TOP], drawn_at[AUTOINTERP_WEIGHTED];
     struct autointerp_window top[AUTOINTERP_TOP], drawn[AUTOINTERP_WEIGHTED],
         random[AUTOINTERP_RANDOM];
     /* a stretch of the stream for each latent, so that no draw depends on other latents */
     struct sae_rng rng = sae_rng_make(seed, SAE_RNG_AUTOINTERP);
     rng.counter = ((uint64_t)latent->index + 1) << 32;
-    SAE_TRY(sae_mem_alloc(&room, latent->n, sizeof *room, err));
+    SAE_TRY(sae_mem_alloc(&scratch, latent->n, sizeof *scratch, err));
     if (latent->n > 0)
-        memcpy(room, latent->entry, latent->n * sizeof *room);
-    qsort(room, latent->n, sizeof *room, by_strength);
-    bool usable = strongest(top_at, room, latent->n, corpus) == AUTOINTERP_TOP;
+        memcpy(scratch, latent->entry, latent->n * sizeof *scratch);
+    qsort(scratch, latent->n, sizeof *scratch, by_strength);
+    bool usable = strongest(top_at, scratch, latent->n, corpus) == AUTOINTERP_TOP;
     if (usable)
-        usable = weighted(drawn_at, latent, corpus, top_at[AUTOINTERP_TOP - 1].value, room, &rng) ==
+        usable = weighted(drawn_at, latent, corpus, top_at[AUTOINTERP_TOP - 1].value, scratch, &rng) ==
                  AUTOINTERP_WEIGHTED;
-    free(room);
+    free(scratch);
     *ret_usable = usable;
     if (!usable)
         return SAE_OK;

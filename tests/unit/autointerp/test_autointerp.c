@@ -434,9 +434,9 @@ static void test_choose(void **state)
 static void load(struct autointerp_job *job, const char *path, size_t expected)
 {
     size_t n = 99;
-    autointerp_outcomes_free(job->outcomes, job->n);
-    job->outcomes = calloc(job->n, sizeof *job->outcomes);
-    assert_int_equal(autointerp_part_load(&n, path, job, &err), SAE_OK);
+    autointerp_answers_free(job->answers, job->n);
+    job->answers = calloc(job->n, sizeof *job->answers);
+    assert_int_equal(autointerp_partial_load(&n, path, job, &err), SAE_OK);
     assert_int_equal(n, expected);
 }
 
@@ -447,27 +447,27 @@ static void test_part(void **state)
     struct autointerp_settings s = {
         .n_latents = 3, .seed = 42, .min_active = 15, .llm = "a", .api_base = "http://x/v1"};
     char path[128], id[65];
-    json_t *result = NULL;
+    struct sae_result_parts parts;
     open_fixture(&f);
     struct autointerp_job job = {
         .ckpt = &f.ckpt, .settings = &s, .corpus = &f.corpus, .acts_id = "77"};
     assert_int_equal(autointerp_choose(&job.picks, &job.n, &job.census, 3, 15, 42, &f.corpus,
                                        f.acts, &f.ckpt.model, f.ops, 4096, &err),
                      SAE_OK);
-    job.outcomes = calloc(job.n, sizeof *job.outcomes);
+    job.answers = calloc(job.n, sizeof *job.answers);
     snprintf(path, sizeof path, "%s/part.json", dir);
     load(&job, path, 0); /* not there */
-    assert_int_equal(autointerp_result_make(&result, &job, NULL, &err), SAE_EFORMAT);
-    job.outcomes[1].done = job.outcomes[1].said[4] = job.outcomes[1].said[13] = true;
-    job.outcomes[1].explanation = strdup("such");
-    job.outcomes[1].mark = autointerp_mark_of(job.outcomes[1].said, &job.picks[1]);
-    const double score = job.outcomes[1].mark.score;
-    assert_int_equal(autointerp_part_save(path, &job, &err), SAE_OK);
+    assert_int_equal(autointerp_result_parts(&parts, &job, &err), SAE_EFORMAT);
+    job.answers[1].done = job.answers[1].said[4] = job.answers[1].said[13] = true;
+    job.answers[1].explanation = strdup("such");
+    job.answers[1].mark = autointerp_mark_of(job.answers[1].said, &job.picks[1]);
+    const double score = job.answers[1].mark.score;
+    assert_int_equal(autointerp_partial_save(path, &job, &err), SAE_OK);
     load(&job, path, 1);
-    assert_true(job.outcomes[1].done && !job.outcomes[0].done);
-    assert_true(job.outcomes[1].said[4] && job.outcomes[1].said[13] && !job.outcomes[1].said[0]);
-    assert_string_equal(job.outcomes[1].explanation, "such");
-    assert_true(job.outcomes[1].mark.score == score);
+    assert_true(job.answers[1].done && !job.answers[0].done);
+    assert_true(job.answers[1].said[4] && job.answers[1].said[13] && !job.answers[1].said[0]);
+    assert_string_equal(job.answers[1].explanation, "such");
+    assert_true(job.answers[1].mark.score == score);
     /* other settings, another checkpoint, other excerpts, damage: nothing is taken over */
     s.llm = "b";
     load(&job, path, 0);
@@ -485,7 +485,7 @@ static void test_part(void **state)
     load(&job, path, 0);
     assert_int_equal(sae_fs_write(path, "{\"eval_config\": 1", 17, &err), SAE_OK);
     load(&job, path, 0);
-    autointerp_outcomes_free(job.outcomes, job.n);
+    autointerp_answers_free(job.answers, job.n);
     free(job.picks);
     close_fixture(&f);
 }
