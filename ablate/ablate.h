@@ -19,6 +19,7 @@
 #include "lib/base/err.h"
 #include "lib/eval/pool.h"
 #include "lib/eval/task.h"
+#include "lib/file/result.h"
 #include "lib/file/sets.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
@@ -145,12 +146,13 @@ SAE_MUST_CHECK enum sae_status ablate_scr_tasks(struct sae_task tasks[ABLATE_TAS
                                                 const struct ablate_settings *settings,
                                                 struct sae_err *err);
 
-/* --- answers ------------------------------------------------------------------------------------ */
+/* --- results ------------------------------------------------------------------------------------ */
 
-SAE_MUST_CHECK enum sae_status ablate_outcome_make(json_t **ret, const struct sae_ckpt *ckpt,
-                                                   const struct ablate_scores *scores, bool scr,
-                                                   const struct ablate_settings *settings,
-                                                   json_t *record, struct sae_err *err);
+/* result.c: what the result of SCR or TPP is made of. */
+struct sae_result_parts ablate_result_parts(const struct sae_ckpt *ckpt,
+                                            const struct ablate_scores *scores, bool scr,
+                                            const struct ablate_settings *settings);
+/* The table for people. */
 SAE_MUST_CHECK enum sae_status ablate_table_print(const struct sae_ckpt *ckpt,
                                                   const struct ablate_scores *scores, bool scr,
                                                   const struct ablate_settings *settings, FILE *to,

@@ -1,28 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* sae-ablate : does zeroing a concept's latents remove the concept, and nothing else? */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ablate/ablate.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
-#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
-#include "lib/cli/target.h"
+#include "lib/eval/evaluate.h"
 #include "lib/eval/store.h"
-#include "lib/eval/subjects.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 
 static struct {
-    struct sae_subject_options subject;
+    struct sae_eval_options eval;
     struct sae_u64s n, seeds;
     struct sae_strs labels, pairs;
     uint64_t train_size, test_size, batch, padding, epochs, probe_batch;
     double lr, l1;
-    bool all, scr, tpp;
+    bool scr, tpp;
 } given;
 
 /* clang-format off */
@@ -45,9 +41,8 @@ static const struct sae_opt options[] = {
     {"labels", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "FILE,..", .group = "Input",
      .help = "labelled sets; default: labels_*.h5 beside the run's activation store",
      .flags = SAE_OPT_MAIN},
-    {"all", 0, SAE_OPT_FLAG, &given.all, "false", .group = "Input",
-     .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN},
-    SAE_SUBJECT_ROWS(given.subject),
+    SAE_EVAL_ALL(given.eval, "Input", 0),
+    SAE_EVAL_ROWS(given.eval),
     {"train-size", 0, SAE_OPT_COUNT, &given.train_size, "4000", .min = 4, .max = 1e9, .arg = "N",
      .group = "Probes", .help = "training texts of a probe, half of them positive, at most"},
     {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 4, .max = 1e9, .arg = "N",
@@ -68,20 +63,50 @@ static const struct sae_opt options[] = {
     {0}};
 /* clang-format on */
 
-static int by_value(const void *a, const void *b)
+enum { SCR, TPP };
+
+struct work {
+    struct ablate_settings settings;
+    char **paths; /* [n_paths] labelled sets of the SAE at hand */
+    size_t n_paths;
+    struct ablate_scores scores[2]; /* of it, SCR and TPP */
+};
+
+static enum sae_status open_work(struct sae_evaluation *run, struct sae_err *err)
 {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    struct ablate_settings *const s = &((struct work *)run->eval->data)->settings;
+    if (given.n.n == 0 || given.seeds.n == 0 || !(given.scr || given.tpp))
+        return sae_err_set(err, SAE_EARG,
+                           "nothing to do: --n and --seeds need a number each, and "
+                           "one of --scr and --tpp must be on");
+    if (given.n.n > 20)
+        return sae_err_set(err, SAE_EARG, "--n: %zu numbers, at most 20 are taken", given.n.n);
+    *s = (struct ablate_settings){.n = given.n.v,
+                                  .n_n = sae_u64s_distinct(&given.n),
+                                  .seeds = given.seeds.v,
+                                  .n_seeds = sae_u64s_distinct(&given.seeds),
+                                  .train_size = (size_t)given.train_size,
+                                  .test_size = (size_t)given.test_size,
+                                  .epochs = (size_t)given.epochs,
+                                  .probe_batch = (size_t)given.probe_batch,
+                                  .lr = given.lr,
+                                  .l1 = given.l1,
+                                  .batch = (size_t)given.batch,
+                                  .padding = sae_opt_given(run->cli, "padding") ? given.padding
+                                                                                : UINT64_MAX,
+                                  .pairs = given.pairs.v,
+                                  .n_pairs = given.pairs.n};
+    run->unwanted[SCR] = !given.scr;
+    run->unwanted[TPP] = !given.tpp;
+    return SAE_OK;
 }
 
-static size_t sort_distinct(struct sae_u64s *list)
+static enum sae_status find_sets(struct sae_evaluation *run, struct sae_eval_subject *subject,
+                                 struct sae_err *err)
 {
-    size_t kept = 0;
-    qsort(list->v, list->n, sizeof *list->v, by_value);
-    for (size_t i = 0; i < list->n; i++)
-        if (kept == 0 || list->v[i] != list->v[kept - 1])
-            list->v[kept++] = list->v[i];
-    return kept;
+    struct work *const w = run->eval->data;
+    return sae_store_sets(&w->paths, &w->n_paths, &subject->ckpt, given.labels.v, given.labels.n,
+                          err);
 }
 
 /* What a set was cut to by harvest, BOS included; 128 as upstream where it does not say. */
@@ -92,11 +117,10 @@ static uint64_t padding_of(const struct sae_labels *labels, const struct ablate_
     return sae_json_u64(sae_store_site(labels->record), "context", 128);
 }
 
-static enum sae_status run_set(struct ablate_scores scores[2], const char *path,
-                               const struct sae_ckpt *ckpt, const struct sae_ops *ops,
-                               const struct ablate_settings *s, json_t *record,
-                               struct sae_err *err)
+static enum sae_status run_set(struct work *w, const char *path, const struct sae_ckpt *ckpt,
+                               const struct sae_ops *ops, json_t *record, struct sae_err *err)
 {
+    const struct ablate_settings *const s = &w->settings;
     struct sae_labels labels = {0};
     struct ablate_texts texts = {0};
     enum sae_status st;
@@ -108,9 +132,9 @@ static enum sae_status run_set(struct ablate_scores scores[2], const char *path,
     SAE_GO(st, ablate_texts_make(&texts, &labels, &ckpt->model, ops, s->batch,
                                  padding_of(&labels, s), err));
     if (scr)
-        SAE_GO(st, ablate_scr(&scores[0], &texts, s, err));
+        SAE_GO(st, ablate_scr(&w->scores[SCR], &texts, s, err));
     if (given.tpp)
-        SAE_GO(st, ablate_tpp(&scores[1], &texts, s, err));
+        SAE_GO(st, ablate_tpp(&w->scores[TPP], &texts, s, err));
     st = sae_record_input(record, "labels", sae_fs_base(path), labels.id, labels.record, err);
 done:
     ablate_texts_clear(&texts);
@@ -118,125 +142,83 @@ done:
     return st;
 }
 
-/* Finds out before the work whether its results may be written. */
-static enum sae_status check_places(const struct sae_ckpt *ckpt, struct sae_err *err)
+/* SCR that was asked for must not be missing; by default it is left out where no set allows it. */
+static enum sae_status check_scr(const struct sae_evaluation *run, const struct work *w,
+                                 struct sae_err *err)
 {
-    for (int scr = 0; scr < 2; scr++) {
-        char *out = NULL;
-        if (!(scr ? given.scr : given.tpp))
-            continue;
-        SAE_TRY(sae_subject_out(&out, &given.subject, scr ? "scr" : "tpp", ckpt,
-                                scr ? "scr.json" : "tpp.json", err));
-        free(out);
-    }
+    if (!given.scr || w->scores[SCR].n > 0)
+        return SAE_OK;
+    if (sae_opt_given(run->cli, "scr") || !given.tpp)
+        return sae_err_set(err, SAE_EARG,
+                           "none of %zu labelled sets has two attributes, which SCR needs; "
+                           "harvest one from data with a second label (--attribute-column)",
+                           w->n_paths);
+    sae_log_info("no labelled set has two attributes: no SCR");
     return SAE_OK;
 }
 
-/* Writes SCR or TPP, where there is any, and prints or collects it. */
-static enum sae_status answer(struct sae_subjects *saes, const struct sae_cli *cli,
-                              const struct sae_ckpt *ckpt,
-                              const struct ablate_scores *scores, bool scr,
-                              const struct ablate_settings *s, json_t *record, struct sae_err *err)
+static enum sae_status ablate_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
+                                  struct sae_result_parts parts[], json_t *record,
+                                  struct sae_err *err)
 {
-    json_t *result = NULL;
-    char *out = NULL;
-    enum sae_status st = SAE_OK;
-    if (scores->n == 0)
-        return SAE_OK;
-    SAE_GO(st, ablate_outcome_make(&result, ckpt, scores, scr, s, record, err));
-    SAE_GO(st, sae_subject_path(&out, &given.subject, scr ? "scr" : "tpp", ckpt,
-                                scr ? "scr.json" : "tpp.json", err));
-    SAE_GO(st, sae_subjects_write(saes, out, result, NULL, err));
-    json_array_append(saes->answers, result);
-    if (!cli->json)
-        st = ablate_table_print(ckpt, scores, scr, s, stdout, err);
-done:
-    json_decref(result);
-    free(out);
-    return st;
+    struct work *const w = run->eval->data;
+    for (size_t i = 0; i < w->n_paths; i++) {
+        const enum sae_status st = run_set(w, w->paths[i], &subject->ckpt, run->ops, record, err);
+        if (st != SAE_OK && st != SAE_EINTR && !strstr(err->msg, w->paths[i]))
+            (void)sae_err_prefix(err, "'%s'", w->paths[i]);
+        SAE_TRY(st);
+    }
+    SAE_TRY(check_scr(run, w, err));
+    for (int r = SCR; r <= TPP; r++)
+        if (w->scores[r].n > 0)
+            parts[r] = ablate_result_parts(&subject->ckpt, &w->scores[r], r == SCR, &w->settings);
+    return SAE_OK;
 }
 
-static enum sae_status run_checkpoint(struct sae_subjects *saes, const struct sae_cli *cli, const char *path,
-                                      const struct sae_ops *ops, const struct ablate_settings *s,
-                                      struct sae_err *err)
+static enum sae_status print(struct sae_evaluation *run, const struct sae_eval_subject *subject,
+                             struct sae_err *err)
 {
-    struct sae_ckpt ckpt = {0};
-    struct ablate_scores scores[2] = {{0}, {0}};
-    json_t *record = NULL;
-    char **paths = NULL;
-    size_t n = 0;
-    enum sae_status st;
-    SAE_TRY(sae_subject_load(&ckpt, path, given.subject.acts, err));
-    SAE_GO(st, sae_opt_record(&record, cli, err));
-    SAE_GO(st, sae_record_input(record, "checkpoint", sae_fs_base(ckpt.path), ckpt.id, ckpt.record,
-                                err));
-    SAE_GO(st, sae_store_sets(&paths, &n, &ckpt, given.labels.v, given.labels.n, err));
-    SAE_GO(st, check_places(&ckpt, err));
-    for (size_t i = 0; i < n; i++) {
-        st = run_set(scores, paths[i], &ckpt, ops, s, record, err);
-        if (st != SAE_OK) {
-            if (st != SAE_EINTR && strstr(err->msg, paths[i]) == NULL)
-                (void)sae_err_prefix(err, "'%s'", paths[i]);
-            goto done;
-        }
-    }
-    if (given.scr && scores[0].n == 0) {
-        if (sae_opt_given(cli, "scr") || !given.tpp) {
-            st = sae_err_set(err, SAE_EARG,
-                             "none of %zu labelled sets has two attributes, which SCR needs; "
-                             "harvest one from data with a second label (--attribute-column)",
-                             n);
-            goto done;
-        }
-        sae_log_info("no labelled set has two attributes: no SCR");
-    }
-    SAE_GO(st, answer(saes, cli, &ckpt, &scores[0], true, s, record, err));
-    SAE_GO(st, answer(saes, cli, &ckpt, &scores[1], false, s, record, err));
-done:
-    ablate_scores_clear(&scores[0]);
-    ablate_scores_clear(&scores[1]);
-    sae_fs_list_free(paths, n);
-    json_decref(record);
-    sae_ckpt_clear(&ckpt);
-    return st;
+    const struct work *const w = run->eval->data;
+    for (int r = SCR; r <= TPP; r++)
+        if (w->scores[r].n > 0)
+            SAE_TRY(ablate_table_print(&subject->ckpt, &w->scores[r], r == SCR, &w->settings,
+                                       stdout, err));
+    return SAE_OK;
+}
+
+static void end_checkpoint(struct sae_evaluation *run)
+{
+    struct work *const w = run->eval->data;
+    ablate_scores_clear(&w->scores[SCR]);
+    ablate_scores_clear(&w->scores[TPP]);
+    sae_fs_list_free(w->paths, w->n_paths);
+    w->paths = NULL;
+    w->n_paths = 0;
+}
+
+static enum sae_status print_caution(struct sae_evaluation *run, struct sae_err *err)
+{
+    (void)run;
+    (void)err;
+    puts("read both with caution: SCR and TPP fail checks of reliability (docs/math-ablation.md)");
+    return SAE_OK;
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    if (given.n.n == 0 || given.seeds.n == 0 || !(given.scr || given.tpp))
-        return sae_err_set(err, SAE_EARG, "nothing to do: --n and --seeds need a number each, and "
-                                          "one of --scr and --tpp must be on");
-    if (given.n.n > 20)
-        return sae_err_set(err, SAE_EARG, "--n: %zu numbers, at most 20 are taken", given.n.n);
-    const struct ablate_settings s = {
-        .n = given.n.v,
-        .n_n = sort_distinct(&given.n),
-        .seeds = given.seeds.v,
-        .n_seeds = sort_distinct(&given.seeds),
-        .train_size = (size_t)given.train_size,
-        .test_size = (size_t)given.test_size,
-        .epochs = (size_t)given.epochs,
-        .probe_batch = (size_t)given.probe_batch,
-        .lr = given.lr,
-        .l1 = given.l1,
-        .batch = (size_t)given.batch,
-        .padding = sae_opt_given(cli, "padding") ? given.padding : UINT64_MAX,
-        .pairs = given.pairs.v,
-        .n_pairs = given.pairs.n};
-    const struct sae_ops *ops = NULL;
-    struct sae_subjects saes = {0};
-    enum sae_status st;
-    SAE_GO(st, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(st, sae_subjects_find(&saes, &given.subject, cli, given.all, err));
-    given.subject.n = saes.n * (size_t)(given.scr + given.tpp); /* results, not SAEs alone */
-    for (size_t i = 0; i < saes.n; i++)
-        SAE_GO(st, run_checkpoint(&saes, cli, saes.paths[i], ops, &s, err));
-    if (!cli->json)
-        puts("read both with caution: SCR and TPP fail checks of reliability (docs/math-ablation.md)");
-    st = sae_subjects_end(&saes, cli, err);
-done:
-    sae_subjects_clear(&saes);
-    return st;
+    struct work work = {0};
+    const struct sae_eval eval = {
+        .results = {{"scr", "scr", "scr.json"}, {"tpp", "tpp", "tpp.json"}},
+        .options = &given.eval,
+        .data = &work,
+        .open = open_work,
+        .check = find_sets,
+        .one = ablate_one,
+        .print = print,
+        .end = end_checkpoint,
+        .print_all = print_caution,
+    };
+    return sae_evaluate(&eval, cli, err);
 }
 
 int main(int argc, char **argv)
@@ -245,19 +227,22 @@ int main(int argc, char **argv)
         .name = "sae-ablate",
         .summary = "zero a concept's latents: spurious correlations (SCR), perturbed probes (TPP)",
         .usage = "sae-ablate [--no-scr|--no-tpp] [--all] [CHECKPOINT|RUN ...]",
-        .examples = "# both evaluations, on the labelled sets beside the run's store\n"
-                    "sae-ablate run_2\n"
-                    "# SCR on profession and gender, SAEBench's pairs (labels as the data has them)\n"
-                    "sae-harvest --like acts --labels bias_in_bios.csv --text-column hard_text \\\n"
-                    "    --label-column profession --attribute-column gender\n"
-                    "sae-ablate --no-tpp --labels acts/labels_bias_in_bios.h5 \\\n"
-                    "    --pairs 21:13,1:11,25:22,2:26 run_2\n",
+        .examples =
+            "# both evaluations, on the labelled sets beside the run's store\n"
+            "sae-ablate run_2\n"
+            "# SCR on profession and gender, SAEBench's pairs (labels as the data has them)\n"
+            "sae-harvest --like acts --labels bias_in_bios.csv --text-column hard_text \\\n"
+            "    --label-column profession --attribute-column gender\n"
+            "sae-ablate --no-tpp --labels acts/labels_bias_in_bios.h5 \\\n"
+            "    --pairs 21:13,1:11,25:22,2:26 run_2\n",
         .about =
-            "Two evaluations of SAEBench on labelled sets. Linear probes are trained on texts' mean "
+            "Two evaluations of SAEBench on labelled sets. Linear probes are trained on texts' "
+            "mean "
             "activations; a latent's effect on a probe is how much more it fires on the concept's "
             "texts, times its direction's weight in the probe; the n latents of largest effect are "
             "set to zero.\n\n"
-            "SCR (spurious correlation removal): a probe is trained where class and attribute always "
+            "SCR (spurious correlation removal): a probe is trained where class and attribute "
+            "always "
             "come together (all professors men, all nurses women). Ablating the latents of one "
             "should leave a probe of the other: the score is how much of the accuracy lost to the "
             "correlation comes back. It needs a set with a second label of two values "

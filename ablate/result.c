@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* outcome : SCR or TPP in SAEBench's shape (eval_type_id scr, tpp), and as a table. Keys of
+/* result : SCR or TPP in SAEBench's shape (eval_type_id scr, tpp), and as a table. Keys of
  * SAEBench keep their names; beside each of the metrics stands ..._se, over seeds. */
 #include <math.h>
 #include <stdlib.h>
@@ -8,11 +8,8 @@
 #include "ablate/ablate.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
-#include "lib/eval/output.h"
 #include "lib/eval/store.h"
 #include "lib/file/json.h"
-#include "lib/file/record.h"
-#include "lib/file/result.h"
 
 /* SAEBench's fields, null where not run. */
 static const uint64_t bench_n[] = {2, 5, 10, 20, 50, 100, 500};
@@ -136,9 +133,9 @@ static json_t *config_of(const struct sae_ckpt *ckpt, const struct ablate_scores
         site ? sae_json_at(site, "context") : NULL, "probe_train_batch_size",
         (json_int_t)s->probe_batch, "probe_epochs", (json_int_t)s->epochs, "probe_lr", s->lr,
         "probe_l1_penalty", s->l1, "sae_batch_size", (json_int_t)s->batch, "llm_batch_size",
-        (json_int_t)0 /* no language model runs here */, "llm_dtype", "float32", "lower_vram_usage", 0, "model_name",
-        site ? sae_json_str(site, "model", NULL) : NULL, "n_values", list_u64(s->n, s->n_n),
-        "random_seeds", list_u64(s->seeds, s->n_seeds), "padding",
+        (json_int_t)0 /* no language model runs here */, "llm_dtype", "float32", "lower_vram_usage",
+        0, "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "n_values",
+        list_u64(s->n, s->n_n), "random_seeds", list_u64(s->seeds, s->n_seeds), "padding",
         s->padding == UINT64_MAX ? json_string("as harvested")
                                  : json_integer((json_int_t)s->padding));
 }
@@ -157,32 +154,18 @@ static json_t *versions_of(bool scr)
         "doubtful: fails the lenses of Chanin 2026 (arXiv 2605.18229); see docs/math-ablation.md");
 }
 
-enum sae_status ablate_outcome_make(json_t **ret, const struct sae_ckpt *ckpt,
-                                    const struct ablate_scores *scores, bool scr,
-                                    const struct ablate_settings *settings, json_t *record,
-                                    struct sae_err *err)
+struct sae_result_parts ablate_result_parts(const struct sae_ckpt *ckpt,
+                                            const struct ablate_scores *scores, bool scr,
+                                            const struct ablate_settings *settings)
 {
-    json_t *metrics = json_object();
+    json_t *const metrics = json_object();
     put_means(metrics, scores, NULL, !scr, scr, settings);
-    struct sae_result_parts parts = {
-        .eval_type_id = scr ? "scr" : "tpp",
+    return (struct sae_result_parts){
         .config = config_of(ckpt, scores, scr, settings),
         .metrics = json_pack("{s:o}", scr ? "scr_metrics" : "tpp_metrics", metrics),
         .details = details_of(scores, scr, settings),
         .unstructured = scr ? NULL : classes_of(scores, settings),
-        .record = json_incref(record),
         .versions = versions_of(scr)};
-    enum sae_status st;
-    if (parts.config == NULL || parts.metrics == NULL || parts.versions == NULL) {
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory writing the result");
-        goto done;
-    }
-    SAE_GO(st, sae_output_config(&parts.sae_cfg, ckpt, err));
-    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, ckpt, err));
-    st = sae_result_make(ret, &parts, err);
-done:
-    sae_result_parts_clear(&parts);
-    return st;
 }
 
 /* --- the table ---------------------------------------------------------------------------- */
