@@ -165,7 +165,7 @@ static enum sae_status open_source(struct source *ret, const struct sae_ckpt *ck
     SAE_GO(st, gemma_config_read(&config, model, err));
     SAE_GO(st, check_tokenizer(model, record, err));
     SAE_GO(st, gemma_tok_open(&source.tok, model, &config, err));
-    gemma_tok_tell(source.tok, &config);
+    gemma_tok_set_specials(source.tok, &config);
     const uint64_t T = sae_json_u64(record, "site.context", 0);
     const bool eos = strcmp(sae_json_str(record, "packing.separator", "bos"), "eos") == 0;
     if (T == 0) {

@@ -17,7 +17,7 @@ enum {
     PIECE = 16 << 20,     /* elements of a weight converted and sent at a time */
     MLP_ROWS = 8192,      /* tokens whose gate and up are held at a time */
 };
-#define LOGIT_BYTES ((size_t)256 << 20) /* of logits that are not kept */
+#define LOGIT_BYTES ((size_t)256 << 20) /* of logits that are no reference */
 
 /* One layer's weights: panels as factors, norms [4][D] in f32. */
 struct device_layer {
@@ -70,12 +70,12 @@ enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_op
                            "--backend cpu",
                            c->name, c->head_dim, ops->name, SAE_LM_HEAD_MAX);
     const size_t need = weight_bytes(model, how, n_layers < c->L ? n_layers : c->L);
-    const size_t room = ops->lm->room();
-    if (need > room)
+    const size_t free_bytes = ops->lm->free_bytes();
+    if (need > free_bytes)
         return sae_err_set(err, SAE_ENOMEM,
                            "the weights of '%s' take %.1f GB on the device, of which %.1f GB are "
                            "free; use --backend cpu",
-                           c->name, (double)need / 1e9, (double)room / 1e9);
+                           c->name, (double)need / 1e9, (double)free_bytes / 1e9);
     struct gemma_device *device = NULL;
     SAE_TRY(sae_mem_alloc(&device, 1, sizeof *device, err));
     device->model = model;
@@ -219,7 +219,7 @@ static enum sae_status send(struct gemma_device *g, size_t first, size_t end, st
 
 struct gemma_pass {
     struct gemma_device *device;
-    size_t n_max, T_max, logit_rows, kept_rows;
+    size_t n_max, T_max, logit_rows, reference_rows;
     uint32_t *ids;          /* [n] tokens, targets or rows */
     float *x, *a, *y;       /* [n][D] the stream, what is added to it, final normed */
     float *qkv;             /* [n][(H + 2K) d] */
@@ -227,7 +227,7 @@ struct gemma_pass {
     void *h, *o, *act;      /* factors: [n][D], [n][H d], [MLP_ROWS][F] */
     float *cosines, *sines; /* [T_max][d / 2] */
     float *logits;          /* [logit_rows][V], once asked for */
-    float *kept;            /* [kept_rows][V] of refer */
+    float *reference;       /* [reference_rows][V] of set_reference */
     double *lse, *ce, *kl;  /* [n]; lse of refer */
     bool may_stop;
 };
@@ -287,8 +287,9 @@ void gemma_pass_close(struct gemma_pass *p)
 {
     if (!p)
         return;
-    void *const all[] = {p->ids, p->x,   p->a,       p->y,     p->qkv,    p->gate_up, p->h,  p->o,
-                         p->act, p->cosines, p->sines, p->logits, p->kept, p->lse,     p->ce, p->kl};
+    void *const all[] = {p->ids,       p->x,   p->a,   p->y,       p->qkv,   p->gate_up,
+                         p->h,         p->o,   p->act, p->cosines, p->sines, p->logits,
+                         p->reference, p->lse, p->ce,  p->kl};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         p->device->ops->free(all[i]);
     free(p);
@@ -315,7 +316,7 @@ static void attend(struct gemma_pass *p, size_t B, size_t T, size_t layer)
     g->ops->lm->attend(g->how, &heads, p->qkv, p->o);
 }
 
-/* a = W_down (gelu(W_gate h) * W_up h), so many rows at a time as there is room for. */
+/* a = W_down (gelu(W_gate h) * W_up h), as many rows at a time as fit. */
 static void feed_forward(struct gemma_pass *p, size_t n, const struct device_layer *w)
 {
     const struct gemma_device *const g = p->device;
@@ -416,7 +417,7 @@ static void head(struct gemma_pass *p, const float *y, size_t n, float *to)
         g->ops->lm->cap(n * c->V, (float)c->final_cap, to);
 }
 
-static enum sae_status logit_room(struct gemma_pass *p, struct sae_err *err)
+static enum sae_status reserve_logits(struct gemma_pass *p, struct sae_err *err)
 {
     SAE_TRY(send(p->device, 0, 0, err)); /* rows may have been put without a layer run */
     if (p->logits)
@@ -446,7 +447,7 @@ enum sae_status gemma_pass_logits(struct gemma_pass *p, const size_t *rows, size
 {
     const struct gemma_device *const g = p->device;
     const size_t D = g->model->config.D, V = g->model->config.V;
-    SAE_TRY(logit_room(p, err));
+    SAE_TRY(reserve_logits(p, err));
     for (size_t i = 0; i < n; i += p->logit_rows) {
         const size_t m = min_size(p->logit_rows, n - i);
         if (rows)
@@ -457,22 +458,22 @@ enum sae_status gemma_pass_logits(struct gemma_pass *p, const size_t *rows, size
     return g->ops->check(err);
 }
 
-enum sae_status gemma_pass_refer(struct gemma_pass *p, size_t n, const uint32_t *target, double *ce,
-                                 struct sae_err *err)
+enum sae_status gemma_pass_set_reference(struct gemma_pass *p, size_t n, const uint32_t *target,
+                                         double *ce, struct sae_err *err)
 {
     const struct gemma_device *const g = p->device;
     const size_t V = g->model->config.V;
     SAE_TRY(send(p->device, 0, 0, err));
-    if (n > p->kept_rows) {
-        g->ops->free(p->kept);
-        p->kept = NULL;
-        p->kept_rows = 0;
-        SAE_TRY(explain(g, g->ops->alloc(&p->kept, n * V, sizeof(float), err), err));
-        p->kept_rows = n;
+    if (n > p->reference_rows) {
+        g->ops->free(p->reference);
+        p->reference = NULL;
+        p->reference_rows = 0;
+        SAE_TRY(explain(g, g->ops->alloc(&p->reference, n * V, sizeof(float), err), err));
+        p->reference_rows = n;
     }
-    head(p, p->y, n, p->kept);
+    head(p, p->y, n, p->reference);
     g->ops->put(p->ids, target, n * sizeof *target);
-    g->ops->lm->read(n, V, p->kept, p->ids, p->lse, p->ce);
+    g->ops->lm->read(n, V, p->reference, p->ids, p->lse, p->ce);
     g->ops->get(ce, p->ce, n * sizeof *ce);
     return g->ops->check(err);
 }
@@ -482,16 +483,16 @@ enum sae_status gemma_pass_compare(struct gemma_pass *p, size_t n, const uint32_
 {
     const struct gemma_device *const g = p->device;
     const size_t D = g->model->config.D, V = g->model->config.V;
-    if (n > p->kept_rows)
-        return sae_err_set(err, SAE_ERANGE, "%zu rows compared with %zu that were kept", n,
-                           p->kept_rows);
-    SAE_TRY(logit_room(p, err));
+    if (n > p->reference_rows)
+        return sae_err_set(err, SAE_ERANGE, "%zu rows compared with a reference of %zu", n,
+                           p->reference_rows);
+    SAE_TRY(reserve_logits(p, err));
     g->ops->put(p->ids, target, n * sizeof *target);
     for (size_t i = 0; i < n; i += p->logit_rows) {
         const size_t m = min_size(p->logit_rows, n - i);
         head(p, p->y + i * D, m, p->logits);
-        g->ops->lm->compare(m, V, p->kept + i * V, p->lse + i, p->logits, p->ids + i, p->ce + i,
-                            p->kl + i);
+        g->ops->lm->compare(m, V, p->reference + i * V, p->lse + i, p->logits, p->ids + i,
+                            p->ce + i, p->kl + i);
     }
     g->ops->get(ce, p->ce, n * sizeof *ce);
     g->ops->get(kl, p->kl, n * sizeof *kl);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* device : the forward pass on a device, behind gemma_run of a model that was placed there. Weights
- * are factors of products on the device, the model's; the stream and all else of a batch is the
- * run's. What is checked by forward.c (ids, layers, rows) is not checked here. */
+/* device : the forward pass on a device, behind gemma_run of a model that was placed there. The
+ * model owns the weights on the device; a run owns the stream and all other arrays of a batch.
+ * forward.c has checked ids, layers and rows. */
 #ifndef SAE_GEMMA_DEVICE_H
 #define SAE_GEMMA_DEVICE_H
 
@@ -32,9 +32,9 @@ void gemma_pass_put_final(struct gemma_pass *pass, const float *y, size_t n);
 SAE_MUST_CHECK enum sae_status gemma_pass_logits(struct gemma_pass *pass, const size_t *rows,
                                                  size_t first, size_t n, float *logits,
                                                  struct sae_err *err);
-SAE_MUST_CHECK enum sae_status gemma_pass_refer(struct gemma_pass *pass, size_t n,
-                                                const uint32_t *target, double *ce,
-                                                struct sae_err *err);
+SAE_MUST_CHECK enum sae_status gemma_pass_set_reference(struct gemma_pass *pass, size_t n,
+                                                        const uint32_t *target, double *ce,
+                                                        struct sae_err *err);
 SAE_MUST_CHECK enum sae_status gemma_pass_compare(struct gemma_pass *pass, size_t n,
                                                   const uint32_t *target, double *ce, double *kl,
                                                   struct sae_err *err);

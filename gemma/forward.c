@@ -545,11 +545,11 @@ static enum sae_status check_device(const struct gemma_run *run, size_t n, struc
     return check_rows(run, 0, n, "predictions", err);
 }
 
-enum sae_status gemma_run_refer(struct gemma_run *run, size_t n, const uint32_t *target, double *ce,
-                                struct sae_err *err)
+enum sae_status gemma_run_set_reference(struct gemma_run *run, size_t n, const uint32_t *target,
+                                        double *ce, struct sae_err *err)
 {
     SAE_TRY(check_device(run, n, err));
-    return gemma_pass_refer(run->pass, n, target, ce, err);
+    return gemma_pass_set_reference(run->pass, n, target, ce, err);
 }
 
 enum sae_status gemma_run_compare(struct gemma_run *run, size_t n, const uint32_t *target,

@@ -19,8 +19,8 @@ struct gemma_config {
     char name[256]; /* last part of the folder's path; of the Hub's cache the repository's */
     size_t V, D, F, L, H, K, head_dim, window, max_context;
     uint32_t bos;
-    /* 1 and 0, the family's, or what gemma_tok_tell says. config.json's own are about generation, and
-     * those who fine-tune change them: activations do not depend on them. */
+    /* 1 and 0, the family's, or the tokenizer's after gemma_tok_set_specials. config.json's own are
+     * for generation and change with fine-tuning; activations do not depend on them. */
     uint32_t eos, pad;
     bool own_head; /* tie_word_embeddings is false: logits need an lm_head.weight */
     double rms_eps, rope_theta, score_scale, attn_cap, final_cap; /* caps 0 = none */
@@ -42,16 +42,16 @@ const struct gemma_config *gemma_model_config(const struct gemma_model *model);
 SAE_MUST_CHECK enum sae_status gemma_model_id(struct gemma_model *model, char hex[65],
                                               struct sae_err *err);
 
-/* From now on runs that are opened compute on a device, products with factors as `how` says; sums,
- * norms, scores and the stream are f32. Weights go there once, layer by layer as they are first
- * needed. n_layers: how many will be, at most L; ops must outlive the model, runs opened before must
- * be closed. A backend of the host: on the host, as without this call.
+/* Runs opened from now on compute on a device. `how` is the operand type of their matrix products;
+ * sums, norms, scores and the stream are f32. Each layer's weights are sent once, when it is first
+ * needed. n_layers: how many will be, at most L. ops must outlive the model, and runs opened before
+ * must be closed. With a backend of the host nothing changes.
  * Fails: SAE_EBACKEND no such operations; SAE_EARG heads too wide; SAE_ENOMEM the weights of
  * n_layers do not fit the device, with both sizes */
 SAE_MUST_CHECK enum sae_status gemma_model_place(struct gemma_model *model,
                                                  const struct sae_ops *ops, enum sae_precision how,
                                                  size_t n_layers, struct sae_err *err);
-/* Backend and factors of runs opened now, for records: "cpu f32", "cuda bf16". The model's. */
+/* Backend and operand type of runs opened now, for records: "cpu f32", "cuda bf16". Borrowed. */
 const char *gemma_model_numerics(const struct gemma_model *model);
 bool gemma_model_on_device(const struct gemma_model *model);
 
@@ -66,9 +66,9 @@ SAE_MUST_CHECK enum sae_status gemma_run_open(struct gemma_run **ret,
                                               const struct gemma_model *model, size_t n_max,
                                               size_t T_max, struct sae_err *err);
 void gemma_run_close(struct gemma_run *run);
-/* A batch of a large model takes minutes. From now on a stop that is asked for (stop.h) ends tap,
- * resume and logits between two blocks of rows with SAE_EINTR, and leaves no result; without this
- * call a batch is finished. */
+/* A batch of a large model takes minutes. After this call a requested stop (stop.h) ends tap,
+ * resume and logits between two blocks of rows with SAE_EINTR and without a result; otherwise the
+ * batch is finished first. */
 void gemma_run_may_stop(struct gemma_run *run);
 
 /* Runs B sequences of T tokens (ids [B][T]) through layers 0..layer and copies resid_post of
@@ -92,9 +92,9 @@ SAE_MUST_CHECK enum sae_status gemma_run_logits(struct gemma_run *run, size_t fi
 SAE_MUST_CHECK enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows,
                                                    size_t n, float *logits, struct sae_err *err);
 
-/* The rows of the last resume after the final norm, host f32 [n][D] from row `first` on; and the
- * way back: afterwards gemma_run_logits answers for those n rows, bit for bit, without a layer run.
- * Fails: SAE_ERANGE more rows than were run, or than the run has room for */
+/* The rows of the last resume after the final norm, host f32 [n][D] from row `first` on. put_final
+ * is the way back: gemma_run_logits then gives the logits of those n rows, bit for bit, without
+ * running a layer. Fails: SAE_ERANGE more rows than were run, or than n_max */
 SAE_MUST_CHECK enum sae_status gemma_run_final(const struct gemma_run *run, size_t first, size_t n,
                                                float *y, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_t n,
@@ -102,14 +102,14 @@ SAE_MUST_CHECK enum sae_status gemma_run_put_final(struct gemma_run *run, const 
 
 #define GEMMA_NO_TARGET UINT32_MAX /* a row whose cross-entropy is not asked for */
 
-/* On a device alone (else SAE_EARG), where logits of a large vocabulary should stay. refer: keeps
- * the predictions of the first n rows of the last resume (or put_final), n V floats of the device's
- * memory. compare: rows of another resume against the first n of those kept.
+/* Only on a device (else SAE_EARG), where the logits of a large vocabulary should stay.
+ * set_reference keeps the predictions p of the first n rows of the last resume (or put_final), n V
+ * floats of device memory. compare takes the predictions q of another resume against them.
  *   ce[i] = -log q(target[i]), 0 without a target   kl[i] = sum_v p_v (log p_v - log q_v)
- * in nats, p those kept, q these, both through log-softmax of capped logits; host [n]. */
-SAE_MUST_CHECK enum sae_status gemma_run_refer(struct gemma_run *run, size_t n,
-                                               const uint32_t *target, double *ce,
-                                               struct sae_err *err);
+ * in nats, both through log-softmax of capped logits; host [n]. set_reference gives the ce of p. */
+SAE_MUST_CHECK enum sae_status gemma_run_set_reference(struct gemma_run *run, size_t n,
+                                                       const uint32_t *target, double *ce,
+                                                       struct sae_err *err);
 SAE_MUST_CHECK enum sae_status gemma_run_compare(struct gemma_run *run, size_t n,
                                                  const uint32_t *target, double *ce, double *kl,
                                                  struct sae_err *err);
@@ -128,15 +128,15 @@ void gemma_tok_close(struct gemma_tok *tok);
 SAE_MUST_CHECK enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text,
                                                 size_t len, uint32_t **ret, size_t *ret_n,
                                                 struct sae_err *err);
-/* Likewise, but only until there are `max` of them: of a long text no more than a little beyond the
- * last is looked at. *ret_all: there are no more. */
+/* Likewise, but stops after `max` tokens and reads little of the text beyond the last of them.
+ * *ret_all: the text has no more. */
 SAE_MUST_CHECK enum sae_status gemma_tok_encode_first(const struct gemma_tok *tok, const char *text,
                                                       size_t len, size_t max, uint32_t **ret,
                                                       size_t *ret_n, bool *ret_all,
                                                       struct sae_err *err);
-/* The tokenizer's eos and pad become those of the config, and of a model. */
-void gemma_tok_tell(const struct gemma_tok *tok, struct gemma_config *config);
-void gemma_model_tell(struct gemma_model *model, const struct gemma_tok *tok);
+/* Set the config's eos and pad, or a model's, to those of the tokenizer. */
+void gemma_tok_set_specials(const struct gemma_tok *tok, struct gemma_config *config);
+void gemma_model_set_specials(struct gemma_model *model, const struct gemma_tok *tok);
 size_t gemma_tok_size(const struct gemma_tok *tok);
 /* Piece of an id as text: U+2581 as space, byte pieces as the byte, control pieces as their
  * names. Borrowed, valid for the tokenizer's life. NULL for id out of range. */

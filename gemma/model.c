@@ -334,9 +334,9 @@ const struct gemma_config *gemma_model_config(const struct gemma_model *model)
     return &model->config;
 }
 
-void gemma_model_tell(struct gemma_model *model, const struct gemma_tok *tok)
+void gemma_model_set_specials(struct gemma_model *model, const struct gemma_tok *tok)
 {
-    gemma_tok_tell(tok, &model->config);
+    gemma_tok_set_specials(tok, &model->config);
 }
 
 /* --- identity ------------------------------------------------------------------------------- */

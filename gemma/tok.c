@@ -290,7 +290,7 @@ static enum sae_status load(struct gemma_tok *tok, const char *path, struct sae_
 }
 
 /* Those who fine-tune often save tokenizer.json alone, which holds the same in another form. */
-static enum sae_status check_there(const char *path, const char *folder, struct sae_err *err)
+static enum sae_status check_exists(const char *path, const char *folder, struct sae_err *err)
 {
     char *json = NULL;
     if (sae_fs_is_file(path))
@@ -313,7 +313,7 @@ enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&tok, 1, sizeof *tok, err));
     SAE_GO(st, sae_fs_join(&path, folder, "tokenizer.model", err));
-    SAE_GO(st, check_there(path, folder, err));
+    SAE_GO(st, check_exists(path, folder, err));
     SAE_GO(st, load(tok, path, err));
     st = check_sanity(tok, config, err);
     if (st != SAE_OK)
@@ -337,7 +337,7 @@ void gemma_tok_close(struct gemma_tok *tok)
     free(tok);
 }
 
-void gemma_tok_tell(const struct gemma_tok *tok, struct gemma_config *config)
+void gemma_tok_set_specials(const struct gemma_tok *tok, struct gemma_config *config)
 {
     if (gemma_spm_eos(tok->spm) >= 0)
         config->eos = (uint32_t)gemma_spm_eos(tok->spm);

@@ -101,7 +101,7 @@ static enum sae_status sort_by_length(struct work *w, struct sae_err *err)
 static enum sae_status prepare(struct work *w, struct sae_err *err)
 {
     const size_t n = w->data.n;
-    SAE_TRY(harvest_tap_room(w->tap, w->set->batch * w->set->context, w->set->context, err));
+    SAE_TRY(harvest_tap_reserve(w->tap, w->set->batch * w->set->context, w->set->context, err));
     SAE_TRY(sae_mem_alloc(&w->ids, n, sizeof *w->ids, err));
     SAE_TRY(sae_mem_alloc(&w->n_ids, n, sizeof *w->n_ids, err));
     SAE_TRY(sae_mem_alloc(&w->order, n, sizeof *w->order, err));
@@ -138,9 +138,9 @@ static void store_text(struct work *w, size_t t, const float *x)
 /* Texts order[first ...) that fit into one pass; the last is the longest. */
 static size_t batch_size(const struct work *w, size_t first)
 {
-    const size_t room = w->set->batch * w->set->context;
+    const size_t capacity = w->set->batch * w->set->context;
     size_t n = 1;
-    while (first + n < w->data.n && (n + 1) * w->n_ids[w->order[first + n]] <= room)
+    while (first + n < w->data.n && (n + 1) * w->n_ids[w->order[first + n]] <= capacity)
         n++;
     return n;
 }
@@ -259,12 +259,12 @@ static enum sae_status find_made(const char *path, const json_t *record, bool fo
 {
     if (force || !sae_fs_is_file(path))
         return SAE_OK;
-    json_t *there = NULL;
-    SAE_TRY(harvest_origin_read(&there, path, err));
-    const enum sae_status st = harvest_origin_check(there, record, path, err);
+    json_t *old = NULL;
+    SAE_TRY(harvest_origin_read(&old, path, err));
+    const enum sae_status st = harvest_origin_check(old, record, path, err);
     if (st == SAE_OK)
-        read_totals(ret, there);
-    json_decref(there);
+        read_totals(ret, old);
+    json_decref(old);
     return st;
 }
 

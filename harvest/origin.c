@@ -122,13 +122,13 @@ struct difference {
     enum sae_status st;
 };
 
-static void add_difference(struct difference *diff, const char *where, const json_t *there,
-                           const json_t *here)
+static void add_difference(struct difference *diff, const char *where, const json_t *old,
+                           const json_t *new)
 {
     if (diff->st != SAE_OK || ++diff->found > MAX_DIFFERENCES)
         return;
-    char *a = there != NULL ? json_dumps(there, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *b = here != NULL ? json_dumps(here, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *a = old != NULL ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *b = new != NULL ? json_dumps(new, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     diff->st = sae_str_printf(&diff->text, diff->err, "%s%s is %.80s there, %.80s here",
                               diff->found > 1 ? "; " : "", where, a != NULL ? a : "absent",
                               b != NULL ? b : "absent");
@@ -136,47 +136,47 @@ static void add_difference(struct difference *diff, const char *where, const jso
     free(b);
 }
 
-static void compare(struct difference *diff, const char *where, const json_t *there,
-                    const json_t *here)
+static void compare(struct difference *diff, const char *where, const json_t *old,
+                    const json_t *new)
 {
     char path[300];
-    if (json_is_object(there) && json_is_object(here)) {
+    if (json_is_object(old) && json_is_object(new)) {
         const char *key;
         json_t *value;
-        json_object_foreach((json_t *)there, key, value)
+        json_object_foreach((json_t *)old, key, value)
         {
             snprintf(path, sizeof path, "%s%s%s", where, *where != '\0' ? "." : "", key);
-            compare(diff, path, value, json_object_get(here, key));
+            compare(diff, path, value, json_object_get(new, key));
         }
-        json_object_foreach((json_t *)here, key, value)
+        json_object_foreach((json_t *)new, key, value)
         {
             snprintf(path, sizeof path, "%s%s%s", where, *where != '\0' ? "." : "", key);
-            if (json_object_get(there, key) == NULL)
+            if (json_object_get(old, key) == NULL)
                 add_difference(diff, path, NULL, value);
         }
-    } else if (json_is_array(there) && json_is_array(here) &&
-               json_array_size(there) == json_array_size(here)) {
-        for (size_t i = 0; i < json_array_size(there); i++) {
+    } else if (json_is_array(old) && json_is_array(new) &&
+               json_array_size(old) == json_array_size(new)) {
+        for (size_t i = 0; i < json_array_size(old); i++) {
             snprintf(path, sizeof path, "%s[%zu]", where, i);
-            compare(diff, path, json_array_get(there, i), json_array_get(here, i));
+            compare(diff, path, json_array_get(old, i), json_array_get(new, i));
         }
-    } else if (json_is_array(there) && json_is_array(here)) {
+    } else if (json_is_array(old) && json_is_array(new)) {
         snprintf(path, sizeof path, "number of %s", where);
-        json_t *a = json_integer((json_int_t)json_array_size(there));
-        json_t *b = json_integer((json_int_t)json_array_size(here));
+        json_t *a = json_integer((json_int_t)json_array_size(old));
+        json_t *b = json_integer((json_int_t)json_array_size(new));
         add_difference(diff, path, a, b);
         json_decref(a);
         json_decref(b);
-    } else if (!json_equal((json_t *)there, (json_t *)here)) {
-        add_difference(diff, where, there, here);
+    } else if (!json_equal((json_t *)old, (json_t *)new)) {
+        add_difference(diff, where, old, new);
     }
 }
 
-enum sae_status harvest_origin_check(const json_t *there, const json_t *here, const char *path,
+enum sae_status harvest_origin_check(const json_t *old, const json_t *new, const char *path,
                                      struct sae_err *err)
 {
     struct difference diff = {.err = err};
-    json_t *a = essence(there), *b = essence(here);
+    json_t *a = essence(old), *b = essence(new);
     compare(&diff, "", a, b);
     json_decref(a);
     json_decref(b);
@@ -202,14 +202,14 @@ static json_t *without_text(const json_t *record)
     return copy;
 }
 
-bool harvest_origin_other_text(const json_t *there, const json_t *here)
+bool harvest_origin_other_text(const json_t *old, const json_t *new)
 {
-    json_t *a = essence(there), *b = essence(here);
+    json_t *a = essence(old), *b = essence(new);
     bool other = !json_equal(a, b);
     json_decref(a);
     json_decref(b);
-    a = without_text(there);
-    b = without_text(here);
+    a = without_text(old);
+    b = without_text(new);
     other &= json_equal(a, b) != 0;
     json_decref(a);
     json_decref(b);

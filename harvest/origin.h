@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* origin : the record of what a harvest makes, and whether what lies in a folder has the same. */
+/* origin : the record of what a harvest makes, and whether a folder's contents have the same. */
 #ifndef SAE_HARVEST_ORIGIN_H
 #define SAE_HARVEST_ORIGIN_H
 
@@ -22,23 +22,23 @@ SAE_MUST_CHECK enum sae_status harvest_origin_files(json_t *record, const char *
                                                     const struct sae_files *files,
                                                     struct sae_err *err);
 
-/* Refuses a product in `path` whose record `there` differs from `here` in anything that could
- * change a byte of it. Names (paths, the command line) may differ.
+/* Refuses a product in `path` whose record `old` differs from `new` in anything that could change a
+ * byte of it. Names (paths, the command line) may differ.
  * Fails: SAE_EARG, naming up to three differences */
-SAE_MUST_CHECK enum sae_status harvest_origin_check(const json_t *there, const json_t *here,
+SAE_MUST_CHECK enum sae_status harvest_origin_check(const json_t *old, const json_t *new,
                                                     const char *path, struct sae_err *err);
 
 /* Whether the two records differ in the files of the text and in nothing else. */
-bool harvest_origin_other_text(const json_t *there, const json_t *here);
+bool harvest_origin_other_text(const json_t *old, const json_t *new);
 
-/* What this command is going to make anew in the folder, so that it need not match. */
+/* What this command is going to replace in the folder, so that it need not match. */
 struct harvest_origin_renewed {
     bool store, words;
     size_t n_labels;
     char *const *labels; /* file names "labels_x.h5" */
 };
-/* Refuses a folder that holds anything of another model or layer. A folder that is not there
- * yet is fine. Fails: SAE_EARG */
+/* Refuses a folder that holds anything of another model or layer. The folder may be missing.
+ * Fails: SAE_EARG */
 SAE_MUST_CHECK enum sae_status harvest_origin_folder(const char *dir, const struct harvest_tap *tap,
                                                      const struct harvest_origin_renewed *renewed,
                                                      struct sae_err *err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* store : the pass over text that writes an activation store.
  *
- * Contents:  1. what lies there   2. rows into shards   3. shards of an earlier text   4. batches
+ * Contents:  1. what is there already   2. rows into shards   3. shards of an earlier text   4.
+ * batches
  *            5. the pass */
 #include "harvest/store.h"
 
@@ -54,7 +55,7 @@ size_t harvest_store_shard_rows(size_t d)
     return fit < 1 ? 1 : fit < 65536 ? fit : 65536;
 }
 
-/* --- 1. what lies there ------------------------------------------------------------------- */
+/* --- 1. what is there already ------------------------------------------------------------- */
 
 static enum sae_status shard_path(char **ret, const char *dir, size_t index, struct sae_err *err)
 {
@@ -103,8 +104,8 @@ static enum sae_status find_complete(struct pass *p, struct harvest_store_totals
         return SAE_OK;
     }
     SAE_GO(st, sae_acts_open(&acts, p->set->dir, err));
-    const json_t *there = sae_acts_record(acts), *totals = json_object_get(there, "totals");
-    SAE_GO(st, harvest_origin_check(there, p->record, path, err));
+    const json_t *old = sae_acts_record(acts), *totals = json_object_get(old, "totals");
+    SAE_GO(st, harvest_origin_check(old, p->record, path, err));
     *ret = (struct harvest_store_totals){
         .n_rows = sae_acts_n_rows(acts),
         .n_shards = (size_t)sae_json_u64(totals, "shards", 0),
@@ -144,15 +145,15 @@ static void add_norms(struct pass *p, const uint16_t *rows, size_t n)
 static enum sae_status adopt_shard(struct pass *p, const char *path, struct sae_err *err)
 {
     struct sae_h5 *file = NULL;
-    json_t *there = NULL;
+    json_t *old = NULL;
     size_t dims[2];
     enum sae_status st;
     SAE_GO(st, sae_h5_open(&file, path, "activations", err));
-    SAE_GO(st, sae_json_parse(&there, sae_h5_record(file), path, err));
-    p->other_text = harvest_origin_other_text(there, p->record);
+    SAE_GO(st, sae_json_parse(&old, sae_h5_record(file), path, err));
+    p->other_text = harvest_origin_other_text(old, p->record);
     if (p->other_text)
         goto done;
-    SAE_GO(st, harvest_origin_check(there, p->record, path, err));
+    SAE_GO(st, harvest_origin_check(old, p->record, path, err));
     SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
     if (dims[1] != p->tap->d || dims[0] > p->set->shard_rows) {
         st = sae_err_set(err, SAE_EFORMAT,
@@ -166,10 +167,10 @@ static enum sae_status adopt_shard(struct pass *p, const char *path, struct sae_
     p->n_stored += dims[0];
     if (p->n_shards++ == 0) {
         json_decref(p->record);
-        p->record = json_incref(there);
+        p->record = json_incref(old);
     }
 done:
-    json_decref(there);
+    json_decref(old);
     sae_h5_close(file);
     return st;
 }
@@ -179,10 +180,10 @@ static enum sae_status adopt_shards(struct pass *p, struct sae_err *err)
     for (;;) {
         char *path = NULL;
         SAE_TRY(shard_path(&path, p->set->dir, p->n_shards, err));
-        const bool there = sae_fs_is_file(path);
-        const enum sae_status st = there ? adopt_shard(p, path, err) : SAE_OK;
+        const bool exists = sae_fs_is_file(path);
+        const enum sae_status st = exists ? adopt_shard(p, path, err) : SAE_OK;
         free(path);
-        if (st != SAE_OK || !there || p->other_text)
+        if (st != SAE_OK || !exists || p->other_text)
             return st;
     }
 }
@@ -237,7 +238,7 @@ static enum sae_status old_open(struct pass *p, struct sae_err *err)
 {
     struct old_shard *const old = p->old;
     struct sae_h5 *file = NULL;
-    json_t *there = NULL;
+    json_t *record = NULL;
     char *path = NULL;
     size_t dims[2];
     enum sae_status st;
@@ -246,9 +247,9 @@ static enum sae_status old_open(struct pass *p, struct sae_err *err)
     if (!sae_fs_is_file(path))
         goto done;
     SAE_GO(st, sae_h5_open(&file, path, "activations", err));
-    SAE_GO(st, sae_json_parse(&there, sae_h5_record(file), path, err));
+    SAE_GO(st, sae_json_parse(&record, sae_h5_record(file), path, err));
     SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
-    if (!harvest_origin_other_text(there, p->record) || dims[0] != p->set->shard_rows ||
+    if (!harvest_origin_other_text(record, p->record) || dims[0] != p->set->shard_rows ||
         dims[1] != p->tap->d)
         goto done;
     SAE_GO(st, sae_mem_alloc(&old->token, dims[0], sizeof *old->token, err));
@@ -261,7 +262,7 @@ static enum sae_status old_open(struct pass *p, struct sae_err *err)
     old->n = dims[0];
 done:
     sae_h5_close(file);
-    json_decref(there);
+    json_decref(record);
     free(path);
     return st;
 }
@@ -458,7 +459,7 @@ static enum sae_status pass_init(struct pass *p, struct sae_err *err)
     const struct harvest_store_settings *set = p->set;
     const struct gemma_config *config = p->tap->config;
     const size_t n_batch = set->batch * set->context, rows = set->shard_rows;
-    SAE_TRY(harvest_tap_room(p->tap, n_batch, set->context, err));
+    SAE_TRY(harvest_tap_reserve(p->tap, n_batch, set->context, err));
     SAE_TRY(sae_pack_init(&p->pack, set->context, config->bos,
                           set->separator != HARVEST_SEPARATE_NONE,
                           set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos, err));

@@ -35,7 +35,7 @@ enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, ui
     tap.d = tap.config->D;
     SAE_GO(st, gemma_model_id(tap.model, tap.model_id, err));
     SAE_GO(st, gemma_tok_open(&tap.tok, folder, tap.config, err));
-    gemma_model_tell(tap.model, tap.tok);
+    gemma_model_set_specials(tap.model, tap.tok);
     SAE_GO(st, hash_tokenizer(&tap, err));
     *ret = tap;
     return SAE_OK;
@@ -57,8 +57,8 @@ void harvest_tap_close(struct harvest_tap *tap)
     *tap = (struct harvest_tap){0};
 }
 
-enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max, size_t T_max,
-                                 struct sae_err *err)
+enum sae_status harvest_tap_reserve(struct harvest_tap *tap, size_t n_max, size_t T_max,
+                                    struct sae_err *err)
 {
     if (T_max > tap->config->max_context)
         return sae_err_set(err, SAE_EARG,

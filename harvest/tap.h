@@ -19,7 +19,7 @@ struct harvest_tap {
     struct gemma_model *model;
     struct gemma_tok *tok;
     const struct gemma_config *config;
-    struct gemma_run *run; /* NULL until harvest_tap_room */
+    struct gemma_run *run; /* NULL until harvest_tap_reserve */
     size_t n_max, T_max;
     float *x; /* [n_max][d], result of the last harvest_tap_rows */
     const struct sae_lock *lock; /* of the folder that is written to; NULL: none is held */
@@ -30,10 +30,10 @@ SAE_MUST_CHECK enum sae_status harvest_tap_open(struct harvest_tap *ret, const c
                                                 uint64_t layer, struct sae_err *err);
 void harvest_tap_close(struct harvest_tap *tap); /* accepts a zeroed struct */
 
-/* Makes room for batches of n_max tokens in sequences of up to T_max.
+/* Allocates for batches of n_max tokens in sequences of up to T_max.
  * Fails: SAE_EARG T_max above the model's limit; SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status harvest_tap_room(struct harvest_tap *tap, size_t n_max, size_t T_max,
-                                                struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_tap_reserve(struct harvest_tap *tap, size_t n_max,
+                                                   size_t T_max, struct sae_err *err);
 
 /* resid_post of B sequences of T tokens in tap->x [B*T][d].
  * Fails: SAE_EFORMAT NaN or infinity (the message says at which sequence and position) */

@@ -157,18 +157,18 @@ static enum sae_status run_prompts(struct work *w, size_t from, float *to, bool 
                                    struct sae_err *err)
 {
     const size_t most = longest(w, from), d = w->tap->d, n = w->words.n - from;
-    const size_t room = w->set->n_batch > most ? w->set->n_batch : most;
-    SAE_TRY(harvest_tap_room(w->tap, room, most, err));
+    const size_t capacity = w->set->n_batch > most ? w->set->n_batch : most;
+    SAE_TRY(harvest_tap_reserve(w->tap, capacity, most, err));
     SAE_TRY(sort_by_length(w, from, most, err));
     free(w->batch);
     w->batch = NULL;
-    SAE_TRY(sae_mem_alloc(&w->batch, room, sizeof *w->batch, err));
+    SAE_TRY(sae_mem_alloc(&w->batch, capacity, sizeof *w->batch, err));
     for (size_t at = 0, B; at < n; at += B) {
         if (sae_stop_asked())
             return sae_err_set(err, SAE_EINTR, "stopped; the word set was not written");
         const uint32_t *word = w->order + at;
         const size_t T = w->prompt[word[0]].n;
-        for (B = 0; at + B < n && w->prompt[word[B]].n == T && (B + 1) * T <= room; B++)
+        for (B = 0; at + B < n && w->prompt[word[B]].n == T && (B + 1) * T <= capacity; B++)
             memcpy(w->batch + B * T, w->prompt[word[B]].ids, T * sizeof *w->batch);
         SAE_TRY(harvest_tap_rows(w->tap, w->batch, B, T, err));
         for (size_t b = 0; b < B; b++)
@@ -282,20 +282,20 @@ static enum sae_status find_made(const char *path, const json_t *record, bool fo
 {
     if (force || !sae_fs_is_file(path))
         return SAE_OK;
-    json_t *there = NULL;
-    SAE_TRY(harvest_origin_read(&there, path, err));
-    const enum sae_status st = harvest_origin_check(there, record, path, err);
+    json_t *old = NULL;
+    SAE_TRY(harvest_origin_read(&old, path, err));
+    const enum sae_status st = harvest_origin_check(old, record, path, err);
     if (st == SAE_OK)
         *ret = (struct harvest_words_totals){
-            .n = (size_t)sae_json_u64(there, "totals.words", 0),
-            .n_train = (size_t)sae_json_u64(there, "totals.train", 0),
-            .n_test = (size_t)sae_json_u64(there, "totals.test", 0),
-            .n_candidates = (size_t)sae_json_u64(there, "totals.candidates", 0),
-            .n_skipped = (size_t)sae_json_u64(there, "totals.skipped", 0),
-            .n_correct = (size_t)sae_json_u64(there, "totals.correct", 0),
+            .n = (size_t)sae_json_u64(old, "totals.words", 0),
+            .n_train = (size_t)sae_json_u64(old, "totals.train", 0),
+            .n_test = (size_t)sae_json_u64(old, "totals.test", 0),
+            .n_candidates = (size_t)sae_json_u64(old, "totals.candidates", 0),
+            .n_skipped = (size_t)sae_json_u64(old, "totals.skipped", 0),
+            .n_correct = (size_t)sae_json_u64(old, "totals.correct", 0),
             .found = true,
         };
-    json_decref(there);
+    json_decref(old);
     return st;
 }
 

@@ -328,7 +328,7 @@ static struct reach reach_of(const struct report *report, const int *percents, s
 
 /* Nothing is learned at 0 %. Where those values would take most of the axis they lie off it, and
  * `note` tells them. */
-static void place_first(struct reach *r, char *note, size_t room)
+static void place_first(struct reach *r, char *note, size_t size)
 {
     const double low = fmin(r->low, r->first_low), high = fmax(r->high, r->first_high);
     note[0] = '\0';
@@ -338,9 +338,9 @@ static void place_first(struct reach *r, char *note, size_t room)
         r->low = low;
         r->high = high;
     } else if (r->first_high - r->first_low < 0.01 * fabs(r->first_high)) {
-        snprintf(note, room, "0 %%: %.3g, off the scale", r->first_high);
+        snprintf(note, size, "0 %%: %.3g, off the scale", r->first_high);
     } else {
-        snprintf(note, room, "0 %%: %.3g to %.3g, off the scale", r->first_low, r->first_high);
+        snprintf(note, size, "0 %%: %.3g to %.3g, off the scale", r->first_low, r->first_high);
     }
 }
 
@@ -498,7 +498,7 @@ done:
 }
 
 /* Whether an earlier run of its group has a line, and whether that line stands for run i too. */
-static void look_before(const struct report *report, size_t i, const struct chart_column *column,
+static void find_earlier(const struct report *report, size_t i, const struct chart_column *column,
                         bool *ret_named, bool *ret_joined)
 {
     *ret_named = *ret_joined = false;
@@ -533,7 +533,7 @@ enum sae_status chart_series(struct chart *chart, const struct chart_column *col
         bool named, is_joined;
         if (column_of(&report->runs[i], column) == NULL)
             continue;
-        look_before(report, i, column, &named, &is_joined);
+        find_earlier(report, i, column, &named, &is_joined);
         if (!is_joined)
             SAE_TRY(series_curve(chart, i, !named, column, &block, err));
     }

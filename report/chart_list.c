@@ -26,7 +26,7 @@ static bool is_drawn(const struct charts *charts, const char *name, size_t n)
 
 static bool is_wanted(const struct charts *charts, const char *format)
 {
-    for (size_t i = 0; i < charts->how->formats.n && !charts->how->told_missing; i++)
+    for (size_t i = 0; i < charts->how->formats.n && !charts->how->warned; i++)
         if (strcmp(charts->how->formats.v[i], format) == 0)
             return true;
     return false;

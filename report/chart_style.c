@@ -71,7 +71,7 @@ static bool rows_have_colours(const struct report_grid *grid)
 }
 
 /* Fills a colour, and the index of dash and point. */
-static void look(const struct charts *charts, size_t group, char colour[CHART_STYLE],
+static void style_of(const struct charts *charts, size_t group, char colour[CHART_STYLE],
                  size_t *ret_dash)
 {
     const struct report_grid *const grid = &charts->grid;
@@ -97,14 +97,14 @@ const char *chart_style(const struct charts *charts, size_t group, char buf[CHAR
 {
     char colour[CHART_STYLE];
     size_t dash;
-    look(charts, group, colour, &dash);
+    style_of(charts, group, colour, &dash);
     return style(buf, colour, dash);
 }
 
 const char *chart_colour(const struct charts *charts, size_t group, char buf[CHART_STYLE])
 {
     size_t dash;
-    look(charts, group, buf, &dash);
+    style_of(charts, group, buf, &dash);
     return buf;
 }
 

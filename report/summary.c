@@ -493,11 +493,11 @@ enum sae_status notes_side_by_side(const struct report *report, FILE *to, struct
     notes_heading(to, "Side by side, at the end of training");
     if (report->n_groups < report->n_runs)
         fputs("  Mean over seeds +- its standard error.\n\n", to);
-    const size_t room = REPORT_WIDTH - 2 - 34 - 8; /* beside the name and the direction */
+    const size_t width = REPORT_WIDTH - 2 - 34 - 8; /* beside the name and the direction */
     for (size_t from = 0; from < n;) {
         size_t end = from, used = 0;
         while (end < n && end - from < MOST_COLUMNS &&
-               (end == from || used + column_width(report, &columns[end]) <= room))
+               (end == from || used + column_width(report, &columns[end]) <= width))
             used += column_width(report, &columns[end++]);
         if (from > 0)
             fputc('\n', to);

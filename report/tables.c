@@ -161,12 +161,12 @@ static enum sae_status print_blocks(const struct report *report, const struct co
                                     struct sae_err *err)
 {
     const size_t taken = 2 + strlen("100 %  ") + longest_name(report, published);
-    const size_t room = taken < TABLE_WIDTH ? TABLE_WIDTH - taken : 0;
+    const size_t left = taken < TABLE_WIDTH ? TABLE_WIDTH - taken : 0;
     struct columns block = {0};
     size_t used = 0;
     for (size_t c = 0; c < all->n; c++) {
         const size_t width = width_of(all->v[c], all->head[c], extra);
-        if (block.n > 0 && used + width > room) {
+        if (block.n > 0 && used + width > left) {
             SAE_TRY(print(report, &block, to, err));
             fputc('\n', to);
             block.n = 0;

@@ -146,7 +146,7 @@ static enum sae_status open_group(struct group *group, const struct all *all, si
                                               .n_contexts = settings->n_contexts,
                                               .context = settings->context};
     SAE_TRY(gemma_tok_open(&group->tok, group->source->model, config, err));
-    gemma_model_tell(group->gemma, group->tok);
+    gemma_model_set_specials(group->gemma, group->tok);
     SAE_TRY(splice_text_load(&group->text, &text, group->tok, config->bos, err));
     tell_text(group, settings);
     return SAE_OK;

@@ -152,7 +152,7 @@ static enum sae_status refer(struct pass *p, size_t n, const uint32_t *target, d
                              struct sae_err *err)
 {
     if (p->on_device)
-        return gemma_run_refer(p->run, n, target, ce, err);
+        return gemma_run_set_reference(p->run, n, target, ce, err);
     SAE_TRY(gemma_run_logits(p->run, 0, n, p->log_p, err));
     splice_recover_reference(n, p->V, p->log_p, p->p, target, ce);
     return SAE_OK;

@@ -154,9 +154,9 @@ static const struct sae_opt options[] = {
      "last rows of the store, kept apart; default a tenth, at most 8192, at least a batch", 0},
     {"save-every", 0, SAE_OPT_COUNT, &set.save_every, "0", NULL, 0, SETTINGS_MOST, "STEPS", watch,
      "steps between saves of state.h5, from which --resume goes on; it is saved at each checkpoint "
-     "and when stopped too", SAE_OPT_ANEW},
+     "and when stopped too", SAE_OPT_OVERRIDE},
     {"save-minutes", 0, SAE_OPT_REAL, &set.save_minutes, "15", NULL, 0, 1e6, "MINUTES", watch,
-     "time between saves of state.h5; 0: never by time", SAE_OPT_ANEW},
+     "time between saves of state.h5; 0: never by time", SAE_OPT_OVERRIDE},
     {"full-checkpoints", 0, SAE_OPT_FLAG, &set.full_checkpoints, "false", NULL, 0, 0, NULL, watch,
      "checkpoints hold the optimiser's moments too, three times the size: a run can then be resumed from "
      "any of them", 0},

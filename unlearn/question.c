@@ -59,7 +59,7 @@ static size_t parse_answer(const char *text)
     return SIZE_MAX;
 }
 
-static void leave_out(struct reader *r, uint64_t line, const char *why)
+static void drop_row(struct reader *r, uint64_t line, const char *why)
 {
     if (r->set->n_left_out++ > 0)
         return;
@@ -84,7 +84,7 @@ static enum sae_status add(struct reader *r, struct unlearn_question *q, uint64_
     q->row = r->n_rows++;
     q->n_choices = n_given;
     if (why != NULL) {
-        leave_out(r, line, why);
+        drop_row(r, line, why);
         question_clear(q);
         return SAE_OK;
     }
@@ -231,7 +231,7 @@ static enum sae_status read_json(struct reader *r, struct sae_bytes *bytes, bool
             break;
         SAE_GO(st, sae_json_rows_object(&json, &object, err));
         if (object == NULL) {
-            leave_out(r, json.line, "no JSON object");
+            drop_row(r, json.line, "no JSON object");
             r->n_rows++;
             continue;
         }
@@ -333,7 +333,7 @@ static enum sae_status read_csv(struct reader *r, struct sae_bytes *bytes, bool 
         if (!more)
             break;
         if (csv.n_fields != n_fields) {
-            leave_out(r, csv.line, "not as many fields as the first line");
+            drop_row(r, csv.line, "not as many fields as the first line");
             r->n_rows++;
             continue;
         }

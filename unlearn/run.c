@@ -212,7 +212,7 @@ static enum sae_status open_group(struct unlearn_group *g, const struct all *all
         g->member[g->n++] = i;
     }
     SAE_TRY(gemma_tok_open(&g->tok, g->folder, g->config, err));
-    gemma_model_tell(g->gemma, g->tok);
+    gemma_model_set_specials(g->gemma, g->tok);
     SAE_TRY(unlearn_speech_make(&g->speech, g->tok, g->config, g->task->form, err));
     return unlearn_model_open(&g->model, g->gemma, &g->speech, g->layer, g->settings->batch, err);
 }

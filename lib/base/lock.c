@@ -121,7 +121,7 @@ static bool is_alive(const struct writer *w, time_t now)
 
 /* --- 2. other writers --------------------------------------------------------------------- */
 
-static void tell_dead(const char *dir, const struct writer *w)
+static void warn_dead(const char *dir, const struct writer *w)
 {
     if (w->host[0] == '\0')
         sae_log_warn("'%s': the lock of a writer that cannot be read and that nobody touched for "
@@ -154,14 +154,14 @@ static enum sae_status refuse(const char *dir, const struct writer *w, time_t no
                        SAE_LOCK_SILENCE);
 }
 
-/* What one look at the folder found of others that live. */
-struct look {
+/* Living writers besides ourselves. */
+struct others {
     bool any, before_us; /* before_us: one whose name sorts before ours, which therefore stays */
     struct writer who;
 };
 
-static void look_at(struct look *look, const char *dir, const char *name, const char *own,
-                    time_t now)
+static void add_other(struct others *others, const char *dir, const char *name, const char *own,
+                      time_t now)
 {
     char *path = NULL;
     struct writer w;
@@ -169,30 +169,30 @@ static void look_at(struct look *look, const char *dir, const char *name, const 
         if (!is_alive(&w, now)) {
             /* Its name is its own: nobody else's file is removed, whenever this happens. */
             if (unlink(path) == 0)
-                tell_dead(dir, &w);
+                warn_dead(dir, &w);
         } else {
-            if (!look->any)
-                look->who = w;
-            look->any = true;
-            look->before_us = look->before_us || strcmp(name, own) < 0;
+            if (!others->any)
+                others->who = w;
+            others->any = true;
+            others->before_us = others->before_us || strcmp(name, own) < 0;
         }
     }
     free(path);
 }
 
-static enum sae_status look_around(struct look *ret, const char *dir, const char *own_path,
+static enum sae_status find_others(struct others *ret, const char *dir, const char *own_path,
                                    time_t now, struct sae_err *err)
 {
     char **names = NULL;
     size_t n = 0;
     const char *own = sae_fs_base(own_path);
-    struct look look = {0};
+    struct others others = {0};
     SAE_TRY(sae_fs_list(&names, &n, dir, ".writer.", ".lock", err));
     for (size_t i = 0; i < n; i++)
         if (strcmp(names[i], own) != 0)
-            look_at(&look, dir, names[i], own, now);
+            add_other(&others, dir, names[i], own, now);
     sae_fs_list_free(names, n);
-    *ret = look;
+    *ret = others;
     return SAE_OK;
 }
 
@@ -203,12 +203,12 @@ static enum sae_status compete(const char *dir, const char *own_path, struct sae
     if (stat(own_path, &own) != 0)
         return sae_err_set(err, SAE_EIO, "cannot write in '%s': %s", dir, strerror(errno));
     for (int i = 0;; i++) {
-        struct look look;
-        SAE_TRY(look_around(&look, dir, own_path, own.st_mtime, err));
-        if (!look.any)
+        struct others others;
+        SAE_TRY(find_others(&others, dir, own_path, own.st_mtime, err));
+        if (!others.any)
             return SAE_OK;
-        if (look.before_us || i == WAITS)
-            return refuse(dir, &look.who, own.st_mtime, err);
+        if (others.before_us || i == WAITS)
+            return refuse(dir, &others.who, own.st_mtime, err);
         nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
     }
 }

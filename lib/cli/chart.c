@@ -393,11 +393,11 @@ static enum sae_status draw_formats(struct sae_chart_options *how, const char *s
         enum sae_status st = sae_str_printf(&path, err, "%s/%s%s", dir, name, format->ending);
         if (st == SAE_OK)
             st = draw(script, path.s, format, &drawn, err);
-        if (st == SAE_OK && !drawn && !how->told_missing) {
+        if (st == SAE_OK && !drawn && !how->warned) {
             sae_log_warn("'%s' not drawn: gnuplot is not there; install gnuplot-nox and give it "
                          "the script: gnuplot -c '%s'",
                          path.s, script);
-            how->told_missing = true;
+            how->warned = true;
         }
         sae_str_clear(&path);
         SAE_TRY(st);

@@ -22,7 +22,7 @@ enum sae_chart_width { SAE_CHART_PAGE, SAE_CHART_COLUMN };
 struct sae_chart_options {
     struct sae_strs formats;
     int width;         /* enum sae_chart_width */
-    bool told_missing; /* the warning about gnuplot is given once */
+    bool warned;       /* the warning about gnuplot is given once */
 };
 extern const char *const sae_chart_widths[];
 #define SAE_CHART_ROWS(given)                                                                      \

@@ -99,7 +99,7 @@ static enum sae_status add_run(struct found *found, const char *path, struct sae
 }
 
 /* The folders in `names` of `path`, which are of no kind by themselves. */
-static enum sae_status look_below(struct found *found, const char *path, const struct names *names,
+static enum sae_status find_below(struct found *found, const char *path, const struct names *names,
                                   int depth, struct sae_err *err)
 {
     for (size_t i = 0; i < names->n; i++) {
@@ -113,7 +113,7 @@ static enum sae_status look_below(struct found *found, const char *path, const s
         if (st == SAE_OK && kind == SAE_FOLDER_RUN)
             st = add_run(found, folder, err);
         else if (st == SAE_OK && kind == SAE_FOLDER_OTHER && depth < DEPTH)
-            st = look_below(found, folder, &below, depth + 1, err);
+            st = find_below(found, folder, &below, depth + 1, err);
         found->results |= st == SAE_OK && kind == SAE_FOLDER_RESULTS && depth == 1;
         sae_fs_list_free(below.v, below.n);
         free(folder);
@@ -122,7 +122,7 @@ static enum sae_status look_below(struct found *found, const char *path, const s
     return SAE_OK;
 }
 
-static enum sae_status look(struct found *ret, enum sae_folder *ret_kind, const char *path,
+static enum sae_status find(struct found *ret, enum sae_folder *ret_kind, const char *path,
                             struct sae_err *err)
 {
     struct names names;
@@ -130,7 +130,7 @@ static enum sae_status look(struct found *ret, enum sae_folder *ret_kind, const 
     SAE_TRY(own_kind(ret_kind, &names, path, err));
     enum sae_status st = SAE_OK;
     if (*ret_kind == SAE_FOLDER_OTHER)
-        st = look_below(ret, path, &names, 1, err);
+        st = find_below(ret, path, &names, 1, err);
     sae_fs_list_free(names.v, names.n);
     if (st != SAE_OK)
         sae_fs_list_free(ret->runs, ret->n);
@@ -141,7 +141,7 @@ enum sae_status sae_folder_kind(enum sae_folder *ret, const char *path, struct s
 {
     struct found found;
     enum sae_folder kind;
-    SAE_TRY(look(&found, &kind, path, err));
+    SAE_TRY(find(&found, &kind, path, err));
     if (kind == SAE_FOLDER_OTHER && found.n > 0)
         kind = SAE_FOLDER_RUNS;
     else if (kind == SAE_FOLDER_OTHER && found.results)
@@ -155,7 +155,7 @@ enum sae_status sae_folder_runs(char ***ret, size_t *ret_n, const char *path, st
 {
     struct found found;
     enum sae_folder kind;
-    SAE_TRY(look(&found, &kind, path, err));
+    SAE_TRY(find(&found, &kind, path, err));
     *ret = found.runs;
     *ret_n = found.n;
     return SAE_OK;

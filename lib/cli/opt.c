@@ -653,7 +653,7 @@ bool sae_opt_same(const struct sae_cli *cli, const char *name, const char *a, co
 {
     size_t i;
     if (!find_name(cli->set, name, strlen(name), &i) ||
-        (cli->set->rows[i].flags & (SAE_OPT_ANEW | SAE_OPT_UNRECORDED)) != 0)
+        (cli->set->rows[i].flags & (SAE_OPT_OVERRIDE | SAE_OPT_UNRECORDED)) != 0)
         return true;
     return a == NULL || b == NULL ? a == b : same_value(&cli->set->rows[i], a, b);
 }
@@ -669,7 +669,7 @@ enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
             continue;
         const char *text = json_string_value(recorded);
         const bool differs = set->text[i] == NULL || !same_value(row, set->text[i], text);
-        if (set->given[i] && (row->flags & SAE_OPT_ANEW) != 0)
+        if (set->given[i] && (row->flags & SAE_OPT_OVERRIDE) != 0)
             continue;
         if (set->given[i] && differs)
             return sae_err_set(err, SAE_EARG,

@@ -43,10 +43,10 @@ struct sae_strs {
 };
 
 enum {
-    SAE_OPT_MAIN = 1,      /* shown by plain --help */
+    SAE_OPT_MAIN = 1,       /* shown by plain --help */
     SAE_OPT_UNRECORDED = 2, /* says where or how loudly, not what: output path, --force, --json */
     SAE_OPT_SWEEP = 4, /* a number or an enum that may be a list, "0.1,0.5": one run each; grid.h */
-    SAE_OPT_ANEW = 8   /* recorded, but who goes on may say it anew: for that process alone */
+    SAE_OPT_OVERRIDE = 8 /* recorded, but --resume may override it for the current process */
 };
 
 /* A row. The table ends with a row whose name is NULL. */
@@ -97,7 +97,7 @@ int sae_program_main(const struct sae_program *program, int argc, char **argv);
 bool sae_opt_given(const struct sae_cli *cli, const char *name);
 
 /* Whether two texts are one value of this option: "5M" and "5000000"; NULL: unset. Options of
- * SAE_OPT_ANEW and SAE_OPT_UNRECORDED, and those that there are not, never differ. */
+ * SAE_OPT_OVERRIDE and SAE_OPT_UNRECORDED, and those that there are not, never differ. */
 bool sae_opt_same(const struct sae_cli *cli, const char *name, const char *a, const char *b);
 
 /* The record of this invocation (record.h): program, version, command, options, libraries. */
@@ -113,7 +113,7 @@ SAE_MUST_CHECK enum sae_status sae_opt_rewind(const struct sae_cli *cli, struct 
 SAE_MUST_CHECK enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err);
 /* Applies recorded options (of --resume) to the table's destinations, as if typed; options
  * given on the command line that differ in value from the record are refused by name, but for
- * those of SAE_OPT_ANEW, which stay as given. */
+ * those of SAE_OPT_OVERRIDE, which stay as given. */
 SAE_MUST_CHECK enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
                                              struct sae_err *err);
 

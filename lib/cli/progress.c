@@ -74,13 +74,13 @@ void sae_progress_line(char *to, size_t size, const struct sae_progress *bar, do
                            rate_text(digits, rate), bar->unit, left);
     snprintf(graph, sizeof graph, "[%.*s%*s] ", full, "####################", WIDTH - full, "");
     const char *const what = bar->what;
-    size_t room = columns > (size_t)n ? columns - (size_t)n : 0;
-    const bool with_what = strlen(what) + 1 <= room;
-    room -= with_what ? strlen(what) + 1 : 0;
-    const bool with_note = note != NULL && strlen(note) + 2 <= room;
-    room -= with_note ? strlen(note) + 2 : 0;
+    size_t width = columns > (size_t)n ? columns - (size_t)n : 0;
+    const bool with_what = strlen(what) + 1 <= width;
+    width -= with_what ? strlen(what) + 1 : 0;
+    const bool with_note = note != NULL && strlen(note) + 2 <= width;
+    width -= with_note ? strlen(note) + 2 : 0;
     snprintf(to, size, "%s%s%s%s%s%s", with_what ? what : "", with_what ? " " : "",
-             strlen(graph) <= room ? graph : "", figures, with_note ? "  " : "",
+             strlen(graph) <= width ? graph : "", figures, with_note ? "  " : "",
              with_note ? note : "");
     if (columns < size)
         to[columns] = '\0';

@@ -592,7 +592,7 @@ static enum sae_status verify_index(const struct sae_acts *acts, struct sae_err 
 }
 
 enum sae_status sae_acts_verify(struct sae_acts *acts, size_t n_shards,
-                                void (*tell)(void *user, uint64_t done), void *user,
+                                void (*progress)(void *user, uint64_t done), void *user,
                                 struct sae_err *err)
 {
     const size_t n = n_shards > 0 && n_shards < acts->n_shards ? n_shards : acts->n_shards;
@@ -606,8 +606,8 @@ enum sae_status sae_acts_verify(struct sae_acts *acts, size_t n_shards,
         if (sae_stop_asked())
             return sae_err_set(err, SAE_EINTR, "stopped while verifying '%s'", acts->dir);
         SAE_TRY(verify_shard(acts, s, err));
-        if (tell != NULL)
-            tell(user, s + 1);
+        if (progress)
+            progress(user, s + 1);
     }
     return SAE_OK;
 }

@@ -49,14 +49,14 @@ SAE_MUST_CHECK enum sae_status sae_acts_read_tokens(struct sae_acts *acts, size_
                                                     uint32_t *token, uint32_t *document,
                                                     uint16_t *position, struct sae_err *err);
 
-/* Reads the first n_shards shards (0: all) from end to end and checks that each has the content that
- * its id was made of, and that acts.json is as it was written. tell (may be NULL) is called after
- * each with how many are done. Takes as long as reading the store from disk does.
+/* Reads the first n_shards shards (0: all) from end to end and checks that each has the content
+ * that its id was made of, and that acts.json is as it was written. progress (may be NULL) is
+ * called after each with how many are done. Takes as long as reading the store from disk does.
  * Fails: SAE_EFORMAT something was changed; SAE_EARG another program wrote it, and its ids mean
  * nothing; SAE_EINTR; as reading */
 SAE_MUST_CHECK enum sae_status sae_acts_verify(struct sae_acts *acts, size_t n_shards,
-                                               void (*tell)(void *user, uint64_t done), void *user,
-                                               struct sae_err *err);
+                                               void (*progress)(void *user, uint64_t done),
+                                               void *user, struct sae_err *err);
 
 /* --- training order ----------------------------------------------------------------------- */
 

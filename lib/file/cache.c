@@ -8,12 +8,12 @@
 
 enum sae_status sae_cache_wrote(enum sae_status st, const struct sae_err *why, struct sae_err *err)
 {
-    static atomic_flag told = ATOMIC_FLAG_INIT;
+    static atomic_flag warned = ATOMIC_FLAG_INIT;
     if (st == SAE_OK)
         return SAE_OK;
     if (st != SAE_EIO && st != SAE_EARG)
         return sae_err_set(err, st, "%s", why->msg);
-    if (!atomic_flag_test_and_set(&told))
+    if (!atomic_flag_test_and_set(&warned))
         sae_log_warn("%s; the work goes on, but what this file would save a later run is lost",
                      why->msg);
     return SAE_OK;

@@ -322,7 +322,7 @@ enum sae_status sae_st_open_folder(struct sae_st **ret, const char *folder, stru
     else if (access(torch, F_OK) == 0 || access(torch_index, F_OK) == 0)
         st = sae_err_set(err, SAE_EIO,
                          "'%s' holds its weights as PyTorch files (pytorch_model*.bin), which are "
-                         "not read; save the model anew with safetensors: "
+                         "not read; save the model again with safetensors: "
                          "AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW)",
                          folder);
     else

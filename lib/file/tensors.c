@@ -114,7 +114,7 @@ static enum sae_status open_zip(struct sae_tensors *to, const char *path, struct
 }
 
 /* The first bytes tell the kind. */
-static enum sae_status look(bool *ret_zip, const char *path, struct sae_err *err)
+static enum sae_status read_kind(bool *ret_zip, const char *path, struct sae_err *err)
 {
     struct sae_map map = {0};
     SAE_TRY(sae_map_open(&map, path, err));
@@ -128,7 +128,7 @@ static enum sae_status look(bool *ret_zip, const char *path, struct sae_err *err
     if (pickle)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' is a bare pickle, PyTorch's form before 1.6; load it there and "
-                           "save it anew (torch.save)",
+                           "save it again (torch.save)",
                            path);
     return sae_err_set(err, SAE_EFORMAT,
                        "'%s' is of no known kind; expected safetensors, npz or PyTorch's zip form",
@@ -142,7 +142,7 @@ enum sae_status sae_tensors_open(struct sae_tensors *ret, const char *path, stru
     bool zip = false;
     if (err == NULL)
         err = &local;
-    SAE_TRY(look(&zip, path, err));
+    SAE_TRY(read_kind(&zip, path, err));
     const enum sae_status st = zip ? open_zip(&tensors, path, err) : open_st(&tensors, path, err);
     if (st != SAE_OK)
         sae_tensors_close(&tensors);

@@ -15,8 +15,8 @@
 static const struct {
     const char *name;
     size_t at;
-} table[] = {OP(room), OP(factors), OP(product), OP(embed), OP(norm), OP(join),
-             OP(rope), OP(attend),  OP(gate),    OP(cap),   OP(read), OP(compare)};
+} table[] = {OP(free_bytes), OP(factors), OP(product), OP(embed), OP(norm), OP(join),
+             OP(rope),       OP(attend),  OP(gate),    OP(cap),   OP(read), OP(compare)};
 enum { N_OPS = sizeof table / sizeof *table };
 _Static_assert(sizeof(struct sae_lm_ops) == N_OPS * sizeof(void *),
                "an operation is not in the list of names");

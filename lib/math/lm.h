@@ -29,7 +29,7 @@ enum { SAE_LM_HEAD_MAX = 256 }; /* d at most */
 #define SAE_LM_NO_TARGET UINT32_MAX
 
 struct sae_lm_ops {
-    size_t (*room)(void); /* free bytes */
+    size_t (*free_bytes)(void); /* free bytes */
 
     /* to[n] = x[n] as factors */
     void (*factors)(enum sae_precision how, size_t n, const float *x, void *to);

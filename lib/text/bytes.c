@@ -85,7 +85,7 @@ static bool skip_zeros(struct sae_bytes_inner *b)
     return b->used_in < b->n_in;
 }
 
-static enum sae_status unpack_gzip(struct sae_bytes_inner *b, size_t room_from, size_t *ret_n,
+static enum sae_status unpack_gzip(struct sae_bytes_inner *b, size_t at, size_t *ret_n,
                                    struct sae_err *err)
 {
     *ret_n = 0;
@@ -97,23 +97,23 @@ static enum sae_status unpack_gzip(struct sae_bytes_inner *b, size_t room_from, 
     }
     b->z.next_in = b->in + b->used_in;
     b->z.avail_in = (uInt)(b->n_in - b->used_in);
-    b->z.next_out = b->out + room_from;
-    b->z.avail_out = (uInt)(sizeof b->out - room_from);
+    b->z.next_out = b->out + at;
+    b->z.avail_out = (uInt)(sizeof b->out - at);
     const int code = inflate(&b->z, Z_NO_FLUSH);
     if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
         return damaged(b, b->z.msg != NULL ? b->z.msg : "unknown reason", err);
     b->open_frame = code != Z_STREAM_END;
     b->any_frame |= !b->open_frame;
     b->used_in = b->n_in - b->z.avail_in;
-    *ret_n = sizeof b->out - room_from - b->z.avail_out;
+    *ret_n = sizeof b->out - at - b->z.avail_out;
     return SAE_OK;
 }
 
-static enum sae_status unpack_zstd(struct sae_bytes_inner *b, size_t room_from, size_t *ret_n,
+static enum sae_status unpack_zstd(struct sae_bytes_inner *b, size_t at, size_t *ret_n,
                                    struct sae_err *err)
 {
     ZSTD_inBuffer in = {b->in, b->n_in, b->used_in};
-    ZSTD_outBuffer out = {b->out + room_from, sizeof b->out - room_from, 0};
+    ZSTD_outBuffer out = {b->out + at, sizeof b->out - at, 0};
     const size_t left = ZSTD_decompressStream(b->zstd, &out, &in);
     if (ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge)
         return sae_err_set(err, SAE_ERANGE,
@@ -128,8 +128,8 @@ static enum sae_status unpack_zstd(struct sae_bytes_inner *b, size_t room_from, 
     return SAE_OK;
 }
 
-/* Puts more content at out + room_from, which must not be the end of it; *ret_n 0 at the end. */
-static enum sae_status next_block(struct sae_bytes_inner *b, size_t room_from, size_t *ret_n,
+/* Puts more content at out + at, which must not be the end of it; *ret_n 0 at the end. */
+static enum sae_status next_block(struct sae_bytes_inner *b, size_t at, size_t *ret_n,
                                   struct sae_err *err)
 {
     *ret_n = 0;
@@ -140,13 +140,13 @@ static enum sae_status next_block(struct sae_bytes_inner *b, size_t room_from, s
         if (at_end && !b->open_frame)
             return SAE_OK;
         if (b->packing == GZIP) {
-            SAE_TRY(unpack_gzip(b, room_from, ret_n, err));
+            SAE_TRY(unpack_gzip(b, at, ret_n, err));
         } else if (b->packing == ZSTD) {
-            SAE_TRY(unpack_zstd(b, room_from, ret_n, err));
+            SAE_TRY(unpack_zstd(b, at, ret_n, err));
         } else {
-            const size_t left = b->n_in - b->used_in, room = sizeof b->out - room_from;
-            *ret_n = left < room ? left : room;
-            memcpy(b->out + room_from, b->in + b->used_in, *ret_n);
+            const size_t left = b->n_in - b->used_in, free_bytes = sizeof b->out - at;
+            *ret_n = left < free_bytes ? left : free_bytes;
+            memcpy(b->out + at, b->in + b->used_in, *ret_n);
             b->used_in += *ret_n;
         }
         if (at_end && *ret_n == 0 && b->open_frame)

@@ -65,7 +65,7 @@ static enum sae_status give_piece(struct sae_docs *docs, struct sae_err *err)
 
 /* Bytes that may be read before a piece is given out: one more than it, which tells whether more
  * follows. */
-static size_t piece_room(const struct sae_docs *docs)
+static size_t piece_free(const struct sae_docs *docs)
 {
     if (docs->piece == 0)
         return SIZE_MAX;
@@ -79,7 +79,7 @@ static enum sae_status next_whole(struct sae_docs *docs, bool *ret_more, struct 
 {
     *ret_more = docs->inside || docs->line == 0;
     docs->line = 1;
-    return *ret_more ? sae_bytes_rest(&docs->bytes, &docs->rest, piece_room(docs), err) : SAE_OK;
+    return *ret_more ? sae_bytes_rest(&docs->bytes, &docs->rest, piece_free(docs), err) : SAE_OK;
 }
 
 static bool is_blank(const struct sae_str *row)
@@ -91,10 +91,10 @@ static bool is_blank(const struct sae_str *row)
 static enum sae_status next_paragraph(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
     *ret_more = docs->inside;
-    while (!docs->ended && piece_room(docs) > 0) {
+    while (!docs->ended && piece_free(docs) > 0) {
         const bool begins = !docs->line_open;
         bool more, whole;
-        SAE_TRY(sae_bytes_line_part(&docs->bytes, &docs->row, piece_room(docs), &more, &whole,
+        SAE_TRY(sae_bytes_line_part(&docs->bytes, &docs->row, piece_free(docs), &more, &whole,
                                     err));
         docs->line_open = more && !whole;
         docs->line += begins && more;

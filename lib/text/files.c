@@ -150,7 +150,7 @@ static const char *reason(const struct sae_text_file *file, bool beside_rows)
     return NULL;
 }
 
-static void leave_out(struct sae_files *files, struct sae_text_file *file, const char *why)
+static void drop_file(struct sae_files *files, struct sae_text_file *file, const char *why)
 {
     size_t i = 0;
     while (i < files->n_reasons && strcmp(files->left[i].name, why) != 0)
@@ -181,7 +181,7 @@ enum sae_status sae_files_sort_out(struct sae_files *files, const char *field, s
     for (size_t i = 0; i < files->n; i++) {
         const char *const why = files->v[i].named ? NULL : reason(&files->v[i], beside_rows);
         if (why != NULL)
-            leave_out(files, &files->v[i], why);
+            drop_file(files, &files->v[i], why);
         else
             files->v[kept++] = files->v[i];
     }

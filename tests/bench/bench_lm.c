@@ -218,7 +218,7 @@ static void cross_entropy(struct bench *b, size_t first, size_t n)
 {
     struct sae_err err = {0};
     if (!b->ops->host) {
-        need(gemma_run_refer(b->run, n, b->target + first, b->ce + first, &err), &err);
+        need(gemma_run_set_reference(b->run, n, b->target + first, b->ce + first, &err), &err);
         return;
     }
     need(gemma_run_logits(b->run, 0, n, b->logits, &err), &err);

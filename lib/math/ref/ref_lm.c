@@ -6,7 +6,7 @@
 #include "lib/base/bf16.h"
 #include "lib/math/lm.h"
 
-static size_t room(void)
+static size_t free_bytes(void)
 {
     return SIZE_MAX;
 }
@@ -187,7 +187,7 @@ static void compare(size_t n, size_t V, const float *of, const double *lse, cons
 }
 
 const struct sae_lm_ops sae_lm_ref = {
-    .room = room,
+    .free_bytes = free_bytes,
     .factors = factors,
     .product = product,
     .embed = embed,

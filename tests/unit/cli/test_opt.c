@@ -42,7 +42,7 @@ static const struct sae_opt rows[] = {
     {"out", 'o', SAE_OPT_PATH, &s.out, NULL, NULL, 0, 0, "DIR", "A", "run", SAE_OPT_UNRECORDED},
     {"arch", 0, SAE_OPT_ENUM, &s.arch, "topk", archs, 0, 0, NULL, "A", "architecture", 0},
     {"ks", 0, SAE_OPT_U64S, &s.ks, "1,2", NULL, 1, 9, "LIST", "A", "list", 0},
-    {"often", 0, SAE_OPT_COUNT, &s.often, "0", NULL, 0, 0, "N", "A", "saves", SAE_OPT_ANEW},
+    {"often", 0, SAE_OPT_COUNT, &s.often, "0", NULL, 0, 0, "N", "A", "saves", SAE_OPT_OVERRIDE},
     {"labels", 0, SAE_OPT_STRS, &s.labels, NULL, NULL, 0, 0, "FILE", "A", "files", 0},
     {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
 

@@ -254,7 +254,7 @@ static void test_compare(void **state)
     fix_write(folder, &f32);
     OK(gemma_model_open(&model, folder, &g_err));
     OK(gemma_run_open(&run, model, ROWS, FIX_T, &g_err));
-    refuse(gemma_run_refer(run, 0, target, ce, &g_err), SAE_EARG, "device");
+    refuse(gemma_run_set_reference(run, 0, target, ce, &g_err), SAE_EARG, "device");
     gemma_run_close(run);
     OK(gemma_model_place(model, device, SAE_F32, FIX_L, &g_err));
     OK(gemma_run_open(&run, model, ROWS, FIX_T, &g_err));
@@ -262,7 +262,7 @@ static void test_compare(void **state)
         target[i] = i % FIX_T == FIX_T - 1 ? GEMMA_NO_TARGET : fix_tokens[i + 1];
     OK(gemma_run_tap(run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
     OK(gemma_run_resume(run, x, FIX_B, FIX_T, 1, &g_err));
-    OK(gemma_run_refer(run, ROWS, target, ce, &g_err));
+    OK(gemma_run_set_reference(run, ROWS, target, ce, &g_err));
     for (size_t i = 0; i < ROWS; i++)
         clean += ce[i] / (ROWS - FIX_B);
     OK(gemma_run_compare(run, ROWS, target, again, kl, &g_err));
@@ -317,10 +317,10 @@ static void test_memory(void **state)
     OK(gemma_model_open(&model, folder, &g_err));
     refuse(gemma_model_place(model, &ops, SAE_BF16, 1, &g_err), SAE_EBACKEND, "no operations");
     ops.lm = &lm;
-    lm.room = little;
+    lm.free_bytes = little;
     refuse(gemma_model_place(model, &ops, SAE_BF16, 1, &g_err), SAE_ENOMEM, "GB are free");
     assert_string_equal(gemma_model_numerics(model), "cpu f32");
-    lm.room = device->lm->room;
+    lm.free_bytes = device->lm->free_bytes;
     real = device;
     ops.alloc = alloc_some;
     enum sae_status st = SAE_ENOMEM;

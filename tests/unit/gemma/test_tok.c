@@ -391,7 +391,7 @@ static void test_refusals(void **state)
     c = small; /* of eos and pad the tokenizer's word counts */
     c.eos = c.pad = 7;
     struct gemma_tok *other = open_kind(&plain);
-    gemma_tok_tell(other, &c);
+    gemma_tok_set_specials(other, &c);
     assert_true(c.eos == 1 && c.pad == 0);
     gemma_tok_close(other);
     char *folder = fix_folder();

@@ -174,7 +174,7 @@ static void rows_are_the_models(void **state)
         context[position[n_kept]] = token[n_kept];
         n_kept++;
     }
-    expect_ok(harvest_tap_room(&tap, CONTEXT, CONTEXT, &err), &err);
+    expect_ok(harvest_tap_reserve(&tap, CONTEXT, CONTEXT, &err), &err);
     expect_ok(harvest_tap_rows(&tap, context, 1, CONTEXT, &err), &err);
     for (size_t i = 0; i < n_kept; i++)
         for (size_t j = 0; j < tap.d; j++) {
@@ -315,7 +315,7 @@ static void pooled_is_the_mean_of_rows(void **state)
     assert_int_equal(labels.start[2] - labels.start[1], n);
     with_bos[0] = tap.config->bos;
     memcpy(with_bos + 1, ids, n * sizeof *ids);
-    expect_ok(harvest_tap_room(&tap, 24, 24, &err), &err);
+    expect_ok(harvest_tap_reserve(&tap, 24, 24, &err), &err);
     expect_ok(harvest_tap_rows(&tap, with_bos, 1, n + 1, &err), &err);
     for (size_t j = 0; j < tap.d; j++) {
         double sum = 0, scale = 0;
@@ -462,7 +462,7 @@ static void no_such_layer(void **state)
     struct sae_err err = {0};
     assert_int_equal(harvest_tap_open(&other, tap.folder, 99, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "--layer 99"));
-    assert_int_equal(harvest_tap_room(&tap, 1 << 20, 1 << 20, &err), SAE_EARG);
+    assert_int_equal(harvest_tap_reserve(&tap, 1 << 20, 1 << 20, &err), SAE_EARG);
 }
 
 int main(void)
