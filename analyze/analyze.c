@@ -70,20 +70,7 @@ done:
 
 /* --- 2. spectrum -------------------------------------------------------------------------- */
 
-static enum sae_status measure_spectrum(struct analyze_report *r, const struct sae_ops *ops,
-                                        const float *U, struct sae_err *err)
-{
-    const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
-    SAE_TRY(sae_mem_alloc(&r->eig, d, sizeof *r->eig, err));
-    SAE_TRY(sae_mem_alloc(&r->random_eig, d, sizeof *r->random_eig, err));
-    SAE_TRY(analyze_spectrum_eigenvalues(ops, m, d, U, r->eig, err));
-    analyze_spectrum_ranks(&r->ranks, r->eig, d, m);
-    analyze_random_eigenvalues(m, d, r->random_eig);
-    analyze_spectrum_ranks(&r->random_ranks, r->random_eig, d, m);
-    return SAE_OK;
-}
-
-struct analyze_baseline analyze_baseline_of(size_t m, size_t d)
+static struct analyze_baseline baseline_of(size_t m, size_t d)
 {
     const double M = (double)m, D = (double)d;
     return (struct analyze_baseline){
@@ -96,6 +83,20 @@ struct analyze_baseline analyze_baseline_of(size_t m, size_t d)
         .frame = analyze_random_frame(M, D),
         .frame_bound = analyze_frame_bound(M, D),
     };
+}
+
+static enum sae_status measure_spectrum(struct analyze_report *r, const struct sae_ops *ops,
+                                        const float *U, struct sae_err *err)
+{
+    const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
+    SAE_TRY(sae_mem_alloc(&r->eig, d, sizeof *r->eig, err));
+    SAE_TRY(sae_mem_alloc(&r->random_eig, d, sizeof *r->random_eig, err));
+    SAE_TRY(analyze_spectrum_eigenvalues(ops, m, d, U, r->eig, err));
+    analyze_spectrum_ranks(&r->ranks, r->eig, d, m);
+    analyze_random_eigenvalues(m, d, r->random_eig);
+    analyze_spectrum_ranks(&r->random_ranks, r->random_eig, d, m);
+    r->base = baseline_of(m, d);
+    return SAE_OK;
 }
 
 /* --- 3. masks ----------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "lib/base/err.h"
 #include "lib/cli/chart.h"
 #include "lib/eval/subject.h"
+#include "lib/file/metric.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 
@@ -36,6 +37,11 @@ struct analyze_settings {
     const struct sae_subject_options *subject;
 };
 
+/* What random directions would give, and bounds. */
+struct analyze_baseline {
+    double std, mean_abs, max_dec, max_abs_dec, coherence, welch, frame, frame_bound;
+};
+
 /* One close pair, with how often it fires together. */
 struct analyze_close {
     struct analyze_edge edge;
@@ -50,6 +56,7 @@ struct analyze_report {
     struct analyze_cosines dec, enc;
     struct analyze_hist dec_folded, nearest; /* n_bins; nearest: 100 bins over [-1, 1] */
     struct analyze_moments moments;
+    struct analyze_baseline base;
     struct analyze_summary max_dec, max_abs_dec, max_enc, enc_dec;
     double *eig, *random_eig; /* [d] descending */
     struct analyze_ranks ranks, random_ranks;
@@ -80,12 +87,14 @@ void analyze_report_clear(struct analyze_report *report); /* accepts zeroed */
 
 /* tables.c: for people. */
 SAE_MUST_CHECK enum sae_status analyze_tables_print(const struct analyze_report *report,
-                                                    const struct analyze_settings *settings,
                                                     FILE *to, struct sae_err *err);
 /* compare.c: several checkpoints side by side, in the few numbers that answer most questions. */
-enum { ANALYZE_COMPARED = 17 };
+enum { ANALYZE_COMPARED = 24 }; /* the most of them */
 struct analyze_column {
-    char head[200]; /* "run_2/ckpt_50" */
+    char head[200];  /* "run_2/ckpt_50" */
+    double progress; /* 0 to 1 */
+    size_t n;
+    const struct sae_metric *row[ANALYZE_COMPARED]; /* the same in all columns */
     double value[ANALYZE_COMPARED];
 };
 void analyze_compare_fill(struct analyze_column *ret, const struct analyze_report *report);
@@ -109,11 +118,5 @@ SAE_MUST_CHECK enum sae_status analyze_outcome_make(json_t **ret,
 SAE_MUST_CHECK enum sae_status analyze_draw(const struct analyze_report *report,
                                             struct sae_chart_options *how, const char *dir,
                                             size_t *ret_n, struct sae_err *err);
-
-/* Baselines of a report, so that tables and result agree. */
-struct analyze_baseline {
-    double std, mean_abs, max_dec, max_abs_dec, coherence, welch, frame, frame_bound;
-};
-struct analyze_baseline analyze_baseline_of(size_t m, size_t d);
 
 #endif /* SAE_ANALYZE_ANALYZE_H */

@@ -5,57 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analyze/analyze.h"
+#include "analyze/metrics.h"
 #include "lib/cli/table.h"
-
-static const struct {
-    const char *name;
-    int digits;
-} rows[ANALYZE_COMPARED] = {
-    {"progress, %",                    0},
-    {"nearest neighbour, mean cos",    4},
-    {"largest |cos|",                  4},
-    {"mean |cos| of pairs",            5},
-    {"near duplicates",                0},
-    {"encoder with decoder, mean cos", 4},
-    {"effective rank",                 2},
-    {"participation ratio",            2},
-    {"active latents a token",         2},
-    {"silent on those tokens",         0},
-    {"latents on > 10 % of tokens, %", 3},
-    {"mean overlap of pairs that met", 4},
-    {"mean phi",                       4},
-    {"overlap with |cos|, r",          3},
-    {"competing pairs at tau 0.1",     0},
-    {"their mean |cos|",               4},
-    {"L_orth at tau 0.1",              3},
-};
 
 void analyze_compare_fill(struct analyze_column *ret, const struct analyze_report *r)
 {
-    const double values[ANALYZE_COMPARED] = {
-        100 * r->ckpt.progress,
-        r->max_dec.mean,
-        r->moments.coherence,
-        r->moments.mean_abs,
-        (double)r->n_duplicates,
-        r->enc_dec.mean,
-        r->ranks.effective,
-        r->ranks.participation,
-        r->usage.l0,
-        (double)r->usage.n_dead,
-        100 * r->usage.over_10,
-        r->cooc.of[SAE_OVERLAP_OVERLAP].mean,
-        r->cooc.mean_phi,
-        r->cooc.corr_abs,
-        (double)r->cooc.reference.n_pairs,
-        r->cooc.reference.mean_abs_cos,
-        r->cooc.reference.loss,
-    };
-    enum { FIRST_OF_MASKS = 8 };
+    struct analyze_metric all[ANALYZE_METRICS_MOST];
+    const size_t n = analyze_metrics(r, all);
+    *ret = (struct analyze_column){.progress = r->ckpt.progress};
     snprintf(ret->head, sizeof ret->head, "%s/%s", r->run, r->name);
-    for (size_t i = 0; i < ANALYZE_COMPARED; i++)
-        ret->value[i] = r->has_masks || i < FIRST_OF_MASKS ? values[i] : NAN;
+    for (size_t i = 0; i < n && ret->n < ANALYZE_COMPARED; i++)
+        if (all[i].is->compared) {
+            ret->row[ret->n] = all[i].is;
+            ret->value[ret->n++] = all[i].value * (all[i].is->percent ? 100 : 1);
+        }
 }
 
 enum { WIDEST = 8, NARROWEST = 4 }; /* checkpoints beside each other on one screen */
@@ -87,10 +50,13 @@ static enum sae_status print_block(const struct analyze_column *columns, size_t 
     for (size_t i = 0; i < n; i++)
         heads[i + 1] = columns[i].head;
     SAE_TRY(sae_table_make(&table, n + 1, heads, err));
-    for (size_t i = 0; i < ANALYZE_COMPARED; i++) {
-        sae_table_text(table, "%s", rows[i].name);
+    sae_table_text(table, "progress, %%");
+    for (size_t c = 0; c < n; c++)
+        sae_table_real(table, 100 * columns[c].progress, 0);
+    for (size_t i = 0; i < columns[0].n; i++) {
+        sae_table_text(table, "%s", columns[0].row[i]->row);
         for (size_t c = 0; c < n; c++)
-            sae_table_real(table, columns[c].value[i], rows[i].digits);
+            sae_table_real(table, columns[c].value[i], columns[0].row[i]->digits);
     }
     const enum sae_status status = sae_table_print(table, to, 0, err);
     sae_table_free(table);
@@ -112,41 +78,30 @@ enum sae_status analyze_compare_print(const struct analyze_column *columns, size
 
 /* --- a row a checkpoint ------------------------------------------------------------------- */
 
-/* Which of the compared numbers, and how they are called in a table's head. */
-static const struct {
-    size_t row;
-    const char *head, *meaning;
-} brief[] = {
-    {0,  "%",           "of the training done"                                               },
-    {8,  "L0",          "active latents a held-out token"                                    },
-    {9,  "silent",      "latents that fire on no held-out token"                             },
-    {1,  "nearest cos", "cosine to the nearest other direction, mean over latents"           },
-    {2,  "max |cos|",   "the largest |cosine| of any pair; 1: two latents share one direction"},
-    {6,  "eff. rank",   "dimensions that the directions really use, at most d"               },
-    {14, "comp. pairs", "pairs that fire together on more than a tenth of the rarer's tokens"},
-    {15, "their |cos|", "mean |cosine| of those pairs"                                       },
-};
-enum { N_BRIEF = sizeof brief / sizeof *brief };
-
 enum sae_status analyze_brief_print(const struct analyze_column *columns, size_t n, FILE *to,
                                     struct sae_err *err)
 {
-    const char *heads[N_BRIEF + 1] = {"checkpoint"};
+    const char *heads[ANALYZE_COMPARED + 2] = {"checkpoint", "%"};
+    size_t at[ANALYZE_COMPARED], n_heads = 0; /* of columns[].row */
     struct sae_table *table;
-    for (size_t i = 0; i < N_BRIEF; i++)
-        heads[i + 1] = brief[i].head;
-    SAE_TRY(sae_table_make(&table, N_BRIEF + 1, heads, err));
+    for (size_t i = 0; n > 0 && i < columns[0].n; i++)
+        if (columns[0].row[i]->brief != NULL) {
+            heads[n_heads + 2] = columns[0].row[i]->brief;
+            at[n_heads++] = i;
+        }
+    SAE_TRY(sae_table_make(&table, n_heads + 2, heads, err));
     for (size_t c = 0; c < n; c++) {
         sae_table_text(table, "%s", columns[c].head);
-        for (size_t i = 0; i < N_BRIEF; i++)
-            sae_table_real(table, columns[c].value[brief[i].row], rows[brief[i].row].digits);
+        sae_table_real(table, 100 * columns[c].progress, 0);
+        for (size_t i = 0; i < n_heads; i++)
+            sae_table_real(table, columns[c].value[at[i]], columns[c].row[at[i]]->digits);
     }
-    const enum sae_status status = sae_table_print(table, to, 0, err);
+    const enum sae_status st = sae_table_print(table, to, 0, err);
     sae_table_free(table);
-    SAE_TRY(status);
-    fputc('\n', to);
-    for (size_t i = 0; i < N_BRIEF; i++)
-        fprintf(to, "%-11s  %s\n", brief[i].head, brief[i].meaning);
+    SAE_TRY(st);
+    fprintf(to, "\n%-11s  of the training done\n", "%");
+    for (size_t i = 0; i < n_heads; i++)
+        fprintf(to, "%-11s  %s\n", heads[i + 2], columns[0].row[at[i]]->says);
     fputs("\nAll tables of each checkpoint: --full.\n", to);
     return SAE_OK;
 }

@@ -117,7 +117,7 @@ static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_o
         if (json_array_append(results, result) != 0)
             status = sae_err_set(err, SAE_ENOMEM, "out of memory");
     } else if (tables) {
-        status = analyze_tables_print(&report, &settings, stdout, err);
+        status = analyze_tables_print(&report, stdout, err);
         if (subject.n > 1)
             fputs("\n\n", stdout);
     }

@@ -5,7 +5,7 @@
  *            5. the envelope */
 #include <math.h>
 
-#include "analyze/analyze.h"
+#include "analyze/metrics.h"
 #include "analyze/tally.h"
 #include "lib/base/fs.h"
 #include "lib/eval/output.h"
@@ -15,23 +15,6 @@
 #include "lib/file/result.h"
 
 /* --- 1. helpers --------------------------------------------------------------------------- */
-
-struct entry {
-    const char *key;
-    double value;
-};
-
-static json_t *object_of(const struct entry *entries, size_t n)
-{
-    json_t *object = json_object();
-    for (size_t i = 0; i < n; i++)
-        if (json_object_set_new(object, entries[i].key, sae_json_number(entries[i].value)) != 0) {
-            json_decref(object);
-            return NULL;
-        }
-    return object;
-}
-#define OBJECT_OF(entries) object_of(entries, sizeof(entries) / sizeof *(entries))
 
 static json_t *reals(const double *values, size_t n)
 {
@@ -71,97 +54,10 @@ static json_t *histogram(const struct analyze_hist *hist, size_t fold, const cha
 
 /* --- 2. metrics --------------------------------------------------------------------------- */
 
-static json_t *separation(const struct analyze_report *r)
+static json_t *overlap(const struct analyze_report *r)
 {
-    const struct analyze_baseline b = analyze_baseline_of(r->dec.m, r->dec.d);
-    const struct entry entries[] = {
-        {"average_max_decoder_cosine_sim",            r->max_dec.mean                    },
-        {"median_max_decoder_cosine_sim",             r->max_dec.median                  },
-        {"p95_max_decoder_cosine_sim",                r->max_dec.p95                     },
-        {"average_max_abs_decoder_cosine_sim",        r->max_abs_dec.mean                },
-        {"average_max_encoder_cosine_sim",            r->max_enc.mean                    },
-        {"average_encoder_decoder_cosine_sim",        r->enc_dec.mean                    },
-        {"coherence",                                 r->moments.coherence               },
-        {"mean_cosine",                               r->moments.mean                    },
-        {"std_cosine",                                r->moments.std                     },
-        {"mean_abs_cosine",                           r->moments.mean_abs                },
-        {"share_abs_cosine_over_0.1",                 analyze_geom_share_abs(&r->dec.hist, 0.1)},
-        {"share_abs_cosine_over_0.2",                                           analyze_geom_share_abs(&r->dec.hist,                                                    0.2)},
-        {"share_abs_cosine_over_0.5",                                       analyze_geom_share_abs(&r->dec.hist,                       0.5)},
-        {"duplicate_pairs",(double)r->n_duplicates},
-        {"antiparallel_pairs",                        (double)r->n_antiparallel          },
-        {"clustering_0.3",                           r->graph.clustering[1]                                                                     },
-        {"edge_density_0.3",                            r->graph.density[1]              },
-        {"zero_decoder_rows",                          (double)r->n_zero_rows              },
-        {"random_average_max_decoder_cosine_sim",                         b.max_dec            },
-        {"random_average_max_abs_decoder_cosine_sim",     b.max_abs_dec      },
-        {"random_coherence", b.coherence                  },
-        {"random_std_cosine",                          b.std                                                 },
-        {"random_mean_abs_cosine",                         b.mean_abs                             },
-        {"welch_bound",                    b.welch                    },
-    };
-    return OBJECT_OF(entries);
-}
-
-static json_t *spectrum(const struct analyze_report *r)
-{
-    const struct analyze_ranks *a = &r->ranks, *b = &r->random_ranks;
-    const struct analyze_baseline base = analyze_baseline_of(r->dec.m, r->dec.d);
-    const struct entry entries[] = {
-        {"effective_rank",                    a->effective                         },
-        {"participation_ratio",               a->participation                     },
-        {"stable_rank",                       a->stable                            },
-        {"largest_eigenvalue",                a->largest                           },
-        {"smallest_eigenvalue",               a->smallest                          },
-        {"frame_potential",                   a->frame_potential                   },
-        {"frame_potential_over_bound",        a->frame_potential / base.frame_bound},
-        {"off_diagonal_frobenius",            a->off_diagonal                      },
-        {"random_effective_rank",             b->effective                         },
-        {"random_participation_ratio",        b->participation                     },
-        {"random_stable_rank",                b->stable                            },
-        {"random_frame_potential_over_bound", base.frame / base.frame_bound        },
-    };
-    return OBJECT_OF(entries);
-}
-
-static json_t *usage(const struct analyze_usage *u)
-{
-    const struct entry entries[] = {
-        {"tokens",                          (double)u->n_tokens},
-        {"l0",                              u->l0              },
-        {"dead_latents",                    (double)u->n_dead  },
-        {"frac_alive",                      u->frac_alive      },
-        {"median_density_alive",            u->median_alive    },
-        {"freq_over_1_percent",             u->over_1          },
-        {"freq_over_10_percent",            u->over_10         },
-        {"normalized_freq_over_1_percent",  u->mass_1          },
-        {"normalized_freq_over_10_percent", u->mass_10         },
-        {"effective_latents",               u->effective       },
-    };
-    return OBJECT_OF(entries);
-}
-
-static json_t *overlap(const struct analyze_cooc *c)
-{
-    const struct entry entries[] = {
-        {"floor",                          (double)c->floor    },
-        {"latents",                        (double)c->n_latents},
-        {"pairs",                          c->n_pairs          },
-        {"pairs_met",                      (double)c->n_met    },
-        {"share_never",                    c->share_never      },
-        {"independent_share_never",        c->expected_never   },
-        {"mean_phi",                       c->mean_phi         },
-        {"p95_phi",                        c->phi_p95          },
-        {"share_phi_over_0.2",             c->phi_over         },
-        {"mean_pmi",                       c->mean_pmi         },
-        {"p05_pmi",                        c->pmi_p05          },
-        {"p95_pmi",                        c->pmi_p95          },
-        {"mean_abs_cosine_met",            c->abs_cos_met      },
-        {"mean_abs_cosine_never",          c->abs_cos_never    },
-        {"correlation_overlap_cosine",     c->corr_cos         },
-        {"correlation_overlap_abs_cosine", c->corr_abs         },
-    };
-    json_t *made = OBJECT_OF(entries);
+    const struct analyze_cooc *const c = &r->cooc;
+    json_t *made = analyze_metrics_json(r, "overlap");
     if (made != NULL) { /* how far a percentile may be from the value that has its rank */
         json_object_set_new(made, "percentile_resolution",
                             sae_json_number(1.0 / ANALYZE_UNIT_BINS));
@@ -170,7 +66,10 @@ static json_t *overlap(const struct analyze_cooc *c)
     }
     for (int kind = 0; made != NULL && kind < SAE_OVERLAP_N; kind++) {
         const struct analyze_overlap *of = &c->of[kind];
-        const struct entry parts[] = {
+        const struct {
+            const char *key;
+            double value;
+        } parts[] = {
             {"mean",          of->mean    },
             {"median",        of->median  },
             {"p95",           of->p95     },
@@ -186,38 +85,15 @@ static json_t *overlap(const struct analyze_cooc *c)
     return made;
 }
 
-static json_t *competition(const struct analyze_cooc *c)
-{
-    const struct analyze_competition *a = &c->run, *b = &c->reference;
-    const struct entry entries[] = {
-        {"run_has_orthogonality",     a->rule.recorded ? 1 : 0},
-        {"tau",                       a->rule.compete.tau     },
-        {"lambda2",                   a->rule.lambda2         },
-        {"competing_pairs",           (double)a->n_pairs      },
-        {"mean_c",                    a->mean_c               },
-        {"orth_loss",                 a->loss                 },
-        {"orth_loss_normalised",      a->normalised           },
-        {"orth_loss_weighted",        a->weighted             },
-        {"mean_abs_cosine",           a->mean_abs_cos         },
-        {"max_abs_cosine",            a->max_abs_cos          },
-        {"reference_tau",             b->rule.compete.tau     },
-        {"reference_competing_pairs", (double)b->n_pairs      },
-        {"reference_mean_c",          b->mean_c               },
-        {"reference_orth_loss",       b->loss                 },
-        {"reference_mean_abs_cosine", b->mean_abs_cos         },
-        {"reference_max_abs_cosine",  b->max_abs_cos          },
-    };
-    return OBJECT_OF(entries);
-}
-
 static json_t *metrics_of(const struct analyze_report *r)
 {
-    json_t *all = json_pack("{s:o, s:o}", "separation", separation(r), "spectrum", spectrum(r));
+    json_t *all = json_pack("{s:o, s:o}", "separation", analyze_metrics_json(r, "separation"),
+                            "spectrum", analyze_metrics_json(r, "spectrum"));
     if (all == NULL || !r->has_masks)
         return all;
-    json_object_set_new(all, "overlap", overlap(&r->cooc));
-    json_object_set_new(all, "competition", competition(&r->cooc));
-    json_object_set_new(all, "usage", usage(&r->usage));
+    json_object_set_new(all, "overlap", overlap(r));
+    json_object_set_new(all, "competition", analyze_metrics_json(r, "competition"));
+    json_object_set_new(all, "usage", analyze_metrics_json(r, "usage"));
     return json_object_size(all) == 5 ? all : NULL;
 }
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* tables : a report for people.
  *
- * Contents:  1. helpers   2. directions and spectrum   3. usage and overlap   4. competition
+ * Contents:  1. helpers   2. directions, spectrum and usage   3. overlap   4. competition
  *            5. close pairs   6. one report */
 #include <math.h>
 
-#include "analyze/analyze.h"
-#include "analyze/random.h"
+#include "analyze/metrics.h"
 #include "analyze/tally.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
@@ -15,22 +14,6 @@
 
 /* --- 1. helpers --------------------------------------------------------------------------- */
 
-static enum sae_status open_section(struct sae_table **ret, const char *baseline,
-                                    struct sae_err *err)
-{
-    const char *const heads[] = {"quantity", "here", baseline, "what it says"};
-    return sae_table_make(ret, 4, heads, err);
-}
-
-static void line(struct sae_table *t, const char *name, double here, double baseline, int digits,
-                 const char *meaning)
-{
-    sae_table_text(t, "%s", name);
-    sae_table_real(t, here, digits);
-    sae_table_real(t, baseline, digits);
-    sae_table_text(t, "%s", meaning);
-}
-
 static enum sae_status close_section(struct sae_table *t, FILE *to, struct sae_err *err)
 {
     const enum sae_status status = sae_table_print(t, to, 2, err);
@@ -38,121 +21,58 @@ static enum sae_status close_section(struct sae_table *t, FILE *to, struct sae_e
     return status;
 }
 
-static double percent(double share)
+/* The rows of one part. baseline: head of the column of what it is without learning; NULL: no
+ * column. */
+static enum sae_status print_part(const struct analyze_report *r, const char *part,
+                                  const char *baseline, FILE *to, struct sae_err *err)
 {
-    return 100 * share;
+    struct analyze_metric all[ANALYZE_METRICS_MOST];
+    const size_t n = analyze_metrics(r, all);
+    const char *heads[4] = {"quantity", "here"}, *key;
+    size_t n_heads = 2;
+    struct sae_table *t;
+    if (baseline != NULL)
+        heads[n_heads++] = baseline;
+    heads[n_heads++] = "what it says";
+    SAE_TRY(sae_table_make(&t, n_heads, heads, err));
+    for (size_t i = 0; i < n; i++) {
+        const struct sae_metric *const metric = all[i].is;
+        const double unit = metric->percent ? 100 : 1;
+        if (metric->row == NULL || !analyze_metric_in(metric, part, &key))
+            continue;
+        sae_table_text(t, "%s", metric->row);
+        sae_table_real(t, unit * all[i].value, metric->digits);
+        if (baseline != NULL)
+            sae_table_real(t, unit * analyze_metric_beside(metric, all, n), metric->digits);
+        sae_table_text(t, "%s", metric->says);
+    }
+    return close_section(t, to, err);
 }
 
-/* Share of pairs of random directions with |cos| of x or more, in percent. */
-static double random_share(double x, size_t d)
-{
-    return percent(analyze_random_share_abs_cos(x, (double)d));
-}
+/* --- 2. directions, spectrum and usage ---------------------------------------------------- */
 
-/* --- 2. directions and spectrum ----------------------------------------------------------- */
-
-static void direction_lines(struct sae_table *t, const struct analyze_report *r, double duplicate)
-{
-    const size_t m = r->dec.m, d = r->dec.d;
-    const struct analyze_baseline b = analyze_baseline_of(m, d);
-    const struct analyze_hist *h = &r->dec.hist;
-    line(t, "nearest neighbour, mean cos", r->max_dec.mean, b.max_dec, 4,
-         "largest cos to another, mean of latents");
-    line(t, "nearest neighbour, median", r->max_dec.median, NAN, 4,
-         "half of the latents are closer");
-    line(t, "nearest neighbour, 95 %", r->max_dec.p95, NAN, 4, "one latent in 20 is closer");
-    line(t, "nearest neighbour, mean |cos|", r->max_abs_dec.mean, b.max_abs_dec, 4,
-         "the same, opposite directions counted");
-    line(t, "largest |cos|", r->moments.coherence, b.coherence, 4, "coherence of the dictionary");
-    line(t, "mean cos of pairs", r->moments.mean, 0, 5, "> 0: rows share a common direction");
-    line(t, "spread of cos", r->moments.std, b.std, 5, "standard deviation over pairs");
-    line(t, "mean |cos| of pairs", r->moments.mean_abs, b.mean_abs, 5,
-         "0 only for orthogonal rows");
-    line(t, "pairs with |cos| >= 0.2, %", percent(analyze_geom_share_abs(h, 0.2)),
-         random_share(0.2, d), 4, "the tail: directions that overlap");
-    line(t, "pairs with |cos| >= 0.5, %", percent(analyze_geom_share_abs(h, 0.5)),
-         random_share(0.5, d), 4, "60 degrees or less apart");
-    sae_table_text(t, "pairs with cos > %g", duplicate);
-    sae_table_count(t, (double)r->n_duplicates);
-    sae_table_count(t, 0);
-    sae_table_text(t, "near duplicates");
-    sae_table_text(t, "pairs with cos < %g", -duplicate);
-    sae_table_count(t, (double)r->n_antiparallel);
-    sae_table_count(t, 0);
-    sae_table_text(t, "antiparallel: one direction, two signs");
-    line(t, "clustering at cos > 0.3", r->graph.clustering[1], r->graph.density[1], 4,
-         "closed triples; by chance: edge density");
-    line(t, "encoder neighbour, mean cos", r->max_enc.mean, b.max_dec, 4,
-         "likewise between encoder rows");
-    line(t, "encoder with decoder, mean cos", r->enc_dec.mean, 0, 4,
-         "of one latent; 1: it writes what it reads");
-}
-
-static enum sae_status print_directions(const struct analyze_report *r,
-                                        const struct analyze_settings *s, FILE *to,
+static enum sae_status print_directions(const struct analyze_report *r, FILE *to,
                                         struct sae_err *err)
 {
-    struct sae_table *t;
     const double m = (double)r->dec.m;
     fprintf(to, "\nDirections: decoder rows, %.0f pairs (Welch bound of the largest |cos|: %.4f)\n",
-            0.5 * m * (m - 1), analyze_baseline_of(r->dec.m, r->dec.d).welch);
-    SAE_TRY(open_section(&t, "random", err));
-    direction_lines(t, r, s->duplicate);
-    return close_section(t, to, err);
+            0.5 * m * (m - 1), r->base.welch);
+    return print_part(r, "separation", "random", to, err);
 }
 
 static enum sae_status print_spectrum(const struct analyze_report *r, FILE *to, struct sae_err *err)
 {
-    struct sae_table *t;
-    const struct analyze_ranks *a = &r->ranks, *b = &r->random_ranks;
-    const struct analyze_baseline base = analyze_baseline_of(r->dec.m, r->dec.d);
     fprintf(to, "\nSpectrum: Gram matrix of the decoder, %zu eigenvalues\n", r->dec.d);
-    SAE_TRY(open_section(&t, "random", err));
-    line(t, "effective rank", a->effective, b->effective, 2,
-         "exp of the entropy of singular values");
-    line(t, "participation ratio", a->participation, b->participation, 2,
-         "(sum l)^2 / sum l^2: directions that carry weight");
-    line(t, "stable rank", a->stable, b->stable, 2, "sum l / max l");
-    line(t, "largest eigenvalue", a->largest, b->largest, 3, "weight of the commonest direction");
-    line(t, "smallest eigenvalue", a->smallest, b->smallest, 4, "0: a direction no latent covers");
-    line(t, "frame potential / bound", a->frame_potential / base.frame_bound,
-         base.frame / base.frame_bound, 4, "sum of cos^2; 1 is a tight frame");
-    return close_section(t, to, err);
+    return print_part(r, "spectrum", "random", to, err);
 }
-
-/* --- 3. usage and overlap ----------------------------------------------------------------- */
 
 static enum sae_status print_usage(const struct analyze_report *r, FILE *to, struct sae_err *err)
 {
-    const struct analyze_usage *u = &r->usage;
-    const char *const heads[] = {"quantity", "here", "what it says"};
-    struct sae_table *t;
-    fprintf(to, "\nUsage: %zu held-out tokens\n", u->n_tokens);
-    SAE_TRY(sae_table_make(&t, 3, heads, err));
-    const struct {
-        const char *name;
-        double value;
-        int digits;
-        const char *meaning;
-    } rows[] = {
-        {"active latents a token",         u->l0,                    2, "l0"                                   },
-        {"silent latents",                 (double)u->n_dead,        0, "fired on none of these tokens"        },
-        {"alive, %",                       percent(u->frac_alive),   2, "the others fired on none"             },
-        {"median density of the alive, %", percent(u->median_alive), 4,
-         "share of tokens it fires on"                                                                         },
-        {"latents on > 1 % of tokens, %",  percent(u->over_1),       3, "common latents"                       },
-        {"latents on > 10 % of tokens, %", percent(u->over_10),      3, "dense latents"                        },
-        {"their share of activations, %",  percent(u->mass_10),      2,
-         "of the dense latents, in all activations"                                                            },
-        {"latents in effective use",       u->effective,             1, "exp of the entropy of the activations"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        sae_table_text(t, "%s", rows[i].name);
-        sae_table_real(t, rows[i].value, rows[i].digits);
-        sae_table_text(t, "%s", rows[i].meaning);
-    }
-    return close_section(t, to, err);
+    fprintf(to, "\nUsage: %zu held-out tokens\n", r->usage.n_tokens);
+    return print_part(r, "usage", NULL, to, err);
 }
+
+/* --- 3. overlap --------------------------------------------------------------------------- */
 
 static enum sae_status print_normalisations(const struct analyze_cooc *c, FILE *to,
                                             struct sae_err *err)
@@ -178,7 +98,6 @@ static enum sae_status print_normalisations(const struct analyze_cooc *c, FILE *
 static enum sae_status print_overlap(const struct analyze_report *r, FILE *to, struct sae_err *err)
 {
     const struct analyze_cooc *c = &r->cooc;
-    struct sae_table *t;
     fprintf(to,
             "\nOverlap: %zu latents that fire on at least %llu tokens, %.0f pairs, of which "
             "%llu fired together\n",
@@ -189,19 +108,7 @@ static enum sae_status print_overlap(const struct analyze_report *r, FILE *to, s
             "rank,\n  lift, batch and PMI within %.2f %% (%.4f nats); means are exact.\n\n",
             1.0 / ANALYZE_UNIT_BINS, 100 * (pow(10, 1.0 / ANALYZE_DECADE_BINS) - 1),
             log(10) / ANALYZE_DECADE_BINS);
-    SAE_TRY(open_section(&t, "independent", err));
-    line(t, "pairs that never fired together, %", percent(c->share_never),
-         percent(c->expected_never), 2, "more than by chance: latents that exclude each other");
-    line(t, "mean phi", c->mean_phi, NAN, 4, "correlation of firing, pairs that met");
-    line(t, "phi, 95 %", c->phi_p95, NAN, 4, "one pair in 20 is above");
-    line(t, "pairs with phi > 0.2, %", percent(c->phi_over), NAN, 3, "of those that met");
-    line(t, "mean PMI, nats", c->mean_pmi, NAN, 3, "log of lift, pairs that met");
-    line(t, "PMI, 95 %", c->pmi_p95, NAN, 3, "one pair in 20 is above");
-    line(t, "mean |cos|, met", c->abs_cos_met, NAN, 4, "pairs that fired together");
-    line(t, "mean |cos|, never met", c->abs_cos_never, NAN, 4, "pairs that never did");
-    line(t, "overlap with cos, r", c->corr_cos, 0, 3, "< 0: those that fire together point apart");
-    line(t, "overlap with |cos|, r", c->corr_abs, 0, 3, "> 0: those that fire together share");
-    return close_section(t, to, err);
+    return print_part(r, "overlap", "independent", to, err);
 }
 
 /* --- 4. competition ----------------------------------------------------------------------- */
@@ -312,12 +219,11 @@ static void print_head(const struct analyze_report *r, FILE *to)
         fprintf(to, "  %zu decoder rows have length 0; their cosines count as 0\n", r->n_zero_rows);
 }
 
-enum sae_status analyze_tables_print(const struct analyze_report *report,
-                                     const struct analyze_settings *settings, FILE *to,
+enum sae_status analyze_tables_print(const struct analyze_report *report, FILE *to,
                                      struct sae_err *err)
 {
     print_head(report, to);
-    SAE_TRY(print_directions(report, settings, to, err));
+    SAE_TRY(print_directions(report, to, err));
     SAE_TRY(print_spectrum(report, to, err));
     if (report->has_masks) {
         SAE_TRY(print_usage(report, to, err));

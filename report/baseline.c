@@ -85,7 +85,7 @@ void report_baseline_clear(struct report_baseline *baseline)
     free(baseline->model);
     free(baseline->full);
     json_decref(baseline->json);
-    for (size_t s = 0; s < REPORT_SOURCE_N; s++)
+    for (size_t s = 0; s < SAE_SOURCE_N; s++)
         json_decref(baseline->part[s]);
     *baseline = (struct report_baseline){0};
 }

@@ -186,7 +186,9 @@ enum sae_status chart_finish(struct chart *chart, const char *name, const char *
         goto done;
     SAE_GO(st, sae_str_printf(&below, err, "%s%s%s", subtitle,
                               chart->averaged ? "; mean over seeds" : "",
-                              chart->banded ? ", band: least to greatest" : ""));
+                              chart->banded   ? ", band: least to greatest"
+                              : chart->barred ? ", bars: least to greatest"
+                                              : ""));
     if (of->title != NULL && *of->title == '\0')
         below.s[0] = '\0';
     SAE_GO(st, put_layout(&gp, chart, of->title != NULL ? of->title : title, below.s, err));
@@ -243,21 +245,29 @@ enum sae_status chart_steps(struct chart *chart, double from, double to, struct 
     return sae_str_printf(chart_now(chart), err, "set xtics autofreq %.9g\n", by);
 }
 
-/* The band, the line and, of one run, the bars of its own standard error. */
+/* What a line has about it. */
+enum spread {
+    SPREAD_NONE,
+    SPREAD_BAND, /* from the least to the greatest of its seeds */
+    SPREAD_BARS, /* likewise, of a single point: a band would have no width */
+    SPREAD_ERROR /* of one run: bars of its own standard error */
+};
+
 static enum sae_status put_curves(struct chart *chart, size_t block, size_t group, bool named,
-                                  bool band, bool bars, const char *with, struct sae_err *err)
+                                  enum spread spread, const char *with, struct sae_err *err)
 {
     char colour[CHART_STYLE], looks[CHART_STYLE], text[2 * CHART_STYLE], label[CHART_LABEL];
     const struct charts *const of = chart->of;
-    chart->averaged |= band;
-    if (band && of->report->n_groups <= BANDS) {
+    chart->averaged |= spread == SPREAD_BAND || spread == SPREAD_BARS;
+    chart->barred |= spread == SPREAD_BARS;
+    if (spread == SPREAD_BAND && of->report->n_groups <= BANDS) {
         chart->banded = true;
         snprintf(text, sizeof text,
                  "using 1:3:4 with filledcurves fc rgb '%.7s' fs transparent solid 0.15 noborder",
                  chart_colour(of, group, colour));
         SAE_TRY(chart_curve(chart, block, text, NULL, err));
     }
-    if (bars) {
+    if (spread == SPREAD_BARS || spread == SPREAD_ERROR) {
         snprintf(text, sizeof text, "using 1:2:3:4 with yerrorbars lc rgb '%.7s' lw 1.2 dt 1 pt -1",
                  chart_colour(of, group, colour));
         SAE_TRY(chart_curve(chart, block, text, NULL, err));
@@ -277,7 +287,7 @@ struct span {
 };
 
 static struct span span_of(const struct report *report, size_t group, int percent,
-                           const struct report_metric *metric)
+                           const struct sae_metric *metric)
 {
     struct span s = {0, 0, INFINITY, -INFINITY, false};
     double se = NAN;
@@ -309,7 +319,7 @@ struct reach {
 };
 
 static struct reach reach_of(const struct report *report, const int *percents, size_t n,
-                             const struct report_metric *metric)
+                             const struct sae_metric *metric)
 {
     struct reach r = {INFINITY, -INFINITY, INFINITY, -INFINITY, false};
     for (size_t g = 0; g < report->n_groups; g++)
@@ -345,7 +355,7 @@ static void place_first(struct reach *r, char *note, size_t size)
 }
 
 static enum sae_status phase_curve(struct chart *chart, size_t group,
-                                   const struct report_metric *metric, const int *percents,
+                                   const struct sae_metric *metric, const int *percents,
                                    size_t n, size_t *block, struct sae_err *err)
 {
     size_t with = 0;
@@ -362,31 +372,31 @@ static enum sae_status phase_curve(struct chart *chart, size_t group,
         bars |= s.bar;
     }
     SAE_TRY(chart_close(chart, err));
-    return with > 0
-               ? put_curves(chart, *block, group, true, band, bars && !band, "linespoints", err)
-               : SAE_OK;
+    const enum spread spread = band    ? (with > 1 ? SPREAD_BAND : SPREAD_BARS)
+                               : bars ? SPREAD_ERROR
+                                      : SPREAD_NONE;
+    return with > 0 ? put_curves(chart, *block, group, true, spread, "linespoints", err) : SAE_OK;
 }
 
-enum sae_status chart_phases(struct chart *chart, const char *metric, const char *title,
-                             const char *ylabel, bool log_y, struct sae_err *err)
+enum sae_status chart_phases(struct chart *chart, const struct sae_metric *metric,
+                             struct sae_err *err)
 {
     const struct report *const report = chart->of->report;
-    const struct report_metric *const what = report_metric_by(metric);
     int percents[64];
     const size_t n = notes_percents(report, percents, sizeof percents / sizeof *percents);
-    struct reach reach = reach_of(report, percents, n, what);
+    struct reach reach = reach_of(report, percents, n, metric);
     char note[64];
     size_t block = 0;
     place_first(&reach, note, sizeof note);
     if (!(reach.high >= reach.low))
         return SAE_OK;
-    SAE_TRY(chart_panel(chart, title, "training done (%)", ylabel, err));
+    SAE_TRY(chart_panel(chart, metric->panel, "training done (%)", metric->axis, err));
     if (note[0] != '\0')
-        SAE_TRY(note_panel(chart, title, note, err));
-    SAE_TRY(y_axis(chart, log_y, reach.low, reach.high, err));
+        SAE_TRY(note_panel(chart, metric->panel, note, err));
+    SAE_TRY(y_axis(chart, metric->log_axis, reach.low, reach.high, err));
     SAE_TRY(sae_str_printf(chart_now(chart), err, "set xrange [-3:103]\nset xtics 0,25,100\n"));
     for (size_t g = 0; g < report->n_groups; g++)
-        SAE_TRY(phase_curve(chart, g, what, percents, n, &block, err));
+        SAE_TRY(phase_curve(chart, g, metric, percents, n, &block, err));
     SAE_TRY(chart_axes_key(chart, block, err));
     chart_end_panel(chart);
     return SAE_OK;
@@ -491,7 +501,8 @@ static enum sae_status series_curve(struct chart *chart, size_t first, bool name
     SAE_GO(st, series_rows(chart, &report->runs[first], ys, n, err));
     SAE_GO(st, chart_close(chart, err));
     SAE_GO(st,
-           put_curves(chart, *block, report->runs[first].group, named, n > 1, false, "lines", err));
+           put_curves(chart, *block, report->runs[first].group, named,
+                      n > 1 ? SPREAD_BAND : SPREAD_NONE, "lines", err));
 done:
     free(ys);
     return st;

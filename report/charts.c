@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* charts : the charts by phase - separation, reconstruction, probing, absorption, core - and the
- * list of all charts in the order in which the notes name them. */
+/* charts : a chart an evaluation, by phase; both aims in one picture; and the list of all charts in
+ * the order in which the notes name them. */
 #include "report/charts.h"
 
 #include <math.h>
@@ -11,43 +11,6 @@
 #include "lib/base/log.h"
 #include "lib/base/stop.h"
 #include "report/notes.h"
-
-static enum sae_status separation(struct charts *charts, struct sae_err *err)
-{
-    struct chart chart = {.of = charts};
-    enum sae_status st = SAE_OK;
-    SAE_GO(st, chart_phases(&chart, "mean_max_cos", "cosine to the nearest feature",
-                            "mean over features", false, err));
-    SAE_GO(st, chart_phases(&chart, "n_pairs", "competing pairs", "pairs", true, err));
-    SAE_GO(st, chart_phases(&chart, "pairs_mean_abs_cos", "|cosine| of competing pairs",
-                            "mean over pairs", false, err));
-    return chart_finish(&chart, "separation", "Separation of features through training",
-                        "lower is better in every panel",
-                        "how near features are to their nearest neighbour and how many pairs "
-                        "compete, by phase and setting; lower is better",
-                        err);
-done:
-    chart_clear(&chart);
-    return st;
-}
-
-static enum sae_status reconstruction(struct charts *charts, struct sae_err *err)
-{
-    struct chart chart = {.of = charts};
-    enum sae_status st = SAE_OK;
-    SAE_GO(st, chart_phases(&chart, "heldout_ev", "explained variance (higher is better)",
-                            "share of variance", false, err));
-    SAE_GO(st, chart_phases(&chart, "heldout_loss", "squared error (lower is better)",
-                            "|x - xhat|^2 per token", true, err));
-    return chart_finish(&chart, "reconstruction", "Held-out reconstruction",
-                        "rows that training never sees",
-                        "what the orthogonality term costs: explained variance and error on "
-                        "held-out rows, by phase and setting",
-                        err);
-done:
-    chart_clear(&chart);
-    return st;
-}
 
 /* --- both aims in one picture ---------------------------------------------------------------- */
 
@@ -60,9 +23,8 @@ struct point {
 static bool aims_at(const struct report *report, size_t group, int percent, struct point *ret)
 {
     double se;
-    (void)report_group_stats(report, group, percent, report_metric_by("heldout_ev"), &ret->x, &se);
-    (void)report_group_stats(report, group, percent, report_metric_by("mean_max_cos"), &ret->y,
-                             &se);
+    (void)report_group_stats(report, group, percent, sae_metric_by("heldout_ev"), &ret->x, &se);
+    (void)report_group_stats(report, group, percent, sae_metric_by("mean_max_cos"), &ret->y, &se);
     return percent > 0 && isfinite(ret->x) && isfinite(ret->y);
 }
 
@@ -143,24 +105,24 @@ done:
 
 /* --- evaluations ---------------------------------------------------------------------------- */
 
-/* The raw neurons' accuracy does not depend on the run; the last value found is drawn as a line. */
-static double neurons(const struct report *report, const char *id)
+/* What does not depend on the run, as the raw neurons' accuracy: the last value found is drawn. */
+static double level_of(const struct report *report, const char *id)
 {
     double x = NAN;
     for (size_t i = 0; i < report->n_runs; i++)
         for (size_t p = 0; p < report->runs[i].n_phases; p++) {
-            const double y = report_value(&report->runs[i].phases[p], report_metric_by(id));
+            const double y = report_value(&report->runs[i].phases[p], sae_metric_by(id));
             x = isfinite(y) ? y : x;
         }
     return x;
 }
 
-static enum sae_status probing_panel(struct chart *chart, const char *sae, const char *llm,
-                                     const char *title, struct sae_err *err)
+static enum sae_status panel_of(struct chart *chart, const struct sae_metric *metric,
+                                struct sae_err *err)
 {
     const size_t before = chart->n_panels;
-    SAE_TRY(chart_phases(chart, sae, title, "test accuracy", false, err));
-    const double level = neurons(chart->of->report, llm);
+    SAE_TRY(chart_phases(chart, metric, err));
+    const double level = metric->level != NULL ? level_of(chart->of->report, metric->level) : NAN;
     if (chart->n_panels == before || !isfinite(level))
         return SAE_OK;
     return sae_str_printf(chart_now(chart), err,
@@ -168,90 +130,50 @@ static enum sae_status probing_panel(struct chart *chart, const char *sae, const
                           level);
 }
 
-static enum sae_status probing(struct charts *charts, struct sae_err *err)
+/* The panels of its metrics' rows. */
+static enum sae_status chart_source(struct charts *charts, enum sae_source source,
+                                    struct sae_err *err)
 {
+    const struct report_source_row *const row = &report_sources[source];
     struct chart chart = {.of = charts};
     enum sae_status st = SAE_OK;
-    SAE_GO(st, probing_panel(&chart, "top_1", "llm_top_1", "single best latent (k = 1)", err));
-    SAE_GO(st, probing_panel(&chart, "top_5", "llm_top_5", "best five latents (k = 5)", err));
-    return chart_finish(
-        &chart, "probing", "k-sparse probing of labelled concepts",
-        "higher is better; 0.5 is chance; dashed: the best raw neurons; bars: "
-        "standard error of the evaluation of one run",
-        "accuracy of the best latent (k = 1) and the best five, by phase and setting, "
-        "against raw neurons; higher is better",
-        err);
+    SAE_EACH_METRIC(metric)
+    {
+        if (metric->source == source && metric->panel != NULL)
+            SAE_GO(st, panel_of(&chart, metric, err));
+    }
+    return chart_finish(&chart, row->chart.file, row->chart.title, row->chart.subtitle,
+                        row->chart.caption, err);
 done:
     chart_clear(&chart);
     return st;
 }
 
-/* Version A is what the target judges. */
-static enum sae_status absorption(struct charts *charts, struct sae_err *err)
+/* --- all of them ---------------------------------------------------------------------------- */
+
+/* Takes what a chart came to: one that fails leaves the others to be drawn. */
+static enum sae_status take(struct charts *charts, enum sae_status st, const struct sae_err *why,
+                            struct sae_err *err)
 {
-    struct chart chart = {.of = charts};
-    enum sae_status st = SAE_OK;
-    SAE_GO(st, chart_phases(&chart, "absorption_a", "absorption (version A; target below 0.01)",
-                            "share of words", false, err));
-    SAE_GO(st, chart_phases(&chart, "absorption_fraction", "absorption fraction (version C)",
-                            "share of the letter direction", false, err));
-    return chart_finish(&chart, "absorption", "First-letter absorption", "lower is better",
-                        "how often a first-letter latent stays silent because another one carries "
-                        "the letter, by phase and setting; lower is better",
-                        err);
-done:
-    chart_clear(&chart);
-    return st;
+    if (sae_stop_asked())
+        return sae_err_set(err, SAE_EINTR, "stopped before all charts were drawn");
+    if (st == SAE_OK)
+        return SAE_OK;
+    sae_log_warn("a chart is left out: %s", why->msg);
+    return report_lines_add(&charts->report->problems, err, "A chart is left out: %s", why->msg);
 }
 
-static enum sae_status core(struct charts *charts, struct sae_err *err)
-{
-    struct chart chart = {.of = charts};
-    enum sae_status st = SAE_OK;
-    SAE_GO(st, chart_phases(&chart, "ce_score", "cross-entropy recovered", "score", false, err));
-    SAE_GO(st, chart_phases(&chart, "kl_score", "predicted distribution recovered (KL)", "score",
-                            false, err));
-    SAE_GO(st, chart_phases(&chart, "core_ev_pooled", "explained variance", "share of variance",
-                            false, err));
-    return chart_finish(
-        &chart, "core", "What the language model keeps when the reconstruction replaces its stream",
-        "1 is all of it, 0 is as bad as zeros; higher is better",
-        "cross-entropy and KL recovered by the spliced model, by phase and setting; "
-        "higher is better",
-        err);
-done:
-    chart_clear(&chart);
-    return st;
-}
-
-/* One chart that fails leaves the others to be drawn. */
 static enum sae_status draw_all(struct charts *charts, struct sae_err *err)
 {
-    static enum sae_status (*const all[])(struct charts *, struct sae_err *) = {
-        charts_grid,
-        separation,
-        reconstruction,
-        trade_off,
-        charts_cos_hist,
-        charts_losses,
-        charts_schedules,
-        charts_gradients,
-        charts_monitors,
-        charts_pairs,
-        probing,
-        absorption,
-        core,
+    static enum sae_status (*const others[])(struct charts *, struct sae_err *) = {
+        charts_grid,      trade_off,        charts_cos_hist, charts_losses,
+        charts_schedules, charts_gradients, charts_monitors, charts_pairs,
     };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        struct sae_err why = {0};
-        if (sae_stop_asked())
-            return sae_err_set(err, SAE_EINTR, "stopped before all charts were drawn");
-        if (all[i](charts, &why) == SAE_OK)
-            continue;
-        sae_log_warn("a chart is left out: %s", why.msg);
-        SAE_TRY(
-            report_lines_add(&charts->report->problems, err, "A chart is left out: %s", why.msg));
-    }
+    struct sae_err why = {0};
+    for (enum sae_source s = 0; s < SAE_SOURCE_N; s++)
+        SAE_TRY(take(charts, chart_source(charts, s, &why), &why, err));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        SAE_TRY(take(charts, others[i](charts, &why), &why, err));
     return charts_list(charts, err);
 }
 

@@ -36,6 +36,7 @@ struct chart {
     size_t longest;                      /* label, in characters */
     bool bare;                           /* its panels have no titles */
     bool banded;                         /* a line has a band */
+    bool barred;                         /* a point has a bar over its seeds */
     bool averaged;                       /* a line stands for several seeds */
     bool noted;                          /* a panel's title has a second line */
     bool plotted;                        /* the panel being filled has its plot command */
@@ -67,11 +68,10 @@ SAE_MUST_CHECK enum sae_status chart_finish(struct chart *chart, const char *nam
                                             const char *caption, struct sae_err *err);
 void chart_clear(struct chart *chart);
 
-/* One panel: a metric by phase, a line a setting. Values at 0 % that would flatten all others lie
+/* One panel: a metric that has one, by phase, a line a setting. Values at 0 % that would flatten all others lie
  * off the scale, and the title says so. Returns with the panel dropped where no run has the metric.
  */
-SAE_MUST_CHECK enum sae_status chart_phases(struct chart *chart, const char *metric,
-                                            const char *title, const char *ylabel, bool log_y,
+SAE_MUST_CHECK enum sae_status chart_phases(struct chart *chart, const struct sae_metric *metric,
                                             struct sae_err *err);
 
 /* A column of the time series. */

@@ -201,7 +201,7 @@ struct cos_hist {
 static bool find_hist(const struct report_phase *phase, struct cos_hist *ret)
 {
     const json_t *hist =
-        sae_json_at(phase->result[REPORT_ANALYZE], "eval_result_unstructured.cosine_histogram");
+        sae_json_at(phase->result[SAE_SOURCE_ANALYZE], "eval_result_unstructured.cosine_histogram");
     const json_t *counts = json_object_get(hist, "counts");
     if (json_array_size(counts) < 2)
         return false;

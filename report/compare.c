@@ -80,7 +80,7 @@ double report_group_l0(const struct report *report, size_t group, int percent)
     static const char *const ids[] = {"heldout_l0", "core_l0"};
     double mean = NAN, se;
     for (size_t i = 0; i < 2 && !isfinite(mean); i++)
-        report_group_stats(report, group, percent, report_metric_by(ids[i]), &mean, &se);
+        report_group_stats(report, group, percent, sae_metric_by(ids[i]), &mean, &se);
     return mean;
 }
 
@@ -106,7 +106,7 @@ int report_last_shared(const struct report *report, size_t group, size_t other)
 /* --- one comparison ----------------------------------------------------------------------- */
 
 static struct stats_sample sample_of(const struct report *report, size_t group, int percent,
-                                     const struct report_metric *metric)
+                                     const struct sae_metric *metric)
 {
     struct stats_sample sample = {0};
     for (size_t i = 0; i < report->n_runs && sample.n < STATS_MOST; i++) {
@@ -122,7 +122,7 @@ static struct stats_sample sample_of(const struct report *report, size_t group, 
 
 /* Whether an evaluation ran with the same options on all runs of both groups. */
 static bool measured_alike(const struct report *report, size_t group, size_t against, int percent,
-                           enum report_source source)
+                           enum sae_source source)
 {
     const json_t *first = NULL;
     for (size_t i = 0; i < report->n_runs; i++) {
@@ -140,7 +140,7 @@ static bool measured_alike(const struct report *report, size_t group, size_t aga
 }
 
 static enum report_verdict judge(const struct stats_difference *by,
-                                 const struct report_metric *metric, bool alike, bool equal_l0)
+                                 const struct sae_metric *metric, bool alike, bool equal_l0)
 {
     if (!isfinite(by->diff))
         return REPORT_NOT_MEASURED;
@@ -158,7 +158,7 @@ static enum report_verdict judge(const struct stats_difference *by,
 }
 
 struct report_comparison report_compare(const struct report *report, size_t group, size_t against,
-                                        int percent, const struct report_metric *metric)
+                                        int percent, const struct sae_metric *metric)
 {
     const struct stats_sample mine = sample_of(report, group, percent, metric);
     const struct stats_sample ref = sample_of(report, against, percent, metric);

@@ -25,13 +25,13 @@ enum report_verdict {
 extern const char *const report_verdict_names[REPORT_VERDICT_N];
 
 struct report_comparison {
-    const struct report_metric *metric;
+    const struct sae_metric *metric;
     struct stats_difference by;
     enum report_verdict verdict;
 };
 /* The difference of a metric at a percent, group - reference. */
 struct report_comparison report_compare(const struct report *report, size_t group, size_t against,
-                                        int percent, const struct report_metric *metric);
+                                        int percent, const struct sae_metric *metric);
 
 /* Active latents a token, mean over a group's runs at a percent; NaN where unknown. */
 double report_group_l0(const struct report *report, size_t group, int percent);

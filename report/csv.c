@@ -89,7 +89,7 @@ static const char *arch_of(const struct report_run *run)
     return run->record != NULL ? sae_arch_name(run->arch) : "";
 }
 
-static const char *better_of(const struct report_metric *metric)
+static const char *better_of(const struct sae_metric *metric)
 {
     return metric->better > 0 ? "higher" : metric->better < 0 ? "lower" : "";
 }
@@ -145,8 +145,8 @@ static void put_phase(const struct report *report, const struct report_run *run,
 {
     const struct report_phase *const phase = &run->phases[p];
     char label[REPORT_LABEL];
-    for (size_t i = 0; i < report_n_metrics; i++) {
-        const struct report_metric *const metric = &report_metrics[i];
+    SAE_EACH_METRIC(metric)
+    {
         const double x = report_value(phase, metric);
         if (!isfinite(x))
             continue;
@@ -173,8 +173,8 @@ static void put_phase(const struct report *report, const struct report_run *run,
 
 static void put_published(const struct report_baseline *one, json_t *names, FILE *to)
 {
-    for (size_t i = 0; i < report_n_metrics; i++) {
-        const struct report_metric *const metric = &report_metrics[i];
+    SAE_EACH_METRIC(metric)
+    {
         const double x = report_baseline_value(one, metric);
         if (!isfinite(x))
             continue;
@@ -253,16 +253,16 @@ static enum sae_status put_groups(const struct report *report, FILE *to, struct 
     fputs("group,percent,metric,better,n,mean,se\n", to);
     for (size_t g = 0; g < report->n_groups; g++)
         for (size_t p = 0; p < n; p++)
-            for (size_t i = 0; i < report_n_metrics; i++) {
+            SAE_EACH_METRIC(metric)
+            {
                 double mean, se;
-                const size_t with =
-                    report_group_stats(report, g, percents[p], &report_metrics[i], &mean, &se);
+                const size_t with = report_group_stats(report, g, percents[p], metric, &mean, &se);
                 if (with == 0)
                     continue;
                 csv_text(to, report_group_name(label, report, g));
                 fprintf(to, ",%d", percents[p]);
-                next_text(to, report_metrics[i].id);
-                next_text(to, better_of(&report_metrics[i]));
+                next_text(to, metric->id);
+                next_text(to, better_of(metric));
                 next_count(to, with);
                 next_number(to, mean);
                 next_number(to, se);
@@ -272,7 +272,7 @@ static enum sae_status put_groups(const struct report *report, FILE *to, struct 
 }
 
 static void put_comparison(const struct report *report, size_t group, size_t ref, int percent,
-                           const struct report_metric *metric, FILE *to)
+                           const struct sae_metric *metric, FILE *to)
 {
     char label[REPORT_LABEL];
     const struct report_comparison c = report_compare(report, group, ref, percent, metric);
@@ -304,8 +304,8 @@ static enum sae_status put_comparisons(const struct report *report, FILE *to, st
           to);
     for (size_t g = 0; g < report->n_groups; g++)
         for (size_t p = 0; g != ref && p < n; p++)
-            for (size_t i = 0; i < report_n_metrics; i++)
-                put_comparison(report, g, ref, percents[p], &report_metrics[i], to);
+            SAE_EACH_METRIC(metric)
+            put_comparison(report, g, ref, percents[p], metric, to);
     return SAE_OK;
 }
 

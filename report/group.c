@@ -76,7 +76,7 @@ enum sae_status report_group(struct report *report, struct sae_err *err)
 }
 
 size_t report_group_stats(const struct report *report, size_t group, int percent,
-                          const struct report_metric *metric, double *mean, double *se)
+                          const struct sae_metric *metric, double *mean, double *se)
 {
     double sum = 0, sq = 0;
     size_t n = 0;

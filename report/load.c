@@ -69,14 +69,15 @@ static int percent_of_name(const char *path)
 }
 
 static enum sae_status load_result(struct report *report, struct report_phase *phase,
-                                   enum report_source source, struct sae_err *err)
+                                   enum sae_source source, struct sae_err *err)
 {
     char *path = NULL;
     json_t *json = NULL;
     struct sae_err why = {0};
-    enum sae_status st = sae_result_path(&path, phase->path, report_sources[source].suffix, err);
-    if (st != SAE_OK)
-        return st;
+    enum sae_status st = SAE_OK;
+    if (source == SAE_SOURCE_HELDOUT) /* the checkpoint itself holds it */
+        return SAE_OK;
+    SAE_TRY(sae_result_path(&path, phase->path, report_sources[source].suffix, err));
     if (!sae_fs_is_file(path)) {
         free(path);
         return SAE_OK;
@@ -145,13 +146,13 @@ static enum sae_status add_phase(struct report *report, struct report_run *run, 
         phase->step = ckpt.step;
         phase->total_steps = ckpt.total_steps;
         if (json_object_size(ckpt.heldout_metrics) > 0)
-            phase->result[REPORT_HELDOUT] = json_incref(ckpt.heldout_metrics);
+            phase->result[SAE_SOURCE_HELDOUT] = json_incref(ckpt.heldout_metrics);
         take_run_facts(run, &ckpt);
     } else {
         phase->percent = percent_of_name(path);
         SAE_TRY(lose(report, why.msg, err));
     }
-    for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N; s++)
+    for (enum sae_source s = 0; s < SAE_SOURCE_N; s++)
         SAE_TRY(load_result(report, phase, s, err));
     return SAE_OK;
 }
@@ -197,11 +198,13 @@ static enum sae_status trimmed(char **ret, const char *path, struct sae_err *err
 
 /* Results whose checkpoint is gone cannot be told from those of an earlier run: named, not used. */
 static enum sae_status name_orphans(struct report *report, const char *folder,
-                                    enum report_source source, struct sae_err *err)
+                                    enum sae_source source, struct sae_err *err)
 {
     char suffix[32], **names = NULL;
     size_t n = 0;
     struct sae_err why = {0};
+    if (source == SAE_SOURCE_HELDOUT)
+        return SAE_OK;
     snprintf(suffix, sizeof suffix, ".%s", report_sources[source].suffix);
     if (sae_fs_list(&names, &n, folder, "ckpt_", suffix, &why) != SAE_OK)
         return report_lines_add(&report->problems, err, "%s", why.msg);
@@ -239,7 +242,7 @@ static enum sae_status add_run(struct report *report, const char *folder, struct
             st = add_phase(report, run, path, err);
         free(path);
     }
-    for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
+    for (enum sae_source s = 0; s < SAE_SOURCE_N && st == SAE_OK; s++)
         st = name_orphans(report, folder, s, err);
     sae_fs_list_free(names, n);
     return st;
@@ -266,7 +269,7 @@ static enum sae_status not_a_run(struct report *report, const char *folder, enum
                              "checkpoint, or a folder of results made with -o",
                              folder, sae_folder_says(kind)));
     /* results may lie there whose checkpoints are gone */
-    for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N; s++)
+    for (enum sae_source s = 0; s < SAE_SOURCE_N; s++)
         SAE_TRY(name_orphans(report, folder, s, err));
     return SAE_OK;
 }
@@ -455,7 +458,7 @@ done:
 static void clear_phase(struct report_phase *phase)
 {
     free(phase->path);
-    for (size_t s = 0; s < REPORT_SOURCE_N; s++)
+    for (size_t s = 0; s < SAE_SOURCE_N; s++)
         json_decref(phase->result[s]);
 }
 
@@ -477,7 +480,7 @@ static bool has_anything(const struct report_run *run)
     for (size_t i = 0; i < run->n_phases; i++) {
         if (run->phases[i].readable)
             return true;
-        for (size_t s = 0; s < REPORT_SOURCE_N; s++)
+        for (size_t s = 0; s < SAE_SOURCE_N; s++)
             if (run->phases[i].result[s] != NULL)
                 return true;
     }
@@ -537,7 +540,7 @@ const struct report_phase *report_phase_readable(const struct report_run *run)
     return NULL;
 }
 
-bool report_has(const struct report *report, enum report_source source)
+bool report_has(const struct report *report, enum sae_source source)
 {
     for (size_t i = 0; i < report->n_runs; i++)
         for (size_t p = 0; p < report->runs[i].n_phases; p++)

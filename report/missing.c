@@ -59,7 +59,7 @@ static void gap_clear(struct gap *gap)
 }
 
 static enum sae_status gap_find(struct gap *ret, const struct report_run *run,
-                                enum report_source source, struct sae_err *err)
+                                enum sae_source source, struct sae_err *err)
 {
     struct gap gap = {0};
     size_t n = 0;
@@ -124,7 +124,7 @@ done:
 /* "run_1, run_2 at 25 %: Sparse probing", and one command for all runs that lack the same as run
  * `first`. */
 static enum sae_status tell_gap(struct report *report, const struct gap *gaps, size_t first,
-                                enum report_source source, struct sae_err *err)
+                                enum sae_source source, struct sae_err *err)
 {
     enum { NAMED = 4 }; /* more runs are counted */
     struct sae_str names = {0}, paths = {0};
@@ -152,7 +152,7 @@ done:
     return st;
 }
 
-static enum sae_status missing_of(struct report *report, enum report_source source,
+static enum sae_status missing_of(struct report *report, enum sae_source source,
                                   struct sae_err *err)
 {
     struct gap *gaps = NULL;
@@ -178,7 +178,7 @@ enum sae_status report_find_missing(struct report *report, struct sae_err *err)
 {
     for (size_t i = 0; i < report->n_runs; i++)
         SAE_TRY(unfinished(report, &report->runs[i], err));
-    for (enum report_source s = 0; s < REPORT_SOURCE_N; s++)
+    for (enum sae_source s = 0; s < SAE_SOURCE_N; s++)
         if (report_sources[s].expected)
             SAE_TRY(missing_of(report, s, err));
     return SAE_OK;

@@ -69,50 +69,16 @@ size_t notes_percents(const struct report *report, int *percents, size_t cap)
     return n;
 }
 
-const struct notes_headline notes_headline[] = {
-    {"heldout_ev",         "expl.var."  },
-    {"mean_max_cos",       "max cos"    },
-    {"n_pairs",            "comp.pairs" },
-    {"pairs_mean_abs_cos", "pairs |cos|"},
-    {"top_1",              "probe top 1"},
-    {"absorption_a",       "absorb.(A)" },
-    {"absorption_full",    "absorb.full"},
-    {"ce_score",           "CE score"   },
-    {"autointerp",         "autointerp" },
-};
-const size_t notes_n_headline = sizeof notes_headline / sizeof *notes_headline;
-
-const char *notes_full_name(const struct report_metric *metric)
+const char *notes_full_name(const struct sae_metric *metric)
 {
-    static const struct notes_headline names[] = {
-        {"heldout_l0",         "active latents a token (L0)"      },
-        {"heldout_ev",         "held-out explained variance"      },
-        {"heldout_dead",       "dead latents"                     },
-        {"ce_score",           "CE score of the language model"   },
-        {"core_l0",            "L0 on the splice text"            },
-        {"mean_max_cos",       "cosine to the nearest feature"    },
-        {"n_pairs",            "competing pairs (overlap > 0.1)"  },
-        {"pairs_mean_abs_cos", "|cosine| of competing pairs"      },
-        {"top_1",              "probing by the best latent"       },
-        {"llm_top_1",          "probing by the best raw neuron"   },
-        {"absorption_a",       "absorption (A)"                   },
-        {"absorption_full",    "full absorption (C)"              },
-        {"unlearning",         "unlearning"                       },
-        {"autointerp",         "automated interpretability"       },
-        {"scr_10",             "SCR by 10 latents"                },
-        {"tpp_10",             "TPP by 10 latents"                },
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i].id, metric->id) == 0)
-            return names[i].name;
-    return metric->head;
+    return metric->name != NULL ? metric->name : metric->head;
 }
 
 /* L0 of a phase: held out, else on the splice text. */
 static double l0_of(const struct report_phase *phase)
 {
-    const double x = report_value(phase, report_metric_by("heldout_l0"));
-    return isfinite(x) ? x : report_value(phase, report_metric_by("core_l0"));
+    const double x = report_value(phase, sae_metric_by("heldout_l0"));
+    return isfinite(x) ? x : report_value(phase, sae_metric_by("core_l0"));
 }
 
 /* --- 2. what was run ------------------------------------------------------------------------ */
@@ -277,7 +243,7 @@ static void caution_baselines(const struct report *report, bool full, FILE *to)
                     "terms to this model. Other model, other layer, other texts: read them as "
                     "orders of magnitude.",
                     report_baselines_site(site, report));
-    const struct report_metric *l0 = report_metric_by("core_l0");
+    const struct sae_metric *l0 = sae_metric_by("core_l0");
     struct sae_str text = {0};
     char label[REPORT_LABEL];
     double low = INFINITY, high = 0;
@@ -348,7 +314,7 @@ done:
 
 /* Results that were measured with other settings than the first of their kind: the odd ones out
  * are named, for their numbers cannot be set beside the others. */
-static enum sae_status caution_configs(const struct report *report, enum report_source source,
+static enum sae_status caution_configs(const struct report *report, enum sae_source source,
                                        FILE *to, struct sae_err *err)
 {
     const json_t *first = NULL;
@@ -381,7 +347,7 @@ static void caution_unlearning(const struct report *report, FILE *to)
 {
     for (size_t i = 0; i < report->n_runs; i++)
         for (size_t p = 0; p < report->runs[i].n_phases; p++) {
-            const json_t *result = report->runs[i].phases[p].result[REPORT_UNLEARN];
+            const json_t *result = report->runs[i].phases[p].result[SAE_SOURCE_UNLEARN];
             if (strcmp(sae_json_str(result, "eval_config.question_form", ""), "cloze") != 0)
                 continue;
             report_wrap(to, "  * ", 4,
@@ -393,12 +359,17 @@ static void caution_unlearning(const struct report *report, FILE *to)
         }
 }
 
-static void caution_ablation(const struct report *report, FILE *to)
+/* What is to be known of an evaluation before its numbers are used; two may share it. */
+static void caution_sources(const struct report *report, FILE *to)
 {
-    if (report_has(report, REPORT_SCR) || report_has(report, REPORT_TPP))
-        report_wrap(to, "  * ", 4,
-                    "SCR and TPP fail the reliability checks of an audit (arXiv 2605.18229), which "
-                    "advises against them. No conclusion should rest on them.");
+    for (enum sae_source s = 0; s < SAE_SOURCE_N; s++) {
+        const char *const caution = report_sources[s].caution;
+        bool said = caution == NULL || !report_has(report, s);
+        for (enum sae_source before = 0; before < s && !said; before++)
+            said = report_has(report, before) && report_sources[before].caution == caution;
+        if (!said)
+            report_wrap(to, "  * ", 4, "%s", caution);
+    }
 }
 
 enum sae_status notes_cautions(const struct report *report, bool full, FILE *to,
@@ -414,8 +385,8 @@ enum sae_status notes_cautions(const struct report *report, bool full, FILE *to,
     if (st == SAE_OK)
         st = caution_elsewhere(report, part, err);
     caution_unlearning(report, part);
-    caution_ablation(report, part);
-    for (enum report_source s = REPORT_ANALYZE; s < REPORT_SOURCE_N && st == SAE_OK; s++)
+    caution_sources(report, part);
+    for (enum sae_source s = 0; s < SAE_SOURCE_N && st == SAE_OK; s++)
         st = caution_configs(report, s, part, err);
     caution_baselines(report, full, part);
     fclose(part);
@@ -518,7 +489,7 @@ static enum sae_status print_details(const struct report *report, FILE *to, stru
     SAE_TRY(notes_what(report, to, err));
     SAE_TRY(notes_settings(report, to, err));
     SAE_TRY(notes_cautions(report, true, to, err));
-    for (enum report_source s = REPORT_HELDOUT; s < REPORT_SOURCE_N; s++)
+    for (enum sae_source s = 0; s < SAE_SOURCE_N; s++)
         SAE_TRY(notes_family(report, s, to, err));
     SAE_TRY(notes_targets(report, to, err));
     SAE_TRY(notes_differences(report, to, err));

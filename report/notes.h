@@ -25,7 +25,7 @@ SAE_MUST_CHECK enum sae_status notes_what(const struct report *report, FILE *to,
                                           struct sae_err *err);
 SAE_MUST_CHECK enum sae_status notes_settings(const struct report *report, FILE *to,
                                               struct sae_err *err);
-SAE_MUST_CHECK enum sae_status notes_family(const struct report *report, enum report_source source,
+SAE_MUST_CHECK enum sae_status notes_family(const struct report *report, enum sae_source source,
                                             FILE *to, struct sae_err *err);
 bool notes_any_target(const struct report_baseline *baseline); /* whether it has a value of one */
 SAE_MUST_CHECK enum sae_status notes_targets(const struct report *report, FILE *to,
@@ -42,13 +42,11 @@ SAE_MUST_CHECK enum sae_status notes_cautions(const struct report *report, bool 
 
 /* "met", "missed" or "not measured" of a target at a value. */
 const char *notes_verdict(const struct report_target *target, double value);
-/* Metrics that the short summary and the differences show, by a name that stands alone. */
-struct notes_headline {
-    const char *id, *name; /* name: a column head */
-};
-extern const struct notes_headline notes_headline[];
-extern const size_t notes_n_headline;
+/* Metrics that the short summary, the differences and the grid show. */
+#define NOTES_EACH_HEADLINE(m) \
+    SAE_EACH_METRIC(m)         \
+    if ((m)->column != NULL)
 /* A metric's name that needs no table around it: "cosine to the nearest feature". */
-const char *notes_full_name(const struct report_metric *metric);
+const char *notes_full_name(const struct sae_metric *metric);
 
 #endif /* SAE_REPORT_NOTES_H */

@@ -17,7 +17,7 @@
 
 /* Mean of a cell; NaN where it was not run or not measured. */
 static double cell_mean(const struct report_grid *grid, const struct report *report, size_t slice,
-                        size_t row, size_t col, const struct report_metric *metric, size_t *ret_n,
+                        size_t row, size_t col, const struct sae_metric *metric, size_t *ret_n,
                         double *ret_se)
 {
     const size_t group = report_grid_cell(grid, report, slice, row, col);
@@ -36,7 +36,7 @@ static size_t columns_of(const struct report_grid *grid)
 /* The cell with the best mean, by its group; SIZE_MAX where the metric has no better direction or no
  * cell has it. */
 static size_t best_of(const struct report_grid *grid, const struct report *report, size_t slice,
-                      const struct report_metric *metric)
+                      const struct sae_metric *metric)
 {
     double best = NAN;
     size_t group = SIZE_MAX;
@@ -55,7 +55,7 @@ static size_t best_of(const struct report_grid *grid, const struct report *repor
 }
 
 static enum report_verdict against_best(const struct report *report, size_t best, size_t group,
-                                        const struct report_metric *metric)
+                                        const struct sae_metric *metric)
 {
     return report_compare(report, best, group, report_last_percent(report), metric).verdict;
 }
@@ -63,7 +63,7 @@ static enum report_verdict against_best(const struct report *report, size_t best
 /* The best cell, where each other can be judged against it: by several seeds, at equal L0. Else
  * SIZE_MAX, and no cell is marked. */
 static size_t marked_best(const struct report_grid *grid, const struct report *report, size_t slice,
-                          const struct report_metric *metric)
+                          const struct sae_metric *metric)
 {
     const size_t best = best_of(grid, report, slice, metric);
     for (size_t r = 0; best != SIZE_MAX && r < grid->row.n; r++)
@@ -80,7 +80,7 @@ static size_t marked_best(const struct report_grid *grid, const struct report *r
 
 /* " *" for the best, " ~" for what is within noise of it. */
 static const char *mark_of(const struct report *report, size_t best, size_t group,
-                           const struct report_metric *metric)
+                           const struct sae_metric *metric)
 {
     if (best == SIZE_MAX)
         return "  ";
@@ -91,7 +91,7 @@ static const char *mark_of(const struct report *report, size_t best, size_t grou
 
 static void add_cell(struct sae_table *table, const struct report_grid *grid,
                      const struct report *report, size_t slice, size_t row, size_t col,
-                     const struct report_metric *metric, size_t best)
+                     const struct sae_metric *metric, size_t best)
 {
     size_t n;
     double se = NAN;
@@ -106,13 +106,13 @@ static void add_cell(struct sae_table *table, const struct report_grid *grid,
         sae_table_text(table, "%.*f +- %.*f%s", metric->digits, mean, metric->digits, se, mark);
 }
 
-static const struct report_metric *headline(const struct report *report, size_t i)
+/* Whether a run has it at its end. */
+static bool is_measured(const struct report *report, const struct sae_metric *metric)
 {
-    const struct report_metric *const metric = report_metric_by(notes_headline[i].id);
     for (size_t r = 0; r < report->n_trained; r++)
         if (isfinite(report_value(report_phase_last(&report->runs[r]), metric)))
-            return metric;
-    return NULL; /* no run has it */
+            return true;
+    return false;
 }
 
 /* "arch topk, k 32": what this table holds fixed. */
@@ -133,8 +133,8 @@ done:
 
 /* Rows and columns are the axes. */
 static enum sae_status print_plane(const struct report_grid *grid, const struct report *report,
-                                   size_t slice, const struct report_metric *metric,
-                                   const char *name, FILE *to, struct sae_err *err)
+                                   size_t slice, const struct sae_metric *metric,
+                                   FILE *to, struct sae_err *err)
 {
     const char *heads[GRID_VALUES + 1];
     struct sae_str corner = {0};
@@ -147,7 +147,7 @@ static enum sae_status print_plane(const struct report_grid *grid, const struct 
     heads[0] = corner.s;
     for (size_t c = 0; c < grid->col.n; c++)
         heads[c + 1] = grid->col.value[c];
-    fprintf(to, "  %s%s\n\n", name,
+    fprintf(to, "  %s%s\n\n", metric->column,
             metric->better < 0   ? " (lower is better)"
             : metric->better > 0 ? " (higher is better)"
                                  : "");
@@ -165,36 +165,48 @@ done:
     return st;
 }
 
-/* One axis: metrics are the columns, four a table. */
+enum { A_TABLE = 4 };
+
+static enum sae_status print_columns(const struct report_grid *grid, const struct report *report,
+                                     size_t slice, const struct sae_metric *const *metrics, size_t n,
+                                     FILE *to, struct sae_err *err)
+{
+    const char *heads[A_TABLE + 1] = {grid->row.option};
+    struct sae_table *table = NULL;
+    if (n == 0)
+        return SAE_OK;
+    for (size_t m = 0; m < n; m++)
+        heads[m + 1] = metrics[m]->column;
+    SAE_TRY(sae_table_make(&table, n + 1, heads, err));
+    for (size_t r = 0; r < grid->row.n; r++) {
+        sae_table_text(table, "%s", grid->row.value[r]);
+        for (size_t m = 0; m < n; m++)
+            add_cell(table, grid, report, slice, r, 0, metrics[m],
+                     marked_best(grid, report, slice, metrics[m]));
+    }
+    const enum sae_status st = sae_table_print(table, to, 2, err);
+    sae_table_free(table);
+    fputc('\n', to);
+    return st;
+}
+
+/* One axis: metrics are the columns, a few a table. */
 static enum sae_status print_line(const struct report_grid *grid, const struct report *report,
                                   size_t slice, FILE *to, struct sae_err *err)
 {
-    enum { A_TABLE = 4 };
-    for (size_t from = 0; from < notes_n_headline;) {
-        const struct report_metric *metrics[A_TABLE];
-        const char *heads[A_TABLE + 1] = {grid->row.option};
-        size_t n = 0;
-        for (; from < notes_n_headline && n < A_TABLE; from++) {
-            metrics[n] = headline(report, from);
-            if (metrics[n] != NULL)
-                heads[++n] = notes_headline[from].name;
+    const struct sae_metric *metrics[A_TABLE];
+    size_t n = 0;
+    NOTES_EACH_HEADLINE(metric)
+    {
+        if (!is_measured(report, metric))
+            continue;
+        metrics[n++] = metric;
+        if (n == A_TABLE) {
+            SAE_TRY(print_columns(grid, report, slice, metrics, n, to, err));
+            n = 0;
         }
-        if (n == 0)
-            break;
-        struct sae_table *table = NULL;
-        SAE_TRY(sae_table_make(&table, n + 1, heads, err));
-        for (size_t r = 0; r < grid->row.n; r++) {
-            sae_table_text(table, "%s", grid->row.value[r]);
-            for (size_t m = 0; m < n; m++)
-                add_cell(table, grid, report, slice, r, 0, metrics[m],
-                         marked_best(grid, report, slice, metrics[m]));
-        }
-        const enum sae_status st = sae_table_print(table, to, 2, err);
-        sae_table_free(table);
-        SAE_TRY(st);
-        fputc('\n', to);
     }
-    return SAE_OK;
+    return print_columns(grid, report, slice, metrics, n, to, err);
 }
 
 enum sae_status notes_grid(const struct report *report, FILE *to, struct sae_err *err)
@@ -223,10 +235,10 @@ enum sae_status notes_grid(const struct report *report, FILE *to, struct sae_err
             SAE_TRY(print_line(&grid, report, i, to, err));
             continue;
         }
-        for (size_t h = 0; h < notes_n_headline; h++) {
-            const struct report_metric *const metric = headline(report, h);
-            if (metric != NULL)
-                SAE_TRY(print_plane(&grid, report, i, metric, notes_headline[h].name, to, err));
+        NOTES_EACH_HEADLINE(metric)
+        {
+            if (is_measured(report, metric))
+                SAE_TRY(print_plane(&grid, report, i, metric, to, err));
         }
     }
     return SAE_OK;
@@ -237,7 +249,7 @@ enum sae_status notes_grid(const struct report *report, FILE *to, struct sae_err
 /* One line of the panel: a value of the column axis, over the row axis. */
 static enum sae_status grid_curve(struct chart *chart, const struct report_grid *grid,
                                   const struct report *report, size_t slice, size_t col,
-                                  const struct report_metric *metric, size_t style, size_t n_styles,
+                                  const struct sae_metric *metric, size_t style, size_t n_styles,
                                   struct sae_err *err)
 {
     struct sae_str label = {0};
@@ -273,14 +285,14 @@ done:
 }
 
 static enum sae_status grid_panel(struct chart *chart, const struct report_grid *grid,
-                                  const struct report *report, const struct report_metric *metric,
-                                  const char *name, struct sae_err *err)
+                                  const struct report *report, const struct sae_metric *metric,
+                                  struct sae_err *err)
 {
     char title[96];
     size_t style = 0, n = 0;
     for (size_t i = 0; i < report->n_trained; i++)
         n += report_grid_begins(grid, report, i) ? columns_of(grid) : 0;
-    snprintf(title, sizeof title, "%s%s", name,
+    snprintf(title, sizeof title, "%s%s", metric->column,
              metric->better < 0   ? " (lower is better)"
              : metric->better > 0 ? " (higher is better)"
                                   : "");
@@ -316,10 +328,10 @@ enum sae_status charts_grid(struct charts *charts, struct sae_err *err)
     SAE_TRY(report_grid_find(&grid, report, err));
     if (grid.n_axes == 0)
         return SAE_OK;
-    for (size_t h = 0; h < notes_n_headline && chart.n_panels < MOST; h++) {
-        const struct report_metric *const metric = headline(report, h);
-        if (metric != NULL)
-            SAE_GO(st, grid_panel(&chart, &grid, report, metric, notes_headline[h].name, err));
+    NOTES_EACH_HEADLINE(metric)
+    {
+        if (chart.n_panels < MOST && is_measured(report, metric))
+            SAE_GO(st, grid_panel(&chart, &grid, report, metric, err));
     }
     return chart_finish(&chart, "grid", "The grid of settings, at the end of training",
                         "a point a setting: mean over seeds, bars of one standard error where "

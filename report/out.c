@@ -10,11 +10,12 @@
 static json_t *metrics_of(const struct report_phase *phase, const struct report_baseline *baseline)
 {
     json_t *values = json_object();
-    for (size_t i = 0; i < report_n_metrics; i++) {
-        const double x = phase != NULL ? report_value(phase, &report_metrics[i])
-                                       : report_baseline_value(baseline, &report_metrics[i]);
+    SAE_EACH_METRIC(metric)
+    {
+        const double x = phase != NULL ? report_value(phase, metric)
+                                       : report_baseline_value(baseline, metric);
         if (isfinite(x))
-            json_object_set_new(values, report_metrics[i].id, json_real(x));
+            json_object_set_new(values, metric->id, json_real(x));
     }
     return values;
 }
@@ -23,16 +24,17 @@ static json_t *metrics_of(const struct report_phase *phase, const struct report_
 static json_t *errors_of(const struct report_phase *phase)
 {
     json_t *values = json_object();
-    for (size_t i = 0; i < report_n_metrics; i++) {
-        const double x = report_value_se(phase, &report_metrics[i]);
+    SAE_EACH_METRIC(metric)
+    {
+        const double x = report_value_se(phase, metric);
         if (isfinite(x))
-            json_object_set_new(values, report_metrics[i].id, json_real(x));
+            json_object_set_new(values, metric->id, json_real(x));
     }
     return values;
 }
 
 static json_t *comparison_json(const struct report *report, size_t group, size_t ref, int percent,
-                               const struct report_metric *metric)
+                               const struct sae_metric *metric)
 {
     const struct report_comparison c = report_compare(report, group, ref, percent, metric);
     if (c.verdict == REPORT_NOT_MEASURED)
@@ -56,9 +58,10 @@ static json_t *comparisons_json(const struct report *report)
     for (size_t g = 0; g < report->n_groups; g++)
         for (size_t p = 0; g != ref && p < n; p++) {
             json_t *const metrics = json_array();
-            for (size_t i = 0; i < report_n_metrics; i++) {
+            SAE_EACH_METRIC(metric)
+            {
                 json_t *const one =
-                    comparison_json(report, g, ref, percents[p], &report_metrics[i]);
+                    comparison_json(report, g, ref, percents[p], metric);
                 if (one != NULL)
                     json_array_append_new(metrics, one);
             }
@@ -78,7 +81,7 @@ static json_t *targets_of(const struct report_phase *phase, const struct report_
     json_t *list = json_array();
     for (size_t t = 0; t < report_n_targets; t++) {
         const struct report_target *target = &report_targets[t];
-        const struct report_metric *metric = report_metric_by(target->metric);
+        const struct sae_metric *metric = sae_metric_by(target->metric);
         const double x =
             phase != NULL ? report_value(phase, metric) : report_baseline_value(baseline, metric);
         json_array_append_new(list, json_pack("{s:s, s:s, s:f, s:o, s:s}", "metric", target->metric,
@@ -131,12 +134,13 @@ static json_t *groups_json(const struct report *report)
                 json_array_append_new(names, json_string(report->runs[i].name));
         for (size_t p = 0; p < n; p++) {
             json_t *values = json_object();
-            for (size_t i = 0; i < report_n_metrics; i++) {
+            SAE_EACH_METRIC(metric)
+            {
                 double mean, se;
                 const size_t with =
-                    report_group_stats(report, g, percents[p], &report_metrics[i], &mean, &se);
+                    report_group_stats(report, g, percents[p], metric, &mean, &se);
                 if (with > 0)
-                    json_object_set_new(values, report_metrics[i].id,
+                    json_object_set_new(values, metric->id,
                                         json_pack("{s:I, s:o, s:o}", "n", (json_int_t)with, "mean",
                                                   sae_json_number(mean), "standard_error",
                                                   sae_json_number(se)));
@@ -155,8 +159,8 @@ static json_t *groups_json(const struct report *report)
 static json_t *metric_list(void)
 {
     json_t *list = json_object();
-    for (size_t i = 0; i < report_n_metrics; i++) {
-        const struct report_metric *metric = &report_metrics[i];
+    SAE_EACH_METRIC(metric)
+    {
         json_object_set_new(list, metric->id,
                             json_pack("{s:s, s:s, s:i, s:s?, s:s?}", "from",
                                       report_sources[metric->source].suffix, "meaning",

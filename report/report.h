@@ -13,23 +13,10 @@
 #include <stdio.h>
 
 #include "lib/base/err.h"
+#include "lib/file/metric.h"
 #include "lib/sae/ckpt.h"
 
 #define REPORT_WIDTH 106 /* columns of the notes */
-
-/* Where a number comes from. The checkpoint itself holds the held-out metrics. */
-enum report_source {
-    REPORT_HELDOUT,
-    REPORT_ANALYZE,
-    REPORT_PROBE,
-    REPORT_ABSORB,
-    REPORT_CORE,
-    REPORT_UNLEARN,
-    REPORT_AUTOINTERP,
-    REPORT_SCR,
-    REPORT_TPP,
-    REPORT_SOURCE_N
-};
 
 /* What is to be known of an evaluation; to add one is to add a row, and its metrics. */
 struct report_source_row {
@@ -37,29 +24,19 @@ struct report_source_row {
     const char *suffix;      /* of a result beside its checkpoint: "probe.json" */
     const char *saebench[2]; /* eval_type_id of SAEBench's files; NULL: none */
     const char *published;   /* key in the published results that come with saekit; NULL: none */
+    const char *published_in; /* key of it that holds the metrics; NULL: itself */
     const char *title, *note; /* heading of its table, and the line below */
     const char *command;     /* that makes a result */
     bool expected;           /* where it is absent, the notes say how to make it */
+    const char *caution;     /* among the cautions where it was measured; NULL: none */
+    struct { /* of the panels of its metrics */
+        const char *file, *title, *subtitle, *caption;
+    } chart;
 };
-extern const struct report_source_row report_sources[REPORT_SOURCE_N];
-/* The evaluation of an eval_type_id; REPORT_SOURCE_N if none. */
-enum report_source report_source_of(const char *saebench);
+extern const struct report_source_row report_sources[SAE_SOURCE_N];
+/* The evaluation of an eval_type_id; SAE_SOURCE_N if none. */
+enum sae_source report_source_of(const char *saebench);
 
-/* One number of a phase: where it stands, how it prints, what it means. */
-struct report_metric {
-    const char *id; /* key in --json */
-    enum report_source source;
-    const char *path[3]; /* dotted, in the source's JSON; the first that holds a number wins */
-    const char *head;    /* column head */
-    int digits;
-    int better; /* +1 higher, -1 lower, 0 neither */
-    const char *meaning;
-    const char *version; /* of the formula; NULL where there is only one */
-    bool extra;          /* not in the tables, only in --json, targets and charts */
-};
-extern const struct report_metric report_metrics[];
-extern const size_t report_n_metrics;
-const struct report_metric *report_metric_by(const char *id); /* NULL if none */
 /* A score that the study wants to reach. */
 struct report_target {
     const char *metric, *name, *label;
@@ -75,7 +52,7 @@ struct report_phase {
     int percent;
     uint64_t step, total_steps;
     bool readable;
-    json_t *result[REPORT_SOURCE_N]; /* NULL where absent or unusable */
+    json_t *result[SAE_SOURCE_N]; /* NULL where absent or unusable */
 };
 
 struct report_run {
@@ -101,7 +78,7 @@ struct report_baseline {
     json_t *json;
     /* of SAEBench's own files instead of json: the SAE's whole name, and a result an evaluation */
     char *full;
-    json_t *part[REPORT_SOURCE_N];
+    json_t *part[SAE_SOURCE_N];
 };
 
 /* A line of text in a list. */
@@ -162,21 +139,21 @@ SAE_MUST_CHECK enum sae_status report_results_load(struct report *report, const 
                                                    struct sae_err *err);
 
 /* The value of a metric, NaN where absent. */
-double report_value(const struct report_phase *phase, const struct report_metric *metric);
+double report_value(const struct report_phase *phase, const struct sae_metric *metric);
 /* The standard error that the evaluation itself gives for it, NaN where it gives none. It is of this
  * one SAE, and says nothing about another seed. */
-double report_value_se(const struct report_phase *phase, const struct report_metric *metric);
+double report_value_se(const struct report_phase *phase, const struct sae_metric *metric);
 /* How a published row is called in the notes, "[published run_1]": buf of REPORT_LABEL. */
 enum { REPORT_LABEL = 300 };
 const char *report_baseline_label(char buf[REPORT_LABEL], const struct report_baseline *baseline);
 double report_baseline_value(const struct report_baseline *baseline,
-                             const struct report_metric *metric);
+                             const struct sae_metric *metric);
 /* Phase of a run by percent; NULL if none. The last phase that is there. */
 const struct report_phase *report_phase_at(const struct report_run *run, int percent);
 const struct report_phase *report_phase_last(const struct report_run *run);
 /* The last phase whose checkpoint could be read; NULL if none. */
 const struct report_phase *report_phase_readable(const struct report_run *run);
-bool report_has(const struct report *report, enum report_source source);
+bool report_has(const struct report *report, enum sae_source source);
 const json_t *report_site(const struct report_run *run); /* record's "site", NULL if unknown */
 /* "gemma-2-2b layer 12" of the published rows, or that they differ. buf of 128 bytes. */
 const char *report_baselines_site(char buf[128], const struct report *report);
@@ -207,7 +184,7 @@ SAE_MUST_CHECK enum sae_status report_group(struct report *report, struct sae_er
 /* Mean and standard error (sample, sqrt(s^2 / n)) of a metric over a group's runs at a percent;
  * se NaN for one run. Returns the number of runs that have it. */
 size_t report_group_stats(const struct report *report, size_t group, int percent,
-                          const struct report_metric *metric, double *mean, double *se);
+                          const struct sae_metric *metric, double *mean, double *se);
 
 /* Fills missing_why and missing_command. */
 SAE_MUST_CHECK enum sae_status report_find_missing(struct report *report, struct sae_err *err);

@@ -87,7 +87,7 @@ static bool is_other(const struct report_phase *phase, const json_t *json)
 }
 
 enum sae_status report_result_add(struct report *report, const char *folder, const char *name,
-                                  enum report_source source, json_t *json, const char *path,
+                                  enum sae_source source, json_t *json, const char *path,
                                   struct sae_err *err)
 {
     struct report_run *run = NULL;

@@ -7,7 +7,7 @@
 
 /* Adds one result to the run `name` of a folder of results. What does not fit becomes a problem. */
 SAE_MUST_CHECK enum sae_status report_result_add(struct report *report, const char *folder,
-                                                 const char *name, enum report_source source,
+                                                 const char *name, enum sae_source source,
                                                  json_t *json, const char *path,
                                                  struct sae_err *err);
 /* "topk SAE, m 16384, k 32, gemma-2-2b; results only, no checkpoint here" in new memory. */

@@ -88,22 +88,22 @@ static void mend_core(json_t *json)
     }
 }
 
-static enum sae_status read_file(json_t **ret, enum report_source *ret_source, const char *path,
+static enum sae_status read_file(json_t **ret, enum sae_source *ret_source, const char *path,
                                  struct sae_err *err)
 {
     json_t *json = NULL;
     SAE_TRY(sae_json_load(&json, path, err));
-    const enum report_source source = report_source_of(sae_json_str(json, "eval_type_id", ""));
+    const enum sae_source source = report_source_of(sae_json_str(json, "eval_type_id", ""));
     enum sae_status st = SAE_OK;
-    if (source == REPORT_SOURCE_N)
+    if (source == SAE_SOURCE_N)
         st = sae_err_set(err, SAE_EFORMAT, "'%s' is of evaluation '%.40s', which is not known here",
                          path, sae_json_str(json, "eval_type_id", "?"));
     else if (!is_flat(json_object_get(json, "eval_result_metrics")))
         st = sae_err_set(err, SAE_EFORMAT,
                          "'%s': eval_result_metrics is not {category: {metric: number}}", path);
-    else if (source == REPORT_ABSORB)
+    else if (source == SAE_SOURCE_ABSORB)
         st = move_fraction(json, path, err);
-    else if (source == REPORT_CORE)
+    else if (source == SAE_SOURCE_CORE)
         mend_core(json);
     if (st != SAE_OK) {
         json_decref(json);
@@ -185,7 +185,7 @@ static struct report_baseline *find_row(struct report *report, const char *full,
     return NULL;
 }
 
-static enum sae_status add_row(struct report *report, const char *full, enum report_source source,
+static enum sae_status add_row(struct report *report, const char *full, enum sae_source source,
                                json_t *json, const char *path, struct sae_err *err)
 {
     struct report_baseline *row = find_row(report, full, json);
@@ -224,7 +224,7 @@ static enum sae_status add_file(const struct walk *walk, const char *path, struc
     struct sae_err why = {0};
     json_t *json = NULL;
     char *name = NULL;
-    enum report_source source;
+    enum sae_source source;
     if (read_file(&json, &source, path, &why) != SAE_OK) {
         report->n_lost += walk->runs_of != NULL;
         return report_lines_add(&report->problems, err, "%s; left out", why.msg);

@@ -74,12 +74,19 @@ static enum sae_status all_p(double **ret, size_t *ret_n, const struct report *r
 {
     double *p = NULL;
     size_t n = 0;
-    SAE_TRY(sae_mem_alloc(&p, report->n_groups * notes_n_headline, sizeof *p, err));
+    NOTES_EACH_HEADLINE(metric)
+    {
+        n++;
+    }
+    SAE_TRY(sae_mem_alloc(&p, report->n_groups * n, sizeof *p, err));
+    n = 0;
     for (size_t g = 0; g < report->n_groups; g++) {
         const int percent = report_last_shared(report, g, ref);
-        for (size_t i = 0; g != ref && percent >= 0 && i < notes_n_headline; i++) {
-            const struct report_comparison c = report_compare(
-                report, g, ref, percent, report_metric_by(notes_headline[i].id));
+        if (g == ref || percent < 0)
+            continue;
+        NOTES_EACH_HEADLINE(metric)
+        {
+            const struct report_comparison c = report_compare(report, g, ref, percent, metric);
             if (c.verdict <= REPORT_WITHIN_NOISE)
                 p[n++] = c.by.p;
         }
@@ -115,13 +122,13 @@ static void print_verdict(const struct report *report, size_t group, size_t ref,
                           enum report_verdict verdict, struct said *said, FILE *to)
 {
     bool first = true;
-    for (size_t i = 0; i < notes_n_headline; i++) {
-        const struct report_comparison c =
-            report_compare(report, group, ref, percent, report_metric_by(notes_headline[i].id));
+    NOTES_EACH_HEADLINE(metric)
+    {
+        const struct report_comparison c = report_compare(report, group, ref, percent, metric);
         if (c.verdict != verdict)
             continue;
         fprintf(to, "      %-13s ", first ? report_verdict_names[verdict] : "");
-        print_value(&c, notes_full_name(c.metric), said->holm, to);
+        print_value(&c, notes_full_name(metric), said->holm, to);
         said->one_seed |= verdict == REPORT_CANNOT_TELL;
         said->unequal |= verdict == REPORT_UNEQUAL_L0;
         said->unlike |= verdict == REPORT_UNLIKE;
@@ -136,7 +143,7 @@ static void print_how(const struct report *report, size_t group, size_t ref, int
     const double l0 = report_group_l0(report, group, percent);
     const double l0_ref = report_group_l0(report, ref, percent);
     const struct report_comparison c =
-        report_compare(report, group, ref, percent, report_metric_by("heldout_ev"));
+        report_compare(report, group, ref, percent, sae_metric_by("heldout_ev"));
     if (!report_l0_equal(l0, l0_ref))
         snprintf(how, sizeof how, "; NOT AT EQUAL L0 (%.1f against %.1f)", l0, l0_ref);
     else if (c.by.n_pairs > 0)
@@ -175,14 +182,14 @@ static enum sae_status compare_briefly(const struct report *report, size_t group
     char label[REPORT_LABEL];
     for (enum report_verdict v = REPORT_BETTER; percent >= 0 && v < REPORT_NOT_MEASURED; v++) {
         size_t n = 0;
-        for (size_t i = 0; i < notes_n_headline; i++) {
-            const struct report_comparison c = report_compare(
-                report, group, ref, percent, report_metric_by(notes_headline[i].id));
+        NOTES_EACH_HEADLINE(metric)
+        {
+            const struct report_comparison c = report_compare(report, group, ref, percent, metric);
             if (c.verdict != v)
                 continue;
             if (v < REPORT_CHANGED)
                 SAE_GO(st, sae_str_printf(&text, err, "%s%s%s", n == 0 ? report_verdict_names[v] : "",
-                                          n == 0 ? ": " : ", ", notes_full_name(c.metric)));
+                                          n == 0 ? ": " : ", ", notes_full_name(metric)));
             if (v < REPORT_CHANGED && c.by.p <= said->holm)
                 SAE_GO(st, sae_str_printf(&text, err, " *"));
             n++;
@@ -282,7 +289,7 @@ static double last_mean(const struct report *report, size_t group, const char *m
 {
     double mean, se;
     report_group_stats(report, group, report_last_shared(report, group, group),
-                       report_metric_by(metric), &mean, &se);
+                       sae_metric_by(metric), &mean, &se);
     return mean;
 }
 
@@ -292,14 +299,14 @@ static double bound_of(const struct report *report, size_t group, const struct f
     if (fact->against == OF_METRIC)
         return last_mean(report, group, fact->bound);
     if (fact->against == OF_UNTRAINED)
-        report_group_stats(report, group, 0, report_metric_by(fact->metric), &mean, &se);
+        report_group_stats(report, group, 0, sae_metric_by(fact->metric), &mean, &se);
     return mean;
 }
 
 static enum sae_status print_fact(const struct report *report, const struct fact *fact, FILE *to,
                                   struct sae_err *err)
 {
-    const struct report_metric *const metric = report_metric_by(fact->metric);
+    const struct sae_metric *const metric = sae_metric_by(fact->metric);
     struct sae_str text = {0};
     enum sae_status st = SAE_OK;
     for (size_t g = 0; g < report->n_groups; g++) {
@@ -377,12 +384,7 @@ enum sae_status notes_summary(const struct report *report, bool full, FILE *to, 
 
 /* --- 4. side by side ---------------------------------------------------------------------- */
 
-static const char *const main_figures[] = {
-    "heldout_l0", "heldout_ev",      "heldout_dead", "ce_score",   "core_l0",   "mean_max_cos",
-    "n_pairs",    "pairs_mean_abs_cos", "top_1",     "llm_top_1",  "absorption_a",
-    "absorption_full", "unlearning", "autointerp",   "scr_10",     "tpp_10",
-};
-enum { N_MAIN = sizeof main_figures / sizeof *main_figures, MOST_COLUMNS = 12 };
+enum { MOST_COLUMNS = 12 };
 
 /* A column of the table: a group of runs, or a published row that was asked for. */
 struct column {
@@ -403,7 +405,7 @@ static struct column group_column(const struct report *report, size_t group)
 }
 
 static size_t value_of(const struct report *report, const struct column *c,
-                       const struct report_metric *metric, double *mean, double *se)
+                       const struct sae_metric *metric, double *mean, double *se)
 {
     *se = NAN;
     if (c->group != SIZE_MAX)
@@ -413,7 +415,7 @@ static size_t value_of(const struct report *report, const struct column *c,
 }
 
 static size_t cell_text(char buf[64], const struct report *report, const struct column *c,
-                        const struct report_metric *metric)
+                        const struct sae_metric *metric)
 {
     double mean, se;
     const size_t n = value_of(report, c, metric, &mean, &se);
@@ -429,8 +431,9 @@ static size_t column_width(const struct report *report, const struct column *c)
 {
     char buf[64];
     size_t width = strlen(c->head);
-    for (size_t i = 0; i < N_MAIN; i++) {
-        const size_t len = cell_text(buf, report, c, report_metric_by(main_figures[i]));
+    SAE_EACH_METRIC(metric)
+    {
+        const size_t len = metric->name != NULL ? cell_text(buf, report, c, metric) : 0;
         width = len > width ? len : width;
     }
     return width + 2;
@@ -457,15 +460,15 @@ static enum sae_status print_main(const struct report *report, const struct colu
         else
             sae_table_text(table, "%d %%", all[c].percent);
     }
-    for (size_t i = 0; i < N_MAIN; i++) {
-        const struct report_metric *const metric = report_metric_by(main_figures[i]);
+    SAE_EACH_METRIC(metric)
+    {
         char buf[64];
         bool any = false;
-        for (size_t c = 0; c < n_all; c++)
+        for (size_t c = 0; metric->name != NULL && c < n_all; c++)
             any |= cell_text(buf, report, &all[c], metric) > 0;
         if (!any)
             continue;
-        sae_table_text(table, "%s", notes_full_name(metric));
+        sae_table_text(table, "%s", metric->name);
         sae_table_text(table, "%s", metric->better == 0 ? "  " : directions[metric->better + 1]);
         for (size_t c = from; c < to_column; c++) {
             cell_text(buf, report, &all[c], metric);

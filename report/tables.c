@@ -16,11 +16,11 @@
 
 struct columns {
     size_t n;
-    const struct report_metric *v[MAX_COLUMNS];
+    const struct sae_metric *v[MAX_COLUMNS];
     const char *head[MAX_COLUMNS];
 };
 
-static bool metric_seen(const struct report *report, const struct report_metric *metric)
+static bool metric_seen(const struct report *report, const struct sae_metric *metric)
 {
     for (size_t i = 0; i < report->n_runs; i++)
         for (size_t p = 0; p < report->runs[i].n_phases; p++)
@@ -53,13 +53,13 @@ static size_t longest_name(const struct report *report, bool published)
 }
 
 /* A column is as wide as its head or its numbers, two spaces between. */
-static size_t width_of(const struct report_metric *metric, const char *head, size_t extra)
+static size_t width_of(const struct sae_metric *metric, const char *head, size_t extra)
 {
     const size_t number = (size_t)metric->digits + 2 + (metric->digits == 0 ? 4 : 0) + extra;
     return 2 + (strlen(head) > number ? strlen(head) : number);
 }
 
-static void cell(struct sae_table *table, const struct report_metric *metric, double x)
+static void cell(struct sae_table *table, const struct sae_metric *metric, double x)
 {
     if (metric->digits == 0)
         sae_table_count(table, x);
@@ -77,7 +77,7 @@ static void phase_cell(struct sae_table *table, bool first, int percent)
 
 /* --- families ------------------------------------------------------------------------------- */
 
-static void explain(const struct report_metric *metric, FILE *to)
+static void explain(const struct sae_metric *metric, FILE *to)
 {
     static const char *const direction[] = {"Lower is better: ", "", "Higher is better: "};
     char lead[64];
@@ -207,13 +207,13 @@ static void footnote(const struct report *report, const struct columns *columns,
     }
 }
 
-enum sae_status notes_family(const struct report *report, enum report_source source, FILE *to,
+enum sae_status notes_family(const struct report *report, enum sae_source source, FILE *to,
                              struct sae_err *err)
 {
     struct columns columns = {0};
-    for (size_t i = 0; i < report_n_metrics && columns.n < MAX_COLUMNS; i++) {
-        const struct report_metric *metric = &report_metrics[i];
-        if (metric->source == source && !metric->extra && metric_seen(report, metric)) {
+    SAE_EACH_METRIC(metric)
+    {
+        if (columns.n < MAX_COLUMNS && metric->source == source && !metric->extra && metric_seen(report, metric)) {
             columns.head[columns.n] = metric->head;
             columns.v[columns.n++] = metric;
         }
@@ -256,7 +256,7 @@ bool notes_any_target(const struct report_baseline *baseline)
 {
     for (size_t t = 0; t < report_n_targets; t++)
         if (isfinite(
-                report_baseline_value(baseline, report_metric_by(report_targets[t].metric))))
+                report_baseline_value(baseline, sae_metric_by(report_targets[t].metric))))
             return true;
     return false;
 }
@@ -282,7 +282,7 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         sae_table_text(table, "%s", report->runs[i].name);
         sae_table_text(table, "%d %%", last->percent);
         for (size_t t = 0; t < report_n_targets; t++) {
-            const struct report_metric *metric = report_metric_by(report_targets[t].metric);
+            const struct sae_metric *metric = sae_metric_by(report_targets[t].metric);
             verdict_cell(table, &report_targets[t], report_value(last, metric),
                          last->result[metric->source] != NULL);
         }
@@ -295,7 +295,7 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
         for (size_t t = 0; t < report_n_targets; t++)
             verdict_cell(table, &report_targets[t],
                          report_baseline_value(&report->baselines[b],
-                                               report_metric_by(report_targets[t].metric)),
+                                               sae_metric_by(report_targets[t].metric)),
                          false);
     }
     const enum sae_status st = sae_table_print(table, to, 2, err);
@@ -308,11 +308,11 @@ enum sae_status notes_targets(const struct report *report, FILE *to, struct sae_
 static void headline_columns(const struct report *report, struct columns *columns)
 {
     columns->n = 0;
-    for (size_t i = 0; i < notes_n_headline; i++) {
-        const struct report_metric *metric = report_metric_by(notes_headline[i].id);
-        if (!metric_seen(report, metric))
+    NOTES_EACH_HEADLINE(metric)
+    {
+        if (columns->n == MAX_COLUMNS || !metric_seen(report, metric))
             continue;
-        columns->head[columns->n] = notes_headline[i].name;
+        columns->head[columns->n] = metric->column;
         columns->v[columns->n++] = metric;
     }
 }

@@ -57,6 +57,11 @@ if command -v gnuplot >/dev/null; then
 fi
 "$report" --charts pictures run_1 >/dev/null
 [ -s pictures/separation.gp ] || complain "--charts is not heeded"
+# of one phase alone a point has bars, from the least to the greatest of its seeds
+"$report" --charts once run_2/ckpt_100.h5 run_3/ckpt_100.h5 >/dev/null
+grep -q 'with yerrorbars' once/reconstruction.gp && grep -q 'bars: least to greatest' once/reconstruction.gp ||
+    complain "one phase: the spread over seeds is not drawn"
+grep -q 'with filledcurves' once/reconstruction.gp && complain "one phase: a band without width"
 rm -rf report_charts
 "$report" --no-draw --full --against run_3 >against.txt || complain "--against failed"
 [ ! -e report_charts ] || complain "--no-draw draws"

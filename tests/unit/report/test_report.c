@@ -102,11 +102,11 @@ static void test_values(void **state)
     const struct report_phase *half = report_phase_at(&report.runs[1], 50);
     assert_non_null(half);
     assert_int_equal(half->step, 100);
-    const double ev = report_value(half, report_metric_by("heldout_ev"));
+    const double ev = report_value(half, sae_metric_by("heldout_ev"));
     assert_float_equal(ev, 0.85 + 0.01, 1e-9);
-    assert_float_equal(report_value(half, report_metric_by("mean_max_cos")), 0.44, 1e-9);
-    assert_float_equal(report_value(half, report_metric_by("top_1")), 0.66, 1e-9);
-    assert_true(isnan(report_value(half, report_metric_by("unlearning"))));
+    assert_float_equal(report_value(half, sae_metric_by("mean_max_cos")), 0.44, 1e-9);
+    assert_float_equal(report_value(half, sae_metric_by("top_1")), 0.66, 1e-9);
+    assert_true(isnan(report_value(half, sae_metric_by("unlearning"))));
     assert_int_equal(report.problems.n, 0);
     assert_int_equal(report.missing_command.n, 0);
     report_clear(&report);
@@ -124,11 +124,11 @@ static void test_seed_group(void **state)
     assert_int_not_equal(report.runs[0].group, report.runs[1].group);
     double mean, se;
     assert_int_equal(
-        report_group_stats(&report, 1, 100, report_metric_by("heldout_ev"), &mean, &se), 2);
+        report_group_stats(&report, 1, 100, sae_metric_by("heldout_ev"), &mean, &se), 2);
     assert_float_equal(mean, 0.92, 1e-9);
     assert_float_equal(se, 0.01, 1e-9);
     assert_int_equal(
-        report_group_stats(&report, 0, 100, report_metric_by("heldout_ev"), &mean, &se), 1);
+        report_group_stats(&report, 0, 100, sae_metric_by("heldout_ev"), &mean, &se), 1);
     assert_true(isnan(se));
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "0.9200 +- 0.0100"));
@@ -287,13 +287,13 @@ static void test_verdicts(void **state)
     assert_int_equal(report.n_groups, 2);
     assert_string_equal(report_group_label(label, &report, 1), "orth (3 seeds)");
     struct report_comparison c =
-        report_compare(&report, 1, 0, 100, report_metric_by("heldout_ev"));
+        report_compare(&report, 1, 0, 100, sae_metric_by("heldout_ev"));
     assert_int_equal(c.verdict, REPORT_BETTER);
     assert_float_equal(c.by.diff, 0.03, 1e-9);
     assert_float_equal(c.by.half, 4.30265 * 0.01 / sqrt(3), 1e-6);
-    assert_int_equal(report_compare(&report, 1, 0, 100, report_metric_by("unlearning")).verdict,
+    assert_int_equal(report_compare(&report, 1, 0, 100, sae_metric_by("unlearning")).verdict,
                      REPORT_NOT_MEASURED);
-    assert_int_equal(report_compare(&report, 1, 0, 100, report_metric_by("llm_top_1")).verdict,
+    assert_int_equal(report_compare(&report, 1, 0, 100, sae_metric_by("llm_top_1")).verdict,
                      REPORT_WITHIN_NOISE);
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "orth (3 seeds) against base (3 seeds) at 100 % of training; paired"));
@@ -304,7 +304,7 @@ static void test_verdicts(void **state)
     report_clear(&report);
     const char *const two[] = {names[0], names[3], names[4]};
     assert_int_equal(load(&report, two, 3, NULL, NULL), SAE_OK);
-    c = report_compare(&report, 1, 0, 100, report_metric_by("heldout_ev"));
+    c = report_compare(&report, 1, 0, 100, sae_metric_by("heldout_ev"));
     assert_int_equal(c.verdict, REPORT_CANNOT_TELL);
     text = notes_of(&report);
     assert_null(strstr(text, "\n      better "));
@@ -379,7 +379,7 @@ static void test_many_groups(void **state)
     assert_int_equal(report.n_groups, 8);
     assert_true(brief_lines(&report, "\n  run_m3 (2 seeds): unequal L0: 1.\n") < 140);
     for (size_t i = 0; i < report.n_runs; i++)
-        json_object_set_new(report.runs[i].phases[0].result[REPORT_HELDOUT], "l0", json_real(4));
+        json_object_set_new(report.runs[i].phases[0].result[SAE_SOURCE_HELDOUT], "l0", json_real(4));
     brief_lines(&report, "\n  run_m3 (2 seeds): better: held-out explained variance");
     report_clear(&report);
 }
@@ -401,7 +401,7 @@ static void test_within_noise(void **state)
     }
     struct report report = {0};
     assert_int_equal(load(&report, names, 6, NULL, NULL), SAE_OK);
-    assert_int_equal(report_compare(&report, 1, 0, 100, report_metric_by("heldout_ev")).verdict,
+    assert_int_equal(report_compare(&report, 1, 0, 100, sae_metric_by("heldout_ev")).verdict,
                      REPORT_WITHIN_NOISE);
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "\n      within noise  held-out explained variance"));
@@ -437,7 +437,7 @@ static void test_targets(void **state)
     assert_string_equal(notes_verdict(&report_targets[2], NAN), "not measured");
 }
 
-static void set_metric(struct report_phase *phase, enum report_source source, const char *path,
+static void set_metric(struct report_phase *phase, enum sae_source source, const char *path,
                        const char *name, double value)
 {
     json_t *const part = path != NULL ? sae_json_at(phase->result[source], path) : phase->result[source];
@@ -466,17 +466,17 @@ static void test_facts(void **state)
     assert_int_equal(count(text, "12 %"), 2);
     free(text);
     struct report_phase *const last = &report.runs[1].phases[2];
-    set_metric(last, REPORT_PROBE, "eval_result_metrics.sae", "sae_top_1_test_accuracy", 0.62);
-    set_metric(last, REPORT_HELDOUT, NULL, "dead", 0);
-    set_metric(&report.runs[0].phases[2], REPORT_HELDOUT, NULL, "dead", 0);
+    set_metric(last, SAE_SOURCE_PROBE, "eval_result_metrics.sae", "sae_top_1_test_accuracy", 0.62);
+    set_metric(last, SAE_SOURCE_HELDOUT, NULL, "dead", 0);
+    set_metric(&report.runs[0].phases[2], SAE_SOURCE_HELDOUT, NULL, "dead", 0);
     text = notes_of(&report);
     assert_non_null(strstr(text, says[0]));
     assert_null(strstr(text, says[1])); /* untrained: 0.61 */
     assert_null(strstr(text, "dead at the end"));
     free(text);
-    set_metric(last, REPORT_PROBE, "eval_result_metrics.sae", "sae_top_1_test_accuracy", 0.60);
-    set_metric(last, REPORT_HELDOUT, NULL, "explained_variance", -0.1);
-    set_metric(last, REPORT_CORE, "eval_result_metrics.model_performance_preservation",
+    set_metric(last, SAE_SOURCE_PROBE, "eval_result_metrics.sae", "sae_top_1_test_accuracy", 0.60);
+    set_metric(last, SAE_SOURCE_HELDOUT, NULL, "explained_variance", -0.1);
+    set_metric(last, SAE_SOURCE_CORE, "eval_result_metrics.model_performance_preservation",
                "ce_loss_score", -0.2);
     text = notes_of(&report);
     for (size_t i = 1; i < 5; i++)
@@ -512,10 +512,10 @@ static void test_baselines(void **state)
         {"core_l0",        320                }
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        assert_float_equal(report_baseline_value(topk, report_metric_by(known[i].metric)),
+        assert_float_equal(report_baseline_value(topk, sae_metric_by(known[i].metric)),
                            known[i].value, 1e-9);
     /* the plain name is the legacy formula there, never SAEBench 0.6's */
-    assert_true(isnan(report_baseline_value(topk, report_metric_by("core_ev"))));
+    assert_true(isnan(report_baseline_value(topk, sae_metric_by("core_ev"))));
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "published: gemma-2-2b layer 12; not comparable in absolute"));
     assert_non_null(strstr(text, "Published rows differ in active latents"));
@@ -558,7 +558,7 @@ static void test_unequal_l0_on_the_way(void **state)
     char *text = notes_of(&report);
     assert_null(strstr(text, "NOT AT EQUAL L0"));
     free(text);
-    json_object_set_new(report.runs[1].phases[0].result[REPORT_HELDOUT], "l0", json_real(40));
+    json_object_set_new(report.runs[1].phases[0].result[SAE_SOURCE_HELDOUT], "l0", json_real(40));
     text = notes_of(&report);
     assert_non_null(strstr(text, "NOT AT EQUAL L0 on the way: at 0 % (4.0 to 40.0) active"));
     free(text);
@@ -616,7 +616,7 @@ static void test_damage_is_named(void **state)
     const struct report_phase *half = report_phase_at(&report.runs[1], 50);
     assert_non_null(half);
     assert_false(half->readable);
-    assert_float_equal(report_value(half, report_metric_by("top_1")), 0.65, 1e-9);
+    assert_float_equal(report_value(half, sae_metric_by("top_1")), 0.65, 1e-9);
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "Missing or unreadable"));
     free(text);
@@ -716,7 +716,7 @@ static void test_unlike_measurements(void **state)
     assert_int_equal(load(&report, names, 2, NULL, NULL), SAE_OK);
     for (size_t i = 0; i < 2; i++)
         for (size_t p = 0; p < 3; p++)
-            json_object_set_new(report.runs[i].phases[p].result[REPORT_CORE], "eval_config",
+            json_object_set_new(report.runs[i].phases[p].result[SAE_SOURCE_CORE], "eval_config",
                                 json_pack("{s:i}", "contexts", i == 1 && p == 2 ? 4 : 64));
     char *text = notes_of(&report);
     assert_non_null(strstr(text, "NOT MEASURED ALIKE"));
@@ -724,7 +724,7 @@ static void test_unlike_measurements(void **state)
     assert_non_null(strstr(text, "run_2 at 100 %"));
     free(text);
     json_object_set_new(
-        json_object_get(report.runs[1].phases[2].result[REPORT_CORE], "eval_config"), "contexts",
+        json_object_get(report.runs[1].phases[2].result[SAE_SOURCE_CORE], "eval_config"), "contexts",
         json_integer(64));
     text = notes_of(&report);
     assert_null(strstr(text, "NOT MEASURED ALIKE"));
@@ -864,11 +864,11 @@ static void test_csv_metrics(void **state)
     fclose(to);
     for (size_t i = 0; i < report.n_runs; i++)
         for (size_t p = 0; p < report.runs[i].n_phases; p++)
-            for (size_t m = 0; m < report_n_metrics; m++)
-                n += isfinite(report_value(&report.runs[i].phases[p], &report_metrics[m])) != 0;
+            SAE_EACH_METRIC(metric)
+            n += isfinite(report_value(&report.runs[i].phases[p], metric)) != 0;
     for (size_t b = 0; b < report.n_baselines; b++)
-        for (size_t m = 0; m < report_n_metrics; m++)
-            n += isfinite(report_baseline_value(&report.baselines[b], &report_metrics[m])) != 0;
+        SAE_EACH_METRIC(metric)
+        n += isfinite(report_baseline_value(&report.baselines[b], metric)) != 0;
     assert_int_equal(count(text, "\n"), n);
     snprintf(row, sizeof row, "\nrun,run_3,run_2,43,50,100,heldout,heldout_l0,4,,,topk,8,16,4,"
                               "progressive,0.1\n");
@@ -884,24 +884,26 @@ static void test_csv_metrics(void **state)
 static void test_metric_table(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < report_n_metrics; i++) {
-        assert_ptr_equal(report_metric_by(report_metrics[i].id), &report_metrics[i]);
-        assert_true(strlen(report_metrics[i].meaning) > 0);
+    SAE_EACH_METRIC(metric)
+    {
+        assert_ptr_equal(sae_metric_by(metric->id), metric); /* no id stands twice */
+        assert_true(metric->meaning != NULL && strlen(metric->meaning) > 0 && metric->head != NULL);
+        assert_true((metric->panel != NULL) == (metric->axis != NULL));
+        assert_true(metric->panel == NULL || report_sources[metric->source].chart.file != NULL);
+        assert_true(metric->level == NULL || sae_metric_by(metric->level) != NULL);
     }
-    for (enum report_source s = 0; s < REPORT_SOURCE_N; s++) {
+    for (enum sae_source s = 0; s < SAE_SOURCE_N; s++) {
         size_t n = 0;
-        for (size_t i = 0; i < report_n_metrics; i++)
-            n += report_metrics[i].source == s && !report_metrics[i].extra;
+        SAE_EACH_METRIC(metric)
+        n += metric->source == s && !metric->extra;
         assert_true(n > 0); /* an evaluation without a table */
         assert_non_null(report_sources[s].note);
         if (report_sources[s].saebench[0] != NULL)
             assert_int_equal(report_source_of(report_sources[s].saebench[0]), s);
     }
-    assert_int_equal(report_source_of("ravel"), REPORT_SOURCE_N);
-    for (size_t i = 0; i < notes_n_headline; i++)
-        assert_non_null(report_metric_by(notes_headline[i].id));
+    assert_int_equal(report_source_of("ravel"), SAE_SOURCE_N);
     for (size_t i = 0; i < report_n_targets; i++)
-        assert_non_null(report_metric_by(report_targets[i].metric));
+        assert_non_null(sae_metric_by(report_targets[i].metric));
 }
 
 int main(void)
