@@ -16,6 +16,7 @@
 #include "lib/file/st.h"
 #include "lib/file/torch.h"
 #include "lib/file/zip.h"
+#include "lib/sae/import.h"
 
 const char *const convert_to_names[] = {"auto", "saekit", "saelens", "dictionary_learning", "npz",
                                         NULL};
@@ -97,9 +98,14 @@ struct convert_site convert_site_of(const struct sae_ckpt *ckpt)
                                  sae_json_u64(site, "context", UINT64_MAX)};
 }
 
-static bool is_threshold(enum sae_arch arch)
+/* as: what the package calls it; NULL: it has none that computes the same. */
+static enum sae_status check_known(const struct sae_ckpt *ckpt, const char *as, const char *package,
+                                   struct sae_err *err)
 {
-    return arch == SAE_ARCH_BATCHTOPK || arch == SAE_ARCH_MATRYOSHKA;
+    if (as)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EARG, "'%s' is of architecture %s, which %s does not have",
+                       ckpt->path, sae_arch_name(ckpt->model.arch), package);
 }
 
 /* Two paths in a new folder, both free to write. */
@@ -120,21 +126,20 @@ static json_t *count_or_null(uint64_t n)
 
 /* --- 2. SAELens --------------------------------------------------------------------------- */
 
-/* batchtopk is its author's own export: jumprelu with the threshold. */
 static json_t *lens_cfg(const struct sae_ckpt *ckpt)
 {
     const struct sae_model *const model = &ckpt->model;
     const struct convert_site site = convert_site_of(ckpt);
-    const bool cut = is_threshold(model->arch);
+    const struct sae_arch_desc *const arch = sae_arch_desc(model->arch);
     json_t *const cfg = json_pack(
         "{s:I, s:I, s:s, s:s, s:b, s:s, s:s, s:s, s:{s:s, s:n, s:s?, s:s?, s:o, s:b, s:s}}", "d_in",
         (json_int_t)model->d, "d_sae", (json_int_t)model->m, "dtype", "float32", "device", "cpu",
         "apply_b_dec_to_input", (int)model->subtract_b_dec, "normalize_activations",
         sae_norm_name(model->norm), "reshape_activations", "none", "architecture",
-        cut ? "jumprelu" : sae_arch_name(model->arch), "metadata", "sae_lens_version", "6.0.0",
+        arch->lens_as, "metadata", "sae_lens_version", "6.0.0",
         "sae_lens_training_version", "model_name", site.model, "hook_name", site.hook,
         "context_size", count_or_null(site.context), "prepend_bos", 1, "saekit_id", ckpt->id);
-    if (cfg != NULL && model->arch == SAE_ARCH_TOPK) {
+    if (cfg != NULL && arch->by_k) {
         json_object_set_new(cfg, "k", json_integer((json_int_t)model->k));
         json_object_set_new(cfg, "rescale_acts_by_decoder_norm", json_false());
     }
@@ -147,18 +152,23 @@ static enum sae_status lens_weights(const char *path, const struct sae_model *mo
     const size_t d = model->d, m = model->m;
     float *W_enc = NULL;
     SAE_TRY(convert_transpose(&W_enc, model->W_enc, m, d, err));
-    const struct sae_st_item all[] = {
-        {"W_enc", SAE_ST_F32, 2, {d, m}, W_enc},         {"W_dec", SAE_ST_F32, 2, {m, d}, model->W_dec},
-        {"b_dec", SAE_ST_F32, 1, {d}, model->b_dec},     {"b_enc", SAE_ST_F32, 1, {m}, model->b_enc},
-        {"threshold", SAE_ST_F32, 1, {m}, model->threshold},
-        {"b_gate", SAE_ST_F32, 1, {m}, model->b_gate},   {"b_mag", SAE_ST_F32, 1, {m}, model->b_mag},
-        {"r_mag", SAE_ST_F32, 1, {m}, model->r_mag},
-    };
-    struct sae_st_item items[8];
+    static const size_t order[] = {SAE_W_ENC,     SAE_W_DEC,  SAE_B_DEC, SAE_B_ENC,
+                                   SAE_THRESHOLD, SAE_B_GATE, SAE_B_MAG, SAE_R_MAG};
+    _Static_assert(sizeof order / sizeof *order == SAE_WEIGHTS, "each array has its place");
+    struct sae_model from = *model;
+    struct sae_st_item items[SAE_WEIGHTS];
     size_t n = 0;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (all[i].data != NULL)
-            items[n++] = all[i];
+    for (size_t i = 0; i < SAE_WEIGHTS; i++) {
+        const struct sae_weight *const w = &sae_weights[order[i]];
+        const float *const data = *sae_weight_of(&from, w);
+        if (data && w->by_latent && w->by_dim)
+            items[n++] = order[i] == SAE_W_ENC
+                             ? (struct sae_st_item){w->name, SAE_ST_F32, 2, {d, m}, W_enc}
+                             : (struct sae_st_item){w->name, SAE_ST_F32, 2, {m, d}, data};
+        else if (data)
+            items[n++] =
+                (struct sae_st_item){w->name, SAE_ST_F32, 1, {sae_weight_size(&from, w)}, data};
+    }
     const enum sae_status st = sae_st_write(path, items, n, err);
     free(W_enc);
     return st;
@@ -170,6 +180,7 @@ enum sae_status convert_saelens(const char *out, struct sae_ckpt *ckpt, bool for
     char *weights = NULL, *cfg_path = NULL;
     json_t *cfg = NULL;
     enum sae_status st;
+    SAE_TRY(check_known(ckpt, sae_arch_desc(ckpt->model.arch)->lens_as, "SAELens", err));
     SAE_GO(st, make_folder(out, &weights, "sae_weights.safetensors", &cfg_path, "cfg.json", force,
                            err));
     cfg = lens_cfg(ckpt);
@@ -196,29 +207,16 @@ static bool is_constant(const float *v, size_t n)
     return true;
 }
 
-/* Class, and whether it subtracts b_dec. A threshold of its own for each latent goes where the
- * package has one: JumpReluAutoEncoder. */
-static const char *dict_class(const struct sae_model *model, bool *ret_subtracts)
+/* A threshold of its own for each latent goes where the package has one. NULL: it has no class. */
+static const struct sae_dict_class *dict_class(const struct sae_model *model)
 {
-    *ret_subtracts = true;
-    switch (model->arch) {
-    case SAE_ARCH_TOPK:
-        return "AutoEncoderTopK";
-    case SAE_ARCH_GATED:
-        return "GatedAutoEncoder";
-    case SAE_ARCH_BATCHTOPK:
-    case SAE_ARCH_MATRYOSHKA:
-        if (is_constant(model->threshold, model->m))
-            return "BatchTopKSAE";
-        break;
-    case SAE_ARCH_STANDARD:
-        *ret_subtracts = model->subtract_b_dec;
-        return model->subtract_b_dec ? "AutoEncoder" : "AutoEncoderNew";
-    default:
-        break;
-    }
-    *ret_subtracts = false;
-    return "JumpReluAutoEncoder";
+    const struct sae_arch_desc *const arch = sae_arch_desc(model->arch);
+    const char *name = arch->dict;
+    if (arch->one_threshold && !is_constant(model->threshold, model->m))
+        name = sae_arch_desc(SAE_ARCH_JUMPRELU)->dict;
+    else if (!model->subtract_b_dec && arch->dict_plain)
+        name = arch->dict_plain;
+    return name ? sae_dict_class(name) : NULL;
 }
 
 static json_t *dict_config(const struct sae_ckpt *ckpt, const char *class)
@@ -238,26 +236,22 @@ static json_t *dict_config(const struct sae_ckpt *ckpt, const char *class)
 
 /* The state dict of a class of linear layers: encoder.weight [m][d], decoder.weight [d][m]. kept: the
  * threshold of a topk. */
-static size_t linear_items(struct sae_torch_item items[8], const char *class,
+static size_t linear_items(struct sae_torch_item items[8], const struct sae_dict_class *class,
                            const struct sae_model *model, const float *W_dec_t, const float *kept)
 {
     const size_t d = model->d, m = model->m;
-    const char *const b_dec = strcmp(class, "AutoEncoder") == 0       ? "bias"
-                              : strcmp(class, "AutoEncoderNew") == 0   ? "decoder.bias"
-                              : strcmp(class, "GatedAutoEncoder") == 0 ? "decoder_bias"
-                                                                       : "b_dec";
     size_t n = 0;
     items[n++] = (struct sae_torch_item){"encoder.weight", 2, {m, d}, model->W_enc, false, 0};
     items[n++] = (struct sae_torch_item){"decoder.weight", 2, {d, m}, W_dec_t, false, 0};
-    items[n++] = (struct sae_torch_item){b_dec, 1, {d, 0}, model->b_dec, false, 0};
-    if (model->arch == SAE_ARCH_GATED) {
+    items[n++] = (struct sae_torch_item){class->b_dec, 1, {d, 0}, model->b_dec, false, 0};
+    if (model->b_gate) {
         items[n++] = (struct sae_torch_item){"gate_bias", 1, {m, 0}, model->b_gate, false, 0};
         items[n++] = (struct sae_torch_item){"mag_bias", 1, {m, 0}, model->b_mag, false, 0};
         items[n++] = (struct sae_torch_item){"r_mag", 1, {m, 0}, model->r_mag, false, 0};
         return n;
     }
     items[n++] = (struct sae_torch_item){"encoder.bias", 1, {m, 0}, model->b_enc, false, 0};
-    if (model->arch != SAE_ARCH_STANDARD) {
+    if (sae_arch_desc(model->arch)->has_k) {
         const float *const cut = model->threshold != NULL ? model->threshold : kept;
         items[n++] = (struct sae_torch_item){"k", 0, {0, 0}, NULL, true, (int32_t)model->k};
         items[n++] = (struct sae_torch_item){"threshold", 0, {0, 0}, cut, false, 0};
@@ -265,17 +259,17 @@ static size_t linear_items(struct sae_torch_item items[8], const char *class,
     return n;
 }
 
-static enum sae_status dict_weights(const char *path, const char *class,
+static enum sae_status dict_weights(const char *path, const struct sae_dict_class *class,
                                     const struct sae_model *model, struct sae_err *err)
 {
     const size_t d = model->d, m = model->m;
-    const bool jump = strcmp(class, "JumpReluAutoEncoder") == 0;
+    const bool linear = class->linear;
     const float kept = model->topk_threshold > 0 ? (float)model->topk_threshold : -1; /* never set */
     struct sae_torch_item items[8];
     float *turned = NULL;
     size_t n;
-    SAE_TRY(convert_transpose(&turned, jump ? model->W_enc : model->W_dec, m, d, err));
-    if (jump) {
+    SAE_TRY(convert_transpose(&turned, linear ? model->W_dec : model->W_enc, m, d, err));
+    if (!linear) {
         items[0] = (struct sae_torch_item){"W_enc", 2, {d, m}, turned, false, 0};
         items[1] = (struct sae_torch_item){"b_enc", 1, {m, 0}, model->b_enc, false, 0};
         items[2] = (struct sae_torch_item){"W_dec", 2, {m, d}, model->W_dec, false, 0};
@@ -305,13 +299,13 @@ enum sae_status convert_dictionary(const char *out, struct sae_ckpt *ckpt, bool 
 {
     char *weights = NULL, *config_path = NULL;
     json_t *config = NULL;
-    bool subtracts;
+    const struct sae_dict_class *const class = dict_class(&ckpt->model);
     enum sae_status st;
+    SAE_TRY(check_known(ckpt, class ? class->name : NULL, "dictionary_learning", err));
     SAE_GO(st, refuse_norm(ckpt, "dictionary_learning", err));
     SAE_GO(st, make_folder(out, &weights, "ae.pt", &config_path, "config.json", force, err));
-    const char *const class = dict_class(&ckpt->model, &subtracts);
-    SAE_GO(st, convert_bias(&ckpt->model, subtracts, folded, err));
-    config = dict_config(ckpt, class);
+    SAE_GO(st, convert_bias(&ckpt->model, class->subtracts, folded, err));
+    config = dict_config(ckpt, class->name);
     if (config == NULL) {
         st = sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
         goto done;
@@ -338,7 +332,7 @@ enum sae_status convert_npz(const char *out, struct sae_ckpt *ckpt, bool force, 
     enum sae_status st;
     SAE_TRY(convert_check_free(out, force, err));
     SAE_TRY(refuse_norm(ckpt, "npz", err));
-    if (model->arch == SAE_ARCH_TOPK || model->arch == SAE_ARCH_GATED)
+    if (!sae_arch_desc(model->arch)->arrays)
         return sae_err_set(err, SAE_EARG,
                            "'%s' is of architecture %s; the arrays of an npz say jumprelu, "
                            "batchtopk and standard only",

@@ -130,55 +130,47 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, boo
     return sae_h5_attr_put_u64(file, "/state", "position", t->step * t->n, err);
 }
 
-static enum sae_status scaled(float **ret, size_t n, const float *from, double norm,
-                              struct sae_err *err)
-{
-    SAE_TRY(sae_mem_alloc(ret, n, sizeof **ret, err));
-    for (size_t i = 0; i < n; i++)
-        (*ret)[i] = (float)((double)from[i] * norm);
-    return SAE_OK;
-}
-
-static void fold_clear(struct sae_model *model)
-{
-    float *const arrays[] = {model->b_enc,  model->b_dec, model->threshold,
-                             model->b_gate, model->b_mag, model->r_mag};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        free(arrays[i]);
-}
-
 /* The autoencoder as others use it, on raw activations: everything that is added or compared to an
  * activation is scaled. The matrices are the trainer's own. */
 static enum sae_status fold(const struct run *run, struct sae_model *ret, struct sae_err *err)
 {
     const struct trainer *const t = run->t;
-    const bool gated = t->set.arch == TRAIN_GATED;
+    struct param_array all[PARAM_ARRAYS];
+    const size_t n_arrays = trainer_params(t, &t->w, all);
     struct sae_model model = {.arch = settings_model_arch(&t->set),
                               .d = t->d,
                               .m = t->m,
                               .k = (size_t)trainer_k(t),
-                              .subtract_b_dec = !t->jump,
-                              .W_enc = t->w.W_enc,
-                              .W_dec = t->w.W_dec};
+                              .subtract_b_dec = settings_arch(&t->set)->subtracts_b_dec};
     enum sae_status st;
-    SAE_GO(st, scaled(gated ? &model.b_gate : &model.b_enc, t->m, t->w.b_enc, run->norm, err));
-    SAE_GO(st, scaled(&model.b_dec, t->d, t->w.b_dec, run->norm, err));
-    if (gated) {
-        SAE_GO(st, scaled(&model.b_mag, t->m, t->w.b_mag, run->norm, err));
-        SAE_GO(st, scaled(&model.r_mag, t->m, t->w.r_mag, 1, err));
+    for (size_t i = 0; i < n_arrays; i++) {
+        const struct sae_weight *const w = sae_weight_find(all[i].name);
+        float **const to = sae_weight_of(&model, w);
+        const double norm = w->in_units ? run->norm : 1;
+        if (all[i].cols)
+            continue;
+        SAE_GO(st, sae_mem_alloc(to, all[i].rows, sizeof **to, err));
+        for (size_t j = 0; j < all[i].rows; j++)
+            (*to)[j] = (float)((double)all[i].data[j] * norm);
     }
-    if (t->jump)
-        SAE_GO(st, scaled(&model.threshold, t->m, t->w.theta, run->norm, err));
     if (settings_has_cut(&t->set)) {
         SAE_GO(st, sae_mem_alloc(&model.threshold, t->m, sizeof *model.threshold, err));
         for (size_t j = 0; j < t->m; j++)
             model.threshold[j] = (float)(t->cut < 0 ? t->cut : t->cut * run->norm);
     }
     *ret = model;
-    model = (struct sae_model){0};
+    ret->W_enc = t->w.W_enc;
+    ret->W_dec = t->w.W_dec;
+    return SAE_OK;
 done:
-    fold_clear(&model);
+    sae_model_clear(&model);
     return st;
+}
+
+static void fold_clear(struct sae_model *model)
+{
+    model->W_enc = model->W_dec = NULL;
+    sae_model_clear(model);
 }
 
 static enum sae_status write_file(const struct run *run, const struct sae_ckpt *ckpt,

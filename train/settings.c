@@ -60,8 +60,8 @@ void settings_init(struct settings *set)
 
 enum sae_arch settings_model_arch(const struct settings *set)
 {
-    enum sae_arch ret = SAE_ARCH_N;
-    (void)sae_arch_parse(settings_arch(set)->model, &ret); /* every row's is one; test_settings */
+    enum sae_arch ret = SAE_ARCH_STANDARD;
+    (void)sae_arch_parse(settings_arch(set)->model, &ret); /* true of every row: test_settings.c */
     return ret;
 }
 

@@ -34,34 +34,6 @@ const char *const sae_ckpt_metric_names[] = {"loss",
                                              "tokens",
                                              NULL};
 
-/* Weight arrays by name; two-dimensional ones have d columns. */
-struct array {
-    const char *name;
-    float **data;
-    size_t rows, cols; /* cols 0: one dimension */
-    bool needed;
-};
-enum { N_ARRAYS = 8 };
-
-static void list_arrays(struct sae_model *model, struct array arrays[N_ARRAYS])
-{
-    const bool gated = model->arch == SAE_ARCH_GATED;
-    const bool cut = model->arch == SAE_ARCH_BATCHTOPK || model->arch == SAE_ARCH_JUMPRELU ||
-                     model->arch == SAE_ARCH_MATRYOSHKA;
-    const size_t m = model->m, d = model->d;
-    const struct array all[N_ARRAYS] = {
-        {"/W_enc",     &model->W_enc,     m, d, true  },
-        {"/W_dec",     &model->W_dec,     m, d, true  },
-        {"/b_enc",     &model->b_enc,     m, 0, !gated},
-        {"/b_dec",     &model->b_dec,     d, 0, true  },
-        {"/threshold", &model->threshold, m, 0, cut   },
-        {"/b_gate",    &model->b_gate,    m, 0, gated },
-        {"/b_mag",     &model->b_mag,     m, 0, gated },
-        {"/r_mag",     &model->r_mag,     m, 0, gated },
-    };
-    memcpy(arrays, all, sizeof all);
-}
-
 /* --- 2. writing --------------------------------------------------------------------------- */
 
 static enum sae_status put_head(struct sae_h5 *file, const struct sae_ckpt *ckpt,
@@ -72,7 +44,7 @@ static enum sae_status put_head(struct sae_h5 *file, const struct sae_ckpt *ckpt
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "d", model->d, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "m", model->m, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "k", model->k, err));
-    if (model->subtract_b_dec != sae_arch_subtracts(model->arch))
+    if (model->subtract_b_dec != sae_arch_desc(model->arch)->subtracts)
         SAE_TRY(sae_h5_attr_put_u64(file, "/", "subtract_b_dec", model->subtract_b_dec, err));
     if (model->norm != SAE_NORM_NONE)
         SAE_TRY(sae_h5_attr_put_str(file, "/", "norm", sae_norm_name(model->norm), err));
@@ -84,18 +56,27 @@ static enum sae_status put_head(struct sae_h5 *file, const struct sae_ckpt *ckpt
     return sae_h5_attr_put_u64(file, "/", "seed", ckpt->seed, err);
 }
 
+/* "/W_enc" */
+enum { DATASET = 16 };
+static const char *dataset_of(char to[DATASET], const struct sae_weight *weight)
+{
+    (void)snprintf(to, DATASET, "/%s", weight->name);
+    return to;
+}
+
 static enum sae_status put_model(struct sae_h5 *file, struct sae_model model, struct sae_err *err)
 {
-    struct array arrays[N_ARRAYS];
-    list_arrays(&model, arrays);
-    for (size_t i = 0; i < N_ARRAYS; i++) {
-        const struct array *const a = &arrays[i];
-        if (!*a->data)
+    char name[DATASET];
+    for (size_t i = 0; i < SAE_WEIGHTS; i++) {
+        const struct sae_weight *const w = &sae_weights[i];
+        const float *const data = *sae_weight_of(&model, w);
+        if (!data)
             continue;
-        if (a->cols)
-            SAE_TRY(sae_h5_put2(file, a->name, SAE_H5_F32, a->rows, a->cols, *a->data, err));
+        if (w->by_latent && w->by_dim)
+            SAE_TRY(sae_h5_put2(file, dataset_of(name, w), SAE_H5_F32, model.m, model.d, data, err));
         else
-            SAE_TRY(sae_h5_put1(file, a->name, SAE_H5_F32, a->rows, *a->data, err));
+            SAE_TRY(sae_h5_put1(file, dataset_of(name, w), SAE_H5_F32, sae_weight_size(&model, w),
+                                data, err));
     }
     return SAE_OK;
 }
@@ -179,7 +160,8 @@ done:
 static enum sae_status get_manner(struct sae_model *model, const struct sae_h5 *file,
                                   struct sae_err *err)
 {
-    uint64_t subtract = sae_arch_subtracts(model->arch);
+    const struct sae_arch_desc *const arch = sae_arch_desc(model->arch);
+    uint64_t subtract = arch->subtracts;
     char *name = NULL;
     if (sae_h5_attr_has(file, "/", "subtract_b_dec"))
         SAE_TRY(sae_h5_attr_u64(file, "/", "subtract_b_dec", &subtract, err));
@@ -189,7 +171,7 @@ static enum sae_status get_manner(struct sae_model *model, const struct sae_h5 *
     model->subtract_b_dec = subtract != 0;
     model->norm = SAE_NORM_NONE;
     model->topk_threshold = 0;
-    if (model->arch == SAE_ARCH_TOPK && sae_h5_attr_has(file, "/", "topk_threshold")) {
+    if (arch->by_k && sae_h5_attr_has(file, "/", "topk_threshold")) {
         SAE_TRY(sae_h5_attr_f64(file, "/", "topk_threshold", &model->topk_threshold, err));
         if (!(model->topk_threshold > 0 && isfinite(model->topk_threshold)))
             return sae_err_set(err, SAE_EFORMAT, "'%s': topk_threshold %g is not above 0",
@@ -233,7 +215,7 @@ static enum sae_status get_head(struct sae_ckpt *ckpt, const struct sae_h5 *file
     if (d == 0 || m == 0 || d > UINT32_MAX || m > UINT32_MAX)
         return sae_err_set(err, SAE_EFORMAT, "'%s': d = %zu and m = %zu cannot be",
                            sae_h5_path(file), (size_t)d, (size_t)m);
-    if (k > m || (model->arch == SAE_ARCH_TOPK && k == 0))
+    if (k > m || (sae_arch_desc(model->arch)->by_k && k == 0))
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s': an SAE of m = %zu latents that keeps k = %zu "
                            "of them cannot be",
@@ -251,25 +233,31 @@ static enum sae_status get_head(struct sae_ckpt *ckpt, const struct sae_h5 *file
     return get_manner(model, file, err);
 }
 
+static enum sae_status get_weight(struct sae_model *model, const struct sae_weight *w, bool needed,
+                                  const struct sae_h5 *file, struct sae_err *err)
+{
+    char name[DATASET];
+    const size_t want[2] = {w->by_latent ? model->m : model->d, model->d};
+    float **const data = sae_weight_of(model, w);
+    if (!needed && !sae_h5_has(file, dataset_of(name, w)))
+        return SAE_OK;
+    SAE_TRY(sae_h5_get(file, dataset_of(name, w), SAE_H5_F32, w->by_latent && w->by_dim ? 2 : 1,
+                       want, NULL, data, err));
+    for (size_t i = 0, n = sae_weight_size(model, w); i < n; i++)
+        if (!isfinite((*data)[i]))
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s': %s holds %f at %zu; weights must be "
+                               "finite numbers",
+                               sae_h5_path(file), w->name, (double)(*data)[i], i);
+    return SAE_OK;
+}
+
 static enum sae_status get_model(struct sae_model *model, const struct sae_h5 *file,
                                  struct sae_err *err)
 {
-    struct array arrays[N_ARRAYS];
-    list_arrays(model, arrays);
-    for (size_t i = 0; i < N_ARRAYS; i++) {
-        const struct array *const a = &arrays[i];
-        if (!a->needed && !sae_h5_has(file, a->name))
-            continue;
-        const size_t want[2] = {a->rows, a->cols};
-        SAE_TRY(sae_h5_get(file, a->name, SAE_H5_F32, a->cols ? 2 : 1, want, NULL, a->data, err));
-        const size_t n = a->rows * (a->cols ? a->cols : 1);
-        for (size_t j = 0; j < n; j++)
-            if (!isfinite((*a->data)[j]))
-                return sae_err_set(err, SAE_EFORMAT,
-                                   "'%s': %s holds %f at %zu; weights must be "
-                                   "finite numbers",
-                                   sae_h5_path(file), a->name + 1, (double)(*a->data)[j], j);
-    }
+    const unsigned needed = sae_arch_desc(model->arch)->weights;
+    for (size_t i = 0; i < SAE_WEIGHTS; i++)
+        SAE_TRY(get_weight(model, &sae_weights[i], needed >> i & 1, file, err));
     return SAE_OK;
 }
 

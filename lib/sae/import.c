@@ -267,14 +267,8 @@ enum sae_status sae_import_say(json_t *list, struct sae_err *err, const char *fm
 
 static void scale_row(float *row, size_t n, double by)
 {
-    for (size_t i = 0; row != NULL && i < n; i++)
+    for (size_t i = 0; i < n; i++)
         row[i] = (float)((double)row[i] * by);
-}
-
-static void scale_at(float *v, size_t i, double by)
-{
-    if (v != NULL)
-        v[i] = (float)((double)v[i] * by);
 }
 
 static double norm_of(const float *row, size_t d)
@@ -313,10 +307,11 @@ size_t sae_import_fold_norms(struct sae_model *model, double *ret_min, double *r
         max = fmax(max, norm);
         scale_row(model->W_dec + i * d, d, 1 / norm);
         scale_row(model->W_enc + i * d, d, norm);
-        scale_at(model->b_enc, i, norm);
-        scale_at(model->threshold, i, norm);
-        scale_at(model->b_gate, i, norm);
-        scale_at(model->b_mag, i, norm);
+        for (size_t a = 0; a < SAE_WEIGHTS; a++) {
+            float *const v = *sae_weight_of(model, &sae_weights[a]);
+            if (v && sae_weights[a].in_units && sae_weights[a].by_latent)
+                scale_row(v + i, 1, norm);
+        }
     }
     *ret_min = min;
     *ret_max = max;

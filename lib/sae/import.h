@@ -44,6 +44,16 @@ size_t sae_import_fold_norms(struct sae_model *model, double *ret_min, double *r
 /* How many rows that would change. */
 size_t sae_import_count_norms(const struct sae_model *model);
 
+/* A class of dictionary_learning, by the name that its config.json gives; NULL: not known. */
+struct sae_dict_class {
+    const char *name;
+    enum sae_arch arch;
+    bool subtracts, linear; /* linear: encoder.weight, decoder.weight, else W_enc, W_dec */
+    const char *b_dec;      /* its array */
+    const char *marks[2];   /* arrays that no other class has together, where config.json is missing */
+};
+const struct sae_dict_class *sae_dict_class(const char *name);
+
 /* Layer and point of a hook's name: "blocks.3.hook_resid_post" -> 3, "resid_post"; the input of
  * block 3 is the output of block 2: "blocks.3.hook_resid_pre" -> 2, "resid_post". False where it
  * is not of that kind. *ret_point is static. */

@@ -18,42 +18,42 @@
 
 /* --- 1. classes --------------------------------------------------------------------------- */
 
-static const struct class
-{
-    const char *name;
-    enum sae_arch arch;
-    bool subtracts, linear; /* linear: encoder.weight, decoder.weight, else W_enc, W_dec */
-    const char *b_dec;
-    const char *mark; /* an array that no other class has, where config.json does not tell */
-} classes[] = {
-    {"GatedAutoEncoder",       SAE_ARCH_GATED,     true,  true,  "decoder_bias", "gate_bias"   },
-    {"MatryoshkaBatchTopKSAE", SAE_ARCH_BATCHTOPK, true,  false, "b_dec",        "group_sizes" },
-    {"JumpReluAutoEncoder",    SAE_ARCH_JUMPRELU,  false, false, "b_dec",        "W_enc"       },
-    {"AutoEncoder",            SAE_ARCH_STANDARD,  true,  true,  "bias",         "bias"        },
-    {"AutoEncoderNew",         SAE_ARCH_STANDARD,  false, true,  "decoder.bias", "decoder.bias"},
-    {"AutoEncoderTopK",        SAE_ARCH_TOPK,      true,  true,  "b_dec",        NULL          },
-    {"BatchTopKSAE",           SAE_ARCH_BATCHTOPK, true,  true,  "b_dec",        NULL          },
+/* Those without marks are told by config.json alone. W_enc alone is no mark of JumpReluAutoEncoder. */
+static const struct sae_dict_class classes[] = {
+    {"GatedAutoEncoder", SAE_ARCH_GATED, true, true, "decoder_bias", {"gate_bias"}},
+    {"MatryoshkaBatchTopKSAE", SAE_ARCH_BATCHTOPK, true, false, "b_dec", {"group_sizes"}},
+    {"JumpReluAutoEncoder", SAE_ARCH_JUMPRELU, false, false, "b_dec", {"W_enc", "threshold"}},
+    {"AutoEncoder", SAE_ARCH_STANDARD, true, true, "bias", {"bias"}},
+    {"AutoEncoderNew", SAE_ARCH_STANDARD, false, true, "decoder.bias", {"decoder.bias"}},
+    {"AutoEncoderTopK", SAE_ARCH_TOPK, true, true, "b_dec", {NULL}},
+    {"BatchTopKSAE", SAE_ARCH_BATCHTOPK, true, true, "b_dec", {NULL}},
 };
 
-/* Without a config.json, W_enc must come with the threshold of JumpReluAutoEncoder. */
-static bool has_mark(const struct sae_import *in, const struct class *class)
+const struct sae_dict_class *sae_dict_class(const char *name)
 {
-    return class->mark != NULL && sae_import_find(in, class->mark) != NULL &&
-           (class->arch != SAE_ARCH_JUMPRELU || sae_import_find(in, "threshold") != NULL);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strcmp(name, classes[i].name) == 0)
+            return &classes[i];
+    return NULL;
 }
 
-static enum sae_status find_class(const struct class **ret, const struct sae_import *in,
+static bool has_marks(const struct sae_import *in, const struct sae_dict_class *class)
+{
+    return class->marks[0] && sae_import_find(in, class->marks[0]) &&
+           (!class->marks[1] || sae_import_find(in, class->marks[1]));
+}
+
+static enum sae_status find_class(const struct sae_dict_class **ret, const struct sae_import *in,
                                   struct sae_err *err)
 {
     const char *name = NULL;
     SAE_TRY(sae_import_text(&name, in, "trainer.dict_class", NULL, err));
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        const struct class *const class = &classes[i];
-        if (name != NULL ? strcmp(name, class->name) == 0 : has_mark(in, class)) {
-            *ret = class;
-            return SAE_OK;
-        }
-    }
+    *ret = name ? sae_dict_class(name) : NULL;
+    for (size_t i = 0; !name && !*ret && i < sizeof classes / sizeof *classes; i++)
+        if (has_marks(in, &classes[i]))
+            *ret = &classes[i];
+    if (*ret)
+        return SAE_OK;
     if (name != NULL)
         return sae_err_set(err, SAE_EVERSION,
                            "'%s' is of dict_class '%s', which this build does not know", in->path,
@@ -71,15 +71,16 @@ static enum sae_status find_class(const struct class **ret, const struct sae_imp
 static enum sae_status unscale(struct sae_import *in, struct sae_err *err)
 {
     struct sae_model *const model = &in->model;
-    float *const arrays[] = {model->b_enc, model->b_dec, model->b_gate, model->b_mag,
-                             model->threshold};
     double by = 1;
     if (*in->prefix == '\0')
         return SAE_OK;
     SAE_TRY(sae_import_scalar(in, "norm_factor", &by, err));
-    for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
-        for (size_t i = 0; arrays[a] != NULL && i < (a == 1 ? model->d : model->m); i++)
-            arrays[a][i] = (float)((double)arrays[a][i] * by);
+    for (size_t a = 0; a < SAE_WEIGHTS; a++) {
+        float *const v = *sae_weight_of(model, &sae_weights[a]);
+        const size_t n = v && sae_weights[a].in_units ? sae_weight_size(model, &sae_weights[a]) : 0;
+        for (size_t i = 0; i < n; i++)
+            v[i] = (float)((double)v[i] * by);
+    }
     model->topk_threshold *= by;
     return sae_import_say(in->folded, err,
                           "norm_factor %.9g of an unfinished run into biases and thresholds", by);
@@ -92,7 +93,7 @@ static enum sae_status find_k(size_t *ret, const struct sae_import *in, enum sae
 {
     double k = sae_json_real(in->cfg, "trainer.k", NAN);
     *ret = 0;
-    if (arch != SAE_ARCH_TOPK && arch != SAE_ARCH_BATCHTOPK)
+    if (!sae_arch_desc(arch)->has_k)
         return SAE_OK;
     if (sae_import_find(in, "k") != NULL)
         SAE_TRY(sae_import_scalar(in, "k", &k, err));
@@ -127,7 +128,7 @@ static enum sae_status read_threshold(struct sae_import *in, struct sae_err *err
 static enum sae_status read_topk_threshold(struct sae_import *in, struct sae_err *err)
 {
     double one = -1;
-    if (in->model.arch != SAE_ARCH_TOPK || sae_import_find(in, "threshold") == NULL)
+    if (!sae_arch_desc(in->model.arch)->by_k || !sae_import_find(in, "threshold"))
         return SAE_OK;
     SAE_TRY(sae_import_scalar(in, "threshold", &one, err));
     if (one > 0 && isfinite(one))
@@ -135,7 +136,7 @@ static enum sae_status read_topk_threshold(struct sae_import *in, struct sae_err
     return SAE_OK;
 }
 
-static enum sae_status read_arrays(struct sae_import *in, const struct class *class,
+static enum sae_status read_arrays(struct sae_import *in, const struct sae_dict_class *class,
                                    struct sae_err *err)
 {
     struct sae_model *const model = &in->model;
@@ -146,20 +147,22 @@ static enum sae_status read_arrays(struct sae_import *in, const struct class *cl
     SAE_TRY(sae_import_matrix(in, linear ? "decoder.weight" : "W_dec", linear, m, d, model->W_dec,
                               err));
     SAE_TRY(sae_import_vector(in, class->b_dec, d, model->b_dec, err));
-    if (model->arch == SAE_ARCH_GATED) {
+    if (model->b_gate) {
         SAE_TRY(sae_import_vector(in, "gate_bias", m, model->b_gate, err));
         SAE_TRY(sae_import_vector(in, "mag_bias", m, model->b_mag, err));
         return sae_import_vector(in, "r_mag", m, model->r_mag, err);
     }
     SAE_TRY(sae_import_vector(in, linear ? "encoder.bias" : "b_enc", m, model->b_enc, err));
-    if (model->arch == SAE_ARCH_JUMPRELU)
-        return sae_import_vector(in, "threshold", m, model->threshold, err);
-    return model->threshold != NULL ? read_threshold(in, err) : read_topk_threshold(in, err);
+    if (!model->threshold)
+        return read_topk_threshold(in, err);
+    return sae_arch_desc(model->arch)->one_threshold
+               ? read_threshold(in, err)
+               : sae_import_vector(in, "threshold", m, model->threshold, err);
 }
 
 enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err)
 {
-    const struct class *class = NULL;
+    const struct sae_dict_class *class = NULL;
     size_t d = 0, m = 0, k = 0;
     if (sae_tensors_find(&in->tensors, "ae.encoder.weight") != NULL ||
         sae_tensors_find(&in->tensors, "ae.W_enc") != NULL)
@@ -173,7 +176,7 @@ enum sae_status sae_import_dictionary(struct sae_import *in, struct sae_err *err
     SAE_TRY(find_k(&k, in, class->arch, m, err));
     SAE_TRY(sae_model_alloc(&in->model, class->arch, d, m, k, err));
     in->model.subtract_b_dec = class->subtracts;
-    in->no_fold = class->arch == SAE_ARCH_TOPK;
+    in->no_fold = sae_arch_desc(class->arch)->by_k;
     SAE_TRY(sae_import_text(&in->model_name, in, "trainer.lm_name", NULL, err));
     SAE_TRY(sae_import_text(&in->hook, in, "trainer.submodule_name", NULL, err));
     in->layer = sae_json_u64(in->cfg, "trainer.layer", UINT64_MAX);

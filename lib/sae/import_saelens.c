@@ -11,6 +11,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/file/json.h"
 #include "lib/sae/import_inner.h"
 
@@ -62,19 +63,27 @@ static enum sae_status find_arch(enum sae_arch *ret, const struct sae_import *in
     SAE_TRY(sae_import_text(&arch, in, PLACE_OF(in, "architecture", "metadata.architecture"),
                             "standard", err));
     SAE_TRY(find_function(&arch, in, err));
-    if (strcmp(arch, "matryoshka_batchtopk") == 0)
-        arch = "batchtopk";
     if (strstr(arch, "transcoder") != NULL)
         return sae_err_set(err, SAE_EVERSION,
                            "'%s' is a %s: it reconstructs what it did not read, and its numbers "
                            "cannot stand beside those of autoencoders; only those are read",
                            in->path, arch);
-    if (strcmp(arch, "matryoshka") != 0 && sae_arch_parse(arch, ret))
-        return SAE_OK;
-    return sae_err_set(err, SAE_EVERSION,
-                       "'%s' is of architecture '%s'; standard, topk, batchtopk, "
-                       "matryoshka_batchtopk, jumprelu and gated are known",
-                       in->path, arch);
+    struct sae_str known = {0};
+    enum sae_status st = SAE_OK;
+    for (size_t a = 0; st == SAE_OK && a < sae_arch_count(); a++)
+        for (const char *const *name = sae_arch_desc((enum sae_arch)a)->lens; *name; name++) {
+            if (strcmp(*name, arch) == 0) {
+                *ret = (enum sae_arch)a;
+                sae_str_clear(&known);
+                return SAE_OK;
+            }
+            st = sae_str_printf(&known, err, "%s%s", known.s ? ", " : "", *name);
+        }
+    if (st == SAE_OK)
+        st = sae_err_set(err, SAE_EVERSION, "'%s' is of architecture '%s'; known are %s", in->path,
+                         arch, known.s);
+    sae_str_clear(&known);
+    return st;
 }
 
 /* Settings of version 6, whose files hold nothing else: those that are read here, and those of
@@ -130,15 +139,16 @@ static enum sae_status check_unused(const struct sae_import *in, struct sae_err 
 static enum sae_status find_k(size_t *ret, const struct sae_import *in, enum sae_arch arch,
                               size_t m, struct sae_err *err)
 {
+    const struct sae_arch_desc *const desc = sae_arch_desc(arch);
     *ret = 0;
-    if (arch != SAE_ARCH_TOPK && arch != SAE_ARCH_BATCHTOPK)
+    if (!desc->has_k)
         return SAE_OK;
     double k = sae_json_real(in->cfg, "k", NAN);
     if (isnan(k))
         k = sae_json_real(in->cfg, "activation_fn_kwargs.k", NAN);
-    if (arch == SAE_ARCH_BATCHTOPK && !(k >= 1 && k <= (double)m))
+    if (!desc->by_k && !(k >= 1 && k <= (double)m))
         return SAE_OK; /* its threshold decides, k only describes */
-    if (!(k >= 1 && k <= (double)m) || (arch == SAE_ARCH_TOPK && k != floor(k)))
+    if (!(k >= 1 && k <= (double)m) || (desc->by_k && k != floor(k)))
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s': the cfg.json beside it gives k = %g; expected 1 to %zu", in->path,
                            k, m);
@@ -181,8 +191,8 @@ static enum sae_status read_threshold(struct sae_import *in, struct sae_err *err
 {
     struct sae_model *const model = &in->model;
     double one;
-    if (model->arch == SAE_ARCH_JUMPRELU && sae_import_find(in, "threshold") == NULL &&
-        sae_import_find(in, "log_threshold") != NULL) {
+    if (!sae_arch_desc(model->arch)->one_threshold && !sae_import_find(in, "threshold") &&
+        sae_import_find(in, "log_threshold")) {
         SAE_TRY(sae_import_vector(in, "log_threshold", model->m, model->threshold, err));
         for (size_t i = 0; i < model->m; i++)
             model->threshold[i] = expf(model->threshold[i]);
@@ -207,7 +217,7 @@ static enum sae_status read_arrays(struct sae_import *in, struct sae_err *err)
     SAE_TRY(sae_import_vector(in, "b_dec", d, model->b_dec, err));
     if (model->threshold != NULL)
         SAE_TRY(read_threshold(in, err));
-    if (model->arch != SAE_ARCH_GATED)
+    if (model->b_enc)
         return sae_import_vector(in, "b_enc", m, model->b_enc, err);
     SAE_TRY(sae_import_vector(in, "b_gate", m, model->b_gate, err));
     SAE_TRY(sae_import_vector(in, "b_mag", m, model->b_mag, err));
@@ -253,7 +263,7 @@ static enum sae_status fold_scalar(struct sae_import *in, struct sae_err *err)
     /* the threshold of scaled pre-activations is in units of the decoder's norm */
     bool rescaled;
     SAE_GO(st, is_rescaled(&rescaled, in, err));
-    if (model->arch == SAE_ARCH_BATCHTOPK && rescaled)
+    if (sae_arch_desc(model->arch)->one_threshold && rescaled)
         for (size_t i = 0; i < model->m; i++)
             model->threshold[i] = (float)((double)model->threshold[i] / s);
     st = sae_import_say(in->folded, err, "activation scale %.9g into the weights", s);
@@ -325,12 +335,12 @@ static enum sae_status fold_rescaled(struct sae_import *in, struct sae_err *err)
     double min, max;
     bool rescaled;
     SAE_TRY(is_rescaled(&rescaled, in, err));
-    if (rescaled && model->arch != SAE_ARCH_TOPK && model->arch != SAE_ARCH_BATCHTOPK)
+    if (rescaled && !sae_arch_desc(model->arch)->has_k)
         return sae_err_set(err, SAE_EVERSION,
                            "'%s' has rescale_acts_by_decoder_norm with the architecture '%s', "
                            "which this build has no formula for",
                            in->path, sae_arch_name(model->arch));
-    if (model->arch == SAE_ARCH_TOPK)
+    if (sae_arch_desc(model->arch)->by_k)
         in->no_fold = !rescaled;
     if (!rescaled)
         return SAE_OK;
@@ -361,7 +371,7 @@ static enum sae_status find_site(struct sae_import *in, struct sae_err *err)
 
 enum sae_status sae_import_saelens(struct sae_import *in, struct sae_err *err)
 {
-    enum sae_arch arch;
+    enum sae_arch arch = SAE_ARCH_STANDARD;
     size_t d, m, k;
     bool scalar;
     if (in->cfg == NULL)

@@ -1,58 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* model : weights, and inference on any backend.
  *
- *   z = W_enc (x - b_dec) + b_enc      (b_dec only where the model subtracts it)
- *   standard   f = relu(z)                    topk       f = the k largest of relu(z)
- *   batchtopk, matryoshka
- *              f = relu(z) 1[z > threshold]   jumprelu   the same
- *   gated      f = 1[u + b_gate > 0] relu(exp(r_mag) u + b_mag),   u = W_enc (x - b_dec)
- * x is the activation, or what the model's norm makes of it.
- *
+ * What an architecture makes of the pre-activations is in its row, arch.c.
  * The dense pre-activations are formed for as many tokens at a time as SCRATCH_BYTES hold.
  *
  * Contents: 1. weights   2. coder   3. norms   4. encode   5. decode */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/sae/model.h"
+#include "lib/sae/coder_inner.h"
 
 /* 1. weights */
-
-static const char *const arch_names[SAE_ARCH_N] = {"standard", "topk", "batchtopk", "jumprelu",
-                                                   "gated",    "matryoshka"};
-
-const char *sae_arch_name(enum sae_arch arch)
-{
-    return (unsigned)arch < SAE_ARCH_N ? arch_names[arch] : "unknown";
-}
-
-void sae_arch_describe(char to[SAE_ARCH_DESCRIBED], enum sae_arch arch, size_t d, size_t m,
-                       size_t k)
-{
-    const int n =
-        snprintf(to, SAE_ARCH_DESCRIBED, "%s, d %zu, m %zu", sae_arch_name(arch), d, m);
-    if (k > 0)
-        snprintf(to + n, SAE_ARCH_DESCRIBED - (size_t)n, ", k %zu", k);
-}
-
-bool sae_arch_parse(const char *name, enum sae_arch *ret)
-{
-    for (int a = 0; a < SAE_ARCH_N; a++) {
-        if (strcmp(name, arch_names[a]) == 0) {
-            *ret = (enum sae_arch)a;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool sae_arch_subtracts(enum sae_arch arch)
-{
-    return arch != SAE_ARCH_JUMPRELU;
-}
 
 static const char *const norm_names[SAE_NORM_N] = {"none", "constant_norm_rescale", "layer_norm"};
 
@@ -72,35 +32,22 @@ bool sae_norm_parse(const char *name, enum sae_norm *ret)
     return false;
 }
 
-static bool has_threshold(enum sae_arch arch)
-{
-    return arch == SAE_ARCH_BATCHTOPK || arch == SAE_ARCH_JUMPRELU || arch == SAE_ARCH_MATRYOSHKA;
-}
-
 enum sae_status sae_model_alloc(struct sae_model *ret, enum sae_arch arch, size_t d, size_t m,
                                 size_t k, struct sae_err *err)
 {
+    const struct sae_arch_desc *const desc = sae_arch_desc(arch);
     struct sae_model model = {
-        .arch = arch, .d = d, .m = m, .k = k, .subtract_b_dec = sae_arch_subtracts(arch)};
-    const bool gated = arch == SAE_ARCH_GATED;
-    enum sae_status st;
+        .arch = arch, .d = d, .m = m, .k = k, .subtract_b_dec = desc->subtracts};
+    enum sae_status st = SAE_OK;
     if (d > 0 && m > SIZE_MAX / d)
         return sae_err_set(err, SAE_ENOMEM, "no memory for a model of %zu x %zu", m, d);
-    SAE_GO(st, sae_mem_alloc(&model.W_enc, m * d, sizeof(float), err));
-    SAE_GO(st, sae_mem_alloc(&model.W_dec, m * d, sizeof(float), err));
-    SAE_GO(st, sae_mem_alloc(&model.b_dec, d, sizeof(float), err));
-    if (has_threshold(arch))
-        SAE_GO(st, sae_mem_alloc(&model.threshold, m, sizeof(float), err));
-    if (gated) {
-        SAE_GO(st, sae_mem_alloc(&model.b_gate, m, sizeof(float), err));
-        SAE_GO(st, sae_mem_alloc(&model.b_mag, m, sizeof(float), err));
-        SAE_GO(st, sae_mem_alloc(&model.r_mag, m, sizeof(float), err));
-    } else {
-        SAE_GO(st, sae_mem_alloc(&model.b_enc, m, sizeof(float), err));
-    }
-    *ret = model;
-done:
-    if (st != SAE_OK)
+    for (size_t i = 0; st == SAE_OK && i < SAE_WEIGHTS; i++)
+        if (desc->weights >> i & 1)
+            st = sae_mem_alloc(sae_weight_of(&model, &sae_weights[i]),
+                               sae_weight_size(&model, &sae_weights[i]), sizeof(float), err);
+    if (st == SAE_OK)
+        *ret = model;
+    else
         sae_model_clear(&model);
     return st;
 }
@@ -109,38 +56,14 @@ void sae_model_clear(struct sae_model *model)
 {
     if (!model)
         return;
-    free(model->W_enc);
-    free(model->W_dec);
-    free(model->b_enc);
-    free(model->b_dec);
-    free(model->threshold);
-    free(model->b_gate);
-    free(model->b_mag);
-    free(model->r_mag);
+    for (size_t i = 0; i < SAE_WEIGHTS; i++)
+        free(*sae_weight_of(model, &sae_weights[i]));
     *model = (struct sae_model){0};
 }
 
 /* 2. coder */
 
 #define SCRATCH_BYTES ((size_t)256 << 20)
-
-struct sae_coder {
-    const struct sae_model *model; /* borrowed */
-    const struct sae_ops *ops;
-    size_t n_max, chunk; /* tokens of a batch; tokens whose pre-activations fit */
-    /* backend memory; the weights are the model's own where the backend is the host */
-    float *W_enc, *W_dec, *b_enc, *b_dec, *threshold;
-    float *pre, *xc;     /* [chunk][m], [chunk][d] */
-    float *x, *xhat;     /* [chunk][d], on a device only */
-    struct sae_csr part; /* of one chunk */
-    /* host memory */
-    size_t *start;       /* [chunk+1] rows on their way to a device */
-    float *pre_host;     /* [chunk][m], gated on a device only */
-    float *exp_r;        /* [m] gated */
-    float *xn;           /* [chunk][d], where the model has a norm; likewise: */
-    double *row_size, *row_mean; /* [n_max] of the last encode */
-    struct sae_csr host; /* what encode returns */
-};
 
 /* The backend's copy of a weight array; NULL for NULL. */
 static enum sae_status place(float **ret, const struct sae_ops *ops, float *host, size_t n,
@@ -157,12 +80,12 @@ static enum sae_status place(float **ret, const struct sae_ops *ops, float *host
 
 static enum sae_status place_weights(struct sae_coder *c, struct sae_err *err)
 {
-    const struct sae_model *const s = c->model;
-    SAE_TRY(place(&c->W_enc, c->ops, s->W_enc, s->m * s->d, err));
-    SAE_TRY(place(&c->W_dec, c->ops, s->W_dec, s->m * s->d, err));
-    SAE_TRY(place(&c->b_enc, c->ops, s->b_enc, s->m, err));
-    SAE_TRY(place(&c->b_dec, c->ops, s->b_dec, s->d, err));
-    return place(&c->threshold, c->ops, s->threshold, s->m, err);
+    struct sae_model from = *c->model;
+    for (size_t i = 0; i < SAE_WEIGHTS; i++)
+        SAE_TRY(place(sae_weight_of(&c->w, &sae_weights[i]), c->ops,
+                      *sae_weight_of(&from, &sae_weights[i]),
+                      sae_weight_size(&from, &sae_weights[i]), err));
+    return SAE_OK;
 }
 
 /* Entries of a token to begin with; only for top-k is it a promise. */
@@ -176,13 +99,16 @@ static enum sae_status make_scratch(struct sae_coder *c, struct sae_err *err)
 {
     const size_t m = c->model->m, d = c->model->d, n = c->chunk;
     const size_t k = kept_per_token(c->model);
-    const bool gated = c->model->arch == SAE_ARCH_GATED;
+    const size_t n_dense = c->arch->n_dense;
     SAE_TRY(c->ops->alloc(&c->pre, n * m, sizeof(float), err));
     SAE_TRY(c->ops->alloc(&c->xc, n * d, sizeof(float), err));
-    SAE_TRY(sae_csr_alloc(&c->part, c->ops, n, gated && c->ops->host ? 0 : n * k, err));
+    SAE_TRY(sae_csr_alloc(&c->part, c->ops, n, n * k, err));
     SAE_TRY(sae_csr_alloc(&c->host, &sae_ops_cpu, c->n_max, c->n_max * k, err));
-    if (gated)
-        SAE_TRY(sae_mem_alloc(&c->exp_r, m, sizeof(float), err));
+    if (n_dense > 0) {
+        SAE_TRY(c->ops->alloc(&c->dense, n_dense * n * m, sizeof(float), err));
+        SAE_TRY(c->ops->alloc(&c->zero, m, sizeof(float), err));
+        SAE_TRY(c->ops->alloc(&c->sums, 2, sizeof *c->sums, err));
+    }
     if (c->model->norm != SAE_NORM_NONE) {
         SAE_TRY(sae_mem_alloc(&c->xn, n, d * sizeof(float), err));
         SAE_TRY(sae_mem_alloc(&c->row_size, c->n_max, sizeof(double), err));
@@ -192,8 +118,7 @@ static enum sae_status make_scratch(struct sae_coder *c, struct sae_err *err)
         return SAE_OK;
     SAE_TRY(c->ops->alloc(&c->x, n * d, sizeof(float), err));
     SAE_TRY(c->ops->alloc(&c->xhat, n * d, sizeof(float), err));
-    SAE_TRY(sae_mem_alloc(&c->start, n + 1, sizeof *c->start, err));
-    return gated ? sae_mem_alloc(&c->pre_host, n * m, sizeof(float), err) : SAE_OK;
+    return sae_mem_alloc(&c->start, n + 1, sizeof *c->start, err);
 }
 
 enum sae_status sae_coder_open(struct sae_coder **ret, const struct sae_model *model,
@@ -208,9 +133,11 @@ enum sae_status sae_coder_open(struct sae_coder **ret, const struct sae_model *m
                            n_max, model->d, model->m);
     SAE_TRY(sae_mem_alloc(&c, 1, sizeof *c, err));
     c->model = model;
+    c->arch = sae_arch_desc(model->arch);
+    c->w = (struct sae_model){.d = model->d, .m = model->m};
     c->ops = ops;
     c->n_max = n_max;
-    const size_t fit = SCRATCH_BYTES / (model->m * sizeof(float));
+    const size_t fit = SCRATCH_BYTES / (model->m * sizeof(float) * (1 + c->arch->n_dense));
     c->chunk = fit < 1 ? 1 : fit < n_max ? fit : n_max;
     SAE_GO(st, place_weights(c, err));
     SAE_GO(st, make_scratch(c, err));
@@ -225,11 +152,11 @@ void sae_coder_close(struct sae_coder *c)
 {
     if (!c)
         return;
-    if (!c->ops->host) {
-        float *const weights[] = {c->W_enc, c->W_dec, c->b_enc, c->b_dec, c->threshold};
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-            c->ops->free(weights[i]);
-    }
+    for (size_t i = 0; !c->ops->host && i < SAE_WEIGHTS; i++)
+        c->ops->free(*sae_weight_of(&c->w, &sae_weights[i]));
+    c->ops->free(c->dense);
+    c->ops->free(c->zero);
+    c->ops->free(c->sums);
     c->ops->free(c->x);
     c->ops->free(c->xc);
     c->ops->free(c->pre);
@@ -237,8 +164,6 @@ void sae_coder_close(struct sae_coder *c)
     sae_csr_free(&c->part, c->ops);
     sae_csr_free(&c->host, &sae_ops_cpu);
     free(c->start);
-    free(c->pre_host);
-    free(c->exp_r);
     free(c->xn);
     free(c->row_size);
     free(c->row_mean);
@@ -291,23 +216,19 @@ static enum sae_status host_room(struct sae_coder *c, size_t n, struct sae_err *
     return SAE_OK;
 }
 
-/* Selects among c->pre into c->part, on the backend. */
-static enum sae_status select_part(struct sae_coder *c, size_t n, struct sae_err *err)
+enum sae_status sae_coder_keep(struct sae_coder *c, size_t n, const float *pre, const float *b,
+                               const float *theta, struct sae_err *err)
 {
-    const struct sae_model *const s = c->model;
+    const size_t m = c->model->m;
     size_t nnz = 0;
-    if (s->arch == SAE_ARCH_TOPK) {
-        c->ops->topk(n, s->m, kept_per_token(s), c->pre, c->b_enc, &c->part);
-        return SAE_OK;
-    }
-    c->ops->threshold(n, s->m, c->pre, c->b_enc, c->threshold, &c->part, &nnz);
+    c->ops->threshold(n, m, pre, b, theta, &c->part, &nnz);
     if (nnz <= c->part.cap)
         return SAE_OK;
     struct sae_csr more;
     SAE_TRY(sae_csr_alloc(&more, c->ops, c->chunk, nnz, err));
     sae_csr_free(&c->part, c->ops);
     c->part = more;
-    c->ops->threshold(n, s->m, c->pre, c->b_enc, c->threshold, &c->part, &nnz);
+    c->ops->threshold(n, m, pre, b, theta, &c->part, &nnz);
     return SAE_OK;
 }
 
@@ -326,48 +247,6 @@ static enum sae_status append_part(struct sae_coder *c, size_t t0, size_t n, str
     return SAE_OK;
 }
 
-/* f of the gated architecture at u. */
-static inline float gated_at(const struct sae_coder *c, size_t j, float u)
-{
-    const float f = c->exp_r[j] * u + c->model->b_mag[j];
-    return u + c->model->b_gate[j] > 0 && f > 0 ? f : 0;
-}
-
-/* Gate and magnitude read one product twice, which no operation of the table does: on the host,
- * counting first so that every row knows its place. */
-static enum sae_status append_gated(struct sae_coder *c, size_t t0, size_t n, struct sae_err *err)
-{
-    const size_t m = c->model->m;
-    size_t *const start = c->host.start + t0;
-    const float *u = c->pre;
-    if (!c->ops->host) {
-        c->ops->get(c->pre_host, c->pre, n * m * sizeof(float));
-        u = c->pre_host;
-    }
-#pragma omp parallel for schedule(dynamic, 8)
-    for (size_t t = 0; t < n; t++) {
-        size_t count = 0;
-        for (size_t j = 0; j < m; j++)
-            count += gated_at(c, j, u[t * m + j]) > 0;
-        start[t + 1] = count;
-    }
-    for (size_t t = 0; t < n; t++)
-        start[t + 1] += start[t];
-    SAE_TRY(host_room(c, start[n], err));
-#pragma omp parallel for schedule(dynamic, 8)
-    for (size_t t = 0; t < n; t++) {
-        size_t e = start[t];
-        for (size_t j = 0; j < m; j++) {
-            const float v = gated_at(c, j, u[t * m + j]);
-            if (v > 0) {
-                c->host.idx[e] = (uint32_t)j;
-                c->host.val[e++] = v;
-            }
-        }
-    }
-    return SAE_OK;
-}
-
 static enum sae_status encode_chunk(struct sae_coder *c, const float *x, size_t t0, size_t n,
                                     struct sae_err *err)
 {
@@ -382,13 +261,11 @@ static enum sae_status encode_chunk(struct sae_coder *c, const float *x, size_t 
     else
         c->ops->put(c->x, x, n * s->d * sizeof *x);
     if (s->subtract_b_dec) {
-        c->ops->center(n, s->d, in, c->b_dec, c->xc);
+        c->ops->center(n, s->d, in, c->w.b_dec, c->xc);
         in = c->xc;
     }
-    c->ops->gemm(false, true, n, s->m, s->d, 1, in, s->d, c->W_enc, s->d, 0, c->pre, s->m);
-    if (s->arch == SAE_ARCH_GATED)
-        return append_gated(c, t0, n, err);
-    SAE_TRY(select_part(c, n, err));
+    c->ops->gemm(false, true, n, s->m, s->d, 1, in, s->d, c->w.W_enc, s->d, 0, c->pre, s->m);
+    SAE_TRY(c->arch->activate(c, n, err));
     return append_part(c, t0, n, err);
 }
 
@@ -399,9 +276,6 @@ enum sae_status sae_coder_encode(struct sae_coder *c, const float *x, size_t n,
     if (n > c->n_max)
         return sae_err_set(err, SAE_EARG, "%zu tokens at once, but the coder was made for %zu", n,
                            c->n_max);
-    if (s->arch == SAE_ARCH_GATED)
-        for (size_t j = 0; j < s->m; j++) /* weights may have changed since the last batch */
-            c->exp_r[j] = expf(s->r_mag[j]);
     c->host.n = n;
     c->host.start[0] = 0;
     for (size_t t = 0; t < n; t += c->chunk)
@@ -440,7 +314,7 @@ enum sae_status sae_coder_decode(struct sae_coder *c, const struct sae_csr *f, f
         return sae_err_set(err, SAE_EARG, "%zu rows to decode, but the last encode had %zu", f->n,
                            c->host.n);
     if (c->ops->host) {
-        c->ops->decode(d, f, c->W_dec, c->b_dec, xhat);
+        c->ops->decode(d, f, c->w.W_dec, c->w.b_dec, xhat);
         if (has_norm)
             denormalise(c, f->n, xhat);
         return SAE_OK;
@@ -448,7 +322,7 @@ enum sae_status sae_coder_decode(struct sae_coder *c, const struct sae_csr *f, f
     for (size_t t = 0; t < f->n; t += c->chunk) {
         const size_t n = f->n - t < c->chunk ? f->n - t : c->chunk;
         SAE_TRY(put_rows(c, f, t, n, err));
-        c->ops->decode(d, &c->part, c->W_dec, c->b_dec, c->xhat);
+        c->ops->decode(d, &c->part, c->w.W_dec, c->w.b_dec, c->xhat);
         c->ops->get(xhat + t * d, c->xhat, n * d * sizeof *xhat);
     }
     if (has_norm)

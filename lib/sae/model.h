@@ -10,23 +10,7 @@
 
 #include "lib/base/err.h"
 #include "lib/math/ops.h"
-
-enum sae_arch {
-    SAE_ARCH_STANDARD,  /* f = relu(W_enc (x - b_dec) + b_enc) */
-    SAE_ARCH_TOPK,      /* the k largest of that */
-    SAE_ARCH_BATCHTOPK, /* inference: f * (f > threshold) */
-    SAE_ARCH_JUMPRELU,  /* z = W_enc x + b_enc (b_dec not subtracted); relu(z) * (z > threshold) */
-    SAE_ARCH_GATED,
-    SAE_ARCH_MATRYOSHKA, /* inference as batchtopk; latents are ordered groups, inner first */
-    SAE_ARCH_N
-};
-const char *sae_arch_name(enum sae_arch arch); /* "standard", "topk", ... */
-bool sae_arch_subtracts(enum sae_arch arch);   /* whether encode uses x - b_dec, as a rule */
-bool sae_arch_parse(const char *name, enum sae_arch *ret);
-/* "topk, d 128, m 2048, k 32" (k where the architecture has one) for people. */
-enum { SAE_ARCH_DESCRIBED = 96 };
-void sae_arch_describe(char to[SAE_ARCH_DESCRIBED], enum sae_arch arch, size_t d, size_t m,
-                       size_t k);
+#include "lib/sae/arch.h"
 
 /* What encode does to x before all else, by token, and decode undoes:
  *   constant   x sqrt(d) / |x|          xhat |x| / sqrt(d)
