@@ -1,23 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/* group : checkpoints that share model, layer and text, measured in one pass. */
+/* group : checkpoints that share model, layer and text, measured in one pass; the callbacks of
+ * lib/eval/evaluate.h, whose data is a struct splice_group. */
 #ifndef SAE_SPLICE_GROUP_H
 #define SAE_SPLICE_GROUP_H
 
-#include <jansson.h>
-#include <stddef.h>
-
-#include "lib/base/err.h"
-#include "lib/eval/subjects.h"
-#include "lib/math/ops.h"
+#include "lib/eval/evaluate.h"
 #include "splice/splice.h"
 
-/* Measures every SAE, writes its result beside it and puts it in its place among the answers. record:
- * of this invocation.
- * Fails: as sae_subjects_load, splice_source_find, gemma_model_open, splice_text_load, splice_pass;
- * SAE_EARG the model found is not the one recorded */
-SAE_MUST_CHECK enum sae_status splice_group_run(struct sae_subjects *saes,
-                                                const struct splice_settings *settings,
-                                                const struct sae_ops *ops, const json_t *record,
+struct splice_group {
+    struct splice_settings settings;
+    /* of the group in work; arrays by its SAEs */
+    const struct splice_source *source; /* of its first SAE */
+    struct gemma_model *gemma;
+    struct gemma_tok *tok;
+    char model_id[SAE_DIGEST_HEX];
+    char cache_id[SAE_DIGEST_HEX + 48]; /* weights, and the device's arithmetic */
+    struct splice_text text;
+    struct splice_reference reference;
+    struct splice_sums *sums;
+    struct splice_partial *partials;
+    size_t n;
+};
+
+/* Finds model and text of an SAE, into its `own`. Fails: as splice_source_find */
+SAE_MUST_CHECK enum sae_status splice_group_check(struct sae_evaluation *run,
+                                                  struct sae_eval_subject *subject,
+                                                  struct sae_err *err);
+bool splice_group_same(const struct sae_eval_subject *a, const struct sae_eval_subject *b);
+/* Opens what the group shares and runs the pass. Fails: as gemma_model_open, splice_text_load,
+ * splice_pass; SAE_EARG the model found is not the one recorded */
+SAE_MUST_CHECK enum sae_status splice_group_begin(struct sae_evaluation *run, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status splice_group_one(struct sae_evaluation *run,
+                                                struct sae_eval_subject *subject,
+                                                struct sae_result_parts parts[], json_t *record,
                                                 struct sae_err *err);
+void splice_group_end(struct sae_evaluation *run);
+void splice_group_drop(void *source);
 
 #endif /* SAE_SPLICE_GROUP_H */

@@ -2,62 +2,69 @@
 /* sae-splice : what does the language model lose when the reconstruction replaces its stream? */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "lib/base/fs.h"
-#include "lib/base/mem.h"
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
-#include "lib/cli/target.h"
 #include "lib/file/json.h"
 #include "lib/text/docs.h"
 #include "splice/group.h"
 
 static struct {
-    struct sae_subject_options subject;
+    struct sae_eval_options eval;
     const char *model, *field;
     struct sae_strs texts;
     uint64_t skip, layer, contexts, context, batch, reference_size;
     const char *reference;
     int split;
-    bool all, features, keep;
+    bool features, keep;
     int matmul;
 } given;
 
 /* clang-format off */
 static const struct sae_opt opts[] = {
-    {"model", 0, SAE_OPT_PATH, &given.model, NULL, NULL, 0, 0, "DIR", "What to measure on",
-     "language model; default: the one the activations came from", SAE_OPT_MAIN},
-    {"text", 0, SAE_OPT_STRS, &given.texts, NULL, NULL, 0, 0, "FILE", "What to measure on",
-     "text or JSON lines, also .gz and .zst; default: the store's text, beyond what the store holds", SAE_OPT_MAIN},
-    {"contexts", 0, SAE_OPT_COUNT, &given.contexts, "64", NULL, 1, 1e9, "N", "What to measure on",
-     "contexts to run; SAEBench's published numbers use 3200 and 32000", SAE_OPT_MAIN},
-    {"context", 0, SAE_OPT_U64, &given.context, "128", NULL, 2, 65536, "N", "What to measure on",
-     "tokens of a context", SAE_OPT_MAIN},
-    {"all", 0, SAE_OPT_FLAG, &given.all, "false", NULL, 0, 0, NULL, "What to measure",
-     "every checkpoint of a run, not the last alone", SAE_OPT_MAIN},
-    {"features", 0, SAE_OPT_FLAG, &given.features, "true", NULL, 0, 0, NULL, "Results",
-     "densities and cosines of each latent in the result (eval_result_details)", SAE_OPT_MAIN},
-    SAE_SUBJECT_ROWS(given.subject),
-    {"layer", 0, SAE_OPT_U64, &given.layer, NULL, NULL, 0, 255, "N", "What to measure on",
-     "layer whose resid_post is replaced; default: the one trained on", 0},
-    {"field", 0, SAE_OPT_STR, &given.field, NULL, NULL, 0, 0, "NAME", "What to measure on",
-     "field of JSON lines that holds the text; default: as the store was made", 0},
-    {"split", 0, SAE_OPT_ENUM, &given.split, "none", sae_docs_split_names, 0, 0, NULL,
-     "What to measure on", "where documents of plain text end; default: as the store was made", 0},
-    {"skip", 0, SAE_OPT_U64, &given.skip, NULL, NULL, 0, 1e15, "N", "What to measure on",
-     "documents passed over; default: those the store holds, none of another text", 0},
-    {"batch", 0, SAE_OPT_U64, &given.batch, "16", NULL, 1, 65536, "N", "What to measure on",
-     "contexts of a batch; mse and the legacy explained variance depend on it", 0},
-    {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", NULL, 0, 0, NULL, "Speed",
-     "what the untouched and the zero-ablated model do, so that a further checkpoint costs its own pass alone; --no-keep leaves nothing behind", 0},
-    {"reference", 0, SAE_OPT_PATH, &given.reference, NULL, NULL, 0, 0, "DIR", "Speed",
-     "folder to keep it in; default: reference in the store's folder", 0},
+    {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "What to measure on",
+     .help = "language model; default: the one the activations came from", .flags = SAE_OPT_MAIN},
+    {"text", 0, SAE_OPT_STRS, &given.texts, NULL, .arg = "FILE", .group = "What to measure on",
+     .help = "text or JSON lines, also .gz and .zst; default: the store's text, beyond what the "
+             "store holds",
+     .flags = SAE_OPT_MAIN},
+    {"contexts", 0, SAE_OPT_COUNT, &given.contexts, "64", .min = 1, .max = 1e9, .arg = "N",
+     .group = "What to measure on",
+     .help = "contexts to run; SAEBench's published numbers use 3200 and 32000",
+     .flags = SAE_OPT_MAIN},
+    {"context", 0, SAE_OPT_U64, &given.context, "128", .min = 2, .max = 65536, .arg = "N",
+     .group = "What to measure on",
+     .help = "tokens of a context", .flags = SAE_OPT_MAIN},
+    SAE_EVAL_ALL(given.eval, "What to measure on", 0),
+    {"features", 0, SAE_OPT_FLAG, &given.features, "true", .group = "Results",
+     .help = "densities and cosines of each latent in the result (eval_result_details)",
+     .flags = SAE_OPT_MAIN},
+    SAE_EVAL_ROWS(given.eval),
+    {"layer", 0, SAE_OPT_U64, &given.layer, NULL, .min = 0, .max = 255, .arg = "N",
+     .group = "What to measure on",
+     .help = "layer whose resid_post is replaced; default: the one trained on"},
+    {"field", 0, SAE_OPT_STR, &given.field, NULL, .arg = "NAME", .group = "What to measure on",
+     .help = "field of JSON lines that holds the text; default: as the store was made"},
+    {"split", 0, SAE_OPT_ENUM, &given.split, "none", .choices = sae_docs_split_names,
+     .group = "What to measure on",
+     .help = "where documents of plain text end; default: as the store was made"},
+    {"skip", 0, SAE_OPT_U64, &given.skip, NULL, .min = 0, .max = 1e15, .arg = "N",
+     .group = "What to measure on",
+     .help = "documents passed over; default: those the store holds, none of another text"},
+    {"batch", 0, SAE_OPT_U64, &given.batch, "16", .min = 1, .max = 65536, .arg = "N",
+     .group = "What to measure on",
+     .help = "contexts of a batch; mse and the legacy explained variance depend on it"},
+    {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", .group = "Speed",
+     .help = "what the untouched and the zero-ablated model do, so that a further checkpoint "
+             "costs its own pass alone; --no-keep leaves nothing behind"},
+    {"reference", 0, SAE_OPT_PATH, &given.reference, NULL, .arg = "DIR", .group = "Speed",
+     .help = "folder to keep it in; default: reference in the store's folder"},
     SAE_CLI_LM_MATMUL(&given.matmul, "Speed"),
-    {"reference-size", 0, SAE_OPT_COUNT, &given.reference_size, "16G", NULL, 0, 1e18, "BYTES", "Speed",
-     "keep nothing where the text would take more", 0},
-    {NULL},
+    {"reference-size", 0, SAE_OPT_COUNT, &given.reference_size, "16G", .min = 0, .max = 1e18,
+     .arg = "BYTES", .group = "Speed",
+     .help = "keep nothing where the text would take more"},
+    {0}
 };
 /* clang-format on */
 
@@ -68,7 +75,7 @@ static double metric(const json_t *json, const char *path)
     return sae_json_real(json, whole, NAN);
 }
 
-static enum sae_status print_table(const struct sae_subjects *saes, struct sae_err *err)
+static enum sae_status print_table(struct sae_evaluation *run, struct sae_err *err)
 {
     static const char *const heads[] = {"checkpoint", "CE score",  "CE sae",    "KL score",
                                         "KL sae",     "expl.var.", "EV legacy", "cosine",
@@ -85,13 +92,13 @@ static enum sae_status print_table(const struct sae_subjects *saes, struct sae_e
                                         "misc_metrics.frac_alive"};
     struct sae_table *table = NULL;
     SAE_TRY(sae_table_make(&table, sizeof heads / sizeof *heads, heads, err));
-    for (size_t i = 0; i < saes->n; i++) {
-        sae_table_text(table, "%s", saes->paths[i]);
+    for (size_t i = 0; i < run->n; i++) {
+        sae_table_text(table, "%s", run->subjects[i].path);
         for (size_t c = 0; c < sizeof paths / sizeof *paths; c++)
-            sae_table_real(table, metric(json_array_get(saes->answers, i), paths[c]), c == 8 ? 1 : 4);
+            sae_table_real(table, metric(run->subjects[i].result[0], paths[c]), c == 8 ? 1 : 4);
     }
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
-    const json_t *const first = json_array_get(saes->answers, 0);
+    const json_t *const first = run->subjects[0].result[0];
     sae_table_free(table);
     printf("clean CE %.4f, zero-ablated CE %.4f and KL %.4f nats a token; score 1: nothing lost, "
            "0: as bad as zeros\n",
@@ -103,38 +110,38 @@ static enum sae_status print_table(const struct sae_subjects *saes, struct sae_e
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    struct splice_settings settings = {
-        .subject = given.subject,
-        .model = given.model,
-        .texts = given.texts.v,
-        .n_texts = given.texts.n,
-        .field = given.field,
-        .split = sae_opt_given(cli, "split") ? sae_docs_split_names[given.split] : NULL,
-        .skip = sae_opt_given(cli, "skip") ? given.skip : UINT64_MAX,
-        .layer = sae_opt_given(cli, "layer") ? given.layer : UINT64_MAX,
-        .n_contexts = (size_t)given.contexts,
-        .context = (size_t)given.context,
-        .batch = (size_t)given.batch,
-        .features = given.features,
-        .keep = given.keep,
-        .shelf = given.reference,
-        .shelf_bytes = given.reference_size,
-        .matmul = (enum sae_precision)given.matmul};
-    const struct sae_ops *ops = NULL;
-    struct sae_subjects saes = {0};
-    json_t *record = NULL;
-    enum sae_status st = SAE_OK;
-    SAE_GO(st, sae_cli_lm_backend(&ops, cli, settings.matmul, err));
-    SAE_GO(st, sae_subjects_find(&saes, &settings.subject, cli, given.all, err));
-    SAE_GO(st, sae_opt_record(&record, cli, err));
-    SAE_GO(st, splice_group_run(&saes, &settings, ops, record, err));
-    if (!cli->json)
-        SAE_GO(st, print_table(&saes, err));
-    st = sae_subjects_end(&saes, cli, err);
-done:
-    json_decref(record);
-    sae_subjects_clear(&saes);
-    return st;
+    struct splice_group group = {
+        .settings = {
+            .model = given.model,
+            .texts = given.texts.v,
+            .n_texts = given.texts.n,
+            .field = given.field,
+            .split = sae_opt_given(cli, "split") ? sae_docs_split_names[given.split] : NULL,
+            .skip = sae_opt_given(cli, "skip") ? given.skip : UINT64_MAX,
+            .layer = sae_opt_given(cli, "layer") ? given.layer : UINT64_MAX,
+            .n_contexts = (size_t)given.contexts,
+            .context = (size_t)given.context,
+            .batch = (size_t)given.batch,
+            .features = given.features,
+            .keep = given.keep,
+            .cache = given.reference,
+            .cache_bytes = given.reference_size,
+            .matmul = (enum sae_precision)given.matmul}};
+    const struct sae_eval eval = {
+        .results = {{"core", "core", "core.json"}},
+        .partial = ".part.hdf5",
+        .options = &given.eval,
+        .matmul = &given.matmul,
+        .data = &group,
+        .check = splice_group_check,
+        .same = splice_group_same,
+        .begin = splice_group_begin,
+        .one = splice_group_one,
+        .end = splice_group_end,
+        .print_all = print_table,
+        .drop = splice_group_drop,
+    };
+    return sae_evaluate(&eval, cli, err);
 }
 
 int main(int argc, char **argv)

@@ -6,11 +6,11 @@
  * encode and decode the kept rows, put them back into the stream, run on. Positions of BOS, EOS
  * and PAD keep their own vectors and are not averaged over.
  *
- * What does not depend on a checkpoint is taken from the shelf where it is there (refer.h), and
+ * What does not depend on a checkpoint is taken from the cache where it is there (cache.h), and
  * put there where it is not; a checkpoint that was interrupted goes on after its last whole batch
- * (part.h). Neither changes a bit of the answer.
+ * (partial.h). Neither changes a bit of the result.
  *
- * Contents:  1. room   2. a batch's reference   3. a checkpoint   4. batches   5. the pass */
+ * Contents:  1. memory   2. a batch's reference   3. a checkpoint   4. batches   5. the pass */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,13 +21,13 @@
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
 #include "lib/file/cache.h"
-#include "splice/part.h"
+#include "splice/cache.h"
+#include "splice/partial.h"
 #include "splice/recover.h"
-#include "splice/refer.h"
 #include "splice/splice.h"
 
-#define SAVE_EVERY 30.0 /* seconds between parts written without being asked to stop */
-#define LOGIT_BYTES ((size_t)192 << 20)       /* for three arrays of them */
+#define SAVE_EVERY 30.0 /* seconds between partials written without being asked to stop */
+#define LOGIT_BYTES ((size_t)192 << 20)      /* for three arrays of them */
 #define DEVICE_LOGIT_BYTES ((size_t)2 << 30) /* for the one that a device keeps */
 
 struct pass {
@@ -38,34 +38,33 @@ struct pass {
     size_t layer, T, D, V, batch, chunk; /* contexts of a batch, of a chunk */
     size_t n_models;
     const struct splice_job *job;
-    struct splice_shelf shelf;
+    struct splice_cache cache;
     struct sae_coder **coders;
-    struct splice_answer *answers;
+    struct splice_sums *sums;
     struct splice_reference ref;
-    struct splice_refer refer; /* of the batch; its x is the batch as tapped */
-    bool on_shelf;             /* refer was read, not made here */
-    double saved;              /* when parts were written last */
-    uint64_t saved_to;         /* contexts they hold */
-    bool is_unkept;            /* a part could not be written */
-    bool is_shelf_closed;      /* nothing more is put on the shelf: it cannot be written */
-    float *stream;             /* [chunk*T][D] what runs on */
-    float *kept, *xhat;        /* [chunk*T][D] kept rows, their reconstruction */
-    float *log_p, *p, *logits; /* [chunk*T][V] */
-    double *ce, *kl;           /* [chunk*T] */
-    double *mean;              /* [D] of the batch's kept rows */
-    bool *keep;                /* [batch*T] */
-    uint32_t *target;          /* [batch*T] next token, or SPLICE_NO_TARGET */
-    uint64_t *context;         /* [chunk*T] of each kept row */
+    struct splice_baseline baseline; /* of the batch; its x is the batch as tapped */
+    bool is_cached;                  /* the baseline was read, not made here */
+    double saved;                    /* when partials were written last */
+    uint64_t saved_to;               /* contexts they hold */
+    bool is_cache_closed;            /* nothing more is put on the cache: it cannot be written */
+    float *stream;                   /* [chunk*T][D] what runs on */
+    float *kept, *xhat;              /* [chunk*T][D] kept rows, their reconstruction */
+    float *log_p, *p, *logits;       /* [chunk*T][V] */
+    double *ce, *kl;                 /* [chunk*T] */
+    double *mean;                    /* [D] of the batch's kept rows */
+    bool *keep;                      /* [batch*T] */
+    uint32_t *target;                /* [batch*T] next token, or SPLICE_NO_TARGET */
+    uint64_t *context;               /* [chunk*T] of each kept row */
 };
 
-/* --- 1. room ------------------------------------------------------------------------------ */
+/* --- 1. memory ---------------------------------------------------------------------------- */
 
 static enum sae_status open_pass(struct pass *p, const struct sae_model *const *models,
                                  const struct sae_ops *ops, struct sae_err *err)
 {
     const size_t n = p->chunk * p->T, all = p->batch * p->T, f = sizeof(float);
     SAE_TRY(gemma_run_open(&p->run, p->gemma, all, p->T, err));
-    SAE_TRY(splice_refer_init(&p->refer, all, p->D, err));
+    SAE_TRY(splice_baseline_init(&p->baseline, all, p->D, err));
     SAE_TRY(sae_mem_alloc(&p->stream, n, p->D * f, err));
     SAE_TRY(sae_mem_alloc(&p->kept, n, p->D * f, err));
     SAE_TRY(sae_mem_alloc(&p->xhat, n, p->D * f, err));
@@ -88,10 +87,10 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
                                "the model it was trained on with --model",
                                models[i]->d, p->D);
         SAE_TRY(sae_coder_open(&p->coders[i], models[i], ops, n, err));
-        SAE_TRY(splice_stats_init(&p->answers[i].stats, p->D, models[i]->m, err));
-        if (p->job->parts != NULL)
-            SAE_TRY(splice_part_load(&p->answers[i], p->job->parts[i].path, p->job->parts[i].key,
-                                     err));
+        SAE_TRY(splice_stats_init(&p->sums[i].stats, p->D, models[i]->m, err));
+        if (p->job->partials != NULL)
+            SAE_TRY(splice_partial_load(&p->sums[i], p->job->partials[i].path,
+                                        p->job->partials[i].key, err));
     }
     return SAE_OK;
 }
@@ -102,7 +101,7 @@ static void close_pass(struct pass *p)
         sae_coder_close(p->coders[i]);
     free(p->coders);
     gemma_run_close(p->run);
-    splice_refer_clear(&p->refer);
+    splice_baseline_clear(&p->baseline);
     free(p->stream);
     free(p->kept);
     free(p->xhat);
@@ -132,7 +131,7 @@ static size_t survey(struct pass *p, const uint32_t *ids, size_t B)
             continue;
         n++;
         for (size_t j = 0; j < p->D; j++)
-            p->mean[j] += (double)p->refer.x[at * p->D + j];
+            p->mean[j] += (double)p->baseline.x[at * p->D + j];
     }
     for (size_t j = 0; j < p->D && n > 0; j++)
         p->mean[j] /= (double)n;
@@ -143,13 +142,13 @@ static enum sae_status check_finite(double ce, double kl, struct sae_err *err)
 {
     if (isfinite(ce) && isfinite(kl))
         return SAE_OK;
-    return sae_err_set(err, SAE_EFORMAT,
-                       "the language model's predictions are not finite numbers");
+    return sae_err_set(err, SAE_EFORMAT, "the language model's predictions are not finite numbers");
 }
 
-/* The untouched model's predictions of the n rows run last, to compare with; ce of their targets. */
-static enum sae_status refer(struct pass *p, size_t n, const uint32_t *target, double *ce,
-                             struct sae_err *err)
+/* The untouched model's predictions of the n rows run last, to compare with; ce of their targets.
+ */
+static enum sae_status set_reference(struct pass *p, size_t n, const uint32_t *target, double *ce,
+                                     struct sae_err *err)
 {
     if (p->on_device)
         return gemma_run_set_reference(p->run, n, target, ce, err);
@@ -174,14 +173,14 @@ static enum sae_status compare(struct pass *p, size_t n, const uint32_t *target,
 static enum sae_status run_reference(struct pass *p, size_t from, size_t n, struct sae_err *err)
 {
     const size_t B = n / p->T;
-    struct splice_refer *r = &p->refer;
-    if (p->on_shelf) {
+    struct splice_baseline *r = &p->baseline;
+    if (p->is_cached) {
         SAE_TRY(gemma_run_put_final(p->run, r->final + from * p->D, n, err));
-        return refer(p, n, p->target + from, p->ce, err);
+        return set_reference(p, n, p->target + from, p->ce, err);
     }
     SAE_TRY(gemma_run_resume(p->run, r->x + from * p->D, B, p->T, p->layer, err));
     SAE_TRY(gemma_run_final(p->run, 0, n, r->final + from * p->D, err));
-    SAE_TRY(refer(p, n, p->target + from, r->ce_clean + from, err));
+    SAE_TRY(set_reference(p, n, p->target + from, r->ce_clean + from, err));
     memset(p->stream, 0, n * p->D * sizeof(float));
     SAE_TRY(gemma_run_resume(p->run, p->stream, B, p->T, p->layer, err));
     return compare(p, n, p->target + from, r->ce_ablated + from, r->kl_ablated + from, err);
@@ -192,12 +191,12 @@ static enum sae_status add_reference(struct pass *p, size_t n, struct sae_err *e
 {
     for (size_t t = 0; t < n; t++) {
         if (p->target[t] != SPLICE_NO_TARGET) {
-            p->ref.ce_clean += p->refer.ce_clean[t];
-            p->ref.ce_ablated += p->refer.ce_ablated[t];
+            p->ref.ce_clean += p->baseline.ce_clean[t];
+            p->ref.ce_ablated += p->baseline.ce_ablated[t];
             p->ref.n_ce++;
         }
         if (p->keep[t]) {
-            p->ref.kl_ablated += p->refer.kl_ablated[t];
+            p->ref.kl_ablated += p->baseline.kl_ablated[t];
             p->ref.n_kl++;
         }
     }
@@ -210,7 +209,7 @@ static enum sae_status add_reference(struct pass *p, size_t n, struct sae_err *e
 static enum sae_status run_model(struct pass *p, size_t model, size_t from, size_t n,
                                  uint64_t first, struct sae_err *err)
 {
-    struct splice_answer *answer = &p->answers[model];
+    struct splice_sums *const sums = &p->sums[model];
     const size_t bytes = p->D * sizeof(float);
     const struct sae_csr *f = NULL;
     size_t n_kept = 0;
@@ -218,29 +217,29 @@ static enum sae_status run_model(struct pass *p, size_t model, size_t from, size
         if (!p->keep[from + t])
             continue;
         p->context[n_kept] = first + t / p->T;
-        memcpy(p->kept + n_kept++ * p->D, p->refer.x + (from + t) * p->D, bytes);
+        memcpy(p->kept + n_kept++ * p->D, p->baseline.x + (from + t) * p->D, bytes);
     }
     SAE_TRY(sae_coder_encode(p->coders[model], p->kept, n_kept, &f, err));
     SAE_TRY(sae_coder_decode(p->coders[model], f, p->xhat, err));
-    splice_stats_add(&answer->stats, n_kept, p->kept, p->xhat, f, p->context);
-    memcpy(p->stream, p->refer.x + from * p->D, n * bytes);
+    splice_stats_add(&sums->stats, n_kept, p->kept, p->xhat, f, p->context);
+    memcpy(p->stream, p->baseline.x + from * p->D, n * bytes);
     for (size_t t = 0, at = 0; t < n; t++)
         if (p->keep[from + t])
             memcpy(p->stream + t * p->D, p->xhat + at++ * p->D, bytes);
     SAE_TRY(gemma_run_resume(p->run, p->stream, n / p->T, p->T, p->layer, err));
     SAE_TRY(compare(p, n, p->target + from, p->ce, p->kl, err));
     for (size_t t = 0; t < n; t++) {
-        answer->ce += p->target[from + t] != SPLICE_NO_TARGET ? p->ce[t] : 0;
-        answer->kl += p->keep[from + t] ? p->kl[t] : 0;
+        sums->ce += p->target[from + t] != SPLICE_NO_TARGET ? p->ce[t] : 0;
+        sums->kl += p->keep[from + t] ? p->kl[t] : 0;
     }
-    return check_finite(answer->ce, answer->kl, err);
+    return check_finite(sums->ce, sums->kl, err);
 }
 
 /* --- 4. batches --------------------------------------------------------------------------- */
 
 static bool is_behind(const struct pass *p, size_t model, uint64_t end)
 {
-    return p->answers[model].n_done < end;
+    return p->sums[model].n_done < end;
 }
 
 static bool any_behind(const struct pass *p, uint64_t end)
@@ -253,23 +252,22 @@ static bool any_behind(const struct pass *p, uint64_t end)
 
 static enum sae_status tap(struct pass *p, const uint32_t *ids, struct sae_err *err)
 {
-    struct splice_refer *r = &p->refer;
-    SAE_TRY(splice_refer_load(r, &p->on_shelf, &p->shelf, ids, err));
-    if (!p->on_shelf)
+    struct splice_baseline *r = &p->baseline;
+    SAE_TRY(splice_cache_load(r, &p->is_cached, &p->cache, ids, err));
+    if (!p->is_cached)
         SAE_TRY(gemma_run_tap(p->run, ids, r->B, p->T, p->layer, r->x, err));
     return SAE_OK;
 }
 
-/* The part of each checkpoint, where it got anywhere. */
-static enum sae_status save_parts(struct pass *p, uint64_t to, struct sae_err *err)
+/* The unfinished sums of each checkpoint that got anywhere. */
+static enum sae_status save_partials(struct pass *p, uint64_t to, struct sae_err *err)
 {
     struct sae_err why;
-    for (size_t i = 0; p->job->parts != NULL && i < p->n_models; i++) {
-        if (p->answers[i].n_done == 0)
+    for (size_t i = 0; p->job->partials != NULL && i < p->n_models; i++) {
+        if (p->sums[i].n_done == 0)
             continue;
-        const enum sae_status st =
-            splice_part_save(p->job->parts[i].path, p->job->parts[i].key, &p->answers[i], &why);
-        p->is_unkept = p->is_unkept || st != SAE_OK;
+        const enum sae_status st = splice_partial_save(p->job->partials[i].path,
+                                                       p->job->partials[i].key, &p->sums[i], &why);
         SAE_TRY(sae_cache_wrote(st, &why, err));
     }
     p->saved = sae_stop_clock();
@@ -277,26 +275,19 @@ static enum sae_status save_parts(struct pass *p, uint64_t to, struct sae_err *e
     return SAE_OK;
 }
 
-static void tell_parts(const struct pass *p)
+static void report_partials(const struct pass *p)
 {
     for (size_t i = 0; i < p->n_models; i++)
-        if (p->answers[i].n_done > 0)
-            sae_log_info("'%s' goes on after %" PRIu64 " contexts",
-                         p->job->parts[i].path, p->answers[i].n_done);
+        if (p->sums[i].n_done > 0)
+            sae_log_info("'%s' goes on after %" PRIu64 " contexts", p->job->partials[i].path,
+                         p->sums[i].n_done);
 }
 
-static enum sae_status stopped(const struct pass *p, struct sae_err *err)
-{
-    return sae_err_set(err, SAE_EINTR, "stopped; %s",
-                       p->job->parts != NULL && !p->is_unkept ? "the same command goes on from here"
-                                             : "nothing was kept");
-}
-
-/* Contexts [first, first + refer.B): those checkpoints that have not had them. */
+/* Contexts [first, first + baseline.B): those checkpoints that have not had them. */
 static enum sae_status run_batch(struct pass *p, const uint32_t *ids, uint64_t first,
                                  struct sae_err *err)
 {
-    const size_t B = p->refer.B;
+    const size_t B = p->baseline.B;
     const uint64_t end = first + B;
     SAE_TRY(tap(p, ids, err));
     const size_t n_kept = survey(p, ids, B);
@@ -307,27 +298,27 @@ static enum sae_status run_batch(struct pass *p, const uint32_t *ids, uint64_t f
                                p->layer);
     for (size_t i = 0; i < p->n_models; i++)
         if (is_behind(p, i, end))
-            splice_stats_begin(&p->answers[i].stats, n_kept, p->mean);
-    for (size_t c = 0; c < B && (!p->on_shelf || any_behind(p, end)); c += p->chunk) {
+            splice_stats_begin(&p->sums[i].stats, n_kept, p->mean);
+    for (size_t c = 0; c < B && (!p->is_cached || any_behind(p, end)); c += p->chunk) {
         const size_t n = (c + p->chunk < B ? p->chunk : B - c) * p->T;
         SAE_TRY(run_reference(p, c * p->T, n, err));
         for (size_t i = 0; i < p->n_models; i++) {
             /* a large model takes minutes for a batch: none is finished for its own sake */
-            if (sae_stop_asked() && (p->job->parts == NULL || p->saved_to == first))
-                return stopped(p, err);
+            if (sae_stop_asked() && (p->job->partials == NULL || p->saved_to == first))
+                return sae_err_set(err, SAE_EINTR, "stopped");
             if (is_behind(p, i, end))
                 SAE_TRY(run_model(p, i, c * p->T, n, first + c, err));
         }
     }
     for (size_t i = 0; i < p->n_models; i++)
         if (is_behind(p, i, end)) {
-            splice_stats_end(&p->answers[i].stats);
-            p->answers[i].n_done = end;
+            splice_stats_end(&p->sums[i].stats);
+            p->sums[i].n_done = end;
         }
-    if (!p->on_shelf && p->shelf.dir != NULL && !p->is_shelf_closed) {
+    if (!p->is_cached && p->cache.dir != NULL && !p->is_cache_closed) {
         struct sae_err why;
-        const enum sae_status st = splice_refer_save(&p->refer, &p->shelf, ids, &why);
-        p->is_shelf_closed = st != SAE_OK; /* it is still read */
+        const enum sae_status st = splice_cache_save(&p->baseline, &p->cache, ids, &why);
+        p->is_cache_closed = st != SAE_OK; /* it is still read */
         SAE_TRY(sae_cache_wrote(st, &why, err));
     }
     return add_reference(p, B * p->T, err);
@@ -340,8 +331,8 @@ static enum sae_status pause_pass(struct pass *p, uint64_t to, struct sae_err *e
     const bool last = to == p->job->text->n;
     const bool stop = sae_stop_asked() && !last;
     if (!last && (stop || sae_stop_clock() - p->saved >= SAVE_EVERY))
-        SAE_TRY(save_parts(p, to, err));
-    return stop ? stopped(p, err) : SAE_OK;
+        SAE_TRY(save_partials(p, to, err));
+    return stop ? sae_err_set(err, SAE_EINTR, "stopped") : SAE_OK;
 }
 
 /* --- 5. the pass -------------------------------------------------------------------------- */
@@ -353,12 +344,12 @@ static void finish(struct pass *p)
     p->ref.ce_ablated /= n_ce;
     p->ref.kl_ablated /= n_kl;
     for (size_t i = 0; i < p->n_models; i++) {
-        p->answers[i].ce /= n_ce;
-        p->answers[i].kl /= n_kl;
+        p->sums[i].ce /= n_ce;
+        p->sums[i].kl /= n_kl;
     }
 }
 
-enum sae_status splice_pass(struct splice_reference *ret_reference, struct splice_answer *answers,
+enum sae_status splice_pass(struct splice_reference *ret_reference, struct splice_sums *sums,
                             const struct sae_model *const *models, size_t n,
                             const struct splice_job *job, const struct sae_ops *ops,
                             struct sae_err *err)
@@ -369,34 +360,36 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
     const size_t a_context = text->context * config->V * sizeof(float);
     const size_t fit = on_device ? DEVICE_LOGIT_BYTES / a_context : LOGIT_BYTES / (3 * a_context);
     const size_t of_batch = job->batch < text->n ? job->batch : text->n;
-    struct pass p = {.gemma = job->gemma,
-                     .on_device = on_device,
-                     .config = config,
-                     .layer = job->layer,
-                     .T = text->context,
-                     .D = config->D,
-                     .V = config->V,
-                     .batch = of_batch,
-                     .chunk = fit < 1          ? 1
-                              : fit < of_batch ? fit
-                                               : of_batch,
-                     .n_models = n,
-                     .job = job,
-                     .shelf = {job->shelf, job->model_id, job->layer},
-                     .answers = answers,
-                     .saved = sae_stop_clock()};
+    struct pass p = {
+        .gemma = job->gemma,
+        .on_device = on_device,
+        .config = config,
+        .layer = job->layer,
+        .T = text->context,
+        .D = config->D,
+        .V = config->V,
+        .batch = of_batch,
+        .chunk = fit < 1          ? 1
+                 : fit < of_batch ? fit
+                                  : of_batch,
+        .n_models = n,
+        .job = job,
+        .cache = {job->cache, job->model_id, job->layer},
+        .sums = sums,
+        .saved = sae_stop_clock()
+    };
     struct sae_progress bar;
     enum sae_status st = SAE_OK;
-    memset(answers, 0, n * sizeof *answers);
+    memset(sums, 0, n * sizeof *sums);
     SAE_GO(st, open_pass(&p, models, ops, err));
-    tell_parts(&p);
+    report_partials(&p);
     sae_progress_begin(&bar, "splice", "contexts", 0, text->n);
     for (size_t c = 0; c < text->n; c += p.batch) {
-        p.refer.B = c + p.batch < text->n ? p.batch : text->n - c;
-        p.refer.T = p.T;
+        p.baseline.B = c + p.batch < text->n ? p.batch : text->n - c;
+        p.baseline.T = p.T;
         SAE_GO(st, run_batch(&p, text->ids + c * p.T, c, err));
-        sae_progress_step(&bar, c + p.refer.B, NULL);
-        SAE_GO(st, pause_pass(&p, c + p.refer.B, err));
+        sae_progress_step(&bar, c + p.baseline.B, NULL);
+        SAE_GO(st, pause_pass(&p, c + p.baseline.B, err));
     }
     sae_progress_end(&bar);
     finish(&p);
@@ -404,6 +397,6 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
 done:
     close_pass(&p);
     for (size_t i = 0; st != SAE_OK && i < n; i++)
-        splice_stats_clear(&answers[i].stats);
+        splice_stats_clear(&sums[i].stats);
     return st;
 }

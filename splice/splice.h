@@ -13,7 +13,7 @@
 #include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
-#include "lib/eval/subject.h"
+#include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 #include "splice/stats.h"
@@ -28,10 +28,9 @@ struct splice_settings {
     uint64_t layer;                    /* UINT64_MAX = as recorded */
     size_t n_contexts, context, batch; /* contexts; tokens in one; contexts of a batch */
     bool features;                     /* per-latent rows in the result */
-    struct sae_subject_options subject; /* store, and where results go */
     bool keep;                         /* the untouched model's passes, for the next checkpoint */
-    const char *shelf;                 /* folder for them; NULL = "reference" beside the store */
-    uint64_t shelf_bytes;              /* most that a text may take there */
+    const char *cache;                 /* folder for them; NULL = "reference" beside the store */
+    uint64_t cache_bytes;              /* most that a text may take there */
     enum sae_precision matmul;         /* factors of the language model on a device */
 };
 
@@ -62,8 +61,8 @@ struct splice_reference {
     uint64_t n_ce, n_kl; /* tokens averaged over */
 };
 
-/* One checkpoint's numbers. */
-struct splice_answer {
+/* One checkpoint's numbers: sums, and what they are of. */
+struct splice_sums {
     double ce, kl;   /* sums while the pass runs, means after it */
     uint64_t n_done; /* contexts */
     struct splice_stats stats;
@@ -79,9 +78,9 @@ SAE_MUST_CHECK enum sae_status splice_weights_make(struct splice_weights *ret,
                                                    const struct sae_ops *ops, struct sae_err *err);
 void splice_weights_clear(struct splice_weights *weights);
 
-/* Where an interrupted pass of one checkpoint is kept (part.h). */
-struct splice_part {
-    char *path;
+/* Where an interrupted pass of one checkpoint is kept (partial.h). */
+struct splice_partial {
+    const char *path;
     char key[SAE_DIGEST_HEX];
 };
 
@@ -89,36 +88,38 @@ struct splice_job {
     const struct gemma_model *gemma;
     size_t layer;
     const struct splice_text *text;
-    size_t batch;                    /* contexts */
-    const char *shelf;               /* folder of kept references (refer.h), NULL for none */
-    const char *model_id; /* of the shelf: weights, and the device's arithmetic where it is not the host's */
-    const struct splice_part *parts; /* [n], NULL: an interrupted pass is lost */
+    size_t batch;         /* contexts */
+    const char *cache;    /* folder of batches (cache.h), NULL for none */
+    const char *model_id; /* of the cache: weights, and the device's arithmetic where it is not the
+                             host's */
+    const struct splice_partial *partials; /* [n], NULL: an interrupted pass is lost */
 };
 
 /* Runs the text once for n models, all of width D at the job's layer.
- *   answers   [n]; on success their stats are the caller's to clear
- * Fails: SAE_EARG widths differ; SAE_EFORMAT activations or logits are not finite; SAE_EIO a shelf
- * or part cannot be written; SAE_EINTR, parts are written then */
+ *   sums   [n]; on success their stats are the caller's to clear
+ * Fails: SAE_EARG widths differ; SAE_EFORMAT activations or logits are not finite; SAE_EINTR,
+ * partials are written then */
 SAE_MUST_CHECK enum sae_status splice_pass(struct splice_reference *ret_reference,
-                                           struct splice_answer *answers,
+                                           struct splice_sums *sums,
                                            const struct sae_model *const *models, size_t n,
                                            const struct splice_job *job, const struct sae_ops *ops,
                                            struct sae_err *err);
 
-/* The result JSON of one checkpoint. record: of this invocation, its inputs added here. */
-struct splice_outcome {
+/* All that was measured of one checkpoint. */
+struct splice_measured {
     const struct sae_ckpt *ckpt;
     const struct splice_source *source;
     const struct splice_text *text;
     const struct splice_settings *settings;
     const struct splice_reference *reference;
-    const struct splice_answer *answer;
+    const struct splice_sums *sums;
     const struct splice_weights *weights;
     const char *model_name, *model_id;
     const char *numerics; /* gemma_model_numerics */
 };
-SAE_MUST_CHECK enum sae_status splice_outcome_make(json_t **ret,
-                                                   const struct splice_outcome *outcome,
-                                                   const json_t *record, struct sae_err *err);
+/* result.c: what the result is made of, and the inputs it names besides the checkpoint. */
+struct sae_result_parts splice_result_parts(const struct splice_measured *measured);
+SAE_MUST_CHECK enum sae_status
+splice_result_inputs(json_t *record, const struct splice_measured *measured, struct sae_err *err);
 
 #endif /* SAE_SPLICE_SPLICE_H */

@@ -14,9 +14,9 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
-#include "splice/part.h"
+#include "splice/partial.h"
 #include "splice/recover.h"
-#include "splice/refer.h"
+#include "splice/cache.h"
 #include "splice/splice.h"
 #include "tests/emu/emu_c.h"
 
@@ -261,7 +261,7 @@ static void test_known_autoencoders(void **state)
     struct sae_model id = {0}, zero = {0};
     const struct sae_model *const models[] = {&id, &zero};
     struct splice_reference ref;
-    struct splice_answer answers[2];
+    struct splice_sums answers[2];
     struct splice_quality q;
     struct splice_text text;
     const struct sae_ops *ops;
@@ -307,7 +307,7 @@ static void test_zero_is_ablation(void **state)
     struct sae_model zero = {0};
     const struct sae_model *const models[] = {&zero};
     struct splice_reference ref;
-    struct splice_answer answer;
+    struct splice_sums answer;
     struct splice_text text;
     const struct sae_ops *ops;
     assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
@@ -329,7 +329,7 @@ static void test_width_is_checked(void **state)
     struct sae_model wide = {0};
     const struct sae_model *const models[] = {&wide};
     struct splice_reference ref;
-    struct splice_answer answer;
+    struct splice_sums answer;
     struct splice_text text;
     const struct sae_ops *ops;
     struct sae_err err;
@@ -343,9 +343,9 @@ static void test_width_is_checked(void **state)
     sae_model_clear(&wide);
 }
 
-/* A pass that takes the reference from the shelf, one that finds a damaged batch there, and one
+/* A pass that takes the reference from the cache, one that finds a damaged batch there, and one
  * that goes on from a part give the bits of a plain pass. */
-static void run(struct splice_reference *ref, struct splice_answer *answer,
+static void run(struct splice_reference *ref, struct splice_sums *answer,
                 const struct splice_job *job)
 {
     const struct gemma_config *config = gemma_model_config(gemma);
@@ -360,8 +360,8 @@ static void run(struct splice_reference *ref, struct splice_answer *answer,
     sae_model_clear(&id);
 }
 
-static void same(const struct splice_reference *a, const struct splice_answer *x,
-                 const struct splice_reference *b, struct splice_answer *y)
+static void same(const struct splice_reference *a, const struct splice_sums *x,
+                 const struct splice_reference *b, struct splice_sums *y)
 {
     assert_memory_equal(a, b, sizeof *a);
     assert_true(x->ce == y->ce && x->kl == y->kl && x->n_done == y->n_done);
@@ -395,27 +395,27 @@ static void damage(const char *folder)
     sae_fs_list_free(names, n);
 }
 
-static void test_shelf_and_part(void **state)
+static void test_cache_and_part(void **state)
 {
     (void)state;
     const struct gemma_config *config = gemma_model_config(gemma);
-    char dir[] = "/tmp/sae_splice_XXXXXX", shelf[64], part[64];
+    char dir[] = "/tmp/sae_splice_XXXXXX", cache[64], part[64];
     struct splice_reference ref, again;
-    struct splice_answer answer, other;
+    struct splice_sums answer, other;
     struct splice_text text;
     assert_non_null(mkdtemp(dir));
-    snprintf(shelf, sizeof shelf, "%s/shelf", dir);
+    snprintf(cache, sizeof cache, "%s/cache", dir);
     snprintf(part, sizeof part, "%s/part.h5", dir);
     fill_text(&text, config->V, config->bos);
     struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 2};
     run(&ref, &answer, &job);
-    job.shelf = shelf;
+    job.cache = cache;
     job.model_id = "a model";
     run(&again, &other, &job); /* fills it */
     same(&ref, &answer, &again, &other);
     run(&again, &other, &job); /* reads it */
     same(&ref, &answer, &again, &other);
-    damage(shelf);
+    damage(cache);
     run(&again, &other, &job); /* mends it */
     same(&ref, &answer, &again, &other);
     job.model_id = "another model"; /* whose batches are not there */
@@ -423,18 +423,18 @@ static void test_shelf_and_part(void **state)
     same(&ref, &answer, &again, &other);
 
     /* the first batch alone, kept as a part of the whole; then the whole from there on */
-    struct splice_part keep = {.path = part};
-    splice_part_key(keep.key, "a checkpoint", "a model", 3, &text, 2);
+    struct splice_partial keep = {.path = part};
+    splice_partial_key(keep.key, "a checkpoint", "a model", 3, &text, 2);
     struct splice_text head = text;
     head.n = 2;
     job.text = &head;
     run(&again, &other, &job);
     other.ce *= (double)again.n_ce; /* means again sums, as they are between batches */
     other.kl *= (double)again.n_kl;
-    assert_int_equal(splice_part_save(part, keep.key, &other, NULL), SAE_OK);
+    assert_int_equal(splice_partial_save(part, keep.key, &other, NULL), SAE_OK);
     splice_stats_clear(&other.stats);
     job.text = &text;
-    job.parts = &keep;
+    job.partials = &keep;
     run(&again, &other, &job);
     near(other.ce, answer.ce, 1e-12);
     near(other.kl, answer.kl, 1e-12);
@@ -457,7 +457,7 @@ static void test_shelf_and_part(void **state)
 enum { N_SPLICED = 3 };
 struct passed {
     struct splice_reference ref;
-    struct splice_answer answers[N_SPLICED];
+    struct splice_sums answers[N_SPLICED];
 };
 
 /* The identity, one that halves the stream, one that clears it; model and autoencoders by ops. */
@@ -500,7 +500,7 @@ static double apart(const struct passed *a, const struct passed *b)
 }
 
 /* On the emulated device, whose logits stay there: the host's numbers, within what the factors cost;
- * the identity loses nothing; the reference from the shelf gives the same bits. */
+ * the identity loses nothing; the reference from the cache gives the same bits. */
 static void test_device(void **state)
 {
     (void)state;
@@ -509,7 +509,7 @@ static void test_device(void **state)
         const char *name;
         double bound; /* nats a token */
     } bounds[] = {{SAE_F32, "f32", 1e-5}, {SAE_BF16, "bf16", 1e-2}};
-    char shelf[] = "/tmp/sae_splice_XXXXXX", command[80];
+    char cache[] = "/tmp/sae_splice_XXXXXX", command[80];
     const struct sae_ops *device;
     struct passed host, there, again;
     struct splice_text text;
@@ -528,8 +528,8 @@ static void test_device(void **state)
         if (k == 0)
             clear_passed(&there);
     }
-    assert_non_null(mkdtemp(shelf));
-    job.shelf = shelf;
+    assert_non_null(mkdtemp(cache));
+    job.cache = cache;
     job.model_id = "a model on a device";
     for (int filled = 0; filled < 2; filled++) {
         pass_on(&again, device, SAE_BF16, &job);
@@ -541,7 +541,7 @@ static void test_device(void **state)
     clear_passed(&there);
     clear_passed(&host);
     splice_text_clear(&text);
-    snprintf(command, sizeof command, "rm -r %s", shelf);
+    snprintf(command, sizeof command, "rm -r %s", cache);
     assert_int_equal(system(command), 0);
 }
 
@@ -580,7 +580,7 @@ int main(void)
         cmocka_unit_test(test_known_autoencoders),
         cmocka_unit_test(test_zero_is_ablation),
         cmocka_unit_test(test_width_is_checked),
-        cmocka_unit_test(test_shelf_and_part),
+        cmocka_unit_test(test_cache_and_part),
         cmocka_unit_test(test_device),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

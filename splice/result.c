@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* outcome : the result of one checkpoint in SAEBench's shape (eval_type_id core, section 1.6),
+/* result : what the result of one checkpoint is made of, in SAEBench's shape (core, section 1.6):
  * corrected metrics under further keys, the formula of each named. */
 #include <math.h>
 #include <string.h>
@@ -7,11 +7,8 @@
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/str.h"
-#include "lib/eval/output.h"
-#include "lib/eval/store.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
-#include "lib/file/result.h"
 #include "splice/recover.h"
 #include "splice/splice.h"
 
@@ -20,15 +17,15 @@ static json_t *texts_of(const struct splice_source *source)
 {
     struct sae_str names = {0};
     for (size_t i = 0; i < source->n_texts; i++)
-        if (sae_str_printf(&names, NULL, "%s%s", i > 0 ? "," : "",
-                           sae_fs_base(source->texts[i])) != SAE_OK)
+        if (sae_str_printf(&names, NULL, "%s%s", i > 0 ? "," : "", sae_fs_base(source->texts[i])) !=
+            SAE_OK)
             break;
     json_t *const list = json_string(names.s != NULL ? names.s : "");
     sae_str_clear(&names);
     return list;
 }
 
-static json_t *config_of(const struct splice_outcome *o)
+static json_t *config_of(const struct splice_measured *o)
 {
     const json_int_t batch = (json_int_t)o->settings->batch;
     const json_int_t batches = ((json_int_t)o->text->n + batch - 1) / batch;
@@ -56,9 +53,9 @@ static int put(json_t *object, const char *key, double x)
     return json_object_set_new(object, key, sae_json_number(x));
 }
 
-static json_t *behaviour(const struct splice_outcome *o)
+static json_t *behaviour(const struct splice_measured *o)
 {
-    const double ablated = o->reference->kl_ablated, kl = o->answer->kl;
+    const double ablated = o->reference->kl_ablated, kl = o->sums->kl;
     json_t *part = json_object();
     put(part, "kl_div_score", splice_recover_score(0, kl, ablated));
     put(part, "kl_div_with_ablation", ablated);
@@ -66,13 +63,13 @@ static json_t *behaviour(const struct splice_outcome *o)
     return part;
 }
 
-static json_t *performance(const struct splice_outcome *o)
+static json_t *performance(const struct splice_measured *o)
 {
     const struct splice_reference *r = o->reference;
     json_t *part = json_object();
-    put(part, "ce_loss_score", splice_recover_score(r->ce_clean, o->answer->ce, r->ce_ablated));
+    put(part, "ce_loss_score", splice_recover_score(r->ce_clean, o->sums->ce, r->ce_ablated));
     put(part, "ce_loss_with_ablation", r->ce_ablated);
-    put(part, "ce_loss_with_sae", o->answer->ce);
+    put(part, "ce_loss_with_sae", o->sums->ce);
     put(part, "ce_loss_without_sae", r->ce_clean);
     return part;
 }
@@ -99,7 +96,7 @@ static json_t *shrinkage(const struct splice_quality *q)
     return part;
 }
 
-static json_t *misc(const struct splice_outcome *o, const struct splice_quality *q)
+static json_t *misc(const struct splice_measured *o, const struct splice_quality *q)
 {
     json_t *part = json_object();
     put(part, "freq_over_1_percent", q->over_1);
@@ -112,10 +109,10 @@ static json_t *misc(const struct splice_outcome *o, const struct splice_quality 
     return part;
 }
 
-static json_t *metrics_of(const struct splice_outcome *o)
+static json_t *metrics_of(const struct splice_measured *o)
 {
     struct splice_quality q;
-    splice_stats_finish(&o->answer->stats, &q);
+    splice_stats_finish(&o->sums->stats, &q);
     const json_int_t tokens = (json_int_t)(o->text->n * o->text->context);
     json_t *sparsity = json_object();
     put(sparsity, "l0", q.l0);
@@ -135,10 +132,10 @@ static json_t *rounded(double x)
     return sae_json_number(round(x * 1e10) / 1e10);
 }
 
-static json_t *details_of(const struct splice_outcome *o)
+static json_t *details_of(const struct splice_measured *o)
 {
     const struct sae_model *model = &o->ckpt->model;
-    const struct splice_stats *stats = &o->answer->stats;
+    const struct splice_stats *stats = &o->sums->stats;
     const float *bias = model->b_enc != NULL ? model->b_enc : model->b_mag;
     json_t *rows = json_array();
     for (size_t i = 0; o->settings->features && i < model->m; i++) {
@@ -179,41 +176,24 @@ static json_t *versions_of(void)
         "SAEBench packing; both passes on the same contexts");
 }
 
-static enum sae_status add_inputs(json_t *record, const struct splice_outcome *o,
-                                  struct sae_err *err)
+struct sae_result_parts splice_result_parts(const struct splice_measured *measured)
 {
-    char hex[SAE_DIGEST_HEX];
-    SAE_TRY(sae_record_input(record, "checkpoint", sae_fs_base(o->ckpt->path), o->ckpt->id,
-                             o->ckpt->record, err));
-    SAE_TRY(sae_record_input(record, "model", o->source->model, o->model_id, NULL, err));
-    for (size_t i = 0; i < o->source->n_texts; i++) {
-        SAE_TRY(sae_digest_file(o->source->texts[i], hex, err));
-        SAE_TRY(sae_record_input(record, "text", o->source->texts[i], hex, NULL, err));
-    }
-    return SAE_OK;
+    return (struct sae_result_parts){.config = config_of(measured),
+                                     .metrics = metrics_of(measured),
+                                     .details = details_of(measured),
+                                     .unstructured = json_object(),
+                                     .versions = versions_of()};
 }
 
-enum sae_status splice_outcome_make(json_t **ret, const struct splice_outcome *outcome,
-                                    const json_t *record, struct sae_err *err)
+enum sae_status splice_result_inputs(json_t *record, const struct splice_measured *measured,
+                                     struct sae_err *err)
 {
-    struct sae_result_parts parts = {.eval_type_id = "core",
-                                     .config = config_of(outcome),
-                                     .metrics = metrics_of(outcome),
-                                     .details = details_of(outcome),
-                                     .unstructured = json_object(),
-                                     .record = json_deep_copy(record),
-                                     .versions = versions_of()};
-    enum sae_status st = SAE_OK;
-    if (parts.config == NULL || parts.metrics == NULL || parts.record == NULL ||
-        parts.versions == NULL) {
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory (result of '%s')", outcome->ckpt->path);
-        goto done;
+    const struct splice_source *const source = measured->source;
+    char hex[SAE_DIGEST_HEX];
+    SAE_TRY(sae_record_input(record, "model", source->model, measured->model_id, NULL, err));
+    for (size_t i = 0; i < source->n_texts; i++) {
+        SAE_TRY(sae_digest_file(source->texts[i], hex, err));
+        SAE_TRY(sae_record_input(record, "text", source->texts[i], hex, NULL, err));
     }
-    SAE_GO(st, sae_output_config(&parts.sae_cfg, outcome->ckpt, err));
-    SAE_GO(st, sae_output_checkpoint(&parts.checkpoint, outcome->ckpt, err));
-    SAE_GO(st, add_inputs(parts.record, outcome, err));
-    st = sae_result_make(ret, &parts, err);
-done:
-    sae_result_parts_clear(&parts);
-    return st;
+    return SAE_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* refer : what the untouched and the zero-ablated model do on one batch of contexts. It does not
+/* cache : what the untouched and the zero-ablated model do on one batch of contexts. It does not
  * depend on an autoencoder, so it is kept in a folder: a further checkpoint costs its own pass.
  *
  * One file a batch, named by what it holds (model, layer, token ids), kind "reference":
@@ -7,8 +7,8 @@
  *   /final f32 [B*T][D]   the untouched model after its final norm: log-probabilities follow from
  *                         it by the unembedding alone, and take D numbers a token in place of V
  *   /ce_clean, /ce_ablated, /kl_ablated f64 [B*T]; 0 where a row is not averaged over */
-#ifndef SAE_SPLICE_REFER_H
-#define SAE_SPLICE_REFER_H
+#ifndef SAE_SPLICE_CACHE_H
+#define SAE_SPLICE_CACHE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,31 +16,31 @@
 
 #include "lib/base/err.h"
 
-/* Room for a batch of up to n tokens. */
-struct splice_refer {
+/* A batch of up to n tokens. */
+struct splice_baseline {
     size_t B, T, D;
     float *x, *final;                           /* [B*T][D] */
     double *ce_clean, *ce_ablated, *kl_ablated; /* [B*T] */
 };
-SAE_MUST_CHECK enum sae_status splice_refer_init(struct splice_refer *ret, size_t n, size_t D,
+SAE_MUST_CHECK enum sae_status splice_baseline_init(struct splice_baseline *ret, size_t n, size_t D,
                                                  struct sae_err *err);
-void splice_refer_clear(struct splice_refer *refer); /* accepts zeroed */
+void splice_baseline_clear(struct splice_baseline *baseline); /* accepts zeroed */
 
 /* Where batches are kept, and of which model. */
-struct splice_shelf {
+struct splice_cache {
     const char *dir; /* made when the first batch is put there; NULL: nothing is kept */
     const char *model_id;
     size_t layer;
 };
-/* Reads the batch `ids` [refer->B][refer->T] into refer; *ret_found is false where there is none.
+/* Reads the batch `ids` [baseline->B][baseline->T] into baseline; *ret_found is false where there is none.
  * A file that is damaged or of another batch counts as none, with a warning.
  * Fails: SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status splice_refer_load(struct splice_refer *refer, bool *ret_found,
-                                                 const struct splice_shelf *shelf,
+SAE_MUST_CHECK enum sae_status splice_cache_load(struct splice_baseline *baseline, bool *ret_found,
+                                                 const struct splice_cache *cache,
                                                  const uint32_t *ids, struct sae_err *err);
 /* Fails: SAE_EIO */
-SAE_MUST_CHECK enum sae_status splice_refer_save(const struct splice_refer *refer,
-                                                 const struct splice_shelf *shelf,
+SAE_MUST_CHECK enum sae_status splice_cache_save(const struct splice_baseline *baseline,
+                                                 const struct splice_cache *cache,
                                                  const uint32_t *ids, struct sae_err *err);
 
-#endif /* SAE_SPLICE_REFER_H */
+#endif /* SAE_SPLICE_CACHE_H */
