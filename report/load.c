@@ -22,21 +22,18 @@
 enum sae_status report_lines_add(struct report_lines *lines, struct sae_err *err, const char *fmt,
                                  ...)
 {
-    char *text = NULL;
+    struct sae_str text = {0};
     va_list args;
     va_start(args, fmt);
-    const int n = vasprintf(&text, fmt, args);
+    enum sae_status st = sae_str_vprintf(&text, err, fmt, args);
     va_end(args);
-    if (n < 0)
-        return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    const enum sae_status st =
-        sae_mem_grow(&lines->v, &lines->cap, lines->n + 1, sizeof *lines->v, err);
-    if (st != SAE_OK) {
-        free(text);
-        return st;
-    }
-    lines->v[lines->n++] = text;
-    return SAE_OK;
+    if (st == SAE_OK)
+        st = sae_mem_grow(&lines->v, &lines->cap, lines->n + 1, sizeof *lines->v, err);
+    if (st != SAE_OK)
+        sae_str_clear(&text);
+    else
+        lines->v[lines->n++] = text.s;
+    return st;
 }
 
 void report_lines_clear(struct report_lines *lines)

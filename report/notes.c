@@ -22,16 +22,16 @@
 
 void report_wrap(FILE *to, const char *lead, int indent, const char *fmt, ...)
 {
-    char *text = NULL;
+    struct sae_str text = {0};
     va_list args;
     va_start(args, fmt);
-    const int n = vasprintf(&text, fmt, args);
+    const enum sae_status st = sae_str_vprintf(&text, NULL, fmt, args);
     va_end(args);
-    if (n < 0)
+    if (st != SAE_OK)
         return;
     int column = fprintf(to, "%s", lead);
     bool fresh = true;
-    for (const char *p = text; *p != '\0';) {
+    for (const char *p = text.s; *p != '\0';) {
         size_t word = strcspn(p, " ");
         if (strncmp(p + word, " %", 2) == 0) /* a number and its sign stay on one line */
             word += 1 + strcspn(p + word + 1, " ");
@@ -46,7 +46,7 @@ void report_wrap(FILE *to, const char *lead, int indent, const char *fmt, ...)
         p += strspn(p, " ");
     }
     fputc('\n', to);
-    free(text);
+    sae_str_clear(&text);
 }
 
 void notes_heading(FILE *to, const char *title)

@@ -173,25 +173,39 @@ enum sae_status sae_fs_make_dirs(const char *path, struct sae_err *err)
 
 /* --- 3. listing --------------------------------------------------------------------------- */
 
+/* Compares two runs of digits as numbers, or as what stands after a decimal point, and moves past them. */
+static int compare_digits(const char **at_a, const char **at_b, bool fraction)
+{
+    static const char digits[] = "0123456789";
+    const char *a = *at_a, *b = *at_b;
+    while (!fraction && *a == '0' && isdigit((unsigned char)a[1]))
+        a++;
+    while (!fraction && *b == '0' && isdigit((unsigned char)b[1]))
+        b++;
+    const size_t na = strspn(a, digits), nb = strspn(b, digits), n = na < nb ? na : nb;
+    const int c = strncmp(a, b, n);
+    *at_a = a + na;
+    *at_b = b + nb;
+    if (na != nb && (c == 0 || !fraction))
+        return na < nb ? -1 : 1;
+    return c;
+}
+
 int sae_fs_natural_cmp(const char *a, const char *b)
 {
+    bool whole = false, fraction = false; /* what was passed: a number; a number and a point */
     while (*a != '\0' && *b != '\0') {
         if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
-            while (*a == '0' && isdigit((unsigned char)a[1]))
-                a++;
-            while (*b == '0' && isdigit((unsigned char)b[1]))
-                b++;
-            const size_t na = strspn(a, "0123456789"), nb = strspn(b, "0123456789");
-            if (na != nb)
-                return na < nb ? -1 : 1;
-            const int c = strncmp(a, b, na);
+            const int c = compare_digits(&a, &b, fraction);
             if (c != 0)
                 return c;
-            a += na;
-            b += nb;
+            whole = !fraction;
+            fraction = false;
         } else if (*a != *b) {
             break;
         } else {
+            fraction = whole && *a == '.';
+            whole = false;
             a++;
             b++;
         }

@@ -30,7 +30,7 @@ SAE_MUST_CHECK enum sae_status sae_fs_relative(char **ret, const char *from, con
                                                struct sae_err *err);
 
 /* Names in a folder that start with `prefix` and end with `suffix`, sorted by natural order
- * (ckpt_50 before ckpt_100). Free with sae_fs_list_free. */
+ * (ckpt_50 before ckpt_100, lam0.003 before lam0.1). Free with sae_fs_list_free. */
 SAE_MUST_CHECK enum sae_status sae_fs_list(char ***ret_names, size_t *ret_n, const char *dir,
                                            const char *prefix, const char *suffix,
                                            struct sae_err *err);

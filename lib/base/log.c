@@ -33,16 +33,14 @@ void sae_log_before(void (*clear)(void))
 /* Messages quote names and file content, which must not reach a terminal as commands. */
 static void say_shown(const char *fmt, va_list args)
 {
-    struct sae_str shown = {0};
-    char *text = NULL;
-    const int n = vasprintf(&text, fmt, args);
-    if (n >= 0 && sae_utf8_shown(&shown, text, (size_t)n, NULL) == SAE_OK)
+    struct sae_str shown = {0}, text = {0};
+    if (sae_str_vprintf(&text, NULL, fmt, args) == SAE_OK &&
+        sae_utf8_shown(&shown, text.s, text.len, NULL) == SAE_OK)
         fputs(shown.s, stderr);
     else
         fputs("(a message is lost: out of memory)", stderr);
     sae_str_clear(&shown);
-    if (n >= 0)
-        free(text);
+    sae_str_clear(&text);
 }
 
 static void say(enum sae_log_level level, const char *kind, const char *fmt, va_list args)

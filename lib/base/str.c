@@ -24,13 +24,12 @@ enum sae_status sae_str_append(struct sae_str *str, const char *text, size_t len
     return SAE_OK;
 }
 
-enum sae_status sae_str_printf(struct sae_str *str, struct sae_err *err, const char *fmt, ...)
+enum sae_status sae_str_vprintf(struct sae_str *str, struct sae_err *err, const char *fmt,
+                                va_list args)
 {
-    va_list args, again;
-    va_start(args, fmt);
+    va_list again;
     va_copy(again, args);
     const int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
     enum sae_status st = SAE_OK;
     if (n < 0)
         st = sae_err_set(err, SAE_EFORMAT, "text cannot be formatted with '%s'", fmt);
@@ -41,6 +40,15 @@ enum sae_status sae_str_printf(struct sae_str *str, struct sae_err *err, const c
         str->len += (size_t)n;
     }
     va_end(again);
+    return st;
+}
+
+enum sae_status sae_str_printf(struct sae_str *str, struct sae_err *err, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const enum sae_status st = sae_str_vprintf(str, err, fmt, args);
+    va_end(args);
     return st;
 }
 

@@ -3,6 +3,7 @@
 #ifndef SAE_LIB_BASE_STR_H
 #define SAE_LIB_BASE_STR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,8 @@ SAE_MUST_CHECK enum sae_status sae_str_append(struct sae_str *str, const char *t
                                               struct sae_err *err);
 SAE_MUST_CHECK enum sae_status sae_str_printf(struct sae_str *str, struct sae_err *err,
                                               const char *fmt, ...) SAE_PRINTF(3, 4);
+SAE_MUST_CHECK enum sae_status sae_str_vprintf(struct sae_str *str, struct sae_err *err,
+                                               const char *fmt, va_list args) SAE_PRINTF(3, 0);
 void sae_str_clear(struct sae_str *str); /* frees and zeroes */
 
 /* Whole-string conversions: empty text, trailing text, sign errors and overflow are refused

@@ -140,13 +140,11 @@ void sae_utf8_put(FILE *to, const char *text, size_t n)
 
 void sae_utf8_print(FILE *to, const char *fmt, ...)
 {
-    char *text = NULL;
+    struct sae_str text = {0};
     va_list args;
     va_start(args, fmt);
-    const int n = vasprintf(&text, fmt, args);
+    if (sae_str_vprintf(&text, NULL, fmt, args) == SAE_OK)
+        sae_utf8_put(to, text.s, text.len);
     va_end(args);
-    if (n < 0)
-        return;
-    sae_utf8_put(to, text, (size_t)n);
-    free(text);
+    sae_str_clear(&text);
 }

@@ -200,6 +200,12 @@ static void paths_are_joined_and_compared(void **state)
     assert_true(sae_fs_natural_cmp("ckpt_00.h5", "ckpt_25.h5") < 0);
     assert_true(sae_fs_natural_cmp("run_10", "run_9") > 0);
     assert_int_equal(sae_fs_natural_cmp("a1", "a1"), 0);
+    assert_true(sae_fs_natural_cmp("run_lam0.003_s1", "run_lam0.1_s1") < 0);
+    assert_true(sae_fs_natural_cmp("run_lam0.15_s1", "run_lam0.1_s1") > 0);
+    assert_true(sae_fs_natural_cmp("run_lam0.1_s10", "run_lam0.1_s9") > 0);
+    assert_true(sae_fs_natural_cmp("lam10.5", "lam9.75") > 0);
+    assert_true(sae_fs_natural_cmp("run_1.h5", "run_01.h5") == 0);
+    assert_true(sae_fs_natural_cmp("v.10", "v.9") > 0); /* no number before the point */
 }
 
 /* Only what names the same file is cut: a link's ".." is elsewhere. */
