@@ -38,15 +38,15 @@ static enum sae_status note_fired(struct fired *f, size_t prompt, const struct s
                 if (r >= grid->n_selected[t])
                     continue;
                 SAE_TRY(sae_mem_grow(&f->v[at], &f->cap[at], f->n[at] + 1, sizeof **f->v, err));
-                f->v[at][f->n[at]++] =
-                    (struct unlearn_fired){(uint32_t)row + 1, r, codes->val[e]};
+                f->v[at][f->n[at]++] = (struct unlearn_fired){(uint32_t)row + 1, r, codes->val[e]};
             }
     }
     return SAE_OK;
 }
 
-static enum sae_status find_fired(struct fired *f, struct unlearn_group *g, const struct sae_model *model,
-                                  const struct unlearn_grid *grid, struct sae_err *err)
+static enum sae_status find_fired(struct fired *f, struct unlearn_group *g,
+                                  const struct sae_model *model, const struct unlearn_grid *grid,
+                                  struct sae_err *err)
 {
     const size_t D = g->config->D, n_all = grid->n_thresholds * g->prompts.n;
     struct sae_coder *coder = NULL;
@@ -94,13 +94,14 @@ done:
 }
 
 /* Counts right answers from the prompts' scores, edited where there are such. */
-static void count_right(struct unlearn_cell *cell, const struct unlearn_group *g, double *const *score)
+static void count_right(struct unlearn_cell *cell, const struct unlearn_group *g,
+                        double *const *score)
 {
     const bool cloze = g->speech.form == UNLEARN_CLOZE;
-    memset(cell->right, 0, g->task->n_sets * sizeof *cell->right);
+    memset(cell->right, 0, g->task.n_sets * sizeof *cell->right);
     for (size_t i = 0; i < g->prompts.n;) {
         const struct unlearn_prompt *p = &g->prompts.v[i];
-        const struct unlearn_question *q = &g->task->sets[p->set].v[p->question];
+        const struct unlearn_question *q = &g->task.sets[p->set].v[p->question];
         double s[UNLEARN_MAX_CHOICES];
         for (size_t k = 0; k < q->n_choices; k++)
             s[k] = cloze ? score[i + k][0] : score[i][k];
@@ -109,10 +110,10 @@ static void count_right(struct unlearn_cell *cell, const struct unlearn_group *g
     }
 }
 
-static enum sae_status run_cell(struct unlearn_cell *cell, size_t threshold, struct unlearn_group *g,
-                                const struct sae_model *model, const struct unlearn_grid *grid,
-                                const struct fired *fired, double *const *score,
-                                struct sae_err *err)
+static enum sae_status run_cell(struct unlearn_cell *cell, size_t threshold,
+                                struct unlearn_group *g, const struct sae_model *model,
+                                const struct unlearn_grid *grid, const struct fired *fired,
+                                double *const *score, struct sae_err *err)
 {
     const size_t from = threshold * fired->n_prompts;
     const struct unlearn_edit edit = {.W_dec = model->W_dec,
@@ -130,23 +131,23 @@ static enum sae_status run_cell(struct unlearn_cell *cell, size_t threshold, str
     return SAE_OK;
 }
 
-enum sae_status unlearn_group_cells(struct unlearn_grid *grid, struct unlearn_part *part,
+enum sae_status unlearn_group_cells(struct unlearn_grid *grid, struct unlearn_partial *partial,
                                     struct unlearn_group *g, const struct sae_model *model,
                                     struct sae_err *err)
 {
-    const size_t n_sets = g->task->n_sets, a_threshold = grid->n / grid->n_thresholds;
+    const size_t n_sets = g->task.n_sets, a_threshold = grid->n / grid->n_thresholds;
     struct fired fired = {0};
     double **score = NULL;
     size_t n_done = 0;
     struct sae_progress bar;
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < grid->n; i++) {
-        unlearn_part_take_cell(part, &grid->cells[i], n_sets);
+        unlearn_partial_take_cell(partial, &grid->cells[i], n_sets);
         n_done += grid->cells[i].done;
     }
     if (n_done > 0)
         sae_log_info("%zu of %zu settings were finished before, in '%s'", n_done, grid->n,
-                     part->path);
+                     partial->path);
     if (n_done == grid->n)
         return SAE_OK;
     SAE_GO(st, find_fired(&fired, g, model, grid, err));
@@ -156,10 +157,10 @@ enum sae_status unlearn_group_cells(struct unlearn_grid *grid, struct unlearn_pa
     sae_progress_begin(&bar, "grid", "settings", n_done, grid->n);
     for (size_t i = 0; i < grid->n; i++) {
         struct unlearn_cell *cell = &grid->cells[i];
-        unlearn_part_take_cell(part, cell, n_sets); /* an equal one may be there now */
+        unlearn_partial_take_cell(partial, cell, n_sets); /* an equal one may be there now */
         if (!cell->done) {
             SAE_GO(st, run_cell(cell, i / a_threshold, g, model, grid, &fired, score, err));
-            SAE_GO(st, unlearn_part_add_cell(part, cell, n_sets, err));
+            SAE_GO(st, unlearn_partial_add_cell(partial, cell, n_sets, err));
         }
         sae_progress_step(&bar, i + 1 > n_done ? i + 1 : n_done, NULL);
     }

@@ -2,80 +2,94 @@
 /* sae-unlearn : does clamping chosen latents remove some knowledge and nothing else? */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "lib/base/fs.h"
-#include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/table.h"
-#include "lib/cli/target.h"
 #include "lib/file/json.h"
 #include "lib/text/docs.h"
-#include "unlearn/unlearn.h"
+#include "unlearn/group.h"
 
 static struct {
-    struct sae_subject_options subject;
+    struct sae_eval_options eval;
     const char *task, *forget, *retain, *known, *model, *field;
     struct sae_strs forget_questions, retain_questions, subjects;
     struct sae_reals thresholds, multipliers;
     struct sae_u64s features;
     uint64_t rows, context, min_length, batch, seed, layer;
     int form, split;
-    bool all;
     int matmul;
 } given;
 
 /* clang-format off */
 static const struct sae_opt opts[] = {
-    {"task", 0, SAE_OPT_PATH, &given.task, NULL, NULL, 0, 0, "DIR", "What to forget",
-     "folder of forget.* and retain.* (texts), forget/ and retain/ (questions)", SAE_OPT_MAIN},
-    {"forget", 0, SAE_OPT_PATH, &given.forget, NULL, NULL, 0, 0, "FILE", "What to forget",
-     "text that lights the latents to clamp; default: forget.* of the task", SAE_OPT_MAIN},
-    {"retain", 0, SAE_OPT_PATH, &given.retain, NULL, NULL, 0, 0, "FILE", "What to forget",
-     "text that must not light them; default: retain.* of the task", SAE_OPT_MAIN},
-    {"forget-questions", 0, SAE_OPT_STRS, &given.forget_questions, NULL, NULL, 0, 0, "FILE,..", "What to forget",
-     "questions to be forgotten, JSON lines or CSV; default: forget/* of the task", SAE_OPT_MAIN},
-    {"retain-questions", 0, SAE_OPT_STRS, &given.retain_questions, NULL, NULL, 0, 0, "FILE,..", "What to forget",
-     "questions to stay known; default: retain/* of the task", SAE_OPT_MAIN},
-    {"known", 0, SAE_OPT_PATH, &given.known, NULL, NULL, 0, 0, "DIR", "What to forget",
-     "lists of questions the model knows, NAME_correct.csv; those missing are found and written", SAE_OPT_MAIN},
-    {"model", 0, SAE_OPT_PATH, &given.model, NULL, NULL, 0, 0, "DIR", "What to measure on",
-     "language model; default: the one the activations came from", SAE_OPT_MAIN},
-    {"all", 0, SAE_OPT_FLAG, &given.all, "false", NULL, 0, 0, NULL, "What to measure on",
-     "every checkpoint of a run, not the last alone", SAE_OPT_MAIN},
-    SAE_SUBJECT_ROWS(given.subject),
-    {"multipliers", 0, SAE_OPT_REALS, &given.multipliers, "25,50,100,200", NULL, 0, 1e9, "X,..", "Grid",
-     "latents that fire are set to minus this", SAE_OPT_MAIN},
-    {"features", 0, SAE_OPT_U64S, &given.features, "10,20", NULL, 1, 100000, "N,..", "Grid",
-     "how many latents are clamped", SAE_OPT_MAIN},
-    {"thresholds", 0, SAE_OPT_REALS, &given.thresholds, "0.001,0.01", NULL, 0, 2, "X,..", "Grid",
-     "latents that fire on this share of the text to retain or more are left alone", SAE_OPT_MAIN},
-    {"form", 0, SAE_OPT_ENUM, &given.form, "auto", unlearn_form_names, 0, 0, NULL, "Questions",
-     "how questions are put: letters to an instruct model, continuations (cloze) to any other", 0},
+    {"task", 0, SAE_OPT_PATH, &given.task, NULL, .arg = "DIR", .group = "What to forget",
+     .help = "folder of forget.* and retain.* (texts), forget/ and retain/ (questions)",
+     .flags = SAE_OPT_MAIN},
+    {"forget", 0, SAE_OPT_PATH, &given.forget, NULL, .arg = "FILE", .group = "What to forget",
+     .help = "text that lights the latents to clamp; default: forget.* of the task",
+     .flags = SAE_OPT_MAIN},
+    {"retain", 0, SAE_OPT_PATH, &given.retain, NULL, .arg = "FILE", .group = "What to forget",
+     .help = "text that must not light them; default: retain.* of the task", .flags = SAE_OPT_MAIN},
+    {"forget-questions", 0, SAE_OPT_STRS, &given.forget_questions, NULL, .arg = "FILE,..",
+     .group = "What to forget",
+     .help = "questions to be forgotten, JSON lines or CSV; default: forget/* of the task",
+     .flags = SAE_OPT_MAIN},
+    {"retain-questions", 0, SAE_OPT_STRS, &given.retain_questions, NULL, .arg = "FILE,..",
+     .group = "What to forget",
+     .help = "questions to stay known; default: retain/* of the task", .flags = SAE_OPT_MAIN},
+    {"known", 0, SAE_OPT_PATH, &given.known, NULL, .arg = "DIR", .group = "What to forget",
+     .help = "lists of questions the model knows, NAME_correct.csv; those missing are found and "
+             "written",
+     .flags = SAE_OPT_MAIN},
+    {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "What to measure on",
+     .help = "language model; default: the one the activations came from", .flags = SAE_OPT_MAIN},
+    SAE_EVAL_ALL(given.eval, "What to measure on", 0),
+    SAE_EVAL_ROWS(given.eval),
+    {"multipliers", 0, SAE_OPT_REALS, &given.multipliers, "25,50,100,200", .min = 0, .max = 1e9,
+     .arg = "X,..", .group = "Grid",
+     .help = "latents that fire are set to minus this", .flags = SAE_OPT_MAIN},
+    {"features", 0, SAE_OPT_U64S, &given.features, "10,20", .min = 1, .max = 100000, .arg = "N,..",
+     .group = "Grid",
+     .help = "how many latents are clamped", .flags = SAE_OPT_MAIN},
+    {"thresholds", 0, SAE_OPT_REALS, &given.thresholds, "0.001,0.01", .min = 0, .max = 2,
+     .arg = "X,..", .group = "Grid",
+     .help = "latents that fire on this share of the text to retain or more are left alone",
+     .flags = SAE_OPT_MAIN},
+    {"form", 0, SAE_OPT_ENUM, &given.form, "auto", .choices = unlearn_form_names,
+     .group = "Questions",
+     .help = "how questions are put: letters to an instruct model, continuations (cloze) to any "
+             "other"},
     {"subjects", 0, SAE_OPT_STRS, &given.subjects,
-     "high_school_us_history,college_computer_science,high_school_geography,human_aging", NULL, 0, 0, "NAME,..", "Questions",
-     "what to take of a file that holds several subjects (column subject)", 0},
-    {"rows", 0, SAE_OPT_COUNT, &given.rows, "1024", NULL, 1, 1e7, "N", "Texts",
-     "rows of a text that are read, a random draw", 0},
-    {"context", 0, SAE_OPT_U64, &given.context, "1024", NULL, 2, 65536, "N", "Texts",
-     "tokens of a row; at most what the model takes", 0},
-    {"min-length", 0, SAE_OPT_U64, &given.min_length, "50", NULL, 0, 1e9, "N", "Texts",
-     "documents of this many characters or fewer are passed over", 0},
-    {"field", 0, SAE_OPT_STR, &given.field, "text", NULL, 0, 0, "NAME", "Texts",
-     "field of JSON lines that holds the text", 0},
-    {"split", 0, SAE_OPT_ENUM, &given.split, "line", sae_docs_split_names, 0, 0, NULL, "Texts",
-     "where documents of plain text end", 0},
-    {"layer", 0, SAE_OPT_U64, &given.layer, NULL, NULL, 0, 255, "N", "What to measure on",
-     "layer whose resid_post is edited; default: the one trained on", 0},
-    {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", NULL, 16, 1e7, "N", "What to measure on",
-     "tokens that go through the model at a time", 0},
+     "high_school_us_history,college_computer_science,high_school_geography,human_aging",
+     .arg = "NAME,..", .group = "Questions",
+     .help = "what to take of a file that holds several subjects (column subject)"},
+    {"rows", 0, SAE_OPT_COUNT, &given.rows, "1024", .min = 1, .max = 1e7, .arg = "N",
+     .group = "Texts",
+     .help = "rows of a text that are read, a random draw"},
+    {"context", 0, SAE_OPT_U64, &given.context, "1024", .min = 2, .max = 65536, .arg = "N",
+     .group = "Texts",
+     .help = "tokens of a row; at most what the model takes"},
+    {"min-length", 0, SAE_OPT_U64, &given.min_length, "50", .min = 0, .max = 1e9, .arg = "N",
+     .group = "Texts",
+     .help = "documents of this many characters or fewer are passed over"},
+    {"field", 0, SAE_OPT_STR, &given.field, "text", .arg = "NAME", .group = "Texts",
+     .help = "field of JSON lines that holds the text"},
+    {"split", 0, SAE_OPT_ENUM, &given.split, "line", .choices = sae_docs_split_names,
+     .group = "Texts",
+     .help = "where documents of plain text end"},
+    {"layer", 0, SAE_OPT_U64, &given.layer, NULL, .min = 0, .max = 255, .arg = "N",
+     .group = "What to measure on",
+     .help = "layer whose resid_post is edited; default: the one trained on"},
+    {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 16, .max = 1e7, .arg = "N",
+     .group = "What to measure on",
+     .help = "tokens that go through the model at a time"},
     SAE_CLI_LM_MATMUL(&given.matmul, "What to measure on"),
-    {"seed", 0, SAE_OPT_U64, &given.seed, "42", NULL, 0, 4294967295.0, "N", "Texts",
-     "of the draws of documents and rows", 0},
-    {NULL},
-};
+    {"seed", 0, SAE_OPT_U64, &given.seed, "42", .min = 0, .max = 4294967295.0, .arg = "N",
+     .group = "Texts",
+     .help = "of the draws of documents and rows"},
+    {0}};
 /* clang-format on */
 
 static double metric(const json_t *json, const char *name)
@@ -104,7 +118,7 @@ static void print_sets(const json_t *json)
     putchar('\n');
 }
 
-static enum sae_status print_table(const struct sae_subjects *saes, struct sae_err *err)
+static enum sae_status print_table(struct sae_evaluation *run, struct sae_err *err)
 {
     static const char *const heads[] = {"checkpoint", "score",     "forget acc.", "retain acc.",
                                         "latents",    "threshold", "multiplier"};
@@ -114,24 +128,23 @@ static enum sae_status print_table(const struct sae_subjects *saes, struct sae_e
     static const int digits[] = {4, 4, 4, 0, 4, 0};
     struct sae_table *table = NULL;
     SAE_TRY(sae_table_make(&table, sizeof heads / sizeof *heads, heads, err));
-    for (size_t i = 0; i < saes->n; i++) {
-        sae_table_text(table, "%s", saes->paths[i]);
+    for (size_t i = 0; i < run->n; i++) {
+        sae_table_text(table, "%s", run->subjects[i].path);
         for (size_t c = 0; c < sizeof names / sizeof *names; c++)
-            sae_table_real(table, metric(json_array_get(saes->answers, i), names[c]), digits[c]);
+            sae_table_real(table, metric(run->subjects[i].result[0], names[c]), digits[c]);
     }
     const enum sae_status st = sae_table_print(table, stdout, 0, err);
     sae_table_free(table);
     printf("score: 1 - least share of known questions to be forgotten that are still answered, of "
            "the settings\n  that keep at least %.2f of the others; 0: nothing forgotten\n",
            UNLEARN_SIDE_EFFECT_BOUND);
-    print_sets(json_array_get(saes->answers, 0));
+    print_sets(run->subjects[0].result[0]);
     return st;
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    struct unlearn_settings settings = {
-        .subject = given.subject,
+    struct unlearn_group group = {.given = {
         .task = given.task,
         .forget = given.forget,
         .retain = given.retain,
@@ -158,25 +171,24 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .min_length = (size_t)given.min_length,
         .batch = (size_t)given.batch,
         .seed = given.seed,
-        .matmul = (enum sae_precision)given.matmul};
-    const struct sae_ops *ops = NULL;
-    struct sae_subjects saes = {0};
-    json_t *record = NULL;
-    enum sae_status st = SAE_OK;
-    if (given.thresholds.n == 0 || given.multipliers.n == 0 || given.features.n == 0)
-        return sae_err_set(err, SAE_EARG,
-                           "--thresholds, --multipliers and --features need a number each");
-    SAE_GO(st, sae_cli_lm_backend(&ops, cli, settings.matmul, err));
-    SAE_GO(st, sae_subjects_find(&saes, &settings.subject, cli, given.all, err));
-    SAE_GO(st, sae_opt_record(&record, cli, err));
-    SAE_GO(st, unlearn_run(&saes, &settings, ops, record, err));
-    if (!cli->json)
-        SAE_GO(st, print_table(&saes, err));
-    st = sae_subjects_end(&saes, cli, err);
-done:
-    json_decref(record);
-    sae_subjects_clear(&saes);
-    return st;
+        .matmul = (enum sae_precision)given.matmul}};
+    const struct sae_eval eval = {
+        .results = {{"unlearning", "unlearning", "unlearn.json"}},
+        .partial = ".part.json",
+        .options = &given.eval,
+        .matmul = &given.matmul,
+        .data = &group,
+        .open = unlearn_group_open,
+        .check = unlearn_group_check,
+        .same = unlearn_group_same,
+        .begin = unlearn_group_begin,
+        .one = unlearn_group_one,
+        .end = unlearn_group_end,
+        .print_all = print_table,
+        .drop = unlearn_group_drop,
+        .close = unlearn_group_close,
+    };
+    return sae_evaluate(&eval, cli, err);
 }
 
 int main(int argc, char **argv)

@@ -12,20 +12,20 @@
 
 #define KEEP_BYTES ((size_t)4 << 30) /* of streams held in memory; beyond, they are made anew */
 
-static enum sae_status save_parts(const struct unlearn_group *g, struct sae_err *err)
+static enum sae_status save_partials(const struct unlearn_group *g, struct sae_err *err)
 {
     for (size_t k = 0; k < g->n; k++)
-        SAE_TRY(unlearn_part_save(&g->parts[g->member[k]], err));
+        SAE_TRY(unlearn_partial_save(unlearn_group_partial(g, k), err));
     return SAE_OK;
 }
 
 /* --- 1. known questions --------------------------------------------------------------------- */
 
 /* What an interrupted invocation found out; *ret_found false where it did not. */
-static enum sae_status known_of_part(bool *ret_found, struct unlearn_set *set,
-                                     const struct unlearn_part *part, struct sae_err *err)
+static enum sae_status known_before(bool *ret_found, struct unlearn_set *set,
+                                    const struct unlearn_partial *partial, struct sae_err *err)
 {
-    const json_t *entry = json_object_get(part->known, set->name);
+    const json_t *entry = json_object_get(partial->known, set->name);
     const json_t *rows = json_object_get(entry, "known");
     *ret_found = json_is_array(rows);
     if (!*ret_found)
@@ -59,25 +59,25 @@ static enum sae_status note_known(const struct unlearn_group *g, const struct un
     if (entry != NULL && set->n_right != SIZE_MAX)
         json_object_set_new(entry, "right", json_integer((json_int_t)set->n_right));
     for (size_t k = 0; entry != NULL && k < g->n; k++)
-        json_object_set(g->parts[g->member[k]].known, set->name, entry);
+        json_object_set(unlearn_group_partial(g, k)->known, set->name, entry);
     json_decref(entry);
-    return save_parts(g, err);
+    return save_partials(g, err);
 }
 
 static enum sae_status find_known(struct unlearn_group *g, size_t s, struct sae_err *err)
 {
-    struct unlearn_set *set = &g->task->sets[s];
+    struct unlearn_set *set = &g->task.sets[s];
     bool found = false;
     struct sae_err why;
     set->is_known_done = false;
     for (size_t k = 0; k < g->n && !found; k++)
-        SAE_TRY(known_of_part(&found, set, &g->parts[g->member[k]], err));
-    if (!found && g->settings->known != NULL)
-        SAE_TRY(unlearn_known_read(&found, set, g->settings->known, err));
+        SAE_TRY(known_before(&found, set, unlearn_group_partial(g, k), err));
+    if (!found && g->settings.known != NULL)
+        SAE_TRY(unlearn_cache_read(&found, set, g->settings.known, err));
     if (!found) {
-        SAE_TRY(unlearn_known_find(g->task->sets, s, g->model, &g->speech, err));
-        if (g->settings->known != NULL)
-            SAE_TRY(sae_cache_wrote(unlearn_known_write(set, g->settings->known, &why), &why, err));
+        SAE_TRY(unlearn_trial_known(g->task.sets, s, g->model, &g->speech, err));
+        if (g->settings.known != NULL)
+            SAE_TRY(sae_cache_wrote(unlearn_cache_write(set, g->settings.known, &why), &why, err));
     }
     SAE_TRY(note_known(g, set, err));
     if (set->n_long > 0)
@@ -92,8 +92,8 @@ static enum sae_status find_known(struct unlearn_group *g, size_t s, struct sae_
 enum sae_status unlearn_group_known(struct unlearn_group *g, struct sae_err *err)
 {
     size_t n[2] = {0, 0}, known[2] = {0, 0};
-    for (size_t s = 0; s < g->task->n_sets; s++) {
-        const struct unlearn_set *set = &g->task->sets[s];
+    for (size_t s = 0; s < g->task.n_sets; s++) {
+        const struct unlearn_set *set = &g->task.sets[s];
         SAE_TRY(find_known(g, s, err));
         n[set->forget] += set->n;
         known[set->forget] += set->n_known;
@@ -104,8 +104,7 @@ enum sae_status unlearn_group_known(struct unlearn_group *g, struct sae_err *err
                                "the language model '%s' knows none of the %zu questions %s, so "
                                "there is nothing to measure; use an instruct model that does, or "
                                "other questions",
-                               g->folder, n[forget],
-                               forget ? "to be forgotten" : "to stay known");
+                               g->folder, n[forget], forget ? "to be forgotten" : "to stay known");
     sae_log_info("questions known: %zu of %zu to be forgotten, %zu of %zu to stay", known[1], n[1],
                  known[0], n[0]);
     return SAE_OK;
@@ -123,9 +122,9 @@ enum sae_status unlearn_group_densities(struct unlearn_group *g, struct sae_err 
     SAE_GO(st, sae_mem_alloc(&forget, g->n, sizeof(double *), err));
     SAE_GO(st, sae_mem_alloc(&retain, g->n, sizeof(double *), err));
     for (size_t k = 0; k < g->n; k++) {
-        const struct sae_model *model = &g->saes->ckpts[g->member[k]].model;
-        const struct unlearn_part *part = &g->parts[g->member[k]];
-        if (part->forget != NULL && part->retain != NULL)
+        const struct sae_model *model = unlearn_group_model(g, k);
+        const struct unlearn_partial *partial = unlearn_group_partial(g, k);
+        if (partial->forget != NULL && partial->retain != NULL)
             continue;
         models[n] = model;
         SAE_GO(st, sae_mem_alloc(&forget[n], model->m, sizeof(double), err));
@@ -135,21 +134,21 @@ enum sae_status unlearn_group_densities(struct unlearn_group *g, struct sae_err 
     if (n == 0)
         goto done;
     SAE_GO(st, unlearn_density(forget, models, n, &g->forget, "text to forget", g->gemma, g->layer,
-                               g->settings->batch, g->ops, err));
+                               g->settings.batch, g->ops, err));
     SAE_GO(st, unlearn_density(retain, models, n, &g->retain, "text to retain", g->gemma, g->layer,
-                               g->settings->batch, g->ops, err));
+                               g->settings.batch, g->ops, err));
     for (size_t k = 0, at = 0; k < g->n && at < n; k++) {
-        struct unlearn_part *part = &g->parts[g->member[k]];
-        if (models[at] != &g->saes->ckpts[g->member[k]].model)
+        struct unlearn_partial *partial = unlearn_group_partial(g, k);
+        if (models[at] != unlearn_group_model(g, k))
             continue;
-        free(part->forget);
-        free(part->retain);
-        part->forget = forget[at];
-        part->retain = retain[at];
+        free(partial->forget);
+        free(partial->retain);
+        partial->forget = forget[at];
+        partial->retain = retain[at];
         forget[at] = retain[at] = NULL;
         at++;
     }
-    st = save_parts(g, err);
+    st = save_partials(g, err);
 done:
     for (size_t k = 0; k < g->n; k++) {
         if (forget != NULL)
@@ -168,17 +167,17 @@ done:
 enum sae_status unlearn_group_ask(struct unlearn_group *g, struct sae_err *err)
 {
     size_t tokens = 0;
-    for (size_t s = 0; s < g->task->n_sets; s++)
-        for (size_t q = 0; q < g->task->sets[s].n; q++) {
+    for (size_t s = 0; s < g->task.n_sets; s++)
+        for (size_t q = 0; q < g->task.sets[s].n; q++) {
             bool fits = true;
-            if (!g->task->sets[s].known[q])
+            if (!g->task.sets[s].known[q])
                 continue;
-            SAE_TRY(unlearn_prompts_add(&g->prompts, &fits, &g->speech, g->task->sets, s, q, NULL,
-                                        err));
+            SAE_TRY(
+                unlearn_prompts_add(&g->prompts, &fits, &g->speech, g->task.sets, s, q, NULL, err));
             if (!fits) { /* only where a file said that it is known */
-                g->task->sets[s].known[q] = false;
-                g->task->sets[s].n_known--;
-                g->task->sets[s].n_long++;
+                g->task.sets[s].known[q] = false;
+                g->task.sets[s].n_known--;
+                g->task.sets[s].n_long++;
             }
         }
     for (size_t i = 0; i < g->prompts.n; i++)

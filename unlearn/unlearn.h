@@ -17,7 +17,7 @@
 #include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
-#include "lib/eval/subjects.h"
+#include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 #include "unlearn/question.h"
@@ -45,7 +45,6 @@ struct unlearn_settings {
     size_t batch;                 /* tokens that go through the model at a time */
     uint64_t seed;
     enum sae_precision matmul; /* factors of the language model on a device */
-    struct sae_subject_options subject; /* store, and where results go */
 };
 
 /* --- task: the files of an evaluation ------------------------------------------------------- */
@@ -184,15 +183,15 @@ size_t unlearn_best(const double *score, size_t n);
 /* Marks set->known[q] for one set: answered right by the untouched model under every order of
  * the choices (letters), or by the best option (cloze). Also fills set->n_right: right in the
  * order they stand in. */
-SAE_MUST_CHECK enum sae_status unlearn_known_find(struct unlearn_set *sets, size_t set,
+SAE_MUST_CHECK enum sae_status unlearn_trial_known(struct unlearn_set *sets, size_t set,
                                                   struct unlearn_model *model,
                                                   const struct unlearn_speech *speech,
                                                   struct sae_err *err);
 /* From folder/NAME_correct.csv, or mmlu-NAME_correct.csv with dashes: one row number a line.
  * *ret_found false where there is none. */
-SAE_MUST_CHECK enum sae_status unlearn_known_read(bool *ret_found, struct unlearn_set *set,
+SAE_MUST_CHECK enum sae_status unlearn_cache_read(bool *ret_found, struct unlearn_set *set,
                                                   const char *folder, struct sae_err *err);
-SAE_MUST_CHECK enum sae_status unlearn_known_write(const struct unlearn_set *set,
+SAE_MUST_CHECK enum sae_status unlearn_cache_write(const struct unlearn_set *set,
                                                    const char *folder, struct sae_err *err);
 
 /* --- the grid ---------------------------------------------------------------------------------- */
@@ -232,35 +231,30 @@ struct unlearn_score unlearn_grid_score(const struct unlearn_grid *grid,
 
 /* --- checkpoints ------------------------------------------------------------------------------- */
 
-/* What is kept of an interrupted checkpoint beside its result `out`, in ckpt_50.unlearn.part.json:
- * known questions, densities, finished cells. */
-struct unlearn_part {
-    char *path;
-    json_t *key;                /* what the rest depends on */
-    json_t *cells;              /* {"threshold n multiplier": [right a set]} */
-    json_t *known;              /* {set: {"known": [rows], "right": n}} */
-    double *forget, *retain;    /* [m], NULL = not yet */
+/* partial.c: what is kept of an interrupted checkpoint, in ckpt_50.unlearn.part.json: known
+ * questions, densities, finished cells. */
+struct unlearn_partial {
+    const char *path;
+    json_t *key;             /* what the rest depends on */
+    json_t *cells;           /* {"threshold n multiplier": [right a set]} */
+    json_t *known;           /* {set: {"known": [rows], "right": n}} */
+    double *forget, *retain; /* [m], NULL = not yet */
     size_t m;
 };
-SAE_MUST_CHECK enum sae_status unlearn_part_open(struct unlearn_part *ret, const char *out,
-                                                 json_t *key, size_t m, struct sae_err *err);
-SAE_MUST_CHECK enum sae_status unlearn_part_save(const struct unlearn_part *part,
-                                                 struct sae_err *err);
-void unlearn_part_clear(struct unlearn_part *part);
-void unlearn_part_take_cell(const struct unlearn_part *part, struct unlearn_cell *cell,
-                            size_t n_sets);
-SAE_MUST_CHECK enum sae_status unlearn_part_add_cell(struct unlearn_part *part,
-                                                     const struct unlearn_cell *cell,
-                                                     size_t n_sets, struct sae_err *err);
+/* path: borrowed */
+SAE_MUST_CHECK enum sae_status unlearn_partial_open(struct unlearn_partial *ret, const char *path,
+                                                    json_t *key, size_t m, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status unlearn_partial_save(const struct unlearn_partial *partial,
+                                                    struct sae_err *err);
+void unlearn_partial_clear(struct unlearn_partial *partial);
+void unlearn_partial_take_cell(const struct unlearn_partial *partial, struct unlearn_cell *cell,
+                               size_t n_sets);
+SAE_MUST_CHECK enum sae_status unlearn_partial_add_cell(struct unlearn_partial *partial,
+                                                        const struct unlearn_cell *cell,
+                                                        size_t n_sets, struct sae_err *err);
 
-/* Evaluates every SAE, writes its result beside it and puts it in its place among the answers. */
-SAE_MUST_CHECK enum sae_status unlearn_run(struct sae_subjects *saes,
-                                           const struct unlearn_settings *settings,
-                                           const struct sae_ops *ops, const json_t *record,
-                                           struct sae_err *err);
-
-struct unlearn_outcome {
-    const struct sae_ckpt *ckpt;
+/* All that was measured of one checkpoint. */
+struct unlearn_measured {
     const struct unlearn_task *task;
     const struct unlearn_settings *settings;
     const struct unlearn_grid *grid;
@@ -269,8 +263,10 @@ struct unlearn_outcome {
     const char *model, *model_name, *model_id, *numerics;
     size_t layer, context;
 };
-SAE_MUST_CHECK enum sae_status unlearn_outcome_make(json_t **ret,
-                                                    const struct unlearn_outcome *outcome,
-                                                    const json_t *record, struct sae_err *err);
+/* result.c: what the result is made of, and the inputs it names besides the checkpoint. */
+struct sae_result_parts unlearn_result_parts(const struct unlearn_measured *measured);
+SAE_MUST_CHECK enum sae_status unlearn_result_inputs(json_t *record,
+                                                     const struct unlearn_measured *measured,
+                                                     struct sae_err *err);
 
 #endif /* SAE_UNLEARN_UNLEARN_H */

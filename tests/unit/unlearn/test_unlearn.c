@@ -351,12 +351,12 @@ static void asks_cloze(void **state)
         free(z);
     }
     unlearn_prompts_clear(&prompts);
-    ok(unlearn_known_find(&set, 0, e.model, &e.speech, &err));
+    ok(unlearn_trial_known(&set, 0, e.model, &e.speech, &err));
     assert_int_equal(set.n_known, 2);
-    ok(unlearn_known_write(&set, dir, &err));
+    ok(unlearn_cache_write(&set, dir, &err));
     free(set.known);
     set.known = NULL;
-    ok(unlearn_known_read(&fits, &set, dir, &err));
+    ok(unlearn_cache_read(&fits, &set, dir, &err));
     assert_true(fits);
     assert_int_equal(set.n_known, 2);
     assert_string_equal(set.known_from, "file");
@@ -429,7 +429,7 @@ static void knows_under_every_order(void **state)
     e.speech.form = UNLEARN_LETTERS;
     for (uint32_t i = 0; i < UNLEARN_MAX_CHOICES; i++) /* pieces "A", "B", ... of any id */
         e.speech.letters[i][0] = e.speech.letters[i][1] = 100 + i;
-    ok(unlearn_known_find(&set, 0, e.model, &e.speech, &err));
+    ok(unlearn_trial_known(&set, 0, e.model, &e.speech, &err));
     /* what it prefers of the letters does not depend on the order: it cannot always be right */
     assert_int_equal(set.n_known, 0);
     assert_true(set.is_known_done);
