@@ -7,6 +7,7 @@
 #include "absorb/cache.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/str.h"
 #include "lib/cli/opt.h"
 #include "lib/eval/evaluate.h"
 #include "lib/eval/output.h"
@@ -23,32 +24,33 @@ static struct {
 /* clang-format off */
 static const struct sae_opt options[] = {
     {"seed", 0, SAE_OPT_U64, &given.seed, "42", .min = 0, .max = 4294967295.0, .arg = "S",
-     .group = "Probes", .help = "initialisation and order of the probes' training",
+     .group = "Probes", .help = "random seed for the initialisation of the probes and the order of "
+                                "their training",
      .flags = SAE_OPT_MAIN},
     {"max-k", 0, SAE_OPT_U64, &given.max_k, "10", .min = 1, .max = ABSORB_MAX_K, .arg = "K",
-     .group = "Probes", .help = "latents a letter may be split over, at most",
+     .group = "Probes", .help = "latents that a letter may be split over, at most",
      .flags = SAE_OPT_MAIN},
     {"f1-jump", 0, SAE_OPT_REAL, &given.f1_jump, "0.03", .min = 0, .max = 1, .arg = "X",
-     .group = "Probes", .help = "F1 that one more latent must add to count as a split"},
+     .group = "Probes", .help = "increase of F1 by which one more latent counts as a split"},
     {"l1", 0, SAE_OPT_REAL, &given.l1, "0.01", .min = 0, .max = 1e6, .arg = "X",
      .group = "Probes", .help = "L1 weight of the probe that ranks latents"},
     {"l1-batch", 0, SAE_OPT_U64, &given.l1_batch, "0", .min = 0, .max = 1e9, .arg = "N",
      .group = "Probes",
-     .help = "its batch; 0: 4096, less where an epoch would have under 20 steps"},
+     .help = "batch of that probe; 0: 4096, or less if an epoch would have under 20 steps"},
     {"epochs", 0, SAE_OPT_U64, &given.epochs, "50", .min = 1, .max = 1e6, .arg = "N",
      .group = "Probes", .help = "epochs of both trained probes"},
     {"min-probe-f1", 0, SAE_OPT_REAL, &given.min_probe_f1, "0.6", .min = 0, .max = 1, .arg = "X",
-     .group = "Means", .help = "version D leaves out letters whose ground-truth probe is worse"},
+     .group = "Means", .help = "least F1 of the ground-truth probe for a letter to count in "
+                               "version D"},
     {"min-letters", 0, SAE_OPT_U64, &given.min_letters, "20", .min = 1, .max = ABSORB_LETTERS,
-     .arg = "N", .group = "Means", .help = "version D gives no mean over fewer letters"},
+     .arg = "N", .group = "Means", .help = "letters that version D needs for a mean"},
     {"words", 0, SAE_OPT_PATH, &given.words, NULL, .arg = "FILE", .group = "Input",
      .help = "word set; default: words.h5 beside the run's activation store",
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "Input", 0),
     SAE_EVAL_ROWS(given.eval),
     {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", .group = "Speed",
-     .help = "the ground-truth probe beside the word set, for the next run; --no-keep leaves "
-             "nothing behind"},
+     .help = "cache the ground-truth probe beside the word set; --no-keep: no cache"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "2048", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "activations encoded at a time"},
     {0}};
@@ -85,9 +87,9 @@ static enum sae_status find_words(char **ret, const struct sae_ckpt *ckpt, struc
     enum sae_status st = sae_fs_join(&path, folder, "words.h5", err);
     if (st == SAE_OK && !sae_fs_is_file(path)) {
         st = sae_err_set(err, SAE_EIO,
-                         "no word set '%s' in the store of '%s'; make it with 'sae-harvest --like "
-                         "%s --words', or name one with --words FILE",
-                         path, ckpt->path, folder);
+                         "no word set '%s' in the store of '%s'; name one with --words FILE, or make "
+                         "it with: sae-harvest --like %s --words",
+                         path, ckpt->path, sae_str_shell(folder).s);
         free(path);
     } else if (st == SAE_OK) {
         *ret = path;
@@ -202,18 +204,18 @@ int main(int argc, char **argv)
                     "sae-absorb run_2\n"
                     "# how absorption grows during training\n"
                     "sae-absorb --all run_2\n"
-                    "# the newest checkpoint of the run one stands in, or of every run here\n"
+                    "# the newest checkpoint of the run in this folder, or of every run here\n"
                     "sae-absorb\n",
-        .about = "A linear probe on raw activations finds each letter's direction. k-sparse "
-                 "probes find the latents that carry the letter. A word is absorbed where those "
-                 "latents are silent although the direction is present, and some other latent "
-                 "supplies it.\n\n"
-                 "SAEBench changed its formulas three times; all versions are computed and named "
-                 "A to D. Lower is better.\n\n"
+        .about = "A linear probe on raw activations finds each letter's direction. k-sparse probes "
+                 "find the latents that carry the letter. A word is absorbed if those latents are "
+                 "silent although the direction is present, and some other latent supplies it.\n\n"
+                 "SAEBench changed its formulas three times; all versions are computed and named A "
+                 "to D. Lower is better.\n\n"
                  "Results go to ckpt_<n>.absorb.json beside the checkpoint, in SAEBench's "
-                 "absorption_first_letter form. The ground-truth probe is kept beside the word "
-                 "set, so that a further checkpoint need not train it. An interrupted run keeps "
-                 "its finished letters in ckpt_<n>.absorb.part.json and goes on from there.\n\n"
+                 "absorption_first_letter form. The ground-truth probe is cached beside the word "
+                 "set, so that it is trained only once for all checkpoints. An interrupted run "
+                 "keeps its finished letters in ckpt_<n>.absorb.part.json and continues from "
+                 "there.\n\n"
                  "Formulas and versions: docs/math-absorption.md.",
         .operands = "CHECKPOINT|RUN ...",
         .opts = options,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/str.h"
 #include "lib/base/name.h"
 
 #define CONFIG_MAX ((size_t)16 << 20) /* bytes */
@@ -351,9 +352,9 @@ static enum sae_status check_folder(const char *folder, const char *config, stru
     if (!sae_fs_is_dir(folder) && slash != NULL && slash != folder && *folder != '.' &&
         strchr(slash + 1, '/') == NULL)
         return sae_err_set(err, SAE_EIO,
-                           "no model folder '%s'; %s. A model of that name on Hugging Face has to "
-                           "be fetched first: hf download %s --local-dir %s",
-                           folder, expected, folder, slash + 1);
+                           "no model folder '%s'; %s. To fetch a model of that name from Hugging "
+                           "Face: hf download %s --local-dir %s",
+                           folder, expected, sae_str_shell(folder).s, sae_str_shell(slash + 1).s);
     if (!sae_fs_is_dir(folder))
         return sae_err_set(err, SAE_EIO, "no model folder '%s'; %s", folder, expected);
     if (sae_fs_is_file(config))

@@ -301,8 +301,9 @@ static enum sae_status check_exists(const char *path, const char *folder, struct
     return sae_err_set(err, SAE_EIO,
                        "'%s' has no tokenizer.model, the SentencePiece model that is read here%s; "
                        "copy it from the folder of the model it was made from, or: hf download "
-                       "google/gemma-2-2b tokenizer.model --local-dir '%s'",
-                       folder, has_json ? " (tokenizer.json is not)" : "", folder);
+                       "google/gemma-2-2b tokenizer.model --local-dir %s",
+                       folder, has_json ? " (tokenizer.json is not)" : "",
+                       sae_str_shell(folder).s);
 }
 
 enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,

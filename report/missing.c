@@ -9,20 +9,6 @@
 #include "lib/cli/folder.h"
 #include "report/report.h"
 
-/* Appends a path as a shell takes it. */
-static enum sae_status put_path(struct sae_str *to, const char *path, const char *after,
-                                struct sae_err *err)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_./+,:=@%-";
-    if (path[strspn(path, plain)] == '\0')
-        return sae_str_printf(to, err, " %s%s", path, after);
-    SAE_TRY(sae_str_printf(to, err, " '"));
-    for (const char *p = path; *p != '\0'; p++)
-        SAE_TRY(*p == '\'' ? sae_str_append(to, "'\\''", 4, err) : sae_str_append(to, p, 1, err));
-    return sae_str_printf(to, err, "%s'", after);
-}
-
 /* sae-train passes over damaged checkpoints by itself. */
 static enum sae_status unfinished(struct report *report, const struct report_run *run,
                                   struct sae_err *err)
@@ -33,7 +19,7 @@ static enum sae_status unfinished(struct report *report, const struct report_run
     if (!run->whole || last == NULL || last->step >= last->total_steps)
         return SAE_OK;
     SAE_GO(st, sae_str_printf(&command, err, "sae-train --resume"));
-    SAE_GO(st, put_path(&command, run->path, "", err));
+    SAE_GO(st, sae_str_word(&command, run->path, err));
     SAE_GO(st, report_lines_add(
                    &report->missing_why, err, "%s: %s step %llu of %llu", run->name,
                    last == report_phase_last(run) ? "stopped at" : "nothing can be read after",
@@ -68,14 +54,14 @@ static enum sae_status gap_find(struct gap *ret, const struct report_run *run,
         const struct report_phase *phase = &run->phases[i];
         if (!phase->readable || phase->result[source] != NULL)
             continue;
-        SAE_GO(st, put_path(&gap.paths, phase->path, "", err));
+        SAE_GO(st, sae_str_word(&gap.paths, phase->path, err));
         SAE_GO(st, sae_str_printf(&gap.phases, err, "%s%d %%", n > 0 ? ", " : "", phase->percent));
         n++;
     }
     gap.whole = n == run->n_phases && n > 1 && run->whole;
     if (gap.whole) {
         sae_str_clear(&gap.paths);
-        SAE_GO(st, put_path(&gap.paths, run->path, "", err));
+        SAE_GO(st, sae_str_word(&gap.paths, run->path, err));
     }
     *ret = gap;
     return SAE_OK;
@@ -112,7 +98,7 @@ static enum sae_status put_folder(struct sae_str *to, const struct report *repor
         SAE_GO(st, sae_folder_runs(&runs, &n_runs, dir, err));
     if (one && n_runs == n) {
         sae_str_clear(to);
-        st = put_path(to, dir, "", err);
+        st = sae_str_word(to, dir, err);
     }
 done:
     sae_fs_list_free(runs, n_runs);

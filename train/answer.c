@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/str.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/table.h"
 #include "lib/file/h5.h"
@@ -109,10 +110,11 @@ static enum sae_status print_run(const json_t *rows, const struct run_plan *plan
         sae_utf8_print(stdout, "\n%s, d %zu, m %" PRIu64 ", %" PRIu64 " steps of %" PRIu64 " tokens; held-out recon: "
                "mean |x - xhat|^2 of a held-out token;\ndead: latents that fired on none of the last "
                "%" PRIu64 " training tokens (--dead-after);\ncompeting: pairs of held-out masks above "
-               "the base threshold.\nCheckpoints are in %s; 'sae-analyze --all %s' measures how separated "
-               "the features are.\n",
+               "the base threshold.\nCheckpoints are in %s. To measure how separated the features are:\n"
+               "sae-analyze --all %s\n",
                train_arch_names[plan->set.arch], sae_acts_d(plan->acts), plan->set.m,
-               plan->set.steps, plan->set.batch, plan->set.dead_after, plan->dir, plan->dir);
+               plan->set.steps, plan->set.batch, plan->set.dead_after, plan->dir,
+               sae_str_shell(plan->dir).s);
     return st;
 }
 
@@ -155,9 +157,10 @@ static enum sae_status print_sweep(const struct job *job, const json_t *runs, st
     if (st == SAE_OK)
         sae_utf8_print(stdout, "\nThe last checkpoint of each run%s; held-out recon: mean |x - xhat|^2 of a held-out "
                "token;\ndead: latents that fired on none of the run's last --dead-after training "
-               "tokens;\ncompeting: pairs of held-out masks above the run's base threshold.\nThe runs are in %s; 'sae-report %s' sets them side by "
-               "side.\n",
-               failed ? ", for a failed one the last that is good" : "", job->dir, job->dir);
+               "tokens;\ncompeting: pairs of held-out masks above the run's base threshold.\nThe runs are in %s. To compare "
+               "them:\nsae-report %s\n",
+               failed ? ", for a failed one the last that is good" : "", job->dir,
+               sae_str_shell(job->dir).s);
     return st;
 }
 

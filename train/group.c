@@ -10,6 +10,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/base/str.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
@@ -287,16 +288,17 @@ static enum sae_status stop_group(const struct loop *loop, struct group *group, 
     }
     if (!run)
         return SAE_OK;
-    const char *const acts = job->moved ? " --acts " : "", *const at = job->moved ? job->moved : "";
+    const char *const acts = job->moved ? " --acts " : "";
+    const struct sae_shell at = job->moved ? sae_str_shell(job->moved) : (struct sae_shell){""};
     if (job->sweep)
         return sae_err_set(err, SAE_EINTR,
-                           "stopped, the state of %zu runs saved; continue with 'sae-train "
-                           "--resume %s%s%s'",
-                           group->n_active, job->dir, acts, at);
+                           "stopped, the state of %zu runs saved; continue with: sae-train "
+                           "--resume %s%s%s",
+                           group->n_active, sae_str_shell(job->dir).s, acts, at.s);
     return sae_err_set(err, SAE_EINTR,
-                       "stopped after step %" PRIu64 " of %" PRIu64 ", state saved; continue with "
-                       "'sae-train --resume %s%s%s'",
-                       run->t->step, run->plan->set.steps, job->dir, acts, at);
+                       "stopped after step %" PRIu64 " of %" PRIu64 ", state saved; continue "
+                       "with: sae-train --resume %s%s%s",
+                       run->t->step, run->plan->set.steps, sae_str_shell(job->dir).s, acts, at.s);
 }
 
 static enum sae_status train_group(struct loop *loop, struct group *group, struct sae_err *err)

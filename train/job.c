@@ -101,9 +101,9 @@ static enum sae_status clear_run(const char *dir, bool force, struct sae_err *er
     SAE_TRY(job_run_files(&names, &n, dir, err));
     if (n > 0 && !force)
         st = sae_err_set(err, SAE_EARG,
-                         "'%s' holds a run already ('%s'); go on with it with --continue or "
-                         "--resume %s, or replace it with --force",
-                         dir, names[0], dir);
+                         "'%s' already holds a run ('%s'); continue it with --continue or --resume %s, "
+                         "or replace it with --force",
+                         dir, names[0], sae_str_shell(dir).s);
     for (size_t i = 0; st == SAE_OK && i < n; i++) {
         char *path = NULL;
         st = sae_fs_join(&path, dir, names[i], err);
@@ -139,9 +139,9 @@ static enum sae_status clear_sweep(const char *dir, bool force, struct sae_err *
         goto done;
     if (!force) {
         st = sae_err_set(err, SAE_EARG,
-                         "'%s' holds a sweep already; go on with it with --continue or --resume "
-                         "%s, or replace it with --force",
-                         dir, dir);
+                         "'%s' already holds a sweep; continue it with --continue or --resume %s, or "
+                         "replace it with --force",
+                         dir, sae_str_shell(dir).s);
         goto done;
     }
     SAE_GO(st, sae_fs_list(&names, &n, dir, "run_", "", err));

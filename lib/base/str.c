@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* str : growing strings and strict numbers.
- * Contents: 1. growing string   2. numbers   3. comparisons */
+ * Contents: 1. growing string   2. numbers   3. comparisons   4. shell */
 #include "lib/base/str.h"
 
 #include <ctype.h>
@@ -121,4 +121,29 @@ bool sae_str_ends(const char *s, const char *suffix)
 {
     const size_t n = strlen(s), k = strlen(suffix);
     return n >= k && memcmp(s + n - k, suffix, k) == 0;
+}
+
+/* --- 4. shell ----------------------------------------------------------------------------- */
+
+enum sae_status sae_str_word(struct sae_str *str, const char *word, struct sae_err *err)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "-_./,:=+@%";
+    if (*word != '\0' && word[strspn(word, safe)] == '\0')
+        return sae_str_printf(str, err, " %s", word);
+    SAE_TRY(sae_str_append(str, " '", 2, err));
+    for (const char *p = word; *p != '\0'; p++)
+        SAE_TRY(*p == '\'' ? sae_str_append(str, "'\\''", 4, err)
+                           : sae_str_append(str, p, 1, err));
+    return sae_str_append(str, "'", 1, err);
+}
+
+struct sae_shell sae_str_shell(const char *path)
+{
+    struct sae_shell ret = {""};
+    struct sae_str word = {0};
+    if (sae_str_word(&word, path, NULL) == SAE_OK)
+        snprintf(ret.s, sizeof ret.s, "%s", word.s + 1);
+    sae_str_clear(&word);
+    return ret;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* str : a growing string, and strict conversions of text to numbers. */
+/* str : a growing string, strict conversions of text to numbers, and words for a shell. */
 #ifndef SAE_LIB_BASE_STR_H
 #define SAE_LIB_BASE_STR_H
 
@@ -33,5 +33,16 @@ bool sae_str_count(const char *s, uint64_t *ret);
 bool sae_str_real(const char *s, double *ret);
 
 bool sae_str_ends(const char *s, const char *suffix);
+
+/* Appends a space and the word as a shell reads it back: as it is, or in single quotes if it holds a
+ * space or the like. */
+SAE_MUST_CHECK enum sae_status sae_str_word(struct sae_str *str, const char *word,
+                                            struct sae_err *err);
+/* Likewise a path, for the commands that messages suggest; "" without memory. Use it inside the call
+ * that prints: sae_str_shell(path).s */
+struct sae_shell {
+    char s[8192];
+};
+struct sae_shell sae_str_shell(const char *path);
 
 #endif /* SAE_LIB_BASE_STR_H */

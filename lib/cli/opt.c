@@ -308,21 +308,21 @@ enum sae_status sae_opt_set_init(struct sae_opt_set *set, struct sae_cli *cli,
     static const char common[] = "Common options";
     const struct sae_opt rows[] = {
         {"backend", 0, SAE_OPT_STR, &cli->backend, "auto", NULL, 0, 0, "NAME", common,
-         "numeric kernels: auto, cpu, ref, cuda", 0},
+         "who computes: auto, cpu, ref or cuda", 0},
         {"threads", 0, SAE_OPT_U64, &cli->threads, "0", NULL, 0, 4096, "N", common,
-         "processor threads; 0 takes all that this process may use", SAE_OPT_UNRECORDED},
+         "processor threads; 0: all that this process may use", SAE_OPT_UNRECORDED},
         {"force", 0, SAE_OPT_FLAG, &cli->force, "false", NULL, 0, 0, NULL, common,
          "replace files that exist", SAE_OPT_UNRECORDED},
         {"json", 0, SAE_OPT_FLAG, &cli->json, "false", NULL, 0, 0, NULL, common,
-         "print the result as JSON instead of tables", SAE_OPT_UNRECORDED},
+         "print the result as JSON, not as tables", SAE_OPT_UNRECORDED},
         {"verbose", 'v', SAE_OPT_FLAG, &cli->verbose, "false", NULL, 0, 0, NULL, common,
-         "say more on stderr", SAE_OPT_UNRECORDED},
+         "print more on stderr", SAE_OPT_UNRECORDED},
         {"quiet", 'q', SAE_OPT_FLAG, &cli->quiet, "false", NULL, 0, 0, NULL, common,
-         "say only warnings and errors", SAE_OPT_UNRECORDED},
+         "print only warnings and errors", SAE_OPT_UNRECORDED},
         {"config", 0, SAE_OPT_PATH, &set->config, NULL, NULL, 0, 0, "FILE", common,
          "read options from 'name = value' lines; the command line wins", SAE_OPT_UNRECORDED},
         {"print-config", 0, SAE_OPT_FLAG, &set->print_config, "false", NULL, 0, 0, NULL, common,
-         "print all resolved options in that form, and stop", SAE_OPT_UNRECORDED},
+         "print all options, resolved, in the form of --config, and stop", SAE_OPT_UNRECORDED},
         {"version", 0, SAE_OPT_FLAG, &set->version, "false", NULL, 0, 0, NULL, common,
          "print version, libraries and backends, and stop", SAE_OPT_UNRECORDED},
         {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
@@ -560,19 +560,6 @@ bool sae_opt_given(const struct sae_cli *cli, const char *name)
     return find_name(cli->set, name, strlen(name), &i) && cli->set->given[i];
 }
 
-/* Appends a word so that a shell reads it back as one. */
-static enum sae_status add_word(struct sae_str *s, const char *word, struct sae_err *err)
-{
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                               "-_./,:=+@%";
-    if (*word != '\0' && strspn(word, safe) == strlen(word))
-        return sae_str_printf(s, err, " %s", word);
-    SAE_TRY(sae_str_append(s, " '", 2, err));
-    for (const char *p = word; *p != '\0'; p++)
-        SAE_TRY(*p == '\'' ? sae_str_append(s, "'\\''", 4, err) : sae_str_append(s, p, 1, err));
-    return sae_str_append(s, "'", 1, err);
-}
-
 static enum sae_status command_text(struct sae_str *s, const struct sae_cli *cli,
                                     struct sae_err *err)
 {
@@ -587,10 +574,10 @@ static enum sae_status command_text(struct sae_str *s, const struct sae_cli *cli
         const bool off = row->kind == SAE_OPT_FLAG && strcmp(text, "false") == 0;
         SAE_TRY(sae_str_printf(s, err, " --%s%s", off ? "no-" : "", row->name));
         if (row->kind != SAE_OPT_FLAG)
-            SAE_TRY(add_word(s, text, err));
+            SAE_TRY(sae_str_word(s, text, err));
     }
     for (size_t i = 0; i < cli->n_args; i++)
-        SAE_TRY(add_word(s, cli->args[i], err));
+        SAE_TRY(sae_str_word(s, cli->args[i], err));
     return SAE_OK;
 }
 

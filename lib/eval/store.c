@@ -175,8 +175,8 @@ static enum sae_status check_set_name(const char *path, struct sae_err *err)
         if (sae_str_ends(path, texts[i]))
             return sae_err_set(err, SAE_EARG,
                                "--labels %s: expected a labelled set, labels_*.h5; make it of these "
-                               "texts with 'sae-harvest --like ACTS --labels %s'",
-                               path, path);
+                               "texts with: sae-harvest --like ACTS --labels %s",
+                               path, sae_str_shell(path).s);
     return SAE_OK;
 }
 
@@ -194,10 +194,10 @@ enum sae_status sae_store_sets(char ***ret, size_t *ret_n, const struct sae_ckpt
         n = n_names;
         if (n == 0) {
             st = sae_err_set(err, SAE_EIO,
-                             "no labelled sets (labels_*.h5) in '%s', the store of '%s'; make one "
-                             "with 'sae-harvest --like %s --labels FILE.csv', or name some with "
-                             "--labels FILE.h5",
-                             folder, ckpt->path, folder);
+                             "no labelled sets (labels_*.h5) in '%s', the store of '%s'; name some "
+                             "with --labels FILE.h5, or make one with: sae-harvest --like %s "
+                             "--labels FILE.csv",
+                             folder, ckpt->path, sae_str_shell(folder).s);
             goto done;
         }
     }

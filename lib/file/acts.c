@@ -126,7 +126,7 @@ static enum sae_status refuse_folder(const char *dir, const char *asked, struct 
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' is not an activation store but a model's folder; make a store with "
                            "sae-harvest --model %s",
-                           asked, dir);
+                           asked, sae_str_shell(dir).s);
     return sae_err_set(err, SAE_EFORMAT,
                        "'%s' is not a complete activation store: there is no '%s/acts.json'; %s",
                        asked, dir,

@@ -34,7 +34,7 @@ grid="$one --lambda2-max 0.1,0.5 --base-threshold 0.1,0.3 --seed 1,2"
 # The grid, and its runs made alone.
 run $grid -o sweep >table.txt || complain "the sweep failed"
 [ "$(grep -c '^run_' table.txt)" = 8 ] || complain "the table has not eight rows"
-grep -q "'sae-report sweep' sets them side by side" table.txt || complain "no word on what comes next"
+grep -q "^sae-report sweep$" table.txt || complain "no word on what comes next"
 for l in 0.1 0.5; do for t in 0.1 0.3; do for s in 1 2; do
     name=run_lam${l}_tau${t}_s$s
     run $one --lambda2-max $l --base-threshold $t --seed $s -o alone/$name >/dev/null
@@ -48,7 +48,7 @@ until_there cut/run_lam0.5_tau0.3_s1/ckpt_25.h5 $pid
 kill -INT $pid
 wait $pid
 [ $? = 130 ] || complain "SIGINT gives another status than 130"
-grep -q "continue with 'sae-train --resume cut'" stopped.txt || complain "no word on how to continue"
+grep -q "continue with: sae-train --resume cut" stopped.txt || complain "no word on how to continue"
 "$train" -q --threads 2 --resume cut --save-every 7 >/dev/null 2>&1 &
 pid=$!
 until_there cut/run_lam0.1_tau0.1_s2/ckpt_50.h5 $pid

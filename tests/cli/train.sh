@@ -77,7 +77,7 @@ for name in topk standard batchtopk gated jumprelu matryoshka; do
             echo "# $name finished before the signal came"
         else
             [ $status = 130 ] || [ $status = 143 ] || complain "$signal gives status $status"
-            grep -q "continue with 'sae-train --resume cut-$signal'" stopped.txt ||
+            grep -q "continue with: sae-train --resume cut-$signal" stopped.txt ||
                 complain "no word on how to continue"
             run --resume cut-$signal >/dev/null || complain "resume after $signal failed"
         fi
@@ -226,16 +226,16 @@ kill -0 $pid 2>/dev/null || complain "a second writer ended the first"
 kill -KILL $pid
 wait $pid 2>/dev/null
 "$train" -q --threads 1 --resume one --acts moved >/dev/null 2>&1 && complain "no store, no error"
-cp -r acts moved
-"$train" -q --threads 1 --resume one --acts moved >/dev/null 2>stopped.txt &
+cp -r acts "my store" # the command that continues is one that a shell takes
+"$train" -q --threads 1 --resume one --acts "my store" >/dev/null 2>stopped.txt &
 pid=$!
 rm one/state.h5 2>/dev/null
 until_there one/state.h5 $pid
 kill -TERM $pid
 wait $pid
-grep -q "continue with 'sae-train --resume one --acts moved'" stopped.txt ||
+grep -q "continue with: sae-train --resume one --acts 'my store'" stopped.txt ||
     complain "the hint forgets where the store is: $(cat stopped.txt)"
-rm -rf moved one
+rm -rf "my store" one
 
 # Saved by time too: with a time that is always over, as with every step.
 "$train" -q --threads 1 $topk --save-minutes 0.00001 -o timed >/dev/null 2>&1 &

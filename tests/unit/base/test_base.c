@@ -95,6 +95,15 @@ static void numbers_are_strict(void **state)
     assert_false(sae_str_real("1.5 ", &d));
 }
 
+static void a_shell_reads_a_path_back(void **state)
+{
+    (void)state;
+    assert_string_equal(sae_str_shell("runs/a_1.5+b").s, "runs/a_1.5+b");
+    assert_string_equal(sae_str_shell("my runs/a").s, "'my runs/a'");
+    assert_string_equal(sae_str_shell("it's $HOME").s, "'it'\\''s $HOME'");
+    assert_string_equal(sae_str_shell("").s, "''");
+}
+
 /* Known answer of Philox4x32-10 with counter 0 and key 0 (Random123's kat_vectors):
  * 6627e8d5 e169c58d bc57ac4c 9b00dbd8. */
 static void rng_gives_the_published_answer(void **state)
@@ -325,6 +334,7 @@ int main(void)
         cmocka_unit_test(mem_is_zeroed_aligned_and_bounded),
         cmocka_unit_test(mem_grow_keeps_content),
         cmocka_unit_test(numbers_are_strict),
+        cmocka_unit_test(a_shell_reads_a_path_back),
         cmocka_unit_test(rng_gives_the_published_answer),
         cmocka_unit_test(rng_is_a_function_of_its_counter),
         cmocka_unit_test(rng_moments_are_right),
