@@ -42,65 +42,54 @@ bool sae_kind_has_rows(enum sae_kind kind)
 
 /* --- 1. files that are no text ------------------------------------------------------------ */
 
+static const char leave_it[] = "leave it out", unpack[] = "unpack it",
+                  utf16[] = "convert it: iconv -f UTF-16 -t UTF-8",
+                  arrow[] = "write it as JSON lines: "
+                            "datasets.Dataset.from_file(...).to_json(...)";
+
+/* How a file of a kind begins, and what to do with it. phrase: the name in a sentence. */
 static const struct mark {
-    const char *name;
+    const char *name, *phrase;
     size_t at, n;
-    const char *bytes;
+    const char *bytes, *advice;
 } marks[] = {
-    {"PDF", 0, 5, "%PDF-"},
-    {"PostScript", 0, 4, "%!PS"},
-    {"PNG", 0, 8, "\x89PNG\r\n\x1a\n"},
-    {"JPEG", 0, 3, "\xff\xd8\xff"},
-    {"GIF", 0, 4, "GIF8"},
-    {"TIFF", 0, 4, "II*\0"},
-    {"TIFF", 0, 4, "MM\0*"},
-    {"ZIP (docx, xlsx, epub, npz)", 0, 4, "PK\x03\x04"},
-    {"bzip2", 0, 3, "BZh"},
-    {"xz", 0, 6, "\xfd" "7zXZ\0"},
-    {"7z", 0, 6, "7z\xbc\xaf\x27\x1c"},
-    {"gzip inside gzip", 0, 3, "\x1f\x8b\x08"},
-    {"tar", 257, 5, "ustar"},
-    {"Parquet", 0, 4, "PAR1"},
-    {"Arrow", 0, 6, "ARROW1"},
-    {"Arrow", 0, 4, "\xff\xff\xff\xff"},
-    {"HDF5", 0, 8, "\x89HDF\r\n\x1a\n"},
-    {"SQLite", 0, 15, "SQLite format 3"},
-    {"RTF", 0, 5, "{\\rtf"},
-    {"Microsoft Office", 0, 8, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"},
-    {"ELF", 0, 4, "\x7f" "ELF"},
-    {"Git LFS pointer", 0, 24, "version https://git-lfs."},
-    {"UTF-16", 0, 2, "\xff\xfe"},
-    {"UTF-16", 0, 2, "\xfe\xff"},
+    {"PDF", "a PDF", 0, 5, "%PDF-", "extract its text: pdftotext"},
+    {"PostScript", "PostScript", 0, 4, "%!PS", leave_it},
+    {"PNG", "a PNG image", 0, 8, "\x89PNG\r\n\x1a\n", leave_it},
+    {"JPEG", "a JPEG image", 0, 3, "\xff\xd8\xff", leave_it},
+    {"GIF", "a GIF image", 0, 4, "GIF8", leave_it},
+    {"TIFF", "a TIFF image", 0, 4, "II*\0", leave_it},
+    {"TIFF", "a TIFF image", 0, 4, "MM\0*", leave_it},
+    {"ZIP (docx, xlsx, epub, npz)", "a ZIP archive (docx, xlsx, epub, npz)", 0, 4, "PK\x03\x04",
+     "unpack it, or save it as text"},
+    {"bzip2", "bzip2", 0, 3, "BZh", "unpack it: bunzip2"},
+    {"xz", "xz", 0, 6, "\xfd" "7zXZ\0", "unpack it: unxz"},
+    {"7z", "a 7z archive", 0, 6, "7z\xbc\xaf\x27\x1c", unpack},
+    {"gzip inside gzip", "gzip inside gzip", 0, 3, "\x1f\x8b\x08", leave_it},
+    {"tar", "a tar archive", 257, 5, "ustar", unpack},
+    {"Parquet", "Parquet", 0, 4, "PAR1",
+     "write it as JSON lines: pandas.read_parquet(...).to_json(..., orient='records', lines=True)"},
+    {"Arrow", "Arrow", 0, 6, "ARROW1", arrow},
+    {"Arrow", "Arrow", 0, 4, "\xff\xff\xff\xff", arrow},
+    {"HDF5", "HDF5", 0, 8, "\x89HDF\r\n\x1a\n", leave_it},
+    {"SQLite", "an SQLite database", 0, 15, "SQLite format 3", leave_it},
+    {"RTF", "RTF", 0, 5, "{\\rtf", leave_it},
+    {"Microsoft Office", "a Microsoft Office file", 0, 8, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+     leave_it},
+    {"ELF", "an ELF program", 0, 4, "\x7f" "ELF", leave_it},
+    {"Git LFS pointer", "a Git LFS pointer", 0, 24, "version https://git-lfs.",
+     "the file itself has not been fetched: git lfs pull"},
+    {"UTF-16", "UTF-16", 0, 2, "\xff\xfe", utf16},
+    {"UTF-16", "UTF-16", 0, 2, "\xfe\xff", utf16},
 };
 
-/* What to do with a file of that name. */
-static const char *advice(const char *name)
-{
-    static const char *const known[][2] = {
-        {"Parquet", "write it as JSON lines: pandas.read_parquet(...).to_json(..., "
-                    "orient='records', lines=True)"},
-        {"Arrow", "write it as JSON lines: datasets.Dataset.from_file(...).to_json(...)"},
-        {"Git LFS pointer", "the file itself has not been fetched: git lfs pull"},
-        {"UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"},
-        {"tar", "unpack it"},
-        {"bzip2", "unpack it: bunzip2"},
-        {"xz", "unpack it: unxz"},
-        {"7z", "unpack it"},
-        {"ZIP (docx, xlsx, epub, npz)", "unpack it, or save it as text"},
-        {"PDF", "extract its text: pdftotext"},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i][0], name) == 0)
-            return known[i][1];
-    return "leave it out";
-}
-
-static bool set_other(struct sae_kind_found *ret, const char *name, const char *advice_)
+static bool set_other(struct sae_kind_found *ret, const char *name, const char *phrase,
+                      const char *advice)
 {
     ret->kind = SAE_KIND_OTHER;
     ret->name = name;
     ret->usable = false;
-    snprintf(ret->why, sizeof ret->why, "it is %s, not text; %s", name, advice_);
+    snprintf(ret->why, sizeof ret->why, "it is %s, not text; %s", phrase, advice);
     return true;
 }
 
@@ -109,7 +98,7 @@ static bool find_mark(struct sae_kind_found *ret, const struct window *w)
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         const struct mark *m = &marks[i];
         if (w->n >= m->at + m->n && memcmp(w->s + m->at, m->bytes, m->n) == 0)
-            return set_other(ret, m->name, advice(m->name));
+            return set_other(ret, m->name, m->phrase, m->advice);
     }
     return false;
 }
@@ -158,8 +147,8 @@ static bool find_binary(struct sae_kind_found *ret, const struct window *w)
         odd += w->s[i] == 0 && i % 2 == 1;
     }
     if (w->n >= 8 && (even > w->n / 4) != (odd > w->n / 4))
-        return set_other(ret, "UTF-16", advice("UTF-16"));
-    set_other(ret, "binary", advice("binary"));
+        return set_other(ret, "UTF-16", "UTF-16", utf16);
+    set_other(ret, "binary", "binary", leave_it);
     snprintf(ret->why, sizeof ret->why, "it is not text: NUL at byte %zu; leave it out",
              (size_t)(first - w->s));
     return true;
@@ -179,7 +168,7 @@ static bool find_encoding(struct sae_kind_found *ret, const struct window *w)
     }
     if (n_bad <= n / 10)
         return false;
-    set_other(ret, "not UTF-8", "");
+    set_other(ret, "not UTF-8", "", "");
     snprintf(ret->why, sizeof ret->why,
              "it is not UTF-8: %zu of its first %zu bytes belong to another encoding, perhaps "
              "Windows-1251 or KOI8-R (Cyrillic), GBK, Shift_JIS or EUC-KR; convert it: iconv -f "
@@ -286,16 +275,17 @@ static bool other_json(struct sae_kind_found *ret, const struct window *w, size_
 {
     bool whole;
     if (begins_object(w, at))
-        return set_other(ret, "a JSON object", "one object a line is read (jq -c . FILE), or an "
-                                               "array of objects");
+        return set_other(ret, "a JSON object", "a JSON object",
+                         "one object a line is read (jq -c . FILE), or an array of objects");
     if (w->n - at > 2 && w->s[at] == '{' && w->s[at + 1] == '\'' &&
         memmem(w->s + at, line_end(w, at, &whole) - at, "':", 2) != NULL)
-        return set_other(ret, "Python's notation", "write it as JSON lines (json.dumps)");
+        return set_other(ret, "Python's notation", "Python's notation",
+                         "write it as JSON lines (json.dumps)");
     const size_t first = w->s[at] == '[' ? skip_string(w, skip_space(w, at + 1)) : 0;
     const size_t comma = first == 0 ? 0 : skip_space(w, first);
     if (comma != 0 && comma < w->n && w->s[comma] == ',' &&
         skip_string(w, skip_space(w, comma + 1)) != 0)
-        return set_other(ret, "a JSON array of strings",
+        return set_other(ret, "a JSON array of strings", "a JSON array of strings",
                          "one object a line is read, {\"text\": \"...\"}");
     return false;
 }

@@ -15,12 +15,13 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <hdf5.h>
 
 #include "lib/base/bf16.h"
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
-#include "lib/file/h5.h"
+#include "lib/file/h5_inner.h"
 
 static char dir[] = "/tmp/saekit-h5-XXXXXX";
 static char path[64], other[64];
@@ -559,6 +560,21 @@ static void what_is_no_file_of_ours_is_named(void **state)
     assert_non_null(strstr(err.msg, "git lfs pull"));
 }
 
+static void a_reason_of_several_lines_is_one(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    const struct sae_h5 f = {.path = (char[]){"a.h5"}};
+    H5Eclear2(H5E_DEFAULT);
+    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO, H5E_READERROR,
+             "file read failed: time = Mon\n, offset = 7\n");
+    errno = 0;
+    assert_int_equal(h5_fail(&f, &err, SAE_EFORMAT, "read", "/rows"), SAE_EFORMAT);
+    assert_string_equal(err.msg, "cannot read '/rows' in 'a.h5': file read failed: time = Mon, "
+                                 "offset = 7");
+    H5Eclear2(H5E_DEFAULT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,6 +593,7 @@ int main(void)
         cmocka_unit_test(a_lock_hinders_no_reader),
         cmocka_unit_test(what_is_no_file_of_ours_is_named),
         cmocka_unit_test(numbers_that_do_not_fit_are_refused),
+        cmocka_unit_test(a_reason_of_several_lines_is_one),
         cmocka_unit_test(a_negative_attribute_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -505,7 +505,7 @@ static void bad_documents_are_refused(void **state)
     expect_refusal("x.jsonl", missing, sizeof missing - 1,
                    "line 1 has no field 'text'; it has: title, url; see --field");
     expect_text_refusal("x.jsonl", "{\"text\": 5}\n", "no row of the text can be used; the first: ");
-    expect_refusal("x.png", "\x89PNG\r\n\x1a\n\0\0", 10, "it is PNG, not text");
+    expect_refusal("x.png", "\x89PNG\r\n\x1a\n\0\0", 10, "it is a PNG image, not text");
     expect_refusal("x", "ab\0c", 4, "it is not text: NUL at byte 2");
     expect_text_refusal("x.json", "[{\"text\": \"a\"}, {\"te", "ends inside its JSON array");
     expect_text_refusal("x.json", "[{\"text\": \"a\"}]\n[]", "line 2: text follows the end");
@@ -616,7 +616,7 @@ static void folders_are_sorted_out(void **state)
     files.glob = "*.pdf";
     assert_int_equal(sae_files_add(&files, sub, NULL), SAE_OK);
     assert_int_equal(sae_files_sort_out(&files, "text", &err), SAE_EFORMAT);
-    assert_non_null(strstr(err.msg, "b.pdf': it is PDF, not text"));
+    assert_non_null(strstr(err.msg, "b.pdf': it is a PDF, not text"));
     sae_files_clear(&files);
     files.glob = "*.xml";
     assert_int_equal(sae_files_add(&files, sub, &err), SAE_EIO);
