@@ -24,19 +24,20 @@ static struct {
 /* clang-format off */
 static const struct sae_opt options[] = {
     {"scr", 0, SAE_OPT_FLAG, &given.scr, "true", .group = "Evaluations",
-     .help = "spurious correlation removal, on sets whose texts have two attributes",
+     .help = "run spurious correlation removal, on sets with a second label of two values",
      .flags = SAE_OPT_MAIN},
     {"tpp", 0, SAE_OPT_FLAG, &given.tpp, "true", .group = "Evaluations",
-     .help = "targeted probe perturbation, on every set", .flags = SAE_OPT_MAIN},
+     .help = "run targeted probe perturbation, on every set", .flags = SAE_OPT_MAIN},
     {"n", 0, SAE_OPT_U64S, &given.n, "2,5,10,20,50,100,500", .min = 1, .max = 1e6, .arg = "N,..",
-     .group = "Evaluations", .help = "how many latents are set to zero; one column each",
+     .group = "Evaluations", .help = "number of latents set to zero; one column for each number",
      .flags = SAE_OPT_MAIN},
     {"seeds", 0, SAE_OPT_U64S, &given.seeds, "42,43,44", .min = 0, .max = 4294967295.0,
      .arg = "S,..", .group = "Evaluations",
-     .help = "of probes and of negative examples; mean and standard error are reported",
+     .help = "random seeds for the probes and the negative examples; the mean over seeds and its "
+             "standard error are reported",
      .flags = SAE_OPT_MAIN},
     {"pairs", 0, SAE_OPT_STRS, &given.pairs, NULL, .arg = "A:B,..", .group = "Evaluations",
-     .help = "classes that SCR sets against each other; default: neighbours, 1st:2nd, 3rd:4th",
+     .help = "pairs of classes that SCR compares; default: neighbours, 1st:2nd, 3rd:4th ...",
      .flags = SAE_OPT_MAIN},
     {"labels", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "FILE,..", .group = "Input",
      .help = "labelled sets; default: labels_*.h5 beside the run's activation store",
@@ -44,20 +45,21 @@ static const struct sae_opt options[] = {
     SAE_EVAL_ALL(given.eval, "Input", 0),
     SAE_EVAL_ROWS(given.eval),
     {"train-size", 0, SAE_OPT_COUNT, &given.train_size, "4000", .min = 4, .max = 1e9, .arg = "N",
-     .group = "Probes", .help = "training texts of a probe, half of them positive, at most"},
+     .group = "Probes", .help = "training texts per probe, at most; half of them are positive"},
     {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 4, .max = 1e9, .arg = "N",
-     .group = "Probes", .help = "test texts, likewise"},
+     .group = "Probes", .help = "test texts per probe, at most; half of them are positive"},
     {"epochs", 0, SAE_OPT_U64, &given.epochs, "20", .min = 1, .max = 100000, .arg = "N",
-     .group = "Probes", .help = "passes over the training texts"},
+     .group = "Probes", .help = "passes of a probe over its training texts"},
     {"probe-batch", 0, SAE_OPT_U64, &given.probe_batch, "16", .min = 1, .max = 1e6, .arg = "N",
-     .group = "Probes", .help = "texts of a step; how much of a correlation is learnt depends on it"},
+     .group = "Probes", .help = "texts in one step of a probe; how much of a correlation it learns "
+                                "depends on this"},
     {"lr", 0, SAE_OPT_REAL, &given.lr, "0.001", .min = 1e-9, .max = 10, .arg = "X",
      .group = "Probes", .help = "learning rate"},
     {"l1", 0, SAE_OPT_REAL, &given.l1, "0.001", .min = 0, .max = 10, .arg = "X",
-     .group = "Probes", .help = "weight of the sum of |weights|"},
+     .group = "Probes", .help = "L1 weight of a probe"},
     {"padding", 0, SAE_OPT_U64, &given.padding, NULL, .min = 0, .max = 65536, .arg = "N",
-     .group = "Input", .help = "tokens a text is padded to, which upstream counts in; 0: not at all; "
-                               "default: the context the set was harvested with"},
+     .group = "Input", .help = "tokens to which texts are padded, since SAEBench counts padding "
+                               "in; 0: no padding; default: the context of the set"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "tokens encoded at a time"},
     {0}};
@@ -236,23 +238,21 @@ int main(int argc, char **argv)
             "sae-ablate --no-tpp --labels acts/labels_bias_in_bios.h5 \\\n"
             "    --pairs 21:13,1:11,25:22,2:26 run_2\n",
         .about =
-            "Two evaluations of SAEBench on labelled sets. Linear probes are trained on texts' "
-            "mean "
-            "activations; a latent's effect on a probe is how much more it fires on the concept's "
-            "texts, times its direction's weight in the probe; the n latents of largest effect are "
-            "set to zero.\n\n"
+            "sae-ablate runs two evaluations of SAEBench on labelled sets. Linear probes are "
+            "trained on the mean activations of texts. A latent's effect on a probe is how much "
+            "more it fires on the concept's texts, times the weight of its direction in the probe. "
+            "The n latents with the largest effect are set to zero.\n\n"
             "SCR (spurious correlation removal): a probe is trained where class and attribute "
-            "always "
-            "come together (all professors men, all nurses women). Ablating the latents of one "
-            "should leave a probe of the other: the score is how much of the accuracy lost to the "
-            "correlation comes back. It needs a set with a second label of two values "
+            "always come together (all professors men, all nurses women). Ablating the latents of "
+            "one should leave a probe of the other: the score is how much of the accuracy lost to "
+            "the correlation comes back. It needs a set with a second label of two values "
             "(sae-harvest --attribute-column).\n\n"
             "TPP (targeted probe perturbation): ablating one class's latents should cost its own "
             "probe accuracy, and the other classes' probes none; the score is the difference.\n\n"
             "Both are doubtful: they fail the reliability checks of an independent audit, which "
-            "advises against them. Read them over several seeds and beside other measures, if at "
-            "all. Results go to ckpt_<n>.scr.json and ckpt_<n>.tpp.json beside the "
-            "checkpoint, in SAEBench's forms. Formulas, versions, doubts: docs/math-ablation.md.",
+            "advises against them. If you use them, use several seeds and other measures beside "
+            "them. Results go to ckpt_<n>.scr.json and ckpt_<n>.tpp.json beside the checkpoint, in "
+            "SAEBench's forms. Formulas, versions, doubts: docs/math-ablation.md.",
         .operands = "CHECKPOINT|RUN ...",
         .opts = options,
         .run = run,

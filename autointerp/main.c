@@ -39,44 +39,47 @@ static struct {
 /* clang-format off */
 static const struct sae_opt options[] = {
     {"llm", 0, SAE_OPT_STR, &given.llm, "gpt-4o-mini", .arg = "NAME", .group = "Endpoint",
-     .help = "model that explains and predicts, as the endpoint names it", .flags = SAE_OPT_MAIN},
+     .help = "model that explains and predicts, by the endpoint's name for it", .flags = SAE_OPT_MAIN},
     {"api-base", 0, SAE_OPT_STR, &given.api_base, OPENAI, .arg = "URL", .group = "Endpoint",
      .help = "OpenAI-compatible endpoint, without /chat/completions", .flags = SAE_OPT_MAIN},
     {"key-env", 0, SAE_OPT_STR, &given.key_env, "OPENAI_API_KEY", .arg = "NAME",
      .group = "Endpoint",
-     .help = "environment variable that holds the key; its default is sent to OpenAI only, so name "
-             "it with any other --api-base that needs a key",
+     .help = "environment variable that holds the key. The default one is sent to OpenAI only: "
+             "another --api-base that needs a key needs --key-env",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"body", 0, SAE_OPT_STR, &given.body, NULL, .arg = "JSON", .group = "Endpoint",
-     .help = "laid over each request; null takes a key out: '{\"temperature\": 0}'",
+     .help = "JSON merged into each request, e.g. '{\"temperature\": 0}'; a null value removes the "
+             "key",
      .flags = SAE_OPT_MAIN},
     {"parallel", 0, SAE_OPT_U64, &given.parallel, "8", .min = 1, .max = 256, .arg = "N",
      .group = "Endpoint", .help = "requests at a time", .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"retries", 0, SAE_OPT_U64, &given.retries, "5", .min = 0, .max = 100, .arg = "N",
-     .group = "Endpoint", .help = "further tries of a request, with growing pauses",
+     .group = "Endpoint", .help = "times a failed request is sent again, with growing pauses",
      .flags = SAE_OPT_UNRECORDED},
     {"timeout", 0, SAE_OPT_REAL, &given.timeout, "60", .min = 0.1, .max = 86400, .arg = "SECONDS",
-     .group = "Endpoint", .help = "longest wait for one answer", .flags = SAE_OPT_UNRECORDED},
+     .group = "Endpoint", .help = "longest wait for an answer, in seconds", .flags = SAE_OPT_UNRECORDED},
     {"latents", 0, SAE_OPT_COUNT, &given.latents, "100", .min = 1, .max = 1e9, .arg = "N",
-     .group = "What is asked", .help = "latents drawn among the live ones; SAEBench's published numbers use 1000",
+     .group = "What is asked", .help = "live latents to explain, drawn at random; SAEBench's "
+                                       "published numbers use 1000",
      .flags = SAE_OPT_MAIN},
     {"seed", 0, SAE_OPT_U64, &given.seed, "42", .min = 0, .max = 4294967295.0, .arg = "N",
-     .group = "What is asked", .help = "of the draw of latents and excerpts", .flags = SAE_OPT_MAIN},
+     .group = "What is asked", .help = "random seed for the draws of latents and "
+                                       "excerpts", .flags = SAE_OPT_MAIN},
     {"dry-run", 0, SAE_OPT_FLAG, &given.dry_run, "false", .group = "What is asked",
-     .help = "print the prompts and what they would cost, send nothing",
+     .help = "print the prompts and what they would cost; send nothing",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"transcript", 0, SAE_OPT_FLAG, &given.transcript, "false", .group = "What is asked",
-     .help = "also write prompts and answers to ckpt_<n>.autointerp.txt",
+     .help = "also write the prompts and answers to ckpt_<n>.autointerp.txt",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"min-active", 0, SAE_OPT_U64, &given.min_active, "15", .min = 0, .max = 1e9, .arg = "N",
-     .group = "What is asked", .help = "a latent is live where it fires on more tokens than this"},
+     .group = "What is asked", .help = "a latent is live if it fires on more tokens than this"},
     SAE_EVAL_ALL(given.eval, "Input", 0),
     {"tokens", 0, SAE_OPT_COUNT, &given.tokens, "2M", .min = 0, .max = 4e9, .arg = "N",
-     .group = "Input", .help = "rows of the store looked through, the first ones; 0 for all",
+     .group = "Input", .help = "number of leading store rows to scan; 0: all",
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ROWS(given.eval),
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "Input",
-     .help = "folder with the tokenizer; default: the language model of the store"},
+     .help = "folder with the tokenizer; default: that of the store's language model"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "tokens encoded at a time"},
     {0}};
@@ -408,36 +411,40 @@ int main(int argc, char **argv)
 {
     static const struct sae_program program = {
         .name = "sae-autointerp",
-        .summary = "can a language model say what latents stand for, and predict them from that?",
+        .summary = "let a language model explain latents, and measure how well it predicts them "
+                   "from that",
         .usage = "sae-autointerp [--llm NAME] [--api-base URL] [RUN|CHECKPOINT ...]",
-        .examples = "# what would be asked, of one latent; sends nothing\n"
+        .examples = "# what would be asked about one latent; sends nothing\n"
                     "sae-autointerp --dry-run --latents 1 run_2\n"
                     "# the last checkpoint of a run, by gpt-4o-mini; the key is in OPENAI_API_KEY\n"
                     "sae-autointerp run_2\n"
-                    "# a model served on this machine, answers as repeatable as it can make them\n"
+                    "# a model served on this machine, with answers as repeatable as it can make "
+                    "them\n"
                     "sae-autointerp --api-base http://localhost:8000/v1 --llm qwen3 \\\n"
                     "    --body '{\"temperature\": 0}' run_2\n"
-                    "# a model that thinks first needs room for it\n"
+                    "# a model that thinks first needs more tokens\n"
                     "sae-autointerp --llm o4-mini \\\n"
                     "    --body '{\"max_tokens\": null, \"max_completion_tokens\": 2000}' run_2\n",
         .about =
-            "SAEBench's autointerp. For each of a number of live latents, a language model behind "
-            "an OpenAI-compatible chat endpoint sees 15 excerpts of the store's text in which the "
-            "latent fires, the active tokens marked, and explains it in a sentence. It then sees "
-            "14 unmarked excerpts, 4 of which hold activity, and says from the explanation alone "
-            "which. The score of a latent is the share of the 14 it says rightly; an answer of "
-            "None scores 10/14 = 0.714.\n\n"
-            "Text leaves this machine: excerpts of the store's text go to the endpoint. The "
-            "number of requests is told before the first is sent, and --dry-run prints them all. "
-            "The key is read from the environment and is neither printed nor stored; OPENAI_API_KEY "
+            "sae-autointerp is SAEBench's autointerp. For each of a number of live latents, a "
+            "language model behind an OpenAI-compatible chat endpoint sees 15 excerpts of the "
+            "store's text in which the latent fires, with the active tokens marked, and explains "
+            "the latent in a sentence. Then it sees 14 unmarked excerpts, on 4 of which the latent "
+            "fires, and says from the explanation alone which they are. The score of a latent is "
+            "the share of the 14 that it judges correctly; the answer None scores 10/14 = "
+            "0.714.\n\n"
+            "Text leaves this machine: excerpts of the store's text go to the endpoint. The number "
+            "of requests is printed before the first is sent, and --dry-run prints them all. The "
+            "key is read from the environment and is neither printed nor stored; OPENAI_API_KEY "
             "goes to OpenAI only, unless --key-env names it.\n\n"
-            "Requests that fail in a way that may pass are asked again. A latent whose answer "
-            "cannot be had or read counts as failed: it is named, is not in the mean, and the "
-            "same command asks for it again. An interrupted run keeps finished latents in "
-            "ckpt_<n>.autointerp.part.json and goes on from there.\n\n"
+            "Requests that fail for a passing reason are sent again. A latent without a readable "
+            "answer counts as failed: it is named, is left out of the mean, and the same command "
+            "asks for it again. An interrupted run keeps finished latents in "
+            "ckpt_<n>.autointerp.part.json and continues from there.\n\n"
             "The result is written beside the checkpoint as ckpt_<n>.autointerp.json (-o names "
-            "another place) in SAEBench's shape. SAEs of other packages are taken too, with a "
-            "store of their model and layer named by --acts. Formulas and versions: docs/math-autointerp.md.",
+            "another place) in SAEBench's shape. SAEs of other packages are accepted too, with a "
+            "store of their model and layer in --acts. Formulas and versions: "
+            "docs/math-autointerp.md.",
         .operands = "RUN|CHECKPOINT ...",
         .opts = options,
         .run = run,

@@ -24,11 +24,12 @@ static struct {
 
 static const struct sae_opt options[] = {
     {"out", 'o', SAE_OPT_PATH, &given.out, NULL, .arg = "PATH", .group = "Output",
-     .help = "file.h5, file.npz, or a folder", .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+     .help = "where to write: FILE.h5, FILE.npz, or a folder", .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"to", 0, SAE_OPT_ENUM, &given.to, "auto", convert_to_names, .group = "Output",
-     .help = "format; auto: by the name of -o, a folder is SAELens's", .flags = SAE_OPT_MAIN},
+     .help = "format to write; auto: by the name of -o, where a folder means "
+             "SAELens", .flags = SAE_OPT_MAIN},
     {"fold", 0, SAE_OPT_FLAG, &given.fold, "true", .group = "Output",
-     .help = "bring decoder rows to unit norm; --no-fold leaves them as they are",
+     .help = "scale decoder rows to unit norm; --no-fold keeps them as they are",
      .flags = SAE_OPT_MAIN},
     {0}};
 
@@ -155,15 +156,15 @@ int main(int argc, char **argv)
                     "sae-convert run_2/ckpt_50.h5 --to dictionary_learning -o run_2_dict\n",
         .about = "Reads a checkpoint of sae-train, a folder of SAELens (cfg.json, "
                  "sae_weights.safetensors), sparsify (cfg.json, sae.safetensors), Gemma Scope 2 "
-                 "(config.json, params.safetensors) or dictionary_learning (ae.pt, config.json), or "
-                 "an npz with the five arrays of Gemma Scope, and writes a checkpoint, a folder of "
-                 "SAELens or dictionary_learning, or an npz.\n\n"
-                 "Weights are copied, not computed, except that decoder rows are brought to unit "
-                 "norm (--no-fold leaves them) and that a bias or scale which the other format has "
-                 "no place for is folded into one that it has; stderr says so. The pickle inside "
-                 "an ae.pt is never run.\n\n"
-                 "Evaluating programs read all these formats themselves; nothing need be converted "
-                 "for them. Formats and foldings: docs/FORMATS.md.",
+                 "(config.json, params.safetensors) or dictionary_learning (ae.pt, config.json), "
+                 "or an npz with the five arrays of Gemma Scope, and writes a checkpoint, a folder "
+                 "of SAELens or dictionary_learning, or an npz.\n\n"
+                 "Weights are copied, with two exceptions: decoder rows are scaled to unit norm "
+                 "(--no-fold keeps them), and a bias or scale that the other format cannot hold is "
+                 "folded into one that it can; stderr says so. The pickle inside an ae.pt is never "
+                 "run.\n\n"
+                 "The evaluating programs read all these formats themselves, without conversion. "
+                 "Formats and foldings: docs/FORMATS.md.",
         .operands = "SAE",
         .opts = options,
         .run = run,

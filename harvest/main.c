@@ -45,56 +45,63 @@ static const char *const separators[] = {"bos", "eos", "none", NULL};
 /* clang-format off */
 static const struct sae_opt options[] = {
     {"model", 0, SAE_OPT_PATH, &wanted.model, NULL, NULL, 0, 0, "DIR", "Model",
-     "language model: a folder with config.json, safetensors, tokenizer.model", SAE_OPT_MAIN},
+     "folder of the language model: config.json, *.safetensors, tokenizer.model", SAE_OPT_MAIN},
     {"layer", 0, SAE_OPT_U64, &wanted.layer, NULL, NULL, 0, 255, "L", "Model",
-     "layer, from 0, after which the residual stream is read", SAE_OPT_MAIN},
+     "layer, counted from 0, after which the residual stream is stored", SAE_OPT_MAIN},
     {"like", 0, SAE_OPT_PATH, &wanted.like, NULL, NULL, 0, 0, "ACTS", "Model",
-     "take model and layer from this store, and write beside it", SAE_OPT_MAIN},
+     "store whose model, layer and folder are used", SAE_OPT_MAIN},
     {"text", 0, SAE_OPT_STRS, &wanted.text, NULL, NULL, 0, 0, "FILE|DIR", "Activation store",
-     "text, JSON lines, JSON, CSV, folders of them; also packed by gzip or zstd", SAE_OPT_MAIN},
+     "plain text, JSON lines, JSON or CSV: files, or folders of them; also compressed with gzip or "
+     "zstd", SAE_OPT_MAIN},
     {"glob", 0, SAE_OPT_STR, &wanted.glob, NULL, NULL, 0, 0, "PATTERN", "Activation store",
-     "of folders given as text, only the files whose names match: '*.txt'", 0},
+     "in folders of --text, read only the files whose names match, e.g. '*.txt'", 0},
     {"tokens", 0, SAE_OPT_COUNT, &wanted.n_tokens, "0", NULL, 0, 0, "N", "Activation store",
-     "activations to store: 5M; 0 = all that the text gives", SAE_OPT_MAIN},
+     "activations to store, e.g. 5M; 0: all that the text gives", SAE_OPT_MAIN},
     {"field", 0, SAE_OPT_STR, &wanted.field, "text", NULL, 0, 0, "NAME", "Activation store",
      "field of JSON objects, or column of CSV, that holds the text", 0},
     {"split", 0, SAE_OPT_ENUM, &wanted.split, "none", sae_docs_split_names, 0, 0, NULL,
-     "Activation store", "what is a document in plain text: the file, a paragraph, a line", 0},
+     "Activation store", "where a document of plain text ends: with the file (none), at a blank "
+                         "line, at each line", 0},
     {"separator", 0, SAE_OPT_ENUM, &wanted.separator, "bos", separators, 0, 0, NULL,
      "Activation store", "token before a document that begins inside a context", 0},
     {"shard-rows", 0, SAE_OPT_COUNT, &wanted.shard_rows, "0", NULL, 0, 1e9, "N",
-     "Activation store", "rows of a shard; 0 = min(65536, 128 MiB of them)", 0},
+     "Activation store", "rows in a shard; 0: 65536, or fewer if they would take more than 128 "
+                         "MiB", 0},
     {"labels", 0, SAE_OPT_STRS, &wanted.labels, NULL, NULL, 0, 0, "[NAME=]FILE", "Labelled sets",
-     "CSV (text,label), JSON lines, or NAME=FILE, a set that SAEBench names; each becomes labels_<name>.h5", SAE_OPT_MAIN},
+     "labelled texts: CSV (text,label), JSON lines, or NAME=FILE for a set of SAEBench; each "
+     "becomes labels_<name>.h5", SAE_OPT_MAIN},
     {"text-column", 0, SAE_OPT_STR, &wanted.columns.text, "text", NULL, 0, 0, "NAME",
-     "Labelled sets", "column or field of the text", 0},
+     "Labelled sets", "column or field that holds the text", 0},
     {"label-column", 0, SAE_OPT_STR, &wanted.columns.label, "label", NULL, 0, 0, "NAME",
-     "Labelled sets", "column or field of the label", 0},
+     "Labelled sets", "column or field that holds the label", 0},
     {"attribute-column", 0, SAE_OPT_STR, &wanted.columns.attribute, "attribute", NULL, 0, 0, "NAME",
-     "Labelled sets", "column or field of a second label (what sae-ablate --scr takes); by default it may lack", 0},
+     "Labelled sets", "column or field that holds a second label, for sae-ablate --scr; must exist "
+                      "only if it is named here", 0},
     {"split-column", 0, SAE_OPT_STR, &wanted.columns.split, "split", NULL, 0, 0, "NAME",
-     "Labelled sets", "column or field that says train or test; by default it may lack", 0},
+     "Labelled sets", "column or field that says train or test; must exist only if it is named "
+                      "here", 0},
     {"max-train-per-class", 0, SAE_OPT_COUNT, &wanted.max_train, "2000", NULL, 1, 1e9, "N",
-     "Labelled sets", "training texts of a class, drawn with the seed", 0},
+     "Labelled sets", "training texts per class, at most; drawn with --seed", 0},
     {"max-test-per-class", 0, SAE_OPT_COUNT, &wanted.max_test, "500", NULL, 1, 1e9, "N",
-     "Labelled sets", "test texts of a class", 0},
+     "Labelled sets", "test texts per class, at most", 0},
     {"min-per-class", 0, SAE_OPT_COUNT, &wanted.min_texts, "20", NULL, 2, 1e9, "N",
-     "Labelled sets", "a class of fewer texts is left out, with a warning", 0},
+     "Labelled sets", "texts that a class needs; a smaller class is left out with a warning", 0},
     {"words", 0, SAE_OPT_FLAG, &wanted.words, NULL, NULL, 0, 0, NULL, "Word set",
-     "first-letter prompts of the vocabulary's words, for sae-absorb", SAE_OPT_MAIN},
+     "also make the word set for sae-absorb: first-letter prompts of the vocabulary's "
+     "words", SAE_OPT_MAIN},
     {"max-words", 0, SAE_OPT_COUNT, &wanted.max_words, "0", NULL, 0, 1e9, "N", "Word set",
-     "words, drawn with the seed; 0 = all", 0},
+     "words to keep, drawn with --seed; 0: all", 0},
     {"spaced-only", 0, SAE_OPT_FLAG, &wanted.spaced_only, NULL, NULL, 0, 0, NULL, "Word set",
      "only words with a leading space (\" cat\", not \"cat\")", 0},
     {"context", 0, SAE_OPT_U64, &wanted.context, "128", NULL, 2, 65535, "N", "Common",
-     "tokens of a context, BOS included; longer labelled texts are cut", SAE_OPT_MAIN},
+     "tokens in a context, BOS included; longer labelled texts are cut", SAE_OPT_MAIN},
     {"batch", 0, SAE_OPT_U64, &wanted.batch, "16", NULL, 1, 65536, "N", "Common",
      "contexts in one pass through the model", 0},
     SAE_CLI_LM_MATMUL(&wanted.matmul, "Common"),
     {"seed", 0, SAE_OPT_U64, &wanted.seed, "42", NULL, 0, 0, "N", "Common",
-     "of draws and shuffles (sets only: a store has none)", 0},
+     "random seed for the draws and shuffles of sets (a store has none)", 0},
     {"out", 'o', SAE_OPT_PATH, &wanted.out, NULL, NULL, 0, 0, "DIR", "Output",
-     "folder (default: that of --like, else acts)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+     "output folder; default: that of --like, else acts", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {NULL},
 };
 /* clang-format on */
@@ -163,8 +170,8 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
     sae_fs_shorten(h->folder);
     if (wanted.model == NULL && !sae_fs_is_dir(h->folder))
         st = sae_err_set(err, SAE_EIO,
-                         "the model that made '%s' is not at '%s' any more; say by --model where "
-                         "it is",
+                         "the model that made '%s' is no longer at '%s'; name its folder with --model "
+                         "DIR",
                          wanted.like, h->folder);
 done:
     sae_acts_close(acts);
@@ -225,7 +232,7 @@ static enum sae_status lock_folder(struct harvest *h, struct sae_err *err)
     return st == SAE_EIO ? SAE_OK : st;
 }
 
-/* Nothing in the folder may be of another model or layer, but for what is made anew now. */
+/* Nothing in the folder may be of another model or layer, except what is now replaced. */
 static enum sae_status check_folder(struct harvest *h, struct sae_err *err)
 {
     char **names = NULL;
@@ -240,9 +247,9 @@ static enum sae_status check_folder(struct harvest *h, struct sae_err *err)
                 goto done;
             }
     }
-    const bool anew = h->cli->force;
-    const struct harvest_origin_renewed renewed = {anew && h->texts.n > 0, anew && wanted.words,
-                                                   anew ? wanted.labels.n : 0, names};
+    const bool force = h->cli->force;
+    const struct harvest_origin_renewed renewed = {force && h->texts.n > 0, force && wanted.words,
+                                                   force ? wanted.labels.n : 0, names};
     SAE_GO(st, lock_folder(h, err));
     SAE_GO(st, harvest_origin_folder(h->dir, &h->tap, &renewed, err));
 done:
@@ -478,6 +485,29 @@ static enum sae_status take_operands(const struct sae_cli *cli, struct sae_strs 
     return SAE_OK;
 }
 
+/* Options that say nothing about what is harvested are a slip, or meant for another command. */
+static enum sae_status check_meaning(const struct harvest *h, struct sae_err *err)
+{
+    const struct {
+        bool needed;
+        const char *without, *names[8];
+    } groups[] = {
+        {h->texts.n > 0, "--text", {"tokens", "glob", "field", "split", "separator", "shard-rows"}},
+        {wanted.labels.n > 0,
+         "--labels",
+         {"text-column", "label-column", "attribute-column", "split-column", "max-train-per-class",
+          "max-test-per-class", "min-per-class"}},
+        {wanted.words, "--words", {"max-words", "spaced-only"}},
+        {wanted.labels.n > 0 || wanted.words, "--labels or --words", {"seed"}},
+    };
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+        for (const char *const *name = groups[g].names; !groups[g].needed && *name; name++)
+            if (sae_opt_given(h->cli, *name))
+                return sae_err_set(err, SAE_EARG, "--%s has no meaning without %s; leave it out",
+                                   *name, groups[g].without);
+    return SAE_OK;
+}
+
 static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
 {
     const struct sae_cli *cli = h->cli;
@@ -485,6 +515,7 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
         return sae_err_set(err, SAE_EARG,
                            "nothing to harvest: give --text FILE, --labels FILE "
                            "or --words");
+    SAE_TRY(check_meaning(h, err));
     if (cli->n_args > 0 && wanted.text.n == 0 && wanted.labels.n > 0)
         return sae_err_set(err, SAE_EARG,
                            "is '%s' a text or a labelled set? several sets are named as --labels "
@@ -537,45 +568,47 @@ done:
 
 static const struct sae_program program = {
     .name = "sae-harvest",
-    .summary = "store what one layer of a language model does on texts",
+    .summary = "store the activations of one layer of a language model on texts",
     .usage = "sae-harvest --model DIR --layer L --text FILE|DIR ... [options] -o DIR",
     .operands = "FILE|DIR ...",
     .examples =
         "# five million activations of Gemma-2-2b, layer 12\n"
         "sae-harvest --model gemma-2-2b --layer 12 --text pile.jsonl.zst --tokens 5M -o acts/\n"
-        "# beside them: labelled sets for sae-probe, the word set for sae-absorb\n"
+        "# in the same folder: labelled sets for sae-probe, the word set for sae-absorb\n"
         "sae-harvest --like acts --labels news.csv,reviews.jsonl.gz --words\n"
         "# two of SAEBench's sets, from folders of train.jsonl and test.jsonl\n"
         "sae-harvest --like acts --labels ag_news=ag_news,bias_in_bios_class_set1=bias_in_bios\n",
     .about =
-        "Text comes from files or folders (every file below, sorted by path; hidden ones left "
-        "out). What a file holds is told by its content, after gzip or zstd: JSON lines, an array "
+        "Text comes from files or folders (every file below, sorted by path, except hidden ones). "
+        "The kind of a file is recognised by its content, after gzip or zstd: JSON lines, an array "
         "of JSON objects, CSV or TSV (each row a document, its text the field --field names), or "
-        "plain text. In folders, what is no text is left out and counted: images, PDF, archives, "
-        "HTML, tables without that field, and README and LICENSE files beside tables and objects; "
-        "--glob selects by name. A row that cannot be used is left out and counted; bytes that are "
-        "not UTF-8 become U+FFFD and are counted. Documents are tokenized and packed as "
-        "SAELens packs them: contexts that each start with BOS, a BOS before each document that "
-        "begins inside one, long documents running on. The model runs up to the layer, and the "
-        "residual stream at every position but BOS, EOS and PAD is stored in bf16.\n\n"
+        "plain text. In folders, files that are no text are left out and counted: images, PDF, "
+        "archives, HTML, tables without that field, and README and LICENSE files beside tables and "
+        "objects; --glob selects by name. Rows that cannot be used are left out and counted; bytes "
+        "that are not UTF-8 become U+FFFD and are counted. Documents are tokenized and packed as "
+        "SAELens packs them: each context starts with BOS, each document that begins inside one "
+        "has a BOS before it, and long documents run on into the next context. The model runs up "
+        "to the layer, and the residual stream at every position but BOS, EOS and PAD is stored in "
+        "bf16.\n\n"
         "A store is written shard by shard. When it is interrupted, the same command continues "
         "after the last whole shard, and the result is equal, byte for byte, to an unbroken pass "
-        "on the same machine with the same number of threads. Where the text was changed in "
-        "between, the shards whose tokens it still gives are kept. A folder holds one layer of one "
+        "on the same machine with the same number of threads. If the text was changed in between, "
+        "the shards whose tokens are still the same are kept. A folder holds one layer of one "
         "model; anything else is refused.\n\n"
-        "Labelled sets keep every token of each text, truncated to the context; the pooled vector "
-        "is SAEBench's. Without a split column a fifth of each class becomes its test set; of a folder, "
-        "files named train* and test* give the split.\n\n"
-        "The data sets of SAEBench's sparse probing are known by name, with columns and classes as "
+        "Labelled sets keep every token of each text, truncated to the context, and are pooled as "
+        "in SAEBench. Without a split column a fifth of each class becomes its test set; in a "
+        "folder, files named train* and test* give the split.\n\n"
+        "The data sets of SAEBench's sparse probing have names, with columns and classes as "
         "Hugging Face exports them (to_json, to_csv): NAME=FILE or NAME=DIR, where NAME is "
         "bias_in_bios_class_set1, _set2 or _set3 (hard_text, profession, gender); "
         "amazon_reviews_mcauley_1and5 (text, category, rating) or the same with _sentiment (text, "
         "rating; ratings 1 and 5); github-code (code, language, or content and path; the first 150 "
         "characters cut, shorter files left out); ag_news (text, label); europarl (translation, or "
         "a column a language; pairs en-fr, fr-it, de-en, es-fr, nl-pt). Rows of other classes are "
-        "passed over; bias_in_bios and amazon_reviews are balanced over gender and rating.\n\nThe "
-        "word set holds two first-letter prompts for each vocabulary word that is one token: one "
-        "with ten examples from the word's own split, one with ten from all words.",
+        "skipped; bias_in_bios and amazon_reviews are balanced over gender and rating.\n\n"
+        "The word set holds two first-letter prompts for each word of the vocabulary that is a "
+        "single token: one with ten examples from the word's own split, one with ten from all "
+        "words.",
     .opts = options,
     .run = run,
 };

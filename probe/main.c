@@ -23,19 +23,22 @@ static struct {
 /* clang-format off */
 static const struct sae_opt options[] = {
     {"k", 0, SAE_OPT_U64S, &given.k, "1,2,5", .min = 1, .max = 1000000, .arg = "K,..",
-     .group = "Probes", .help = "latents a probe may use; one column each",
+     .group = "Probes", .help = "number of latents that a probe uses; one column for each number",
      .flags = SAE_OPT_MAIN},
     {"seeds", 0, SAE_OPT_U64S, &given.seeds, "42,43,44,45,46", .min = 0, .max = 4294967295.0,
      .arg = "S,..", .group = "Probes",
-     .help = "draws of negative examples; the mean and its standard error are reported",
+     .help = "random seeds for the draws of negative examples; the mean over seeds and its "
+             "standard error are reported",
      .flags = SAE_OPT_MAIN},
     {"train-size", 0, SAE_OPT_COUNT, &given.train_size, "4000", .min = 2, .max = 1e9, .arg = "N",
-     .group = "Probes", .help = "training texts of a task, half of them positive, at most",
+     .group = "Probes", .help = "training texts per task, at most; half of them are positive",
      .flags = SAE_OPT_MAIN},
     {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 2, .max = 1e9, .arg = "N",
-     .group = "Probes", .help = "test texts of a task, likewise", .flags = SAE_OPT_MAIN},
+     .group = "Probes", .help = "test texts per task, at most; half of them are "
+                                "positive", .flags = SAE_OPT_MAIN},
     {"full", 0, SAE_OPT_FLAG, &given.full, "true", .group = "Probes",
-     .help = "also probe all latents and all neurons; --no-full leaves it out (SAEBench's form wants it)",
+     .help = "also probe with all latents and with all neurons, as SAEBench's form requires; "
+             "--no-full: do not",
      .flags = SAE_OPT_MAIN},
     {"labels", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "FILE,..", .group = "Input",
      .help = "labelled sets; default: labels_*.h5 beside the run's activation store",
@@ -192,20 +195,20 @@ int main(int argc, char **argv)
         .name = "sae-probe",
         .summary = "probe labelled concepts with few latents, against raw neurons",
         .usage = "sae-probe [--k 1,2,5] [--all] [CHECKPOINT|RUN ...]",
-        .examples = "# the newest checkpoint of the run one stands in, or of every run here\n"
+        .examples = "# the newest checkpoint of the run in this folder, or of every run here\n"
                     "sae-probe --k 1,2,5\n"
                     "# every checkpoint of one run\n"
                     "sae-probe --all run_2\n"
-                    "# own labelled sets\n"
+                    "# labelled sets of your own\n"
                     "sae-probe --labels acts/labels_topic.h5 run_2/ckpt_50.h5\n",
         .about = "For every class of every labelled set, sae-probe makes a balanced task (the "
                  "class against the others), picks the k latents whose means differ most between "
-                 "the two sides, and fits a logistic regression on them. The same is done with "
-                 "the raw neurons. High accuracy at k = 1 says that single latents stand for the "
+                 "the two sides, and fits a logistic regression on them. The same is done with the "
+                 "raw neurons. High accuracy at k = 1 says that single latents stand for the "
                  "concepts.\n\n"
                  "Results go to ckpt_<n>.probe.json beside the checkpoint, in SAEBench's "
                  "sparse_probing form. An interrupted run keeps its finished sets in "
-                 "ckpt_<n>.probe.part.json and goes on from there.\n\n"
+                 "ckpt_<n>.probe.part.json and continues from there.\n\n"
                  "Formulas and versions: docs/math-probing.md.",
         .operands = "CHECKPOINT|RUN ...",
         .opts = options,

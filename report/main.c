@@ -26,27 +26,29 @@ static struct sae_chart_options drawing;
 
 static const struct sae_opt opts[] = {
     {"charts",                                                0, SAE_OPT_PATH, &given.charts, "report_charts", NULL, 0, 0, "DIR", "Output",
-     "folder for the charts, and the gnuplot script of each", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+     "folder for the charts and their gnuplot scripts", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"draw",                                           0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
-     "draw the charts; --no-draw writes the notes alone", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+     "draw the charts; --no-draw: only the notes", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     SAE_CHART_ROWS(drawing),
     {"title",                                        0, SAE_OPT_STR, &given.title, NULL, NULL, 0, 0, "TEXT", "Output",
-     "title of the charts in place of their own; none: no title, where a caption says it", SAE_OPT_UNRECORDED},
+     "title of every chart; none: no title, for figures with a caption; default: each chart has "
+     "its own", SAE_OPT_UNRECORDED},
     {"csv",                                                      0, SAE_OPT_PATH, &given.csv, NULL, NULL, 0, 0, "FILE|DIR", "Output",
-     "every number as CSV, one a row: to a FILE.csv, to stdout (-) instead of the notes, or with "
-     "runs, "
-     "groups, comparisons and time series into a DIR", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+     "write every number as CSV, one per row: into FILE.csv, to stdout (-) in place of the notes, "
+     "or, with runs, groups, comparisons and time series, into DIR", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"full",                                                  0, SAE_OPT_FLAG, &given.full, "false", NULL, 0, 0, NULL, "Output",
-     "every metric with its meaning, at every phase of training", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+     "print every metric with its meaning, at every phase of training", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
-     "run that differences are taken from; default: the first", SAE_OPT_MAIN},
+     "run that the others are compared with; default: the first", SAE_OPT_MAIN},
     {"label",                                                       0, SAE_OPT_STRS, &given.labels, NULL, NULL, 0, 0, "NAME=RUN", "Comparison",
-     "call a run NAME; default: its folder's name, with as much of its path as tells it from "
-     "others", SAE_OPT_MAIN},
+     "name of a run in the report; default: its folder's name, with as much of its path as makes "
+     "it unique", SAE_OPT_MAIN},
     {"baselines",            0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
-     "folder of published results (*.json); default: those that come with saekit", SAE_OPT_MAIN},
+     "folder of published results (*.json); default: those that are installed with "
+     "saekit", SAE_OPT_MAIN},
     {"saebench",                                            0, SAE_OPT_STRS, &given.saebench, NULL, NULL, 0, 0, "DIR,..", "Comparison",
-     "folders of SAEBench's result files (*_eval_results.json), shown beside too", SAE_OPT_MAIN},
+     "folders of SAEBench's result files (*_eval_results.json), to be shown beside the "
+     "runs", SAE_OPT_MAIN},
     {NULL                                                  },
 };
 
@@ -143,7 +145,8 @@ int main(int argc, char **argv)
 {
     static const struct sae_program program = {
         .name = "sae-report",
-        .summary = "runs and published baselines side by side: tables on stdout, charts beside",
+        .summary = "compare runs with each other and with published baselines, in tables and "
+                   "charts",
         .usage = "sae-report [options] [RUN ...] > notes.txt",
         .examples = "# every run_* folder here\n"
                     "sae-report > notes.txt\n"
@@ -155,21 +158,22 @@ int main(int argc, char **argv)
                     "sae-report --saebench eval_results run_1 run_2 > notes.txt\n"
                     "# all numbers for pandas: pandas.read_csv('report.csv')\n"
                     "sae-report --no-draw --csv report.csv sweep > notes.txt\n"
-                    "# all numbers, for a program\n"
+                    "# all numbers, to be read by a program\n"
                     "sae-report --json --no-draw run_1 run_2 > report.json\n",
         .about =
-            "Reads the checkpoints of each run and the results that lie beside them "
-            "(ckpt_50.analyze.json, .probe.json, .absorb.json, .core.json), and nothing else: it "
+            "sae-report reads the checkpoints of each run and the results beside them "
+            "(ckpt_50.analyze.json, .probe.json, .absorb.json, .core.json and the others). It "
             "measures nothing itself. The notes say what was run, what each number means, how the "
             "runs compare at each phase of training, which score targets are met, and which "
             "command makes each result that is missing.\n\n"
-            "A run is a folder of ckpt_*.h5. A folder of runs, such as a sweep, stands for each of "
-            "them. A folder that an evaluation filled with -o stands for the SAEs measured there: "
-            "SAEs of other packages can so be set beside runs.\n\n"
-            "A file that cannot be read is named in the notes and on stderr, the rest is reported, "
-            "and the exit status is 1. A result made from an earlier version of its checkpoint is "
+            "A run is a folder of ckpt_*.h5. A folder of runs, such as a sweep, means all of them. "
+            "A folder that an evaluation filled with -o means the SAEs measured there, so that "
+            "SAEs of other packages can be compared with runs.\n\n"
+            "If a file cannot be read, the notes and stderr name it, the rest is reported, and the "
+            "exit status is 1. A result that was made from an earlier version of its checkpoint is "
             "left out.\n\n"
-            "Published results stand in [brackets]. They were measured on gemma-2-2b, layer 12.",
+            "Published results are printed in [brackets]. They were measured on gemma-2-2b, layer "
+            "12.",
         .operands = "RUN|FOLDER|CHECKPOINT ...",
         .opts = opts,
         .run = run,

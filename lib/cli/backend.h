@@ -19,8 +19,8 @@ SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
 #define SAE_CLI_LM_MATMUL(to, group)                                                               \
     {                                                                                              \
         "matmul", 0, SAE_OPT_ENUM, to, "bf16", sae_precision_names, 0, 0, "TYPE", group,           \
-            "factors of the language model's products on a device; sums are f32 always, and on "   \
-            "the cpu all is",                                                                      \
+            "operand type of the language model's matrix products on a GPU; accumulation is "      \
+            "f32. On the CPU everything is f32",                                                   \
             SAE_OPT_UNRECORDED                                                                     \
     }
 

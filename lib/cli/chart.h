@@ -33,7 +33,7 @@ extern const char *const sae_chart_widths[];
      "svg",                                                                                        \
      .arg = "svg,pdf,png",                                                                         \
      .group = "Output",                                                                            \
-     .help = "formats of the charts, one or several of svg, pdf, png",                             \
+     .help = "formats of the charts: one or several of svg, pdf, png",                             \
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},                                                  \
     {                                                                                              \
         "chart-width", 0, SAE_OPT_ENUM, &(given).width, "page",                                    \

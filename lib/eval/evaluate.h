@@ -40,16 +40,18 @@ struct sae_eval_options {
 #define SAE_EVAL_ALL(given, heading, more)                                                         \
     {                                                                                              \
         "all", 0, SAE_OPT_FLAG, &(given).all, "false", .group = heading,                           \
-        .help = "every checkpoint of a run, not only its last", .flags = SAE_OPT_MAIN | (more)     \
+        .help = "take every checkpoint of a run, not only its last",                               \
+        .flags = SAE_OPT_MAIN | (more)                                                             \
     }
 #define SAE_EVAL_ROWS(given)                                                                       \
     {"acts", 0, SAE_OPT_PATH, &(given).acts, NULL, .arg = "DIR", .group = "Input",                 \
-     .help = "activation store to evaluate on; default: the one trained on. An SAE from elsewhere " \
-             "has none of its own",                                                                \
+     .help = "activation store to evaluate on; default: the one the SAE was trained on. "         \
+             "Required for SAEs from other packages",                                              \
      .flags = SAE_OPT_MAIN},                                                                       \
     {                                                                                              \
         "out", 'o', SAE_OPT_PATH, &(given).out, NULL, .arg = "DIR|FILE.json", .group = "Output",   \
-        .help = "where results go, in DIR by SAEBench's names; default: beside the SAE",           \
+        .help = "file or folder of the results (in DIR, named as by SAEBench); default: "          \
+                "beside the SAE",                                                                  \
         .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED                                                 \
     }
 

@@ -103,7 +103,7 @@ expect 0 "" at --text mixed --context 64 --tokens 2000 -o mixed_acts
 shows 'text +5 files: 1 JSON lines, 1 plain text; 3 left out \(1 documentation, 1 PNG, 1 PDF\)'
 expect 1 "cannot read 'mixd': No such file" at --text mixd -o unmade
 [ -e unmade ] && wrong "a misspelt text left a folder behind"
-expect 1 "cannot use 'mixed/paper.pdf': it is PDF" at --text mixed/data.json,mixed/paper.pdf -o x
+expect 1 "cannot use 'mixed/paper.pdf': it is a PDF" at --text mixed/data.json,mixed/paper.pdf -o x
 [ -e x ] && wrong "a harvest that failed left an empty folder behind"
 expect 0 "" at --text mixed --glob '*.txt' --context 8 -o chosen
 shows 'text +1 file: 1 plain text'
@@ -252,11 +252,16 @@ shows 'made before'
 cp -r "$model" elsewhere
 expect 0 "" "$harvest" --model elsewhere --layer 3 -q --text texts --tokens 200 -o moved
 mv elsewhere other_place
-expect 1 "is not at 'elsewhere' any more; say by --model" "$harvest" --like moved --words
+expect 1 "is no longer at 'elsewhere'; name its folder with --model" "$harvest" --like moved --words
 expect 0 "" "$harvest" --like moved --model other_place --words --max-words 80 -q
 
 # --- asked wrongly ---
 expect 2 'nothing to harvest' at -o x
+# Options of another product are refused by name.
+expect 2 '--tokens has no meaning without --text; leave it out' at --labels x.csv --tokens 1K -o x
+expect 2 '--label-column has no meaning without --labels' at --text texts --label-column y -o x
+expect 2 '--spaced-only has no meaning without --words' at --text texts --spaced-only -o x
+expect 2 '--seed has no meaning without --labels or --words' at --text texts --seed 1 -o x
 expect 2 'which model' "$harvest" --text c.txt
 expect 2 'which layer' "$harvest" --model "$model" --text c.txt
 expect 2 "--layer 17: '$model' has layers 0 to 5" "$harvest" --model "$model" --layer 17 --text c.txt
