@@ -411,8 +411,7 @@ int main(int argc, char **argv)
 {
     static const struct sae_program program = {
         .name = "sae-autointerp",
-        .summary = "let a language model explain latents, and measure how well it predicts them "
-                   "from that",
+        .summary = "let a language model explain latents and predict them from its explanations",
         .usage = "sae-autointerp [--llm NAME] [--api-base URL] [RUN|CHECKPOINT ...]",
         .examples = "# what would be asked about one latent; sends nothing\n"
                     "sae-autointerp --dry-run --latents 1 run_2\n"

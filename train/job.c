@@ -101,7 +101,7 @@ static enum sae_status clear_run(const char *dir, bool force, struct sae_err *er
     SAE_TRY(job_run_files(&names, &n, dir, err));
     if (n > 0 && !force)
         st = sae_err_set(err, SAE_EARG,
-                         "'%s' already holds a run ('%s'); continue it with --continue or --resume %s, "
+                         "'%s' holds a run already ('%s'); continue it with --continue or --resume %s, "
                          "or replace it with --force",
                          dir, names[0], sae_str_shell(dir).s);
     for (size_t i = 0; st == SAE_OK && i < n; i++) {
@@ -139,7 +139,7 @@ static enum sae_status clear_sweep(const char *dir, bool force, struct sae_err *
         goto done;
     if (!force) {
         st = sae_err_set(err, SAE_EARG,
-                         "'%s' already holds a sweep; continue it with --continue or --resume %s, or "
+                         "'%s' holds a sweep already; continue it with --continue or --resume %s, or "
                          "replace it with --force",
                          dir, sae_str_shell(dir).s);
         goto done;

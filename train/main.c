@@ -34,7 +34,7 @@ static const struct sae_opt options[] = {
     {"resume", 0, SAE_OPT_PATH, &resume_path, NULL, NULL, 0, 0, "RUN", in_out,
      "continue an interrupted run or sweep with its recorded options", MAIN | SAE_OPT_UNRECORDED},
     {"continue", 0, SAE_OPT_FLAG, &go_on, "false", NULL, 0, 0, NULL, in_out,
-     "start the run or sweep of -o, or continue it; does nothing if it is finished",
+     "start the run or sweep of -o, or continue it, or do nothing if it is finished",
      MAIN | SAE_OPT_UNRECORDED},
     {"verify", 0, SAE_OPT_FLAG, &verify, "false", NULL, 0, 0, NULL, in_out,
      "first read the whole store and check its contents against its ids",
@@ -67,7 +67,7 @@ static const struct sae_opt options[] = {
     {"batch", 0, SAE_OPT_COUNT, &set.batch, "2048", NULL, 1, SETTINGS_MOST, "N", fit,
      "tokens in a batch", SWEEP},
     {"tokens", 0, SAE_OPT_COUNT, &set.tokens, NULL, NULL, 1, SETTINGS_MOST, "N", fit,
-     "tokens to train on; default: all training rows once", MAIN},
+     "tokens to train on; default: all rows once", MAIN},
     {"steps", 0, SAE_OPT_COUNT, &set.steps, NULL, NULL, 1, SETTINGS_MOST, "N", fit,
      "number of updates (alternative to --tokens)", 0},
     {"lr", 0, SAE_OPT_REAL, &set.lr, NULL, NULL, 0, 1e30, "X", fit,
@@ -101,7 +101,7 @@ static const struct sae_opt options[] = {
      "linear warm-up of the sparsity term (standard, gated, jumprelu); default: 2000, or a fifth "
      "of a run below 4000 steps", SWEEP},
     {"target-l0", 0, SAE_OPT_REAL, &set.target_l0, "20", NULL, 0, 1e12, "X", fit,
-     "active latents per token that the penalty aims at (jumprelu)", MAIN | SWEEP},
+     "target number of active latents (jumprelu)", MAIN | SWEEP},
     {"l0-penalty", 0, SAE_OPT_REAL, &set.l0_penalty, "1", NULL, 0, 1e12, "X", fit,
      "weight of (L0 / target - 1)^2 (jumprelu)", SWEEP},
     {"bandwidth", 0, SAE_OPT_REAL, &set.bandwidth, "0.001", NULL, 0, 1e12, "X", fit,
@@ -123,7 +123,7 @@ static const struct sae_opt options[] = {
     {"matmul", 0, SAE_OPT_ENUM, &matmul, "f32", sae_precision_names, 0, 0, "TYPE", fit,
      "operand type of matrix products; accumulation is f32. tf32 and bf16 need --backend cuda", 0},
     {"seed", 0, SAE_OPT_U64, &set.seed, "42", NULL, 0, 0, "N", fit,
-     "random seed for weights, data order and followed pairs", MAIN | SWEEP},
+     "random seed for weights, data order, pairs", MAIN | SWEEP},
     {"orth", 0, SAE_OPT_ENUM, &set.orth, "none", train_orth_names, 0, 0, "HOW", orth,
      "orthogonality term on pairs that fire together, with constant weight (static) or one that "
      "falls as (1 - p)^gamma with progress p (progressive); ortsae: on nearest neighbours in "

@@ -72,7 +72,7 @@ expect 1 'nothing.h5' -q --words nothing.h5 run_1
 expect 1 'kind' -q --words acts/labels_mood.h5 run_1
 mv acts/words.h5 gone.h5
 expect 1 "no word set 'acts/words.h5'" -q run_1
-expect 1 "'sae-harvest --like acts --words'" -q run_1
+expect 1 "make it with: sae-harvest --like acts --words" -q run_1
 head -c 4000 gone.h5 >acts/words.h5
 expect 1 'words.h5' -q run_1
 exit $bad

@@ -82,7 +82,7 @@ expect() { # status, part of the message, arguments...
 }
 expect 2 'must be at least 1' --k 0
 expect 2 'a raw activation has 34 features' -q --k 1000 run_1
-expect 2 "'sae-harvest --like ACTS --labels mood.csv'" -q --labels mood.csv run_1
+expect 2 "with: sae-harvest --like ACTS --labels mood.csv" -q --labels mood.csv run_1
 expect 1 'nothing.h5' -q --labels nothing.h5 run_1
 expect 1 'kind' -q --labels acts/words.h5 run_1
 head -c 3000 acts/labels_mood.h5 >acts/short.h5
