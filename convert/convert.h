@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* convert : an SAE in the files of another package. Weights are copied, not computed, but where a
- * format has no place for something that can be folded into what it has; that is said. */
+/* convert : an SAE in the files of another package. Weights are copied, not computed, except that
+ * what a format cannot hold is folded into what it can; that is reported. */
 #ifndef SAE_CONVERT_CONVERT_H
 #define SAE_CONVERT_CONVERT_H
 
@@ -40,7 +40,7 @@ SAE_MUST_CHECK enum sae_status convert_transpose(float **ret, const float *from,
 /* Refuses to overwrite. */
 SAE_MUST_CHECK enum sae_status convert_check_free(const char *path, bool force,
                                                   struct sae_err *err);
-/* What the record's site tells; NULL, UINT64_MAX where it does not. Borrowed. */
+/* What the record's site says; NULL or UINT64_MAX if absent. Borrowed. */
 struct convert_site {
     const char *model, *hook;
     uint64_t layer, context;

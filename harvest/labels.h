@@ -31,7 +31,7 @@ SAE_MUST_CHECK enum sae_status harvest_labels_path(char **ret, const char *dir, 
                                                    struct sae_err *err);
 
 /* record: of this set, with the source file as an input (origin.h).
- * Fails: SAE_EARG another set of that name lies there; as harvest_dataset_load and _draw */
+ * Fails: SAE_EARG the folder has another set of that name; as harvest_dataset_load and _draw */
 SAE_MUST_CHECK enum sae_status harvest_labels_write(struct harvest_tap *tap, const char *source,
                                                     const struct harvest_labels_settings *settings,
                                                     const json_t *record,

@@ -57,8 +57,8 @@ SAE_MUST_CHECK enum sae_status harvest_prompts_text(struct sae_str *to,
                                                     const size_t examples[HARVEST_EXAMPLES],
                                                     size_t word, struct sae_err *err);
 
-/* Place of the word's own token: the last one that " has the first letter:" follows up to the
- * end. False where there is none. */
+/* Place of the word's own token: the last one that " has the first letter:" follows up to the end.
+ * False if absent. */
 bool harvest_prompts_find(const struct gemma_tok *tok, const uint32_t *ids, size_t n,
                           uint32_t token, size_t *ret_at);
 

@@ -46,8 +46,8 @@ struct harvest_store_totals {
 size_t harvest_store_shard_rows(size_t d);
 
 /* record: of this store (origin.h). The folder is made.
- * Fails: SAE_EARG another store lies there, or the text is shorter than one context;
- * SAE_EINTR whole shards are kept; SAE_EFORMAT text or activations; SAE_EIO */
+ * Fails: SAE_EARG the folder has another store, or the text is shorter than one context; SAE_EINTR
+ * whole shards are kept; SAE_EFORMAT text or activations; SAE_EIO */
 SAE_MUST_CHECK enum sae_status
 harvest_store_write(struct harvest_tap *tap, const struct harvest_store_settings *settings,
                     const json_t *record, struct harvest_store_totals *ret, struct sae_err *err);

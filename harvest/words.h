@@ -25,7 +25,7 @@ struct harvest_words_totals {
     bool found; /* it was there already */
 };
 
-/* Fails: SAE_EARG another word set lies there, too few words; SAE_EINTR nothing is kept */
+/* Fails: SAE_EARG the folder has another word set, too few words; SAE_EINTR nothing is kept */
 SAE_MUST_CHECK enum sae_status
 harvest_words_write(struct harvest_tap *tap, const struct harvest_words_settings *settings,
                     const json_t *record, struct harvest_words_totals *ret, struct sae_err *err);

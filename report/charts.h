@@ -59,10 +59,10 @@ SAE_MUST_CHECK enum sae_status chart_close(struct chart *chart, struct sae_err *
  * entry. The key is drawn once for all panels, below them. */
 SAE_MUST_CHECK enum sae_status chart_curve(struct chart *chart, size_t block, const char *with,
                                            const char *label, struct sae_err *err);
-/* Marks of a panel's axis of steps that leave room for their numbers. */
+/* Sets marks on the axis of steps, far enough apart for their numbers. */
 SAE_MUST_CHECK enum sae_status chart_steps(struct chart *chart, double from, double to,
                                            struct sae_err *err);
-/* Draws and lists the chart; nothing where it has no panel. Clears it. */
+/* Draws and lists the chart, if it has a panel. Clears it. */
 SAE_MUST_CHECK enum sae_status chart_finish(struct chart *chart, const char *name,
                                             const char *title, const char *subtitle,
                                             const char *caption, struct sae_err *err);
@@ -89,7 +89,7 @@ SAE_MUST_CHECK enum sae_status chart_series(struct chart *chart, const struct ch
 /* --- chart_style.c: how a setting looks, and what it is called ---------------------------------
  */
 
-/* Finds the grid of the settings, by which many of them are told apart. */
+/* Finds the grid of the settings, which gives many of them different styles. */
 SAE_MUST_CHECK enum sae_status charts_style(struct charts *charts, struct sae_err *err);
 /* "lc rgb '#0072b2' lw 2.2 dt 1 pt 7 ps 0.8" of a group; the colour alone. buf of CHART_STYLE. */
 enum { CHART_STYLE = 96 };
@@ -120,8 +120,8 @@ SAE_MUST_CHECK enum sae_status charts_cos_hist(struct charts *charts, struct sae
 /* The chart of notes_grid.c: figures over the swept options. */
 SAE_MUST_CHECK enum sae_status charts_grid(struct charts *charts, struct sae_err *err);
 
-/* chart_list.c: charts.txt names what the last report drew into a folder. Removes of it what this
- * report has not drawn, and writes the list anew. */
+/* chart_list.c: charts.txt names what the last report drew into a folder. Removes those that this
+ * report has not drawn, and writes the list again. */
 SAE_MUST_CHECK enum sae_status charts_list(const struct charts *charts, struct sae_err *err);
 
 #endif /* SAE_REPORT_CHARTS_H */

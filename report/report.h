@@ -74,7 +74,7 @@ struct report_baseline {
     char *name; /* "topk" */
     char *title;
     char *model;
-    long layer; /* -1: not told */
+    long layer; /* -1: unknown */
     json_t *json;
     /* of SAEBench's own files instead of json: the SAE's whole name, and a result an evaluation */
     char *full;
@@ -105,13 +105,13 @@ struct report {
 };
 
 struct report_settings {
-    char *const *operands; /* runs, folders of runs, checkpoints, results; none: what lies here */
+    char *const *operands; /* runs, folders of runs, checkpoints, results; none: those found here */
     size_t n_operands;
     char *const *labels; /* "NAME=RUN" */
     size_t n_labels;
     const char *against;   /* run name, NULL = first */
     const char *baselines; /* folder, NULL = the published ones of this installation */
-    char *const *saebench; /* folders of SAEBench's result files, to be set beside too */
+    char *const *saebench; /* folders of SAEBench's result files, to be shown beside the runs */
     size_t n_saebench;
     const char *charts;    /* folder, NULL = no charts */
     const char *program;   /* path of the running program, to find the installed data; or NULL */
@@ -166,8 +166,8 @@ SAE_MUST_CHECK enum sae_status report_baseline_load(struct report_baseline *ret,
 SAE_MUST_CHECK enum sae_status report_saebench_load(struct report *report, const char *dir,
                                                     struct sae_err *err);
 void report_baseline_clear(struct report_baseline *baseline);
-/* Folder of the published baselines: asked, installed, beside the program, or in the source tree.
- * *ret NULL where none is there. */
+/* Folder of the published baselines: named, installed, beside the program, or in the source tree.
+ * *ret NULL if there is none. */
 SAE_MUST_CHECK enum sae_status
 report_baselines_dir(char **ret, const struct report_settings *settings, struct sae_err *err);
 

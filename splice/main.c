@@ -24,46 +24,48 @@ static struct {
 /* clang-format off */
 static const struct sae_opt opts[] = {
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "What to measure on",
-     .help = "language model; default: the one the activations came from", .flags = SAE_OPT_MAIN},
+     .help = "folder of the language model; default: the one that made the "
+             "activations", .flags = SAE_OPT_MAIN},
     {"text", 0, SAE_OPT_STRS, &given.texts, NULL, .arg = "FILE", .group = "What to measure on",
-     .help = "text or JSON lines, also .gz and .zst; default: the store's text, beyond what the "
-             "store holds",
+     .help = "plain text or JSON lines, also compressed (.gz, .zst); default: the store's text, "
+             "after what the store holds",
      .flags = SAE_OPT_MAIN},
     {"contexts", 0, SAE_OPT_COUNT, &given.contexts, "64", .min = 1, .max = 1e9, .arg = "N",
      .group = "What to measure on",
-     .help = "contexts to run; SAEBench's published numbers use 3200 and 32000",
+     .help = "contexts of text to run; SAEBench's published numbers use 3200 and 32000",
      .flags = SAE_OPT_MAIN},
     {"context", 0, SAE_OPT_U64, &given.context, "128", .min = 2, .max = 65536, .arg = "N",
      .group = "What to measure on",
-     .help = "tokens of a context", .flags = SAE_OPT_MAIN},
+     .help = "tokens in a context", .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "What to measure on", 0),
     {"features", 0, SAE_OPT_FLAG, &given.features, "true", .group = "Results",
-     .help = "densities and cosines of each latent in the result (eval_result_details)",
+     .help = "write densities and cosines of each latent to the result (eval_result_details)",
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ROWS(given.eval),
     {"layer", 0, SAE_OPT_U64, &given.layer, NULL, .min = 0, .max = 255, .arg = "N",
      .group = "What to measure on",
      .help = "layer whose resid_post is replaced; default: the one trained on"},
     {"field", 0, SAE_OPT_STR, &given.field, NULL, .arg = "NAME", .group = "What to measure on",
-     .help = "field of JSON lines that holds the text; default: as the store was made"},
+     .help = "field of JSON lines that holds the text; default: as in the store"},
     {"split", 0, SAE_OPT_ENUM, &given.split, "none", .choices = sae_docs_split_names,
      .group = "What to measure on",
-     .help = "where documents of plain text end; default: as the store was made"},
+     .help = "where a document of plain text ends: with the file (none), at a blank line, at each "
+             "line; default: as in the store"},
     {"skip", 0, SAE_OPT_U64, &given.skip, NULL, .min = 0, .max = 1e15, .arg = "N",
      .group = "What to measure on",
-     .help = "documents passed over; default: those the store holds, none of another text"},
+     .help = "documents to skip; default: those that the store holds; with --text: 0"},
     {"batch", 0, SAE_OPT_U64, &given.batch, "16", .min = 1, .max = 65536, .arg = "N",
      .group = "What to measure on",
-     .help = "contexts of a batch; mse and the legacy explained variance depend on it"},
+     .help = "contexts in a batch; mse and the legacy explained variance depend on it"},
     {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", .group = "Speed",
-     .help = "what the untouched and the zero-ablated model do, so that a further checkpoint "
-             "costs its own pass alone; --no-keep leaves nothing behind"},
+     .help = "cache the clean and the zero-ablated pass, so that the next checkpoint needs only "
+             "its own; --no-keep: no cache"},
     {"reference", 0, SAE_OPT_PATH, &given.reference, NULL, .arg = "DIR", .group = "Speed",
-     .help = "folder to keep it in; default: reference in the store's folder"},
+     .help = "folder of that cache; default: reference in the store's folder"},
     SAE_CLI_LM_MATMUL(&given.matmul, "Speed"),
     {"reference-size", 0, SAE_OPT_COUNT, &given.reference_size, "16G", .min = 0, .max = 1e18,
      .arg = "BYTES", .group = "Speed",
-     .help = "keep nothing where the text would take more"},
+     .help = "largest cache; if the text needs more, nothing is cached"},
     {0}
 };
 /* clang-format on */
@@ -148,32 +150,33 @@ int main(int argc, char **argv)
 {
     static const struct sae_program program = {
         .name = "sae-splice",
-        .summary = "what the language model loses when the reconstruction replaces its stream",
+        .summary = "measure what a language model loses when the reconstruction replaces its "
+                   "stream",
         .usage = "sae-splice [options] [RUN|CHECKPOINT ...]",
-        .examples = "# the last checkpoint of a run, on text that its store did not take\n"
+        .examples = "# the last checkpoint of a run, on text that its store does not hold\n"
                     "sae-splice run_2\n"
                     "# every checkpoint of three runs, in one pass over the text\n"
                     "sae-splice --all run_1 run_2 run_3\n"
                     "# as many contexts as SAEBench, from another text\n"
                     "sae-splice --text openwebtext.jsonl.zst --contexts 3200 run_2\n",
         .about =
-            "SAEBench's core evaluation. The language model reads text three ways: untouched, with "
-            "the autoencoder's reconstruction in place of the residual stream (BOS, EOS and PAD "
-            "keep their own vectors), and with zeros in place of it. Cross-entropy and KL "
-            "divergence of the predictions say how much of the model survives; scores are 1 where "
-            "nothing is lost and 0 where it is as bad as zeros. On the same text it measures the "
-            "reconstruction (explained variance by three formulas, error, cosine, shrinkage), "
-            "sparsity, and the density of each latent.\n\n"
+            "sae-splice is SAEBench's core evaluation. The language model reads the text three "
+            "times: unchanged, with the autoencoder's reconstruction in place of the residual "
+            "stream (BOS, EOS and PAD keep their own vectors), and with zeros in place of it. "
+            "Cross-entropy and KL divergence of the predictions show how much of the model "
+            "survives: a score of 1 means that nothing is lost, 0 that it is as bad as zeros. On "
+            "the same text it measures the reconstruction (explained variance by three formulas, "
+            "error, cosine, shrinkage), sparsity, and the density of each latent.\n\n"
             "Model and text are found through the checkpoint's record. From the store's own text "
-            "it takes the documents after the last one that the store holds, so that nothing "
-            "measured on was trained on; where the store holds the whole text, the last contexts "
-            "of it, with a warning. The untouched and the zero-ablated model run once for all "
-            "checkpoints, and what they do is kept in the folder 'reference' beside the store, so "
-            "that a further checkpoint on the same text costs its own pass alone; the folder may "
+            "it takes the documents after the last one that the store holds, so that no text is "
+            "both trained on and measured on. If the store holds the whole text, it takes the last "
+            "contexts, with a warning. The clean and the zero-ablated model run once for all "
+            "checkpoints. Their predictions are cached in the folder 'reference' beside the store, "
+            "so that another checkpoint on the same text needs only its own pass; the folder may "
             "be removed at any time. An interrupted run keeps what it has in "
-            "ckpt_XX.core.part.hdf5; the same command goes on from there.\n\n"
-            "The result is written beside the checkpoint as ckpt_XX.core.json in SAEBench's "
-            "shape. Formulas and versions: docs/math-core.md.",
+            "ckpt_XX.core.part.hdf5; the same command continues from there.\n\n"
+            "The result is written beside the checkpoint as ckpt_XX.core.json in SAEBench's shape. "
+            "Formulas and versions: docs/math-core.md.",
         .operands = "RUN|CHECKPOINT ...",
         .opts = opts,
         .run = run,

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 /* Once, from main. A second signal of one kind ends the program at once. SIGXFSZ and SIGPIPE are
- * ignored, so that a write that fails is told as one. */
+ * ignored, so that the write itself fails and is reported. */
 void sae_stop_install(void);
 bool sae_stop_asked(void);
 int sae_stop_exit_code(void);   /* 128 and the number of the signal: 130, 143 */

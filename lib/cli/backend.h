@@ -7,9 +7,9 @@
 #include "lib/cli/opt.h"
 #include "lib/math/lm.h"
 
-/* As sae_ops_open_device; tells on stderr when it is a device, and why it is none where the machine
- * has a driver (where it has none, under --verbose only). what: "training " or the like, before
- * "on the device". Fails: SAE_EBACKEND, SAE_EARG */
+/* As sae_ops_open_device. Prints on stderr that a device was taken, or why not; on a machine
+ * without a driver the reason is printed under --verbose only. what: "training " or the like,
+ * before "on the device". Fails: SAE_EBACKEND, SAE_EARG */
 SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
                                                const struct sae_cli *cli, const char *what,
                                                struct sae_err *err);
@@ -24,7 +24,7 @@ SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
             SAE_OPT_UNRECORDED                                                                     \
     }
 
-/* Likewise by sae_lm_open. Fails: also SAE_EARG --matmul was asked for and there is no device */
+/* Likewise by sae_lm_open. Fails: also SAE_EARG --matmul was given and there is no device */
 SAE_MUST_CHECK enum sae_status sae_cli_lm_backend(const struct sae_ops **ret,
                                                   const struct sae_cli *cli,
                                                   enum sae_precision how, struct sae_err *err);

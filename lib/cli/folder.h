@@ -26,8 +26,8 @@ SAE_MUST_CHECK enum sae_status sae_folder_kind(enum sae_folder *ret, const char 
 /* "is an activation store, not a run": to follow the folder's name in a message. */
 const char *sae_folder_says(enum sae_folder kind);
 
-/* The run folders below a folder, at most two levels down, in natural order; hidden folders are left
- * out. *ret: paths that begin with `path`, free with sae_fs_list_free; *ret_n 0 where there are none.
+/* The run folders below a folder, at most two levels down, in natural order; hidden folders are
+ * left out. *ret: paths that begin with `path`, free with sae_fs_list_free; *ret_n may be 0.
  * Fails: SAE_EIO a folder cannot be read */
 SAE_MUST_CHECK enum sae_status sae_folder_runs(char ***ret, size_t *ret_n, const char *path,
                                                struct sae_err *err);

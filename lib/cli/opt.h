@@ -22,8 +22,8 @@ enum sae_opt_kind {
     SAE_OPT_ENUM,     /* int *           index into choices */
     SAE_OPT_U64S,     /* struct sae_u64s *   comma-separated */
     SAE_OPT_REALS,    /* struct sae_reals *  comma-separated */
-    /* struct sae_strs *, may be given several times. Commas separate too, but for "\," and for those in
-     * the name of a file or folder that is there. */
+    /* struct sae_strs *, may be given several times. Commas separate too, except "\," and those in
+     * the name of an existing file or folder. */
     SAE_OPT_STRS
 };
 
@@ -89,15 +89,15 @@ struct sae_cli {
     const struct sae_opt_set *set; /* what the parser knows; see lib/cli/parse.h */
 };
 
-/* Parses, talks, runs, closes stdout and returns the exit code:
- * 0 done, 1 could not, 2 asked wrongly (SAE_EARG), 130/143 stopped by a signal. */
+/* Parses, talks, runs, closes stdout and returns the exit code: 0 done, 1 failed, 2 bad command
+ * line (SAE_EARG), 130/143 stopped by a signal. */
 int sae_program_main(const struct sae_program *program, int argc, char **argv);
 
 /* Whether the user gave this option (on the command line or in --config). */
 bool sae_opt_given(const struct sae_cli *cli, const char *name);
 
 /* Whether two texts are one value of this option: "5M" and "5000000"; NULL: unset. Options of
- * SAE_OPT_OVERRIDE and SAE_OPT_UNRECORDED, and those that there are not, never differ. */
+ * SAE_OPT_OVERRIDE and SAE_OPT_UNRECORDED, and unknown ones, never differ. */
 bool sae_opt_same(const struct sae_cli *cli, const char *name, const char *a, const char *b);
 
 /* The record of this invocation (record.h): program, version, command, options, libraries. */
@@ -111,9 +111,9 @@ SAE_MUST_CHECK enum sae_status sae_opt_rewind(const struct sae_cli *cli, struct 
 /* Writes the values of all scalar options to their destinations once more; a destination whose
  * option is unset is left alone. */
 SAE_MUST_CHECK enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err);
-/* Applies recorded options (of --resume) to the table's destinations, as if typed; options
- * given on the command line that differ in value from the record are refused by name, but for
- * those of SAE_OPT_OVERRIDE, which stay as given. */
+/* Applies recorded options (of --resume) to the table's destinations, as if typed; options given on
+ * the command line that differ in value from the record are refused by name, except those of
+ * SAE_OPT_OVERRIDE, which stay as given. */
 SAE_MUST_CHECK enum sae_status sae_opt_apply(const struct sae_cli *cli, const json_t *options,
                                              struct sae_err *err);
 

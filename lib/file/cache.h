@@ -5,9 +5,9 @@
 
 #include "lib/base/err.h"
 
-/* To be asked how the writing of such a file ended. Where the system refused it (a folder that may
- * only be read, a full disk, another process that wrote it first) the work goes on without the file:
- * that is a warning, once in a process, and SAE_OK. Other failures are passed on.
+/* Call it with the status of writing such a file. If the system refused (a read-only folder, a full
+ * disk, another process that wrote it first), the work goes on without the file: one warning per
+ * process, and SAE_OK. Other failures are passed on.
  *   why  what the writing filled in */
 SAE_MUST_CHECK enum sae_status sae_cache_wrote(enum sae_status st, const struct sae_err *why,
                                                struct sae_err *err);

@@ -41,19 +41,19 @@ bool h5_make_parents(hid_t file, const char *name);
 /* UTF-8 text of a fixed length; padding as H5Tset_strpad. H5Tclose; negative where HDF5 fails. */
 hid_t h5_text_type(size_t bytes, H5T_str_t padding);
 
-/* Library settings; before anything else is asked of HDF5. */
+/* Library settings; call it before any other use of HDF5. */
 void h5_set_up(void);
 /* How files are opened and created: without locks. H5Pclose. */
 hid_t h5_access(void);
 
-/* Whether an error number tells of the disk or the network, and not of the file. */
+/* Whether an error number is about the disk or the network, not about the file. */
 bool h5_is_system_failure(int why);
 
 /* Whether `path` is a regular file that starts as HDF5 files do, and how long it is.
  * Fails: SAE_EIO, SAE_EFORMAT (not HDF5, a Git LFS pointer, a pipe) */
 SAE_MUST_CHECK enum sae_status h5_check_file(uint64_t *ret_bytes, const char *path,
                                              struct sae_err *err);
-/* The failure of H5Fopen, told by its cause: a lock, the system, or the file. */
+/* Reports the failure of H5Fopen by its cause: a lock, the system, or the file. */
 SAE_MUST_CHECK enum sae_status h5_open_failed(const char *path, int system_says,
                                               struct sae_err *err);
 

@@ -5,7 +5,7 @@
  * Here the machine knows only data (numbers, texts, tuples, lists, dicts) and a fixed handful of
  * names: collections.OrderedDict, torch._utils._rebuild_tensor_v2, torch._utils._rebuild_parameter
  * and torch's storage classes. Each is a rule of this file, never a call. Any other name or
- * instruction ends the reading with a message that says what was asked for. */
+ * instruction ends the reading with a message that names it. */
 #ifndef SAE_LIB_FILE_PICKLE_H
 #define SAE_LIB_FILE_PICKLE_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* tensors : named arrays of numbers out of a file of any of three kinds, told apart by content:
- * safetensors, numpy's npz, and PyTorch's zip format (torch.save of a state dict). Of the last the
- * pickle inside is interpreted by rules that run nothing (pickle.h).
- * Data stays in the mapped file until it is read. */
+/* tensors : named arrays of numbers from a file of one of three kinds, recognised by content:
+ * safetensors, numpy's npz, and PyTorch's zip format (torch.save of a state dict). The pickle in
+ * the last is interpreted by rules that run nothing (pickle.h). Data stays in the mapped file until
+ * it is read. */
 #ifndef SAE_LIB_FILE_TENSORS_H
 #define SAE_LIB_FILE_TENSORS_H
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* docs : documents, one after the other, from plain text, JSON lines, JSON arrays and tables.
  *
- * What a file holds is told by its content (kind.h). Of objects and tables the named field of each
- * row is a document. A plain text is one document, or, split at blank lines or line by line, each of
- * its paragraphs or lines. Documents are UTF-8: what is not becomes U+FFFD.
+ * The kind of a file is recognised by its content (kind.h). In objects and tables, the named field
+ * of each row is a document. A plain text is one document, or each of its paragraphs or lines is
+ * one. Documents are UTF-8; invalid bytes become U+FFFD.
  *
  * A row that cannot be used is a document without text, counted in `left`: documents are numbered
  * by the rows of a file, whether they can be used or not. */

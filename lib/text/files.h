@@ -42,10 +42,10 @@ struct sae_files {
 SAE_MUST_CHECK enum sae_status sae_files_add(struct sae_files *files, const char *path,
                                              struct sae_err *err);
 
-/* Tells what each file holds (kind.h; field as there), and leaves out of those found in folders what
- * is no text: images, archives, markup, tables and objects without the field; beside tables and
- * objects also README and LICENSE files. Files that were named, or chosen by a glob, are never left
- * out, but refused where they cannot be used.
+/* Finds the kind of each file (kind.h; field as there). Of those found in folders it leaves out
+ * what is no text: images, archives, markup, tables and objects without the field, and README and
+ * LICENSE files beside tables and objects. Files that were named, or chosen by a glob, are never
+ * left out but refused if they cannot be used.
  * Fails: SAE_EFORMAT such a file, or none is left; SAE_EIO; SAE_EINTR */
 SAE_MUST_CHECK enum sae_status sae_files_sort_out(struct sae_files *files, const char *field,
                                                   struct sae_err *err);
@@ -54,7 +54,7 @@ SAE_MUST_CHECK enum sae_status sae_files_sort_out(struct sae_files *files, const
 SAE_MUST_CHECK enum sae_status sae_files_say(const struct sae_files *files, struct sae_str *to,
                                              struct sae_err *err);
 
-/* Hashes every file. `step` (may be NULL) hears how many bytes of all are done.
+/* Hashes every file. `step` (may be NULL) is called with the number of bytes done.
  * Fails: SAE_EIO, SAE_EINTR */
 SAE_MUST_CHECK enum sae_status sae_files_hash(struct sae_files *files,
                                               void (*step)(void *context, uint64_t done),

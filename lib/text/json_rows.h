@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* json_rows : the objects of a file, one a line (JSON lines) or the elements of one JSON array.
  *
- * Exporters write more than JSON allows, mostly in fields that nobody reads. Read all the same are
+ * Exporters write more than JSON allows, mostly in fields that nobody reads. These are read too:
  * NaN and Infinity (as null), numbers beyond what a double or 63 bits hold (as text), halves of
  * surrogate pairs and bytes that are not UTF-8 (as U+FFFD, counted). */
 #ifndef SAE_LIB_TEXT_JSON_ROWS_H
@@ -39,12 +39,12 @@ void sae_json_rows_clear(struct sae_json_rows *rows);
 SAE_MUST_CHECK enum sae_status sae_json_rows_next(struct sae_json_rows *rows, bool *ret_more,
                                                   struct sae_err *err);
 
-/* The current row as an object, the caller's; NULL where it is none: then it is counted as left
+/* The current row as an object, the caller's; NULL if it is none, and then it is counted as left
  * out. Fails: SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status sae_json_rows_object(struct sae_json_rows *rows, json_t **ret,
                                                     struct sae_err *err);
-/* A field of that object as text, borrowed; NULL where there is none or it is no text: then the row
- * is counted as left out. */
+/* A field of that object as text, borrowed; NULL if it is absent or no text, and then the row is
+ * counted as left out. */
 const char *sae_json_rows_text(struct sae_json_rows *rows, const json_t *object, const char *field,
                                size_t *ret_len);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* kind : what a file holds, told by its content after decompression. The name decides only between
- * kinds that the content cannot tell apart: .csv and .tsv. Texts, labels and questions are all
- * recognised here. */
+/* kind : what a file holds, recognised by its content after decompression. The name decides only
+ * between kinds that the content cannot separate: .csv and .tsv. Texts, labels and questions are
+ * all recognised here. */
 #ifndef SAE_LIB_TEXT_KIND_H
 #define SAE_LIB_TEXT_KIND_H
 
