@@ -86,8 +86,7 @@ struct chart_column {
 SAE_MUST_CHECK enum sae_status chart_series(struct chart *chart, const struct chart_column *column,
                                             struct sae_err *err);
 
-/* --- chart_style.c: how a setting looks, and what it is called ---------------------------------
- */
+/* --- chart_style.c: how a setting looks, and what it is called ---------------------------- */
 
 /* Finds the grid of the settings, which gives many of them different styles. */
 SAE_MUST_CHECK enum sae_status charts_style(struct charts *charts, struct sae_err *err);
@@ -107,8 +106,7 @@ const char *chart_label(const struct charts *charts, size_t group, char buf[CHAR
 SAE_MUST_CHECK enum sae_status chart_axes_key(struct chart *chart, size_t block,
                                               struct sae_err *err);
 
-/* --- the charts --------------------------------------------------------------------------------
- */
+/* --- the charts --------------------------------------------------------------------------- */
 
 /* charts_runs.c: what the checkpoints themselves hold. */
 SAE_MUST_CHECK enum sae_status charts_losses(struct charts *charts, struct sae_err *err);

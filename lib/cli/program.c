@@ -16,9 +16,9 @@
 #include "lib/cli/parse.h"
 #include "lib/math/ops.h"
 
-/* --- address space ---
+/* --- address space ------------------------------------------------------------------------ */
 
- * OpenBLAS maps twice 128 MiB while it is loaded, before main, and where it is refused it tries
+/* OpenBLAS maps twice 128 MiB while it is loaded, before main, and where it is refused it tries
  * again for ever. So the first code of the program asks for as much and gives it back. It runs
  * before any library is initialised: system calls and no more. */
 #define BLAS_BUFFER ((size_t)128 << 20)

@@ -280,11 +280,6 @@ const char *sae_h5_path(const struct sae_h5 *file)
     return file->path;
 }
 
-const char *sae_h5_kind(const struct sae_h5 *file)
-{
-    return file->kind;
-}
-
 const char *sae_h5_id(const struct sae_h5 *file)
 {
     return file->hex;

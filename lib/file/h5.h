@@ -73,7 +73,6 @@ SAE_MUST_CHECK enum sae_status sae_h5_open(struct sae_h5 **ret, const char *path
 void sae_h5_close(struct sae_h5 *file);
 
 const char *sae_h5_path(const struct sae_h5 *file);
-const char *sae_h5_kind(const struct sae_h5 *file);
 const char *sae_h5_id(const struct sae_h5 *file);     /* of a file opened for reading */
 const char *sae_h5_record(const struct sae_h5 *file); /* JSON text, likewise */
 

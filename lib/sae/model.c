@@ -12,7 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/sae/coder_inner.h"
 
-/* 1. weights */
+/* --- 1. weights --------------------------------------------------------------------------- */
 
 static const char *const norm_names[SAE_NORM_N] = {"none", "constant_norm_rescale", "layer_norm"};
 
@@ -61,7 +61,7 @@ void sae_model_clear(struct sae_model *model)
     *model = (struct sae_model){0};
 }
 
-/* 2. coder */
+/* --- 2. coder ----------------------------------------------------------------------------- */
 
 #define SCRATCH_BYTES ((size_t)256 << 20)
 
@@ -170,7 +170,7 @@ void sae_coder_close(struct sae_coder *c)
     free(c);
 }
 
-/* 3. norms */
+/* --- 3. norms ----------------------------------------------------------------------------- */
 
 /* Row by row, in double; x [n][d] -> c->xn, with the row's size (and mean) kept for decode. */
 static void normalise(struct sae_coder *c, const float *x, size_t t0, size_t n)
@@ -204,7 +204,7 @@ static void denormalise(const struct sae_coder *c, size_t n, float *xhat)
                 (float)((double)xhat[t * d + i] * c->row_size[t] + c->row_mean[t]);
 }
 
-/* 4. encode */
+/* --- 4. encode ---------------------------------------------------------------------------- */
 
 /* Room for n entries in what encode returns; keeps those there. */
 static enum sae_status host_room(struct sae_coder *c, size_t n, struct sae_err *err)
@@ -284,7 +284,7 @@ enum sae_status sae_coder_encode(struct sae_coder *c, const float *x, size_t n,
     return SAE_OK;
 }
 
-/* 5. decode */
+/* --- 5. decode ---------------------------------------------------------------------------- */
 
 static enum sae_status put_rows(struct sae_coder *c, const struct sae_csr *f, size_t t0, size_t n,
                                 struct sae_err *err)

@@ -16,7 +16,7 @@
 #include "lib/sae/overlap.h"
 #include "lib/sae/partners.h"
 
-/* 1. values */
+/* --- 1. values ---------------------------------------------------------------------------- */
 
 const char *const sae_overlap_names[SAE_OVERLAP_N + 1] = {"overlap", "jaccard", "cosine",
                                                           "lift",    "batch",   NULL};
@@ -49,9 +49,9 @@ double sae_compete_value(enum sae_compete form, double s, double nhat, double ta
     return over < 0 ? 0 : over > 1 ? 1 : over;
 }
 
-/* 2. competing pairs of one latent
- *
- * Where most blocks have a partner, most partners meet too rarely to compete. A count that n_ij
+/* --- 2. competing pairs of one latent ----------------------------------------------------- */
+
+/* Where most blocks have a partner, most partners meet too rarely to compete. A count that n_ij
  * must exceed, a little too low to be safe against rounding, is formed from one number a latent;
  * only blocks in which a count passes are weighed. */
 
@@ -206,7 +206,7 @@ static enum sae_status look_at(const struct weighing *w, size_t i, struct look *
     return st;
 }
 
-/* 3. lists */
+/* --- 3. lists ----------------------------------------------------------------------------- */
 
 enum { PIECE = 64 };
 
@@ -388,7 +388,7 @@ enum sae_status sae_overlap_pairs(size_t m, const struct sae_overlap_masks *mask
     return sae_overlap_pairs_up_to(m, masks, rule, SIZE_MAX, pairs, &n, err);
 }
 
-/* 4. rows */
+/* --- 4. rows ------------------------------------------------------------------------------ */
 
 struct sae_overlap_rows {
     struct weighing w;
@@ -449,7 +449,7 @@ void sae_overlap_rows_fill(const void *user, size_t i, float *c)
         (void)look_at(&rows->w, i, &rows->look[omp_get_thread_num()], take_row, &row);
 }
 
-/* 5. all pairs */
+/* --- 5. all pairs ------------------------------------------------------------------------- */
 
 enum sae_status sae_overlap_visit(size_t m, const struct sae_overlap_masks *masks,
                                   void (*visit)(void *user, uint32_t i, uint32_t j, double n_i,

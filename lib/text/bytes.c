@@ -278,13 +278,6 @@ enum sae_status sae_bytes_line_part(struct sae_bytes *bytes, struct sae_str *lin
     return SAE_OK;
 }
 
-enum sae_status sae_bytes_line(struct sae_bytes *bytes, struct sae_str *line, bool *ret_more,
-                               struct sae_err *err)
-{
-    bool whole;
-    return sae_bytes_line_part(bytes, line, SIZE_MAX, ret_more, &whole, err);
-}
-
 enum sae_status sae_bytes_rest(struct sae_bytes *bytes, struct sae_str *all, size_t max,
                                struct sae_err *err)
 {

@@ -33,13 +33,10 @@ SAE_MUST_CHECK enum sae_status sae_bytes_fill(struct sae_bytes *bytes, struct sa
 SAE_MUST_CHECK enum sae_status sae_bytes_peek(struct sae_bytes *bytes, size_t n,
                                               struct sae_err *err);
 
-/* The next line without its newline ("\r\n" counts as one); *ret_more is false at the end.
- * `line` is the caller's and is reused. Fails: as fill; SAE_ERANGE a line of more than 1 GiB */
-SAE_MUST_CHECK enum sae_status sae_bytes_line(struct sae_bytes *bytes, struct sae_str *line,
-                                              bool *ret_more, struct sae_err *err);
-
-/* Likewise, but of a line of more than `max` bytes only the next `max` of them: *ret_whole is then
- * false, and the following call goes on with the same line. */
+/* The next line without its newline ("\r\n" counts as one); *ret_more is false at the end. Of a line of
+ * more than `max` bytes only the next `max` of them: *ret_whole is then false, and the following call
+ * goes on with the same line. `line` is the caller's and is reused.
+ * Fails: as fill; SAE_ERANGE a line of more than 1 GiB */
 SAE_MUST_CHECK enum sae_status sae_bytes_line_part(struct sae_bytes *bytes, struct sae_str *line,
                                                    size_t max, bool *ret_more, bool *ret_whole,
                                                    struct sae_err *err);

@@ -39,7 +39,12 @@ known docs/ARCHITECTURE.md $(sed -n 's/^    \([a-z]*\)\/ *sae-.*/\1/p' docs/ARCH
 known "a main.c" $(ls -d ./*/main.c | sed 's/..\(.*\).main.c/\1/')
 
 # Results: what a program writes, sae-report knows and docs/FORMATS.md names.
-for type in $(grep -rh 'eval_type_id = ' --include='*.c' "$@" 2>/dev/null | grep -o '"[a-z_]*"' | tr -d '"' | sort -u); do
+types=$({
+    grep -rh 'eval_type_id = ' --include='*.c' "$@" 2>/dev/null | grep -o '"[a-z_]*"'
+    grep -rhoE '"[a-z_]+", "[a-z_]+", "[a-z_]+\.json"' --include='*.c' "$@" 2>/dev/null | sed 's/,.*//'
+} | tr -d '"' | sort -u)
+[ -n "$types" ] || complain "no program names the eval_type_id of its results"
+for type in $types; do
     want report/source.c "\.saebench = {.*\"$type\"" "a row for results of eval_type_id '$type'"
 done
 for suffix in $(sed -n 's/.*\.suffix = "\(.*\)\.json".*/\1/p' report/source.c); do

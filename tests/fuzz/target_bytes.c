@@ -40,10 +40,11 @@ static void read_lines(const char *path)
     struct sae_bytes in = {0};
     struct sae_str line = {0};
     struct sae_err err = {0};
-    bool more = true;
+    bool more = true, whole;
     size_t total = 0;
     if (fuzz_ok(sae_bytes_open(&in, path, &err), &err))
-        while (more && total < 1 << 24 && fuzz_ok(sae_bytes_line(&in, &line, &more, &err), &err))
+        while (more && total < 1 << 24 &&
+               fuzz_ok(sae_bytes_line_part(&in, &line, SIZE_MAX, &more, &whole, &err), &err))
             total += line.len + 1;
     sae_bytes_close(&in);
     sae_str_clear(&line);

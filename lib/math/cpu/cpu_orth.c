@@ -26,7 +26,9 @@ struct orth {
     uint32_t *next;  /* [m] cursors */
 };
 
-/* 1. sums: a piece is a run of latents with its own sums, added in the order of the pieces */
+/* --- 1. sums ------------------------------------------------------------------------------ */
+
+/* A piece is a run of latents with its own sums, added in the order of the pieces. */
 
 enum { PIECES = 256 };
 
@@ -73,7 +75,7 @@ static void run_pieces(const struct orth *o,
     add_stats(PIECES, piece, ret);
 }
 
-/* 2. one by one */
+/* --- 2. one by one ------------------------------------------------------------------------ */
 
 enum { COLUMNS = 4096 }; /* more are taken in turns, with the cosines formed anew */
 
@@ -111,7 +113,7 @@ static void run_singly(const struct orth *o, size_t i0, size_t i1, struct sae_or
     }
 }
 
-/* 3. by slices */
+/* --- 3. by slices ------------------------------------------------------------------------- */
 
 enum { RUN = 64, OWNERS = 16 };
 
@@ -229,9 +231,11 @@ static bool orth_sliced(struct orth *o, struct sae_orth_stats *stats)
     return done;
 }
 
-/* 4. by dense products: cosines of a block of rows to all later rows, the coefficients in their
+/* --- 4. by dense products ----------------------------------------------------------------- */
+
+/* Cosines of a block of rows to all later rows, the coefficients in their
  * place (0 where a pair does not compete), and two products of those, one for either end of the
- * pairs */
+ * pairs. */
 
 enum { ROWS = 512 };
 

@@ -41,7 +41,7 @@ static void *take(float **room, size_t n)
     return p;
 }
 
-/* 1. rounding */
+/* --- 1. rounding -------------------------------------------------------------------------- */
 
 SAE_CLONES static double square_of(size_t d, const float *row, float *ret_most)
 {
@@ -147,7 +147,7 @@ void sae_cpu_q16_make(struct sae_cpu_q16 *q, size_t n, size_t d, size_t width, c
     }
 }
 
-/* 2. candidates */
+/* --- 2. candidates ------------------------------------------------------------------------ */
 
 /* A token's products, and what makes values of them:
  * value = acc scale_x scale_w + b, uncertain by mu |w| + slack_b. */
@@ -253,7 +253,7 @@ static size_t find_candidates(const struct ends *e, const int32_t *acc, size_t k
     return kept;
 }
 
-/* 3. their values, by slices */
+/* --- 3. their values, by slices ----------------------------------------------------------- */
 
 enum { RUN_TOKENS = 16 };
 
@@ -294,7 +294,7 @@ static void values_plain(const struct job *job)
                                           job->W + (size_t)job->few.idx[e] * job->d);
 }
 
-/* 4. the whole */
+/* --- 4. the whole ------------------------------------------------------------------------- */
 
 bool sae_cpu_screen_pays(size_t n, size_t m, size_t d, size_t k)
 {

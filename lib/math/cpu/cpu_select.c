@@ -16,7 +16,7 @@
 
 enum { GROUPS_MAX = 2048, FEW_MAX = 4096, SEGMENT = 1024, ROOM = FEW_MAX + SEGMENT + 16 };
 
-/* 1. one row */
+/* --- 1. one row --------------------------------------------------------------------------- */
 
 static uint32_t bits_of(float v)
 {
@@ -280,7 +280,9 @@ void sae_cpu_topk(size_t n, size_t m, size_t k, const float *pre, const float *b
     sae_cpu_close_gaps(n, k, csr);
 }
 
-/* 2. the whole batch: the cut by three counts of digits of the keys, from the top. A first count,
+/* --- 2. the whole batch ------------------------------------------------------------------- */
+
+/* The cut by three counts of digits of the keys, from the top. A first count,
  * of the maxima of groups only, gives a bound below the cut: whatever lies under it, nearly
  * everything, is skipped without being counted. */
 
@@ -438,7 +440,7 @@ void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const flo
     }
 }
 
-/* 3. a threshold: count, place, fill */
+/* --- 3. a threshold: count, place, fill --------------------------------------------------- */
 
 SAE_CLONES static size_t count_above(size_t m, const float *pre, const float *b, const float *theta)
 {

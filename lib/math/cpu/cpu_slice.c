@@ -6,7 +6,7 @@
 
 #include "lib/math/cpu/cpu_slice.h"
 
-/* 1. rows */
+/* --- 1. rows ------------------------------------------------------------------------------ */
 
 SAE_CLONES void sae_cpu_axpy(size_t d, float a, const float *restrict x, float *restrict y)
 {
@@ -55,7 +55,7 @@ struct slice_level {
                  const float *other, float *dot);
 };
 
-/* 2. packing */
+/* --- 2. packing --------------------------------------------------------------------------- */
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -130,7 +130,9 @@ bool sae_cpu_by_slices(size_t m, size_t d, const float *rows, size_t n, size_t r
     return true;
 }
 
-/* 3. slices, at three levels: the file below once for each width of register. Vectors wider than a
+/* --- 3. slices, at three levels ----------------------------------------------------------- */
+
+/* The file below once for each width of register. Vectors wider than a
  * register would be kept in memory. */
 
 #define NAME(x) x##_any

@@ -14,8 +14,10 @@
 enum { SMALL = 1 << 17 };     /* entries that are not worth waking a thread for */
 enum { TILE_LATENTS = 1024 }; /* of the transpose; their cursors lie in the cache */
 
-/* 1. transpose: a counting sort; a thread owns a range of latents, which in each row is a run of
- * entries, so that no two threads write one counter and nothing is allocated */
+/* --- 1. transpose ------------------------------------------------------------------------- */
+
+/* A counting sort; a thread owns a range of latents, which in each row is a run of
+ * entries, so that no two threads write one counter and nothing is allocated. */
 
 void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
 {
@@ -50,7 +52,7 @@ void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
     csc->start[0] = 0;
 }
 
-/* 2. decode */
+/* --- 2. decode ---------------------------------------------------------------------------- */
 
 static void decode_plain(size_t d, const struct sae_csr *csr, const float *W_dec,
                          const float *b_dec, float *xhat)
@@ -107,7 +109,9 @@ void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, con
         decode_plain(d, csr, W_dec, b_dec, xhat);
 }
 
-/* 3. gradients: latent-major. The rows of g (or of x) are packed by slices once; a piece owns a
+/* --- 3. gradients ------------------------------------------------------------------------- */
+
+/* Latent-major. The rows of g (or of x) are packed by slices once; a piece owns a
  * run of latents and takes slice after slice, 64 columns of all tokens in the cache at a time. */
 
 enum { PIECES = 16 };

@@ -3,7 +3,9 @@
  * Contents: 1. transpose   2. decode   3. gradients */
 #include "lib/math/cuda/cuda.h"
 
-/* --- 1. transpose: a counting sort. Rows are cut into pieces; a block takes its piece row by row,
+/* --- 1. transpose ------------------------------------------------------------------------- */
+
+/* A counting sort. Rows are cut into pieces; a block takes its piece row by row,
  * and the latents of one row are all different, so that entries of a latent come in row order. */
 
 enum { PIECES = 128 };

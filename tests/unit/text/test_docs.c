@@ -59,14 +59,14 @@ static void expect_lines(const char *const *lines, size_t n)
 {
     struct sae_bytes bytes;
     struct sae_str line = {0};
-    bool more;
+    bool more, whole;
     assert_int_equal(sae_bytes_open(&bytes, path, NULL), SAE_OK);
     for (size_t i = 0; i < n; i++) {
-        assert_int_equal(sae_bytes_line(&bytes, &line, &more, NULL), SAE_OK);
+        assert_int_equal(sae_bytes_line_part(&bytes, &line, SIZE_MAX, &more, &whole, NULL), SAE_OK);
         assert_true(more);
         assert_string_equal(line.s, lines[i]);
     }
-    assert_int_equal(sae_bytes_line(&bytes, &line, &more, NULL), SAE_OK);
+    assert_int_equal(sae_bytes_line_part(&bytes, &line, SIZE_MAX, &more, &whole, NULL), SAE_OK);
     assert_false(more);
     sae_str_clear(&line);
     sae_bytes_close(&bytes);
