@@ -145,9 +145,9 @@ static void train_batch(struct trainer *t, const struct sae_csr *x, size_t m, co
     forward(t->z, x, order, n, w, w + m * LANES);
     absorb_bce(n, t->z, t->letter, t->pos_weight, t->dz);
     /* the L1 term starts the gradient: l1 / 26 sign(w), nothing at 0; the bias has none */
-    const float pull = (float)(l1 / C);
+    const float shrink = (float)(l1 / C);
     for (size_t i = 0; i < m * LANES; i++)
-        dw[i] = pull * (float)((w[i] > 0.0F) - (w[i] < 0.0F));
+        dw[i] = shrink * (float)((w[i] > 0.0F) - (w[i] < 0.0F));
     memset(dw + m * LANES, 0, LANES * sizeof *dw);
     backward(dw, dw + m * LANES, x, order, n, t->dz);
     absorb_adam_step(&t->adam, lr, 1e-6, ops);

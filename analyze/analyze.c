@@ -14,7 +14,6 @@
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
 #include "lib/cli/target.h"
-#include "lib/eval/subject.h"
 #include "lib/file/result.h"
 #include "lib/sae/import.h"
 
@@ -46,7 +45,7 @@ static enum sae_status measure_directions(struct analyze_report *r, const struct
                                           const struct analyze_settings *s, float *U,
                                           struct sae_err *err)
 {
-    const struct sae_model *model = &r->ckpt.model;
+    const struct sae_model *model = &r->ckpt->model;
     const size_t m = model->m, d = model->d, n_bins = (size_t)s->n_bins;
     const size_t fine = (MIN_FINE_BINS + n_bins - 1) / n_bins * n_bins;
     double *scratch = NULL;
@@ -88,7 +87,7 @@ static struct analyze_baseline baseline_of(size_t m, size_t d)
 static enum sae_status measure_spectrum(struct analyze_report *r, const struct sae_ops *ops,
                                         const float *U, struct sae_err *err)
 {
-    const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
+    const size_t m = r->ckpt->model.m, d = r->ckpt->model.d;
     SAE_TRY(sae_mem_alloc(&r->eig, d, sizeof *r->eig, err));
     SAE_TRY(sae_mem_alloc(&r->random_eig, d, sizeof *r->random_eig, err));
     SAE_TRY(analyze_spectrum_eigenvalues(ops, m, d, U, r->eig, err));
@@ -105,22 +104,22 @@ static enum sae_status measure_masks(struct analyze_report *r, const struct sae_
                                      const struct analyze_settings *s, const float *U,
                                      struct sae_err *err)
 {
-    const struct sae_model *model = &r->ckpt.model;
-    if (s->weights_only || (r->ckpt.heldout.n_rows == 0 && sae_import_of(&r->ckpt) != NULL))
+    const struct sae_model *model = &r->ckpt->model;
+    if (s->weights_only || (r->ckpt->heldout.n_rows == 0 && sae_import_of(r->ckpt) != NULL))
         return SAE_OK;
-    if (r->ckpt.heldout.n_rows == 0)
+    if (r->ckpt->heldout.n_rows == 0)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' has no held-out masks (group /heldout); use --weights-only to "
                            "measure directions without overlaps, or train again with sae-train",
-                           r->ckpt.path);
-    if (analyze_usage_make(&r->usage, model->m, &r->ckpt.heldout, err) != SAE_OK)
-        return sae_err_prefix(err, "cannot use '%s'", r->ckpt.path);
+                           r->ckpt->path);
+    if (analyze_usage_make(&r->usage, model->m, &r->ckpt->heldout, err) != SAE_OK)
+        return sae_err_prefix(err, "cannot use '%s'", r->ckpt->path);
     const struct analyze_cooc_settings settings = {
         .floor = s->floor,
-        .run = analyze_rule_of(&r->ckpt),
+        .run = analyze_rule_of(r->ckpt),
         .reference = analyze_rule_reference(),
     };
-    SAE_TRY(analyze_cooc_make(&r->cooc, ops, model->m, model->d, U, &r->ckpt.heldout, &r->usage,
+    SAE_TRY(analyze_cooc_make(&r->cooc, ops, model->m, model->d, U, &r->ckpt->heldout, &r->usage,
                               &settings, err));
     r->has_masks = true;
     return SAE_OK;
@@ -131,7 +130,7 @@ static enum sae_status measure_masks(struct analyze_report *r, const struct sae_
 /* Tokens on which both latents of each close pair are active; rows of the masks ascend. */
 static void count_together(struct analyze_report *r)
 {
-    const struct sae_masks *masks = &r->ckpt.heldout;
+    const struct sae_masks *masks = &r->ckpt->heldout;
     for (size_t p = 0; p < r->n_close; p++) {
         struct analyze_close *close = &r->close[p];
         close->n_i = r->usage.n[close->edge.i];
@@ -149,7 +148,7 @@ static enum sae_status find_close(struct analyze_report *r, const struct sae_ops
                                   const struct analyze_settings *s, const float *U,
                                   struct sae_err *err)
 {
-    const size_t m = r->ckpt.model.m, d = r->ckpt.model.d;
+    const size_t m = r->ckpt->model.m, d = r->ckpt->model.d;
     bool *some = NULL; /* latents whose pairs count among the overlaps */
     SAE_TRY(sae_mem_alloc(&some, m, sizeof *some, err));
     for (size_t i = 0; r->has_masks && i < m; i++)
@@ -175,11 +174,8 @@ static enum sae_status find_close(struct analyze_report *r, const struct sae_ops
 
 void analyze_report_clear(struct analyze_report *r)
 {
-    sae_ckpt_clear(&r->ckpt);
     free(r->run);
     free(r->name);
-    free(r->place);
-    free(r->stem);
     analyze_geom_clear(&r->dec);
     analyze_geom_clear(&r->enc);
     analyze_hist_clear(&r->dec_folded);
@@ -202,19 +198,7 @@ static enum sae_status name_report(struct analyze_report *r, const char *path, s
     return SAE_OK;
 }
 
-/* Results of several runs meet in one folder of -o, so charts there carry the SAE's whole name. */
-static enum sae_status find_place(struct analyze_report *r, const struct sae_subject_options *o,
-                                  struct sae_err *err)
-{
-    if (o == NULL)
-        return SAE_OK;
-    SAE_TRY(sae_subject_out(&r->place, o, "analyze", &r->ckpt, "analyze.json", err));
-    if (o->out == NULL)
-        return sae_mem_strdup(&r->stem, r->name, err);
-    return sae_subject_release(&r->stem, o, r->ckpt.path, err);
-}
-
-/* Between two parts: notices a signal, and tells what comes next. */
+/* Between two parts: notices a signal, and says what comes next. */
 static enum sae_status next_part(const struct analyze_settings *s, const char *what,
                                  struct sae_err *err)
 {
@@ -225,41 +209,40 @@ static enum sae_status next_part(const struct analyze_settings *s, const char *w
     return SAE_OK;
 }
 
-static enum sae_status load(struct analyze_report *r, const char *path, const struct sae_ops *ops,
-                            const struct analyze_settings *s, struct sae_err *err)
+/* The masks that overlaps are counted on. */
+static enum sae_status find_masks(struct sae_ckpt *ckpt, const struct sae_ops *ops,
+                                  const struct analyze_settings *s, struct sae_err *err)
 {
-    struct sae_ckpt *const ckpt = &r->ckpt;
-    SAE_TRY(sae_subject_load(ckpt, path, s->acts, err));
-    SAE_TRY(name_report(r, path, err));
-    SAE_TRY(find_place(r, s->subject, err));
     if (s->weights_only)
         return SAE_OK;
-    if (s->acts != NULL) {
+    if (s->measures_masks) {
         free(ckpt->heldout.start);
         free(ckpt->heldout.idx);
         free(ckpt->heldout.val);
         ckpt->heldout = (struct sae_masks){0};
         return analyze_measure_masks(ckpt, (size_t)s->n_tokens, ops, err);
     }
-    if (sae_import_of(ckpt) != NULL)
+    if (sae_import_of(ckpt))
         sae_log_warn("'%s' holds no activations, so overlaps are left out; name a store of its "
                      "model and layer with --acts DIR to measure them",
-                     path);
+                     ckpt->path);
     return SAE_OK;
 }
 
-enum sae_status analyze_report_make(struct analyze_report *ret, const char *path,
+enum sae_status analyze_report_make(struct analyze_report *ret, struct sae_ckpt *ckpt,
                                     const struct sae_ops *ops,
                                     const struct analyze_settings *settings, struct sae_err *err)
 {
     enum sae_status status;
-    struct analyze_report r = {0};
+    struct analyze_report r = {.ckpt = ckpt};
     float *U = NULL;
-    SAE_GO(status, load(&r, path, ops, settings, err));
-    const size_t m = r.ckpt.model.m, d = r.ckpt.model.d;
+    SAE_GO(status, name_report(&r, ckpt->path, err));
+    SAE_GO(status, find_masks(ckpt, ops, settings, err));
+    const size_t m = ckpt->model.m, d = ckpt->model.d;
     if (m < 2) {
         status = sae_err_set(err, SAE_ERANGE,
-                             "cannot analyze '%s': it has %zu latent, and pairs need two", path, m);
+                             "cannot analyze '%s': it has %zu latent, and pairs need two",
+                             ckpt->path, m);
         goto done;
     }
     SAE_GO(status, sae_mem_alloc(&U, m * d, sizeof *U, err));

@@ -18,7 +18,7 @@
 #include "analyze/usage.h"
 #include "lib/base/err.h"
 #include "lib/cli/chart.h"
-#include "lib/eval/subject.h"
+#include "lib/file/result.h"
 #include "lib/file/metric.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
@@ -30,11 +30,9 @@ struct analyze_settings {
     uint64_t n_top;                  /* pairs of largest |cos| listed */
     double duplicate;                /* pairs with a larger cosine count as duplicates */
     bool weights_only;               /* leave out all that needs held-out masks */
-    const char *acts;                /* store to measure masks on; NULL = those of the checkpoint */
+    bool measures_masks;             /* on the store of the record; else those of the checkpoint */
     uint64_t n_tokens;               /* rows of it */
     void (*stage)(const char *what); /* called as each part begins; may be NULL */
-    /* where results go, found out before the work; may be NULL */
-    const struct sae_subject_options *subject;
 };
 
 /* What random directions would give, and bounds. */
@@ -49,9 +47,9 @@ struct analyze_close {
 };
 
 struct analyze_report {
-    struct sae_ckpt ckpt;
-    char *run, *name;   /* "run_2", "ckpt_50" */
-    char *place, *stem; /* path of its result, beginning of its charts' names; NULL without one */
+    const struct sae_ckpt *ckpt; /* borrowed */
+    char *run, *name;            /* "run_2", "ckpt_50" */
+    const char *stem;            /* beginning of its charts' names, borrowed; NULL: name */
     size_t n_zero_rows; /* decoder rows of length 0 */
     struct analyze_cosines dec, enc;
     struct analyze_hist dec_folded, nearest; /* n_bins; nearest: 100 bins over [-1, 1] */
@@ -75,11 +73,12 @@ SAE_MUST_CHECK enum sae_status analyze_measure_masks(struct sae_ckpt *ckpt, size
                                                      const struct sae_ops *ops,
                                                      struct sae_err *err);
 
-/* Loads and measures one checkpoint, or any SAE; one from elsewhere has masks only where a store
- * is named.
- * Fails: as sae_ckpt_load; SAE_EFORMAT no held-out masks (without weights_only); SAE_ERANGE fewer
- *        than two latents; SAE_EBACKEND; SAE_ENOMEM; SAE_EINTR */
-SAE_MUST_CHECK enum sae_status analyze_report_make(struct analyze_report *ret, const char *path,
+/* Measures one checkpoint, or any SAE; one from elsewhere has masks only where they are measured.
+ *   ckpt  its held-out masks are replaced where settings->measures_masks
+ * Fails: SAE_EFORMAT no held-out masks (without weights_only); SAE_ERANGE fewer than two latents;
+ *        SAE_EBACKEND; SAE_ENOMEM; SAE_EINTR; as sae_store_open */
+SAE_MUST_CHECK enum sae_status analyze_report_make(struct analyze_report *ret,
+                                                   struct sae_ckpt *ckpt,
                                                    const struct sae_ops *ops,
                                                    const struct analyze_settings *settings,
                                                    struct sae_err *err);
@@ -105,12 +104,11 @@ SAE_MUST_CHECK enum sae_status analyze_compare_print(const struct analyze_column
 SAE_MUST_CHECK enum sae_status analyze_brief_print(const struct analyze_column *columns, size_t n,
                                                    FILE *to, struct sae_err *err);
 
-/* outcome.c: the result JSON. record: of this invocation; the checkpoint is added to its inputs.
- * config: the settings. */
-SAE_MUST_CHECK enum sae_status analyze_outcome_make(json_t **ret,
+/* result.c: what the result is made of. */
+SAE_MUST_CHECK enum sae_status analyze_result_parts(struct sae_result_parts *ret,
                                                     const struct analyze_report *report,
                                                     const struct analyze_settings *settings,
-                                                    const json_t *record, struct sae_err *err);
+                                                    struct sae_err *err);
 
 /* draw.c: the charts of a report, to dir/<ckpt>.<what>.svg and the other formats asked for; counts
  * how many were made. A chart without a point is left out; one that cannot be drawn is a warning.

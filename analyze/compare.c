@@ -12,7 +12,7 @@ void analyze_compare_fill(struct analyze_column *ret, const struct analyze_repor
 {
     struct analyze_metric all[ANALYZE_METRICS_MOST];
     const size_t n = analyze_metrics(r, all);
-    *ret = (struct analyze_column){.progress = r->ckpt.progress};
+    *ret = (struct analyze_column){.progress = r->ckpt->progress};
     snprintf(ret->head, sizeof ret->head, "%s/%s", r->run, r->name);
     for (size_t i = 0; i < n && ret->n < ANALYZE_COMPARED; i++)
         if (all[i].is->compared) {

@@ -69,7 +69,7 @@ struct gather {
     struct { /* in the backend's memory */
         float *U, *cos;
         uint32_t *i, *j;
-    } there;
+    } on_device;
     struct analyze_tally part[PARTS]; /* the first holds all of them in the end */
 };
 
@@ -80,10 +80,10 @@ static void find_cosines(struct gather *g)
         g->i[e] = g->pair[e].i;
         g->j[e] = g->pair[e].j;
     }
-    g->ops->put(g->there.i, g->i, n * sizeof *g->i);
-    g->ops->put(g->there.j, g->j, n * sizeof *g->j);
-    g->ops->pair_dots(n, g->d, g->there.U, g->there.i, g->there.j, g->there.cos);
-    g->ops->get(g->cos, g->there.cos, n * sizeof *g->cos);
+    g->ops->put(g->on_device.i, g->i, n * sizeof *g->i);
+    g->ops->put(g->on_device.j, g->j, n * sizeof *g->j);
+    g->ops->pair_dots(n, g->d, g->on_device.U, g->on_device.i, g->on_device.j, g->on_device.cos);
+    g->ops->get(g->cos, g->on_device.cos, n * sizeof *g->cos);
 }
 
 static void flush(struct gather *g)
@@ -258,20 +258,20 @@ static enum sae_status prepare_pairs(struct gather *g, size_t m, struct sae_err 
     SAE_TRY(sae_mem_alloc(&g->i, g->chunk, sizeof *g->i, err));
     SAE_TRY(sae_mem_alloc(&g->j, g->chunk, sizeof *g->j, err));
     SAE_TRY(sae_mem_alloc(&g->cos, g->chunk, sizeof *g->cos, err));
-    SAE_TRY(g->ops->alloc(&g->there.U, m * g->d, sizeof *g->there.U, err));
-    SAE_TRY(g->ops->alloc(&g->there.i, g->chunk, sizeof *g->there.i, err));
-    SAE_TRY(g->ops->alloc(&g->there.j, g->chunk, sizeof *g->there.j, err));
-    SAE_TRY(g->ops->alloc(&g->there.cos, g->chunk, sizeof *g->there.cos, err));
-    g->ops->put(g->there.U, g->U, m * g->d * sizeof *g->U);
+    SAE_TRY(g->ops->alloc(&g->on_device.U, m * g->d, sizeof *g->on_device.U, err));
+    SAE_TRY(g->ops->alloc(&g->on_device.i, g->chunk, sizeof *g->on_device.i, err));
+    SAE_TRY(g->ops->alloc(&g->on_device.j, g->chunk, sizeof *g->on_device.j, err));
+    SAE_TRY(g->ops->alloc(&g->on_device.cos, g->chunk, sizeof *g->on_device.cos, err));
+    g->ops->put(g->on_device.U, g->U, m * g->d * sizeof *g->U);
     return SAE_OK;
 }
 
 static void release(struct gather *g)
 {
-    void *const there[] = {g->there.U, g->there.i, g->there.j, g->there.cos};
-    for (size_t a = 0; a < sizeof there / sizeof *there; a++)
-        if (there[a] != NULL)
-            g->ops->free(there[a]);
+    void *const arrays[] = {g->on_device.U, g->on_device.i, g->on_device.j, g->on_device.cos};
+    for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
+        if (arrays[a] != NULL)
+            g->ops->free(arrays[a]);
     for (size_t part = 0; part < PARTS; part++)
         analyze_tally_clear(&g->part[part]);
     free(g->pair);

@@ -27,7 +27,7 @@ static enum sae_status begin(struct sae_str *gp, const struct pen *pen, const ch
                              const char *note, const char *xlabel, const char *ylabel,
                              struct sae_err *err)
 {
-    const struct sae_ckpt *c = &pen->r->ckpt;
+    const struct sae_ckpt *c = pen->r->ckpt;
     struct sae_str sub = {0};
     enum sae_status status;
     SAE_GO(status, sae_str_printf(&sub, err, "%s, %s: %s, d %zu, m %zu, %.0f %% of training%s%s",
@@ -468,7 +468,7 @@ static enum sae_status put_means(struct sae_str *gp, const char *name, const str
 
 static enum sae_status draw_pairs(struct pen *pen, struct sae_err *err)
 {
-    const struct sae_ckpt *c = &pen->r->ckpt;
+    const struct sae_ckpt *c = pen->r->ckpt;
     struct sae_str gp = {0};
     enum sae_status status;
     if (c->pairs.n == 0 || c->pairs.n_logged < 2)
@@ -522,7 +522,7 @@ enum sae_status analyze_draw(const struct analyze_report *report, struct sae_cha
         struct sae_err why = {0};
         pen.width = pen.height = 0;
         if ((i < n ? of_weights[i] : of_masks[i - n])(&pen, &why) != SAE_OK)
-            sae_log_warn("a chart of '%s' is left out: %s", report->ckpt.path, why.msg);
+            sae_log_warn("a chart of '%s' is left out: %s", report->ckpt->path, why.msg);
     }
     *ret_n = pen.n_drawn;
     return SAE_OK;

@@ -8,153 +8,157 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
-#include "lib/cli/backend.h"
 #include "lib/cli/opt.h"
-#include "lib/cli/target.h"
-#include "lib/eval/subjects.h"
-#include "lib/file/json.h"
-#include "lib/file/result.h"
+#include "lib/eval/evaluate.h"
 
-static struct analyze_settings settings;
-static struct sae_subject_options subject;
-static struct sae_chart_options drawing;
 static struct {
-    bool all, charts, full;
-    double began;           /* of the checkpoint at hand */
-    struct sae_err unsaved; /* why the first result that could not be written was not */
-} wanted;
+    struct sae_eval_options eval;
+    struct analyze_settings settings;
+    struct sae_chart_options drawing;
+    bool charts, full;
+} given;
 
+/* clang-format off */
 static const struct sae_opt options[] = {
-    {"all",                                          0, SAE_OPT_FLAG, &wanted.all, NULL, NULL, 0, 0, NULL, "Checkpoints",
-     "every checkpoint of a run, not only its last", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"full",                                  0, SAE_OPT_FLAG, &wanted.full, "false", NULL, 0, 0, NULL, "Output",
-     "of several checkpoints the tables of each, too; of one they are always printed", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"charts",                                          0, SAE_OPT_FLAG, &wanted.charts, "true", NULL, 0, 0, NULL, "Output",
-     "draw charts into the run's folder charts/ (--no-charts leaves them out)", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"weights-only",                                             0, SAE_OPT_FLAG, &settings.weights_only, NULL, NULL, 0, 0, NULL, "Measures",
-     "directions and spectrum only; needs no held-out masks", SAE_OPT_MAIN},
-    {"floor",                                          0, SAE_OPT_U64, &settings.floor, "5", NULL, 1, 1e9, "N", "Measures",
-     "overlaps: only latents that fire on at least N held-out tokens", SAE_OPT_MAIN},
-    {"bins", 0, SAE_OPT_U64, &settings.n_bins, "200", NULL, 10, 10000, "N", "Measures",
-     "bins of the cosine histogram over [-1, 1]", SAE_OPT_MAIN},
-    {"sample",                                              0, SAE_OPT_U64, &settings.n_sample, "64", NULL, 2, 1024, "N", "Measures",
-     "latents in the similarity matrix (the most frequent)", SAE_OPT_MAIN},
-    {"top",            0, SAE_OPT_U64, &settings.n_top, "20", NULL, 0, 100000, "N", "Measures",
-     "pairs of largest |cos| to list", SAE_OPT_MAIN},
-    {"duplicate",                                  0, SAE_OPT_REAL, &settings.duplicate, "0.9", NULL, 0.2, 1, "COS", "Measures",
-     "pairs with a larger cosine count as near duplicates", 0},
-    {"tokens",                                          0, SAE_OPT_U64, &settings.n_tokens, "2048", NULL, 1, 1e6, "N", "Input",
-     "tokens of the store of --acts that overlaps are counted on (its last)", 0},
-    SAE_SUBJECT_ROWS(subject),
-    SAE_CHART_ROWS(drawing),
-    {NULL                                            },
+    SAE_EVAL_ALL(given.eval, "Checkpoints", SAE_OPT_UNRECORDED),
+    {"full", 0, SAE_OPT_FLAG, &given.full, "false", .group = "Output",
+     .help = "of several checkpoints the tables of each, too; of one they are always printed",
+     .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"charts", 0, SAE_OPT_FLAG, &given.charts, "true", .group = "Output",
+     .help = "draw charts into the run's folder charts/ (--no-charts leaves them out)",
+     .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"weights-only", 0, SAE_OPT_FLAG, &given.settings.weights_only, NULL, .group = "Measures",
+     .help = "directions and spectrum only; needs no held-out masks", .flags = SAE_OPT_MAIN},
+    {"floor", 0, SAE_OPT_U64, &given.settings.floor, "5", .min = 1, .max = 1e9, .arg = "N",
+     .group = "Measures",
+     .help = "overlaps: only latents that fire on at least N held-out tokens",
+     .flags = SAE_OPT_MAIN},
+    {"bins", 0, SAE_OPT_U64, &given.settings.n_bins, "200", .min = 10, .max = 10000, .arg = "N",
+     .group = "Measures",
+     .help = "bins of the cosine histogram over [-1, 1]", .flags = SAE_OPT_MAIN},
+    {"sample", 0, SAE_OPT_U64, &given.settings.n_sample, "64", .min = 2, .max = 1024, .arg = "N",
+     .group = "Measures",
+     .help = "latents in the similarity matrix (the most frequent)", .flags = SAE_OPT_MAIN},
+    {"top", 0, SAE_OPT_U64, &given.settings.n_top, "20", .min = 0, .max = 100000, .arg = "N",
+     .group = "Measures",
+     .help = "pairs of largest |cos| to list", .flags = SAE_OPT_MAIN},
+    {"duplicate", 0, SAE_OPT_REAL, &given.settings.duplicate, "0.9", .min = 0.2, .max = 1,
+     .arg = "COS", .group = "Measures",
+     .help = "pairs with a larger cosine count as near duplicates"},
+    {"tokens", 0, SAE_OPT_U64, &given.settings.n_tokens, "2048", .min = 1, .max = 1e6, .arg = "N",
+     .group = "Input",
+     .help = "tokens of the store of --acts that overlaps are counted on (its last)"},
+    SAE_EVAL_ROWS(given.eval),
+    SAE_CHART_ROWS(given.drawing),
+    {0}};
+/* clang-format on */
+
+struct work {
+    struct analyze_report report;   /* of the checkpoint at hand */
+    struct analyze_column *columns; /* of all */
 };
 
-/* Small checkpoints take a second; of large ones the parts are told. */
-static void tell_stage(const char *what)
+static double began; /* the checkpoint at hand */
+
+/* Small checkpoints take a second; of large ones the parts are reported. */
+static void report_stage(const char *what)
 {
-    if (sae_stop_clock() - wanted.began > 2)
+    if (sae_stop_clock() - began > 2)
         sae_log_info("... %s", what);
     else
         sae_log_debug("... %s", what);
 }
 
-/* The charts of one report, into its run's folder. The result stands without them. */
-static void draw(const struct analyze_report *report)
+static enum sae_status open_work(struct sae_evaluation *run, struct sae_err *err)
 {
-    enum sae_status status;
+    (void)run;
+    given.settings.measures_masks = given.eval.acts != NULL;
+    given.settings.stage = report_stage;
+    given.eval.brief = !given.full;
+    return sae_chart_check(&given.drawing, err);
+}
+
+static enum sae_status analyze_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
+                                   struct sae_result_parts parts[], json_t *record,
+                                   struct sae_err *err)
+{
+    struct work *const w = run->eval->data;
+    (void)record; /* it reads nothing but the checkpoint */
+    if (!w->columns)
+        SAE_TRY(sae_mem_alloc(&w->columns, run->n, sizeof *w->columns, err));
+    sae_log_info("measuring '%s'", subject->path);
+    began = sae_stop_clock();
+    SAE_TRY(analyze_report_make(&w->report, &subject->ckpt, run->ops, &given.settings, err));
+    w->report.stem = subject->name; /* of several runs in one folder of -o: the SAE's whole name */
+    analyze_compare_fill(&w->columns[subject - run->subjects], &w->report);
+    return analyze_result_parts(&parts[0], &w->report, &given.settings, err);
+}
+
+/* The charts of one report, beside its result. The result stands without them. */
+static void draw(const struct analyze_report *report, const struct sae_eval_subject *subject)
+{
+    enum sae_status st;
     struct sae_err why = {0}, *const err = &why;
-    char *run = NULL, *charts = NULL;
+    char *folder = NULL, *charts = NULL;
     size_t n_charts = 0;
-    SAE_GO(status, subject.out != NULL ? sae_fs_dir(&run, report->place, err)
-                                       : sae_target_run(&run, report->ckpt.path, err));
-    SAE_GO(status, sae_fs_join(&charts, run, "charts", err));
-    SAE_GO(status, analyze_draw(report, &drawing, charts, &n_charts, err));
-    sae_log_info("drew %zu charts: %s/%s.*", n_charts, charts, report->stem);
+    SAE_GO(st, sae_fs_dir(&folder, subject->out[0], err));
+    SAE_GO(st, sae_fs_join(&charts, folder, "charts", err));
+    SAE_GO(st, analyze_draw(report, &given.drawing, charts, &n_charts, err));
+    sae_log_info("drew %zu charts: %s/%s.*", n_charts, charts,
+                 report->stem ? report->stem : report->name);
 done:
-    if (status != SAE_OK)
-        sae_log_warn("no charts of '%s': %s", report->ckpt.path, why.msg);
-    free(run);
+    if (st != SAE_OK)
+        sae_log_warn("no charts of '%s': %s", subject->path, why.msg);
+    free(folder);
     free(charts);
 }
 
-/* What was measured is printed even where it cannot be written; the exit status tells. */
-static enum sae_status try_to_save(const struct analyze_report *report, const json_t *result,
-                                   struct sae_err *err)
+static enum sae_status print(struct sae_evaluation *run, const struct sae_eval_subject *subject,
+                             struct sae_err *err)
 {
-    struct sae_err why = {0};
-    const enum sae_status status = sae_json_save(report->place, result, &why);
-    if (status == SAE_OK)
-        sae_log_info("wrote '%s'", report->place);
-    if (wanted.charts && status != SAE_EINTR)
-        draw(report);
-    if (status == SAE_OK)
-        return SAE_OK;
-    if (status == SAE_EINTR)
-        return sae_err_set(err, status, "%s", why.msg);
-    sae_log_warn("%s", why.msg);
-    if (wanted.unsaved.code == SAE_OK)
-        wanted.unsaved = why;
-    return SAE_OK;
+    (void)subject;
+    return analyze_tables_print(&((struct work *)run->eval->data)->report, stdout, err);
 }
 
-/* One checkpoint: measure, save, and print its tables where they are wanted. */
-static enum sae_status analyze_one(const struct sae_cli *cli, const struct sae_ops *ops,
-                                   const char *path, bool tables, json_t *results,
-                                   struct analyze_column *column, struct sae_err *err)
+static void end_checkpoint(struct sae_evaluation *run)
 {
-    enum sae_status status;
-    struct analyze_report report = {0};
-    json_t *record = NULL, *result = NULL;
-    sae_log_info("measuring '%s'", path);
-    wanted.began = sae_stop_clock();
-    SAE_GO(status, analyze_report_make(&report, path, ops, &settings, err));
-    SAE_GO(status, sae_opt_record(&record, cli, err));
-    SAE_GO(status, analyze_outcome_make(&result, &report, &settings, record, err));
-    SAE_GO(status, try_to_save(&report, result, err));
-    analyze_compare_fill(column, &report);
-    if (cli->json) {
-        if (json_array_append(results, result) != 0)
-            status = sae_err_set(err, SAE_ENOMEM, "out of memory");
-    } else if (tables) {
-        status = analyze_tables_print(&report, stdout, err);
-        if (subject.n > 1)
-            fputs("\n\n", stdout);
-    }
-done:
-    json_decref(record);
-    json_decref(result);
-    analyze_report_clear(&report);
-    return status;
+    struct work *const w = run->eval->data;
+    if (given.charts && run->group[0]->result[0])
+        draw(&w->report, run->group[0]);
+    analyze_report_clear(&w->report);
+}
+
+static enum sae_status print_all(struct sae_evaluation *run, struct sae_err *err)
+{
+    const struct work *const w = run->eval->data;
+    if (run->n < 2)
+        return SAE_OK;
+    if (!given.full)
+        return analyze_brief_print(w->columns, run->n, stdout, err);
+    putchar('\n');
+    return analyze_compare_print(w->columns, run->n, stdout, err);
+}
+
+static void close_work(struct sae_evaluation *run)
+{
+    free(((struct work *)run->eval->data)->columns);
 }
 
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
-    enum sae_status status;
-    const struct sae_ops *ops;
-    struct sae_subjects saes = {0};
-    struct analyze_column *columns = NULL;
-    settings.acts = subject.acts;
-    settings.subject = &subject;
-    settings.stage = tell_stage;
-    SAE_GO(status, sae_chart_check(&drawing, err));
-    SAE_GO(status, sae_cli_backend(&ops, cli, "", err));
-    SAE_GO(status, sae_subjects_find(&saes, &subject, cli, wanted.all, err));
-    SAE_GO(status, sae_mem_alloc(&columns, saes.n, sizeof *columns, err));
-    for (size_t i = 0; i < saes.n; i++)
-        SAE_GO(status,
-               analyze_one(cli, ops, saes.paths[i], wanted.full || saes.n == 1, saes.answers,
-                           &columns[i], err));
-    if (!cli->json && saes.n > 1)
-        SAE_GO(status, wanted.full ? analyze_compare_print(columns, saes.n, stdout, err)
-                                   : analyze_brief_print(columns, saes.n, stdout, err));
-    SAE_GO(status, sae_subjects_end(&saes, cli, err));
-    if (wanted.unsaved.code != SAE_OK)
-        status = sae_err_set(err, wanted.unsaved.code, "%s", wanted.unsaved.msg);
-done:
-    free(columns);
-    sae_subjects_clear(&saes);
-    return status;
+    struct work work = {0};
+    const struct sae_eval eval = {
+        .results = {{"analyze", "analyze", "analyze.json"}},
+        .options = &given.eval,
+        .data = &work,
+        .open = open_work,
+        .one = analyze_one,
+        .print = print,
+        .end = end_checkpoint,
+        .print_all = print_all,
+        .close = close_work,
+    };
+    return sae_evaluate(&eval, cli, err);
 }
 
 static const struct sae_program program = {
@@ -176,7 +180,8 @@ static const struct sae_program program = {
         "together point the same way, and which pairs compete under the run's own schedule.\n\n"
         "Without an operand it takes the last checkpoint of the run it stands in, or of every "
         "run_* folder beside it. It writes CHECKPOINT.analyze.json and charts/CHECKPOINT.*.svg "
-        "into the run's folder. Of one checkpoint it prints all tables; of several a row each, and with --full "
+        "into the run's folder. Of one checkpoint it prints all tables; of several a row each, and "
+        "with --full "
         "the tables of each. With --json, one checkpoint gives one object, several an array.\n\n"
         "Overlaps come from the held-out batch stored in the checkpoint: rare latents overlap by "
         "chance, so pairs below --floor are left out, and the value expected of independent "

@@ -40,15 +40,13 @@ static enum sae_status check_rows(const struct sae_acts *acts, const float *x, s
 enum sae_status analyze_measure_masks(struct sae_ckpt *ckpt, size_t n_rows,
                                       const struct sae_ops *ops, struct sae_err *err)
 {
-    char *folder = NULL;
     struct sae_acts *acts = NULL;
     struct sae_coder *coder = NULL;
     struct sae_masks masks = {0};
     float *x = NULL;
     size_t cap = 0;
     enum sae_status st;
-    SAE_GO(st, sae_store_find(&folder, ckpt, NULL, err));
-    SAE_GO(st, sae_acts_open(&acts, folder, err));
+    SAE_GO(st, sae_store_open(&acts, ckpt, err));
     const size_t all = sae_acts_n_rows(acts), n = n_rows < all ? n_rows : all;
     SAE_GO(st, sae_mem_alloc(&masks.start, n + 1, sizeof *masks.start, err));
     SAE_GO(st, sae_mem_alloc(&x, CHUNK, ckpt->model.d * sizeof *x, err));
@@ -70,6 +68,5 @@ done:
     free(x);
     sae_coder_close(coder);
     sae_acts_close(acts);
-    free(folder);
     return st;
 }

@@ -43,8 +43,8 @@ size_t analyze_metrics(const struct analyze_report *report, struct analyze_metri
 #include "lib/file/metric_separation.h"
     };
     for (size_t i = 0; i < N_ROWS; i++) {
-        const bool there = report->has_masks || !is_of_masks(&rows[i]);
-        ret[i] = (struct analyze_metric){&rows[i], there ? values[i] : NAN};
+        const bool is_measured = report->has_masks || !is_of_masks(&rows[i]);
+        ret[i] = (struct analyze_metric){&rows[i], is_measured ? values[i] : NAN};
     }
     return N_ROWS;
 }

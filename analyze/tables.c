@@ -146,7 +146,7 @@ static enum sae_status print_competition(const struct analyze_report *r, FILE *t
     const struct analyze_cooc *c = &r->cooc;
     struct sae_table *t;
     fprintf(to, "\nCompetition: pairs with c > 0 on the held-out batch, at progress %.3g\n",
-            r->ckpt.progress);
+            r->ckpt->progress);
     SAE_TRY(sae_table_make(&t, 11, heads, err));
     if (c->run.rule.recorded)
         competition_line(t, "this run's", &c->run);
@@ -192,7 +192,7 @@ static enum sae_status print_close(const struct analyze_report *r, FILE *to, str
 
 static void print_head(const struct analyze_report *r, FILE *to)
 {
-    const struct sae_ckpt *c = &r->ckpt;
+    const struct sae_ckpt *c = r->ckpt;
     const json_t *metrics = c->heldout_metrics;
     sae_utf8_print(to, "%s: %s, d %zu, m %zu", c->path, sae_arch_name(c->model.arch), c->model.d,
                    c->model.m);

@@ -83,10 +83,8 @@ static enum sae_status name_files(const struct sae_evaluation *run, struct sae_e
                                   struct sae_err *err)
 {
     const struct sae_eval *const e = run->eval;
-    struct sae_output o = {.out = e->options->out,
-                           .paths = run->paths,
-                           .n_paths = run->n,
-                           .force = run->cli->force};
+    struct sae_output o = {
+        .out = e->options->out, .paths = run->paths, .n_paths = run->n, .force = run->cli->force};
     for (size_t r = 0; r < SAE_EVAL_RESULTS; r++)
         o.n_results += is_wanted(run, r) ? run->n : 0;
     if (o.out)
@@ -302,7 +300,7 @@ enum sae_status sae_evaluate(const struct sae_eval *eval, const struct sae_cli *
     if (eval->open)
         SAE_GO(st, eval->open(&run, err));
     if (eval->matmul)
-        SAE_GO(st, sae_cli_lm_backend(&run.ops, cli, (enum sae_precision)*eval->matmul, err));
+        SAE_GO(st, sae_cli_lm_backend(&run.ops, cli, (enum sae_precision) * eval->matmul, err));
     else
         SAE_GO(st, sae_cli_backend(&run.ops, cli, "", err));
     SAE_GO(st, find(&run, err));

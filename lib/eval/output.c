@@ -54,8 +54,8 @@ static enum sae_status is_taken(bool *ret, const struct sae_output *o, const cha
     return SAE_OK;
 }
 
-enum sae_status sae_output_release(char **ret, const struct sae_output *o,
-                                    const char *ckpt_path, struct sae_err *err)
+enum sae_status sae_output_release(char **ret, const struct sae_output *o, const char *ckpt_path,
+                                   struct sae_err *err)
 {
     enum { MORE_MAX = 6 };
     for (size_t more = 0;; more++) {
@@ -166,19 +166,19 @@ enum sae_status sae_output_beside(char **ret, const char *result, const char *su
 /* --- 2. what all results begin with ------------------------------------------------------- */
 
 /* SAEBench's sae_cfg_dict. */
-enum sae_status sae_output_config(json_t **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
+static enum sae_status describe(json_t **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
 {
     const json_t *const site = sae_store_site(ckpt->record);
     const struct sae_model *const model = &ckpt->model;
     json_t *const layer = site ? sae_json_at(site, "layer") : NULL;
-    json_t *const cfg =
-        json_pack("{s:s?, s:I, s:I, s:O?, s:s?, s:s, s:b, s:s, s:b, s:s, s:s, s:I, s:I}",
-                  "model_name", site ? sae_json_str(site, "model", NULL) : NULL, "d_in",
-                  (json_int_t)model->d, "d_sae", (json_int_t)model->m, "hook_layer", layer,
-                  "hook_name", site ? sae_json_str(site, "hook", NULL) : NULL, "architecture",
-                  sae_arch_name(model->arch), "apply_b_dec_to_input", model->subtract_b_dec,
-                  "normalize_activations", sae_norm_name(model->norm), "prepend_bos", 1, "dtype", "float32", "device",
-                  "cpu", "k", (json_int_t)model->k, "training_steps", (json_int_t)ckpt->step);
+    json_t *const cfg = json_pack(
+        "{s:s?, s:I, s:I, s:O?, s:s?, s:s, s:b, s:s, s:b, s:s, s:s, s:I, s:I}", "model_name",
+        site ? sae_json_str(site, "model", NULL) : NULL, "d_in", (json_int_t)model->d, "d_sae",
+        (json_int_t)model->m, "hook_layer", layer, "hook_name",
+        site ? sae_json_str(site, "hook", NULL) : NULL, "architecture", sae_arch_name(model->arch),
+        "apply_b_dec_to_input", model->subtract_b_dec, "normalize_activations",
+        sae_norm_name(model->norm), "prepend_bos", 1, "dtype", "float32", "device", "cpu", "k",
+        (json_int_t)model->k, "training_steps", (json_int_t)ckpt->step);
     if (!cfg)
         return sae_err_set(err, SAE_ENOMEM, "out of memory describing '%s'", ckpt->path);
     *ret = cfg;
@@ -205,11 +205,12 @@ enum sae_status sae_output_make(json_t **ret, struct sae_result_parts *parts,
                                 const struct sae_ckpt *ckpt, json_t *record, struct sae_err *err)
 {
     if (!parts->config || !parts->metrics || !parts->details || !parts->versions)
-        return sae_err_set(err, SAE_ENOMEM, "cannot make the result of '%s': out of memory, or a "
+        return sae_err_set(err, SAE_ENOMEM,
+                           "cannot make the result of '%s': out of memory, or a "
                            "name in it is no UTF-8",
                            ckpt->path);
     if (!parts->sae_cfg)
-        SAE_TRY(sae_output_config(&parts->sae_cfg, ckpt, err));
+        SAE_TRY(describe(&parts->sae_cfg, ckpt, err));
     if (!parts->checkpoint)
         SAE_TRY(sae_output_checkpoint(&parts->checkpoint, ckpt, err));
     parts->record = json_incref(record);

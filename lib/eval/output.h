@@ -48,8 +48,6 @@ SAE_MUST_CHECK enum sae_status sae_output_release(char **ret, const struct sae_o
 SAE_MUST_CHECK enum sae_status sae_output_make(json_t **ret, struct sae_result_parts *parts,
                                                const struct sae_ckpt *ckpt, json_t *record,
                                                struct sae_err *err);
-SAE_MUST_CHECK enum sae_status sae_output_config(json_t **ret, const struct sae_ckpt *ckpt,
-                                                 struct sae_err *err);
 /* {run, path, id, step, progress, arch}, new. */
 SAE_MUST_CHECK enum sae_status sae_output_checkpoint(json_t **ret, const struct sae_ckpt *ckpt,
                                                      struct sae_err *err);

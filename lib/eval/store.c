@@ -127,9 +127,10 @@ static void warn_unknown(const struct side *want, const struct side *got, const 
 {
     const bool both_named = want->model != NULL && got->model != NULL;
     if (both_named && strcmp(sae_fs_base(want->model), sae_fs_base(got->model)) != 0)
-        sae_log_warn("'%s' says it is of model '%s', and '%s' was made from '%s'; if that is another "
-                     "model, the numbers mean nothing",
-                     path, want->model, set_path, got->model);
+        sae_log_warn(
+            "'%s' says it is of model '%s', and '%s' was made from '%s'; if that is another "
+            "model, the numbers mean nothing",
+            path, want->model, set_path, got->model);
     else if (!both_named || want->layer == UINT64_MAX || got->layer == UINT64_MAX)
         sae_log_warn("cannot tell whether '%s' and '%s' come from the same model and layer: "
                      "one of them does not say; only the width was compared",
@@ -137,17 +138,16 @@ static void warn_unknown(const struct side *want, const struct side *got, const 
 }
 
 enum sae_status sae_store_check(const struct sae_ckpt *ckpt, const char *set_path, size_t set_d,
-                               const json_t *set_record, struct sae_err *err)
+                                const json_t *set_record, struct sae_err *err)
 {
     const struct side want = side_of(ckpt->record), got = side_of(set_record);
     const bool other_model = want.id && got.id && strcmp(want.id, got.id) != 0;
     const bool other_layer =
         want.layer != UINT64_MAX && got.layer != UINT64_MAX && want.layer != got.layer;
     if (other_hook(&want, &got))
-        return sae_err_set(err, SAE_EARG,
-                           "cannot use '%s': it holds %s, but '%s' was trained on '%s'", set_path,
-                           got.hook ? got.hook : "the residual stream after a block", ckpt->path,
-                           want.hook);
+        return sae_err_set(
+            err, SAE_EARG, "cannot use '%s': it holds %s, but '%s' was trained on '%s'", set_path,
+            got.hook ? got.hook : "the residual stream after a block", ckpt->path, want.hook);
     if (other_model || other_layer)
         return sae_err_set(
             err, SAE_EARG,
@@ -181,7 +181,7 @@ static enum sae_status check_set_name(const char *path, struct sae_err *err)
 }
 
 enum sae_status sae_store_sets(char ***ret, size_t *ret_n, const struct sae_ckpt *ckpt,
-                              char *const *given, size_t n_given, struct sae_err *err)
+                               char *const *given, size_t n_given, struct sae_err *err)
 {
     char *folder = NULL, **names = NULL, **paths = NULL;
     size_t n = n_given, n_names = 0;

@@ -17,6 +17,7 @@
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
 #include "tests/unit/fixtures/analyze_folder.h"
+#include "lib/eval/output.h"
 #include "tests/unit/fixtures/make_ckpt.h"
 
 #define assert_near(a, b, tol)                                                                     \
@@ -32,12 +33,22 @@ static void save(const struct make_ckpt *want)
         fail_msg("%s", err.msg);
 }
 
+static struct sae_ckpt loaded; /* that of the last report */
+
+static enum sae_status make(struct analyze_report *ret, const struct analyze_settings *settings,
+                            struct sae_err *err)
+{
+    sae_ckpt_clear(&loaded);
+    const enum sae_status st = sae_ckpt_load(&loaded, path, err);
+    return st == SAE_OK ? analyze_report_make(ret, &loaded, &sae_ops_cpu, settings, err) : st;
+}
+
 static void refuse(const struct analyze_settings *settings, enum sae_status status,
                    const char *says)
 {
     struct analyze_report report;
     struct sae_err err = {0};
-    assert_int_equal(analyze_report_make(&report, path, &sae_ops_cpu, settings, &err), status);
+    assert_int_equal(make(&report, settings, &err), status);
     if (strstr(err.msg, says) == NULL)
         fail_msg("message '%s' lacks '%s'", err.msg, says);
 }
@@ -50,7 +61,7 @@ static void families_are_seen(void **state)
     want.d = 256;
     want.cosine = 0.6;
     save(&want);
-    assert_int_equal(analyze_report_make(&r, path, &sae_ops_cpu, &usual, NULL), SAE_OK);
+    assert_int_equal(make(&r, &usual, NULL), SAE_OK);
     assert_string_equal(r.name, "ckpt_50");
     assert_near(r.max_dec.mean, 0.65, 0.05); /* the closest of three at 0.6 and some noise */
     assert_near(r.max_enc.mean, r.max_dec.mean, 1e-6);
@@ -75,7 +86,7 @@ static void orthogonal_rows_are_separate(void **state)
     want.kind = "orthogonal";
     want.d = want.m = 32;
     save(&want);
-    assert_int_equal(analyze_report_make(&r, path, &sae_ops_cpu, &usual, NULL), SAE_OK);
+    assert_int_equal(make(&r, &usual, NULL), SAE_OK);
     assert_near(r.moments.coherence, 0, 0);
     assert_near(r.moments.std, 0, 1e-9);
     assert_near(r.ranks.effective, 32, 1e-6);
@@ -92,7 +103,7 @@ static void duplicates_are_listed(void **state)
     struct analyze_report r;
     want.kind = "duplicates";
     save(&want);
-    assert_int_equal(analyze_report_make(&r, path, &sae_ops_cpu, &usual, NULL), SAE_OK);
+    assert_int_equal(make(&r, &usual, NULL), SAE_OK);
     assert_int_equal(r.n_duplicates, 1);
     assert_int_equal(r.n_close, 20);
     assert_int_equal(r.close[0].edge.i, 0);
@@ -103,17 +114,29 @@ static void duplicates_are_listed(void **state)
     analyze_report_clear(&r);
 }
 
+static json_t *result_with(const struct analyze_report *r, const struct analyze_settings *settings)
+{
+    struct sae_result_parts parts = {0};
+    json_t *const record = json_object();
+    json_t *result = NULL;
+    assert_int_equal(analyze_result_parts(&parts, r, settings, NULL), SAE_OK);
+    parts.eval_type_id = "analyze";
+    assert_int_equal(sae_output_make(&result, &parts, r->ckpt, record, NULL), SAE_OK);
+    sae_result_parts_clear(&parts);
+    json_decref(record);
+    return result;
+}
+
 static json_t *result_of(const char *orth)
 {
     struct make_ckpt want = make_ckpt_default();
     struct analyze_report r;
-    json_t *record = json_pack("{s:s, s:[]}", "program", "sae-analyze", "inputs"), *result;
+    json_t *result;
     want.orth = orth;
     save(&want);
-    assert_int_equal(analyze_report_make(&r, path, &sae_ops_cpu, &usual, NULL), SAE_OK);
-    assert_int_equal(analyze_outcome_make(&result, &r, &usual, record, NULL), SAE_OK);
+    assert_int_equal(make(&r, &usual, NULL), SAE_OK);
+    result = result_with(&r, &usual);
     analyze_report_clear(&r);
-    json_decref(record);
     return result;
 }
 
@@ -145,8 +168,6 @@ static void result_has_all_categories(void **state)
     assert_int_equal(json_array_size(sae_json_at(result, "eval_result_unstructured.eigenvalues")),
                      32);
     assert_int_equal(json_array_size(sae_json_at(result, "eval_result_details")), 20);
-    const json_t *input = json_array_get(sae_json_at(result, "saekit.record.inputs"), 0);
-    assert_string_equal(sae_json_str(input, "role", ""), "checkpoint");
     json_decref(result);
 }
 
@@ -217,18 +238,17 @@ static void weights_alone_are_enough(void **state)
     struct make_ckpt want = make_ckpt_default();
     struct analyze_settings only = usual;
     struct analyze_report r;
-    json_t *record = json_object(), *result;
+    json_t *result;
     want.kind = "nomasks";
     only.weights_only = true;
     save(&want);
-    assert_int_equal(analyze_report_make(&r, path, &sae_ops_cpu, &only, NULL), SAE_OK);
+    assert_int_equal(make(&r, &only, NULL), SAE_OK);
     assert_false(r.has_masks);
-    assert_int_equal(analyze_outcome_make(&result, &r, &only, record, NULL), SAE_OK);
+    result = result_with(&r, &only);
     assert_null(sae_json_at(result, "eval_result_metrics.overlap"));
     assert_non_null(sae_json_at(result, "eval_result_metrics.spectrum"));
     analyze_report_clear(&r);
     json_decref(result);
-    json_decref(record);
 }
 
 int main(void)

@@ -55,30 +55,25 @@ static void same_json(const char *where, const json_t *a, const json_t *b)
     }
 }
 
-static json_t *outcome(const struct analyze_report *r)
+static struct sae_result_parts parts_of(const struct analyze_report *r)
 {
-    json_t *record = json_pack("{s:s, s:[]}", "program", "sae-analyze", "inputs"), *result = NULL;
+    struct sae_result_parts parts;
     struct sae_err err = {0};
-    if (analyze_outcome_make(&result, r, &usual, record, &err) != SAE_OK)
+    if (analyze_result_parts(&parts, r, &usual, &err) != SAE_OK)
         fail_msg("%s", err.msg);
-    json_decref(record);
-    json_object_del(result, "eval_id");
-    json_object_del(result, "datetime_epoch_millis");
-    return result;
+    return parts;
 }
 
 static void same_reports(const struct analyze_report *a, const struct analyze_report *b)
 {
-    json_t *const one = outcome(a), *const two = outcome(b);
-    same_json("result", json_object_get(one, "eval_result_metrics"),
-              json_object_get(two, "eval_result_metrics"));
-    same_json("unstructured", json_object_get(one, "eval_result_unstructured"),
-              json_object_get(two, "eval_result_unstructured"));
-    json_decref(one);
-    json_decref(two);
+    struct sae_result_parts one = parts_of(a), two = parts_of(b);
+    same_json("metrics", one.metrics, two.metrics);
+    same_json("unstructured", one.unstructured, two.unstructured);
+    sae_result_parts_clear(&one);
+    sae_result_parts_clear(&two);
     assert_int_equal(a->dec.hist.total, b->dec.hist.total);
     assert_memory_equal(a->dec.row_argmax, b->dec.row_argmax, a->dec.m * sizeof(uint32_t));
-    for (size_t i = 0; i < a->ckpt.model.d; i++) /* both in double */
+    for (size_t i = 0; i < a->ckpt->model.d; i++) /* both in double */
         if (!(fabs(a->eig[i] - b->eig[i]) <= 1e-11 * a->eig[0]))
             fail_msg("eigenvalue %zu: %.17g and %.17g", i, a->eig[i], b->eig[i]);
     assert_int_equal(a->cooc.n_met, b->cooc.n_met);
@@ -99,18 +94,21 @@ static void check_kind(const char *kind, const char *orth, size_t d)
     struct make_ckpt want = make_ckpt_default();
     const struct sae_ops *const device = test_device();
     struct analyze_report host = {0}, there = {0};
+    struct sae_ckpt ckpt = {0};
     struct sae_err err = {0};
     want.kind = kind;
     want.orth = orth;
     want.d = d;
     if (make_ckpt_save(path, &want, &err) != SAE_OK ||
-        analyze_report_make(&host, path, &sae_ops_cpu, &usual, &err) != SAE_OK ||
-        analyze_report_make(&there, path, device, &usual, &err) != SAE_OK)
+        sae_ckpt_load(&ckpt, path, &err) != SAE_OK ||
+        analyze_report_make(&host, &ckpt, &sae_ops_cpu, &usual, &err) != SAE_OK ||
+        analyze_report_make(&there, &ckpt, device, &usual, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     assert_true(there.has_masks);
     same_reports(&host, &there);
     analyze_report_clear(&there);
     analyze_report_clear(&host);
+    sae_ckpt_clear(&ckpt);
 }
 
 static void reports_agree(void **state)

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* outcome : the result JSON of a report.
+/* result : what the result of a report is made of.
  *
  * Contents:  1. helpers   2. metrics   3. histograms and matrices   4. close pairs
- *            5. the envelope */
+ *            5. the whole */
 #include <math.h>
 
 #include "analyze/metrics.h"
 #include "analyze/tally.h"
-#include "lib/base/fs.h"
 #include "lib/eval/output.h"
-#include "lib/eval/store.h"
 #include "lib/file/json.h"
-#include "lib/file/record.h"
-#include "lib/file/result.h"
 
 /* --- 1. helpers --------------------------------------------------------------------------- */
 
@@ -185,7 +181,7 @@ static json_t *details_of(const struct analyze_report *r)
     return rows;
 }
 
-/* --- 5. the envelope ---------------------------------------------------------------------- */
+/* --- 5. the whole ------------------------------------------------------------------------- */
 
 static json_t *versions_of(void)
 {
@@ -193,8 +189,9 @@ static json_t *versions_of(void)
                      "max over j != i of cos(W_dec_i, W_dec_j), signed (SAEBench core)",
                      "effective_rank", "exp(H(s / sum s)), s = sqrt of the Gram eigenvalues",
                      "participation_ratio", "(sum l)^2 / sum l^2", "stable_rank", "sum l / max l",
-                     "random", "independent cosines of uniform directions; eigenvalues Marchenko-Pastur", "independent",
-                     "hypergeometric n_ij with the observed n_i, n_j", "orth_loss",
+                     "random",
+                     "independent cosines of uniform directions; eigenvalues Marchenko-Pastur",
+                     "independent", "hypergeometric n_ij with the observed n_i, n_j", "orth_loss",
                      "sum over i < j of c_ij |cos_ij| on the held-out masks");
 }
 
@@ -225,33 +222,19 @@ static enum sae_status checkpoint_of(json_t **ret, const struct sae_ckpt *c, str
     return SAE_OK;
 }
 
-enum sae_status analyze_outcome_make(json_t **ret, const struct analyze_report *report,
-                                     const struct analyze_settings *settings, const json_t *record,
-                                     struct sae_err *err)
+enum sae_status analyze_result_parts(struct sae_result_parts *ret,
+                                     const struct analyze_report *report,
+                                     const struct analyze_settings *settings, struct sae_err *err)
 {
-    enum sae_status status = SAE_OK;
-    const struct sae_ckpt *ckpt = &report->ckpt;
-    json_t *options = json_object_get(ckpt->record, "options");
-    struct sae_result_parts parts = {
-        .eval_type_id = "analyze",
-        .config = config_of(settings),
-        .metrics = metrics_of(report),
-        .details = details_of(report),
-        .unstructured = unstructured_of(report),
-        .sae_cfg = options != NULL ? json_incref(options) : json_object(),
-        .record = json_deep_copy(record),
-        .versions = versions_of(),
-    };
-    if (parts.config == NULL || parts.metrics == NULL || parts.details == NULL ||
-        parts.unstructured == NULL || parts.record == NULL || parts.versions == NULL) {
-        status = sae_err_set(err, SAE_ENOMEM, "cannot make the result of '%s'", ckpt->path);
-        goto done;
-    }
-    SAE_GO(status, checkpoint_of(&parts.checkpoint, ckpt, err));
-    SAE_GO(status, sae_record_input(parts.record, "checkpoint", sae_fs_base(ckpt->path), ckpt->id,
-                                    ckpt->record, err));
-    SAE_GO(status, sae_result_make(ret, &parts, err));
-done:
-    sae_result_parts_clear(&parts);
-    return status;
+    json_t *const options = json_object_get(report->ckpt->record, "options");
+    json_t *checkpoint = NULL;
+    SAE_TRY(checkpoint_of(&checkpoint, report->ckpt, err));
+    *ret = (struct sae_result_parts){.config = config_of(settings),
+                                     .metrics = metrics_of(report),
+                                     .details = details_of(report),
+                                     .unstructured = unstructured_of(report),
+                                     .sae_cfg = options ? json_incref(options) : json_object(),
+                                     .versions = versions_of(),
+                                     .checkpoint = checkpoint};
+    return SAE_OK;
 }
