@@ -227,8 +227,8 @@ static enum sae_status open_group(struct loop *loop, struct group *group, struct
     const struct settings *const set = &group->member[0].plan->set;
     for (size_t i = 0; i < group->n; i++)
         if (group->member[i].active)
-            group->feed.reserve_bytes +=
-                resident_later(&group->member[i].plan->set, sae_acts_d(loop->job->acts));
+            group->feed.reserve_bytes += resident_later(&group->member[i].plan->set, loop->job->ops,
+                                                        sae_acts_d(loop->job->acts));
     SAE_TRY(feed_begin(&group->feed, set, loop->job->ops, norm, err));
     if (!loop->job->begun) {
         SAE_TRY(feed_batch(&group->feed, 0, err));

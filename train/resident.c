@@ -7,10 +7,6 @@
 #include "lib/base/mem.h"
 #include "train/resident_inner.h"
 
-/* Kept entries above one in this many are multiplied densely: tensor cores read memory once, sparse
- * products gather rows through the cache. */
-enum { DENSE_SHARE = 100 };
-
 /* --- 1. arrays ------------------------------------------------------------------------------ */
 
 static enum sae_status open_masks(struct masks *masks, const struct trainer *t, size_t cap,
@@ -40,8 +36,12 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
     float **const by_token[] = {&a->own_x, &a->xc, &a->xhat, &a->grad, &a->r};
     for (size_t i = 0; i < sizeof by_token / sizeof *by_token; i++)
         SAE_TRY(ops->alloc(by_token[i], n * d, sizeof(float), err));
-    SAE_TRY(ops->alloc(&a->pre, n * m, sizeof(float), err));
-    SAE_TRY(ops->alloc(&a->along, m, sizeof(float), err));
+    SAE_TRY(ops->alloc(&a->pre,
+                       settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN
+                           ? ops->encode_scratch(n, m, d, t->k_max)
+                           : n * m,
+                       sizeof(float), err));
+    SAE_TRY(ops->alloc(&a->proj, m, sizeof(float), err));
     SAE_TRY(ops->alloc(&a->theta, m, sizeof(float), err));
     SAE_TRY(ops->alloc(&a->idle, m, sizeof *a->idle, err));
     a->tiles = ops->orth_tiles(m);
@@ -65,8 +65,7 @@ static enum sae_status open_all(struct resident *a, const struct trainer *t, str
     if (t->set.orth != ORTH_NONE)
         SAE_TRY(ops->alloc(&a->orth_grad, m * d, sizeof *a->orth_grad, err));
     for (size_t i = 0; i < 2; i++)
-        SAE_TRY(ops->late_open(&a->slot[i].late, (PARTNERS + a->tiles) * sizeof(double),
-                               err));
+        SAE_TRY(ops->readback_open(&a->slot[i].late, (PARTNERS + a->tiles) * sizeof(double), err));
     return SAE_OK;
 }
 
@@ -77,7 +76,7 @@ enum sae_status resident_open(struct resident **ret, const struct trainer *t,
     SAE_TRY(sae_mem_alloc(&a, 1, sizeof *a, err));
     a->ops = device;
     a->ring_len = t->ring_len;
-    a->dense = !settings_has_k(&t->set) || t->k_max * DENSE_SHARE > t->m;
+    a->dense = !settings_has_k(&t->set) || t->k_max * device->dense_share > t->m;
     const enum sae_status st = open_all(a, t, err);
     if (st != SAE_OK) {
         resident_close(a);
@@ -89,20 +88,17 @@ enum sae_status resident_open(struct resident **ret, const struct trainer *t,
     return SAE_OK;
 }
 
-/* Scratch of the transpose, of the selections, of products in bf16, of the tiles of the orthogonality
- * term; lists of masks where nothing bounds them; a library's own room. */
-double resident_later(const struct settings *set, size_t d)
+/* What operations take; the selections; lists of masks where nothing bounds them. */
+double resident_later(const struct settings *set, const struct sae_ops *ops, size_t d)
 {
     const double m = (double)set->m, n = (double)set->batch, w = (double)d;
     const double k = (double)(set->k > set->k_start ? set->k : set->k_start);
-    const double largest = fmax(n * w, fmax(n * m, m * w));
-    double bytes = 128 * m * 4 + 2 * 2 * largest + 64e6;
+    double bytes = ops->step_bytes((size_t)set->batch, (size_t)set->m, d, set->orth != ORTH_NONE,
+                                   set->overlap_window > 1);
     if (settings_has_k(set))
         bytes += 8 * n * (k + (set->auxk_alpha > 0 ? fmin(w / 2, m) : 0));
     else if (settings_competes(set))
         bytes += 16 * n * m / 2; /* an untrained dictionary is half active */
-    if (set->orth != ORTH_NONE)
-        bytes += 1024 * m * (2 * 4 + (set->overlap_window > 1 ? 8 : 0));
     return bytes;
 }
 
@@ -140,9 +136,9 @@ void resident_close(struct resident *a)
     if (!a)
         return;
     const struct sae_ops *const ops = a->ops;
-    float *const arrays[] = {a->w.all, a->g.all, a->m1.all, a->m2.all, a->own_x, a->xc,
-                             a->xhat,  a->grad,  a->r,      a->pre,    a->f,  a->dzf,
-                             a->along, a->theta, a->dz,     a->aux_dz, a->orth_grad};
+    float *const arrays[] = {a->w.all, a->g.all, a->m1.all, a->m2.all, a->own_x,    a->xc,
+                             a->xhat,  a->grad,  a->r,      a->pre,    a->f,        a->dzf,
+                             a->proj,  a->theta, a->dz,     a->aux_dz, a->orth_grad};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         ops->free(arrays[i]);
     ops->free(a->idle);
@@ -154,7 +150,7 @@ void resident_close(struct resident *a)
     close_masks(&a->aux, ops);
     resident_close_arch(a);
     for (size_t i = 0; i < 2; i++)
-        ops->late_close(a->slot[i].late);
+        ops->readback_close(a->slot[i].late);
     free(a->ring);
     free(a->got);
     free(a->csr_list);
@@ -262,6 +258,8 @@ void resident_pre(struct trainer *t, size_t rows)
         a->ops->copy(a->xc, a->x, rows * t->d * sizeof *a->xc);
     else
         a->ops->center(rows, t->d, a->x, a->w.b_dec, a->xc);
+    if (settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN) /* encode_topk forms the product */
+        return;
     a->ops->gemm(false, true, rows, t->m, t->d, 1, a->xc, t->d, a->w.W_enc, t->d, 0, a->pre, t->m);
 }
 
@@ -298,7 +296,8 @@ static enum sae_status select_rows(struct trainer *t, size_t rows, uint64_t k, s
     const float *theta = a->w.theta;
     csr->n = rows;
     if (settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN) {
-        a->ops->topk(rows, t->m, (size_t)k, a->pre, a->w.b_enc, csr);
+        (void)a->ops->encode_topk(rows, t->m, t->d, (size_t)k, a->xc, a->w.W_enc, a->w.b_enc,
+                                  a->pre, csr);
         return SAE_OK;
     }
     if (t->set.arch == TRAIN_GATED) {

@@ -15,7 +15,7 @@ SAE_MUST_CHECK enum sae_status resident_open(struct resident **ret, const struct
 void resident_close(struct resident *resident);
 /* Bytes of the device that a run takes after it was opened, near enough to plan with: what operations
  * need for themselves, and lists that grow. */
-double resident_later(const struct settings *set, size_t d);
+double resident_later(const struct settings *set, const struct sae_ops *ops, size_t d);
 
 /* As trainer_step and trainer_forward, but that ret has the numbers of the step before, where it
  * does not measure (of the first step: 0), and that a loss that is not finite is seen a step late;

@@ -60,7 +60,8 @@ struct resident {
     struct params w, g, m1, m2;
     const float *x;                        /* [n][d] the batch */
     float *own_x, *xc, *xhat, *grad, *r; /* [n][d]; own_x: where the host puts one */
-    float *pre, *f, *dzf; /* [n][m]; f, dzf where products are dense */
+    float *pre, *f, *dzf; /* [n][m]; topk: pre is scratch; f, dzf where products are dense */
+    const float *made;    /* pre-activations [n][m] that AuxK may look at, or NULL */
     float *gate, *d2;     /* [n][m] gated: gate, and gradient there (dzf: at f) */
     float *grad2, *zero;  /* [n][d] gated: gradient at its reconstruction; [m] zeros */
     float *du;            /* [m] gated */
@@ -69,7 +70,7 @@ struct resident {
     uint32_t *order;      /* [m] ortsae */
     size_t n_prefixes;
     struct prefix *prefix;
-    float *along, *theta;            /* [m] */
+    float *proj, *theta;             /* [m] */
     float *orth_grad;                /* [m][d] once measured */
     uint64_t *idle;
     double *number, *got; /* [PARTNERS + tiles]; got: for the host */
@@ -83,7 +84,7 @@ struct resident {
     const struct sae_csr **csr_list;
     const struct sae_csc **csc_list;
     struct {
-        struct sae_late *late;
+        struct sae_readback *late;
         struct told told;
         bool posted;
     } slot[2];
@@ -94,7 +95,7 @@ struct resident {
 
 /* The host's arrays become those of the device, where that has not been done. */
 SAE_MUST_CHECK enum sae_status resident_load(struct trainer *t, struct sae_err *err);
-void resident_pre(struct trainer *t, size_t rows); /* xc and pre, from x */
+void resident_pre(struct trainer *t, size_t rows); /* xc, and pre but for topk, from x */
 /* All pre + b above theta and 0, whatever their number: waits for the device to know it. theta and
  * csc may be NULL. */
 SAE_MUST_CHECK enum sae_status resident_active(struct trainer *t, size_t rows, const float *pre,

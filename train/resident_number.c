@@ -101,7 +101,7 @@ static enum sae_status take(struct trainer *t, size_t at, struct sae_err *err)
     const size_t tiles = t->n_tiles;
     if (!a->slot[at].posted)
         return SAE_OK;
-    a->ops->late_wait(a->slot[at].late, number);
+    a->ops->readback_wait(a->slot[at].late, number);
     a->slot[at].posted = false;
     read_numbers(t, number, &a->slot[at].told);
     a->last = a->slot[at].told.stats;
@@ -132,13 +132,13 @@ enum sae_status resident_tell(struct trainer *t, const struct told *told, struct
     struct resident *const a = t->resident;
     const size_t now = told->step % 2;
     const bool moves = lp_moves(t, told->step);
-    a->ops->late_post(a->slot[now].late, a->number);
+    a->ops->readback_post(a->slot[now].late, a->number);
     a->slot[now].told = *told;
     a->slot[now].posted = true;
     SAE_TRY(take(t, 1 - now, err));
-    if (told->measured || moves)
+    if (told->measured || moves || !a->ops->numbers_late)
         SAE_TRY(take(t, now, err));
-    if (told->measured)
+    if (told->measured || !a->ops->numbers_late)
         SAE_TRY(a->ops->check(err));
     if (moves)
         lp_move(t);

@@ -30,13 +30,14 @@ static void competition(struct trainer *t, bool measure, struct told *told)
     const double weight =
         s->lambda2 * (t->set.orth_normalizer == NORMALIZER_LATENT ? 1 / (double)t->m : 1);
     /* what was counted two steps ago is known by now, however the run came here (save.c) */
-    const double *const likely = t->partners ? t->partners + t->step % 2 * t->n_tiles : NULL;
+    const double *const expected_partners =
+        t->partners ? t->partners + t->step % 2 * t->n_tiles : NULL;
     if (measure && active) { /* apart from the update, so that measuring changes no bit of it */
-        ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, likely, NULL,
-                        a->orth_grad, a->number + ORTH);
+        ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, expected_partners,
+                        NULL, a->orth_grad, a->number + ORTH);
         compare(t, told);
     }
-    ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, likely,
+    ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, expected_partners,
                     active ? a->g.W_dec : NULL, NULL, a->number + ORTH);
     told->pairs = true;
 }

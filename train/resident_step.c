@@ -22,8 +22,10 @@ static enum sae_status forward(struct trainer *t, struct masks *masks, struct sa
     const bool has_k = settings_has_k(&t->set);
     resident_pre(t, n);
     masks->valid = has_k || settings_competes(&t->set);
+    a->made = a->pre;
     if (settings_arch(&t->set)->keeps == TRAIN_KEEPS_TOKEN)
-        ops->topk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
+        a->made = ops->encode_topk(n, m, t->d, (size_t)trainer_k(t), a->xc, a->w.W_enc, a->w.b_enc,
+                                   a->pre, &masks->csr);
     else if (has_k)
         ops->batchtopk(n, m, (size_t)trainer_k(t), a->pre, a->w.b_enc, &masks->csr);
     else
@@ -93,7 +95,8 @@ static void auxk(struct trainer *t)
     struct resident *const a = t->resident;
     const struct sae_ops *const ops = a->ops;
     const size_t n = t->n, m = t->m, d = t->d, k = d / 2 < m ? d / 2 : m;
-    ops->topk_idle(n, m, k, a->pre, a->w.b_enc, a->idle, t->set.dead_after, &a->aux.csr);
+    ops->topk_idle(n, m, d, k, a->xc, a->w.W_enc, a->w.b_enc, a->made, a->idle, t->set.dead_after,
+                   &a->aux.csr);
     ops->transpose(m, &a->aux.csr, &a->aux.csc);
     ops->decode(d, &a->aux.csr, a->w.W_dec, NULL, a->r);
     ops->spread_sum(n, d, a->x, a->xhat, a->number + SPREAD);
@@ -128,7 +131,7 @@ static void update(struct trainer *t, double lr)
     const struct sae_ops *const ops = a->ops;
     const struct train_arch *const arch = settings_arch(&t->set);
     const size_t md = t->m * t->d, rest = (size_t)(a->w.b_enc - a->w.all), n_rest = t->w.n - rest;
-    ops->project_sum(t->m, t->d, a->w.W_dec, arch->project_eps, a->g.W_dec, a->along,
+    ops->project_sum(t->m, t->d, a->w.W_dec, arch->project_eps, a->g.W_dec, a->proj,
                      a->number + GRAD_SQ);
     ops->sq_sum(md, a->g.W_enc, a->number + GRAD_SQ);
     ops->sq_sum(n_rest, a->g.all + rest, a->number + GRAD_SQ);
@@ -142,8 +145,8 @@ static void update(struct trainer *t, double lr)
                                   .guard = a->number + RECON,
                                   .n_guard = GUARDS};
     ops->adam(md, &adam, a->w.W_enc, a->g.W_enc, a->m1.W_enc, a->m2.W_enc);
-    ops->adam_rows(t->m, t->d, &adam, a->along, arch->unit_eps, a->w.W_dec, a->g.W_dec,
-                   a->m1.W_dec, a->m2.W_dec);
+    ops->adam_rows(t->m, t->d, &adam, a->proj, arch->unit_eps, a->w.W_dec, a->g.W_dec, a->m1.W_dec,
+                   a->m2.W_dec);
     ops->adam(n_rest, &adam, a->w.all + rest, a->g.all + rest, a->m1.all + rest, a->m2.all + rest);
 }
 

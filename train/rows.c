@@ -31,7 +31,7 @@ static const double SPARE = 0.05;
 static bool choose(const struct sae_ops *ops, size_t n_train, size_t d, uint64_t n_met,
                    double reserve_bytes)
 {
-    const double free_bytes = (double)ops->room(), bytes = 2 * (double)n_train * (double)d;
+    const double free_bytes = (double)ops->free_bytes(), bytes = 2 * (double)n_train * (double)d;
     if (n_met <= n_train) {
         sae_log_info("activations: none is met twice; each batch comes from the host");
         return false;

@@ -440,9 +440,9 @@ static enum sae_status update(struct trainer *t, double lr, double *ret, struct 
     const struct sae_ops *const ops = t->ops;
     const struct train_arch *const arch = settings_arch(&t->set);
     const size_t md = t->m * t->d, rest = (size_t)(t->w.b_enc - t->w.all);
-    const double sq = ops->project_sq(t->m, t->d, t->w.W_dec, arch->project_eps, t->g.W_dec,
-                                      t->along) +
-                      ops->sum_sq(md, t->g.W_enc) + ops->sum_sq(t->g.n - rest, t->g.all + rest);
+    const double sq =
+        ops->project_sq(t->m, t->d, t->w.W_dec, arch->project_eps, t->g.W_dec, t->proj) +
+        ops->sum_sq(md, t->g.W_enc) + ops->sum_sq(t->g.n - rest, t->g.all + rest);
     const double norm = sqrt(sq);
     SAE_TRY(trainer_check_grad(t, t->step, norm, err));
     const struct sae_adam adam = {.lr = (float)lr,
@@ -452,8 +452,8 @@ static enum sae_status update(struct trainer *t, double lr, double *ret, struct 
                                   .step = t->step + 1,
                                   .scale = arch->clips ? (float)fmin(1, 1 / (norm + 1e-6)) : 1};
     ops->adam(md, &adam, t->w.W_enc, t->g.W_enc, t->m1.W_enc, t->m2.W_enc);
-    ops->adam_rows(t->m, t->d, &adam, t->along, arch->unit_eps, t->w.W_dec,
-                   t->g.W_dec, t->m1.W_dec, t->m2.W_dec);
+    ops->adam_rows(t->m, t->d, &adam, t->proj, arch->unit_eps, t->w.W_dec, t->g.W_dec, t->m1.W_dec,
+                   t->m2.W_dec);
     ops->adam(t->w.n - rest, &adam, t->w.all + rest, t->g.all + rest, t->m1.all + rest,
               t->m2.all + rest);
     *ret = norm;

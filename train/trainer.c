@@ -54,7 +54,7 @@ static enum sae_status open_room(struct trainer *t, struct sae_err *err)
 {
     if (settings_arch(&t->set)->keeps != TRAIN_KEEPS_TOKEN)
         return t->ops->alloc(&t->pre, t->n * t->m, sizeof *t->pre, err);
-    const size_t room = t->ops->encode_room(t->n, t->m, t->d, t->k_max);
+    const size_t room = t->ops->encode_scratch(t->n, t->m, t->d, t->k_max);
     return room > t->g.n ? t->ops->alloc(&t->room, room, sizeof *t->room, err) : SAE_OK;
 }
 
@@ -69,7 +69,7 @@ static enum sae_status open_arrays(struct trainer *t, struct sae_err *err)
     SAE_TRY(ops->alloc(&t->grad, t->n * t->d, sizeof *t->grad, err));
     SAE_TRY(open_room(t, err));
     SAE_TRY(ops->alloc(&t->theta, t->m, sizeof *t->theta, err));
-    SAE_TRY(ops->alloc(&t->along, t->m, sizeof *t->along, err));
+    SAE_TRY(ops->alloc(&t->proj, t->m, sizeof *t->proj, err));
     SAE_TRY(sae_mem_alloc(&t->mean, t->d, sizeof *t->mean, err));
     SAE_TRY(sae_mem_alloc(&t->largest, t->m, sizeof *t->largest, err));
     SAE_TRY(sae_mem_alloc(&t->idle, t->m, sizeof *t->idle, err));
@@ -147,9 +147,9 @@ void trainer_close(struct trainer *t)
     if (!t)
         return;
     const struct sae_ops *const ops = t->ops;
-    float *const arrays[] = {t->w.all, t->g.all, t->m1.all, t->m2.all, t->xc,
-                             t->xhat,  t->grad,  t->pre,    t->room,   t->dz,
-                             t->block, t->theta, t->along,  t->orth_grad};
+    float *const arrays[] = {t->w.all, t->g.all, t->m1.all, t->m2.all,   t->xc,
+                             t->xhat,  t->grad,  t->pre,    t->room,     t->dz,
+                             t->block, t->theta, t->proj,   t->orth_grad};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i])
             ops->free(arrays[i]);

@@ -91,7 +91,7 @@ struct trainer {
     float *xc, *xhat, *grad; /* [n][d] centered input, reconstruction, dL/dxhat */
     float *pre;              /* [n][m]; NULL for topk */
     float *room;             /* of encode_topk; NULL: it fits into g.all */
-    float *along;            /* [m] of the projection of the decoder's gradient */
+    float *proj;             /* [m] of the projection of the decoder's gradient */
     double *mean;            /* [d] scratch */
     float *dz;               /* [dz_cap] per entry */
     size_t dz_cap;

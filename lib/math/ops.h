@@ -75,7 +75,7 @@ struct sae_jump {
     bool by_z;                    /* the step of L0 looks at z, else at f */
 };
 
-struct sae_late; /* see late_open */
+struct sae_readback; /* see readback_open */
 struct sae_lm_ops; /* lib/math/lm.h */
 
 /* Of the factors of products; sums are f32 always. */
@@ -89,8 +89,15 @@ enum { SAE_ORTH_DENSE = 4 };
 struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
     bool host;        /* backend memory is host memory: put and get are plain copies */
-    const struct sae_lm_ops *lm; /* what a language model needs beside; cpu: NULL */
 
+    /* How a training step goes best. numbers_late: it reads the numbers of the step before, as its
+     * own would keep it waiting. grad_block: tokens whose dense gradients are made at a time; 0:
+     * all. dense_share: products are dense where more than one activation in so many is kept. */
+    bool numbers_late;
+    size_t grad_block, dense_share;
+
+    /* No entry is NULL but these two. */
+    const struct sae_lm_ops *lm; /* NULL where the backend runs no language model */
     /* NULL but for cpu: orth for a good part of all pairs, by dense products and without lists of
      * them. fill(user, i, c) writes c_ij to c[j] for i < j < m, 0 where a pair does not compete; it
      * is called once for every i, by all threads. False where W is not finite or there is no
@@ -105,7 +112,10 @@ struct sae_ops {
     void (*put)(void *to, const void *host, size_t bytes);
     void (*get)(void *host, const void *from, size_t bytes);
     void (*copy)(void *to, const void *from, size_t bytes); /* within it */
-    size_t (*room)(void); /* bytes of it that are free; SIZE_MAX where it is the host's */
+    size_t (*free_bytes)(void);                             /* SIZE_MAX where it is the host's */
+    /* Bytes that the operations of a step take for themselves, near enough to plan with. orth: with
+     * the orthogonality term, over several batches of masks where `window`. */
+    double (*step_bytes)(size_t n, size_t m, size_t d, bool orth, bool window);
 
     /* C[M][N] = alpha op(A) op(B) + beta C, op = transpose where ta / tb. lda etc. = row strides.
      * beta 0 overwrites C, NaN or not. The cut of C into pieces follows from the shape alone. */
@@ -128,15 +138,16 @@ struct sae_ops {
     void (*threshold)(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                       struct sae_csr *csr, size_t *ret_nnz);
 
-    /* gemm of xc [n][d] with W_enc [m][d] and topk of that, without the [n][m] between them in
-     * memory: the k largest of relu(xc W_enc^T + b_enc) that are > 0. csr->cap >= n*k. `room` is
-     * backend memory of encode_room floats and holds nothing before or after; encode_room of the
-     * largest n and k of a run serves all smaller ones. The selection is
-     * exact for the values returned, which are within the bound of gemm; two latents whose exact
-     * values are closer than that bound may change places. */
-    size_t (*encode_room)(size_t n, size_t m, size_t d, size_t k);
-    void (*encode_topk)(size_t n, size_t m, size_t d, size_t k, const float *xc,
-                        const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr);
+    /* gemm of xc [n][d] with W_enc [m][d] and topk of that: the k largest of relu(xc W_enc^T +
+     * b_enc) that are > 0. csr->cap >= n*k. scratch: backend memory of encode_scratch floats; that
+     * of the largest n and k of a run serves all smaller ones. Returns the product [n][m] in it,
+     * NULL where that was never formed as a whole. The selection is exact for the values returned,
+     * which are within the bound of gemm; two latents whose exact values are closer than that bound
+     * may change places. */
+    size_t (*encode_scratch)(size_t n, size_t m, size_t d, size_t k);
+    const float *(*encode_topk)(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                                const float *W_enc, const float *b_enc, float *scratch,
+                                struct sae_csr *csr);
 
     /* csc from csr; csc->cap >= nnz, csc->start has m+1. */
     void (*transpose)(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
@@ -169,12 +180,12 @@ struct sae_ops {
     void (*adam)(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
 
     /* project_rows, sum_sq, adam and unit_rows of a decoder in two passes that leave G as it is:
-     * along[j] = (G[j].W[j]) / (|W[j]| + eps)^2, what project_rows takes out (G[j] - along[j] W[j]);
-     * returns the sum of squares of what is left, in double. Then adam on G[j] - along[j] W[j], and
+     * proj[j] = (G[j].W[j]) / (|W[j]| + eps)^2, what project_rows takes out (G[j] - proj[j] W[j]);
+     * returns the sum of squares of what is left, in double. Then adam on G[j] - proj[j] W[j], and
      * the new row over its norm (+ eps). */
     double (*project_sq)(size_t m, size_t d, const float *W, float eps, const float *G,
-                         float *along);
-    void (*adam_rows)(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+                         float *proj);
+    void (*adam_rows)(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                       float *W, const float *G, float *M, float *V);
 
     /* Orthogonality: G[i] += weight * sum_j c_ij sign(W[i].W[j]) W[j], sign(0) = sign(NaN) = 0 (no
@@ -188,7 +199,7 @@ struct sae_ops {
     void (*sq_sum)(size_t n, const float *a, double *sum); /* adds to *sum */
     void (*loss_sum)(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
                      double *sum); /* as loss */
-    void (*project_sum)(size_t m, size_t d, const float *W, float eps, const float *G, float *along,
+    void (*project_sum)(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
                         double *sum); /* as project_sq */
     /* Sum over n rows of |v - mean v|^2, v = x - minus; minus may be NULL. */
     void (*spread_sum)(size_t n, size_t d, const float *x, const float *minus, double *sum);
@@ -205,9 +216,11 @@ struct sae_ops {
                 uint64_t *idle, double *sum);
     /* *cut = keep *cut + (1 - keep) least value of csr; just that value where *cut < 0 */
     void (*cut_move)(const struct sae_csr *csr, double keep, double *cut);
-    /* topk among latents with idle >= dead_after */
-    void (*topk_idle)(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
-                      const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr);
+    /* encode_topk among latents with idle >= dead_after. pre: xc W_enc^T where the caller has it,
+     * or NULL. */
+    void (*topk_idle)(size_t n, size_t m, size_t d, size_t k, const float *xc, const float *W_enc,
+                      const float *b_enc, const float *pre, const uint64_t *idle,
+                      uint64_t dead_after, struct sae_csr *csr);
     /* AuxK. r [n][d] reconstructs e = x - xhat; *loss = mean |r - e|^2 / (*spread / n), and r becomes
      * alpha times its gradient; both 0 where *spread or *dead is not > 0 */
     void (*aux_loss)(size_t n, size_t d, double alpha, const float *x, const float *xhat,
@@ -219,13 +232,13 @@ struct sae_ops {
     /* orth with c_ij found on the way from masks by a rule, never m x m in memory. per_pair: weight
      * is divided by the number of pairs. sum: the loss, the pairs, sum and maximum of |cos| over
      * them, then for each of the orth_tiles runs of latents its competing partners; loss before any
-     * weight. W must be finite. likely: how many partners each run may have, on the host, or NULL:
-     * a run with few is computed from lists of them, others by products; both within the same
-     * bound, whatever the numbers are, and the bits depend on them. */
+     * weight. W must be finite. expected_partners: how many partners each run may have, on the
+     * host, or NULL: a run with few is computed from lists of them, others by products; both within
+     * the same bound, whatever the numbers are, and the bits depend on them. */
     size_t (*orth_tiles)(size_t m);
     void (*orth_masks)(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                        const struct sae_compete_rule *rule, double weight, bool per_pair,
-                       const double *likely, float *G, float *Gout, double *sum);
+                       const double *expected_partners, float *G, float *Gout, double *sum);
     /* Parts of the rows of A and B across those of W (unit): sum[0] that of |a_j|^2, sum[1] of
      * |b_j|^2, sum[2] of a_j . b_j, sum[3] the rows with |b_j| > |a_j| */
     void (*compare_rows)(size_t m, size_t d, const float *W, const float *A, const float *B,
@@ -274,11 +287,12 @@ struct sae_ops {
      * *sum: the loss, without weight */
     void (*ortsae)(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,
                    double weight, float *G, float *Gout, double *sum);
-    /* A few bytes of backend memory on their way to the host. wait gives those of the last post. */
-    enum sae_status (*late_open)(struct sae_late **ret, size_t bytes, struct sae_err *err);
-    void (*late_close)(struct sae_late *late);
-    void (*late_post)(struct sae_late *late, const void *from);
-    void (*late_wait)(struct sae_late *late, void *host);
+    /* A few bytes of backend memory on their way to the host: post starts the copy, wait gives
+     * those of the last post. */
+    enum sae_status (*readback_open)(struct sae_readback **ret, size_t bytes, struct sae_err *err);
+    void (*readback_close)(struct sae_readback *late);
+    void (*readback_post)(struct sae_readback *late, const void *from);
+    void (*readback_wait)(struct sae_readback *late, void *host);
     /* How products are formed; f32 until set. Fails: SAE_EARG the backend has no other. */
     enum sae_status (*precision)(enum sae_precision how, struct sae_err *err);
     /* Waits for all that was started. The first failure since the backend was opened. */

@@ -85,7 +85,7 @@ void sae_gpu_zero(void *to, size_t bytes)
     emu_leave();
 }
 
-size_t sae_gpu_room(void)
+size_t sae_gpu_free_bytes(void)
 {
     return emu_room();
 }
@@ -110,39 +110,39 @@ void *sae_gpu_scratch(enum sae_gpu_slot slot, size_t bytes)
 }
 
 /* Told one post late, as a device that lags would. */
-struct sae_late {
+struct sae_readback {
     size_t bytes;
     unsigned char *held;
 };
 
-enum sae_status sae_gpu_late_open(struct sae_late **ret, size_t bytes, struct sae_err *err)
+enum sae_status sae_gpu_readback_open(struct sae_readback **ret, size_t bytes, struct sae_err *err)
 {
     (void)err;
-    *ret = new sae_late{bytes, new unsigned char[bytes]()};
+    *ret = new sae_readback{bytes, new unsigned char[bytes]()};
     return SAE_OK;
 }
 
-void sae_gpu_late_close(struct sae_late *late)
+void sae_gpu_readback_close(struct sae_readback *readback)
 {
-    if (!late)
+    if (!readback)
         return;
-    delete[] late->held;
-    delete late;
+    delete[] readback->held;
+    delete readback;
 }
 
-void sae_gpu_late_post(struct sae_late *late, const void *from)
+void sae_gpu_readback_post(struct sae_readback *readback, const void *from)
 {
-    copy(late->held, from, late->bytes);
+    copy(readback->held, from, readback->bytes);
 }
 
-void sae_gpu_late_wait(struct sae_late *late, void *host)
+void sae_gpu_readback_wait(struct sae_readback *readback, void *host)
 {
     if (fail_at == 0)
-        memcpy(host, late->held, late->bytes);
+        memcpy(host, readback->held, readback->bytes);
     else if (wait_is_good()) /* one that may fail waits for it */
-        memcpy(host, late->held, late->bytes);
+        memcpy(host, readback->held, readback->bytes);
     else
-        memset(host, 0xFF, late->bytes);
+        memset(host, 0xFF, readback->bytes);
 }
 
 static std::vector<float> widen(const void *from, size_t n)

@@ -100,15 +100,15 @@ static void check_csc(const struct fix *f, void *const ref[OUTS], void *const go
     check_bits("pos", f, fix_nnz(f) * sizeof(uint32_t), ref[2], got[2]);
 }
 
-/* The k largest of the batch's own products. Its room is filled with NaN before. */
+/* The k largest of the batch's own products. Its scratch is filled with NaN before. */
 static void run_encode(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     const struct shape *const s = &f->s;
     struct sae_csr csr = csr_over(a, s->n * s->k);
-    const size_t room = o->encode_room(s->n, s->m, s->d, s->k);
-    float *const scratch = take(o, room, sizeof *scratch);
-    fill_with(o, scratch, room, NAN);
-    o->encode_topk(s->n, s->m, s->d, s->k, f->x, f->W, f->b_enc, scratch, &csr);
+    const size_t n_scratch = o->encode_scratch(s->n, s->m, s->d, s->k);
+    float *const scratch = take(o, n_scratch, sizeof *scratch);
+    fill_with(o, scratch, n_scratch, NAN);
+    (void)o->encode_topk(s->n, s->m, s->d, s->k, f->x, f->W, f->b_enc, scratch, &csr);
     o->free(scratch);
 }
 

@@ -120,7 +120,17 @@ static void run_idle(const struct sae_ops *o, const struct fix *f, void *const a
     struct sae_csr csr = {.cap = f->s.n * f->s.k, .start = a[0], .idx = a[1], .val = a[2]};
     uint64_t *const idle = take(o, f->s.m, sizeof *idle);
     put_ages(o, f->s.m, 3, idle);
-    o->topk_idle(f->s.n, f->s.m, f->s.k, f->pre, f->b_enc, idle, 2, &csr);
+    o->topk_idle(f->s.n, f->s.m, f->s.d, f->s.k, NULL, NULL, f->b_enc, f->pre, idle, 2, &csr);
+    o->free(idle);
+}
+
+/* The same where no pre-activations were kept. */
+static void run_idle_made(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = {.cap = f->s.n * f->s.k, .start = a[0], .idx = a[1], .val = a[2]};
+    uint64_t *const idle = take(o, f->s.m, sizeof *idle);
+    put_ages(o, f->s.m, 3, idle);
+    o->topk_idle(f->s.n, f->s.m, f->s.d, f->s.k, f->x, f->W, f->b_enc, NULL, idle, 2, &csr);
     o->free(idle);
 }
 
@@ -130,6 +140,20 @@ static void check_idle(const struct fix *f, void *const ref[OUTS], void *const g
     check_bits("start", f, (f->s.n + 1) * sizeof(size_t), ref[0], got[0]);
     check_bits("idx", f, nnz * sizeof(uint32_t), ref[1], got[1]);
     check_bits("val", f, nnz * sizeof(float), ref[2], got[2]);
+}
+
+/* As encode_topk; a latent in use has a bias that keeps it out. */
+static void check_idle_made(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    if (f->fill == FILL_TIES || f->fill == FILL_ZEROS || f->fill == FILL_ONEHOT)
+        check_idle(f, ref, got);
+    const struct sae_csr csr = {
+        .cap = f->s.n * f->s.k, .start = got[0], .idx = got[1], .val = got[2]};
+    float *const b = grab(f->s.m, sizeof *b);
+    for (size_t j = 0; j < f->s.m; j++)
+        b[j] = j % 3 == 2 ? f->b_enc[j] : -INFINITY;
+    check_encoded(f, f->x, f->W, b, &csr);
+    free(b);
 }
 
 /* outputs: r, numbers, dW_enc, dW_dec, db_enc, dz */
@@ -213,18 +237,19 @@ static void run_masks(const struct sae_ops *o, const struct fix *f, void *const 
     const struct sae_overlap_masks one = {1, csr, csc, weight}, two = {2, csr, csc, weight};
     struct sae_compete_rule rule = {.sharpness = 4, .tau = 0.3, .min_count = 2};
     rule.overlap = (enum sae_overlap)(s->m % SAE_OVERLAP_N);
-    double *const likely = grab(s->m + 4, sizeof *likely); /* every other run by lists */
-    o->put(a[2], likely, (s->m + 4) * sizeof *likely);
-    o->put(a[4], likely, (s->m + 4) * sizeof *likely);
+    double *const expected_partners =
+        grab(s->m + 4, sizeof *expected_partners); /* every other run by lists */
+    o->put(a[2], expected_partners, (s->m + 4) * sizeof *expected_partners);
+    o->put(a[4], expected_partners, (s->m + 4) * sizeof *expected_partners);
     for (size_t i = 1; i < s->m; i += 2)
-        likely[i] = 1e18;
+        expected_partners[i] = 1e18;
     copy(o, a[0], f->G, s->m * s->d * sizeof(float));
     copy(o, a[3], f->G, s->m * s->d * sizeof(float));
     o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, NULL, a[0], NULL, a[2]);
-    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, likely, NULL, a[1], a[2]);
+    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, expected_partners, NULL, a[1], a[2]);
     rule.form = SAE_COMPETE_SIGMOID;
-    o->orth_masks(s->m, s->d, f->W, &two, &rule, 0.5, true, likely, a[3], NULL, a[4]);
-    free(likely);
+    o->orth_masks(s->m, s->d, f->W, &two, &rule, 0.5, true, expected_partners, a[3], NULL, a[4]);
+    free(expected_partners);
     o->compare_rows(s->m, s->d, f->W, f->G, f->M, a[5]);
 }
 
@@ -345,12 +370,13 @@ static void check_clip(const struct fix *f, void *const ref[OUTS], void *const g
 }
 
 const struct op_case cases_step[] = {
-    {"sums and dense activations", sizes_dense, run_dense, check_dense, 2000},
-    {"age",                        sizes_age,   run_age,   check_age,   2000},
-    {"topk_idle",                  sizes_idle,  run_idle,  check_idle,  2000},
-    {"aux_loss, grad_add",         sizes_aux,   run_aux,   check_aux,   600 },
-    {"orth_masks, compare_rows",   sizes_masks, run_masks, check_masks, 200 },
-    {"widen_rows",                 sizes_widen, run_widen, check_widen, 2000},
-    {"adam with clip and guard",   sizes_clip,  run_clip,  check_clip,  2000},
-    {NULL,                         NULL,        NULL,      NULL,        0   }
+    {"sums and dense activations", sizes_dense, run_dense,     check_dense,     2000},
+    {"age",                        sizes_age,   run_age,       check_age,       2000},
+    {"topk_idle",                  sizes_idle,  run_idle,      check_idle,      2000},
+    {"topk_idle of products",      sizes_idle,  run_idle_made, check_idle_made, 2000},
+    {"aux_loss, grad_add",         sizes_aux,   run_aux,       check_aux,       600 },
+    {"orth_masks, compare_rows",   sizes_masks, run_masks,     check_masks,     200 },
+    {"widen_rows",                 sizes_widen, run_widen,     check_widen,     2000},
+    {"adam with clip and guard",   sizes_clip,  run_clip,      check_clip,      2000},
+    {NULL,                         NULL,        NULL,          NULL,            0   }
 };

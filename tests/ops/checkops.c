@@ -219,7 +219,13 @@ static void check_agree(void **state)
     if (sae_ops_agree(&sae_ops_cpu, &err) != SAE_OK || sae_cuda_open(&ops, &err) != SAE_OK ||
         sae_ops_agree(ops, &err) != SAE_OK)
         fail_msg("%s", err.msg);
+    assert_null(sae_ops_missing(&sae_ops_ref));
+    assert_null(sae_ops_missing(&sae_ops_cpu));
+    assert_null(sae_ops_missing(ops));
     struct sae_ops broken = sae_ops_cpu;
+    broken.topk_idle = NULL;
+    assert_string_equal(sae_ops_missing(&broken), "topk_idle");
+    broken = sae_ops_cpu;
     broken.name = "broken";
     broken.adam = forget_adam;
     assert_int_equal(sae_ops_agree(&broken, &err), SAE_EBACKEND);

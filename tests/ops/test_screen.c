@@ -95,16 +95,16 @@ static void check_input(enum input input, float *x, float *W, float *b)
 {
     const size_t n = shape.n, m = shape.m, d = shape.d, k = shape.k;
     const struct fix f = {.s = shape};
-    float *const room = grab(sae_cpu_screen_room(n, m, d, k), sizeof *room);
+    float *const scratch = grab(sae_cpu_screen_scratch(n, m, d, k), sizeof *scratch);
     uint32_t *const failed = grab(n, sizeof *failed);
     struct sae_csr csr, ref;
     assert_int_equal(sae_csr_alloc(&csr, &sae_ops_cpu, n, n * k, NULL), SAE_OK);
     assert_int_equal(sae_csr_alloc(&ref, &sae_ops_cpu, n, n * k, NULL), SAE_OK);
     fill(input, x, W, b);
-    const size_t n_failed = sae_cpu_screen_topk(n, m, d, k, x, W, b, room, &csr, failed);
+    const size_t n_failed = sae_cpu_screen_topk(n, m, d, k, x, W, b, scratch, &csr, failed);
     print_message("# %s: %zu of %zu rows undecided\n", inputs[input].name, n_failed, n);
     assert_in_range(n_failed, inputs[input].failed_min, inputs[input].failed_max);
-    float *const large = grab(sae_cpu_encode_room(n, m, d, k), sizeof *large);
+    float *const large = grab(sae_cpu_encode_scratch(n, m, d, k), sizeof *large);
     sae_cpu_encode_topk(n, m, d, k, x, W, b, large, &csr);
     check_encoded(&f, x, W, b, &csr);
     if (input == TIES) { /* sums are exact: the very bits of the reference */
@@ -115,7 +115,7 @@ static void check_input(enum input input, float *x, float *W, float *b)
         assert_memory_equal(csr.val, ref.val, ref.start[n] * sizeof *ref.val);
         free(pre);
     }
-    free(room);
+    free(scratch);
     free(large);
     free(failed);
     sae_csr_free(&csr, &sae_ops_cpu);
@@ -141,14 +141,14 @@ static void test_threads(void **state)
     const size_t n = shape.n, m = shape.m, d = shape.d, k = shape.k;
     float *const x = grab(n * d, sizeof *x), *const W = grab(m * d, sizeof *W),
                 *const b = grab(m, sizeof *b);
-    float *const room = grab(sae_cpu_screen_room(n, m, d, k), sizeof *room);
+    float *const scratch = grab(sae_cpu_screen_scratch(n, m, d, k), sizeof *scratch);
     uint32_t *const failed = grab(n, sizeof *failed);
     struct sae_csr csr[3];
     fill(OUTLIERS, x, W, b);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(sae_csr_alloc(&csr[i], &sae_ops_cpu, n, n * k, NULL), SAE_OK);
         sae_ops_threads(i == 2 ? 3 : 1);
-        sae_cpu_screen_topk(n, m, d, k, x, W, b, room, &csr[i], failed);
+        sae_cpu_screen_topk(n, m, d, k, x, W, b, scratch, &csr[i], failed);
         assert_memory_equal(csr[i].start, csr[0].start, (n + 1) * sizeof *csr[0].start);
         assert_memory_equal(csr[i].idx, csr[0].idx, n * k * sizeof *csr[0].idx);
         assert_memory_equal(csr[i].val, csr[0].val, n * k * sizeof *csr[0].val);
@@ -158,7 +158,7 @@ static void test_threads(void **state)
     free(x);
     free(W);
     free(b);
-    free(room);
+    free(scratch);
     free(failed);
 }
 

@@ -3,6 +3,7 @@
 #include <cblas.h>
 #include <omp.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -161,22 +162,45 @@ void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, c
     sae_cpu_blas_again(threads);
 }
 
+static double step_bytes(size_t n, size_t m, size_t d, bool orth, bool window)
+{
+    (void)orth, (void)window; /* planned with the run (train/memory.c) */
+    const double rows = (double)n * (double)d, slice = 64 * (double)m;
+    return 4 * (rows + slice); /* packed, by the sparse products */
+}
+
+static atomic_bool no_memory;
+
+void sae_cpu_no_memory(void)
+{
+    no_memory = true;
+}
+
+static enum sae_status check(struct sae_err *err)
+{
+    return no_memory ? sae_err_set(err, SAE_ENOMEM, "out of memory in an operation of a step")
+                     : SAE_OK;
+}
+
 const struct sae_ops sae_ops_cpu = {
     .name = "cpu",
     .host = true,
+    .grad_block = 256,
+    .dense_share = 16,
     .orth_rows = sae_cpu_orth_rows,
     .alloc = mem_alloc,
     .free = mem_free,
     .put = mem_put,
     .get = mem_get,
     .copy = mem_put,
-    .room = sae_ref_room,
+    .free_bytes = sae_ref_free_bytes,
+    .step_bytes = step_bytes,
     .gemm = sae_cpu_gemm,
     .center = sae_cpu_center,
     .topk = sae_cpu_topk,
     .batchtopk = sae_cpu_batchtopk,
     .threshold = sae_cpu_threshold,
-    .encode_room = sae_cpu_encode_room,
+    .encode_scratch = sae_cpu_encode_scratch,
     .encode_topk = sae_cpu_encode_topk,
     .transpose = sae_cpu_transpose,
     .decode = sae_cpu_decode,
@@ -192,6 +216,8 @@ const struct sae_ops sae_ops_cpu = {
     .adam_rows = sae_cpu_adam_rows,
     .orth = sae_cpu_orth,
     SAE_REF_STEP_OPS,
+    .topk_idle = sae_cpu_topk_idle,
+    .check = check,
     .cos_hist = sae_cpu_cos_hist,
     .gram = sae_cpu_gram,
     .eigenvalues = sae_cpu_eigenvalues,

@@ -38,9 +38,13 @@ void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const flo
 void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                        struct sae_csr *csr, size_t *ret_nnz);
 
-size_t sae_cpu_encode_room(size_t n, size_t m, size_t d, size_t k);
-void sae_cpu_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
-                         const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr);
+size_t sae_cpu_encode_scratch(size_t n, size_t m, size_t d, size_t k);
+const float *sae_cpu_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                                 const float *W_enc, const float *b_enc, float *scratch,
+                                 struct sae_csr *csr);
+void sae_cpu_topk_idle(size_t n, size_t m, size_t d, size_t k, const float *xc, const float *W_enc,
+                       const float *b_enc, const float *pre, const uint64_t *idle,
+                       uint64_t dead_after, struct sae_csr *csr);
 
 void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
 void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
@@ -59,8 +63,8 @@ void sae_cpu_unit_rows(size_t m, size_t d, float eps, float *W);
 void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
 
 double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                          float *along);
-void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+                          float *proj);
+void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                        float *W, const float *G, float *M, float *V);
 
 void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
@@ -77,6 +81,8 @@ enum sae_status sae_cpu_eigenvalues(size_t d, double *G, double *eig, struct sae
 void sae_cpu_pair_dots(size_t n, size_t d, const float *A, const uint32_t *i, const uint32_t *j,
                        float *dot);
 
+/* An operation that returns nothing had no memory, and wrote an empty result: `check` says so. */
+void sae_cpu_no_memory(void);
 /* Around a parallel region that calls the BLAS from each thread: single tells what again needs. */
 int sae_cpu_blas_single(void);
 /* Whether the limit of address space, if there is one, leaves room for the buffers of OpenBLAS.

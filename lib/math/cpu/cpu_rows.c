@@ -145,9 +145,9 @@ SAE_CLONES static void project_row(size_t d, const float *w, float eps, float *g
     const double norm = sqrt(sq) + eps;
     if (norm == 0)
         return;
-    const float along = (float)(dot / norm / norm);
+    const float proj = (float)(dot / norm / norm);
     for (size_t i = 0; i < d; i++)
-        g[i] -= along * w[i];
+        g[i] -= proj * w[i];
 }
 
 void sae_cpu_project_rows(size_t m, size_t d, const float *W, float eps, float *G)
@@ -218,9 +218,9 @@ void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, 
 }
 
 /* What project_row takes out, and the square of what it leaves:
- * |G - along W|^2 = |G|^2 - 2 along G.W + along^2 |W|^2. */
+ * |G - proj W|^2 = |G|^2 - 2 proj G.W + proj^2 |W|^2. */
 SAE_CLONES static double project_sq_row(size_t d, const float *w, float eps, const float *g,
-                                        float *along)
+                                        float *proj)
 {
     double dot = 0, ww = 0, gg = 0;
 #pragma omp simd reduction(+ : dot, ww, gg)
@@ -230,20 +230,20 @@ SAE_CLONES static double project_sq_row(size_t d, const float *w, float eps, con
         gg += (double)g[i] * g[i];
     }
     const double norm = sqrt(ww) + eps, a = norm == 0 ? 0 : dot / norm / norm;
-    *along = (float)a;
-    const double left = gg - *along * (2 * dot - *along * ww);
+    *proj = (float)a;
+    const double left = gg - *proj * (2 * dot - *proj * ww);
     return left < 0 ? 0 : left; /* NaN stays */
 }
 
 double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                          float *along)
+                          float *proj)
 {
     double part[PARTS];
 #pragma omp parallel for schedule(dynamic, 1) if (m * d > SMALL)
     for (size_t p = 0; p < PARTS; p++) {
         part[p] = 0;
         for (size_t j = p * m / PARTS; j < (p + 1) * m / PARTS; j++)
-            part[p] += project_sq_row(d, W + j * d, eps, G + j * d, along + j);
+            part[p] += project_sq_row(d, W + j * d, eps, G + j * d, proj + j);
     }
     double sum = 0;
     for (size_t p = 0; p < PARTS; p++)
@@ -251,7 +251,7 @@ double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const f
     return sum;
 }
 
-SAE_CLONES static void adam_row(size_t d, const struct adam_step *s, float along, float eps,
+SAE_CLONES static void adam_row(size_t d, const struct adam_step *s, float proj, float eps,
                                 float *restrict W, const float *restrict G, float *restrict M,
                                 float *restrict V)
 {
@@ -259,7 +259,7 @@ SAE_CLONES static void adam_row(size_t d, const struct adam_step *s, float along
     double sq = 0;
 #pragma omp simd reduction(+ : sq)
     for (size_t i = 0; i < d; i++) {
-        const float g = h.scale * (G[i] - along * W[i]);
+        const float g = h.scale * (G[i] - proj * W[i]);
         const float mom = h.b1 * M[i] + h.a1 * g;
         const float var = h.b2 * V[i] + h.a2 * (g * g);
         const float w = W[i] - h.rate * (mom / (sqrtf(var) * h.root + h.eps));
@@ -275,7 +275,7 @@ SAE_CLONES static void adam_row(size_t d, const struct adam_step *s, float along
         W[i] = (float)(W[i] / norm);
 }
 
-void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                        float *W, const float *G, float *M, float *V)
 {
     struct sae_adam now;
@@ -284,5 +284,5 @@ void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float
     const struct adam_step s = step_of(&now);
 #pragma omp parallel for schedule(dynamic, 4) if (m * d > SMALL)
     for (size_t j = 0; j < m; j++)
-        adam_row(d, &s, along[j], eps, W + j * d, G + j * d, M + j * d, V + j * d);
+        adam_row(d, &s, proj[j], eps, W + j * d, G + j * d, M + j * d, V + j * d);
 }

@@ -33,11 +33,11 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
-/* Cuts n floats off the room, from 64-byte steps. */
-static void *take(float **room, size_t n)
+/* Cuts n floats off the scratch, from 64-byte steps. */
+static void *take(float **scratch, size_t n)
 {
-    float *const p = *room;
-    *room += round_up(n, 16);
+    float *const p = *scratch;
+    *scratch += round_up(n, 16);
     return p;
 }
 
@@ -94,7 +94,7 @@ static void quantize(const struct sae_cpu_q16 *q, size_t r, const float *row, in
     q->err[r] = (float)(sqrt(lost * (1 + 2 * (double)q->d * ULP)) + 4 * ULP * norm);
 }
 
-size_t sae_cpu_q16_room(size_t n, size_t d, size_t width)
+size_t sae_cpu_q16_scratch(size_t n, size_t d, size_t width)
 {
     const size_t rows = round_up(n, width);
     return round_up(rows * round_up(d, 2) / 2, 16) + 3 * round_up(rows, 16);
@@ -125,14 +125,14 @@ static void make_panel(const struct sae_cpu_q16 *q, size_t panel, const float *r
 
 /* Where there is no memory for buffers the rows count as not finite. */
 void sae_cpu_q16_make(struct sae_cpu_q16 *q, size_t n, size_t d, size_t width, const float *rows,
-                      float **room)
+                      float **scratch)
 {
     const size_t padded = round_up(n, width);
     *q = (struct sae_cpu_q16){.n = n, .d = d, .width = width};
-    q->q = take(room, padded * round_up(d, 2) / 2);
-    q->scale = take(room, padded);
-    q->norm = take(room, padded);
-    q->err = take(room, padded);
+    q->q = take(scratch, padded * round_up(d, 2) / 2);
+    q->scale = take(scratch, padded);
+    q->norm = take(scratch, padded);
+    q->err = take(scratch, padded);
 #pragma omp parallel
     {
         int16_t *const buffer = malloc(width * round_up(d, 2) * sizeof *buffer);
@@ -313,23 +313,23 @@ static size_t row_of(size_t m)
     return round_up(m, DOT_LATENTS) + DOT_LATENTS;
 }
 
-size_t sae_cpu_screen_room(size_t n, size_t m, size_t d, size_t k)
+size_t sae_cpu_screen_scratch(size_t n, size_t m, size_t d, size_t k)
 {
     const size_t ld = row_of(m), cap = n * cap_of(k);
-    return sae_cpu_q16_room(n, d, DOT_TOKENS) + sae_cpu_q16_room(m, d, DOT_LATENTS) +
+    return sae_cpu_q16_scratch(n, d, DOT_TOKENS) + sae_cpu_q16_scratch(m, d, DOT_LATENTS) +
            round_up(m, 16) + BLOCK * ld + 2 * round_up(cap, 16) + round_up(2 * (n + 1), 16);
 }
 
-static void job_make(struct job *job, float *room)
+static void job_make(struct job *job, float *scratch)
 {
     const size_t cap = job->n * job->cap;
-    sae_cpu_q16_make(&job->w, job->m, job->d, DOT_LATENTS, job->W, &room);
-    sae_cpu_q16_make(&job->x, job->n, job->d, DOT_TOKENS, job->xc, &room);
-    job->slack = take(&room, job->m);
-    job->acc = take(&room, BLOCK * job->ld);
-    job->few = (struct sae_csr){.n = job->n, .cap = cap, .idx = take(&room, cap)};
-    job->few.val = take(&room, cap);
-    job->few.start = take(&room, 2 * (job->n + 1));
+    sae_cpu_q16_make(&job->w, job->m, job->d, DOT_LATENTS, job->W, &scratch);
+    sae_cpu_q16_make(&job->x, job->n, job->d, DOT_TOKENS, job->xc, &scratch);
+    job->slack = take(&scratch, job->m);
+    job->acc = take(&scratch, BLOCK * job->ld);
+    job->few = (struct sae_csr){.n = job->n, .cap = cap, .idx = take(&scratch, cap)};
+    job->few.val = take(&scratch, cap);
+    job->few.start = take(&scratch, 2 * (job->n + 1));
     for (size_t j = 0; j < job->m; j++) {
         job->slack[j] = (float)(16 * ULP * fabs((double)job->b[j]) + 1e-40);
         if (job->w.norm[j] > 0 && job->w.norm[j] <= (float)TINY)
@@ -417,13 +417,13 @@ static size_t undecided(const struct job *job, size_t rows)
 }
 
 size_t sae_cpu_screen_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
-                           const float *W_enc, const float *b_enc, float *room,
+                           const float *W_enc, const float *b_enc, float *scratch,
                            struct sae_csr *csr, uint32_t *failed)
 {
     struct job job = {.n = n, .m = m, .d = d, .k = k, .xc = xc, .W = W_enc, .b = b_enc};
     job.cap = cap_of(k);
     job.ld = row_of(m);
-    job_make(&job, room);
+    job_make(&job, scratch);
     if (is_wild(&job.w))
         return n;
     for (size_t t = 0; t < n; t += BLOCK) {

@@ -32,19 +32,19 @@ struct sae_cpu_q16 {
     int16_t *q;
     float *scale, *norm, *err; /* [n rounded up]; norm: |row|, rounded up; NaN where not finite */
 };
-size_t sae_cpu_q16_room(size_t n, size_t d, size_t width); /* floats */
-/* Takes its memory from *room, which moves on. */
+size_t sae_cpu_q16_scratch(size_t n, size_t d, size_t width); /* floats */
+/* Takes its memory from *scratch, which moves on. */
 void sae_cpu_q16_make(struct sae_cpu_q16 *q, size_t n, size_t d, size_t width, const float *rows,
-                      float **room);
+                      float **scratch);
 
 /* Whether screening is exact and pays at this shape on this processor. */
 bool sae_cpu_screen_pays(size_t n, size_t m, size_t d, size_t k);
-size_t sae_cpu_screen_room(size_t n, size_t m, size_t d, size_t k); /* grows with n and k */
+size_t sae_cpu_screen_scratch(size_t n, size_t m, size_t d, size_t k); /* grows with n and k */
 /* As encode_topk, but for rows it cannot decide (not finite, too many candidates): those are listed
  * in failed [n] and their number returned; their place in csr is left empty. Entries of row t lie
  * at t * k, their count in start[t + 1]. n: nothing was done. */
 size_t sae_cpu_screen_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
-                           const float *W_enc, const float *b_enc, float *room,
+                           const float *W_enc, const float *b_enc, float *scratch,
                            struct sae_csr *csr, uint32_t *failed);
 
 #endif /* SAE_LIB_MATH_CPU_CPU_SCREEN_H */

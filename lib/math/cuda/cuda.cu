@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cuda : memory, matrix product and the table of the CUDA backend. */
+#include <math.h>
 #include <string.h>
 
 #include "lib/math/cuda/cuda.h"
@@ -118,12 +119,25 @@ void sae_cuda_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, 
                TILE * TILE, 0, ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
+/* Scratch of the transpose, of products in bf16, of the tiles of the orthogonality term; the
+ * library's own. */
+static double step_bytes(size_t n, size_t m, size_t d, bool orth, bool window)
+{
+    const double N = (double)n, M = (double)m, D = (double)d;
+    const double largest = fmax(N * D, fmax(N * M, M * D));
+    const double tiles = orth ? 1024 * M * (2 * 4 + (window ? 8 : 0)) : 0;
+    return 128 * M * 4 + 2 * 2 * largest + 64e6 + tiles;
+}
+
 /* --- the table ------------------------------------------------------------------------------ */
 
 extern "C" {
 const struct sae_ops sae_ops_cuda = {
     .name = "cuda",
     .host = false,
+    .numbers_late = true,
+    .grad_block = 0,
+    .dense_share = 100, /* tensor cores read memory once, sparse products gather rows */
     .lm = &sae_lm_cuda,
     .orth_rows = NULL,
     .alloc = mem_alloc,
@@ -131,13 +145,14 @@ const struct sae_ops sae_ops_cuda = {
     .put = mem_put,
     .get = mem_get,
     .copy = mem_copy,
-    .room = sae_gpu_room,
+    .free_bytes = sae_gpu_free_bytes,
+    .step_bytes = step_bytes,
     .gemm = sae_cuda_gemm,
     .center = sae_cuda_center,
     .topk = sae_cuda_topk,
     .batchtopk = sae_cuda_batchtopk,
     .threshold = sae_cuda_threshold,
-    .encode_room = sae_cuda_encode_room,
+    .encode_scratch = sae_cuda_encode_scratch,
     .encode_topk = sae_cuda_encode_topk,
     .transpose = sae_cuda_transpose,
     .decode = sae_cuda_decode,
@@ -178,10 +193,10 @@ const struct sae_ops sae_ops_cuda = {
     .grad_dec_group = sae_cuda_grad_dec_group,
     .prefix_loss = sae_cuda_prefix_loss,
     .ortsae = sae_cuda_ortsae,
-    .late_open = sae_gpu_late_open,
-    .late_close = sae_gpu_late_close,
-    .late_post = sae_gpu_late_post,
-    .late_wait = sae_gpu_late_wait,
+    .readback_open = sae_gpu_readback_open,
+    .readback_close = sae_gpu_readback_close,
+    .readback_post = sae_gpu_readback_post,
+    .readback_wait = sae_gpu_readback_wait,
     .precision = set_precision,
     .check = sae_gpu_status,
     .cos_hist = sae_cuda_cos_hist,

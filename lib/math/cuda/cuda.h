@@ -36,13 +36,14 @@ void sae_cuda_unit_rows(size_t m, size_t d, float eps, float *W);
 void sae_cuda_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M,
                    float *V);
 
-size_t sae_cuda_encode_room(size_t n, size_t m, size_t d, size_t k);
-void sae_cuda_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
-                          const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr);
+size_t sae_cuda_encode_scratch(size_t n, size_t m, size_t d, size_t k);
+const float *sae_cuda_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                                  const float *W_enc, const float *b_enc, float *scratch,
+                                  struct sae_csr *csr);
 double sae_cuda_loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad);
 double sae_cuda_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                           float *along);
-void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+                           float *proj);
+void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                         float *W, const float *G, float *M, float *V);
 
 void sae_cuda_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
@@ -64,8 +65,9 @@ void sae_cuda_scatter(size_t m, const struct sae_csr *csr, float *f);
 void sae_cuda_age(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
                   uint64_t *idle, double *sum);
 void sae_cuda_cut_move(const struct sae_csr *csr, double keep, double *cut);
-void sae_cuda_topk_idle(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
-                        const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr);
+void sae_cuda_topk_idle(size_t n, size_t m, size_t d, size_t k, const float *xc, const float *W_enc,
+                        const float *b_enc, const float *pre, const uint64_t *idle,
+                        uint64_t dead_after, struct sae_csr *csr);
 void sae_cuda_aux_loss(size_t n, size_t d, double alpha, const float *x, const float *xhat,
                        const double *spread, const double *dead, float *r, double *loss);
 void sae_cuda_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
@@ -73,7 +75,7 @@ void sae_cuda_grad_add(size_t m, size_t d, const struct sae_csr *csr, const stru
                        float *dW_enc, float *dW_dec, float *db_enc);
 void sae_cuda_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                          const struct sae_compete_rule *rule, double weight, bool per_pair,
-                         const double *likely, float *G, float *Gout, double *sum);
+                         const double *expected_partners, float *G, float *Gout, double *sum);
 size_t sae_cuda_orth_tiles(size_t m);
 void sae_cuda_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
                            double *sum);
@@ -116,7 +118,7 @@ void sae_cuda_sq_sum(size_t n, const float *a, double *sum);
 void sae_cuda_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat,
                        float *grad, double *sum);
 void sae_cuda_project_sum(size_t m, size_t d, const float *W, float eps, const float *G,
-                          float *along, double *sum);
+                          float *proj, double *sum);
 /* start[0] = 0, start[i + 1] = start[i] + count[i] */
 void sae_cuda_starts(size_t n, const uint32_t *count, size_t *start);
 /* sum[j] = sum over p in [start[j], start[j + 1]) of weight_p rows[row_p], weight_p at pos[p]

@@ -388,7 +388,7 @@ static void count_pairs(const tiles &t, double *n_pairs)
 
 void sae_cuda_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                          const struct sae_compete_rule *rule, double weight, bool per_pair,
-                         const double *likely, float *G, float *Gout, double *sum)
+                         const double *expected_partners, float *G, float *Gout, double *sum)
 {
     tiles t = {};
     t.m = m;
@@ -404,7 +404,7 @@ void sae_cuda_orth_masks(size_t m, size_t d, const float *W, const struct sae_ov
         count_pairs(t, sum + 1);
     for (size_t i = 0, tile = 0; i < m; i += t.rows, tile++) {
         const size_t rows = m - i < t.rows ? m - i : t.rows;
-        if (likely && few(t, rows, likely[tile]))
+        if (expected_partners && few(t, rows, expected_partners[tile]))
             by_lists(t, i, rows, to);
         else
             by_products(t, i, rows, to);

@@ -530,7 +530,7 @@ static void compare(size_t n, size_t V, const float *of, const double *lse, cons
 
 extern "C" {
 const struct sae_lm_ops sae_lm_cuda = {
-    .free_bytes = sae_gpu_room,
+    .free_bytes = sae_gpu_free_bytes,
     .factors = factors,
     .product = product,
     .embed = embed,

@@ -161,9 +161,9 @@ static __global__ void project_kernel(size_t d, const float *W, float eps, float
     const double norm = sqrt(sae_block_sum(sq)) + (double)eps;
     if (norm == 0) /* no direction, nothing to project out */
         return;
-    const float along = (float)(dot / norm / norm);
+    const float proj = (float)(dot / norm / norm);
     for (size_t i = threadIdx.x; i < d; i += blockDim.x)
-        g[i] -= along * w[i];
+        g[i] -= proj * w[i];
 }
 
 void sae_cuda_project_rows(size_t m, size_t d, const float *W, float eps, float *G)
@@ -194,7 +194,7 @@ void sae_cuda_unit_rows(size_t m, size_t d, float eps, float *W)
 
 /* One block a row. */
 static __global__ void project_sq_kernel(size_t d, const float *W, float eps, const float *G,
-                                         float *along, double *part)
+                                         float *proj, double *part)
 {
     const float *const w = W + blockIdx.x * d;
     const float *const g = G + blockIdx.x * d;
@@ -212,27 +212,27 @@ static __global__ void project_sq_kernel(size_t d, const float *W, float eps, co
     }
     left = sae_block_sum(left);
     if (threadIdx.x == 0) {
-        along[blockIdx.x] = a;
+        proj[blockIdx.x] = a;
         part[blockIdx.x] = left;
     }
 }
 
 void sae_cuda_project_sum(size_t m, size_t d, const float *W, float eps, const float *G,
-                          float *along, double *sum)
+                          float *proj, double *sum)
 {
     double *const part = (double *)sae_gpu_scratch(SAE_GPU_A, (m + 1) * sizeof(double));
     if (!part || m == 0)
         return;
-    SAE_LAUNCH(project_sq_kernel, (unsigned)m, row_threads(d), 0, d, W, eps, G, along, part);
+    SAE_LAUNCH(project_sq_kernel, (unsigned)m, row_threads(d), 0, d, W, eps, G, proj, part);
     sae_cuda_sum_parts(m, part, false, sum);
 }
 
 double sae_cuda_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                           float *along)
+                           float *proj)
 {
     double *const sum = number();
     if (sum)
-        sae_cuda_project_sum(m, d, W, eps, G, along, sum);
+        sae_cuda_project_sum(m, d, W, eps, G, proj, sum);
     return number_get(sum);
 }
 
@@ -292,11 +292,11 @@ void sae_cuda_adam(size_t n, const struct sae_adam *h, float *W, const float *G,
 
 /* One block a row: projection, Adam and the new norm in one pass over memory; the row is in the
  * cache when it is divided. */
-static __global__ void adam_rows_kernel(size_t d, adam_step h, const float *along, float eps,
+static __global__ void adam_rows_kernel(size_t d, adam_step h, const float *proj, float eps,
                                         float *W, const float *G, float *M, float *V)
 {
     const size_t at = blockIdx.x * d;
-    const float a = along[blockIdx.x];
+    const float a = proj[blockIdx.x];
     double sq = 0;
     if (!adam_ready(&h))
         return;
@@ -312,10 +312,10 @@ static __global__ void adam_rows_kernel(size_t d, adam_step h, const float *alon
         W[i] = (float)((double)W[i] * inverse);
 }
 
-void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                         float *W, const float *G, float *M, float *V)
 {
     if (m > 0)
-        SAE_LAUNCH(adam_rows_kernel, (unsigned)m, row_threads(d), 0, d, adam_numbers(h), along, eps,
+        SAE_LAUNCH(adam_rows_kernel, (unsigned)m, row_threads(d), 0, d, adam_numbers(h), proj, eps,
                    W, G, M, V);
 }

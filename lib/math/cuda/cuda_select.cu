@@ -214,8 +214,8 @@ void sae_cuda_starts(size_t n, const uint32_t *count, size_t *start)
     SAE_LAUNCH(starts_kernel, 1, n > 4096 ? 1024 : SAE_BLOCK, 0, n, count, start);
 }
 
-void sae_cuda_topk_idle(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
-                        const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr)
+static void topk_of(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
+                    const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr)
 {
     const bool cache = m * sizeof(unsigned) <= sae_gpu_shared_most();
     csr->n = n;
@@ -236,21 +236,34 @@ void sae_cuda_topk_idle(size_t n, size_t m, size_t k, const float *pre, const fl
 void sae_cuda_topk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                    struct sae_csr *csr)
 {
-    sae_cuda_topk_idle(n, m, k, pre, b_enc, nullptr, 0, csr);
+    topk_of(n, m, k, pre, b_enc, nullptr, 0, csr);
 }
 
-size_t sae_cuda_encode_room(size_t n, size_t m, size_t d, size_t k)
+void sae_cuda_topk_idle(size_t n, size_t m, size_t d, size_t k, const float *xc, const float *W_enc,
+                        const float *b_enc, const float *pre, const uint64_t *idle,
+                        uint64_t dead_after, struct sae_csr *csr)
+{
+    float *const made =
+        pre ? nullptr : (float *)sae_gpu_scratch(SAE_GPU_D, (n * m + 1) * sizeof(float));
+    if (made)
+        sae_cuda_gemm(false, true, n, m, d, 1, xc, d, W_enc, d, 0, made, m);
+    topk_of(n, m, pre || made ? k : 0, pre ? pre : made, b_enc, idle, dead_after, csr);
+}
+
+size_t sae_cuda_encode_scratch(size_t n, size_t m, size_t d, size_t k)
 {
     (void)d;
     (void)k;
     return n * m;
 }
 
-void sae_cuda_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
-                          const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr)
+const float *sae_cuda_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                                  const float *W_enc, const float *b_enc, float *scratch,
+                                  struct sae_csr *csr)
 {
-    sae_cuda_gemm(false, true, n, m, d, 1, xc, d, W_enc, d, 0, room, m);
-    sae_cuda_topk(n, m, k, room, b_enc, csr);
+    sae_cuda_gemm(false, true, n, m, d, 1, xc, d, W_enc, d, 0, scratch, m);
+    sae_cuda_topk(n, m, k, scratch, b_enc, csr);
+    return scratch;
 }
 
 /* --- 3. batch top-k and threshold: rows are counted, dealt their places, then written ------- */

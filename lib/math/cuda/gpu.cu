@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* gpu : the thin layer on the CUDA runtime and cuBLASLt.
- * Contents: 1. device   2. memory   3. late readings   4. products   5. failures */
+ * Contents: 1. device   2. memory   3. readback   4. products   5. failures */
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 #include <stdio.h>
@@ -174,7 +174,7 @@ void sae_gpu_zero(void *to, size_t bytes)
     good(cudaMemsetAsync(to, 0, bytes, stream), "clearing memory of the device");
 }
 
-size_t sae_gpu_room(void)
+size_t sae_gpu_free_bytes(void)
 {
     size_t room = 0, all = 0;
     return cudaMemGetInfo(&room, &all) == cudaSuccess ? room : 0;
@@ -206,53 +206,54 @@ void *sae_gpu_scratch(enum sae_gpu_slot slot, size_t bytes)
     return held[slot];
 }
 
-/* --- 3. late readings ----------------------------------------------------------------------- */
+/* --- 3. readback --------------------------------------------------------------------------------
+ */
 
-struct sae_late {
+struct sae_readback {
     size_t bytes;
     void *pinned;
     cudaEvent_t done;
 };
 
-enum sae_status sae_gpu_late_open(struct sae_late **ret, size_t bytes, struct sae_err *err)
+enum sae_status sae_gpu_readback_open(struct sae_readback **ret, size_t bytes, struct sae_err *err)
 {
-    struct sae_late *const late = (struct sae_late *)calloc(1, sizeof *late);
-    if (!late || cudaMallocHost(&late->pinned, bytes) != cudaSuccess ||
-        cudaEventCreateWithFlags(&late->done, cudaEventDisableTiming) != cudaSuccess) {
-        sae_gpu_late_close(late);
+    struct sae_readback *const readback = (struct sae_readback *)calloc(1, sizeof *readback);
+    if (!readback || cudaMallocHost(&readback->pinned, bytes) != cudaSuccess ||
+        cudaEventCreateWithFlags(&readback->done, cudaEventDisableTiming) != cudaSuccess) {
+        sae_gpu_readback_close(readback);
         return sae_err_set(err, SAE_ENOMEM, "out of memory that the device reaches: %zu bytes",
                            bytes);
     }
-    late->bytes = bytes;
-    memset(late->pinned, 0, bytes);
-    *ret = late;
+    readback->bytes = bytes;
+    memset(readback->pinned, 0, bytes);
+    *ret = readback;
     return SAE_OK;
 }
 
-void sae_gpu_late_close(struct sae_late *late)
+void sae_gpu_readback_close(struct sae_readback *readback)
 {
-    if (!late)
+    if (!readback)
         return;
-    if (late->done)
-        (void)cudaEventDestroy(late->done);
-    if (late->pinned)
-        (void)cudaFreeHost(late->pinned);
-    free(late);
+    if (readback->done)
+        (void)cudaEventDestroy(readback->done);
+    if (readback->pinned)
+        (void)cudaFreeHost(readback->pinned);
+    free(readback);
 }
 
-void sae_gpu_late_post(struct sae_late *late, const void *from)
+void sae_gpu_readback_post(struct sae_readback *readback, const void *from)
 {
-    good(cudaMemcpyAsync(late->pinned, from, late->bytes, cudaMemcpyDeviceToHost, stream),
+    good(cudaMemcpyAsync(readback->pinned, from, readback->bytes, cudaMemcpyDeviceToHost, stream),
          "copy from the device");
-    good(cudaEventRecord(late->done, stream), "event on the device");
+    good(cudaEventRecord(readback->done, stream), "event on the device");
 }
 
-void sae_gpu_late_wait(struct sae_late *late, void *host)
+void sae_gpu_readback_wait(struct sae_readback *readback, void *host)
 {
-    if (good(cudaEventSynchronize(late->done), "work on the device"))
-        memcpy(host, late->pinned, late->bytes);
+    if (good(cudaEventSynchronize(readback->done), "work on the device"))
+        memcpy(host, readback->pinned, readback->bytes);
     else
-        memset(host, 0xFF, late->bytes);
+        memset(host, 0xFF, readback->bytes);
 }
 
 /* --- 4. products: row-major C = op(A) op(B) is column-major C' = op(B)' op(A)' ---------------- */

@@ -30,7 +30,7 @@ void sae_gpu_put(void *to, const void *host, size_t bytes);
 void sae_gpu_get(void *host, const void *from, size_t bytes);
 void sae_gpu_copy(void *to, const void *from, size_t bytes);
 void sae_gpu_zero(void *to, size_t bytes);
-size_t sae_gpu_room(void);        /* free bytes */
+size_t sae_gpu_free_bytes(void);
 size_t sae_gpu_shared_most(void); /* bytes of dynamic shared memory that a kernel may ask for */
 
 /* Memory that an operation needs for itself, one array a slot, kept and grown. Its contents do not
@@ -49,12 +49,12 @@ enum sae_gpu_slot {
 void *sae_gpu_scratch(enum sae_gpu_slot slot, size_t bytes);
 
 /* A few bytes copied to the host without waiting. */
-struct sae_late;
-SAE_MUST_CHECK enum sae_status sae_gpu_late_open(struct sae_late **ret, size_t bytes,
-                                                 struct sae_err *err);
-void sae_gpu_late_close(struct sae_late *late);
-void sae_gpu_late_post(struct sae_late *late, const void *from);
-void sae_gpu_late_wait(struct sae_late *late, void *host); /* for the last post */
+struct sae_readback;
+SAE_MUST_CHECK enum sae_status sae_gpu_readback_open(struct sae_readback **ret, size_t bytes,
+                                                     struct sae_err *err);
+void sae_gpu_readback_close(struct sae_readback *readback);
+void sae_gpu_readback_post(struct sae_readback *readback, const void *from);
+void sae_gpu_readback_wait(struct sae_readback *readback, void *host); /* for the last post */
 
 enum sae_gpu_type { SAE_GPU_F32, SAE_GPU_TF32, SAE_GPU_BF16, SAE_GPU_F64 /* of gram alone */ };
 /* As sae_ops.gemm, over row-major matrices; A and B are bf16 where type says so, C is f32.

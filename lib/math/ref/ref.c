@@ -120,18 +120,20 @@ static void adam(size_t n, const struct sae_adam *from, float *W, const float *G
     }
 }
 
-static size_t encode_room(size_t n, size_t m, size_t d, size_t k)
+static size_t encode_scratch(size_t n, size_t m, size_t d, size_t k)
 {
     (void)d;
     (void)k;
     return n * m;
 }
 
-static void encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
-                        const float *W_enc, const float *b_enc, float *room, struct sae_csr *csr)
+static const float *encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
+                                const float *W_enc, const float *b_enc, float *scratch,
+                                struct sae_csr *csr)
 {
-    gemm(false, true, n, m, d, 1, xc, d, W_enc, d, 0, room, m);
-    sae_ref_topk(n, m, k, room, b_enc, csr);
+    gemm(false, true, n, m, d, 1, xc, d, W_enc, d, 0, scratch, m);
+    sae_ref_topk(n, m, k, scratch, b_enc, csr);
+    return scratch;
 }
 
 static double loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad)
@@ -151,15 +153,14 @@ static double loss(bool norm, size_t n, size_t d, const float *x, const float *x
     return sum;
 }
 
-/* G[j] - along[j] W[j] */
-static void take_out(size_t d, float along, const float *w, const float *g, float *left)
+/* G[j] - proj[j] W[j] */
+static void take_out(size_t d, float proj, const float *w, const float *g, float *left)
 {
     for (size_t i = 0; i < d; i++)
-        left[i] = (float)(g[i] - (double)along * w[i]);
+        left[i] = (float)(g[i] - (double)proj * w[i]);
 }
 
-static double project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                         float *along)
+static double project_sq(size_t m, size_t d, const float *W, float eps, const float *G, float *proj)
 {
     double left = 0;
     for (size_t j = 0; j < m; j++) {
@@ -168,16 +169,16 @@ static double project_sq(size_t m, size_t d, const float *W, float eps, const fl
         double dot = 0;
         for (size_t i = 0; i < d; i++)
             dot += (double)g[i] * w[i];
-        along[j] = (float)(norm == 0 ? 0 : dot / norm / norm);
+        proj[j] = (float)(norm == 0 ? 0 : dot / norm / norm);
         for (size_t i = 0; i < d; i++) {
-            const double v = g[i] - (double)along[j] * w[i];
+            const double v = g[i] - (double)proj[j] * w[i];
             left += v * v;
         }
     }
     return left;
 }
 
-static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *along, float eps,
+static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                       float *W, const float *G, float *M, float *V)
 {
     struct sae_adam now;
@@ -186,29 +187,38 @@ static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float 
         return;
     for (size_t j = 0; j < m; j++) {
         for (size_t i = j * d; i < (j + 1) * d; i++) {
-            take_out(1, along[j], W + i, G + i, left);
+            take_out(1, proj[j], W + i, G + i, left);
             adam(1, h, W + i, left, M + i, V + i);
         }
     }
     unit_rows(m, d, eps, W);
 }
 
+static double step_bytes(size_t n, size_t m, size_t d, bool orth, bool window)
+{
+    (void)d, (void)orth, (void)window;
+    return 4 * (double)n * (double)m; /* of topk_idle */
+}
+
 const struct sae_ops sae_ops_ref = {
     .name = "ref",
     .host = true,
+    .grad_block = 256,
+    .dense_share = 16,
     .lm = &sae_lm_ref,
     .alloc = mem_alloc,
     .free = mem_free,
     .put = mem_put,
     .get = mem_get,
     .copy = mem_put,
-    .room = sae_ref_room,
+    .free_bytes = sae_ref_free_bytes,
+    .step_bytes = step_bytes,
     .gemm = gemm,
     .center = center,
     .topk = sae_ref_topk,
     .batchtopk = sae_ref_batchtopk,
     .threshold = sae_ref_threshold,
-    .encode_room = encode_room,
+    .encode_scratch = encode_scratch,
     .encode_topk = encode_topk,
     .transpose = sae_ref_transpose,
     .decode = sae_ref_decode,
@@ -224,6 +234,8 @@ const struct sae_ops sae_ops_ref = {
     .adam_rows = adam_rows,
     .orth = sae_ref_orth,
     SAE_REF_STEP_OPS,
+    .topk_idle = sae_ref_topk_idle,
+    .check = sae_ref_check,
     .cos_hist = sae_ref_cos_hist,
     .gram = sae_ref_gram,
     .eigenvalues = sae_ref_eigenvalues,

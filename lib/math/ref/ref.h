@@ -34,12 +34,12 @@ void sae_ref_pair_dots(size_t n, size_t d, const float *A, const uint32_t *i, co
                        float *dot);
 
 /* ref_step.c */
-size_t sae_ref_room(void);
+size_t sae_ref_free_bytes(void);
 void sae_ref_sq_sum(size_t n, const float *a, double *sum);
 void sae_ref_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
                       double *sum);
-void sae_ref_project_sum(size_t m, size_t d, const float *W, float eps, const float *G,
-                         float *along, double *sum);
+void sae_ref_project_sum(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
+                         double *sum);
 void sae_ref_spread_sum(size_t n, size_t d, const float *x, const float *minus, double *sum);
 void sae_ref_relu_sum(size_t n, size_t m, const float *b_enc, float *pre, double *sum);
 void sae_ref_mask_grad(size_t n, const float *f, float l1, float *dz);
@@ -47,8 +47,9 @@ void sae_ref_scatter(size_t m, const struct sae_csr *csr, float *f);
 void sae_ref_age(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
                  uint64_t *idle, double *sum);
 void sae_ref_cut_move(const struct sae_csr *csr, double keep, double *cut);
-void sae_ref_topk_idle(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
-                       const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr);
+void sae_ref_topk_idle(size_t n, size_t m, size_t d, size_t k, const float *xc, const float *W_enc,
+                       const float *b_enc, const float *pre, const uint64_t *idle,
+                       uint64_t dead_after, struct sae_csr *csr);
 void sae_ref_aux_loss(size_t n, size_t d, double alpha, const float *x, const float *xhat,
                       const double *spread, const double *dead, float *r, double *loss);
 void sae_ref_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
@@ -57,15 +58,15 @@ void sae_ref_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struc
 size_t sae_ref_orth_tiles(size_t m);
 void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                         const struct sae_compete_rule *rule, double weight, bool per_pair,
-                        const double *likely, float *G, float *Gout, double *sum);
+                        const double *expected_partners, float *G, float *Gout, double *sum);
 void sae_ref_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
                           double *sum);
 void sae_ref_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
                         float *x);
-enum sae_status sae_ref_late_open(struct sae_late **ret, size_t bytes, struct sae_err *err);
-void sae_ref_late_close(struct sae_late *late);
-void sae_ref_late_post(struct sae_late *late, const void *from);
-void sae_ref_late_wait(struct sae_late *late, void *host);
+enum sae_status sae_ref_readback_open(struct sae_readback **ret, size_t bytes, struct sae_err *err);
+void sae_ref_readback_close(struct sae_readback *readback);
+void sae_ref_readback_post(struct sae_readback *readback, const void *from);
+void sae_ref_readback_wait(struct sae_readback *readback, void *host);
 enum sae_status sae_ref_precision(enum sae_precision how, struct sae_err *err);
 enum sae_status sae_ref_check(struct sae_err *err);
 
@@ -100,16 +101,15 @@ void sae_ref_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const u
     .sq_sum = sae_ref_sq_sum, .loss_sum = sae_ref_loss_sum, .project_sum = sae_ref_project_sum,    \
     .spread_sum = sae_ref_spread_sum, .relu_sum = sae_ref_relu_sum,                                \
     .mask_grad = sae_ref_mask_grad, .scatter = sae_ref_scatter, .age = sae_ref_age,                \
-    .cut_move = sae_ref_cut_move, .topk_idle = sae_ref_topk_idle, .aux_loss = sae_ref_aux_loss,    \
-    .grad_add = sae_ref_grad_add, .orth_tiles = sae_ref_orth_tiles,                                \
-    .orth_masks = sae_ref_orth_masks,                                                              \
+    .cut_move = sae_ref_cut_move, .aux_loss = sae_ref_aux_loss, .grad_add = sae_ref_grad_add,      \
+    .orth_tiles = sae_ref_orth_tiles, .orth_masks = sae_ref_orth_masks,                            \
     .compare_rows = sae_ref_compare_rows, .widen_rows = sae_ref_widen_rows,                        \
     .lp_sum = sae_ref_lp_sum, .lp_grad = sae_ref_lp_grad, .gate = sae_ref_gate,                    \
     .gate_grad = sae_ref_gate_grad, .jump = sae_ref_jump, .jump_grad = sae_ref_jump_grad,          \
     .decode_group = sae_ref_decode_group, .grad_dec_group = sae_ref_grad_dec_group,                \
     .prefix_loss = sae_ref_prefix_loss, .ortsae = sae_ref_ortsae,                                  \
-    .late_open = sae_ref_late_open, .late_close = sae_ref_late_close,                              \
-    .late_post = sae_ref_late_post, .late_wait = sae_ref_late_wait,                                \
-    .precision = sae_ref_precision, .check = sae_ref_check
+    .readback_open = sae_ref_readback_open, .readback_close = sae_ref_readback_close,              \
+    .readback_post = sae_ref_readback_post, .readback_wait = sae_ref_readback_wait,                \
+    .precision = sae_ref_precision
 
 #endif /* SAE_LIB_MATH_REF_REF_H */

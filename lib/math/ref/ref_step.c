@@ -23,10 +23,10 @@ void sae_ref_loss_sum(bool norm, size_t n, size_t d, const float *x, const float
     *sum = sae_ops_ref.loss(norm, n, d, x, xhat, grad);
 }
 
-void sae_ref_project_sum(size_t m, size_t d, const float *W, float eps, const float *G,
-                         float *along, double *sum)
+void sae_ref_project_sum(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
+                         double *sum)
 {
-    *sum = sae_ops_ref.project_sq(m, d, W, eps, G, along);
+    *sum = sae_ops_ref.project_sq(m, d, W, eps, G, proj);
 }
 
 void sae_ref_spread_sum(size_t n, size_t d, const float *x, const float *minus, double *sum)
@@ -122,16 +122,19 @@ void sae_ref_cut_move(const struct sae_csr *csr, double keep, double *cut)
 /* --- 4. AuxK -------------------------------------------------------------------------------- */
 
 /* The values of latents in use are put out of the selection's sight, in a copy. */
-void sae_ref_topk_idle(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
-                       const uint64_t *idle, uint64_t dead_after, struct sae_csr *csr)
+void sae_ref_topk_idle(size_t n, size_t m, size_t d, size_t k, const float *xc, const float *W_enc,
+                       const float *b_enc, const float *pre, const uint64_t *idle,
+                       uint64_t dead_after, struct sae_csr *csr)
 {
     float *seen = NULL;
     if (sae_mem_alloc(&seen, n * m, sizeof *seen, NULL) != SAE_OK) {
         memset(csr->start, 0, (n + 1) * sizeof *csr->start);
         return;
     }
+    if (!pre)
+        sae_ops_ref.gemm(false, true, n, m, d, 1, xc, d, W_enc, d, 0, seen, m);
     for (size_t i = 0; i < n * m; i++)
-        seen[i] = idle[i % m] >= dead_after ? pre[i] : -INFINITY;
+        seen[i] = idle[i % m] < dead_after ? -INFINITY : pre ? pre[i] : seen[i];
     sae_ref_topk(n, m, k, seen, b_enc, csr);
     free(seen);
 }
@@ -268,12 +271,12 @@ size_t sae_ref_orth_tiles(size_t m)
 
 void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                         const struct sae_compete_rule *rule, double weight, bool per_pair,
-                        const double *likely, float *G, float *Gout, double *sum)
+                        const double *expected_partners, float *G, float *Gout, double *sum)
 {
     struct sae_pairs pairs = {.m = m};
     struct sae_orth_stats stats = {0};
     double *scratch = NULL;
-    (void)likely;
+    (void)expected_partners;
     sum[0] = NAN; /* no memory */
     if (sae_mem_alloc(&scratch, 3 * m, sizeof *scratch, NULL) == SAE_OK &&
         sae_mem_alloc(&pairs.start, m + 1, sizeof *pairs.start, NULL) == SAE_OK &&
@@ -303,46 +306,46 @@ void sae_ref_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t
     }
 }
 
-size_t sae_ref_room(void)
+size_t sae_ref_free_bytes(void)
 {
     return SIZE_MAX;
 }
 
-struct sae_late {
+struct sae_readback {
     size_t bytes;
     void *held;
 };
 
-enum sae_status sae_ref_late_open(struct sae_late **ret, size_t bytes, struct sae_err *err)
+enum sae_status sae_ref_readback_open(struct sae_readback **ret, size_t bytes, struct sae_err *err)
 {
-    struct sae_late *late = NULL;
-    SAE_TRY(sae_mem_alloc(&late, 1, sizeof *late, err));
-    late->bytes = bytes;
-    const enum sae_status st = sae_mem_alloc(&late->held, bytes, 1, err);
+    struct sae_readback *readback = NULL;
+    SAE_TRY(sae_mem_alloc(&readback, 1, sizeof *readback, err));
+    readback->bytes = bytes;
+    const enum sae_status st = sae_mem_alloc(&readback->held, bytes, 1, err);
     if (st != SAE_OK) {
-        free(late);
+        free(readback);
         return st;
     }
-    *ret = late;
+    *ret = readback;
     return SAE_OK;
 }
 
-void sae_ref_late_close(struct sae_late *late)
+void sae_ref_readback_close(struct sae_readback *readback)
 {
-    if (!late)
+    if (!readback)
         return;
-    free(late->held);
-    free(late);
+    free(readback->held);
+    free(readback);
 }
 
-void sae_ref_late_post(struct sae_late *late, const void *from)
+void sae_ref_readback_post(struct sae_readback *readback, const void *from)
 {
-    memcpy(late->held, from, late->bytes);
+    memcpy(readback->held, from, readback->bytes);
 }
 
-void sae_ref_late_wait(struct sae_late *late, void *host)
+void sae_ref_readback_wait(struct sae_readback *readback, void *host)
 {
-    memcpy(host, late->held, late->bytes);
+    memcpy(host, readback->held, readback->bytes);
 }
 
 enum sae_status sae_ref_precision(enum sae_precision how, struct sae_err *err)

@@ -107,7 +107,7 @@ static void train(uint64_t steps, bool stay, float *want, bool fill, float *weig
     const struct sae_ops *const ops = fill ? &sae_ops_cpu : device;
     assert_int_equal(feed_open(&feed, acts, &set, &err), SAE_OK);
     assert_int_equal(trainer_open(&t, &set, device, D, &err), SAE_OK);
-    feed.reserve_bytes = resident_later(&set, D);
+    feed.reserve_bytes = resident_later(&set, device, D);
     assert_int_equal(feed_begin(&feed, &set, ops, 0, &err), SAE_OK);
     assert_int_equal(feed.rows != NULL, !fill);
     if (feed.rows)
@@ -145,7 +145,7 @@ static void test_rows(void **state)
     assert_memory_equal(host, there, sizeof host);
     /* a device with room for the run, but not for the store besides */
     make_settings(&set, STEPS);
-    emu_memory((size_t)resident_later(&set, D) + 300000);
+    emu_memory((size_t)resident_later(&set, device, D) + 300000);
     train(STEPS, false, want, false, there);
     assert_memory_equal(host, there, sizeof host);
     emu_memory(0);

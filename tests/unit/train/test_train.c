@@ -469,11 +469,11 @@ static void test_moving_k(void **state)
         if (settings_resolve(&set, 1000, D, &err) != SAE_OK ||
             trainer_open(&t, &set, &sae_ops_cpu, D, &err) != SAE_OK)
             fail_msg("%s", err.msg);
-        const size_t has = t->room ? t->ops->encode_room(N, t->m, D, t->k_max) : t->g.n;
+        const size_t has = t->room ? t->ops->encode_scratch(N, t->m, D, t->k_max) : t->g.n;
         trainer_init(t, x);
         for (uint64_t s = 0; s < set.steps; s++) {
             for (size_t n = 32; n <= N; n *= 2)
-                assert_true(t->ops->encode_room(n, t->m, D, (size_t)trainer_k(t)) <= has);
+                assert_true(t->ops->encode_scratch(n, t->m, D, (size_t)trainer_k(t)) <= has);
             assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
         }
         trainer_close(t);
