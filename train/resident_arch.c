@@ -36,7 +36,7 @@ enum sae_status resident_open_arch(struct resident *a, const struct trainer *t, 
         SAE_TRY(ops->alloc(&a->grad2, n * t->d, sizeof *a->grad2, err));
         SAE_TRY(ops->alloc(&a->du, m, sizeof *a->du, err));
     }
-    if (t->set.arch == TRAIN_JUMPRELU)
+    if (!settings_has_k(&t->set))
         SAE_TRY(ops->alloc(&a->active, m, sizeof *a->active, err));
     if (settings_has_lp(&t->set))
         SAE_TRY(ops->alloc(&a->lp_row, n, sizeof *a->lp_row, err));
@@ -70,11 +70,14 @@ enum sae_status resident_activate(struct trainer *t, struct masks *masks, struct
         ops->relu_sum(n, m, a->w.b_enc, a->pre, a->number + L1);
         return SAE_OK;
     }
-    if (t->set.arch == TRAIN_GATED)
+    if (t->set.arch == TRAIN_GATED) {
+        ops->copy(a->number + L1, a->none.start, 2 * sizeof *a->number); /* zeros */
         ops->gate(n, m, a->pre, a->w.b_enc, a->w.r_mag, a->w.b_mag, a->f, a->gate, a->number + L1);
-    else
-        ops->jump(n, m, a->w.b_enc, a->w.theta, t->set.l0_step == L0_STEP_Z, a->pre, a->f,
-                  a->active, a->number + ENTRIES);
+    } else {
+        ops->jump(n, m, a->w.b_enc, a->w.theta, t->set.l0_step == L0_STEP_Z, a->pre, a->active,
+                  a->number + ENTRIES);
+        ops->jump_fill(n, m, a->pre, a->w.theta, a->f);
+    }
     return masks->valid ? resident_active(t, n, a->f, a->zero, NULL, &masks->csr, &masks->csc, err)
                         : SAE_OK;
 }
@@ -89,7 +92,8 @@ static const float *sparse_f(const struct trainer *t)
 void resident_lp(struct trainer *t)
 {
     struct resident *const a = t->resident;
-    a->ops->lp_sum(t->set.sparsity == SPARSITY_LP, t->n, t->m, sparse_f(t), t->lp.p, t->lp.p_next,
+    a->ops->copy(a->number + LP, a->none.start, 2 * sizeof *a->number); /* zeros */
+    a->ops->lp_sum(t->set.sparsity == SPARSITY_LP, t->n, t->m, NULL, sparse_f(t), t->lp.p, t->lp.p_next,
                    a->lp_row, a->number + LP);
 }
 
@@ -170,7 +174,7 @@ static void gated_grad(struct trainer *t, float l1)
     const size_t n = t->n, m = t->m;
     a->ops->gemm(false, true, n, m, t->d, 1, a->grad2, t->d, a->w.W_dec, t->d, 0, a->d2, m);
     if (a->lp_row)
-        a->ops->lp_grad(t->set.sparsity == SPARSITY_LP, n, m, a->gate, t->lp.p, (double)l1,
+        a->ops->lp_grad(t->set.sparsity == SPARSITY_LP, n, m, NULL, a->gate, t->lp.p, (double)l1,
                         a->lp_row, a->d2);
     a->ops->gate_grad(n, m, a->pre, a->w.r_mag, a->f, a->gate, a->lp_row ? 0 : l1, a->dzf, a->d2,
                       a->g.b_enc, a->g.b_mag, a->g.r_mag, a->du);
@@ -193,10 +197,11 @@ void resident_backward(struct trainer *t, const struct step_stats *s)
     } else if (t->set.arch == TRAIN_JUMPRELU) {
         const struct sae_jump jump = {t->set.bandwidth, t->set.target_l0, s->sparse_weight,
                                       t->set.l0_step == L0_STEP_Z};
-        ops->jump_grad(n, m, &jump, a->pre, a->w.theta, a->active, a->number + SEEN, dz,
-                       a->g.theta);
+        ops->jump_grad(n, m, d, &jump, a->pre, a->w.theta, a->active, a->number + SEEN, a->grad,
+                       a->w.W_dec, a->g.theta);
+        ops->mask_grad(n * m, a->f, 0, dz);
     } else if (a->lp_row) {
-        ops->lp_grad(t->set.sparsity == SPARSITY_LP, n, m, a->pre, t->lp.p, (double)l1, a->lp_row,
+        ops->lp_grad(t->set.sparsity == SPARSITY_LP, n, m, NULL, a->pre, t->lp.p, (double)l1, a->lp_row,
                      dz);
     } else {
         ops->mask_grad(n * m, resident_dense_f(a), settings_has_k(&t->set) ? 0 : l1, dz);

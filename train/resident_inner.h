@@ -65,7 +65,7 @@ struct resident {
     float *gate, *d2;     /* [n][m] gated: gate, and gradient there (dzf: at f) */
     float *grad2, *zero;  /* [n][d] gated: gradient at its reconstruction; [m] zeros */
     float *du;            /* [m] gated */
-    uint32_t *active;     /* [m] jumprelu */
+    uint32_t *active;     /* [m] without k: tokens of each latent */
     double *lp_row;       /* [n] where the sparsity has an exponent */
     uint32_t *order;      /* [m] ortsae */
     size_t n_prefixes;

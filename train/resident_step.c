@@ -189,7 +189,9 @@ enum sae_status resident_step(struct trainer *t, const float *x, bool there, boo
         ops->put(a->own_x, x, t->n * t->d * sizeof *x);
     SAE_TRY(forward(t, masks, err));
     loss(t);
-    ops->age(t->n, t->m, settings_has_k(&t->set) ? masks->csc.start : NULL, resident_dense_f(a),
+    if (!settings_has_k(&t->set) && t->set.arch != TRAIN_JUMPRELU)
+        ops->count_active(t->n, t->m, resident_dense_f(a), false, a->active);
+    ops->age(t->n, t->m, settings_has_k(&t->set) ? masks->csc.start : NULL, a->active,
              t->set.dead_after, a->idle, a->number + DEAD);
     if (measure)
         measure_variance(t);

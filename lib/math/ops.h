@@ -137,6 +137,9 @@ struct sae_ops {
      * caller grows. */
     void (*threshold)(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                       struct sae_csr *csr, size_t *ret_nnz);
+    /* The same where pre + b_enc > theta_i, below 0 too. */
+    void (*above)(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                  struct sae_csr *csr, size_t *ret_nnz);
 
     /* gemm of xc [n][d] with W_enc [m][d] and topk of that: the k largest of relu(xc W_enc^T +
      * b_enc) that are > 0. csr->cap >= n*k. scratch: backend memory of encode_scratch floats; that
@@ -205,15 +208,17 @@ struct sae_ops {
     void (*spread_sum)(size_t n, size_t d, const float *x, const float *minus, double *sum);
     /* pre = relu(pre + b_enc) [n][m]; sum[0] that of the values, sum[1] how many are > 0 */
     void (*relu_sum)(size_t n, size_t m, const float *b_enc, float *pre, double *sum);
-    /* dz_i = dz_i + l1 where f_i > 0, else 0 */
+    /* dz_i = dz_i + l1 where f_i is not 0, else 0 */
     void (*mask_grad)(size_t n, const float *f, float l1, float *dz);
     /* f [n][m] = the entries of csr, 0 elsewhere */
     void (*scatter)(size_t m, const struct sae_csr *csr, float *f);
+    /* active[j] = rows of f [n][m] where latent j is > 0; `add`: plus what it was */
+    void (*count_active)(size_t n, size_t m, const float *f, bool add, uint32_t *active);
     /* idle[j] = 0 where latent j is active in the batch, else idle[j] + n; active by `start` of a
-     * csc, or where that is NULL by f [n][m] > 0. sum[0] = latents with idle >= dead_after; sum[1]
+     * csc, or where that is NULL by active [m]. sum[0] = latents with idle >= dead_after; sum[1]
      * = start[m], where start is given */
-    void (*age)(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
-                uint64_t *idle, double *sum);
+    void (*age)(size_t n, size_t m, const size_t *start, const uint32_t *active,
+                uint64_t dead_after, uint64_t *idle, double *sum);
     /* *cut = keep *cut + (1 - keep) least value of csr; just that value where *cut < 0 */
     void (*cut_move)(const struct sae_csr *csr, double keep, double *cut);
     /* encode_topk among latents with idle >= dead_after. pre: xc W_enc^T where the caller has it,
@@ -246,15 +251,16 @@ struct sae_ops {
     /* x[t] = rows[row[t]] / norm, rows in bf16 */
     void (*widen_rows)(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
                        float *x);
-    /* Annealed sparsity of f [n][m] >= 0: row[t] = sum of f^p over f > 0; sum[0] that of row[t]^(1/p)
-     * (root) or row[t] over t, sum[1] the same for p_next, 0 where that is 0 */
-    void (*lp_sum)(bool root, size_t n, size_t m, const float *f, double p, double p_next,
-                   double *row, double *sum);
+    /* Annealed sparsity of f >= 0, n rows: [n][m], or where `start` is given those of a csr's values.
+     * row[t] = sum of f^p over f > 0; to sum[0] is added that of row[t]^(1/p) (root) or row[t] over
+     * t, to sum[1] the same for p_next, unless that is 0 */
+    void (*lp_sum)(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                   double p_next, double *row, double *sum);
     /* dz += weight r f^(p - 1) where f > 0, r = row[t]^(1/p - 1) (root) or p; else dz = 0 */
-    void (*lp_grad)(bool root, size_t n, size_t m, const float *f, double p, double weight,
-                    const double *row, float *dz);
+    void (*lp_grad)(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                    double weight, const double *row, float *dz);
     /* Gated: gate = relu(u + b_gate), f = relu(exp(r_mag) u + b_mag) where gate > 0, else 0.
-     * sum[0] = sum of gate, sum[1] = how many f > 0 */
+     * Adds to sum[0] the sum of gate, to sum[1] how many f > 0 */
     void (*gate)(size_t n, size_t m, const float *u, const float *b_gate, const float *r_mag,
                  const float *b_mag, float *f, float *gate, double *sum);
     /* df = d1 where f > 0, dg = d2 + l1 where gate > 0; d2 = dg + exp(r_mag) df. Sums over tokens:
@@ -262,14 +268,17 @@ struct sae_ops {
     void (*gate_grad)(size_t n, size_t m, const float *u, const float *r_mag, const float *f,
                       const float *gate, float l1, const float *d1, float *d2, float *g_b_gate,
                       float *g_b_mag, float *g_r_mag, float *du);
-    /* JumpReLU: z += b_enc; f = z where z > theta, else 0; active[j] = tokens with z > theta.
-     * sum[0] = entries, sum[1] = those that L0's step sees */
+    /* JumpReLU: z += b_enc; active[j] = tokens with z > theta. sum[0] = entries, sum[1] = those that
+     * L0's step sees */
     void (*jump)(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
-                 float *f, uint32_t *active, double *sum);
-    /* g_theta from df [n][m] = dL/df; then df = 0 where z <= theta. *l0: sum[1] of jump */
-    void (*jump_grad)(size_t n, size_t m, const struct sae_jump *h, const float *z,
-                      const float *theta, const uint32_t *active, const double *l0, float *df,
-                      float *g_theta);
+                 uint32_t *active, double *sum);
+    /* f = z where z > theta, else 0 */
+    void (*jump_fill)(size_t n, size_t m, const float *z, const float *theta, float *f);
+    /* g_theta, from g = dL/dxhat [n][d]: dL/df = g W_dec is formed for entries near their threshold
+     * alone. *l0: sum[1] of jump */
+    void (*jump_grad)(size_t n, size_t m, size_t d, const struct sae_jump *h, const float *z,
+                      const float *theta, const uint32_t *active, const double *l0, const float *g,
+                      const float *W_dec, float *g_theta);
     /* Matryoshka: the entries with latents in [first, end). xhat = base + theirs  [n][d], may be
      * the same array */
     void (*decode_group)(size_t d, const struct sae_csr *csr, size_t first, size_t end,

@@ -54,6 +54,14 @@ static void run_threshold(const struct sae_ops *o, const struct fix *f, void *co
     threshold(o, f, a, f->s.n * f->s.m, f->theta);
 }
 
+static void run_above(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    struct sae_csr csr = csr_over(a, f->s.n * f->s.m);
+    size_t nnz = 0;
+    o->above(f->s.n, f->s.m, f->pre, f->b_enc, f->theta, &csr, &nnz);
+    o->put(a[3], &nnz, sizeof nnz);
+}
+
 static void run_positive(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
 {
     threshold(o, f, a, f->s.n * f->s.m, NULL);
@@ -126,6 +134,7 @@ const struct op_case cases_select[] = {
     {"topk",                   sizes_csr,       run_topk,           check_csr,     0   },
     {"batchtopk",              sizes_csr,       run_batchtopk,      check_csr,     0   },
     {"threshold",              sizes_threshold, run_threshold,      check_counted, 0   },
+    {"above",                  sizes_threshold, run_above,          check_counted, 0   },
     {"threshold of zero",      sizes_threshold, run_positive,       check_counted, 0   },
     {"threshold without room", sizes_threshold, run_threshold_full, check_counted, 0   },
     {"encode_topk",            sizes_csr,       run_encode,         check_encode,  2000},

@@ -75,11 +75,12 @@ static void check_dense(const struct fix *f, void *const ref[OUTS], void *const 
     free(none);
 }
 
-/* outputs: idle by masks, idle by activations, sums */
+/* outputs: idle by masks, idle by activations, sums, tokens of each latent */
 static void sizes_age(const struct fix *f, size_t bytes[OUTS])
 {
     bytes[0] = bytes[1] = f->s.m * sizeof(uint64_t);
     bytes[2] = 4 * sizeof(double);
+    bytes[3] = f->s.m * sizeof(uint32_t);
 }
 
 static void put_ages(const struct sae_ops *o, size_t m, uint64_t below, uint64_t *to)
@@ -98,7 +99,9 @@ static void run_age(const struct sae_ops *o, const struct fix *f, void *const a[
     put_ages(o, f->s.m, 7, a[0]);
     put_ages(o, f->s.m, 7, a[1]);
     o->age(f->s.n, f->s.m, f->csc.start, NULL, f->s.n + 3, a[0], sum);
-    o->age(f->s.n, f->s.m, NULL, f->pre, f->s.n + 3, a[1], sum + 2);
+    o->count_active(f->s.n, f->s.m, f->pre, false, a[3]);
+    o->count_active(f->s.n / 2, f->s.m, f->pre, true, a[3]);
+    o->age(f->s.n, f->s.m, NULL, a[3], f->s.n + 3, a[1], sum + 2);
 }
 
 static void check_age(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
@@ -106,6 +109,7 @@ static void check_age(const struct fix *f, void *const ref[OUTS], void *const go
     check_bits("idle", f, f->s.m * sizeof(uint64_t), ref[0], got[0]);
     check_bits("idle by activations", f, f->s.m * sizeof(uint64_t), ref[1], got[1]);
     check_bits("sums", f, 4 * sizeof(double), ref[2], got[2]);
+    check_bits("tokens", f, f->s.m * sizeof(uint32_t), ref[3], got[3]);
 }
 
 /* outputs: start, idx, val of a top-k among every third latent */
@@ -371,7 +375,7 @@ static void check_clip(const struct fix *f, void *const ref[OUTS], void *const g
 
 const struct op_case cases_step[] = {
     {"sums and dense activations", sizes_dense, run_dense,     check_dense,     2000},
-    {"age",                        sizes_age,   run_age,       check_age,       2000},
+    {"count_active, age",          sizes_age,   run_age,       check_age,       2000},
     {"topk_idle",                  sizes_idle,  run_idle,      check_idle,      2000},
     {"topk_idle of products",      sizes_idle,  run_idle_made, check_idle_made, 2000},
     {"aux_loss, grad_add",         sizes_aux,   run_aux,       check_aux,       600 },

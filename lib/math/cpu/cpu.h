@@ -37,6 +37,15 @@ void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const flo
                        struct sae_csr *csr);
 void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                        struct sae_csr *csr, size_t *ret_nnz);
+void sae_cpu_above(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                   struct sae_csr *csr, size_t *ret_nnz);
+void sae_cpu_count_active(size_t n, size_t m, const float *f, bool add, uint32_t *active);
+void sae_cpu_jump(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
+                  uint32_t *active, double *sum);
+void sae_cpu_jump_fill(size_t n, size_t m, const float *z, const float *theta, float *f);
+void sae_cpu_jump_grad(size_t n, size_t m, size_t d, const struct sae_jump *h, const float *z,
+                       const float *theta, const uint32_t *active, const double *l0,
+                       const float *g, const float *W_dec, float *g_theta);
 
 size_t sae_cpu_encode_scratch(size_t n, size_t m, size_t d, size_t k);
 const float *sae_cpu_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,

@@ -31,17 +31,22 @@ static __device__ inline double lp_value(bool root, double sum, double p)
     return root ? (sum > 0 ? pow(sum, 1 / p) : 0) : sum;
 }
 
-/* part [2][n] */
-static __global__ void lp_kernel(bool root, size_t n, size_t m, const float *f, double p,
-                                 double p_next, double *row, double *part)
+static __device__ inline size_t row_begin(const size_t *start, size_t m, size_t t)
 {
-    const float *const v = f + blockIdx.x * m;
+    return start ? start[t] : t * m;
+}
+
+/* part [2][n] */
+static __global__ void lp_kernel(bool root, size_t n, size_t m, const size_t *start, const float *f,
+                                 double p, double p_next, double *row, double *part)
+{
+    const size_t end = row_begin(start, m, blockIdx.x + 1);
     double now = 0, next = 0;
-    for (size_t j = threadIdx.x; j < m; j += blockDim.x) {
-        if (!(v[j] > 0))
+    for (size_t i = row_begin(start, m, blockIdx.x) + threadIdx.x; i < end; i += blockDim.x) {
+        if (!(f[i] > 0))
             continue;
-        now += pow((double)v[j], p);
-        next += p_next > 0 ? pow((double)v[j], p_next) : 0;
+        now += pow((double)f[i], p);
+        next += p_next > 0 ? pow((double)f[i], p_next) : 0;
     }
     now = sae_block_sum(now);
     next = sae_block_sum(next);
@@ -52,31 +57,31 @@ static __global__ void lp_kernel(bool root, size_t n, size_t m, const float *f, 
     part[n + blockIdx.x] = p_next > 0 ? lp_value(root, next, p_next) : 0;
 }
 
-void sae_cuda_lp_sum(bool root, size_t n, size_t m, const float *f, double p, double p_next,
-                     double *row, double *sum)
+void sae_cuda_lp_sum(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                     double p_next, double *row, double *sum)
 {
     double *const part = (double *)sae_gpu_scratch(SAE_GPU_A, (2 * n + 1) * sizeof(double));
     if (!part || n == 0)
         return;
-    SAE_LAUNCH(lp_kernel, (unsigned)n, SAE_BLOCK, 0, root, n, m, f, p, p_next, row, part);
-    sae_cuda_sum_parts(n, part, false, sum);
-    sae_cuda_sum_parts(n, part + n, false, sum + 1);
+    SAE_LAUNCH(lp_kernel, (unsigned)n, SAE_BLOCK, 0, root, n, m, start, f, p, p_next, row, part);
+    sae_cuda_sum_parts(n, part, true, sum);
+    sae_cuda_sum_parts(n, part + n, true, sum + 1);
 }
 
-static __global__ void lp_grad_kernel(bool root, size_t m, const float *f, double p, double weight,
-                                      const double *row, float *dz)
+static __global__ void lp_grad_kernel(bool root, size_t m, const size_t *start, const float *f,
+                                      double p, double weight, const double *row, float *dz)
 {
-    const size_t at = blockIdx.x * m;
+    const size_t end = row_begin(start, m, blockIdx.x + 1);
     const double r = root ? pow(row[blockIdx.x], 1 / p - 1) : p;
-    for (size_t i = at + threadIdx.x; i < at + m; i += blockDim.x)
+    for (size_t i = row_begin(start, m, blockIdx.x) + threadIdx.x; i < end; i += blockDim.x)
         dz[i] = f[i] > 0 ? dz[i] + (float)(weight * r * pow((double)f[i], p - 1)) : 0;
 }
 
-void sae_cuda_lp_grad(bool root, size_t n, size_t m, const float *f, double p, double weight,
-                      const double *row, float *dz)
+void sae_cuda_lp_grad(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                      double weight, const double *row, float *dz)
 {
     if (n > 0)
-        SAE_LAUNCH(lp_grad_kernel, (unsigned)n, SAE_BLOCK, 0, root, m, f, p, weight, row, dz);
+        SAE_LAUNCH(lp_grad_kernel, (unsigned)n, SAE_BLOCK, 0, root, m, start, f, p, weight, row, dz);
 }
 
 /* --- 2. gated ------------------------------------------------------------------------------- */
@@ -112,8 +117,8 @@ void sae_cuda_gate(size_t n, size_t m, const float *u, const float *b_gate, cons
         return;
     SAE_LAUNCH(gate_kernel, (unsigned)n, SAE_BLOCK, 0, n, m, u, b_gate, r_mag, b_mag, f, gate,
                part);
-    sae_cuda_sum_parts(n, part, false, sum);
-    sae_cuda_sum_parts(n, part + n, false, sum + 1);
+    sae_cuda_sum_parts(n, part, true, sum);
+    sae_cuda_sum_parts(n, part + n, true, sum + 1);
 }
 
 static __global__ void gate_grad_kernel(size_t n, size_t m, const float *u, const float *r_mag,
@@ -155,7 +160,7 @@ void sae_cuda_gate_grad(size_t n, size_t m, const float *u, const float *r_mag, 
 /* --- 3. JumpReLU ---------------------------------------------------------------------------- */
 
 static __global__ void jump_kernel(size_t n, size_t m, const float *b_enc, const float *theta,
-                                   float *z, float *f, uint32_t *active)
+                                   float *z, uint32_t *active)
 {
     const size_t j = (size_t)blockIdx.x * SAE_WARP + sae_lane();
     double count = 0;
@@ -163,7 +168,6 @@ static __global__ void jump_kernel(size_t n, size_t m, const float *b_enc, const
         const size_t i = t * m + j;
         const float v = z[i] + b_enc[j];
         z[i] = v;
-        f[i] = v > theta[j] ? v : 0;
         count += v > theta[j];
     }
     count = warps_sum(count);
@@ -189,12 +193,25 @@ static __global__ void jump_count_kernel(size_t n, size_t m, const float *theta,
 }
 
 void sae_cuda_jump(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
-                   float *f, uint32_t *active, double *sum)
+                   uint32_t *active, double *sum)
 {
     if (m == 0)
         return;
-    SAE_LAUNCH(jump_kernel, column_blocks(m), SAE_BLOCK, 0, n, m, b_enc, theta, z, f, active);
+    SAE_LAUNCH(jump_kernel, column_blocks(m), SAE_BLOCK, 0, n, m, b_enc, theta, z, active);
     SAE_LAUNCH(jump_count_kernel, 1, SAE_BLOCK, 0, n, m, theta, by_z, active, sum);
+}
+
+static __global__ void jump_fill_kernel(size_t m, const float *z, const float *theta, float *f)
+{
+    const size_t at = blockIdx.x * m;
+    for (size_t j = threadIdx.x; j < m; j += blockDim.x)
+        f[at + j] = z[at + j] > theta[j] ? z[at + j] : 0;
+}
+
+void sae_cuda_jump_fill(size_t n, size_t m, const float *z, const float *theta, float *f)
+{
+    if (n > 0)
+        SAE_LAUNCH(jump_fill_kernel, (unsigned)n, SAE_BLOCK, 0, m, z, theta, f);
 }
 
 static __device__ inline bool in_window(float v, float theta, float width)
@@ -203,37 +220,53 @@ static __device__ inline bool in_window(float v, float theta, float width)
     return u > -0.5F && u < 0.5F;
 }
 
-static __global__ void jump_grad_kernel(size_t n, size_t m, sae_jump h, const float *z,
+/* One block a latent; a warp looks at a run of tokens, and all its lanes form the few products. */
+static __global__ void jump_grad_kernel(size_t n, size_t m, size_t d, sae_jump h, const float *z,
                                         const float *theta, const uint32_t *active,
-                                        const double *l0, float *df, float *g_theta)
+                                        const double *l0, const float *g, const float *W_dec,
+                                        float *g_theta)
 {
-    const size_t j = (size_t)blockIdx.x * SAE_WARP + sae_lane();
-    const float own = j < m ? theta[j] : 0, width = (float)h.width;
+    __shared__ double part[2][SAE_WARP];
+    const size_t j = blockIdx.x;
+    const float own = theta[j], width = (float)h.width;
     double sum = 0, steps = 0;
-    for (size_t t = sae_warp(); j < m && t < n; t += sae_warps()) {
-        const size_t i = t * m + j;
-        const float v = z[i];
-        if (in_window(v, own, width)) {
-            sum += (double)df[i];
-            steps += h.by_z || v > own;
-        }
-        df[i] = v > own ? df[i] : 0;
+    for (size_t t0 = sae_warp() * SAE_WARP; t0 < n; t0 += blockDim.x) {
+        const size_t t = t0 + sae_lane();
+        const float v = t < n ? z[t * m + j] : 0;
+        const bool near = t < n && in_window(v, own, width);
+        steps += near && (h.by_z || v > own);
+        unsigned left = __ballot_sync(SAE_ALL_LANES, near);
+        for (unsigned lane = 0; left; lane++, left >>= 1)
+            if (left & 1) {
+                const float *const row = g + (t0 + lane) * d, *const w = W_dec + j * d;
+                for (size_t i = sae_lane(); i < d; i += SAE_WARP)
+                    sum += (double)row[i] * (double)w[i];
+            }
     }
-    sum = warps_sum(sum);
-    steps = warps_sum(steps);
-    if (sae_warp() > 0 || j >= m)
+    sum = sae_warp_sum(sum);
+    steps = sae_warp_sum(steps);
+    if (sae_lane() == 0) {
+        part[0][sae_warp()] = sum;
+        part[1][sae_warp()] = steps;
+    }
+    __syncthreads();
+    if (threadIdx.x != 0)
         return;
+    for (unsigned w = 1; w < sae_warps(); w++) {
+        sum += part[0][w];
+        steps += part[1][w];
+    }
     const double dH = 2 * h.weight * (*l0 / (double)n / h.target - 1) / (h.target * (double)n);
     if (!h.by_z && in_window(0, own, width))
         steps += (double)n - (double)active[j];
     g_theta[j] = (float)(-((double)own * sum + dH * steps) / h.width);
 }
 
-void sae_cuda_jump_grad(size_t n, size_t m, const struct sae_jump *h, const float *z,
-                        const float *theta, const uint32_t *active, const double *l0, float *df,
-                        float *g_theta)
+void sae_cuda_jump_grad(size_t n, size_t m, size_t d, const struct sae_jump *h, const float *z,
+                        const float *theta, const uint32_t *active, const double *l0,
+                        const float *g, const float *W_dec, float *g_theta)
 {
     if (m > 0)
-        SAE_LAUNCH(jump_grad_kernel, column_blocks(m), SAE_BLOCK, 0, n, m, *h, z, theta, active,
-                   l0, df, g_theta);
+        SAE_LAUNCH(jump_grad_kernel, (unsigned)m, SAE_BLOCK, 0, n, m, d, *h, z, theta, active, l0,
+                   g, W_dec, g_theta);
 }

@@ -272,10 +272,13 @@ const float *sae_cuda_encode_topk(size_t n, size_t m, size_t d, size_t k, const 
 struct keep_rule {
     const float *theta;     /* [m] or NULL */
     const cut_state *state; /* or NULL */
+    bool below;             /* by theta alone, which may be below 0 */
     /* 2: stays; 1: stays if it is among the first ties; 0: goes */
     __device__ int of(size_t j, float v) const
     {
         const unsigned key = key_of(v);
+        if (below)
+            return v > theta[j] ? 2 : 0;
         if (key == 0)
             return 0;
         if (state)
@@ -442,17 +445,16 @@ void sae_cuda_batchtopk(size_t n, size_t m, size_t k, const float *pre, const fl
                    hist);
         SAE_LAUNCH(cut_digit_kernel, 1, SAE_WARP, 0, digit, state, hist);
     }
-    const keep_rule rule = {nullptr, state};
+    const keep_rule rule = {nullptr, state, false};
     uint32_t *ties;
     if (deal_rows(n, m, rule, pre, b_enc, csr, &ties))
         SAE_LAUNCH(keep_write_kernel, (unsigned)n, SAE_BLOCK, 0, m, rule, pre, b_enc, ties,
                    csr->start, csr->cap, csr->idx, csr->val);
 }
 
-void sae_cuda_threshold(size_t n, size_t m, const float *pre, const float *b_enc,
-                        const float *theta, struct sae_csr *csr, size_t *ret_nnz)
+static void keep_all(size_t n, size_t m, const keep_rule &rule, const float *pre,
+                     const float *b_enc, struct sae_csr *csr, size_t *ret_nnz)
 {
-    const keep_rule rule = {theta, nullptr};
     uint32_t *ties;
     *ret_nnz = 0;
     if (!deal_rows(n, m, rule, pre, b_enc, csr, &ties))
@@ -462,4 +464,16 @@ void sae_cuda_threshold(size_t n, size_t m, const float *pre, const float *b_enc
     sae_gpu_get(ret_nnz, csr->start + n, sizeof *ret_nnz);
     if (*ret_nnz > csr->cap)
         sae_gpu_zero(csr->start, (n + 1) * sizeof *csr->start);
+}
+
+void sae_cuda_threshold(size_t n, size_t m, const float *pre, const float *b_enc,
+                        const float *theta, struct sae_csr *csr, size_t *ret_nnz)
+{
+    keep_all(n, m, keep_rule{theta, nullptr, false}, pre, b_enc, csr, ret_nnz);
+}
+
+void sae_cuda_above(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                    struct sae_csr *csr, size_t *ret_nnz)
+{
+    keep_all(n, m, keep_rule{theta, nullptr, true}, pre, b_enc, csr, ret_nnz);
 }

@@ -127,7 +127,7 @@ static __global__ void mask_kernel(size_t n, const float *f, float l1, float *dz
 {
     const size_t i = sae_item();
     if (i < n)
-        dz[i] = f[i] > 0 ? dz[i] + l1 : 0;
+        dz[i] = fabsf(f[i]) > 0 ? dz[i] + l1 : 0;
 }
 
 void sae_cuda_mask_grad(size_t n, const float *f, float l1, float *dz)
@@ -155,20 +155,28 @@ void sae_cuda_scatter(size_t m, const struct sae_csr *csr, float *f)
 /* --- 3. counters ---------------------------------------------------------------------------- */
 
 /* A block looks at 32 latents, its warps at rows in turn. */
-static __global__ void active_kernel(size_t n, size_t m, const float *f, uint32_t *active)
+static __global__ void active_kernel(size_t n, size_t m, const float *f, bool add,
+                                     uint32_t *active)
 {
     __shared__ unsigned part[SAE_BLOCK];
     const size_t j = (size_t)blockIdx.x * SAE_WARP + sae_lane();
-    unsigned any = 0;
+    unsigned count = 0;
     for (size_t t = sae_warp(); j < m && t < n; t += sae_warps())
-        any |= f[t * m + j] > 0;
-    part[threadIdx.x] = any;
+        count += f[t * m + j] > 0;
+    part[threadIdx.x] = count;
     __syncthreads();
     if (sae_warp() > 0 || j >= m)
         return;
     for (unsigned w = 1; w < sae_warps(); w++)
-        any |= part[w * SAE_WARP + sae_lane()];
-    active[j] = any;
+        count += part[w * SAE_WARP + sae_lane()];
+    active[j] = add ? active[j] + count : count;
+}
+
+void sae_cuda_count_active(size_t n, size_t m, const float *f, bool add, uint32_t *active)
+{
+    if (m > 0)
+        SAE_LAUNCH(active_kernel, (unsigned)((m + SAE_WARP - 1) / SAE_WARP), SAE_BLOCK, 0, n, m, f,
+                   add, active);
 }
 
 /* One block. */
@@ -190,17 +198,12 @@ static __global__ void age_kernel(size_t n, size_t m, const size_t *start, const
         sum[1] = (double)start[m];
 }
 
-void sae_cuda_age(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
-                  uint64_t *idle, double *sum)
+void sae_cuda_age(size_t n, size_t m, const size_t *start, const uint32_t *active,
+                  uint64_t dead_after, uint64_t *idle, double *sum)
 {
-    uint32_t *const active = (uint32_t *)sae_gpu_scratch(SAE_GPU_A, (m + 1) * sizeof(uint32_t));
-    if (!active || m == 0)
-        return;
-    if (!start)
-        SAE_LAUNCH(active_kernel, (unsigned)((m + SAE_WARP - 1) / SAE_WARP), SAE_BLOCK, 0, n, m, f,
-                   active);
-    SAE_LAUNCH(age_kernel, 1, m > 4096 ? 1024 : SAE_BLOCK, 0, n, m, start, active, dead_after, idle,
-               sum);
+    if (m > 0)
+        SAE_LAUNCH(age_kernel, 1, m > 4096 ? 1024 : SAE_BLOCK, 0, n, m, start, active, dead_after,
+                   idle, sum);
 }
 
 static __global__ void least_kernel(size_t n, const size_t *start, const float *val, double keep,

@@ -12,6 +12,8 @@ void sae_ref_batchtopk(size_t n, size_t m, size_t k, const float *pre, const flo
                        struct sae_csr *csr);
 void sae_ref_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                        struct sae_csr *csr, size_t *ret_nnz);
+void sae_ref_above(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                   struct sae_csr *csr, size_t *ret_nnz);
 
 void sae_ref_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc);
 void sae_ref_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
@@ -44,8 +46,9 @@ void sae_ref_spread_sum(size_t n, size_t d, const float *x, const float *minus, 
 void sae_ref_relu_sum(size_t n, size_t m, const float *b_enc, float *pre, double *sum);
 void sae_ref_mask_grad(size_t n, const float *f, float l1, float *dz);
 void sae_ref_scatter(size_t m, const struct sae_csr *csr, float *f);
-void sae_ref_age(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
-                 uint64_t *idle, double *sum);
+void sae_ref_count_active(size_t n, size_t m, const float *f, bool add, uint32_t *active);
+void sae_ref_age(size_t n, size_t m, const size_t *start, const uint32_t *active,
+                 uint64_t dead_after, uint64_t *idle, double *sum);
 void sae_ref_cut_move(const struct sae_csr *csr, double keep, double *cut);
 void sae_ref_topk_idle(size_t n, size_t m, size_t d, size_t k, const float *xc, const float *W_enc,
                        const float *b_enc, const float *pre, const uint64_t *idle,
@@ -71,20 +74,21 @@ enum sae_status sae_ref_precision(enum sae_precision how, struct sae_err *err);
 enum sae_status sae_ref_check(struct sae_err *err);
 
 /* ref_arch.c */
-void sae_ref_lp_sum(bool root, size_t n, size_t m, const float *f, double p, double p_next,
-                    double *row, double *sum);
-void sae_ref_lp_grad(bool root, size_t n, size_t m, const float *f, double p, double weight,
-                     const double *row, float *dz);
+void sae_ref_lp_sum(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                    double p_next, double *row, double *sum);
+void sae_ref_lp_grad(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                     double weight, const double *row, float *dz);
 void sae_ref_gate(size_t n, size_t m, const float *u, const float *b_gate, const float *r_mag,
                   const float *b_mag, float *f, float *gate, double *sum);
 void sae_ref_gate_grad(size_t n, size_t m, const float *u, const float *r_mag, const float *f,
                        const float *gate, float l1, const float *d1, float *d2, float *g_b_gate,
                        float *g_b_mag, float *g_r_mag, float *du);
 void sae_ref_jump(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
-                  float *f, uint32_t *active, double *sum);
-void sae_ref_jump_grad(size_t n, size_t m, const struct sae_jump *h, const float *z,
-                       const float *theta, const uint32_t *active, const double *l0, float *df,
-                       float *g_theta);
+                  uint32_t *active, double *sum);
+void sae_ref_jump_fill(size_t n, size_t m, const float *z, const float *theta, float *f);
+void sae_ref_jump_grad(size_t n, size_t m, size_t d, const struct sae_jump *h, const float *z,
+                       const float *theta, const uint32_t *active, const double *l0,
+                       const float *g, const float *W_dec, float *g_theta);
 void sae_ref_decode_group(size_t d, const struct sae_csr *csr, size_t first, size_t end,
                           const float *W_dec, const float *base, float *xhat);
 void sae_ref_grad_dec_group(size_t d, size_t first, size_t end, const struct sae_csr *csr,
@@ -105,7 +109,7 @@ void sae_ref_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const u
     .orth_tiles = sae_ref_orth_tiles, .orth_masks = sae_ref_orth_masks,                            \
     .compare_rows = sae_ref_compare_rows, .widen_rows = sae_ref_widen_rows,                        \
     .lp_sum = sae_ref_lp_sum, .lp_grad = sae_ref_lp_grad, .gate = sae_ref_gate,                    \
-    .gate_grad = sae_ref_gate_grad, .jump = sae_ref_jump, .jump_grad = sae_ref_jump_grad,          \
+    .gate_grad = sae_ref_gate_grad,                                                                \
     .decode_group = sae_ref_decode_group, .grad_dec_group = sae_ref_grad_dec_group,                \
     .prefix_loss = sae_ref_prefix_loss, .ortsae = sae_ref_ortsae,                                  \
     .readback_open = sae_ref_readback_open, .readback_close = sae_ref_readback_close,              \

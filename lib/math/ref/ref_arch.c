@@ -11,12 +11,12 @@
 
 /* --- 1. annealed sparsity ------------------------------------------------------------------- */
 
-static double power_sum(size_t m, const float *f, double p)
+static double power_sum(size_t begin, size_t end, const float *f, double p)
 {
     double sum = 0;
-    for (size_t j = 0; j < m; j++)
-        if (f[j] > 0)
-            sum += pow((double)f[j], p);
+    for (size_t i = begin; i < end; i++)
+        if (f[i] > 0)
+            sum += pow((double)f[i], p);
     return sum;
 }
 
@@ -25,24 +25,29 @@ static double value_of(bool root, double sum, double p)
     return root ? (sum > 0 ? pow(sum, 1 / p) : 0) : sum;
 }
 
-void sae_ref_lp_sum(bool root, size_t n, size_t m, const float *f, double p, double p_next,
-                    double *row, double *sum)
+static size_t row_begin(const size_t *start, size_t m, size_t t)
 {
-    sum[0] = sum[1] = 0;
+    return start ? start[t] : t * m;
+}
+
+void sae_ref_lp_sum(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                    double p_next, double *row, double *sum)
+{
     for (size_t t = 0; t < n; t++) {
-        row[t] = power_sum(m, f + t * m, p);
+        const size_t begin = row_begin(start, m, t), end = row_begin(start, m, t + 1);
+        row[t] = power_sum(begin, end, f, p);
         sum[0] += value_of(root, row[t], p);
         if (p_next > 0)
-            sum[1] += value_of(root, power_sum(m, f + t * m, p_next), p_next);
+            sum[1] += value_of(root, power_sum(begin, end, f, p_next), p_next);
     }
 }
 
-void sae_ref_lp_grad(bool root, size_t n, size_t m, const float *f, double p, double weight,
-                     const double *row, float *dz)
+void sae_ref_lp_grad(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                     double weight, const double *row, float *dz)
 {
     for (size_t t = 0; t < n; t++) {
         const double r = root ? pow(row[t], 1 / p - 1) : p;
-        for (size_t i = t * m; i < (t + 1) * m; i++)
+        for (size_t i = row_begin(start, m, t); i < row_begin(start, m, t + 1); i++)
             dz[i] = f[i] > 0 ? dz[i] + (float)(weight * r * pow((double)f[i], p - 1)) : 0;
     }
 }
@@ -52,7 +57,6 @@ void sae_ref_lp_grad(bool root, size_t n, size_t m, const float *f, double p, do
 void sae_ref_gate(size_t n, size_t m, const float *u, const float *b_gate, const float *r_mag,
                   const float *b_mag, float *f, float *gate, double *sum)
 {
-    sum[0] = sum[1] = 0;
     for (size_t i = 0; i < n * m; i++) {
         const size_t j = i % m;
         const float g = u[i] + b_gate[j], v = expf(r_mag[j]) * u[i] + b_mag[j];
@@ -89,19 +93,24 @@ void sae_ref_gate_grad(size_t n, size_t m, const float *u, const float *r_mag, c
 /* --- 3. JumpReLU ---------------------------------------------------------------------------- */
 
 void sae_ref_jump(size_t n, size_t m, const float *b_enc, const float *theta, bool by_z, float *z,
-                  float *f, uint32_t *active, double *sum)
+                  uint32_t *active, double *sum)
 {
     sum[0] = sum[1] = 0;
     for (size_t j = 0; j < m; j++) {
         active[j] = 0;
         for (size_t i = j; i < n * m; i += m) {
             z[i] += b_enc[j];
-            f[i] = z[i] > theta[j] ? z[i] : 0;
             active[j] += z[i] > theta[j];
         }
         sum[0] += active[j];
         sum[1] += !by_z && theta[j] < 0 ? (double)n : (double)active[j];
     }
+}
+
+void sae_ref_jump_fill(size_t n, size_t m, const float *z, const float *theta, float *f)
+{
+    for (size_t i = 0; i < n * m; i++)
+        f[i] = z[i] > theta[i % m] ? z[i] : 0;
 }
 
 static bool in_window(float v, float theta, float width)
@@ -110,21 +119,21 @@ static bool in_window(float v, float theta, float width)
     return u > -0.5F && u < 0.5F;
 }
 
-void sae_ref_jump_grad(size_t n, size_t m, const struct sae_jump *h, const float *z,
-                       const float *theta, const uint32_t *active, const double *l0, float *df,
-                       float *g_theta)
+void sae_ref_jump_grad(size_t n, size_t m, size_t d, const struct sae_jump *h, const float *z,
+                       const float *theta, const uint32_t *active, const double *l0,
+                       const float *g, const float *W_dec, float *g_theta)
 {
     const double dH = 2 * h->weight * (*l0 / (double)n / h->target - 1) / (h->target * (double)n);
     const float width = (float)h->width;
     for (size_t j = 0; j < m; j++) {
         double sum = 0, steps = 0;
-        for (size_t i = j; i < n * m; i += m) {
-            const bool on = z[i] > theta[j];
-            if (in_window(z[i], theta[j], width)) {
-                sum += (double)df[i];
-                steps += h->by_z || on;
-            }
-            df[i] = on ? df[i] : 0;
+        for (size_t t = 0; t < n; t++) {
+            const float v = z[t * m + j];
+            if (!in_window(v, theta[j], width))
+                continue;
+            for (size_t i = 0; i < d; i++)
+                sum += (double)g[t * d + i] * (double)W_dec[j * d + i];
+            steps += h->by_z || v > theta[j];
         }
         if (!h->by_z && in_window(0, theta[j], width))
             steps += (double)n - (double)active[j];

@@ -80,16 +80,17 @@ void sae_ref_batchtopk(size_t n, size_t m, size_t k, const float *pre, const flo
     keep_largest(0, n, m, n * k, pre, b_enc, csr);
 }
 
-void sae_ref_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
-                       struct sae_csr *csr, size_t *ret_nnz)
+/* `positive`: those above 0 alone. */
+static void keep_above(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                       bool positive, struct sae_csr *csr, size_t *ret_nnz)
 {
     size_t e = 0;
     csr->n = n;
     csr->start[0] = 0;
     for (size_t t = 0; t < n; t++) {
         for (size_t j = 0; j < m; j++) {
-            const float v = value_at(pre, b_enc, t, m, j);
-            if (!(v > 0) || (theta && !(v > theta[j])))
+            const float v = pre[t * m + j] + b_enc[j];
+            if ((positive && !(v > 0)) || (theta && !(v > theta[j])))
                 continue;
             if (e < csr->cap) {
                 csr->idx[e] = (uint32_t)j;
@@ -102,4 +103,16 @@ void sae_ref_threshold(size_t n, size_t m, const float *pre, const float *b_enc,
     *ret_nnz = e;
     if (e > csr->cap)
         memset(csr->start, 0, (n + 1) * sizeof *csr->start);
+}
+
+void sae_ref_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                       struct sae_csr *csr, size_t *ret_nnz)
+{
+    keep_above(n, m, pre, b_enc, theta, true, csr, ret_nnz);
+}
+
+void sae_ref_above(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
+                   struct sae_csr *csr, size_t *ret_nnz)
+{
+    keep_above(n, m, pre, b_enc, theta, false, csr, ret_nnz);
 }

@@ -82,7 +82,7 @@ void sae_ref_relu_sum(size_t n, size_t m, const float *b_enc, float *pre, double
 void sae_ref_mask_grad(size_t n, const float *f, float l1, float *dz)
 {
     for (size_t i = 0; i < n; i++)
-        dz[i] = f[i] > 0 ? dz[i] + l1 : 0;
+        dz[i] = fabsf(f[i]) > 0 ? dz[i] + l1 : 0;
 }
 
 void sae_ref_scatter(size_t m, const struct sae_csr *csr, float *f)
@@ -95,17 +95,24 @@ void sae_ref_scatter(size_t m, const struct sae_csr *csr, float *f)
 
 /* --- 3. counters ---------------------------------------------------------------------------- */
 
-void sae_ref_age(size_t n, size_t m, const size_t *start, const float *f, uint64_t dead_after,
-                 uint64_t *idle, double *sum)
+void sae_ref_count_active(size_t n, size_t m, const float *f, bool add, uint32_t *active)
+{
+    if (!add)
+        memset(active, 0, m * sizeof *active);
+    for (size_t t = 0; t < n; t++)
+        for (size_t j = 0; j < m; j++)
+            active[j] += f[t * m + j] > 0;
+}
+
+void sae_ref_age(size_t n, size_t m, const size_t *start, const uint32_t *active,
+                 uint64_t dead_after, uint64_t *idle, double *sum)
 {
     sum[0] = 0;
     if (start)
         sum[1] = (double)start[m];
     for (size_t j = 0; j < m; j++) {
-        bool active = start && start[j + 1] > start[j];
-        for (size_t t = 0; !start && t < n; t++)
-            active = active || f[t * m + j] > 0;
-        idle[j] = active ? 0 : idle[j] + n;
+        const bool used = start ? start[j + 1] > start[j] : active[j] > 0;
+        idle[j] = used ? 0 : idle[j] + n;
         sum[0] += idle[j] >= dead_after;
     }
 }
