@@ -15,7 +15,6 @@
 #include "lib/cli/grid.h"
 #include "lib/cli/opt.h"
 #include "lib/cli/parse.h"
-#include "lib/cli/progress.h"
 #include "lib/file/json.h"
 
 static struct {
@@ -301,58 +300,16 @@ static void lists_make_a_grid(void **state)
 }
 
 /* Rate and time left stay on a narrow terminal; the bar goes first. */
-static void a_narrow_terminal_keeps_the_figures(void **state)
-{
-    (void)state;
-    const struct sae_progress bar = {
-        .what = "training", .unit = "steps", .done = 250, .total = 1000, .began = 10};
-    char text[200];
-    static const struct {
-        size_t columns;
-        const char *line;
-    } cases[] = {
-        {79, "training [#####               ]  25%  10 steps/s  1 min 15 s left  loss 1.5"},
-        {60, "training  25%  10 steps/s  1 min 15 s left  loss 1.5"},
-        {45, "training  25%  10 steps/s  1 min 15 s left"},
-        {39, " 25%  10 steps/s  1 min 15 s left"},
-        {10, " 25%  10 s"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sae_progress_line(text, sizeof text, &bar, 35, "loss 1.5", cases[i].columns);
-        assert_string_equal(text, cases[i].line);
-    }
-}
-
-static void rates_are_short(void **state)
-{
-    (void)state;
-    static const struct {
-        uint64_t done;
-        const char *rate;
-    } cases[] = {{1234567, " 123457 tokens/s"}, {1234, " 123 tokens/s"}, {123, " 12.3 tokens/s"},
-                 {1, " 0.1 tokens/s"}};
-    char text[200];
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct sae_progress bar = {
-            .what = "train", .unit = "tokens", .done = cases[i].done, .total = 9999999};
-        sae_progress_line(text, sizeof text, &bar, 10, NULL, 79);
-        if (strstr(text, cases[i].rate) == NULL)
-            fail_msg("'%s' does not contain '%s'", text, cases[i].rate);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(defaults_and_forms, clean),
         cmocka_unit_test_teardown(names_may_hold_commas, clean),
-        cmocka_unit_test(rates_are_short),
         cmocka_unit_test_teardown(wrong_words_are_named, clean),
         cmocka_unit_test_teardown(config_files_yield_to_the_command_line, clean),
         cmocka_unit_test_teardown(the_record_leaves_out_where_and_how_loudly, clean),
         cmocka_unit_test_teardown(a_recorded_run_is_taken_up_again, clean),
         cmocka_unit_test_teardown(lists_make_a_grid, clean),
-        cmocka_unit_test(a_narrow_terminal_keeps_the_figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
