@@ -11,7 +11,7 @@ cd "$1"
 shift
 # What tests alone call: faults to order, ways to choose, and ways to see which was chosen.
 for_tests="sae_mem_fail_after sae_st_write_folder sae_cuda_open probe_scores_mean resident_dense
- rows_stay settings_init sae_subject_part sae_subjects_write sae_subjects_load"
+ rows_stay settings_init"
 sources=$(find lib gemma "$@" \( -name '*.[ch]' -o -name '*.cc' -o -name '*.cu' \) | sort)
 tests=$(find tests \( -name '*.[ch]' -o -name '*.cc' \) | sort)
 # shellcheck disable=SC2086

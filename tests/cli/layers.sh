@@ -32,6 +32,11 @@ while read -r layer colon allowed; do
 done <<END
 $table
 END
+# Evaluations without a row of their own.
+for name in $(grep -l '"lib/eval/evaluate.h"' ./*/*.[ch] | cut -d/ -f2 | sort -u); do
+    echo "$table" | grep -q "^$name *:" ||
+        check_layer "$name" "$name $(echo "$table" | sed -n 's/^evaluation *: //p')"
+done
 others=$(grep -rlE '#include <hdf5' --include='*.[ch]' --include='*.cc' ./*/ |
     grep -v '^./lib/file/h5_inner.h$\|^./tests/\|^./build' || true)
 [ -z "$others" ] || { echo "only lib/file/h5_inner.h may include hdf5.h, but so do: $others"; bad=1; }

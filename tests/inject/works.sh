@@ -154,6 +154,9 @@ start_chat() { # the endpoint that answers as told; it ends with this script
     unset OPENAI_API_KEY http_proxy HTTP_PROXY all_proxy ALL_PROXY
 }
 
+for file in "$root"/tests/inject/works_*.sh; do # of programs in files of their own
+    [ ! -e "$file" ] || . "$file"
+done
 works() { declare -F | sed -n 's/^declare -f do_//p'; } # all of the above
 
 # --- what they leave -----------------------------------------------------------------------------
