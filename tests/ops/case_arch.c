@@ -157,6 +157,12 @@ static void check_gate(const struct fix *f, void *const ref[OUTS], void *const g
 
 /* --- JumpReLU: z, f, active, sums, df, g_theta ---------------------------------------------- */
 
+/* Width of the products of jump_grad, which at large shapes would take ref long. */
+static size_t jump_width(const struct fix *f)
+{
+    return f->s.m > 2000 && f->s.d > 16 ? 16 : f->s.d;
+}
+
 static void sizes_jump(const struct fix *f, size_t bytes[OUTS])
 {
     bytes[0] = bytes[1] = bytes[4] = f->s.n * f->s.m * sizeof(float);
@@ -177,8 +183,8 @@ static void run_jump(const struct sae_ops *o, const struct fix *f, void *const a
         copy(o, a[4], df, n * m * sizeof *df);
         o->jump(n, m, f->b_enc, f->theta, by_z != 0, a[0], active + by_z * m, sum + 2 * by_z);
         o->jump_fill(n, m, a[0], f->theta, a[1]);
-        o->jump_grad(n, m, f->s.d, &h, a[0], f->theta, active + by_z * m, sum + 2 * by_z + 1, f->g,
-                     f->W, g + by_z * m);
+        o->jump_grad(n, m, jump_width(f), &h, a[0], f->theta, active + by_z * m, sum + 2 * by_z + 1,
+                     f->g, f->W, g + by_z * m);
     }
     o->mask_grad(n * m, a[1], 0, a[4]);
     o->free(df);
@@ -193,11 +199,12 @@ static void check_jump(const struct fix *f, void *const ref[OUTS], void *const g
     check_bits("active", f, 2 * m * sizeof(uint32_t), ref[2], got[2]);
     check_bits("sums", f, 4 * sizeof(double), ref[3], got[3]);
     check_near("df", f, n * m, ref[4], got[4], none);
+    const size_t d = jump_width(f);
     for (size_t j = 0; j < m; j++) {
         double most = 1;
         for (size_t t = 0; t < n; t++)
-            for (size_t i = 0; i < f->s.d; i++)
-                most += fabs((double)f->g[t * f->s.d + i] * (double)f->W[j * f->s.d + i]);
+            for (size_t i = 0; i < d; i++)
+                most += fabs((double)f->g[t * d + i] * (double)f->W[j * d + i]);
         bound[j] = 1e-10 * (fabs((double)f->theta[j]) * most + (double)n);
     }
     for (size_t j = 0; j < m; j++) {
@@ -332,9 +339,9 @@ static void check_ortsae(const struct fix *f, void *const ref[OUTS], void *const
 
 const struct op_case cases_arch[] = {
     {"lp_sum, lp_grad",                           sizes_lp,     run_lp,     check_lp,     2000},
-    {"gate, gate_grad",                           sizes_gate,   run_gate,   check_gate,   2000},
-    {"jump, jump_grad",                           sizes_jump,   run_jump,   check_jump,   2000},
-    {"decode_group, grad_dec_group, prefix_loss", sizes_group,  run_group,  check_group,  2000},
+    {"gate, gate_grad",                           sizes_gate,   run_gate,   check_gate,   0   },
+    {"jump, jump_grad",                           sizes_jump,   run_jump,   check_jump,   0   },
+    {"decode_group, grad_dec_group, prefix_loss", sizes_group,  run_group,  check_group,  0   },
     {"ortsae",                                    sizes_ortsae, run_ortsae, check_ortsae, 600 },
     {NULL,                                        NULL,         NULL,       NULL,         0   }
 };

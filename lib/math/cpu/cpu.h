@@ -90,6 +90,44 @@ enum sae_status sae_cpu_eigenvalues(size_t d, double *G, double *eig, struct sae
 void sae_cpu_pair_dots(size_t n, size_t d, const float *A, const uint32_t *i, const uint32_t *j,
                        float *dot);
 
+/* numbers that stay in backend memory */
+void sae_cpu_sq_sum(size_t n, const float *a, double *sum);
+void sae_cpu_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
+                      double *sum);
+void sae_cpu_project_sum(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
+                         double *sum);
+void sae_cpu_spread_sum(size_t n, size_t d, const float *x, const float *minus, double *sum);
+void sae_cpu_relu_sum(size_t n, size_t m, const float *b_enc, float *pre, double *sum);
+void sae_cpu_mask_grad(size_t n, const float *f, float l1, float *dz);
+void sae_cpu_scatter(size_t m, const struct sae_csr *csr, float *f);
+void sae_cpu_age(size_t n, size_t m, const size_t *start, const uint32_t *active,
+                 uint64_t dead_after, uint64_t *idle, double *sum);
+void sae_cpu_cut_move(const struct sae_csr *csr, double keep, double *cut);
+void sae_cpu_lp_sum(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                    double p_next, double *row, double *sum);
+void sae_cpu_lp_grad(bool root, size_t n, size_t m, const size_t *start, const float *f, double p,
+                     double weight, const double *row, float *dz);
+void sae_cpu_copy(void *to, const void *from, size_t bytes);
+void sae_cpu_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
+                        float *x);
+void sae_cpu_gate(size_t n, size_t m, const float *u, const float *b_gate, const float *r_mag,
+                  const float *b_mag, float *f, float *gate, double *sum);
+void sae_cpu_gate_grad(size_t n, size_t m, const float *u, const float *r_mag, const float *f,
+                       const float *gate, float l1, const float *d1, float *d2, float *g_b_gate,
+                       float *g_b_mag, float *g_r_mag, float *du);
+void sae_cpu_aux_loss(size_t n, size_t d, double alpha, const float *x, const float *xhat,
+                      const double *spread, const double *dead, float *r, double *loss);
+void sae_cpu_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *g, const float *xc, const float *W_dec, float *dz, float *dW_enc,
+                      float *dW_dec, float *db_enc);
+void sae_cpu_decode_group(size_t d, const struct sae_csr *csr, size_t first, size_t end,
+                          const float *W_dec, const float *base, float *xhat);
+void sae_cpu_grad_dec_group(size_t d, size_t first, size_t end, const struct sae_csr *csr,
+                            const struct sae_csc *csc, const float *g, const float *W_dec,
+                            float *dz, float *dW_dec);
+void sae_cpu_prefix_loss(size_t n, size_t d, double weight, const float *x, const float *xhat,
+                         const float *later, float *H, double *sum);
+
 /* An operation that returns nothing had no memory, and wrote an empty result: `check` says so. */
 void sae_cpu_no_memory(void);
 /* Around a parallel region that calls the BLAS from each thread: single tells what again needs. */

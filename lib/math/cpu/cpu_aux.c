@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* cpu_aux : operations over dead latents (AuxK), of which there are few: they are gathered into a
- * small problem of their own. */
+ * small problem of their own.
+ * Contents: 1. selection   2. loss */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/math/cpu/cpu_slice.h"
+
+/* --- 1. selection --------------------------------------------------------------------------- */
 
 enum { BLOCK = 256 }; /* tokens whose pre-activations are held at a time */
 
@@ -86,4 +89,44 @@ void sae_cpu_topk_idle(size_t n, size_t m, size_t d, size_t k, const float *xc, 
     for (size_t e = 0; e < csr->start[n]; e++)
         csr->idx[e] = a.latent[csr->idx[e]];
     idle_close(&a);
+}
+
+/* --- 2. loss -------------------------------------------------------------------------------- */
+
+enum { PARTS = 256, SMALL = 1 << 18 };
+
+/* r becomes the gradient; returns the sum of squares of what it misses. */
+SAE_CLONES static double miss_part(size_t n, float scale, const float *restrict x,
+                                   const float *restrict xhat, float *restrict r)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) {
+        const float miss = r[i] - (x[i] - xhat[i]);
+        sum += (double)miss * (double)miss;
+        r[i] = scale * miss;
+    }
+    return sum;
+}
+
+void sae_cpu_aux_loss(size_t n, size_t d, double alpha, const float *x, const float *xhat,
+                      const double *spread, const double *dead, float *r, double *loss)
+{
+    double part[PARTS], sum = 0;
+    const size_t nd = n * d;
+    *loss = 0;
+    if (!(*spread > 0) || !(*dead > 0)) {
+        memset(r, 0, nd * sizeof *r);
+        return;
+    }
+    const double denominator = *spread / (double)n;
+    const float scale = (float)(2 * alpha / ((double)n * denominator));
+#pragma omp parallel for schedule(dynamic, 1) if (nd > SMALL)
+    for (size_t p = 0; p < PARTS; p++) {
+        const size_t i = p * nd / PARTS, end = (p + 1) * nd / PARTS;
+        part[p] = miss_part(end - i, scale, x + i, xhat + i, r + i);
+    }
+    for (size_t p = 0; p < PARTS; p++)
+        sum += part[p];
+    *loss = sum / (double)n / denominator;
 }

@@ -5,6 +5,9 @@
  * So columns are taken in slices of 64: one slice of all rows lies packed in a cache, and what an
  * entry touches next is asked for ahead. Slices of 64 floats also fit four vector registers.
  *
+ * A range of latents, of a nested dictionary's group, is a run of the entries of each token and of
+ * the entries by latent; decode and the gradients are those of the range of all.
+ *
  * Contents: 1. transpose   2. decode   3. gradients */
 #include <stdlib.h>
 #include <string.h>
@@ -54,35 +57,60 @@ void sae_cpu_transpose(size_t m, const struct sae_csr *csr, struct sae_csc *csc)
 
 /* --- 2. decode ---------------------------------------------------------------------------- */
 
-static void decode_plain(size_t d, const struct sae_csr *csr, const float *W_dec,
-                         const float *b_dec, float *xhat)
-{
-#pragma omp parallel for schedule(dynamic, 8)
-    for (size_t t = 0; t < csr->n; t++) {
-        float *const y = xhat + t * d;
-        sae_cpu_fill(d, b_dec, y);
-        for (size_t e = csr->start[t]; e < csr->start[t + 1]; e++)
-            sae_cpu_axpy(d, csr->val[e], W_dec + csr->idx[e] * d, y);
-    }
-}
-
 struct decode_job {
-    size_t d;
+    size_t d, first, end; /* latents [first, end) */
+    bool whole;           /* which are all that the entries have */
     const struct sae_csr *csr;
-    const float *b_dec;
+    const float *base; /* [n][d], or [d] where step is 0; NULL means 0 */
+    size_t step;
     float *xhat;
 };
 
+struct run {
+    size_t e, n;
+};
+
+static struct run run_of(const struct decode_job *job, size_t t)
+{
+    const struct sae_csr *const csr = job->csr;
+    const size_t end = csr->start[t + 1];
+    if (job->whole)
+        return (struct run){csr->start[t], end - csr->start[t]};
+    const size_t e = sae_cpu_first_from(csr->idx, csr->start[t], end, job->first);
+    return (struct run){e, sae_cpu_first_from(csr->idx, e, end, job->end) - e};
+}
+
+static void begin_row(const struct decode_job *job, size_t t, size_t i, size_t w)
+{
+    float *const out = job->xhat + t * job->d + i;
+    const float *const base = job->base ? job->base + t * job->step + i : NULL;
+    if (base != out)
+        sae_cpu_fill(w, base, out);
+}
+
+static void decode_plain(const struct decode_job *job, const float *W_dec)
+{
+    const size_t d = job->d;
+#pragma omp parallel for schedule(dynamic, 8)
+    for (size_t t = 0; t < job->csr->n; t++) {
+        const struct run run = run_of(job, t);
+        begin_row(job, t, 0, d);
+        for (size_t e = run.e; e < run.e + run.n; e++)
+            sae_cpu_axpy(d, job->csr->val[e], W_dec + job->csr->idx[e] * d, job->xhat + t * d);
+    }
+}
+
+/* slice: of the rows from `first` on */
 static void decode_slice(const void *user, size_t s, const float *slice, size_t t0, size_t t1)
 {
     const struct decode_job *const job = user;
-    const size_t *const start = job->csr->start, d = job->d, i0 = s * SLICE;
-    const size_t w = d - i0 < SLICE ? d - i0 : SLICE;
+    const struct sae_csr *const csr = job->csr;
+    const size_t d = job->d, i0 = s * SLICE, w = d - i0 < SLICE ? d - i0 : SLICE;
     for (size_t t = t0; t < t1; t++) {
-        float *const out = job->xhat + t * d + i0;
-        sae_cpu_fill(w, job->b_dec ? job->b_dec + i0 : NULL, out);
-        sae_cpu_add_slices(start[t + 1] - start[t], start[job->csr->n] - start[t],
-                           job->csr->idx + start[t], job->csr->val + start[t], slice, w, out);
+        const struct run run = run_of(job, t);
+        begin_row(job, t, i0, w);
+        sae_cpu_add_slices(run.n, job->whole ? csr->start[csr->n] - run.e : run.n, csr->idx + run.e,
+                           csr->val + run.e, slice - job->first * SLICE, w, job->xhat + t * d + i0);
     }
 }
 
@@ -97,16 +125,31 @@ static size_t highest(const struct sae_csr *csr)
 }
 
 /* Both ways add a token's entries in the same order, so they give equal bits. */
+static void decode_range(const struct decode_job *job, size_t nnz, const float *W_dec)
+{
+    enum { RUN = 16 };
+    const size_t m = job->end - job->first, d = job->d;
+    /* packing W pays where it does not fit the cache and each row is used a few times */
+    if (m * d < CACHE_FLOATS || nnz < 3 * m ||
+        !sae_cpu_by_slices(m, d, W_dec + job->first * d, job->csr->n, RUN, decode_slice, job))
+        decode_plain(job, W_dec);
+}
+
 void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, const float *b_dec,
                     float *xhat)
 {
-    enum { RUN = 16 };
-    const size_t m = highest(csr), nnz = csr->start[csr->n];
-    const struct decode_job job = {d, csr, b_dec, xhat};
-    /* packing W pays where it does not fit the cache and each row is used a few times */
-    if (m * d < CACHE_FLOATS || nnz < 3 * m ||
-        !sae_cpu_by_slices(m, d, W_dec, csr->n, RUN, decode_slice, &job))
-        decode_plain(d, csr, W_dec, b_dec, xhat);
+    const struct decode_job job = {d, 0, highest(csr), true, csr, b_dec, 0, xhat};
+    decode_range(&job, csr->start[csr->n], W_dec);
+}
+
+void sae_cpu_decode_group(size_t d, const struct sae_csr *csr, size_t first, size_t end,
+                          const float *W_dec, const float *base, float *xhat)
+{
+    const struct decode_job job = {d, first, end, false, csr, base, d, xhat};
+    size_t nnz = 0;
+    for (size_t t = 0; t < csr->n; t++)
+        nnz += run_of(&job, t).n;
+    decode_range(&job, nnz, W_dec);
 }
 
 /* --- 3. gradients ------------------------------------------------------------------------- */
@@ -116,58 +159,77 @@ void sae_cpu_decode(size_t d, const struct sae_csr *csr, const float *W_dec, con
 
 enum { PIECES = 16 };
 
+struct range {
+    size_t first, end; /* latents */
+    bool add;          /* to the gradients, whose other rows stay; else each row is written */
+};
+
 /* Runs of latents with about equal numbers of entries. */
-static void cut_latents(size_t m, const struct sae_csc *csc, size_t first[PIECES + 1])
+static void cut_latents(struct range r, const struct sae_csc *csc, size_t cut[PIECES + 1])
 {
-    const size_t nnz = csc->start[m];
-    size_t j = 0;
+    const size_t nnz = csc->start[r.end] - csc->start[r.first], m = r.end - r.first;
+    size_t j = r.first;
     for (size_t p = 0; p < PIECES; p++) {
-        first[p] = j;
+        cut[p] = j;
         /* an empty latent costs about as much as one entry */
-        while (j < m && csc->start[j + 1] + j + 1 <= (p + 1) * (nnz + m) / PIECES)
+        while (j < r.end && csc->start[j + 1] - csc->start[r.first] + j - r.first + 1 <=
+                                (p + 1) * (nnz + m) / PIECES)
             j++;
     }
-    first[PIECES] = m;
+    cut[PIECES] = r.end;
 }
 
 struct grad_job {
     size_t n, d;
+    struct range r;
     const struct sae_csc *csc;
-    const float *weight; /* [nnz] of each entry, by latent */
+    const float *weight; /* of each entry of the range, by latent */
     const float *rows;   /* packed [slices][n][SLICE] */
     const float *W;      /* [m][d], with dz: the other factor of the dots */
-    float *dz;           /* [nnz] by latent, or NULL */
+    float *dz;           /* as weight, or NULL */
     float *out;          /* [m][d] */
 };
+
+/* Columns [i0, i0 + w) of a latent's gradient. */
+static void grad_latent(const struct grad_job *job, const float *rows, size_t j, size_t i0,
+                        size_t w)
+{
+    const size_t *const start = job->csc->start;
+    const size_t n = start[j + 1] - start[j], reach = start[job->r.end] - start[j];
+    const size_t at = start[j] - start[job->r.first];
+    const uint32_t *const row = job->csc->row + start[j];
+    float sum[SLICE], *const out = job->out + j * job->d + i0, *const to = job->r.add ? sum : out;
+    if (n == 0) {
+        if (!job->r.add)
+            memset(out, 0, w * sizeof *out);
+        return;
+    }
+    if (job->dz)
+        sae_cpu_dot_slices(n, reach, row, job->weight + at, rows, w, job->W + j * job->d + i0,
+                           job->dz + at, to);
+    else
+        sae_cpu_sum_slices(n, reach, row, job->weight + at, rows, w, to);
+    for (size_t i = 0; job->r.add && i < w; i++)
+        out[i] += sum[i];
+}
 
 static void grad_piece(const struct grad_job *job, size_t j0, size_t j1)
 {
     const size_t d = job->d;
     for (size_t s = 0; s < sae_cpu_slices(d); s++) {
         const size_t i0 = s * SLICE, w = d - i0 < SLICE ? d - i0 : SLICE;
-        const float *const rows = job->rows + s * job->n * SLICE;
-        for (size_t j = j0; j < j1; j++) {
-            const size_t p = job->csc->start[j], n = job->csc->start[j + 1] - p;
-            const size_t reach = job->csc->start[job->csc->m] - p;
-            float *const out = job->out + j * d + i0;
-            if (n == 0)
-                memset(out, 0, w * sizeof *out);
-            else if (job->dz)
-                sae_cpu_dot_slices(n, reach, job->csc->row + p, job->weight + p, rows, w,
-                                   job->W + j * d + i0, job->dz + p, out);
-            else
-                sae_cpu_sum_slices(n, reach, job->csc->row + p, job->weight + p, rows, w, out);
-        }
+        for (size_t j = j0; j < j1; j++)
+            grad_latent(job, job->rows + s * job->n * SLICE, j, i0, w);
     }
 }
 
-static void run_pieces(const struct grad_job *job, size_t m)
+static void run_pieces(const struct grad_job *job)
 {
-    size_t first[PIECES + 1];
-    cut_latents(m, job->csc, first);
+    size_t cut[PIECES + 1];
+    cut_latents(job->r, job->csc, cut);
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t p = 0; p < PIECES; p++)
-        grad_piece(job, first[p], first[p + 1]);
+        grad_piece(job, cut[p], cut[p + 1]);
 }
 
 static void gather_by_latent(size_t nnz, const uint32_t *pos, const float *from, float *to)
@@ -177,13 +239,15 @@ static void gather_by_latent(size_t nnz, const uint32_t *pos, const float *from,
         to[p] = from[pos[p]];
 }
 
-static void grad_dec_plain(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
-                           const float *g, const float *W_dec, float *dz, float *dW_dec)
+static void grad_dec_plain(struct range r, size_t d, const struct sae_csr *csr,
+                           const struct sae_csc *csc, const float *g, const float *W_dec, float *dz,
+                           float *dW_dec)
 {
 #pragma omp parallel for schedule(dynamic, 16)
-    for (size_t j = 0; j < m; j++) {
+    for (size_t j = r.first; j < r.end; j++) {
         float *const out = dW_dec + j * d;
-        sae_cpu_fill(d, NULL, out);
+        if (!r.add)
+            sae_cpu_fill(d, NULL, out);
         for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++) {
             const float *const row = g + csc->row[p] * d;
             dz[csc->pos[p]] = sae_cpu_dot(d, row, W_dec + j * d);
@@ -192,60 +256,96 @@ static void grad_dec_plain(size_t m, size_t d, const struct sae_csr *csr, const 
     }
 }
 
-void sae_cpu_grad_dec(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
-                      const float *g, const float *W_dec, float *dz, float *dW_dec)
+static void grad_dec(struct range r, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                     const float *g, const float *W_dec, float *dz, float *dW_dec)
 {
-    const size_t n = csr->n, nnz = csc->start[m];
+    const size_t n = csr->n, p0 = csc->start[r.first], nnz = csc->start[r.end] - p0;
     float *const rows = n * d < CACHE_FLOATS ? NULL : sae_cpu_pack_all(n, d, g);
     float *const both = rows ? sae_cpu_scratch(2 * nnz) : NULL;
     if (both) {
         float *const dz_by_latent = both + nnz;
-        const struct grad_job job = {n, d, csc, both, rows, W_dec, dz_by_latent, dW_dec};
-        gather_by_latent(nnz, csc->pos, csr->val, both);
+        const struct grad_job job = {n, d, r, csc, both, rows, W_dec, dz_by_latent, dW_dec};
+        gather_by_latent(nnz, csc->pos + p0, csr->val, both);
         memset(dz_by_latent, 0, nnz * sizeof *dz_by_latent);
-        run_pieces(&job, m);
+        run_pieces(&job);
 #pragma omp parallel for schedule(static) if (nnz > SMALL)
         for (size_t p = 0; p < nnz; p++)
-            dz[csc->pos[p]] = dz_by_latent[p];
+            dz[csc->pos[p0 + p]] = dz_by_latent[p];
     } else {
-        grad_dec_plain(m, d, csr, csc, g, W_dec, dz, dW_dec);
+        grad_dec_plain(r, d, csr, csc, g, W_dec, dz, dW_dec);
     }
     free(both);
     free(rows);
 }
 
-static void grad_enc_plain(size_t m, size_t d, const struct sae_csc *csc, const float *dz,
+static void grad_enc_plain(struct range r, size_t d, const struct sae_csc *csc, const float *dz,
                            const float *xc, float *dW_enc)
 {
 #pragma omp parallel for schedule(dynamic, 16)
-    for (size_t j = 0; j < m; j++) {
+    for (size_t j = r.first; j < r.end; j++) {
         float *const out = dW_enc + j * d;
-        sae_cpu_fill(d, NULL, out);
+        if (!r.add)
+            sae_cpu_fill(d, NULL, out);
         for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++)
             sae_cpu_axpy(d, dz[csc->pos[p]], xc + csc->row[p] * d, out);
     }
 }
 
-void sae_cpu_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
-                      const float *dz, const float *xc, float *dW_enc, float *db_enc)
+static void grad_bias(struct range r, const struct sae_csc *csc, const float *dz, float *db_enc)
 {
-    const size_t n = csr->n, nnz = csc->start[m];
-#pragma omp parallel for schedule(dynamic, 64) if (nnz > SMALL)
-    for (size_t j = 0; j < m; j++) {
-        double sum = 0;
+#pragma omp parallel for schedule(dynamic, 64) if (csc->start[r.end] > SMALL)
+    for (size_t j = r.first; j < r.end; j++) {
+        double sum = r.add ? (double)db_enc[j] : 0;
         for (size_t p = csc->start[j]; p < csc->start[j + 1]; p++)
             sum += dz[csc->pos[p]];
         db_enc[j] = (float)sum;
     }
+}
+
+static void grad_enc(struct range r, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                     const float *dz, const float *xc, float *dW_enc, float *db_enc)
+{
+    const size_t n = csr->n, p0 = csc->start[r.first], nnz = csc->start[r.end] - p0;
+    grad_bias(r, csc, dz, db_enc);
     float *const rows = n * d < CACHE_FLOATS ? NULL : sae_cpu_pack_all(n, d, xc);
     float *const weight = rows ? sae_cpu_scratch(nnz) : NULL;
     if (weight) {
-        const struct grad_job job = {n, d, csc, weight, rows, NULL, NULL, dW_enc};
-        gather_by_latent(nnz, csc->pos, dz, weight);
-        run_pieces(&job, m);
+        const struct grad_job job = {n, d, r, csc, weight, rows, NULL, NULL, dW_enc};
+        gather_by_latent(nnz, csc->pos + p0, dz, weight);
+        run_pieces(&job);
     } else {
-        grad_enc_plain(m, d, csc, dz, xc, dW_enc);
+        grad_enc_plain(r, d, csc, dz, xc, dW_enc);
     }
     free(weight);
     free(rows);
+}
+
+void sae_cpu_grad_dec(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *g, const float *W_dec, float *dz, float *dW_dec)
+{
+    grad_dec((struct range){0, m, false}, d, csr, csc, g, W_dec, dz, dW_dec);
+}
+
+void sae_cpu_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *dz, const float *xc, float *dW_enc, float *db_enc)
+{
+    grad_enc((struct range){0, m, false}, d, csr, csc, dz, xc, dW_enc, db_enc);
+}
+
+void sae_cpu_grad_dec_group(size_t d, size_t first, size_t end, const struct sae_csr *csr,
+                            const struct sae_csc *csc, const float *g, const float *W_dec,
+                            float *dz, float *dW_dec)
+{
+    grad_dec((struct range){first, end, false}, d, csr, csc, g, W_dec, dz, dW_dec);
+}
+
+void sae_cpu_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
+                      const float *g, const float *xc, const float *W_dec, float *dz, float *dW_enc,
+                      float *dW_dec, float *db_enc)
+{
+    const struct range all = {0, m, true};
+    if (csr->start[csr->n] == 0)
+        return;
+    grad_dec(all, d, csr, csc, g, W_dec, dz, dW_dec);
+    grad_enc(all, d, csr, csc, dz, xc, dW_enc, db_enc);
 }

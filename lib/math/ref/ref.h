@@ -99,21 +99,4 @@ void sae_ref_prefix_loss(size_t n, size_t d, double weight, const float *x, cons
 void sae_ref_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,
                     double weight, float *G, float *Gout, double *sum);
 
-/* Entries of the table for a step that keeps off the host, the same for every host backend: the
- * host's own step has no use for them, so they stay plain. */
-#define SAE_REF_STEP_OPS                                                                           \
-    .sq_sum = sae_ref_sq_sum, .loss_sum = sae_ref_loss_sum, .project_sum = sae_ref_project_sum,    \
-    .spread_sum = sae_ref_spread_sum, .relu_sum = sae_ref_relu_sum,                                \
-    .mask_grad = sae_ref_mask_grad, .scatter = sae_ref_scatter, .age = sae_ref_age,                \
-    .cut_move = sae_ref_cut_move, .aux_loss = sae_ref_aux_loss, .grad_add = sae_ref_grad_add,      \
-    .orth_tiles = sae_ref_orth_tiles, .orth_masks = sae_ref_orth_masks,                            \
-    .compare_rows = sae_ref_compare_rows, .widen_rows = sae_ref_widen_rows,                        \
-    .lp_sum = sae_ref_lp_sum, .lp_grad = sae_ref_lp_grad, .gate = sae_ref_gate,                    \
-    .gate_grad = sae_ref_gate_grad,                                                                \
-    .decode_group = sae_ref_decode_group, .grad_dec_group = sae_ref_grad_dec_group,                \
-    .prefix_loss = sae_ref_prefix_loss, .ortsae = sae_ref_ortsae,                                  \
-    .readback_open = sae_ref_readback_open, .readback_close = sae_ref_readback_close,              \
-    .readback_post = sae_ref_readback_post, .readback_wait = sae_ref_readback_wait,                \
-    .precision = sae_ref_precision
-
 #endif /* SAE_LIB_MATH_REF_REF_H */
