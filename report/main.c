@@ -25,30 +25,34 @@ static struct {
 static struct sae_chart_options drawing;
 
 static const struct sae_opt opts[] = {
-    {"charts",                                                0, SAE_OPT_PATH, &given.charts, "report_charts", NULL, 0, 0, "DIR", "Output",
-     "folder for the charts and their gnuplot scripts", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"draw",                                           0, SAE_OPT_FLAG, &given.draw, "true", NULL, 0, 0, NULL, "Output",
-     "draw the charts; --no-draw: only the notes", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"charts", 0, SAE_OPT_PATH, &given.charts, "report_charts", .arg = "DIR", .group = "Output",
+     .help = "folder for the charts and their gnuplot scripts",
+     .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"draw", 0, SAE_OPT_FLAG, &given.draw, "true", .group = "Output",
+     .help = "draw the charts; --no-draw: only the notes",
+     .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     SAE_CHART_ROWS(drawing),
-    {"title",                                        0, SAE_OPT_STR, &given.title, NULL, NULL, 0, 0, "TEXT", "Output",
-     "title of every chart; none: no title, for figures with a caption; default: each chart has "
-     "its own", SAE_OPT_UNRECORDED},
-    {"csv",                                                      0, SAE_OPT_PATH, &given.csv, NULL, NULL, 0, 0, "FILE|DIR", "Output",
-     "write every number as CSV, one per row: into FILE.csv, to stdout (-) in place of the notes, "
-     "or, with runs, groups, comparisons and time series, into DIR", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"full",                                                  0, SAE_OPT_FLAG, &given.full, "false", NULL, 0, 0, NULL, "Output",
-     "print every metric with its meaning, at every phase of training", SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"against", 0, SAE_OPT_STR, &given.against, NULL, NULL, 0, 0, "RUN", "Comparison",
-     "run that the others are compared with; default: the first", SAE_OPT_MAIN},
-    {"label",                                                       0, SAE_OPT_STRS, &given.labels, NULL, NULL, 0, 0, "NAME=RUN", "Comparison",
-     "name of a run in the report; default: its folder's name, with as much of its path as makes "
-     "it unique", SAE_OPT_MAIN},
-    {"baselines",            0, SAE_OPT_PATH, &given.baselines, NULL, NULL, 0, 0, "DIR", "Comparison",
-     "folder of published results (*.json); default: those that are installed with "
-     "saekit", SAE_OPT_MAIN},
-    {"saebench",                                            0, SAE_OPT_STRS, &given.saebench, NULL, NULL, 0, 0, "DIR,..", "Comparison",
-     "folders of SAEBench's result files (*_eval_results.json), to be shown beside the "
-     "runs", SAE_OPT_MAIN},
+    {"title", 0, SAE_OPT_STR, &given.title, NULL, .arg = "TEXT", .group = "Output",
+     .help = "title of every chart; none: no title, for figures with a caption; default: each "
+             "chart has its own", .flags = SAE_OPT_UNRECORDED},
+    {"csv", 0, SAE_OPT_PATH, &given.csv, NULL, .arg = "FILE|DIR", .group = "Output",
+     .help = "write every number as CSV, one per row: into FILE.csv, to stdout (-) in place of "
+             "the notes, or, with runs, groups, comparisons and time series, into DIR",
+     .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"full", 0, SAE_OPT_FLAG, &given.full, "false", .group = "Output",
+     .help = "print every metric with its meaning, at every phase of training",
+     .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"against", 0, SAE_OPT_STR, &given.against, NULL, .arg = "RUN", .group = "Comparison",
+     .help = "run that the others are compared with; default: the first", .flags = SAE_OPT_MAIN},
+    {"label", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "NAME=RUN", .group = "Comparison",
+     .help = "name of a run in the report; default: its folder's name, with as much of its path "
+             "as makes it unique", .flags = SAE_OPT_MAIN},
+    {"baselines", 0, SAE_OPT_PATH, &given.baselines, NULL, .arg = "DIR", .group = "Comparison",
+     .help = "folder of published results (*.json); default: those that are installed with saekit",
+     .flags = SAE_OPT_MAIN},
+    {"saebench", 0, SAE_OPT_STRS, &given.saebench, NULL, .arg = "DIR,..", .group = "Comparison",
+     .help = "folders of SAEBench's result files (*_eval_results.json), to be shown beside the "
+             "runs", .flags = SAE_OPT_MAIN},
     {NULL                                                  },
 };
 

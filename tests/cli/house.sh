@@ -2,6 +2,7 @@
 # House rules that a script can judge, over every source file:
 #   - no function has more than 84 lines between its braces
 #   - sections begin with one line of one form, dashes and an optional number (of all in a file, or of none)
+#   - a row of options names its fields, from the default on
 #   - nothing is dead: code outside of tests uses what it defines; what only tests use is named below
 #   - a name tells its file: what lib exports begins with sae_, what a program exports with the name of its
 #     folder or with the beginning of a file's name there
@@ -67,6 +68,9 @@ FNR == 1 {
         line = line " " substr(rest, RSTART + 2)
     }
     if (test || line ~ /^[ \t]*$/) next
+    # name, letter, kind, place and default, perhaps choices; then .min = and so on
+    if (room != "train" && line ~ /^ *\{"", [^,]+, SAE_OPT_[A-Z0-9]+, [^,]+, [^,]+, [^.,]+,( [^. ]|$)/)
+        complain("a row of options names its fields: .min = 1, .max = 9, .arg = ...")
     name = ""
     if (line ~ /^[A-Za-z_]/ && line !~ /static |alignas|typedef |^extern [^"]|^_Static|^GEMMA_INLINE/ && before !~ /static [^;]*$/ && match(line, /(^|[ *])[a-z][a-z0-9_]*\(/)) {
         name = substr(line, RSTART, RLENGTH - 1)

@@ -206,8 +206,7 @@ void *sae_gpu_scratch(enum sae_gpu_slot slot, size_t bytes)
     return held[slot];
 }
 
-/* --- 3. readback --------------------------------------------------------------------------------
- */
+/* --- 3. readback -------------------------------------------------------------------------- */
 
 struct sae_readback {
     size_t bytes;

@@ -43,7 +43,7 @@ static const struct sae_opt rows[] = {
     {"ks", 0, SAE_OPT_U64S, &s.ks, "1,2", NULL, 1, 9, "LIST", "A", "list", 0},
     {"often", 0, SAE_OPT_COUNT, &s.often, "0", NULL, 0, 0, "N", "A", "saves", SAE_OPT_OVERRIDE},
     {"labels", 0, SAE_OPT_STRS, &s.labels, NULL, NULL, 0, 0, "FILE", "A", "files", 0},
-    {NULL, 0, SAE_OPT_FLAG, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}};
+    {NULL}};
 
 static const struct sae_program program = {.name = "sae-test",
                                            .summary = "test",
