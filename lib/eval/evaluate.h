@@ -45,7 +45,7 @@ struct sae_eval_options {
     }
 #define SAE_EVAL_ROWS(given)                                                                       \
     {"acts", 0, SAE_OPT_PATH, &(given).acts, NULL, .arg = "DIR", .group = "Input",                 \
-     .help = "activation store to evaluate on; default: the one the SAE was trained on. "         \
+     .help = "activation store to evaluate on; default: the one the SAE was trained on. "          \
              "Required for SAEs from other packages",                                              \
      .flags = SAE_OPT_MAIN},                                                                       \
     {                                                                                              \
