@@ -210,7 +210,7 @@ static enum sae_status take_up(struct absorb_partial *partial, const struct sae_
     absorb_partial_key(partial->key, ckpt, words, s);
     SAE_TRY(absorb_partial_load(partial, &n, err));
     if (partial->ranked)
-        sae_log_info("going on with '%s': %zu letters are done", ckpt->path, n);
+        sae_log_info("continuing '%s': %zu letters are done", ckpt->path, n);
     return SAE_OK;
 }
 

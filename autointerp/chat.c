@@ -503,7 +503,7 @@ enum sae_status sae_chat_wait(struct sae_chat *chat, struct sae_chat_reply *ret,
             return sae_err_set(err, SAE_EINTR, "stopped while asking '%s'", chat->url);
         SAE_TRY(start_some(chat, &wait, err));
         if (curl_multi_perform(chat->multi, &running) != CURLM_OK)
-            return sae_err_set(err, SAE_EBACKEND, "libcurl cannot go on");
+            return sae_err_set(err, SAE_EBACKEND, "libcurl failed");
         const CURLMsg *const message = curl_multi_info_read(chat->multi, &left);
         if (message != NULL && message->msg == CURLMSG_DONE) {
             struct ask *ask = NULL;
@@ -516,7 +516,7 @@ enum sae_status sae_chat_wait(struct sae_chat *chat, struct sae_chat_reply *ret,
             continue;
         }
         if (curl_multi_poll(chat->multi, NULL, 0, (int)(wait * 1000) + 1, NULL) != CURLM_OK)
-            return sae_err_set(err, SAE_EBACKEND, "libcurl cannot go on");
+            return sae_err_set(err, SAE_EBACKEND, "libcurl failed");
     }
     return sae_err_set(err, SAE_EARG, "nothing was asked");
 }

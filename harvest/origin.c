@@ -183,8 +183,8 @@ enum sae_status harvest_origin_check(const json_t *old, const json_t *new, const
     enum sae_status st = diff.st;
     if (st == SAE_OK && diff.found > 0)
         st = sae_err_set(err, SAE_EARG,
-                         "'%s' was made otherwise: %s%s; choose another folder with "
-                         "-o, or give --force to make it anew",
+                         "'%s' was made differently: %s%s; choose another folder with -o, or give "
+                         "--force to make it again",
                          path, diff.text.s, diff.found > MAX_DIFFERENCES ? "; and more" : "");
     sae_str_clear(&diff.text);
     return st;

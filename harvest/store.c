@@ -158,7 +158,7 @@ static enum sae_status adopt_shard(struct pass *p, const char *path, struct sae_
     if (dims[1] != p->tap->d || dims[0] > p->set->shard_rows) {
         st = sae_err_set(err, SAE_EFORMAT,
                          "'%s' holds %zu rows of width %zu, expected at most "
-                         "%zu of width %zu; give --force to start anew",
+                         "%zu of width %zu; give --force to start again",
                          path, dims[0], dims[1], p->set->shard_rows, p->tap->d);
         goto done;
     }
@@ -404,7 +404,7 @@ static enum sae_status check_end(const struct pass *p, struct sae_err *err)
     if (p->n_rows < p->n_stored)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' holds %" PRIu64 " rows, but the text gives "
-                           "%" PRIu64 "; give --force to start anew",
+                           "%" PRIu64 "; give --force to start again",
                            p->set->dir, p->n_stored, p->n_rows);
     if (p->set->n_tokens > p->n_rows)
         sae_log_warn("the text ended after %" PRIu64 " tokens; %" PRIu64 " were asked for",

@@ -279,7 +279,7 @@ static void report_partials(const struct pass *p)
 {
     for (size_t i = 0; i < p->n_models; i++)
         if (p->sums[i].n_done > 0)
-            sae_log_info("'%s' goes on after %" PRIu64 " contexts", p->job->partials[i].path,
+            sae_log_info("'%s' continues after %" PRIu64 " contexts", p->job->partials[i].path,
                          p->sums[i].n_done);
 }
 

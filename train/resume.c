@@ -170,7 +170,7 @@ static enum sae_status find_states(struct run_plan *plan, struct sae_err *err)
         SAE_GO(st, sae_fs_join(&state->path, plan->dir, names[i], err));
         const enum sae_status got = run_look(state->path, &state->step, &full, &why);
         if (got != SAE_OK && strcmp(names[i], "state.h5") == 0)
-            sae_log_warn("%s; going on from what was saved before it", why.msg);
+            sae_log_warn("%s; continuing from what was saved before it", why.msg);
         if (got == SAE_OK && full && state->step < before) {
             n_states++;
             continue;
@@ -306,8 +306,8 @@ static void tell_start(const struct run_plan *plan)
     else if (plan->n_from > 0)
         sae_log_info("resuming from '%s'", plan->from[0]);
     else
-        sae_log_info("'%s' holds nothing to go on from before the first missing checkpoint; it is "
-                     "trained from its start, to the same bytes",
+        sae_log_info("'%s' holds nothing to continue from before the first missing checkpoint; it "
+                     "is trained from its start, to the same bytes",
                      plan->dir);
 }
 
@@ -465,7 +465,7 @@ static enum sae_status compare_run(const struct job *fresh, const struct asked *
     struct sae_err why = {0};
     SAE_TRY(find_record(&record, asked->out, &why, err));
     if (!record)
-        return sae_err_set(err, SAE_EFORMAT, "cannot go on with '%s': %s", asked->out, why.msg);
+        return sae_err_set(err, SAE_EFORMAT, "cannot continue '%s': %s", asked->out, why.msg);
     const enum sae_status st =
         compare_options(asked, asked->out, fresh->plans[0].record, record, err);
     json_decref(record);
@@ -539,11 +539,10 @@ enum sae_status job_continue(struct job *job, const struct asked *asked, struct 
     bool begun = false;
     enum sae_status st;
     if (asked->resume)
-        return sae_err_set(err, SAE_EARG, "--continue goes on with the run of -o; leave out "
-                                          "--resume");
+        return sae_err_set(err, SAE_EARG, "--continue continues the run of -o; leave out --resume");
     if (asked->cli->force)
         return sae_err_set(err, SAE_EARG,
-                           "--force replaces what --continue would go on with; give one of them");
+                           "--force replaces what --continue would continue; give one of them");
     SAE_GO(st, job_plan(&fresh, asked, err));
     SAE_GO(st, compare_folder(&fresh, asked, &begun, err));
     if (!begun) {

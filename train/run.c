@@ -97,7 +97,7 @@ enum sae_status run_open(struct run *run, struct run_plan *plan, struct sae_err 
             return sae_mem_strdup(&run->last_ckpt, plan->from[i], err);
         if (st != SAE_EFORMAT && st != SAE_EIO)
             return sae_err_set(err, st, "%s", why.msg);
-        sae_log_warn("%s; going on from what was saved before it", why.msg);
+        sae_log_warn("%s; continuing from what was saved before it", why.msg);
         SAE_TRY(make_due(plan, plan->from[i], err));
         SAE_TRY(open_blank(run, plan, err)); /* a state half read is no state */
     }

@@ -262,7 +262,7 @@ static enum sae_status check_resampling(const struct settings *set, struct sae_e
     if (set->decay_start < set->steps)
         return sae_err_set(err, SAE_EARG,
                            "--decay-start and --resample-every exclude each other: the learning "
-                           "rate warms up anew at each resampling");
+                           "rate warms up again at each resampling");
     if (set->resample_every >= set->steps)
         return sae_err_set(err, SAE_EARG,
                            "--resample-every %" PRIu64 ": the run has %" PRIu64 " steps; it must "

@@ -184,8 +184,8 @@ enum sae_status unlearn_group_ask(struct unlearn_group *g, struct sae_err *err)
         tokens += g->prompts.v[i].n;
     const bool keep = tokens <= KEEP_BYTES / (g->config->D * sizeof(float));
     if (!keep)
-        sae_log_info("the streams of %zu prompts are too large to keep; they are made anew for "
-                     "each setting",
+        sae_log_info("the streams of %zu prompts are too large to keep; they are computed again "
+                     "for each setting",
                      g->prompts.n);
     return unlearn_model_ask(g->model, &g->prompts, keep, "known questions", err);
 }

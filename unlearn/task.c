@@ -105,7 +105,7 @@ static enum sae_status add_file(struct unlearn_task *task, const char *path, boo
             SAE_GO(st, push(task, &set, forget, err));
             continue;
         }
-        sae_log_warn("'%s' has no questions of subject '%s'; going on without", path,
+        sae_log_warn("'%s' has no questions of subject '%s'; continuing without them", path,
                      settings->subjects[i]);
         unlearn_set_clear(&set);
     }

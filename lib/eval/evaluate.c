@@ -194,7 +194,7 @@ static void tell_partial(const struct sae_evaluation *run)
         n++;
     }
     if (n > 0)
-        sae_log_info("what is finished is kept in '%s'%s; the same command goes on from there",
+        sae_log_info("what is finished is kept in '%s'%s; the same command continues from there",
                      first, n > 1 ? " and beside the other SAEs" : "");
 }
 

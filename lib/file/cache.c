@@ -14,7 +14,8 @@ enum sae_status sae_cache_wrote(enum sae_status st, const struct sae_err *why, s
     if (st != SAE_EIO && st != SAE_EARG)
         return sae_err_set(err, st, "%s", why->msg);
     if (!atomic_flag_test_and_set(&warned))
-        sae_log_warn("%s; the work goes on, but what this file would save a later run is lost",
+        sae_log_warn("%s; the work continues, but a later run must repeat what this file would "
+                     "have saved",
                      why->msg);
     return SAE_OK;
 }

@@ -147,7 +147,9 @@ static const struct sae_metric all[] = {
     {.id = "unlearning", .source = SAE_SOURCE_UNLEARN,
      .path = {"eval_result_metrics.unlearning.unlearning_score"}, .head = "score", .name = "unlearning",
      .digits = 4, .better = +1,
-     .meaning = "share of known questions on the knowledge to be forgotten that are answered no more when chosen latents are clamped, at the best setting that keeps 0.99 of the others",
+     .meaning = "share of known questions on the knowledge to forget that are no longer answered "
+                "when chosen latents are clamped, at the best setting that keeps 0.99 of the "
+                "others",
      .version = "SAEBench 0.6; task and form of the questions: see the cautions"},
     {.id = "unlearning_kept", .source = SAE_SOURCE_UNLEARN,
      .path = {"eval_result_metrics.unlearning.best_side_effect_accuracy"}, .head = "kept", .digits = 4,
@@ -163,7 +165,8 @@ static const struct sae_metric all[] = {
     {.id = "autointerp", .source = SAE_SOURCE_AUTOINTERP, .path = {INTERP "autointerp_score"},
      .head = "score", .column = "autointerp", .name = "automated interpretability", .digits = 4,
      .better = +1, .se = INTERP "autointerp_se",
-     .meaning = "share of excerpts for which a language model, told only its explanation of a latent, says rightly whether the latent fires there; naming none gives 0.714",
+     .meaning = "share of excerpts for which a language model that sees only its explanation of a "
+                "latent judges correctly whether the latent fires there; naming none gives 0.714",
      .version = "SAEBench: excerpts drawn anywhere count as silent"},
     {.id = "autointerp_checked", .source = SAE_SOURCE_AUTOINTERP,
      .path = {INTERP "autointerp_score_checked"}, .head = "checked", .digits = 4, .better = +1,

@@ -135,7 +135,7 @@ static enum sae_status remember(struct machine *m, size_t slot)
 static enum sae_status recall(struct machine *m, size_t slot)
 {
     if (slot >= m->n_memo || m->memo[slot] == 0)
-        return bad(m, "it asks for what it has not kept");
+        return bad(m, "it refers to a value that it has not kept");
     return push(m, m->memo[slot] - 1);
 }
 
@@ -210,7 +210,7 @@ static enum sae_status push_name(struct machine *m, const char *module, size_t n
     }
     char a[64], b[64];
     return sae_err_set(m->err, SAE_EFORMAT,
-                       "the pickle asks for '%s.%s', which a state dict of tensors has no need of; "
+                       "the pickle names '%s.%s', which a state dict of tensors does not need; "
                        "refused, nothing was run",
                        shown(a, module, n_module), shown(b, name, n_name));
 }
@@ -603,7 +603,7 @@ enum sae_status sae_pickle_read(struct sae_pickle_item **ret, size_t *ret_n, con
     struct machine m = {.at = bytes, .end = bytes + n, .err = err};
     struct answer to = {0};
     const enum sae_status st =
-        n > PICKLE_MAX ? bad(&m, "it is too long besides its tensors") : run(&m, &to);
+        n > PICKLE_MAX ? bad(&m, "it is too long, not counting its tensors") : run(&m, &to);
     for (size_t i = 0; i < m.n; i++) {
         free(m.values[i].items);
         free(m.values[i].tensor);

@@ -71,7 +71,7 @@ static enum sae_status find_qwen_k(uint64_t *ret, const struct sae_import *in, s
     if (found)
         return SAE_OK;
     return sae_err_set(err, SAE_EFORMAT,
-                       "'%s' has the arrays of Qwen Scope, a top-k SAE, and no file tells its k; "
+                       "'%s' has the arrays of Qwen Scope, a top-k SAE, and no file gives its k; "
                        "put it in a folder whose name ends in it, as in the release "
                        "(\"SAE-Res-Qwen3-1.7B-Base-W32K-L0_50\"; expected 1 to %zu)",
                        in->path, m);

@@ -60,7 +60,7 @@ static enum sae_status find_class(const struct sae_dict_class **ret, const struc
                            name);
     return sae_err_set(err, SAE_EFORMAT,
                        "no config.json with a trainer.dict_class beside '%s', and its arrays alone "
-                       "do not tell what it is (k of a top-k SAE, for example)",
+                       "do not say what it is (k of a top-k SAE, for example)",
                        in->path);
 }
 

@@ -129,7 +129,7 @@ grep -q '^dict/ae.pt: standard.*, from dictionary_learning$' analyze.txt || comp
 grep -q 'overlaps are left out' err.txt || complain "missing masks go unnoticed"
 
 # Hostile and damaged files: one line, status 1, nothing run.
-refused 1 "asks for 'posix.system'" "$convert" "$golden/sae/evil/system.pt" -o x.h5
+refused 1 "names 'posix.system'" "$convert" "$golden/sae/evil/system.pt" -o x.h5
 [ -e saekit-was-here ] && complain "a pickle was run"
 head -c 700 "$golden/sae/npz/params.npz" >cut.npz
 refused 1 "cut or not a zip archive" "$convert" cut.npz -o x.h5

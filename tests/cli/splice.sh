@@ -59,7 +59,7 @@ metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "a damaged referen
 # A folder that takes no reference costs a later run time, and this one a warning.
 rm -rf acts/reference && : >acts/reference
 "$splice" -q --contexts 8 --context 64 run_1 >/dev/null 2>err.txt || complain "no cache: $(cat err.txt)"
-[ "$(grep -c 'warning: .*the work goes on' err.txt)" = 1 ] || complain "no cache: says $(cat err.txt)"
+[ "$(grep -c 'warning: .*the work continues' err.txt)" = 1 ] || complain "no cache: says $(cat err.txt)"
 metrics run_1/ckpt_100.core.json | cmp -s - a.txt || complain "no cache: other numbers"
 # Two that fill one folder at once do not disturb each other.
 for i in 1 2 3; do

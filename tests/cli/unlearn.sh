@@ -86,7 +86,7 @@ wait $pid
 status=$?
 if [ ! -e $result ]; then
     [ $status -eq 130 ] || complain "stopped with status $status"
-    grep -q 'goes on from there' err.txt || complain "does not say what is kept: $(cat err.txt)"
+    grep -q 'continues from there' err.txt || complain "does not say what is kept: $(cat err.txt)"
     [ -s $part ] || complain "nothing was kept"
     "$unlearn" --task task $grid run_1 >/dev/null 2>err.txt || complain "going on failed: $(cat err.txt)"
 fi

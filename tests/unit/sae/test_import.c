@@ -196,7 +196,7 @@ static void refuse(const char *path, enum sae_status code, const char *says)
 static void test_hostile(void **state)
 {
     (void)state;
-    refuse(golden("evil/system.pt"), SAE_EFORMAT, "asks for 'posix.system'");
+    refuse(golden("evil/system.pt"), SAE_EFORMAT, "names 'posix.system'");
     assert_int_not_equal(access("saekit-was-here", F_OK), 0);
     refuse(golden("evil/module.pt"), SAE_EFORMAT, "nothing was run");
     refuse(golden("evil/list.pt"), SAE_EFORMAT, "no dict of tensors");
@@ -284,7 +284,7 @@ static void test_settings(void **state)
     copy(golden("dict_batchtopk/ae.pt"), scratch("ae.pt"), SIZE_MAX);
     refuse(scratch("ae.pt"), SAE_EFORMAT, "no config.json");
     copy(golden("more/SAE-Res-Tiny-W1K-L0_3/layer3.sae.pt"), scratch("ae.pt"), SIZE_MAX);
-    refuse(scratch("ae.pt"), SAE_EFORMAT, "no file tells its k");
+    refuse(scratch("ae.pt"), SAE_EFORMAT, "no file gives its k");
 }
 
 /* A setting of tomorrow is told; those of training, and what is switched off, are not. */
