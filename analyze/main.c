@@ -22,32 +22,33 @@ static struct {
 static const struct sae_opt options[] = {
     SAE_EVAL_ALL(given.eval, "Checkpoints", SAE_OPT_UNRECORDED),
     {"full", 0, SAE_OPT_FLAG, &given.full, "false", .group = "Output",
-     .help = "of several checkpoints the tables of each, too; of one they are always printed",
+     .help = "print the tables of each checkpoint even if there are several",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"charts", 0, SAE_OPT_FLAG, &given.charts, "true", .group = "Output",
-     .help = "draw charts into the run's folder charts/ (--no-charts leaves them out)",
+     .help = "draw charts into the folder charts/ of the run; --no-charts: none",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
     {"weights-only", 0, SAE_OPT_FLAG, &given.settings.weights_only, NULL, .group = "Measures",
-     .help = "directions and spectrum only; needs no held-out masks", .flags = SAE_OPT_MAIN},
+     .help = "measure only directions and spectrum, which need no held-out "
+             "masks", .flags = SAE_OPT_MAIN},
     {"floor", 0, SAE_OPT_U64, &given.settings.floor, "5", .min = 1, .max = 1e9, .arg = "N",
      .group = "Measures",
-     .help = "overlaps: only latents that fire on at least N held-out tokens",
+     .help = "held-out tokens on which a latent must fire to count in overlaps",
      .flags = SAE_OPT_MAIN},
     {"bins", 0, SAE_OPT_U64, &given.settings.n_bins, "200", .min = 10, .max = 10000, .arg = "N",
      .group = "Measures",
      .help = "bins of the cosine histogram over [-1, 1]", .flags = SAE_OPT_MAIN},
     {"sample", 0, SAE_OPT_U64, &given.settings.n_sample, "64", .min = 2, .max = 1024, .arg = "N",
      .group = "Measures",
-     .help = "latents in the similarity matrix (the most frequent)", .flags = SAE_OPT_MAIN},
+     .help = "latents in the similarity matrix: those that fire most often", .flags = SAE_OPT_MAIN},
     {"top", 0, SAE_OPT_U64, &given.settings.n_top, "20", .min = 0, .max = 100000, .arg = "N",
      .group = "Measures",
-     .help = "pairs of largest |cos| to list", .flags = SAE_OPT_MAIN},
+     .help = "pairs to list, those with the largest |cos|", .flags = SAE_OPT_MAIN},
     {"duplicate", 0, SAE_OPT_REAL, &given.settings.duplicate, "0.9", .min = 0.2, .max = 1,
      .arg = "COS", .group = "Measures",
-     .help = "pairs with a larger cosine count as near duplicates"},
+     .help = "cosine above which a pair counts as near duplicates"},
     {"tokens", 0, SAE_OPT_U64, &given.settings.n_tokens, "2048", .min = 1, .max = 1e6, .arg = "N",
      .group = "Input",
-     .help = "tokens of the store of --acts that overlaps are counted on (its last)"},
+     .help = "with --acts: tokens at the end of the store on which overlaps are counted"},
     SAE_EVAL_ROWS(given.eval),
     SAE_CHART_ROWS(given.drawing),
     {0}};
@@ -168,24 +169,25 @@ static const struct sae_program program = {
     .operands = "CHECKPOINT|RUN|FOLDER ...",
     .examples = "# one checkpoint\n"
                 "sae-analyze run_2/ckpt_50.h5\n"
-                "# every checkpoint of a run, a row each\n"
+                "# every checkpoint of a run, one row each\n"
                 "sae-analyze --all run_2\n"
                 "# every run of a sweep, each with its tables\n"
                 "sae-analyze --full sweep\n"
-                "# last checkpoints of all runs here, for a program\n"
+                "# last checkpoints of all runs here, to be read by a program\n"
                 "sae-analyze --json --no-charts > separation.json\n",
     .about =
-        "Reads one checkpoint (no other file) and tells how far apart its decoder directions are, "
-        "how many directions they span, how often latents fire together, whether latents that fire "
-        "together point the same way, and which pairs compete under the run's own schedule.\n\n"
-        "Without an operand it takes the last checkpoint of the run it stands in, or of every "
-        "run_* folder beside it. It writes CHECKPOINT.analyze.json and charts/CHECKPOINT.*.svg "
-        "into the run's folder. Of one checkpoint it prints all tables; of several a row each, and "
-        "with --full "
-        "the tables of each. With --json, one checkpoint gives one object, several an array.\n\n"
+        "sae-analyze reads one checkpoint and no other file. It measures how far apart the decoder "
+        "directions are, how many directions they span, how often latents fire together, whether "
+        "latents that fire together point the same way, and which pairs compete under the run's "
+        "own schedule.\n\n"
+        "Without an operand it takes the last checkpoint of the run in the current folder, or of "
+        "every run_* folder there. It writes CHECKPOINT.analyze.json and charts/CHECKPOINT.*.svg "
+        "into the run's folder. For one checkpoint it prints all tables; for several it prints one "
+        "row each, or all tables with --full. With --json, one checkpoint gives an object, several "
+        "give an array.\n\n"
         "Overlaps come from the held-out batch stored in the checkpoint: rare latents overlap by "
-        "chance, so pairs below --floor are left out, and the value expected of independent "
-        "latents stands beside each number.",
+        "chance, so pairs below --floor are left out, and each number is printed beside the value "
+        "expected of independent latents.",
     .opts = options,
     .run = run,
 };

@@ -17,7 +17,7 @@ struct asked {
     const char *acts, *out, *resume;
     uint64_t memory; /* bytes that the runs of a group may take; 0: a rule */
     bool go_on;      /* --continue */
-    bool any_space;  /* no question whether the disk has room */
+    bool any_space;  /* the free disk is not checked */
 };
 
 struct job {
@@ -43,7 +43,8 @@ struct job {
 SAE_MUST_CHECK enum sae_status job_start(struct job *job, const struct asked *asked,
                                          struct sae_err *err);
 /* One that was begun: plans what is missing of it, which may be nothing. Takes its folders.
- * Fails: SAE_EARG nothing to go on from, options that contradict the record, another process writes */
+ * Fails: SAE_EARG nothing to continue from, options that contradict the record, another process
+ * writes */
 SAE_MUST_CHECK enum sae_status job_resume(struct job *job, const struct asked *asked,
                                           struct sae_err *err);
 /* Either, by what the folder of -o holds. Fails: SAE_EARG it was begun with other options */
@@ -51,9 +52,9 @@ SAE_MUST_CHECK enum sae_status job_continue(struct job *job, const struct asked 
                                             struct sae_err *err);
 void job_clear(struct job *job);
 
-/* Trains all that is not finished, group after group. A run that fails alone is told on stderr and
- * its plan keeps the status; the others go on.
- * Fails: SAE_EINTR stopped by a signal; SAE_ERANGE some run failed (told already in a sweep) */
+/* Trains all that is not finished, group after group. A run that fails alone is reported on stderr
+ * and its plan keeps the status; the others continue.
+ * Fails: SAE_EINTR stopped by a signal; SAE_ERANGE some run failed (already reported in a sweep) */
 SAE_MUST_CHECK enum sae_status job_train(struct job *job, struct sae_err *err);
 
 /* The table of checkpoints, or of the runs of a sweep; as JSON. */
@@ -78,7 +79,7 @@ SAE_MUST_CHECK enum sae_status job_plan(struct job *job, const struct asked *ask
                                         struct sae_err *err);
 void job_size_text(char *to, size_t size, double bytes); /* "840 MB", "1.5 GB", "2 TB" */
 /* Says what will be written. most: runs of the largest group.
- * Fails: SAE_EIO the disk has not so much room */
+ * Fails: SAE_EIO the disk has less free */
 SAE_MUST_CHECK enum sae_status job_check_disk(const struct job *job, size_t most,
                                               struct sae_err *err);
 SAE_MUST_CHECK enum sae_status job_sweep_path(char **ret, const char *dir, struct sae_err *err);

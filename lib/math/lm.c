@@ -220,20 +220,20 @@ done:
 }
 
 enum sae_status sae_lm_open(const struct sae_ops **ret, const char *name, enum sae_precision how,
-                            size_t n_threads, struct sae_err *instead, struct sae_err *err)
+                            size_t n_threads, struct sae_err *fallback_reason, struct sae_err *err)
 {
     const bool is_auto = strcmp(name, "auto") == 0;
     const struct sae_ops *ops = NULL;
     struct sae_err why = {0};
-    SAE_TRY(sae_ops_open_device(&ops, name, n_threads, instead, err));
+    SAE_TRY(sae_ops_open_device(&ops, name, n_threads, fallback_reason, err));
     if (!ops->host) {
         const enum sae_status st = sae_lm_agree(ops, how, is_auto ? &why : err);
         if (st != SAE_OK && !is_auto)
             return st;
         if (st != SAE_OK) {
             ops = &sae_ops_cpu;
-            if (instead)
-                *instead = why;
+            if (fallback_reason)
+                *fallback_reason = why;
         }
     }
     *ret = ops;

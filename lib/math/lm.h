@@ -79,12 +79,12 @@ static inline size_t sae_lm_factor(enum sae_precision how)
     return how == SAE_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
-/* sae_ops_open_device for a program that runs a language model: of a device the table above is
- * asked for too, complete, and each operation beside the reference with factors as `how` says.
- * auto: where that fails, the cpu, and `instead` tells why. */
+/* sae_ops_open_device for a program that runs a language model: a device must also have the whole
+ * table above, and each of its operations must agree with the reference under the operand type
+ * `how`. auto falls back to the CPU if that fails; *fallback_reason says why. */
 SAE_MUST_CHECK enum sae_status sae_lm_open(const struct sae_ops **ret, const char *name,
                                            enum sae_precision how, size_t n_threads,
-                                           struct sae_err *instead, struct sae_err *err);
+                                           struct sae_err *fallback_reason, struct sae_err *err);
 /* Fails: SAE_EBACKEND no table, not a whole one, or the operation that computes something else */
 SAE_MUST_CHECK enum sae_status sae_lm_agree(const struct sae_ops *ops, enum sae_precision how,
                                             struct sae_err *err);

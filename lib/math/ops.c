@@ -161,12 +161,12 @@ enum sae_status sae_ops_open(const struct sae_ops **ret, const char *name, size_
 }
 
 enum sae_status sae_ops_open_device(const struct sae_ops **ret, const char *name, size_t n_threads,
-                                    struct sae_err *instead, struct sae_err *err)
+                                    struct sae_err *fallback_reason, struct sae_err *err)
 {
     struct sae_err why = {0};
     const bool is_auto = strcmp(name, "auto") == 0;
-    if (instead)
-        *instead = (struct sae_err){0};
+    if (fallback_reason)
+        *fallback_reason = (struct sae_err){0};
     if (!is_auto && strcmp(name, "cuda") != 0)
         return sae_ops_open(ret, name, n_threads, err);
     SAE_TRY(sae_cpu_ask_space(n_threads, err));
@@ -175,8 +175,8 @@ enum sae_status sae_ops_open_device(const struct sae_ops **ret, const char *name
     if (st == SAE_OK || !is_auto)
         return st;
 #ifdef SAE_HAVE_CUDA
-    if (instead)
-        *instead = why;
+    if (fallback_reason)
+        *fallback_reason = why;
 #endif
     *ret = &sae_ops_cpu;
     return SAE_OK;

@@ -330,13 +330,14 @@ extern const struct sae_ops sae_ops_ref, sae_ops_cpu;
  * Fails: SAE_EBACKEND, SAE_EARG */
 SAE_MUST_CHECK enum sae_status sae_ops_open(const struct sae_ops **ret, const char *name,
                                             size_t n_threads, struct sae_err *err);
-/* The same for a program that can use a device: "cuda" too, and auto is cuda where there is a
- * device. Where this build has CUDA but finds no device, auto takes the cpu and tells why in
- * `instead`, which is empty otherwise; NULL: not told. */
+/* The same for a program that can use a device: "cuda" too. auto takes cuda if there is a device,
+ * and else falls back to the CPU; *fallback_reason (may be NULL) says why, if this build has CUDA,
+ * and is empty otherwise. */
 SAE_MUST_CHECK enum sae_status sae_ops_open_device(const struct sae_ops **ret, const char *name,
-                                                   size_t n_threads, struct sae_err *instead,
+                                                   size_t n_threads,
+                                                   struct sae_err *fallback_reason,
                                                    struct sae_err *err);
-/* A small training step on the backend and on the reference, compared: asked of every device that is
+/* Compares a small training step on the backend with the reference; done for every device that is
  * opened. Fails: SAE_EBACKEND the message names the operation; what the device reports */
 SAE_MUST_CHECK enum sae_status sae_ops_agree(const struct sae_ops *ops, struct sae_err *err);
 /* The first operation that a table lacks, NULL where it is complete. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* out : everything that the notes tell, as JSON. */
+/* result : everything that the notes say, as JSON. */
 #include <math.h>
 #include <string.h>
 
