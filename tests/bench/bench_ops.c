@@ -2,7 +2,8 @@
 /* bench_ops : time of each operation of the cpu backend at the shapes that training meets, beside
  * the rate of a matrix product measured in the same minute, and the peak memory. Other load on
  * the machine moves every figure: compare the last column, or the processor time of all threads
- * (min cpu), not milliseconds.
+ * (min cpu), not milliseconds. Passes that memory bounds say how many bytes a second they move, at
+ * least: copy beside them is what this machine can.
  *
  *   bench_ops                    the three shapes
  *   bench_ops 2304 16384 2048 40              one shape: d m n k
@@ -31,7 +32,11 @@ struct bench {
     struct sae_csc csc;
     struct sae_pairs pairs, found;
     struct sae_orth_stats stats;
-    double sgemm; /* GFLOP/s */
+    double sum[2], *row; /* [n] */
+    float *f, *gate;     /* [n][m] */
+    uint32_t *active;    /* [m] */
+    uint64_t *idle;      /* [m] */
+    double sgemm;        /* GFLOP/s */
     const char *only;
 };
 
@@ -76,7 +81,8 @@ static int compare(const void *a, const void *b)
 }
 
 /* Prints one line; returns the least time. */
-static double measure(struct bench *b, const char *name, double flop, void (*run)(struct bench *))
+static double measure(struct bench *b, const char *name, double flop, double bytes,
+                      void (*run)(struct bench *))
 {
     double ms[MAX_RUNS], cpu[MAX_RUNS];
     size_t n = 0;
@@ -98,6 +104,8 @@ static double measure(struct bench *b, const char *name, double flop, void (*run
         if (b->sgemm > 0)
             printf(" %8.2f", rate / b->sgemm);
     }
+    if (bytes > 0)
+        printf(" %8.1f GB/s", bytes / ms[0] / 1e6);
     printf("\n");
     fflush(stdout);
     return ms[0];
@@ -202,6 +210,154 @@ static void run_hist(struct bench *b)
     free(at);
 }
 
+/* --- passes of a step over [n][m], [n][d] and the kept entries ------------------------------- */
+
+static void run_relu_sum(struct bench *b)
+{
+    b->o->relu_sum(b->n, b->m, b->b_enc, b->pre, b->sum);
+}
+
+static void run_mask_grad(struct bench *b)
+{
+    b->o->mask_grad(b->n * b->m, b->pre, 1e-3f, b->f);
+}
+
+static void run_scatter(struct bench *b)
+{
+    b->o->scatter(b->m, &b->csr, b->f);
+}
+
+static void run_count_active(struct bench *b)
+{
+    b->o->count_active(b->n, b->m, b->pre, false, b->active);
+}
+
+static void run_age(struct bench *b)
+{
+    b->o->age(b->n, b->m, NULL, b->active, 1000000, b->idle, b->sum);
+}
+
+static void run_gate(struct bench *b)
+{
+    b->o->gate(b->n, b->m, b->pre, b->b_enc, b->V, b->b_enc, b->f, b->gate, b->sum);
+}
+
+static void run_gate_grad(struct bench *b)
+{
+    float *const g = b->db; /* four sums by latent, all here */
+    b->o->gate_grad(b->n, b->m, b->pre, b->b_enc, b->f, b->gate, 1e-3f, b->f, b->gate, g, g, g, g);
+}
+
+static void run_jump(struct bench *b)
+{
+    b->o->jump(b->n, b->m, b->db, b->b_enc, false, b->pre, b->active, b->sum);
+}
+
+static void run_jump_fill(struct bench *b)
+{
+    b->o->jump_fill(b->n, b->m, b->pre, b->b_enc, b->f);
+}
+
+static void run_jump_grad(struct bench *b)
+{
+    const struct sae_jump h = {0.001, (double)b->k, 1, false};
+    b->o->jump_grad(b->n, b->m, b->d, &h, b->pre, b->b_enc, b->active, b->sum, b->x, b->W_dec,
+                    b->db);
+}
+
+static void run_lp_sum(struct bench *b)
+{
+    b->o->lp_sum(false, b->n, b->m, b->csr.start, b->csr.val, 0.7, 0.6, b->row, b->sum);
+}
+
+static void run_lp_grad(struct bench *b)
+{
+    b->o->lp_grad(false, b->n, b->m, b->csr.start, b->csr.val, 0.7, 1e-6, b->row, b->dz);
+}
+
+static void run_spread_sum(struct bench *b)
+{
+    b->o->spread_sum(b->n, b->d, b->x, b->xc, b->sum);
+}
+
+static void run_aux_loss(struct bench *b)
+{
+    static const double one = 1;
+    b->o->aux_loss(b->n, b->d, 1e-6, b->x, b->xc, &one, &one, b->g, b->sum);
+}
+
+static void run_prefix_loss(struct bench *b)
+{
+    b->o->prefix_loss(b->n, b->d, 1, b->x, b->xc, NULL, b->g, b->sum);
+}
+
+static void run_cut_move(struct bench *b)
+{
+    b->o->cut_move(&b->csr, 0.999, b->sum);
+}
+
+static void run_copy(struct bench *b)
+{
+    b->o->copy(b->g, b->x, b->n * b->d * sizeof *b->x);
+}
+
+/* The last third of the latents, as a nested dictionary's last group. */
+static void run_decode_group(struct bench *b)
+{
+    b->o->decode_group(b->d, &b->csr, b->m - b->m / 3, b->m, b->W_dec, b->x, b->g);
+}
+
+static void run_grad_dec_group(struct bench *b)
+{
+    b->o->grad_dec_group(b->d, b->m - b->m / 3, b->m, &b->csr, &b->csc, b->x, b->W_dec, b->dz,
+                         b->G);
+}
+
+static void run_grad_add(struct bench *b)
+{
+    b->o->grad_add(b->m, b->d, &b->csr, &b->csc, b->x, b->xc, b->W_dec, b->dz, b->G, b->M, b->db);
+}
+
+/* One latent in sixteen is dead. */
+static void run_topk_idle(struct bench *b)
+{
+    for (size_t j = 0; j < b->m; j++)
+        b->idle[j] = j % 16 == 0;
+    b->o->topk_idle(b->n, b->m, b->d, b->k, b->xc, b->W_enc, b->b_enc, NULL, b->idle, 1, &b->many);
+}
+
+/* Bytes are what must pass through memory at least. */
+static void bench_passes(struct bench *b)
+{
+    const double nm = 4 * (double)(b->n * b->m), nd = 4 * (double)(b->n * b->d);
+    const double m = (double)b->m, nnz = (double)(b->n * b->k) * 2 * (double)b->d;
+    measure(b, "relu_sum", 0, 2 * nm, run_relu_sum);
+    measure(b, "mask_grad", 0, 3 * nm, run_mask_grad);
+    measure(b, "scatter", 0, nm, run_scatter);
+    measure(b, "count_active", 0, nm, run_count_active);
+    measure(b, "age", 0, 20 * m, run_age);
+    run_encode(b);
+    measure(b, "jump", 0, 2 * nm, run_jump);
+    measure(b, "jump_fill", 0, 2 * nm, run_jump_fill);
+    measure(b, "jump_grad", 0, nm, run_jump_grad);
+    run_encode(b);
+    measure(b, "gate", 0, 3 * nm, run_gate);
+    measure(b, "gate_grad", 0, 5 * nm, run_gate_grad);
+    run_topk(b);
+    run_transpose(b);
+    measure(b, "lp_sum", 0, 0, run_lp_sum);
+    measure(b, "lp_grad", 0, 0, run_lp_grad);
+    measure(b, "spread_sum", 0, 4 * nd, run_spread_sum);
+    measure(b, "aux_loss", 0, 4 * nd, run_aux_loss);
+    measure(b, "prefix_loss", 0, 3 * nd, run_prefix_loss);
+    measure(b, "cut_move", 0, 0, run_cut_move);
+    measure(b, "copy", 0, 2 * nd, run_copy);
+    measure(b, "decode_group", nnz / 3, 0, run_decode_group);
+    measure(b, "grad_group", 2 * nnz / 3, 0, run_grad_dec_group);
+    measure(b, "grad_add", 3 * nnz, 0, run_grad_add);
+    measure(b, "topk_idle", 2 * (double)(b->n * b->d) * m / 16, 0, run_topk_idle);
+}
+
 /* Symmetric random partners, one pair in a hundred. */
 static void make_pairs(struct sae_pairs *pairs, size_t m)
 {
@@ -240,6 +396,11 @@ static void bench_make(struct bench *b)
     b->b_dec = normal(8, b->d, 1);
     b->dz = grab(b->n * b->k, sizeof(float));
     b->db = grab(b->m > b->d ? b->m : b->d, sizeof(float));
+    b->f = grab(b->n * b->m, sizeof(float));
+    b->gate = grab(b->n * b->m, sizeof(float));
+    b->row = grab(b->n, sizeof(double));
+    b->active = grab(b->m, sizeof(uint32_t));
+    b->idle = grab(b->m, sizeof(uint64_t));
     need(sae_csr_alloc(&b->csr, b->o, b->n, b->n * b->k, NULL));
     need(sae_csr_alloc(&b->many, b->o, b->n, b->n * b->m / 2, NULL));
     need(sae_csc_alloc(&b->csc, b->o, b->m, b->n * b->k, NULL));
@@ -248,10 +409,13 @@ static void bench_make(struct bench *b)
 
 static void bench_clear(struct bench *b)
 {
-    float *const arrays[] = {b->x, b->xc,  b->g,     b->W_enc, b->W_dec, b->G, b->M,
-                             b->V, b->pre, b->b_enc, b->b_dec, b->dz,    b->db};
+    float *const arrays[] = {b->x,   b->xc,    b->g,     b->W_enc, b->W_dec, b->G, b->M,   b->V,
+                             b->pre, b->b_enc, b->b_dec, b->dz,    b->db,    b->f, b->gate};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
+    free(b->row);
+    free(b->active);
+    free(b->idle);
     sae_csr_free(&b->csr, b->o);
     sae_csr_free(&b->many, b->o);
     sae_csc_free(&b->csc, b->o);
@@ -269,26 +433,27 @@ static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k, const ch
            P);
     printf("%-12s %9s %9s %9s %8s %8s\n", "operation", "min ms", "median", "min cpu", "GFLOP/s",
            "/ gemm");
-    b.sgemm = gemm / measure(&b, "gemm", gemm, run_encode) / 1e6;
-    measure(&b, "topk", 0, run_topk);
-    measure(&b, "batchtopk", 0, run_batchtopk);
-    measure(&b, "threshold", 0, run_threshold);
+    b.sgemm = gemm / measure(&b, "gemm", gemm, 0, run_encode) / 1e6;
+    measure(&b, "topk", 0, 0, run_topk);
+    measure(&b, "batchtopk", 0, 0, run_batchtopk);
+    measure(&b, "threshold", 0, 0, run_threshold);
     run_topk(&b);
     run_transpose(&b);
-    measure(&b, "transpose", 0, run_transpose);
-    measure(&b, "decode", nnz, run_decode);
-    measure(&b, "grad_dec", 2 * nnz, run_grad_dec);
-    measure(&b, "grad_enc", nnz, run_grad_enc);
-    measure(&b, "center", 0, run_center);
-    measure(&b, "col_sum", 0, run_col_sum);
-    measure(&b, "sum_sq", 0, run_sum_sq);
-    measure(&b, "project_rows", 0, run_project);
-    measure(&b, "adam", 0, run_adam);
-    measure(&b, "unit_rows", 0, run_unit);
-    measure(&b, "pairs", 0, run_pairs);
-    measure(&b, "orth", P * 6 * (double)d, run_orth);
-    measure(&b, "cos_hist", (double)m * (double)m * (double)d, run_hist);
-    measure(&b, "gemm", gemm, run_encode);
+    measure(&b, "transpose", 0, 0, run_transpose);
+    measure(&b, "decode", nnz, 0, run_decode);
+    measure(&b, "grad_dec", 2 * nnz, 0, run_grad_dec);
+    measure(&b, "grad_enc", nnz, 0, run_grad_enc);
+    measure(&b, "center", 0, 0, run_center);
+    measure(&b, "col_sum", 0, 0, run_col_sum);
+    measure(&b, "sum_sq", 0, 0, run_sum_sq);
+    measure(&b, "project_rows", 0, 0, run_project);
+    measure(&b, "adam", 0, 0, run_adam);
+    measure(&b, "unit_rows", 0, 0, run_unit);
+    measure(&b, "pairs", 0, 0, run_pairs);
+    measure(&b, "orth", P * 6 * (double)d, 0, run_orth);
+    measure(&b, "cos_hist", (double)m * (double)m * (double)d, 0, run_hist);
+    measure(&b, "gemm", gemm, 0, run_encode);
+    bench_passes(&b);
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
     printf("peak memory %.0f MB\n", (double)use.ru_maxrss / 1024);
