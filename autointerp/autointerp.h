@@ -15,12 +15,12 @@
 #include <stdio.h>
 
 #include "autointerp/chat.h"
-#include "gemma/gemma.h"
 #include "lib/base/err.h"
 #include "lib/file/acts.h"
 #include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
+#include "lm/lm.h"
 
 /* SAEBench's numbers. */
 enum {
@@ -119,12 +119,12 @@ struct autointerp_prompt {
 SAE_MUST_CHECK enum sae_status autointerp_prompt_explain(struct autointerp_prompt *ret,
                                                          const struct autointerp_pick *pick,
                                                          const struct autointerp_corpus *corpus,
-                                                         const struct gemma_tok *tok,
+                                                         const struct sae_tok *tok,
                                                          struct sae_err *err);
 /* seed: of the numbers in the example answer. */
 SAE_MUST_CHECK enum sae_status
 autointerp_prompt_score(struct autointerp_prompt *ret, const struct autointerp_pick *pick,
-                        const struct autointerp_corpus *corpus, const struct gemma_tok *tok,
+                        const struct autointerp_corpus *corpus, const struct sae_tok *tok,
                         const char *explanation, uint64_t seed, struct sae_err *err);
 void autointerp_prompt_clear(struct autointerp_prompt *prompt);
 /* One excerpt as text, valid UTF-8: newlines as U+21B5; marked: active runs in << >>. New memory.
@@ -132,7 +132,7 @@ void autointerp_prompt_clear(struct autointerp_prompt *prompt);
 SAE_MUST_CHECK enum sae_status autointerp_window_text(char **ret,
                                                       const struct autointerp_window *window,
                                                       const struct autointerp_corpus *corpus,
-                                                      const struct gemma_tok *tok, bool marked,
+                                                      const struct sae_tok *tok, bool marked,
                                                       struct sae_err *err);
 
 enum { AUTOINTERP_WHY = 400 };
@@ -179,7 +179,7 @@ struct autointerp_job {
     const struct sae_ckpt *ckpt;
     const struct autointerp_settings *settings;
     const struct autointerp_corpus *corpus;
-    const struct gemma_tok *tok;
+    const struct sae_tok *tok;
     const char *acts_id;
     struct autointerp_census census;
     size_t n;

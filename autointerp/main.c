@@ -11,7 +11,6 @@
 
 #include "autointerp/autointerp.h"
 #include "autointerp/guard.h"
-#include "gemma/config.h"
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -23,6 +22,7 @@
 #include "lib/eval/output.h"
 #include "lib/eval/store.h"
 #include "lib/file/json.h"
+#include "lm/config.h"
 
 /* --- 1. options ------------------------------------------------------------------------------ */
 
@@ -124,14 +124,14 @@ static enum sae_status open_chat(struct sae_chat **ret, const struct sae_cli *cl
 
 struct source {
     struct sae_acts *acts;
-    struct gemma_tok *tok;
+    struct sae_tok *tok;
     struct autointerp_corpus corpus;
 };
 
 static void source_clear(struct source *source)
 {
     sae_acts_close(source->acts);
-    gemma_tok_close(source->tok);
+    sae_tok_close(source->tok);
     autointerp_corpus_clear(&source->corpus);
     *source = (struct source){0};
 }
@@ -158,17 +158,17 @@ static enum sae_status open_source(struct source *ret, const struct sae_ckpt *ck
                                    struct sae_err *err)
 {
     struct source source = {0};
-    struct gemma_config config;
+    struct sae_lm_config config;
     char *model = NULL;
     enum sae_status st;
     SAE_GO(st, sae_store_open(&source.acts, ckpt, err));
     const json_t *const record = sae_acts_record(source.acts);
     const char *const dir = sae_acts_dir(source.acts);
     SAE_GO(st, sae_store_model(&model, ckpt, given.model, err));
-    SAE_GO(st, gemma_config_read(&config, model, err));
+    SAE_GO(st, sae_lm_config_read(&config, model, err));
     SAE_GO(st, check_tokenizer(model, record, err));
-    SAE_GO(st, gemma_tok_open(&source.tok, model, &config, err));
-    gemma_tok_set_specials(source.tok, &config);
+    SAE_GO(st, sae_tok_open(&source.tok, model, &config, err));
+    sae_tok_set_specials(source.tok, &config);
     const uint64_t T = sae_json_u64(record, "site.context", 0);
     const bool eos = strcmp(sae_json_str(record, "packing.separator", "bos"), "eos") == 0;
     if (T == 0) {

@@ -61,20 +61,19 @@ static enum sae_status append_clean(struct sae_str *to, const char *s, size_t n,
 
 enum sae_status autointerp_window_text(char **ret, const struct autointerp_window *window,
                                        const struct autointerp_corpus *corpus,
-                                       const struct gemma_tok *tok, bool marked,
-                                       struct sae_err *err)
+                                       const struct sae_tok *tok, bool marked, struct sae_err *err)
 {
     struct sae_str raw = {0}, clean = {0};
     bool inside = false;
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < AUTOINTERP_WINDOW; i++) {
         const uint32_t id = corpus->token[window->first + i];
-        const char *const piece = gemma_tok_piece(tok, id);
+        const char *const piece = sae_tok_piece(tok, id);
         if (piece == NULL) {
             st = sae_err_set(err, SAE_EFORMAT,
                              "the store holds token %u, the tokenizer has %zu; it is not the "
                              "one the store was made with",
-                             id, gemma_tok_size(tok));
+                             id, sae_tok_size(tok));
             goto done;
         }
         if (marked && window->active[i] != inside)
@@ -95,7 +94,7 @@ done:
 
 static enum sae_status append_windows(struct sae_str *to, const struct autointerp_window *windows,
                                       size_t n, const struct autointerp_corpus *corpus,
-                                      const struct gemma_tok *tok, bool marked, struct sae_err *err)
+                                      const struct sae_tok *tok, bool marked, struct sae_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         char *text = NULL;
@@ -125,7 +124,7 @@ static enum sae_status give(struct autointerp_prompt *ret, enum sae_status st,
 enum sae_status autointerp_prompt_explain(struct autointerp_prompt *ret,
                                           const struct autointerp_pick *pick,
                                           const struct autointerp_corpus *corpus,
-                                          const struct gemma_tok *tok, struct sae_err *err)
+                                          const struct sae_tok *tok, struct sae_err *err)
 {
     struct sae_str system = {0}, user = {0};
     enum sae_status st;
@@ -158,7 +157,7 @@ static enum sae_status example_answer(struct sae_str *to, uint64_t seed, uint32_
 enum sae_status autointerp_prompt_score(struct autointerp_prompt *ret,
                                         const struct autointerp_pick *pick,
                                         const struct autointerp_corpus *corpus,
-                                        const struct gemma_tok *tok, const char *explanation,
+                                        const struct sae_tok *tok, const char *explanation,
                                         uint64_t seed, struct sae_err *err)
 {
     struct sae_str system = {0}, user = {0}, example = {0};

@@ -70,8 +70,8 @@ static enum sae_status tokenize(struct work *w, size_t t, struct sae_err *err)
     size_t kept = 0;
     bool all;
     const struct harvest_text *text = &w->data.v[t];
-    SAE_TRY(gemma_tok_encode_first(w->tap->tok, text->text, text->len, w->set->context - 1, &ids,
-                                   &kept, &all, err));
+    SAE_TRY(sae_tok_encode_first(w->tap->tok, text->text, text->len, w->set->context - 1, &ids,
+                                 &kept, &all, err));
     w->n_truncated += !all;
     const enum sae_status st = sae_mem_alloc(&w->ids[t], kept + 1, sizeof **w->ids, err);
     if (st == SAE_OK) {

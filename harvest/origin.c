@@ -60,8 +60,7 @@ enum sae_status harvest_origin_make(json_t **ret, const json_t *invocation,
     enum sae_status st = SAE_OK;
     if (record == NULL || pick_options(record, options, tap) != 0 ||
         json_object_set_new(record, "site", site_of(tap, context)) != 0 ||
-        json_object_set_new(record, "numerics",
-                            json_string(gemma_model_numerics(tap->model))) != 0 ||
+        json_object_set_new(record, "numerics", json_string(sae_lm_numerics(tap->model))) != 0 ||
         json_object_set_new(record, "tokenizer",
                             json_pack("{s:s, s:s, s:I}", "file", "tokenizer.model", "sha256",
                                       tap->tokenizer, "bos", (json_int_t)tap->config->bos)) != 0) {

@@ -32,13 +32,13 @@ static uint8_t letter_of(const char *word)
     return (uint8_t)(*word >= 'a' ? *word - 'a' : *word - 'A');
 }
 
-bool harvest_prompts_find(const struct gemma_tok *tok, const uint32_t *ids, size_t n,
-                          uint32_t token, size_t *ret_at)
+bool harvest_prompts_find(const struct sae_tok *tok, const uint32_t *ids, size_t n, uint32_t token,
+                          size_t *ret_at)
 {
     /* Walks back while the pieces still spell the end of the question. */
     size_t left = strlen(QUESTION);
     while (n > 0 && left > 0) {
-        const char *piece = gemma_tok_piece(tok, ids[n - 1]);
+        const char *piece = sae_tok_piece(tok, ids[n - 1]);
         const size_t len = piece != NULL ? strlen(piece) : 0;
         if (len == 0 || len > left || memcmp(QUESTION + left - len, piece, len) != 0)
             return false;
@@ -52,7 +52,7 @@ bool harvest_prompts_find(const struct gemma_tok *tok, const uint32_t *ids, size
 }
 
 /* Whether the word encodes to its own token where a prompt has it. */
-static enum sae_status stands_alone(bool *ret, const struct gemma_tok *tok, const char *word,
+static enum sae_status stands_alone(bool *ret, const struct sae_tok *tok, const char *word,
                                     uint32_t token, struct sae_err *err)
 {
     struct sae_str text = {0};
@@ -60,8 +60,8 @@ static enum sae_status stands_alone(bool *ret, const struct gemma_tok *tok, cons
     size_t n = 0, n_newline = 0, at;
     enum sae_status st;
     SAE_GO(st, sae_str_printf(&text, err, "\n%s%s", word, QUESTION));
-    SAE_GO(st, gemma_tok_encode(tok, text.s, text.len, &ids, &n, err));
-    SAE_GO(st, gemma_tok_encode(tok, "\n", 1, &newline, &n_newline, err));
+    SAE_GO(st, sae_tok_encode(tok, text.s, text.len, &ids, &n, err));
+    SAE_GO(st, sae_tok_encode(tok, "\n", 1, &newline, &n_newline, err));
     *ret = harvest_prompts_find(tok, ids, n, token, &at) && at == n_newline;
 done:
     free(ids);
@@ -70,12 +70,12 @@ done:
     return st;
 }
 
-static enum sae_status collect(struct harvest_vocabulary *words, const struct gemma_tok *tok,
+static enum sae_status collect(struct harvest_vocabulary *words, const struct sae_tok *tok,
                                bool spaced_only, struct sae_err *err)
 {
-    for (uint32_t id = 0; id < gemma_tok_size(tok); id++) {
-        const char *piece = gemma_tok_piece(tok, id);
-        if (piece == NULL || gemma_tok_is_control(tok, id) || !harvest_prompts_is_word(piece) ||
+    for (uint32_t id = 0; id < sae_tok_size(tok); id++) {
+        const char *piece = sae_tok_piece(tok, id);
+        if (piece == NULL || sae_tok_is_control(tok, id) || !harvest_prompts_is_word(piece) ||
             (spaced_only && *piece != ' '))
             continue;
         if (sae_stop_asked())
@@ -102,7 +102,7 @@ static void shuffle(struct harvest_vocabulary *words, struct sae_rng *rng)
     }
 }
 
-enum sae_status harvest_prompts_words(struct harvest_vocabulary *ret, const struct gemma_tok *tok,
+enum sae_status harvest_prompts_words(struct harvest_vocabulary *ret, const struct sae_tok *tok,
                                       bool spaced_only, size_t max_words, struct sae_rng *rng,
                                       struct sae_err *err)
 {

@@ -12,10 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/err.h"
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
+#include "lm/lm.h"
 
 enum { HARVEST_EXAMPLES = 10 };
 
@@ -40,7 +40,7 @@ bool harvest_prompts_is_word(const char *piece);
  * kept, of which floor(0.8 n) are for training.
  * Fails: SAE_EARG fewer words than a test set with examples needs */
 SAE_MUST_CHECK enum sae_status harvest_prompts_words(struct harvest_vocabulary *ret,
-                                                     const struct gemma_tok *tok, bool spaced_only,
+                                                     const struct sae_tok *tok, bool spaced_only,
                                                      size_t max_words, struct sae_rng *rng,
                                                      struct sae_err *err);
 void harvest_prompts_clear(struct harvest_vocabulary *words);
@@ -59,7 +59,7 @@ SAE_MUST_CHECK enum sae_status harvest_prompts_text(struct sae_str *to,
 
 /* Place of the word's own token: the last one that " has the first letter:" follows up to the end.
  * False if absent. */
-bool harvest_prompts_find(const struct gemma_tok *tok, const uint32_t *ids, size_t n,
-                          uint32_t token, size_t *ret_at);
+bool harvest_prompts_find(const struct sae_tok *tok, const uint32_t *ids, size_t n, uint32_t token,
+                          size_t *ret_at);
 
 #endif /* SAE_HARVEST_PROMPTS_H */

@@ -383,7 +383,7 @@ static enum sae_status pass_text(struct pass *p, struct sae_err *err)
             return sae_err_set(err, SAE_ERANGE, "more than 2^32 documents; harvest them in parts");
         uint32_t *ids = NULL;
         size_t n = 0;
-        SAE_TRY(gemma_tok_encode(p->tap->tok, p->docs.text.s, p->docs.text.len, &ids, &n, err));
+        SAE_TRY(sae_tok_encode(p->tap->tok, p->docs.text.s, p->docs.text.len, &ids, &n, err));
         p->n_empty += n == 0 && !p->docs.continues;
         const enum sae_status st = pack_tokens(p, ids, n, err);
         free(ids);
@@ -457,7 +457,7 @@ static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret, 
 static enum sae_status pass_init(struct pass *p, struct sae_err *err)
 {
     const struct harvest_store_settings *set = p->set;
-    const struct gemma_config *config = p->tap->config;
+    const struct sae_lm_config *config = p->tap->config;
     const size_t n_batch = set->batch * set->context, rows = set->shard_rows;
     SAE_TRY(harvest_tap_reserve(p->tap, n_batch, set->context, err));
     SAE_TRY(sae_pack_init(&p->pack, set->context, config->bos,

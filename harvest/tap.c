@@ -24,8 +24,8 @@ enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, ui
     struct harvest_tap tap = {0};
     enum sae_status st;
     SAE_GO(st, sae_mem_strdup(&tap.folder, folder, err));
-    SAE_GO(st, gemma_model_open(&tap.model, folder, err));
-    tap.config = gemma_model_config(tap.model);
+    SAE_GO(st, sae_lm_open(&tap.model, folder, err));
+    tap.config = sae_lm_config(tap.model);
     if (layer >= tap.config->L) {
         st = sae_err_set(err, SAE_EARG, "--layer %" PRIu64 ": '%s' has layers 0 to %zu", layer,
                          folder, tap.config->L - 1);
@@ -33,9 +33,9 @@ enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, ui
     }
     tap.layer = (size_t)layer;
     tap.d = tap.config->D;
-    SAE_GO(st, gemma_model_id(tap.model, tap.model_id, err));
-    SAE_GO(st, gemma_tok_open(&tap.tok, folder, tap.config, err));
-    gemma_model_set_specials(tap.model, tap.tok);
+    SAE_GO(st, sae_lm_id(tap.model, tap.model_id, err));
+    SAE_GO(st, sae_tok_open(&tap.tok, folder, tap.config, err));
+    sae_lm_set_specials(tap.model, tap.tok);
     SAE_GO(st, hash_tokenizer(&tap, err));
     *ret = tap;
     return SAE_OK;
@@ -47,11 +47,11 @@ done:
 void harvest_tap_close(struct harvest_tap *tap)
 {
     if (tap->run != NULL)
-        gemma_run_close(tap->run);
+        sae_lm_run_close(tap->run);
     if (tap->tok != NULL)
-        gemma_tok_close(tap->tok);
+        sae_tok_close(tap->tok);
     if (tap->model != NULL)
-        gemma_model_close(tap->model);
+        sae_lm_close(tap->model);
     free(tap->x);
     free(tap->folder);
     *tap = (struct harvest_tap){0};
@@ -68,12 +68,12 @@ enum sae_status harvest_tap_reserve(struct harvest_tap *tap, size_t n_max, size_
     if (tap->run != NULL && tap->n_max == n_max && tap->T_max == T_max)
         return SAE_OK;
     if (tap->run != NULL)
-        gemma_run_close(tap->run);
+        sae_lm_run_close(tap->run);
     tap->run = NULL;
     free(tap->x);
     tap->x = NULL;
-    SAE_TRY(gemma_run_open(&tap->run, tap->model, n_max, T_max, err));
-    gemma_run_may_stop(tap->run); /* what is not written yet is harvested again */
+    SAE_TRY(sae_lm_run_open(&tap->run, tap->model, n_max, T_max, err));
+    sae_lm_run_may_stop(tap->run); /* what is not written yet is harvested again */
     tap->n_max = n_max;
     tap->T_max = T_max;
     return sae_mem_alloc(&tap->x, n_max * tap->d, sizeof *tap->x, err);
@@ -90,7 +90,7 @@ static bool row_is_finite(const float *x, size_t d)
 enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
                                  struct sae_err *err)
 {
-    SAE_TRY(gemma_run_tap(tap->run, ids, B, T, tap->layer, tap->x, err));
+    SAE_TRY(sae_lm_tap(tap->run, ids, B, T, tap->layer, tap->x, err));
     for (size_t i = 0; i < B * T; i++)
         if (!row_is_finite(tap->x + i * tap->d, tap->d))
             return sae_err_set(err, SAE_EFORMAT,

@@ -7,25 +7,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
 #include "lib/base/lock.h"
+#include "lm/lm.h"
 
 struct harvest_tap {
     char *folder;
     size_t layer, d;
     char model_id[SAE_DIGEST_HEX], tokenizer[SAE_DIGEST_HEX];
-    struct gemma_model *model;
-    struct gemma_tok *tok;
-    const struct gemma_config *config;
-    struct gemma_run *run; /* NULL until harvest_tap_reserve */
+    struct sae_lm *model;
+    struct sae_tok *tok;
+    const struct sae_lm_config *config;
+    struct sae_lm_run *run; /* NULL until harvest_tap_reserve */
     size_t n_max, T_max;
     float *x; /* [n_max][d], result of the last harvest_tap_rows */
     const struct sae_lock *lock; /* of the folder that is written to; NULL: none is held */
 };
 
-/* layer: of resid_post, from 0. Fails: SAE_EARG no such layer; as gemma_model_open */
+/* layer: of resid_post, from 0. Fails: SAE_EARG no such layer; as sae_lm_open */
 SAE_MUST_CHECK enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder,
                                                 uint64_t layer, struct sae_err *err);
 void harvest_tap_close(struct harvest_tap *tap); /* accepts a zeroed struct */

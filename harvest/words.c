@@ -44,7 +44,7 @@ static enum sae_status find_letters(struct work *w, struct sae_err *err)
         const char text[2] = {' ', (char)('A' + l)};
         uint32_t *ids = NULL;
         size_t n = 0;
-        SAE_TRY(gemma_tok_encode(w->tap->tok, text, 2, &ids, &n, err));
+        SAE_TRY(sae_tok_encode(w->tap->tok, text, 2, &ids, &n, err));
         w->letter_is_one[l] = n == 1;
         w->letter[l] = n > 0 ? ids[0] : 0;
         free(ids);
@@ -61,7 +61,7 @@ static enum sae_status encode(struct work *w, size_t word, const char *text, siz
     struct prompt *p = &w->prompt[word];
     uint32_t *ids = NULL;
     size_t n = 0;
-    SAE_TRY(gemma_tok_encode(w->tap->tok, text, len, &ids, &n, err));
+    SAE_TRY(sae_tok_encode(w->tap->tok, text, len, &ids, &n, err));
     enum sae_status st;
     free(p->ids);
     p->ids = NULL;
@@ -142,9 +142,9 @@ static size_t largest(const float *x, size_t n)
 static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t B, size_t T,
                                    struct sae_err *err)
 {
-    SAE_TRY(gemma_run_resume(w->tap->run, w->tap->x, B, T, w->tap->layer, err));
+    SAE_TRY(sae_lm_resume(w->tap->run, w->tap->x, B, T, w->tap->layer, err));
     for (size_t b = 0; b < B; b++) {
-        SAE_TRY(gemma_run_logits(w->tap->run, b * T + T - 1, 1, w->logits, err));
+        SAE_TRY(sae_lm_logits(w->tap->run, b * T + T - 1, 1, w->logits, err));
         const uint8_t letter = w->words.v[word[b]].letter;
         w->correct[word[b]] =
             w->letter_is_one[letter] && largest(w->logits, w->tap->config->V) == w->letter[letter];

@@ -84,12 +84,12 @@ static enum sae_status open_model(struct splice_group *group, const struct sae_e
                                   struct sae_err *err)
 {
     const bool host = run->ops->host;
-    SAE_TRY(gemma_model_open(&group->gemma, group->source->model, err));
-    SAE_TRY(gemma_model_id(group->gemma, group->model_id, err));
-    SAE_TRY(gemma_model_place(group->gemma, run->ops, group->settings.matmul,
-                              gemma_model_config(group->gemma)->L, err));
+    SAE_TRY(sae_lm_open(&group->lm, group->source->model, err));
+    SAE_TRY(sae_lm_id(group->lm, group->model_id, err));
+    SAE_TRY(sae_lm_place(group->lm, run->ops, group->settings.matmul, sae_lm_config(group->lm)->L,
+                         err));
     (void)snprintf(group->cache_id, sizeof group->cache_id, "%s%s%s", group->model_id,
-                   host ? "" : " ", host ? "" : gemma_model_numerics(group->gemma));
+                   host ? "" : " ", host ? "" : sae_lm_numerics(group->lm));
     for (size_t k = 0; k < run->n_group; k++)
         SAE_TRY(check_model(group, &run->group[k]->ckpt, err));
     return SAE_OK;
@@ -97,7 +97,7 @@ static enum sae_status open_model(struct splice_group *group, const struct sae_e
 
 static enum sae_status open_text(struct splice_group *group, struct sae_err *err)
 {
-    const struct gemma_config *const config = gemma_model_config(group->gemma);
+    const struct sae_lm_config *const config = sae_lm_config(group->lm);
     const struct splice_source *const source = group->source;
     const struct splice_text_settings text = {.files = source->texts,
                                               .n_files = source->n_texts,
@@ -107,8 +107,8 @@ static enum sae_status open_text(struct splice_group *group, struct sae_err *err
                                               .skip_asked = source->skip_asked,
                                               .n_contexts = group->settings.n_contexts,
                                               .context = group->settings.context};
-    SAE_TRY(gemma_tok_open(&group->tok, source->model, config, err));
-    gemma_model_set_specials(group->gemma, group->tok);
+    SAE_TRY(sae_tok_open(&group->tok, source->model, config, err));
+    sae_lm_set_specials(group->lm, group->tok);
     SAE_TRY(splice_text_load(&group->text, &text, group->tok, config->bos, err));
     report_text(group);
     return SAE_OK;
@@ -119,7 +119,7 @@ static enum sae_status open_text(struct splice_group *group, struct sae_err *err
 static enum sae_status find_cache(char **ret, const struct splice_group *group, struct sae_err *err)
 {
     const struct splice_settings *const settings = &group->settings;
-    const size_t D = gemma_model_config(group->gemma)->D;
+    const size_t D = sae_lm_config(group->lm)->D;
     const uint64_t bytes = (uint64_t)group->text.n * group->text.context * (2 * D * 4 + 3 * 8);
     if (!settings->keep)
         return SAE_OK;
@@ -154,7 +154,7 @@ static enum sae_status run_pass(struct splice_group *group, const struct sae_eva
         splice_partial_key(group->partials[k].key, run->group[k]->ckpt.id, group->cache_id,
                            group->source->layer, &group->text, group->settings.batch);
     }
-    const struct splice_job job = {.gemma = group->gemma,
+    const struct splice_job job = {.lm = group->lm,
                                    .layer = group->source->layer,
                                    .text = &group->text,
                                    .batch = group->settings.batch,
@@ -187,8 +187,8 @@ void splice_group_end(struct sae_evaluation *run)
     free(group->sums);
     free(group->partials);
     splice_text_clear(&group->text);
-    gemma_tok_close(group->tok);
-    gemma_model_close(group->gemma);
+    sae_tok_close(group->tok);
+    sae_lm_close(group->lm);
     *group = (struct splice_group){.settings = group->settings};
 }
 
@@ -211,9 +211,9 @@ enum sae_status splice_group_one(struct sae_evaluation *run, struct sae_eval_sub
                                              .reference = &group->reference,
                                              .sums = &group->sums[k],
                                              .weights = &weights,
-                                             .model_name = gemma_model_config(group->gemma)->name,
+                                             .model_name = sae_lm_config(group->lm)->name,
                                              .model_id = group->model_id,
-                                             .numerics = gemma_model_numerics(group->gemma)};
+                                             .numerics = sae_lm_numerics(group->lm)};
     parts[0] = splice_result_parts(&measured);
     splice_weights_clear(&weights);
     return splice_result_inputs(record, &measured, err);

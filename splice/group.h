@@ -11,8 +11,8 @@ struct splice_group {
     struct splice_settings settings;
     /* of the group in work; arrays by its SAEs */
     const struct splice_source *source; /* of its first SAE */
-    struct gemma_model *gemma;
-    struct gemma_tok *tok;
+    struct sae_lm *lm;
+    struct sae_tok *tok;
     char model_id[SAE_DIGEST_HEX];
     char cache_id[SAE_DIGEST_HEX + 48]; /* weights, and the device's arithmetic */
     struct splice_text text;
@@ -27,7 +27,7 @@ SAE_MUST_CHECK enum sae_status splice_group_check(struct sae_evaluation *run,
                                                   struct sae_eval_subject *subject,
                                                   struct sae_err *err);
 bool splice_group_same(const struct sae_eval_subject *a, const struct sae_eval_subject *b);
-/* Opens what the group shares and runs the pass. Fails: as gemma_model_open, splice_text_load,
+/* Opens what the group shares and runs the pass. Fails: as sae_lm_open, splice_text_load,
  * splice_pass; SAE_EARG the model found is not the one recorded */
 SAE_MUST_CHECK enum sae_status splice_group_begin(struct sae_evaluation *run, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status splice_group_one(struct sae_evaluation *run,

@@ -31,9 +31,9 @@
 #define DEVICE_LOGIT_BYTES ((size_t)2 << 30) /* for the one that a device keeps */
 
 struct pass {
-    const struct gemma_model *gemma;
-    const struct gemma_config *config;
-    struct gemma_run *run;
+    const struct sae_lm *lm;
+    const struct sae_lm_config *config;
+    struct sae_lm_run *run;
     bool on_device; /* logits stay there: none of the three arrays of them here */
     size_t layer, T, D, V, batch, chunk; /* contexts of a batch, of a chunk */
     size_t n_models;
@@ -63,7 +63,7 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
                                  const struct sae_ops *ops, struct sae_err *err)
 {
     const size_t n = p->chunk * p->T, all = p->batch * p->T, f = sizeof(float);
-    SAE_TRY(gemma_run_open(&p->run, p->gemma, all, p->T, err));
+    SAE_TRY(sae_lm_run_open(&p->run, p->lm, all, p->T, err));
     SAE_TRY(splice_baseline_init(&p->baseline, all, p->D, err));
     SAE_TRY(sae_mem_alloc(&p->stream, n, p->D * f, err));
     SAE_TRY(sae_mem_alloc(&p->kept, n, p->D * f, err));
@@ -100,7 +100,7 @@ static void close_pass(struct pass *p)
     for (size_t i = 0; p->coders != NULL && i < p->n_models; i++)
         sae_coder_close(p->coders[i]);
     free(p->coders);
-    gemma_run_close(p->run);
+    sae_lm_run_close(p->run);
     splice_baseline_clear(&p->baseline);
     free(p->stream);
     free(p->kept);
@@ -151,8 +151,8 @@ static enum sae_status set_reference(struct pass *p, size_t n, const uint32_t *t
                                      struct sae_err *err)
 {
     if (p->on_device)
-        return gemma_run_set_reference(p->run, n, target, ce, err);
-    SAE_TRY(gemma_run_logits(p->run, 0, n, p->log_p, err));
+        return sae_lm_set_reference(p->run, n, target, ce, err);
+    SAE_TRY(sae_lm_logits(p->run, 0, n, p->log_p, err));
     splice_recover_reference(n, p->V, p->log_p, p->p, target, ce);
     return SAE_OK;
 }
@@ -162,8 +162,8 @@ static enum sae_status compare(struct pass *p, size_t n, const uint32_t *target,
                                double *kl, struct sae_err *err)
 {
     if (p->on_device)
-        return gemma_run_compare(p->run, n, target, ce, kl, err);
-    SAE_TRY(gemma_run_logits(p->run, 0, n, p->logits, err));
+        return sae_lm_compare(p->run, n, target, ce, kl, err);
+    SAE_TRY(sae_lm_logits(p->run, 0, n, p->logits, err));
     splice_recover_compare(n, p->V, p->log_p, p->p, p->logits, target, ce, kl);
     return SAE_OK;
 }
@@ -175,14 +175,14 @@ static enum sae_status run_reference(struct pass *p, size_t from, size_t n, stru
     const size_t B = n / p->T;
     struct splice_baseline *r = &p->baseline;
     if (p->is_cached) {
-        SAE_TRY(gemma_run_put_final(p->run, r->final + from * p->D, n, err));
+        SAE_TRY(sae_lm_put_final(p->run, r->final + from * p->D, n, err));
         return set_reference(p, n, p->target + from, p->ce, err);
     }
-    SAE_TRY(gemma_run_resume(p->run, r->x + from * p->D, B, p->T, p->layer, err));
-    SAE_TRY(gemma_run_final(p->run, 0, n, r->final + from * p->D, err));
+    SAE_TRY(sae_lm_resume(p->run, r->x + from * p->D, B, p->T, p->layer, err));
+    SAE_TRY(sae_lm_final(p->run, 0, n, r->final + from * p->D, err));
     SAE_TRY(set_reference(p, n, p->target + from, r->ce_clean + from, err));
     memset(p->stream, 0, n * p->D * sizeof(float));
-    SAE_TRY(gemma_run_resume(p->run, p->stream, B, p->T, p->layer, err));
+    SAE_TRY(sae_lm_resume(p->run, p->stream, B, p->T, p->layer, err));
     return compare(p, n, p->target + from, r->ce_ablated + from, r->kl_ablated + from, err);
 }
 
@@ -226,7 +226,7 @@ static enum sae_status run_model(struct pass *p, size_t model, size_t from, size
     for (size_t t = 0, at = 0; t < n; t++)
         if (p->keep[from + t])
             memcpy(p->stream + t * p->D, p->xhat + at++ * p->D, bytes);
-    SAE_TRY(gemma_run_resume(p->run, p->stream, n / p->T, p->T, p->layer, err));
+    SAE_TRY(sae_lm_resume(p->run, p->stream, n / p->T, p->T, p->layer, err));
     SAE_TRY(compare(p, n, p->target + from, p->ce, p->kl, err));
     for (size_t t = 0; t < n; t++) {
         sums->ce += p->target[from + t] != SPLICE_NO_TARGET ? p->ce[t] : 0;
@@ -255,7 +255,7 @@ static enum sae_status tap(struct pass *p, const uint32_t *ids, struct sae_err *
     struct splice_baseline *r = &p->baseline;
     SAE_TRY(splice_cache_load(r, &p->is_cached, &p->cache, ids, err));
     if (!p->is_cached)
-        SAE_TRY(gemma_run_tap(p->run, ids, r->B, p->T, p->layer, r->x, err));
+        SAE_TRY(sae_lm_tap(p->run, ids, r->B, p->T, p->layer, r->x, err));
     return SAE_OK;
 }
 
@@ -354,14 +354,14 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
                             const struct splice_job *job, const struct sae_ops *ops,
                             struct sae_err *err)
 {
-    const struct gemma_config *config = gemma_model_config(job->gemma);
+    const struct sae_lm_config *config = sae_lm_config(job->lm);
     const struct splice_text *text = job->text;
-    const bool on_device = gemma_model_on_device(job->gemma);
+    const bool on_device = sae_lm_on_device(job->lm);
     const size_t a_context = text->context * config->V * sizeof(float);
     const size_t fit = on_device ? DEVICE_LOGIT_BYTES / a_context : LOGIT_BYTES / (3 * a_context);
     const size_t of_batch = job->batch < text->n ? job->batch : text->n;
     struct pass p = {
-        .gemma = job->gemma,
+        .lm = job->lm,
         .on_device = on_device,
         .config = config,
         .layer = job->layer,

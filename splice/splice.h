@@ -10,12 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
 #include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
+#include "lm/lm.h"
 #include "splice/stats.h"
 #include "splice/text.h"
 
@@ -85,7 +85,7 @@ struct splice_partial {
 };
 
 struct splice_job {
-    const struct gemma_model *gemma;
+    const struct sae_lm *lm;
     size_t layer;
     const struct splice_text *text;
     size_t batch;         /* contexts */
@@ -115,7 +115,7 @@ struct splice_measured {
     const struct splice_sums *sums;
     const struct splice_weights *weights;
     const char *model_name, *model_id;
-    const char *numerics; /* gemma_model_numerics */
+    const char *numerics; /* sae_lm_numerics */
 };
 /* result.c: what the result is made of, and the inputs it names besides the checkpoint. */
 struct sae_result_parts splice_result_parts(const struct splice_measured *measured);

@@ -61,7 +61,7 @@ void splice_pack_add(struct splice_pack *pack, const uint32_t *ids, size_t n, bo
 /* --- documents ------------------------------------------------------------------------------ */
 
 struct reader {
-    const struct gemma_tok *tok;
+    const struct sae_tok *tok;
     const struct sae_files *files;
     const char *field;
     enum sae_docs_split split;
@@ -89,7 +89,7 @@ static enum sae_status add_document(struct splice_pack *pack, const struct reade
     size_t n = 0;
     if (docs->n_docs > UINT32_MAX)
         return sae_err_set(err, SAE_ERANGE, "more than 2^32 documents; give fewer with --text");
-    SAE_TRY(gemma_tok_encode(r->tok, docs->text.s, docs->text.len, &ids, &n, err));
+    SAE_TRY(sae_tok_encode(r->tok, docs->text.s, docs->text.len, &ids, &n, err));
     splice_pack_add(pack, ids, n, !docs->continues, (uint32_t)(docs->n_docs - 1), stop_at);
     free(ids);
     return sae_stop_asked() ? sae_err_set(err, SAE_EINTR, "stopped while reading text") : SAE_OK;
@@ -134,7 +134,7 @@ static enum sae_status unroll(struct splice_text *ret, const struct splice_pack 
 
 enum sae_status splice_text_load(struct splice_text *ret,
                                  const struct splice_text_settings *settings,
-                                 const struct gemma_tok *tok, uint32_t bos, struct sae_err *err)
+                                 const struct sae_tok *tok, uint32_t bos, struct sae_err *err)
 {
     struct splice_pack pack = {0};
     struct sae_files files = {0};

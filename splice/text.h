@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/err.h"
 #include "lib/text/pack.h"
+#include "lm/lm.h"
 
 struct splice_text_settings {
     char *const *files; /* text, .jsonl or .ndjson, plain, .gz or .zst */
@@ -33,7 +33,7 @@ struct splice_text {
 /* Fails: SAE_EIO, SAE_EFORMAT (file and line are named); SAE_EARG less text than one context */
 SAE_MUST_CHECK enum sae_status splice_text_load(struct splice_text *ret,
                                                 const struct splice_text_settings *settings,
-                                                const struct gemma_tok *tok, uint32_t bos,
+                                                const struct sae_tok *tok, uint32_t bos,
                                                 struct sae_err *err);
 void splice_text_clear(struct splice_text *text);
 

@@ -17,9 +17,9 @@
 #define LOGIT_BYTES ((size_t)64 << 20)
 
 struct unlearn_model {
-    const struct gemma_config *config;
+    const struct sae_lm_config *config;
     const struct unlearn_speech *speech;
-    struct gemma_run *run;
+    struct sae_lm_run *run;
     size_t layer, n_max, chunk; /* tokens of a batch; rows of logits at a time */
     uint32_t *ids;              /* [n_max] */
     float *x;                   /* [n_max][D] */
@@ -29,14 +29,14 @@ struct unlearn_model {
     size_t *order;              /* scratch of one call */
 };
 
-enum sae_status unlearn_model_open(struct unlearn_model **ret, const struct gemma_model *gemma,
+enum sae_status unlearn_model_open(struct unlearn_model **ret, const struct sae_lm *lm,
                                    const struct unlearn_speech *speech, size_t layer, size_t batch,
                                    struct sae_err *err)
 {
     struct unlearn_model *m = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
-    m->config = gemma_model_config(gemma);
+    m->config = sae_lm_config(lm);
     m->speech = speech;
     m->layer = layer;
     const size_t T = m->config->max_context < 4096 ? m->config->max_context : 4096;
@@ -48,7 +48,7 @@ enum sae_status unlearn_model_open(struct unlearn_model **ret, const struct gemm
                          layer, m->config->L - 1);
         goto done;
     }
-    SAE_GO(st, gemma_run_open(&m->run, gemma, m->n_max, T, err));
+    SAE_GO(st, sae_lm_run_open(&m->run, lm, m->n_max, T, err));
     SAE_GO(st, sae_mem_alloc(&m->ids, m->n_max, sizeof *m->ids, err));
     SAE_GO(st, sae_mem_alloc(&m->x, m->n_max, m->config->D * sizeof *m->x, err));
     SAE_GO(st, sae_mem_alloc(&m->logits, m->chunk, m->config->V * sizeof *m->logits, err));
@@ -65,7 +65,7 @@ void unlearn_model_close(struct unlearn_model *m)
 {
     if (m == NULL)
         return;
-    gemma_run_close(m->run);
+    sae_lm_run_close(m->run);
     free(m->ids);
     free(m->x);
     free(m->logits);
@@ -134,7 +134,7 @@ static enum sae_status tap(struct unlearn_model *m, const struct batch *b, struc
     for (size_t i = 0; i < b->B; i++)
         for (size_t t = 0; t < b->T; t++)
             m->ids[i * b->T + t] = t < at(b, i)->n ? at(b, i)->ids[t] : m->config->pad;
-    return gemma_run_tap(m->run, m->ids, b->B, b->T, m->layer, m->x, err);
+    return sae_lm_tap(m->run, m->ids, b->B, b->T, m->layer, m->x, err);
 }
 
 /* --- scores --------------------------------------------------------------------------------- */
@@ -171,7 +171,7 @@ static enum sae_status finish(struct unlearn_model *m, const struct batch *b, do
     const bool cloze = m->speech->form == UNLEARN_CLOZE;
     const size_t V = m->config->V;
     size_t n = 0;
-    SAE_TRY(gemma_run_resume(m->run, m->x, b->B, b->T, m->layer, err));
+    SAE_TRY(sae_lm_resume(m->run, m->x, b->B, b->T, m->layer, err));
     for (size_t i = 0; i < b->B; i++) {
         const struct unlearn_prompt *p = at(b, i);
         memset(score[b->order[i]], 0, p->n_scores * sizeof **score);
@@ -180,7 +180,7 @@ static enum sae_status finish(struct unlearn_model *m, const struct batch *b, do
     }
     for (size_t from = 0; from < n; from += m->chunk) {
         const size_t some = from + m->chunk < n ? m->chunk : n - from;
-        SAE_TRY(gemma_run_logits_at(m->run, m->rows + from, some, m->logits, err));
+        SAE_TRY(sae_lm_logits_at(m->run, m->rows + from, some, m->logits, err));
 #pragma omp parallel for schedule(static)
         for (size_t k = 0; k < some; k++)
             m->whole[k] = log_sum_exp(m->logits + k * V, V);
@@ -240,7 +240,7 @@ enum sae_status unlearn_model_stream(struct unlearn_model *m, const struct unlea
         memcpy(x, prompt->x, bytes);
         return SAE_OK;
     }
-    return gemma_run_tap(m->run, prompt->ids, 1, prompt->n, m->layer, x, err);
+    return sae_lm_tap(m->run, prompt->ids, 1, prompt->n, m->layer, x, err);
 }
 
 /* --- edits ---------------------------------------------------------------------------------- */

@@ -10,20 +10,20 @@
 #include "unlearn/unlearn.h"
 
 struct pass {
-    struct gemma_run *run;
+    struct sae_lm_run *run;
     struct sae_coder **coders; /* [n_models] */
     size_t n_models, D, layer, rows; /* rows of the text in a batch */
     float *x, *kept; /* [rows * context][D] */
     uint64_t n_tokens;
-    const struct gemma_config *config;
+    const struct sae_lm_config *config;
 };
 
 static enum sae_status open_pass(struct pass *p, const struct sae_model *const *models,
-                                 const struct gemma_model *gemma, size_t T,
-                                 const struct sae_ops *ops, struct sae_err *err)
+                                 const struct sae_lm *lm, size_t T, const struct sae_ops *ops,
+                                 struct sae_err *err)
 {
     const size_t n = p->rows * T;
-    SAE_TRY(gemma_run_open(&p->run, gemma, n, T, err));
+    SAE_TRY(sae_lm_run_open(&p->run, lm, n, T, err));
     SAE_TRY(sae_mem_alloc(&p->x, n, p->D * sizeof *p->x, err));
     SAE_TRY(sae_mem_alloc(&p->kept, n, p->D * sizeof *p->kept, err));
     SAE_TRY(sae_mem_alloc(&p->coders, p->n_models, sizeof(struct sae_coder *), err));
@@ -37,7 +37,7 @@ static void close_pass(struct pass *p)
     for (size_t i = 0; p->coders != NULL && i < p->n_models; i++)
         sae_coder_close(p->coders[i]);
     free(p->coders);
-    gemma_run_close(p->run);
+    sae_lm_run_close(p->run);
     free(p->x);
     free(p->kept);
 }
@@ -46,7 +46,7 @@ static enum sae_status run_rows(struct pass *p, double *const *count, const uint
                                 size_t B, size_t T, struct sae_err *err)
 {
     size_t n = 0;
-    SAE_TRY(gemma_run_tap(p->run, ids, B, T, p->layer, p->x, err));
+    SAE_TRY(sae_lm_tap(p->run, ids, B, T, p->layer, p->x, err));
     for (size_t i = 0; i < B * T; i++) {
         if (ids[i] == p->config->bos || ids[i] == p->config->eos || ids[i] == p->config->pad)
             continue;
@@ -69,12 +69,12 @@ static enum sae_status run_rows(struct pass *p, double *const *count, const uint
 
 enum sae_status unlearn_density(double *const *density, const struct sae_model *const *models,
                                 size_t n_models, const struct unlearn_text *text, const char *what,
-                                const struct gemma_model *gemma, size_t layer, size_t batch,
+                                const struct sae_lm *lm, size_t layer, size_t batch,
                                 const struct sae_ops *ops, struct sae_err *err)
 {
     const size_t T = text->context, fit = batch / T;
     struct pass p = {.n_models = n_models,
-                     .config = gemma_model_config(gemma),
+                     .config = sae_lm_config(lm),
                      .layer = layer,
                      .rows = fit < 1 ? 1 : fit};
     struct sae_progress bar;
@@ -82,7 +82,7 @@ enum sae_status unlearn_density(double *const *density, const struct sae_model *
     p.D = p.config->D;
     for (size_t c = 0; c < n_models; c++)
         memset(density[c], 0, models[c]->m * sizeof **density);
-    SAE_GO(st, open_pass(&p, models, gemma, T, ops, err));
+    SAE_GO(st, open_pass(&p, models, lm, T, ops, err));
     sae_progress_begin(&bar, what, "tokens", 0, text->n * T);
     for (size_t row = 0; row < text->n; row += p.rows) {
         const size_t B = row + p.rows < text->n ? p.rows : text->n - row;

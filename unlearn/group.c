@@ -77,12 +77,11 @@ static json_t *key_of(const struct unlearn_group *g, const struct sae_ckpt *ckpt
                                         g->task.sets[i].id, "n", (json_int_t)g->task.sets[i].n));
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}",
                      "version", SAE_VERSION, "checkpoint", ckpt->id, "model", g->model_id,
-                     "numerics", gemma_model_numerics(g->gemma), "layer", (json_int_t)g->layer,
-                     "form", unlearn_form_names[g->speech.form], "forget", g->task.forget_id,
-                     "retain", g->task.retain_id, "field", s->field, "split", s->split,
-                     "dataset_size", (json_int_t)s->dataset_size, "context", (json_int_t)s->context,
-                     "min_length", (json_int_t)s->min_length, "seed", (json_int_t)s->seed, "sets",
-                     sets);
+                     "numerics", sae_lm_numerics(g->lm), "layer", (json_int_t)g->layer, "form",
+                     unlearn_form_names[g->speech.form], "forget", g->task.forget_id, "retain",
+                     g->task.retain_id, "field", s->field, "split", s->split, "dataset_size",
+                     (json_int_t)s->dataset_size, "context", (json_int_t)s->context, "min_length",
+                     (json_int_t)s->min_length, "seed", (json_int_t)s->seed, "sets", sets);
 }
 
 static enum sae_status open_partials(struct unlearn_group *g, struct sae_err *err)
@@ -139,20 +138,19 @@ static enum sae_status check_model(const struct unlearn_group *g, const struct s
 
 static enum sae_status open_model(struct unlearn_group *g, struct sae_err *err)
 {
-    SAE_TRY(gemma_model_open(&g->gemma, g->folder, err));
-    SAE_TRY(gemma_model_id(g->gemma, g->model_id, err));
-    SAE_TRY(gemma_model_place(g->gemma, g->ops, g->settings.matmul, gemma_model_config(g->gemma)->L,
-                              err));
-    g->config = gemma_model_config(g->gemma);
+    SAE_TRY(sae_lm_open(&g->lm, g->folder, err));
+    SAE_TRY(sae_lm_id(g->lm, g->model_id, err));
+    SAE_TRY(sae_lm_place(g->lm, g->ops, g->settings.matmul, sae_lm_config(g->lm)->L, err));
+    g->config = sae_lm_config(g->lm);
     if (g->config->max_context < g->settings.context)
         g->settings.context = g->config->max_context;
     for (size_t k = 0; k < g->n; k++)
         SAE_TRY(check_model(g, &g->subjects[k]->ckpt, err));
-    SAE_TRY(gemma_tok_open(&g->tok, g->folder, g->config, err));
-    gemma_model_set_specials(g->gemma, g->tok);
+    SAE_TRY(sae_tok_open(&g->tok, g->folder, g->config, err));
+    sae_lm_set_specials(g->lm, g->tok);
     SAE_TRY(unlearn_speech_make(&g->speech, g->tok, g->config, g->settings.form, err));
     g->task.form = g->speech.form;
-    return unlearn_model_open(&g->model, g->gemma, &g->speech, g->layer, g->settings.batch, err);
+    return unlearn_model_open(&g->model, g->lm, &g->speech, g->layer, g->settings.batch, err);
 }
 
 /* --- 3. beginning and ending -------------------------------------------------------------- */
@@ -185,8 +183,8 @@ void unlearn_group_end(struct sae_evaluation *run)
     unlearn_model_close(g->model);
     unlearn_text_clear(&g->forget);
     unlearn_text_clear(&g->retain);
-    gemma_tok_close(g->tok);
-    gemma_model_close(g->gemma);
+    sae_tok_close(g->tok);
+    sae_lm_close(g->lm);
     *g = (struct unlearn_group){.given = g->given, .task = g->task};
 }
 
@@ -226,7 +224,7 @@ enum sae_status unlearn_group_one(struct sae_evaluation *run, struct sae_eval_su
                                               .model = g->folder,
                                               .model_name = g->config->name,
                                               .model_id = g->model_id,
-                                              .numerics = gemma_model_numerics(g->gemma),
+                                              .numerics = sae_lm_numerics(g->lm),
                                               .layer = g->layer,
                                               .context = g->settings.context};
     parts[0] = unlearn_result_parts(&measured);

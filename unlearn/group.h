@@ -26,9 +26,9 @@ struct unlearn_group {
     const char *folder;
     size_t layer, n;
     struct sae_eval_subject *const *subjects; /* [n] */
-    struct gemma_model *gemma;
-    const struct gemma_config *config;
-    struct gemma_tok *tok;
+    struct sae_lm *lm;
+    const struct sae_lm_config *config;
+    struct sae_tok *tok;
     char model_id[SAE_DIGEST_HEX];
     struct unlearn_speech speech;
     struct unlearn_model *model;

@@ -29,12 +29,12 @@ void unlearn_prompts_clear(struct unlearn_prompts *prompts)
 }
 
 /* The one token of a text; SAE_EARG where the tokenizer makes another number of it. */
-static enum sae_status one_token(uint32_t *ret, const struct gemma_tok *tok, const char *text,
+static enum sae_status one_token(uint32_t *ret, const struct sae_tok *tok, const char *text,
                                  struct sae_err *err)
 {
     uint32_t *ids = NULL;
     size_t n = 0;
-    SAE_TRY(gemma_tok_encode(tok, text, strlen(text), &ids, &n, err));
+    SAE_TRY(sae_tok_encode(tok, text, strlen(text), &ids, &n, err));
     const uint32_t id = n == 1 ? ids[0] : 0;
     free(ids);
     if (n != 1)
@@ -46,8 +46,8 @@ static enum sae_status one_token(uint32_t *ret, const struct gemma_tok *tok, con
     return SAE_OK;
 }
 
-enum sae_status unlearn_speech_make(struct unlearn_speech *ret, const struct gemma_tok *tok,
-                                    const struct gemma_config *config, enum unlearn_form form,
+enum sae_status unlearn_speech_make(struct unlearn_speech *ret, const struct sae_tok *tok,
+                                    const struct sae_lm_config *config, enum unlearn_form form,
                                     struct sae_err *err)
 {
     static const char *const marks[] = {"<start_of_turn>", "<end_of_turn>"};
@@ -105,7 +105,7 @@ static enum sae_status add_sequence(struct unlearn_prompts *prompts, bool *ret_f
     enum sae_status st = SAE_OK;
     for (size_t i = 0; i < 2; i++)
         if (text[i] != NULL)
-            SAE_GO(st, gemma_tok_encode(speech->tok, text[i], strlen(text[i]), &ids[i], &n[i], err));
+            SAE_GO(st, sae_tok_encode(speech->tok, text[i], strlen(text[i]), &ids[i], &n[i], err));
     *ret_fits = 1 + n[0] + n[1] <= speech->config->max_context;
     if (!*ret_fits || (text[1] != NULL && n[1] == 0))
         goto done;

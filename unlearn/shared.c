@@ -133,9 +133,9 @@ enum sae_status unlearn_group_densities(struct unlearn_group *g, struct sae_err 
     }
     if (n == 0)
         goto done;
-    SAE_GO(st, unlearn_density(forget, models, n, &g->forget, "text to forget", g->gemma, g->layer,
+    SAE_GO(st, unlearn_density(forget, models, n, &g->forget, "text to forget", g->lm, g->layer,
                                g->settings.batch, g->ops, err));
-    SAE_GO(st, unlearn_density(retain, models, n, &g->retain, "text to retain", g->gemma, g->layer,
+    SAE_GO(st, unlearn_density(retain, models, n, &g->retain, "text to retain", g->lm, g->layer,
                                g->settings.batch, g->ops, err));
     for (size_t k = 0, at = 0; k < g->n && at < n; k++) {
         struct unlearn_partial *partial = unlearn_group_partial(g, k);

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/base/stop.h"
 #include "lib/text/docs.h"
 #include "lib/text/pack.h"
+#include "lm/lm.h"
 #include "unlearn/unlearn.h"
 
 /* Reservoir: after n offers, each of them is among the `cap` kept with equal chance. Returns the
@@ -54,13 +54,13 @@ static enum sae_status close_row(struct rows *rows, struct sae_err *err)
     return SAE_OK;
 }
 
-static enum sae_status add_document(struct rows *rows, const struct gemma_tok *tok,
-                                    const char *text, size_t len, struct sae_err *err)
+static enum sae_status add_document(struct rows *rows, const struct sae_tok *tok, const char *text,
+                                    size_t len, struct sae_err *err)
 {
     uint32_t *ids = NULL;
     size_t n = 0;
     enum sae_status st = SAE_OK;
-    SAE_TRY(gemma_tok_encode(tok, text, len, &ids, &n, err));
+    SAE_TRY(sae_tok_encode(tok, text, len, &ids, &n, err));
     for (size_t from = 0; from < n && st == SAE_OK;) {
         from = sae_pack_add(&rows->pack, ids, n, from, true, 0);
         if (sae_pack_is_full(&rows->pack))
@@ -110,7 +110,7 @@ static enum sae_status find_split(enum sae_docs_split *ret, const char *name, st
 /* Every document that is long enough: to the draw, where there is one, else to the rows. */
 static enum sae_status read_all(struct unlearn_text *text, struct drawn *drawn, struct rows *rows,
                                 const char *path, const struct unlearn_settings *settings,
-                                const struct gemma_tok *tok, struct sae_err *err)
+                                const struct sae_tok *tok, struct sae_err *err)
 {
     struct sae_files files = {0};
     struct sae_docs docs = {0};
@@ -143,7 +143,7 @@ done:
 
 enum sae_status unlearn_text_load(struct unlearn_text *ret, const char *path, size_t n_docs,
                                   const struct unlearn_settings *settings,
-                                  const struct gemma_tok *tok, const struct gemma_config *config,
+                                  const struct sae_tok *tok, const struct sae_lm_config *config,
                                   struct sae_err *err)
 {
     struct unlearn_text text = {.context = settings->context};

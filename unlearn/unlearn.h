@@ -14,12 +14,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/digest.h"
 #include "lib/base/err.h"
 #include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
+#include "lm/lm.h"
 #include "unlearn/question.h"
 
 #define UNLEARN_SIDE_EFFECT_BOUND 0.99 /* share of kept questions that must stay right */
@@ -72,22 +72,18 @@ struct unlearn_text {
     size_t n, context, n_documents, n_short;
 };
 /* n_docs: documents drawn at most (0: all). Fails: SAE_EIO, SAE_EFORMAT; SAE_EARG less than a row */
-SAE_MUST_CHECK enum sae_status unlearn_text_load(struct unlearn_text *ret, const char *path,
-                                                 size_t n_docs,
-                                                 const struct unlearn_settings *settings,
-                                                 const struct gemma_tok *tok,
-                                                 const struct gemma_config *config,
-                                                 struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+unlearn_text_load(struct unlearn_text *ret, const char *path, size_t n_docs,
+                  const struct unlearn_settings *settings, const struct sae_tok *tok,
+                  const struct sae_lm_config *config, struct sae_err *err);
 void unlearn_text_clear(struct unlearn_text *text);
 
 /* density[c][i] = share of tokens (not BOS, EOS, PAD) on which latent i of checkpoint c fires,
  * to six decimals as upstream keeps it. One pass over the text for all n_ckpts; [m] each. */
-SAE_MUST_CHECK enum sae_status unlearn_density(double *const *density,
-                                               const struct sae_model *const *models,
-                                               size_t n_models, const struct unlearn_text *text,
-                                               const char *what, const struct gemma_model *gemma,
-                                               size_t layer, size_t batch,
-                                               const struct sae_ops *ops, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status
+unlearn_density(double *const *density, const struct sae_model *const *models, size_t n_models,
+                const struct unlearn_text *text, const char *what, const struct sae_lm *lm,
+                size_t layer, size_t batch, const struct sae_ops *ops, struct sae_err *err);
 
 /* Latents by falling density on the text to be forgotten, of those that fire on less than
  * `threshold` of the other; never those that do not fire. Equal densities: lower index first.
@@ -114,15 +110,15 @@ void unlearn_prompts_clear(struct unlearn_prompts *prompts);
 
 /* What the model's tokenizer makes of questions. */
 struct unlearn_speech {
-    const struct gemma_tok *tok;
-    const struct gemma_config *config;
+    const struct sae_tok *tok;
+    const struct sae_lm_config *config;
     enum unlearn_form form;
     uint32_t letters[UNLEARN_MAX_CHOICES][2]; /* "A" and " A" */
 };
 /* Fails: SAE_EARG letters asked for, and the tokenizer has no turns or no letters */
 SAE_MUST_CHECK enum sae_status unlearn_speech_make(struct unlearn_speech *ret,
-                                                   const struct gemma_tok *tok,
-                                                   const struct gemma_config *config,
+                                                   const struct sae_tok *tok,
+                                                   const struct sae_lm_config *config,
                                                    enum unlearn_form form, struct sae_err *err);
 /* The text of a question under an order of its choices (letters form). */
 SAE_MUST_CHECK enum sae_status unlearn_prompt_text(struct sae_str *ret,
@@ -156,7 +152,7 @@ bool unlearn_edit_touches(const struct unlearn_edit *edit, size_t i);
 
 struct unlearn_model; /* the language model, open for questions */
 SAE_MUST_CHECK enum sae_status unlearn_model_open(struct unlearn_model **ret,
-                                                  const struct gemma_model *gemma,
+                                                  const struct sae_lm *lm,
                                                   const struct unlearn_speech *speech, size_t layer,
                                                   size_t batch, struct sae_err *err);
 void unlearn_model_close(struct unlearn_model *model);

@@ -33,7 +33,7 @@ enum sae_status sae_cli_lm_backend(const struct sae_ops **ret, const struct sae_
     const struct sae_ops *ops = NULL;
     struct sae_err fallback_reason;
     char with[40];
-    SAE_TRY(sae_lm_open(&ops, cli->backend, how, (size_t)cli->threads, &fallback_reason, err));
+    SAE_TRY(sae_lm_open_ops(&ops, cli->backend, how, (size_t)cli->threads, &fallback_reason, err));
     if (ops->host && how != SAE_F32 && sae_opt_given(cli, "matmul"))
         return sae_err_set(err, SAE_EARG, "--matmul %s needs --backend cuda; the cpu computes in f32",
                            sae_precision_names[how]);

@@ -15,7 +15,7 @@ SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
                                                struct sae_err *err);
 
 /* The row of --matmul in a program's table; `to` is an int, an index of enum sae_precision. Not
- * recorded: what was computed in is gemma_model_numerics, which results name. */
+ * recorded: what was computed in is sae_lm_numerics, which results name. */
 #define SAE_CLI_LM_MATMUL(to, group)                                                               \
     {                                                                                              \
         "matmul", 0, SAE_OPT_ENUM, to, "bf16", sae_precision_names, 0, 0, "TYPE", group,           \
@@ -24,7 +24,7 @@ SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
             SAE_OPT_UNRECORDED                                                                     \
     }
 
-/* Likewise by sae_lm_open. Fails: also SAE_EARG --matmul was given and there is no device */
+/* Likewise by sae_lm_open_ops. Fails: also SAE_EARG --matmul was given and there is no device */
 SAE_MUST_CHECK enum sae_status sae_cli_lm_backend(const struct sae_ops **ret,
                                                   const struct sae_cli *cli,
                                                   enum sae_precision how, struct sae_err *err);

@@ -219,8 +219,9 @@ done:
     return st;
 }
 
-enum sae_status sae_lm_open(const struct sae_ops **ret, const char *name, enum sae_precision how,
-                            size_t n_threads, struct sae_err *fallback_reason, struct sae_err *err)
+enum sae_status sae_lm_open_ops(const struct sae_ops **ret, const char *name,
+                                enum sae_precision how, size_t n_threads,
+                                struct sae_err *fallback_reason, struct sae_err *err)
 {
     const bool is_auto = strcmp(name, "auto") == 0;
     const struct sae_ops *ops = NULL;

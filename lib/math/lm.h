@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* lm : the operations of a Gemma-2 language model on a device, a second table beside struct sae_ops,
- * whose memory they work on: that of the backend that has the table. The host's own forward pass is
- * gemma/forward.c and uses none of it; `ref` has it as the plain reference.
+/* lm : the operations of a Gemma-2 language model on a device, a second table beside struct
+ * sae_ops, whose memory they work on: that of the backend that has the table. The host's own
+ * forward pass is lm/forward.c and uses none of it; `ref` has it as the plain reference.
  *
  * Letters: n tokens, D width, V vocabulary, T tokens of a sequence, d width of a head. Matrices are
  * row-major. Factors of products are what `how` says: f32 (SAE_F32, SAE_TF32) or bf16 (SAE_BF16),
@@ -82,9 +82,10 @@ static inline size_t sae_lm_factor(enum sae_precision how)
 /* sae_ops_open_device for a program that runs a language model: a device must also have the whole
  * table above, and each of its operations must agree with the reference under the operand type
  * `how`. auto falls back to the CPU if that fails; *fallback_reason says why. */
-SAE_MUST_CHECK enum sae_status sae_lm_open(const struct sae_ops **ret, const char *name,
-                                           enum sae_precision how, size_t n_threads,
-                                           struct sae_err *fallback_reason, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_open_ops(const struct sae_ops **ret, const char *name,
+                                               enum sae_precision how, size_t n_threads,
+                                               struct sae_err *fallback_reason,
+                                               struct sae_err *err);
 /* Fails: SAE_EBACKEND no table, not a whole one, or the operation that computes something else */
 SAE_MUST_CHECK enum sae_status sae_lm_agree(const struct sae_ops *ops, enum sae_precision how,
                                             struct sae_err *err);

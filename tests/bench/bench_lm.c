@@ -17,12 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/file/st.h"
 #include "lib/math/lm.h"
+#include "lm/lm.h"
 #include "splice/recover.h"
 #include "tests/bench/bench.h"
 #include "tests/emu/emu_c.h"
@@ -39,8 +39,8 @@ static const struct widths gemma_2_2b = {256000, 2304, 9216, 8, 4, 256, 4096, 81
 
 struct bench {
     const struct sae_ops *ops;
-    struct gemma_model *model;
-    struct gemma_run *run;
+    struct sae_lm *model;
+    struct sae_lm_run *run;
     size_t B, T, D, V, layer, chunk, passes; /* chunk: contexts whose logits are kept at a time */
     uint32_t *ids, *target;                  /* [B*T] */
     float *x;                                /* [B*T][D] */
@@ -163,25 +163,25 @@ static const char *make_model(const struct widths *w, size_t L)
 static void make_text(struct bench *b)
 {
     struct sae_rng rng = sae_rng_make(8, SAE_RNG_TEST);
-    const uint32_t bos = gemma_model_config(b->model)->bos;
+    const uint32_t bos = sae_lm_config(b->model)->bos;
     const size_t n = b->B * b->T;
     for (size_t i = 0; i < n; i++)
         b->ids[i] = i % b->T == 0 ? bos : (uint32_t)sae_rng_below(&rng, b->V);
     for (size_t i = 0; i < n; i++)
-        b->target[i] = i % b->T == b->T - 1 ? GEMMA_NO_TARGET : b->ids[i + 1];
+        b->target[i] = i % b->T == b->T - 1 ? SAE_LM_NO_TARGET : b->ids[i + 1];
 }
 
 static void open_bench(struct bench *b, const char *folder)
 {
     struct sae_err err = {0};
-    need(gemma_model_open(&b->model, folder, &err), &err);
-    const struct gemma_config *c = gemma_model_config(b->model);
+    need(sae_lm_open(&b->model, folder, &err), &err);
+    const struct sae_lm_config *c = sae_lm_config(b->model);
     const size_t n = b->B * b->T;
     b->D = c->D;
     b->V = c->V;
     b->layer = c->L > LAYER ? LAYER : c->L - 1;
-    need(gemma_model_place(b->model, b->ops, SAE_BF16, c->L, &err), &err);
-    need(gemma_run_open(&b->run, b->model, n, b->T, &err), &err);
+    need(sae_lm_place(b->model, b->ops, SAE_BF16, c->L, &err), &err);
+    need(sae_lm_run_open(&b->run, b->model, n, b->T, &err), &err);
     const size_t fit =
         (b->ops->host ? HOST_LOGIT_BYTES : DEVICE_LOGIT_BYTES) / (b->T * b->V * sizeof(float));
     b->chunk = fit < 1 ? 1 : fit < b->B ? fit : b->B;
@@ -197,8 +197,8 @@ static void open_bench(struct bench *b, const char *folder)
 
 static void close_bench(struct bench *b)
 {
-    gemma_run_close(b->run);
-    gemma_model_close(b->model);
+    sae_lm_run_close(b->run);
+    sae_lm_close(b->model);
     free(b->ids);
     free(b->target);
     free(b->x);
@@ -210,7 +210,7 @@ static void close_bench(struct bench *b)
 static void harvest(struct bench *b)
 {
     struct sae_err err = {0};
-    need(gemma_run_tap(b->run, b->ids, b->B, b->T, b->layer, b->x, &err), &err);
+    need(sae_lm_tap(b->run, b->ids, b->B, b->T, b->layer, b->x, &err), &err);
 }
 
 /* Cross-entropies of the rows run last, row `first` of the text the first of them. */
@@ -218,10 +218,10 @@ static void cross_entropy(struct bench *b, size_t first, size_t n)
 {
     struct sae_err err = {0};
     if (!b->ops->host) {
-        need(gemma_run_set_reference(b->run, n, b->target + first, b->ce + first, &err), &err);
+        need(sae_lm_set_reference(b->run, n, b->target + first, b->ce + first, &err), &err);
         return;
     }
-    need(gemma_run_logits(b->run, 0, n, b->logits, &err), &err);
+    need(sae_lm_logits(b->run, 0, n, b->logits, &err), &err);
     splice_recover_reference(n, b->V, b->logits, b->p, b->target + first, b->ce + first);
 }
 
@@ -231,7 +231,7 @@ static void whole_pass(struct bench *b)
     harvest(b);
     for (size_t c = 0; c < b->B; c += b->chunk) {
         const size_t m = b->chunk < b->B - c ? b->chunk : b->B - c, at = c * b->T;
-        need(gemma_run_resume(b->run, b->x + at * b->D, m, b->T, b->layer, &err), &err);
+        need(sae_lm_resume(b->run, b->x + at * b->D, m, b->T, b->layer, &err), &err);
         cross_entropy(b, at, m * b->T);
     }
 }

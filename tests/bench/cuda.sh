@@ -80,7 +80,7 @@ a bundle and name it with --built"
 }
 
 programs="tests/ops/checkops tests/ops/checklm tests/golden/test_trainers tests/unit/test_resident
- tests/unit/test_model tests/unit/test_gemma_device tests/unit/test_analyze_device
+ tests/unit/test_model tests/unit/test_lm_device tests/unit/test_analyze_device
  tests/bench/bench_cuda tests/bench/bench_paths tests/bench/bench_lm tests/unit/fixtures/make_store
  tests/unit/fixtures/make_ckpt train/sae-train analyze/sae-analyze"
 
@@ -155,7 +155,7 @@ run_checks() {
         check test_model 30 "$build/tests/unit/test_model" $on
         check test_analyze_device 30 "$build/tests/unit/test_analyze_device" $on
         if [ $mode != dry ]; then # on the emulated device these are tests of their own
-            check test_gemma_device 60 "$build/tests/unit/test_gemma_device" $on
+            check test_lm_device 60 "$build/tests/unit/test_lm_device" $on
             check trainers 60 "$build/tests/golden/test_trainers" cuda $on
             check test_resident 60 "$build/tests/unit/test_resident" $on
             check checkops 150 "$build/tests/ops/checkops" $on

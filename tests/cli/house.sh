@@ -13,7 +13,7 @@ shift
 # What tests alone call: faults to order, ways to choose, and ways to see which was chosen.
 for_tests="sae_mem_fail_after sae_st_write_folder sae_cuda_open probe_scores_mean resident_dense
  rows_stay settings_init"
-sources=$(find lib gemma "$@" \( -name '*.[ch]' -o -name '*.cc' -o -name '*.cu' \) | sort)
+sources=$(find lib lm "$@" \( -name '*.[ch]' -o -name '*.cc' -o -name '*.cu' \) | sort)
 tests=$(find tests \( -name '*.[ch]' -o -name '*.cc' \) | sort)
 # shellcheck disable=SC2086
 awk -v for_tests="$for_tests" '
@@ -72,7 +72,7 @@ FNR == 1 {
     if (room != "train" && line ~ /^ *\{"", [^,]+, SAE_OPT_[A-Z0-9]+, [^,]+, [^,]+, [^.,]+,( [^. ]|$)/)
         complain("a row of options names its fields: .min = 1, .max = 9, .arg = ...")
     name = ""
-    if (line ~ /^[A-Za-z_]/ && line !~ /static |alignas|typedef |^extern [^"]|^_Static|^GEMMA_INLINE/ && before !~ /static [^;]*$/ && match(line, /(^|[ *])[a-z][a-z0-9_]*\(/)) {
+    if (line ~ /^[A-Za-z_]/ && line !~ /static |alignas|typedef |^extern [^"]|^_Static|^SAE_LM_INLINE/ && before !~ /static [^;]*$/ && match(line, /(^|[ *])[a-z][a-z0-9_]*\(/)) {
         name = substr(line, RSTART, RLENGTH - 1)
         sub(/^[ *]/, "", name)
         if (!header && line !~ /;$/ && name !~ /^main$|_$/) {

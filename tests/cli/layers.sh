@@ -13,7 +13,7 @@ folder_of() {
     *) echo "$1" ;;
     esac
 }
-# Include paths start at the root: "lib/base/err.h" -> base, "gemma/gemma.h" -> gemma.
+# Include paths start at the root: "lib/base/err.h" -> base, "lm/lm.h" -> lm.
 check_layer() {
     layer=$1 allowed=" $2 "
     for found in $(grep -rhoE '#include "[a-z0-9_/]+/[a-z0-9_]+\.h"' --include='*.[ch]' --include='*.cc' \

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemma/config.h"
-#include "gemma/spm.h"
+#include "lm/config.h"
+#include "lm/spm.h"
 #include "tests/fuzz/fuzz.h"
 
 void fuzz_seeds(void)
@@ -42,28 +42,28 @@ static void read_tokenizer(const uint8_t *bytes, size_t n)
     char why[200];
     size_t n_ids = 0, cap = 0;
     int *ids = NULL;
-    struct gemma_spm *const spm = gemma_spm_load((const char *)bytes, n, why, sizeof why);
+    struct sae_spm *const spm = sae_spm_load((const char *)bytes, n, why, sizeof why);
     if (spm == NULL) {
         FUZZ_REQUIRE(why[0] != '\0');
         return;
     }
-    const int size = gemma_spm_size(spm);
+    const int size = sae_spm_size(spm);
     for (int id = 0; id < size && id < 300; id++) {
         size_t len;
-        FUZZ_REQUIRE(gemma_spm_piece(spm, id, &len) != NULL);
-        (void)gemma_spm_is_control(spm, id);
+        FUZZ_REQUIRE(sae_spm_piece(spm, id, &len) != NULL);
+        (void)sae_spm_is_control(spm, id);
     }
-    if (gemma_spm_encode(spm, text, sizeof text - 1, &ids, &n_ids, &cap))
+    if (sae_spm_encode(spm, text, sizeof text - 1, &ids, &n_ids, &cap))
         for (size_t i = 0; i < n_ids; i++)
             FUZZ_REQUIRE(ids[i] >= 0 && ids[i] < size);
     free(ids);
-    gemma_spm_close(spm);
+    sae_spm_close(spm);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct sae_err err = {0};
-    struct gemma_config config = {0};
+    struct sae_lm_config config = {0};
     if (n < 1)
         return 0;
     if (bytes[0] % 2 == 1) {
@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         return 0;
     }
     fuzz_put("config.json", bytes + 1, n - 1);
-    if (!fuzz_ok(gemma_config_read(&config, fuzz_folder(), &err), &err))
+    if (!fuzz_ok(sae_lm_config_read(&config, fuzz_folder(), &err), &err))
         return 0;
     FUZZ_REQUIRE(config.V > 0 && config.D > 0 && config.F > 0 && config.L > 0 && config.L <= 256);
     FUZZ_REQUIRE(config.K > 0 && config.H % config.K == 0 && config.head_dim > 0);

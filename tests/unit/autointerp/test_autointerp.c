@@ -13,10 +13,10 @@
 #include <cmocka.h>
 
 #include "autointerp/guard.h"
-#include "gemma/config.h"
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
 #include "lib/file/json.h"
+#include "lm/config.h"
 #include "tests/unit/fixtures/autointerp_fab.h"
 
 enum { T = 64, CONTEXTS = 40 };
@@ -208,10 +208,10 @@ static void test_pick_weights(void **state)
 /* --- prompts --------------------------------------------------------------------------------- */
 
 /* Ids of pieces of the embedded model; 0 where there is none. */
-static uint32_t find_piece(const struct gemma_tok *tok, const char *piece)
+static uint32_t find_piece(const struct sae_tok *tok, const char *piece)
 {
-    for (uint32_t id = 0; id < gemma_tok_size(tok); id++) {
-        const char *const p = gemma_tok_piece(tok, id);
+    for (uint32_t id = 0; id < sae_tok_size(tok); id++) {
+        const char *const p = sae_tok_piece(tok, id);
         if (p != NULL && strcmp(p, piece) == 0)
             return id;
     }
@@ -221,16 +221,16 @@ static uint32_t find_piece(const struct gemma_tok *tok, const char *piece)
 static void test_prompts(void **state)
 {
     (void)state;
-    struct gemma_config config;
-    struct gemma_tok *tok = NULL;
+    struct sae_lm_config config;
+    struct sae_tok *tok = NULL;
     uint32_t token[T];
     const struct autointerp_corpus c = {.T = T, .n_contexts = 1, .token = token};
     struct autointerp_window w = {0};
     struct autointerp_pick pick = {.latent = 9};
     struct autointerp_prompt prompt = {0};
     char *text = NULL;
-    assert_int_equal(gemma_config_read(&config, model, &err), SAE_OK);
-    assert_int_equal(gemma_tok_open(&tok, model, &config, &err), SAE_OK);
+    assert_int_equal(sae_lm_config_read(&config, model, &err), SAE_OK);
+    assert_int_equal(sae_tok_open(&tok, model, &config, &err), SAE_OK);
     for (size_t i = 0; i < T; i++)
         token[i] = find_piece(tok, " the");
     token[0] = config.bos;
@@ -265,7 +265,7 @@ static void test_prompts(void **state)
     autointerp_prompt_clear(&prompt);
     token[7] = UINT32_MAX;
     assert_int_equal(autointerp_window_text(&text, &w, &c, tok, true, &err), SAE_EFORMAT);
-    gemma_tok_close(tok);
+    sae_tok_close(tok);
 }
 
 /* --- answers --------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
-#include "tests/unit/fixtures/gemma_fixture.h"
+#include "tests/unit/fixtures/lm_fixture.h"
 
 enum { PATH_LEN = 500, FILE_LEN = 70000 };
 

@@ -153,7 +153,7 @@ static void rows_are_the_models(void **state)
     uint32_t *ids = NULL;
     size_t n = 0, contexts = 1;
     static const char first[] = " of the river, number 0.";
-    expect_ok(gemma_tok_encode(tap.tok, first, sizeof first - 1, &ids, &n, &err), &err);
+    expect_ok(sae_tok_encode(tap.tok, first, sizeof first - 1, &ids, &n, &err), &err);
     for (size_t i = 0; i < n && i < CONTEXT - 1; i++) {
         assert_int_equal(token[i], ids[i]);
         assert_int_equal(document[i], 0);
@@ -310,7 +310,7 @@ static void pooled_is_the_mean_of_rows(void **state)
     size_t n = 0;
     char text[100];
     snprintf(text, sizeof text, "%s%.4s", pets[1], " And");
-    expect_ok(gemma_tok_encode(tap.tok, text, strlen(text), &ids, &n, &err), &err);
+    expect_ok(sae_tok_encode(tap.tok, text, strlen(text), &ids, &n, &err), &err);
     assert_true(n < 24);
     assert_int_equal(labels.start[2] - labels.start[1], n);
     with_bos[0] = tap.config->bos;
@@ -409,9 +409,9 @@ static void vocabulary_stands_alone(void **state)
         size_t n = 0, at = 0;
         char line[300];
         snprintf(line, sizeof line, "\n%s has the first letter:", words.v[i].text);
-        expect_ok(gemma_tok_encode(tap.tok, line, strlen(line), &ids, &n, &err), &err);
+        expect_ok(sae_tok_encode(tap.tok, line, strlen(line), &ids, &n, &err), &err);
         assert_true(harvest_prompts_find(tap.tok, ids, n, words.v[i].token, &at));
-        assert_string_equal(gemma_tok_piece(tap.tok, ids[at]), words.v[i].text);
+        assert_string_equal(sae_tok_piece(tap.tok, ids[at]), words.v[i].text);
         assert_false(harvest_prompts_find(tap.tok, ids, n - 1, words.v[i].token, &at));
         const char *letter = words.v[i].text + (words.v[i].text[0] == ' ');
         assert_int_equal((*letter | 32) - 'a', words.v[i].letter);

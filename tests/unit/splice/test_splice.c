@@ -207,7 +207,7 @@ static void test_packing_ring(void **state)
 
 /* --- known autoencoders on the embedded model ------------------------------------------------ */
 
-static struct gemma_model *gemma;
+static struct sae_lm *lm;
 
 static int open_model(void **state)
 {
@@ -218,7 +218,7 @@ static int open_model(void **state)
     if (root == NULL)
         return -1;
     snprintf(path, sizeof path, "%s/data/tiny-g2", root);
-    if (gemma_model_open(&gemma, path, &err) == SAE_OK)
+    if (sae_lm_open(&lm, path, &err) == SAE_OK)
         return 0;
     print_error("%s\n", err.msg);
     return -1;
@@ -227,7 +227,7 @@ static int open_model(void **state)
 static int close_model(void **state)
 {
     (void)state;
-    gemma_model_close(gemma);
+    sae_lm_close(lm);
     return 0;
 }
 
@@ -257,7 +257,7 @@ static void fill_text(struct splice_text *text, size_t V, uint32_t bos)
 static void test_known_autoencoders(void **state)
 {
     (void)state;
-    const struct gemma_config *config = gemma_model_config(gemma);
+    const struct sae_lm_config *config = sae_lm_config(lm);
     struct sae_model id = {0}, zero = {0};
     const struct sae_model *const models[] = {&id, &zero};
     struct splice_reference ref;
@@ -270,7 +270,7 @@ static void test_known_autoencoders(void **state)
     identity(&id, config->D);
     assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
     fill_text(&text, config->V, config->bos);
-    const struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 2};
+    const struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 2};
     if (splice_pass(&ref, answers, models, 2, &job, ops, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     /* 48 positions, 4 of them BOS; CE leaves out the last position of each context too */
@@ -303,7 +303,7 @@ static void test_known_autoencoders(void **state)
 static void test_zero_is_ablation(void **state)
 {
     (void)state;
-    const struct gemma_config *config = gemma_model_config(gemma);
+    const struct sae_lm_config *config = sae_lm_config(lm);
     struct sae_model zero = {0};
     const struct sae_model *const models[] = {&zero};
     struct splice_reference ref;
@@ -313,7 +313,7 @@ static void test_zero_is_ablation(void **state)
     assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
     assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
     fill_text(&text, config->V, 300);
-    const struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 16};
+    const struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 16};
     assert_int_equal(splice_pass(&ref, &answer, models, 1, &job, ops, NULL), SAE_OK);
     assert_int_equal(ref.n_kl, 48);
     near(splice_recover_score(ref.ce_clean, answer.ce, ref.ce_ablated), 0, 0);
@@ -335,8 +335,8 @@ static void test_width_is_checked(void **state)
     struct sae_err err;
     assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
     assert_int_equal(sae_model_alloc(&wide, SAE_ARCH_STANDARD, 7, 8, 0, NULL), SAE_OK);
-    fill_text(&text, gemma_model_config(gemma)->V, 300);
-    const struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 16};
+    fill_text(&text, sae_lm_config(lm)->V, 300);
+    const struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 16};
     assert_int_equal(splice_pass(&ref, &answer, models, 1, &job, ops, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "width 7"));
     splice_text_clear(&text);
@@ -348,7 +348,7 @@ static void test_width_is_checked(void **state)
 static void run(struct splice_reference *ref, struct splice_sums *answer,
                 const struct splice_job *job)
 {
-    const struct gemma_config *config = gemma_model_config(gemma);
+    const struct sae_lm_config *config = sae_lm_config(lm);
     const struct sae_ops *ops;
     struct sae_model id = {0};
     const struct sae_model *const models[] = {&id};
@@ -398,7 +398,7 @@ static void damage(const char *folder)
 static void test_cache_and_part(void **state)
 {
     (void)state;
-    const struct gemma_config *config = gemma_model_config(gemma);
+    const struct sae_lm_config *config = sae_lm_config(lm);
     char dir[] = "/tmp/sae_splice_XXXXXX", cache[64], part[64];
     struct splice_reference ref, again;
     struct splice_sums answer, other;
@@ -407,7 +407,7 @@ static void test_cache_and_part(void **state)
     snprintf(cache, sizeof cache, "%s/cache", dir);
     snprintf(part, sizeof part, "%s/part.h5", dir);
     fill_text(&text, config->V, config->bos);
-    struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 2};
+    struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 2};
     run(&ref, &answer, &job);
     job.cache = cache;
     job.model_id = "a model";
@@ -464,7 +464,7 @@ struct passed {
 static void pass_on(struct passed *ret, const struct sae_ops *ops, enum sae_precision how,
                     const struct splice_job *job)
 {
-    const size_t D = gemma_model_config(gemma)->D;
+    const size_t D = sae_lm_config(lm)->D;
     struct sae_model all[N_SPLICED] = {0};
     const struct sae_model *const models[] = {&all[0], &all[1], &all[2]};
     struct sae_err err;
@@ -473,7 +473,7 @@ static void pass_on(struct passed *ret, const struct sae_ops *ops, enum sae_prec
     for (size_t i = 0; i < 2 * D * D; i++)
         all[1].W_dec[i] /= 2;
     assert_int_equal(sae_model_alloc(&all[2], SAE_ARCH_STANDARD, D, 8, 0, NULL), SAE_OK);
-    if (gemma_model_place(gemma, ops, how, SIZE_MAX, &err) != SAE_OK ||
+    if (sae_lm_place(lm, ops, how, SIZE_MAX, &err) != SAE_OK ||
         splice_pass(&ret->ref, ret->answers, models, N_SPLICED, job, ops, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     for (size_t i = 0; i < N_SPLICED; i++)
@@ -514,8 +514,8 @@ static void test_device(void **state)
     struct passed host, there, again;
     struct splice_text text;
     assert_int_equal(sae_cuda_open(&device, NULL), SAE_OK);
-    fill_text(&text, gemma_model_config(gemma)->V, gemma_model_config(gemma)->bos);
-    struct splice_job job = {.gemma = gemma, .layer = 3, .text = &text, .batch = 2};
+    fill_text(&text, sae_lm_config(lm)->V, sae_lm_config(lm)->bos);
+    struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 2};
     pass_on(&host, &sae_ops_cpu, SAE_F32, &job);
     for (size_t k = 0; k < 2; k++) {
         pass_on(&there, device, bounds[k].how, &job);
@@ -537,7 +537,7 @@ static void test_device(void **state)
         assert_true(apart(&again, &there) == 0);
         clear_passed(&again);
     }
-    assert_int_equal(gemma_model_place(gemma, &sae_ops_cpu, SAE_F32, 0, NULL), SAE_OK);
+    assert_int_equal(sae_lm_place(lm, &sae_ops_cpu, SAE_F32, 0, NULL), SAE_OK);
     clear_passed(&there);
     clear_passed(&host);
     splice_text_clear(&text);

@@ -282,8 +282,8 @@ static void scores_by_hand(void **state)
 /* --- the embedded model ----------------------------------------------------------------------- */
 
 struct embedded {
-    struct gemma_model *gemma;
-    struct gemma_tok *tok;
+    struct sae_lm *lm;
+    struct sae_tok *tok;
     struct unlearn_speech speech;
     struct unlearn_model *model;
 };
@@ -292,17 +292,17 @@ static void open_embedded(struct embedded *e, enum unlearn_form form)
 {
     char path[600];
     snprintf(path, sizeof path, "%s/data/tiny-g2", getenv("SAE_SOURCE_ROOT"));
-    ok(gemma_model_open(&e->gemma, path, &err));
-    ok(gemma_tok_open(&e->tok, path, gemma_model_config(e->gemma), &err));
-    ok(unlearn_speech_make(&e->speech, e->tok, gemma_model_config(e->gemma), form, &err));
-    ok(unlearn_model_open(&e->model, e->gemma, &e->speech, 3, 256, &err));
+    ok(sae_lm_open(&e->lm, path, &err));
+    ok(sae_tok_open(&e->tok, path, sae_lm_config(e->lm), &err));
+    ok(unlearn_speech_make(&e->speech, e->tok, sae_lm_config(e->lm), form, &err));
+    ok(unlearn_model_open(&e->model, e->lm, &e->speech, 3, 256, &err));
 }
 
 static void close_embedded(struct embedded *e)
 {
     unlearn_model_close(e->model);
-    gemma_tok_close(e->tok);
-    gemma_model_close(e->gemma);
+    sae_tok_close(e->tok);
+    sae_lm_close(e->lm);
 }
 
 static struct unlearn_question quiz[] = {
@@ -329,16 +329,16 @@ static void asks_cloze(void **state)
     ok(unlearn_model_ask(e.model, &prompts, true, "quiz", &err));
     for (size_t i = 0; i < prompts.n; i++) {
         const struct unlearn_prompt *p = &prompts.v[i];
-        const size_t D = gemma_model_config(e.gemma)->D, V = gemma_model_config(e.gemma)->V;
-        struct gemma_run *run = NULL;
+        const size_t D = sae_lm_config(e.lm)->D, V = sae_lm_config(e.lm)->V;
+        struct sae_lm_run *run = NULL;
         float *x = malloc(p->n * D * sizeof *x), *z = malloc(p->n * V * sizeof *z);
         double sum = 0;
-        ok(gemma_run_open(&run, e.gemma, p->n, p->n, &err));
-        ok(gemma_run_tap(run, p->ids, 1, p->n, 3, x, &err));
+        ok(sae_lm_run_open(&run, e.lm, p->n, p->n, &err));
+        ok(sae_lm_tap(run, p->ids, 1, p->n, 3, x, &err));
         for (size_t k = 0; k < p->n * D; k++)
             assert_float_equal(x[k], p->x[k], 1e-4); /* sums fall otherwise in another batch */
-        ok(gemma_run_resume(run, x, 1, p->n, 3, &err));
-        ok(gemma_run_logits(run, 0, p->n, z, &err));
+        ok(sae_lm_resume(run, x, 1, p->n, 3, &err));
+        ok(sae_lm_logits(run, 0, p->n, z, &err));
         for (size_t t = p->n_prompt - 1; t + 1 < p->n; t++) {
             double whole = 0;
             for (size_t v = 0; v < V; v++)
@@ -346,7 +346,7 @@ static void asks_cloze(void **state)
             sum += (double)z[t * V + p->ids[t + 1]] - log(whole);
         }
         assert_float_equal(p->score[0], sum / (double)(p->n - p->n_prompt), 1e-4);
-        gemma_run_close(run);
+        sae_lm_run_close(run);
         free(x);
         free(z);
     }
@@ -411,9 +411,8 @@ static void refuses_letters(void **state)
     struct embedded e = {0};
     struct unlearn_speech speech;
     open_embedded(&e, UNLEARN_CLOZE);
-    assert_int_equal(unlearn_speech_make(&speech, e.tok, gemma_model_config(e.gemma),
-                                         UNLEARN_LETTERS, &err),
-                     SAE_EARG);
+    assert_int_equal(
+        unlearn_speech_make(&speech, e.tok, sae_lm_config(e.lm), UNLEARN_LETTERS, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "--form cloze"));
     close_embedded(&e);
 }

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* gemma : Gemma-2 language models from an ordinary Hugging Face folder (config.json,
+/* lm : Gemma-2 language models from an ordinary Hugging Face folder (config.json,
  * model.safetensors or shards with an index, tokenizer.model). Exact architecture, f32 arithmetic
  * with an f32 residual stream; on a device the factors of products may be bf16. One tap and one
  * splice at resid_post of any layer. Knows no SAE.
  *
  * Letters: T positions of a sequence, D width, V vocabulary, L layers. */
-#ifndef SAE_GEMMA_GEMMA_H
-#define SAE_GEMMA_GEMMA_H
+#ifndef SAE_LM_LM_H
+#define SAE_LM_LM_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/err.h"
-#include "lib/math/ops.h"
+#include "lib/math/lm.h"
 
-struct gemma_config {
+struct sae_lm_config {
     char name[256]; /* last part of the folder's path; of the Hub's cache the repository's */
     size_t V, D, F, L, H, K, head_dim, window, max_context;
     uint32_t bos;
-    /* 1 and 0, the family's, or the tokenizer's after gemma_tok_set_specials. config.json's own are
+    /* 1 and 0, the family's, or the tokenizer's after sae_tok_set_specials. config.json's own are
      * for generation and change with fine-tuning; activations do not depend on them. */
     uint32_t eos, pad;
     bool own_head; /* tie_word_embeddings is false: logits need an lm_head.weight */
@@ -28,19 +28,18 @@ struct gemma_config {
 };
 
 /* Weights, immutable, shareable. */
-struct gemma_model;
+struct sae_lm;
 
 /* Opens a folder; the tokenizer is not needed. Weights are mapped: a model up to 512 MiB of f32 is
  * converted at once, of a larger one only the layers that run are ever read.
  * Fails: SAE_EIO, SAE_EFORMAT (config or tensors: message names key or tensor, found, expected),
  * SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder,
-                                                struct sae_err *err);
-void gemma_model_close(struct gemma_model *model);
-const struct gemma_config *gemma_model_config(const struct gemma_model *model);
+SAE_MUST_CHECK enum sae_status sae_lm_open(struct sae_lm **ret, const char *folder,
+                                           struct sae_err *err);
+void sae_lm_close(struct sae_lm *model);
+const struct sae_lm_config *sae_lm_config(const struct sae_lm *model);
 /* SHA-256 over config.json, tokenizer.model and the weight files; computed once, on request. */
-SAE_MUST_CHECK enum sae_status gemma_model_id(struct gemma_model *model, char hex[65],
-                                              struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_id(struct sae_lm *model, char hex[65], struct sae_err *err);
 
 /* Runs opened from now on compute on a device. `how` is the operand type of their matrix products;
  * sums, norms, scores and the stream are f32. Each layer's weights are sent once, when it is first
@@ -48,12 +47,12 @@ SAE_MUST_CHECK enum sae_status gemma_model_id(struct gemma_model *model, char he
  * must be closed. With a backend of the host nothing changes.
  * Fails: SAE_EBACKEND no such operations; SAE_EARG heads too wide; SAE_ENOMEM the weights of
  * n_layers do not fit the device, with both sizes */
-SAE_MUST_CHECK enum sae_status gemma_model_place(struct gemma_model *model,
-                                                 const struct sae_ops *ops, enum sae_precision how,
-                                                 size_t n_layers, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_place(struct sae_lm *model, const struct sae_ops *ops,
+                                            enum sae_precision how, size_t n_layers,
+                                            struct sae_err *err);
 /* Backend and operand type of runs opened now, for records: "cpu f32", "cuda bf16". Borrowed. */
-const char *gemma_model_numerics(const struct gemma_model *model);
-bool gemma_model_on_device(const struct gemma_model *model);
+const char *sae_lm_numerics(const struct sae_lm *model);
+bool sae_lm_on_device(const struct sae_lm *model);
 
 /* --- forward pass --------------------------------------------------------------------------- */
 
@@ -61,86 +60,83 @@ bool gemma_model_on_device(const struct gemma_model *model);
  * OpenMP has when it is opened. The numbers do not depend on that count. One call at a time in a
  * process: while it runs, BLAS is held to one thread for each of ours.
  * Fails: SAE_ERANGE T_max 0, above the model's context or above n_max; SAE_ENOMEM */
-struct gemma_run;
-SAE_MUST_CHECK enum sae_status gemma_run_open(struct gemma_run **ret,
-                                              const struct gemma_model *model, size_t n_max,
-                                              size_t T_max, struct sae_err *err);
-void gemma_run_close(struct gemma_run *run);
+struct sae_lm_run;
+SAE_MUST_CHECK enum sae_status sae_lm_run_open(struct sae_lm_run **ret, const struct sae_lm *model,
+                                               size_t n_max, size_t T_max, struct sae_err *err);
+void sae_lm_run_close(struct sae_lm_run *run);
 /* A batch of a large model takes minutes. After this call a requested stop (stop.h) ends tap,
  * resume and logits between two blocks of rows with SAE_EINTR and without a result; otherwise the
  * batch is finished first. */
-void gemma_run_may_stop(struct gemma_run *run);
+void sae_lm_run_may_stop(struct sae_lm_run *run);
 
 /* Runs B sequences of T tokens (ids [B][T]) through layers 0..layer and copies resid_post of
  * `layer` to x, host f32 [B*T][D]. Causal; no padding logic: right padding is invisible to
  * earlier positions. Fails: SAE_ERANGE id >= V, B*T > n_max, T > T_max, layer >= L */
-SAE_MUST_CHECK enum sae_status gemma_run_tap(struct gemma_run *run, const uint32_t *ids, size_t B,
-                                             size_t T, size_t layer, float *x, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_tap(struct sae_lm_run *run, const uint32_t *ids, size_t B,
+                                          size_t T, size_t layer, float *x, struct sae_err *err);
 
 /* Continues from resid_post of `layer` given as x [B*T][D] (as tapped, or replaced) through the
- * remaining layers and the final norm; the result stays in the run for gemma_run_logits.
+ * remaining layers and the final norm; the result stays in the run for sae_lm_logits.
  * Tap followed by resume with the same x equals a straight pass, bit for bit. */
-SAE_MUST_CHECK enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B,
-                                                size_t T, size_t layer, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_resume(struct sae_lm_run *run, const float *x, size_t B,
+                                             size_t T, size_t layer, struct sae_err *err);
 
 /* Logits (capped) of rows [first, first + n) of the last resume: host f32 [n][V]. */
-SAE_MUST_CHECK enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n,
-                                                float *logits, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_logits(struct sae_lm_run *run, size_t first, size_t n,
+                                             float *logits, struct sae_err *err);
 
 /* Likewise of rows[0..n), in any order: each weight is read once for all of them. Fails: also
  * SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows,
-                                                   size_t n, float *logits, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_logits_at(struct sae_lm_run *run, const size_t *rows,
+                                                size_t n, float *logits, struct sae_err *err);
 
 /* The rows of the last resume after the final norm, host f32 [n][D] from row `first` on. put_final
- * is the way back: gemma_run_logits then gives the logits of those n rows, bit for bit, without
+ * is the way back: sae_lm_logits then gives the logits of those n rows, bit for bit, without
  * running a layer. Fails: SAE_ERANGE more rows than were run, or than n_max */
-SAE_MUST_CHECK enum sae_status gemma_run_final(const struct gemma_run *run, size_t first, size_t n,
-                                               float *y, struct sae_err *err);
-SAE_MUST_CHECK enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_t n,
-                                                   struct sae_err *err);
-
-#define GEMMA_NO_TARGET UINT32_MAX /* a row whose cross-entropy is not asked for */
+SAE_MUST_CHECK enum sae_status sae_lm_final(const struct sae_lm_run *run, size_t first, size_t n,
+                                            float *y, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_put_final(struct sae_lm_run *run, const float *y, size_t n,
+                                                struct sae_err *err);
 
 /* Only on a device (else SAE_EARG), where the logits of a large vocabulary should stay.
  * set_reference keeps the predictions p of the first n rows of the last resume (or put_final), n V
  * floats of device memory. compare takes the predictions q of another resume against them.
  *   ce[i] = -log q(target[i]), 0 without a target   kl[i] = sum_v p_v (log p_v - log q_v)
  * in nats, both through log-softmax of capped logits; host [n]. set_reference gives the ce of p. */
-SAE_MUST_CHECK enum sae_status gemma_run_set_reference(struct gemma_run *run, size_t n,
-                                                       const uint32_t *target, double *ce,
-                                                       struct sae_err *err);
-SAE_MUST_CHECK enum sae_status gemma_run_compare(struct gemma_run *run, size_t n,
-                                                 const uint32_t *target, double *ce, double *kl,
-                                                 struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_set_reference(struct sae_lm_run *run, size_t n,
+                                                    const uint32_t *target, double *ce,
+                                                    struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_lm_compare(struct sae_lm_run *run, size_t n,
+                                              const uint32_t *target, double *ce, double *kl,
+                                              struct sae_err *err);
 
 /* --- tokenizer ------------------------------------------------------------------------------ */
 
-struct gemma_tok; /* const calls are thread-safe */
+struct sae_tok; /* const calls are thread-safe */
 /* Opens folder/tokenizer.model and checks it against the config (size, bos). */
-SAE_MUST_CHECK enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
-                                              const struct gemma_config *config,
-                                              struct sae_err *err);
-void gemma_tok_close(struct gemma_tok *tok);
+SAE_MUST_CHECK enum sae_status sae_tok_open(struct sae_tok **ret, const char *folder,
+                                            const struct sae_lm_config *config,
+                                            struct sae_err *err);
+void sae_tok_close(struct sae_tok *tok);
 /* Token ids of text, without BOS. *ret in new memory. Long texts are cut at safe points (before
  * a newline not preceded by one), with the same result as whole. Invalid UTF-8 is replaced per
  * maximal subpart by U+FFFD. */
-SAE_MUST_CHECK enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text,
-                                                size_t len, uint32_t **ret, size_t *ret_n,
-                                                struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_tok_encode(const struct sae_tok *tok, const char *text,
+                                              size_t len, uint32_t **ret, size_t *ret_n,
+                                              struct sae_err *err);
 /* Likewise, but stops after `max` tokens and reads little of the text beyond the last of them.
  * *ret_all: the text has no more. */
-SAE_MUST_CHECK enum sae_status gemma_tok_encode_first(const struct gemma_tok *tok, const char *text,
-                                                      size_t len, size_t max, uint32_t **ret,
-                                                      size_t *ret_n, bool *ret_all,
-                                                      struct sae_err *err);
+SAE_MUST_CHECK enum sae_status sae_tok_encode_first(const struct sae_tok *tok, const char *text,
+                                                    size_t len, size_t max, uint32_t **ret,
+                                                    size_t *ret_n, bool *ret_all,
+                                                    struct sae_err *err);
 /* Set the config's eos and pad, or a model's, to those of the tokenizer. */
-void gemma_tok_set_specials(const struct gemma_tok *tok, struct gemma_config *config);
-void gemma_model_set_specials(struct gemma_model *model, const struct gemma_tok *tok);
-size_t gemma_tok_size(const struct gemma_tok *tok);
+void sae_tok_set_specials(const struct sae_tok *tok, struct sae_lm_config *config);
+void sae_lm_set_specials(struct sae_lm *model, const struct sae_tok *tok);
+size_t sae_tok_size(const struct sae_tok *tok);
 /* Piece of an id as text: U+2581 as space, byte pieces as the byte, control pieces as their
  * names. Borrowed, valid for the tokenizer's life. NULL for id out of range. */
-const char *gemma_tok_piece(const struct gemma_tok *tok, uint32_t id);
-bool gemma_tok_is_control(const struct gemma_tok *tok, uint32_t id);
+const char *sae_tok_piece(const struct sae_tok *tok, uint32_t id);
+bool sae_tok_is_control(const struct sae_tok *tok, uint32_t id);
 
-#endif /* SAE_GEMMA_GEMMA_H */
+#endif /* SAE_LM_LM_H */

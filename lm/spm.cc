@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* spm : SentencePiece behind C; the only C++ of the language model. */
-#include "gemma/spm.h"
+#include "lm/spm.h"
 
 #include <sentencepiece_processor.h>
 
@@ -11,14 +11,14 @@
 #include <string_view>
 #include <vector>
 
-struct gemma_spm {
+struct sae_spm {
     sentencepiece::SentencePieceProcessor processor;
 };
 
-struct gemma_spm *gemma_spm_load(const char *bytes, size_t n, char *why, size_t n_why)
+struct sae_spm *sae_spm_load(const char *bytes, size_t n, char *why, size_t n_why)
 {
     try {
-        auto spm = std::make_unique<gemma_spm>();
+        auto spm = std::make_unique<sae_spm>();
         const auto status = spm->processor.LoadFromSerializedProto(std::string_view(bytes, n));
         if (status.ok())
             return spm.release();
@@ -29,55 +29,55 @@ struct gemma_spm *gemma_spm_load(const char *bytes, size_t n, char *why, size_t 
     return nullptr;
 }
 
-void gemma_spm_close(struct gemma_spm *spm)
+void sae_spm_close(struct sae_spm *spm)
 {
     delete spm;
 }
 
-int gemma_spm_size(const struct gemma_spm *spm)
+int sae_spm_size(const struct sae_spm *spm)
 {
     return spm->processor.GetPieceSize();
 }
 
-int gemma_spm_bos(const struct gemma_spm *spm)
+int sae_spm_bos(const struct sae_spm *spm)
 {
     return spm->processor.bos_id();
 }
 
-int gemma_spm_eos(const struct gemma_spm *spm)
+int sae_spm_eos(const struct sae_spm *spm)
 {
     return spm->processor.eos_id();
 }
 
-int gemma_spm_pad(const struct gemma_spm *spm)
+int sae_spm_pad(const struct sae_spm *spm)
 {
     return spm->processor.pad_id();
 }
 
-int gemma_spm_unk(const struct gemma_spm *spm)
+int sae_spm_unk(const struct sae_spm *spm)
 {
     return spm->processor.unk_id();
 }
 
-const char *gemma_spm_piece(const struct gemma_spm *spm, int id, size_t *len)
+const char *sae_spm_piece(const struct sae_spm *spm, int id, size_t *len)
 {
     const std::string &piece = spm->processor.IdToPiece(id);
     *len = piece.size();
     return piece.data();
 }
 
-bool gemma_spm_is_control(const struct gemma_spm *spm, int id)
+bool sae_spm_is_control(const struct sae_spm *spm, int id)
 {
     return spm->processor.IsControl(id) || spm->processor.IsUnknown(id);
 }
 
-bool gemma_spm_is_byte(const struct gemma_spm *spm, int id)
+bool sae_spm_is_byte(const struct sae_spm *spm, int id)
 {
     return spm->processor.IsByte(id);
 }
 
-bool gemma_spm_encode(const struct gemma_spm *spm, const char *text, size_t len, int **ids,
-                      size_t *n, size_t *cap)
+bool sae_spm_encode(const struct sae_spm *spm, const char *text, size_t len, int **ids, size_t *n,
+                    size_t *cap)
 {
     try {
         std::vector<int> found;

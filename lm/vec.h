@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* vec : exp and tanh that the compiler vectorises, and functions built for several processors.
  * Both are within 2e-7 relative of the exact value; tests hold them to it. */
-#ifndef SAE_GEMMA_VEC_H
-#define SAE_GEMMA_VEC_H
+#ifndef SAE_LM_VEC_H
+#define SAE_LM_VEC_H
 
 #include <math.h>
 #include <stdint.h>
@@ -12,15 +12,15 @@
  * instrument the resolver that runs before them. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define GEMMA_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define SAE_LM_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
-#define GEMMA_CLONES
+#define SAE_LM_CLONES
 #endif
 
-#define GEMMA_INLINE static inline __attribute__((always_inline))
+#define SAE_LM_INLINE static inline __attribute__((always_inline))
 
 /* e^x, x held to [-87, 88]. x = n ln 2 + r; the polynomial for e^r is a minimax fit, degree 6. */
-GEMMA_INLINE float gemma_exp(float x)
+SAE_LM_INLINE float sae_lm_exp(float x)
 {
     const float magic = 0x1.8p23F; /* adding it rounds to a whole number, kept in the low bits */
     x = x < -87.0F ? -87.0F : x;
@@ -43,7 +43,7 @@ GEMMA_INLINE float gemma_exp(float x)
 }
 
 /* tanh u: an odd minimax polynomial near 0, where 1 - 2 / (e^2u + 1) would cancel. */
-GEMMA_INLINE float gemma_tanh(float u)
+SAE_LM_INLINE float sae_lm_tanh(float u)
 {
     const float a = fabsf(u), z = u * u;
     float p = -5.7170452e-3F;
@@ -53,8 +53,8 @@ GEMMA_INLINE float gemma_tanh(float u)
     p = p * z - 3.3333284e-1F;
     const float near = u + u * (z * p);
     const float far =
-        copysignf(1.0F - 2.0F / (gemma_exp(2.0F * (a > 10.0F ? 10.0F : a)) + 1.0F), u);
+        copysignf(1.0F - 2.0F / (sae_lm_exp(2.0F * (a > 10.0F ? 10.0F : a)) + 1.0F), u);
     return a < 0.625F ? near : far;
 }
 
-#endif /* SAE_GEMMA_VEC_H */
+#endif /* SAE_LM_VEC_H */

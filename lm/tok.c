@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemma/gemma.h"
-#include "gemma/spm.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
+#include "lm/lm.h"
+#include "lm/spm.h"
 
 #define MODEL_MAX ((size_t)256 << 20) /* bytes of tokenizer.model */
 enum {
@@ -23,11 +23,11 @@ enum {
     MESSAGE_LEN = 400
 };
 
-struct gemma_tok {
-    struct gemma_spm *spm;
+struct sae_tok {
+    struct sae_spm *spm;
     size_t n;
-    char *text;         /* all pieces, each NUL-terminated */
-    size_t *at;         /* [n] where a piece begins in text */
+    char *text;           /* all pieces, each NUL-terminated */
+    size_t *at;           /* [n] where a piece begins in text */
     bool cuts_are_safe;   /* no piece holds a newline beside other characters */
     bool spaces_are_safe; /* no piece holds a space after another character */
 };
@@ -44,16 +44,16 @@ static char byte_of(const char *piece, size_t len)
 }
 
 /* A piece as text at `to`; returns its length. U+2581, E2 96 81, stands for a space. */
-static size_t write_piece(char *to, const struct gemma_spm *spm, int id)
+static size_t write_piece(char *to, const struct sae_spm *spm, int id)
 {
     size_t len = 0, n = 0;
-    const char *piece = gemma_spm_piece(spm, id, &len);
-    if (gemma_spm_is_byte(spm, id)) {
+    const char *piece = sae_spm_piece(spm, id, &len);
+    if (sae_spm_is_byte(spm, id)) {
         to[n++] = byte_of(piece, len);
     } else {
         for (size_t i = 0; i < len;) {
             const bool space = len - i >= 3 && memcmp(piece + i, "\xe2\x96\x81", 3) == 0 &&
-                               !gemma_spm_is_control(spm, id);
+                               !sae_spm_is_control(spm, id);
             to[n++] = space ? ' ' : piece[i];
             i += space ? 3 : 1;
         }
@@ -78,12 +78,12 @@ static bool ends_word(const char *piece, size_t len)
     return false;
 }
 
-static enum sae_status read_pieces(struct gemma_tok *tok, struct sae_err *err)
+static enum sae_status read_pieces(struct sae_tok *tok, struct sae_err *err)
 {
     size_t total = 0;
     for (size_t i = 0; i < tok->n; i++) {
         size_t len = 0;
-        (void)gemma_spm_piece(tok->spm, (int)i, &len);
+        (void)sae_spm_piece(tok->spm, (int)i, &len);
         total += len + 2; /* a byte piece may be shorter than its byte and NUL */
     }
     SAE_TRY(sae_mem_alloc(&tok->text, total, 1, err));
@@ -132,11 +132,12 @@ static size_t find_cut(const char *text, size_t from, size_t to, char mark)
 }
 
 /* Length of the next chunk. */
-static size_t next_cut(const struct gemma_tok *tok, const char *text, size_t len)
+static size_t next_cut(const struct sae_tok *tok, const char *text, size_t len)
 {
     if (len <= CHUNK || !tok->cuts_are_safe)
         return len;
-    const size_t line = len < CHUNK_LINE ? len : CHUNK_LINE, max = len < CHUNK_MAX ? len : CHUNK_MAX;
+    const size_t line = len < CHUNK_LINE ? len : CHUNK_LINE,
+                 max = len < CHUNK_MAX ? len : CHUNK_MAX;
     size_t cut = find_cut(text, CHUNK, line, '\n');
     if (cut < line)
         return cut;
@@ -148,7 +149,7 @@ static size_t next_cut(const struct gemma_tok *tok, const char *text, size_t len
 }
 
 /* Chunks are encoded until there are `max` tokens; *ret_used is where the last one ends. */
-static enum sae_status encode_valid(const struct gemma_tok *tok, const char *text, size_t len,
+static enum sae_status encode_valid(const struct sae_tok *tok, const char *text, size_t len,
                                     size_t max, uint32_t **ret, size_t *ret_n, size_t *ret_used,
                                     struct sae_err *err)
 {
@@ -158,7 +159,7 @@ static enum sae_status encode_valid(const struct gemma_tok *tok, const char *tex
     size_t at = 0;
     while (at < len && n < max && st == SAE_OK) {
         const size_t step = next_cut(tok, text + at, len - at);
-        if (!gemma_spm_encode(tok->spm, text + at, step, &ids, &n, &cap))
+        if (!sae_spm_encode(tok->spm, text + at, step, &ids, &n, &cap))
             st = sae_err_set(err, SAE_EBACKEND, "SentencePiece cannot encode %zu bytes of text",
                              step);
         at += step;
@@ -185,9 +186,9 @@ static enum sae_status encode_valid(const struct gemma_tok *tok, const char *tex
     return SAE_OK;
 }
 
-enum sae_status gemma_tok_encode_first(const struct gemma_tok *tok, const char *text, size_t len,
-                                       size_t max, uint32_t **ret, size_t *ret_n, bool *ret_all,
-                                       struct sae_err *err)
+enum sae_status sae_tok_encode_first(const struct sae_tok *tok, const char *text, size_t len,
+                                     size_t max, uint32_t **ret, size_t *ret_n, bool *ret_all,
+                                     struct sae_err *err)
 {
     size_t used = 0;
     struct sae_str repaired = {0};
@@ -206,40 +207,40 @@ done:
     return st;
 }
 
-enum sae_status gemma_tok_encode(const struct gemma_tok *tok, const char *text, size_t len,
-                                 uint32_t **ret, size_t *ret_n, struct sae_err *err)
+enum sae_status sae_tok_encode(const struct sae_tok *tok, const char *text, size_t len,
+                               uint32_t **ret, size_t *ret_n, struct sae_err *err)
 {
     bool all;
-    return gemma_tok_encode_first(tok, text, len, SIZE_MAX, ret, ret_n, &all, err);
+    return sae_tok_encode_first(tok, text, len, SIZE_MAX, ret, ret_n, &all, err);
 }
 
 /* --- checks after loading ------------------------------------------------------------------- */
 
-static enum sae_status check_ids(const struct gemma_tok *tok, const struct gemma_config *config,
+static enum sae_status check_ids(const struct sae_tok *tok, const struct sae_lm_config *config,
                                  struct sae_err *err)
 {
     if (tok->n > config->V)
         return sae_err_set(err, SAE_EFORMAT, "%zu pieces, but 'vocab_size' of config.json is %zu",
                            tok->n, config->V);
-    const int bos = gemma_spm_bos(tok->spm);
+    const int bos = sae_spm_bos(tok->spm);
     if (bos >= 0 && (uint32_t)bos != config->bos)
         return sae_err_set(err, SAE_EFORMAT, "bos id %d, but config.json says %lu", bos,
                            (unsigned long)config->bos);
-    if (gemma_spm_unk(tok->spm) < 0)
+    if (sae_spm_unk(tok->spm) < 0)
         return sae_err_set(err, SAE_EFORMAT, "no unknown piece");
     return SAE_OK;
 }
 
 /* Whether the pieces of `text` joined are the text again: no added prefix, no lost space. */
-static enum sae_status check_round_trip(const struct gemma_tok *tok, const char *text, size_t len,
+static enum sae_status check_round_trip(const struct sae_tok *tok, const char *text, size_t len,
                                         struct sae_err *err)
 {
     uint32_t *ids = NULL;
     size_t n = 0, at = 0;
-    SAE_TRY(gemma_tok_encode(tok, text, len, &ids, &n, err));
+    SAE_TRY(sae_tok_encode(tok, text, len, &ids, &n, err));
     bool same = true;
     for (size_t i = 0; i < n && same; i++) {
-        const char *piece = gemma_tok_piece(tok, ids[i]);
+        const char *piece = sae_tok_piece(tok, ids[i]);
         size_t m = strlen(piece);
         if (m == 0)
             m = 1; /* the byte piece of NUL */
@@ -255,7 +256,7 @@ static enum sae_status check_round_trip(const struct gemma_tok *tok, const char 
                        len);
 }
 
-static enum sae_status check_sanity(const struct gemma_tok *tok, const struct gemma_config *config,
+static enum sae_status check_sanity(const struct sae_tok *tok, const struct sae_lm_config *config,
                                     struct sae_err *err)
 {
     static const char sentence[] = " The quick  brown fox, 1234 times\n\n\tover the lazy dog. ";
@@ -267,23 +268,23 @@ static enum sae_status check_sanity(const struct gemma_tok *tok, const struct ge
         bytes[i] = (char)i;
     uint32_t *ids = NULL;
     size_t n = 0;
-    SAE_TRY(gemma_tok_encode(tok, bytes, sizeof bytes, &ids, &n, err));
+    SAE_TRY(sae_tok_encode(tok, bytes, sizeof bytes, &ids, &n, err));
     free(ids);
     return SAE_OK;
 }
 
 /* --- opening -------------------------------------------------------------------------------- */
 
-static enum sae_status load(struct gemma_tok *tok, const char *path, struct sae_err *err)
+static enum sae_status load(struct sae_tok *tok, const char *path, struct sae_err *err)
 {
     char *bytes = NULL, why[MESSAGE_LEN] = "";
     size_t n = 0;
     SAE_TRY(sae_fs_read(&bytes, &n, path, MODEL_MAX, err));
-    tok->spm = gemma_spm_load(bytes, n, why, sizeof why);
+    tok->spm = sae_spm_load(bytes, n, why, sizeof why);
     free(bytes);
     if (tok->spm == NULL)
         return sae_err_set(err, SAE_EFORMAT, "'%s' is not a SentencePiece model: %s", path, why);
-    tok->n = (size_t)gemma_spm_size(tok->spm);
+    tok->n = (size_t)sae_spm_size(tok->spm);
     if (tok->n == 0)
         return sae_err_set(err, SAE_EFORMAT, "'%s' holds no pieces", path);
     return read_pieces(tok, err);
@@ -302,14 +303,13 @@ static enum sae_status check_exists(const char *path, const char *folder, struct
                        "'%s' has no tokenizer.model, the SentencePiece model that is read here%s; "
                        "copy it from the folder of the model it was made from, or: hf download "
                        "google/gemma-2-2b tokenizer.model --local-dir %s",
-                       folder, has_json ? " (tokenizer.json is not)" : "",
-                       sae_str_shell(folder).s);
+                       folder, has_json ? " (tokenizer.json is not)" : "", sae_str_shell(folder).s);
 }
 
-enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
-                               const struct gemma_config *config, struct sae_err *err)
+enum sae_status sae_tok_open(struct sae_tok **ret, const char *folder,
+                             const struct sae_lm_config *config, struct sae_err *err)
 {
-    struct gemma_tok *tok = NULL;
+    struct sae_tok *tok = NULL;
     char *path = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&tok, 1, sizeof *tok, err));
@@ -324,39 +324,39 @@ enum sae_status gemma_tok_open(struct gemma_tok **ret, const char *folder,
 done:
     free(path);
     if (st != SAE_OK)
-        gemma_tok_close(tok);
+        sae_tok_close(tok);
     return st;
 }
 
-void gemma_tok_close(struct gemma_tok *tok)
+void sae_tok_close(struct sae_tok *tok)
 {
     if (tok == NULL)
         return;
-    gemma_spm_close(tok->spm);
+    sae_spm_close(tok->spm);
     free(tok->text);
     free(tok->at);
     free(tok);
 }
 
-void gemma_tok_set_specials(const struct gemma_tok *tok, struct gemma_config *config)
+void sae_tok_set_specials(const struct sae_tok *tok, struct sae_lm_config *config)
 {
-    if (gemma_spm_eos(tok->spm) >= 0)
-        config->eos = (uint32_t)gemma_spm_eos(tok->spm);
-    if (gemma_spm_pad(tok->spm) >= 0)
-        config->pad = (uint32_t)gemma_spm_pad(tok->spm);
+    if (sae_spm_eos(tok->spm) >= 0)
+        config->eos = (uint32_t)sae_spm_eos(tok->spm);
+    if (sae_spm_pad(tok->spm) >= 0)
+        config->pad = (uint32_t)sae_spm_pad(tok->spm);
 }
 
-size_t gemma_tok_size(const struct gemma_tok *tok)
+size_t sae_tok_size(const struct sae_tok *tok)
 {
     return tok->n;
 }
 
-const char *gemma_tok_piece(const struct gemma_tok *tok, uint32_t id)
+const char *sae_tok_piece(const struct sae_tok *tok, uint32_t id)
 {
     return id < tok->n ? tok->text + tok->at[id] : NULL;
 }
 
-bool gemma_tok_is_control(const struct gemma_tok *tok, uint32_t id)
+bool sae_tok_is_control(const struct sae_tok *tok, uint32_t id)
 {
-    return id < tok->n && gemma_spm_is_control(tok->spm, (int)id);
+    return id < tok->n && sae_spm_is_control(tok->spm, (int)id);
 }

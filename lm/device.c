@@ -2,7 +2,7 @@
 /* device : see the header. The order of operations is forward.c's.
  *
  * Contents: 1. weights   2. a run's arrays   3. layers   4. tap and resume   5. logits */
-#include "gemma/device.h"
+#include "lm/device.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 #include "lib/base/stop.h"
 
 enum {
-    PIECE = 16 << 20,     /* elements of a weight converted and sent at a time */
-    MLP_ROWS = 8192,      /* tokens whose gate and up are held at a time */
+    PIECE = 16 << 20, /* elements of a weight converted and sent at a time */
+    MLP_ROWS = 8192,  /* tokens whose gate and up are held at a time */
 };
 #define LOGIT_BYTES ((size_t)256 << 20) /* of logits that are no reference */
 
@@ -26,8 +26,8 @@ struct device_layer {
     bool ready;
 };
 
-struct gemma_device {
-    const struct gemma_model *model;
+struct sae_lm_device {
+    const struct sae_lm *model;
     const struct sae_ops *ops;
     enum sae_precision how;
     char numerics[40];
@@ -38,12 +38,12 @@ struct gemma_device {
 
 /* --- 1. weights ----------------------------------------------------------------------------- */
 
-static size_t panel_size(const struct gemma_panel *panel)
+static size_t panel_size(const struct sae_lm_panel *panel)
 {
     return panel->n_rows * panel->n_cols;
 }
 
-static size_t weight_bytes(const struct gemma_model *m, enum sae_precision how, size_t n_layers)
+static size_t weight_bytes(const struct sae_lm *m, enum sae_precision how, size_t n_layers)
 {
     size_t n = panel_size(&m->embed) + (m->own_head ? panel_size(&m->head) : 0);
     for (size_t i = 0; i < n_layers; i++)
@@ -52,23 +52,24 @@ static size_t weight_bytes(const struct gemma_model *m, enum sae_precision how, 
     return n * sae_lm_factor(how);
 }
 
-enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_ops *ops,
-                                  enum sae_precision how, size_t n_layers, struct sae_err *err)
+enum sae_status sae_lm_place(struct sae_lm *model, const struct sae_ops *ops,
+                             enum sae_precision how, size_t n_layers, struct sae_err *err)
 {
-    const struct gemma_config *c = &model->config;
+    const struct sae_lm_config *c = &model->config;
     if (ops->host) {
-        gemma_device_close(model->device);
+        sae_lm_device_close(model->device);
         model->device = NULL;
         return SAE_OK;
     }
     if (!ops->lm)
-        return sae_err_set(err, SAE_EBACKEND,
-                           "backend '%s' has no operations of a language model", ops->name);
+        return sae_err_set(err, SAE_EBACKEND, "backend '%s' has no operations of a language model",
+                           ops->name);
     if (c->head_dim > SAE_LM_HEAD_MAX)
-        return sae_err_set(err, SAE_EARG,
-                           "'%s' has attention heads of width %zu; backend '%s' takes up to %d; use "
-                           "--backend cpu",
-                           c->name, c->head_dim, ops->name, SAE_LM_HEAD_MAX);
+        return sae_err_set(
+            err, SAE_EARG,
+            "'%s' has attention heads of width %zu; backend '%s' takes up to %d; use "
+            "--backend cpu",
+            c->name, c->head_dim, ops->name, SAE_LM_HEAD_MAX);
     const size_t need = weight_bytes(model, how, n_layers < c->L ? n_layers : c->L);
     const size_t free_bytes = ops->lm->free_bytes();
     if (need > free_bytes)
@@ -76,35 +77,34 @@ enum sae_status gemma_model_place(struct gemma_model *model, const struct sae_op
                            "the weights of '%s' take %.1f GB on the device, of which %.1f GB are "
                            "free; use --backend cpu",
                            c->name, (double)need / 1e9, (double)free_bytes / 1e9);
-    struct gemma_device *device = NULL;
+    struct sae_lm_device *device = NULL;
     SAE_TRY(sae_mem_alloc(&device, 1, sizeof *device, err));
     device->model = model;
     device->ops = ops;
     device->how = how;
     (void)snprintf(device->numerics, sizeof device->numerics, "%s %s", ops->name,
                    sae_precision_names[how]);
-    const enum sae_status st =
-        sae_mem_alloc(&device->layers, c->L, sizeof *device->layers, err);
+    const enum sae_status st = sae_mem_alloc(&device->layers, c->L, sizeof *device->layers, err);
     if (st != SAE_OK) {
         free(device);
         return st;
     }
-    gemma_device_close(model->device);
+    sae_lm_device_close(model->device);
     model->device = device;
     return SAE_OK;
 }
 
-const char *gemma_model_numerics(const struct gemma_model *model)
+const char *sae_lm_numerics(const struct sae_lm *model)
 {
     return model->device ? model->device->numerics : "cpu f32";
 }
 
-bool gemma_model_on_device(const struct gemma_model *model)
+bool sae_lm_on_device(const struct sae_lm *model)
 {
     return model->device != NULL;
 }
 
-void gemma_device_close(struct gemma_device *device)
+void sae_lm_device_close(struct sae_lm_device *device)
 {
     if (!device)
         return;
@@ -123,13 +123,13 @@ void gemma_device_close(struct gemma_device *device)
 }
 
 /* Rows [first, first + n) of a panel as factors, by all threads. */
-static void convert(const struct gemma_panel *panel, enum sae_precision how, size_t first, size_t n,
-                    float *wide, uint16_t *narrow)
+static void convert(const struct sae_lm_panel *panel, enum sae_precision how, size_t first,
+                    size_t n, float *wide, uint16_t *narrow)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i++) {
         float *const to = wide + i * panel->n_cols;
-        const float *const row = gemma_panel_rows(panel, first + i, 1, to);
+        const float *const row = sae_lm_panel_rows(panel, first + i, 1, to);
         if (how == SAE_BF16)
             sae_bf16_narrow(narrow + i * panel->n_cols, row, panel->n_cols);
         else if (row != to)
@@ -138,8 +138,8 @@ static void convert(const struct gemma_panel *panel, enum sae_precision how, siz
 }
 
 /* *to = the whole panel on the device; nothing where it is there already. */
-static enum sae_status send_panel(void **to, const struct gemma_device *g,
-                                  const struct gemma_panel *panel, struct sae_err *err)
+static enum sae_status send_panel(void **to, const struct sae_lm_device *g,
+                                  const struct sae_lm_panel *panel, struct sae_err *err)
 {
     const size_t size = sae_lm_factor(g->how), cols = panel->n_cols;
     const size_t step = PIECE / cols > 0 ? PIECE / cols : 1;
@@ -166,7 +166,7 @@ done:
 }
 
 /* A failure for want of memory, with what the whole takes. */
-static enum sae_status explain(const struct gemma_device *g, enum sae_status st,
+static enum sae_status explain(const struct sae_lm_device *g, enum sae_status st,
                                struct sae_err *err)
 {
     if (st != SAE_ENOMEM)
@@ -179,9 +179,9 @@ static enum sae_status explain(const struct gemma_device *g, enum sae_status st,
                        (double)weight_bytes(g->model, g->how, g->model->config.L) / 1e9, why.msg);
 }
 
-static enum sae_status send_layer(struct gemma_device *g, size_t i, struct sae_err *err)
+static enum sae_status send_layer(struct sae_lm_device *g, size_t i, struct sae_err *err)
 {
-    const struct gemma_layer *const from = &g->model->layers[i];
+    const struct sae_lm_layer *const from = &g->model->layers[i];
     struct device_layer *const to = &g->layers[i];
     const size_t D = g->model->config.D;
     if (to->ready)
@@ -199,7 +199,7 @@ static enum sae_status send_layer(struct gemma_device *g, size_t i, struct sae_e
 }
 
 /* Layers [first, end), and the embedding and the final norm, which every pass needs. */
-static enum sae_status send(struct gemma_device *g, size_t first, size_t end, struct sae_err *err)
+static enum sae_status send(struct sae_lm_device *g, size_t first, size_t end, struct sae_err *err)
 {
     const size_t D = g->model->config.D;
     enum sae_status st = send_panel(&g->embed, g, &g->model->embed, err);
@@ -217,8 +217,8 @@ static enum sae_status send(struct gemma_device *g, size_t first, size_t end, st
 
 /* --- 2. a run's arrays ---------------------------------------------------------------------- */
 
-struct gemma_pass {
-    struct gemma_device *device;
+struct sae_lm_pass {
+    struct sae_lm_device *device;
     size_t n_max, T_max, logit_rows, reference_rows;
     uint32_t *ids;          /* [n] tokens, targets or rows */
     float *x, *a, *y;       /* [n][D] the stream, what is added to it, final normed */
@@ -237,9 +237,9 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static enum sae_status alloc_all(struct gemma_pass *p, struct sae_err *err)
+static enum sae_status alloc_all(struct sae_lm_pass *p, struct sae_err *err)
 {
-    const struct gemma_config *c = &p->device->model->config;
+    const struct sae_lm_config *c = &p->device->model->config;
     const struct sae_ops *const ops = p->device->ops;
     const size_t n = p->n_max, D = c->D, d = c->head_dim, f = sizeof(float),
                  factor = sae_lm_factor(p->device->how), rows = min_size(n, MLP_ROWS);
@@ -259,14 +259,14 @@ static enum sae_status alloc_all(struct gemma_pass *p, struct sae_err *err)
     return ops->alloc(&p->kl, n, sizeof *p->kl, err);
 }
 
-enum sae_status gemma_pass_open(struct gemma_pass **ret, struct gemma_device *device, size_t n_max,
-                                size_t T_max, const float *cosines, const float *sines,
-                                struct sae_err *err)
+enum sae_status sae_lm_pass_open(struct sae_lm_pass **ret, struct sae_lm_device *device,
+                                 size_t n_max, size_t T_max, const float *cosines,
+                                 const float *sines, struct sae_err *err)
 {
-    const struct gemma_config *c = &device->model->config;
+    const struct sae_lm_config *c = &device->model->config;
     const size_t angles = T_max * (c->head_dim / 2) * sizeof(float);
     const size_t fit = LOGIT_BYTES / (c->V * sizeof(float));
-    struct gemma_pass *p = NULL;
+    struct sae_lm_pass *p = NULL;
     SAE_TRY(sae_mem_alloc(&p, 1, sizeof *p, err));
     p->device = device;
     p->n_max = n_max;
@@ -274,7 +274,7 @@ enum sae_status gemma_pass_open(struct gemma_pass **ret, struct gemma_device *de
     p->logit_rows = min_size(n_max, fit < 1 ? 1 : fit);
     const enum sae_status st = explain(device, alloc_all(p, err), err);
     if (st != SAE_OK) {
-        gemma_pass_close(p);
+        sae_lm_pass_close(p);
         return st;
     }
     device->ops->put(p->cosines, cosines, angles);
@@ -283,7 +283,7 @@ enum sae_status gemma_pass_open(struct gemma_pass **ret, struct gemma_device *de
     return SAE_OK;
 }
 
-void gemma_pass_close(struct gemma_pass *p)
+void sae_lm_pass_close(struct sae_lm_pass *p)
 {
     if (!p)
         return;
@@ -298,10 +298,10 @@ void gemma_pass_close(struct gemma_pass *p)
 /* --- 3. layers ------------------------------------------------------------------------------ */
 
 /* q, k, v of all rows from h, rotation, attention: o. */
-static void attend(struct gemma_pass *p, size_t B, size_t T, size_t layer)
+static void attend(struct sae_lm_pass *p, size_t B, size_t T, size_t layer)
 {
-    const struct gemma_device *const g = p->device;
-    const struct gemma_config *c = &g->model->config;
+    const struct sae_lm_device *const g = p->device;
+    const struct sae_lm_config *c = &g->model->config;
     const size_t n = B * T, d = c->head_dim, ld = (c->H + 2 * c->K) * d;
     const struct sae_lm_heads heads = {.B = B,
                                        .T = T,
@@ -317,9 +317,9 @@ static void attend(struct gemma_pass *p, size_t B, size_t T, size_t layer)
 }
 
 /* a = W_down (gelu(W_gate h) * W_up h), as many rows at a time as fit. */
-static void feed_forward(struct gemma_pass *p, size_t n, const struct device_layer *w)
+static void feed_forward(struct sae_lm_pass *p, size_t n, const struct device_layer *w)
 {
-    const struct gemma_device *const g = p->device;
+    const struct sae_lm_device *const g = p->device;
     const struct sae_lm_ops *const lm = g->ops->lm;
     const size_t D = g->model->config.D, F = g->model->config.F;
     for (size_t r = 0; r < n; r += MLP_ROWS) {
@@ -332,44 +332,43 @@ static void feed_forward(struct gemma_pass *p, size_t n, const struct device_lay
 }
 
 /* The stream through layers [first, end). Each join adds one branch and norms for the next. */
-static enum sae_status run_layers(struct gemma_pass *p, size_t B, size_t T, size_t first,
+static enum sae_status run_layers(struct sae_lm_pass *p, size_t B, size_t T, size_t first,
                                   size_t end, struct sae_err *err)
 {
-    struct gemma_device *const g = p->device;
+    struct sae_lm_device *const g = p->device;
     const struct sae_lm_ops *const lm = g->ops->lm;
-    const struct gemma_config *c = &g->model->config;
+    const struct sae_lm_config *c = &g->model->config;
     const size_t n = B * T, D = c->D;
     SAE_TRY(send(g, first, end, err));
     if (first < end)
-        lm->norm(g->how, n, D, c->rms_eps, p->x, g->layers[first].norms + GEMMA_NORM_IN * D, p->h);
+        lm->norm(g->how, n, D, c->rms_eps, p->x, g->layers[first].norms + SAE_LM_NORM_IN * D, p->h);
     for (size_t i = first; i < end; i++) {
         const struct device_layer *const w = &g->layers[i];
-        const float *const next =
-            i + 1 < end ? g->layers[i + 1].norms + GEMMA_NORM_IN * D : NULL;
+        const float *const next = i + 1 < end ? g->layers[i + 1].norms + SAE_LM_NORM_IN * D : NULL;
         if (p->may_stop && sae_stop_asked())
             return sae_err_set(err, SAE_EINTR, "stopped within a batch");
         attend(p, B, T, i);
         lm->product(g->how, n, D, c->H * c->head_dim, p->o, w->out, p->a);
-        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + GEMMA_NORM_POST_ATTN * D, p->x,
-                 w->norms + GEMMA_NORM_PRE_FF * D, p->h);
+        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + SAE_LM_NORM_POST_ATTN * D, p->x,
+                 w->norms + SAE_LM_NORM_PRE_FF * D, p->h);
         feed_forward(p, n, w);
-        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + GEMMA_NORM_POST_FF * D, p->x, next,
+        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + SAE_LM_NORM_POST_FF * D, p->x, next,
                  p->h);
     }
     return SAE_OK;
 }
 
-void gemma_pass_may_stop(struct gemma_pass *p)
+void sae_lm_pass_may_stop(struct sae_lm_pass *p)
 {
     p->may_stop = true;
 }
 
 /* --- 4. tap and resume ---------------------------------------------------------------------- */
 
-enum sae_status gemma_pass_tap(struct gemma_pass *p, const uint32_t *ids, size_t B, size_t T,
-                               size_t layer, float *x, struct sae_err *err)
+enum sae_status sae_lm_pass_tap(struct sae_lm_pass *p, const uint32_t *ids, size_t B, size_t T,
+                                size_t layer, float *x, struct sae_err *err)
 {
-    const struct gemma_device *const g = p->device;
+    const struct sae_lm_device *const g = p->device;
     const size_t n = B * T, D = g->model->config.D;
     SAE_TRY(send(p->device, 0, layer + 1, err));
     g->ops->put(p->ids, ids, n * sizeof *ids);
@@ -379,26 +378,26 @@ enum sae_status gemma_pass_tap(struct gemma_pass *p, const uint32_t *ids, size_t
     return g->ops->check(err);
 }
 
-enum sae_status gemma_pass_resume(struct gemma_pass *p, const float *x, size_t B, size_t T,
-                                  size_t layer, struct sae_err *err)
+enum sae_status sae_lm_pass_resume(struct sae_lm_pass *p, const float *x, size_t B, size_t T,
+                                   size_t layer, struct sae_err *err)
 {
-    const struct gemma_device *const g = p->device;
-    const struct gemma_config *c = &g->model->config;
+    const struct sae_lm_device *const g = p->device;
+    const struct sae_lm_config *c = &g->model->config;
     g->ops->put(p->x, x, B * T * c->D * sizeof *x);
     SAE_TRY(run_layers(p, B, T, layer + 1, c->L, err));
     g->ops->lm->norm(SAE_F32, B * T, c->D, c->rms_eps, p->x, g->norm, p->y);
     return SAE_OK;
 }
 
-enum sae_status gemma_pass_final(const struct gemma_pass *p, size_t first, size_t n, float *y,
-                                 struct sae_err *err)
+enum sae_status sae_lm_pass_final(const struct sae_lm_pass *p, size_t first, size_t n, float *y,
+                                  struct sae_err *err)
 {
     const size_t D = p->device->model->config.D;
     p->device->ops->get(y, p->y + first * D, n * D * sizeof *y);
     return p->device->ops->check(err);
 }
 
-void gemma_pass_put_final(struct gemma_pass *p, const float *y, size_t n)
+void sae_lm_pass_put_final(struct sae_lm_pass *p, const float *y, size_t n)
 {
     p->device->ops->put(p->y, y, n * p->device->model->config.D * sizeof *y);
 }
@@ -406,18 +405,17 @@ void gemma_pass_put_final(struct gemma_pass *p, const float *y, size_t n)
 /* --- 5. logits ------------------------------------------------------------------------------ */
 
 /* Capped logits of n rows y, to [n][V]; all on the device. */
-static void head(struct gemma_pass *p, const float *y, size_t n, float *to)
+static void head(struct sae_lm_pass *p, const float *y, size_t n, float *to)
 {
-    const struct gemma_device *const g = p->device;
-    const struct gemma_config *c = &g->model->config;
+    const struct sae_lm_device *const g = p->device;
+    const struct sae_lm_config *c = &g->model->config;
     g->ops->lm->factors(g->how, n * c->D, y, p->h);
-    g->ops->lm->product(g->how, n, c->V, c->D, p->h, g->own_head ? g->own_head : g->embed,
-                        to);
+    g->ops->lm->product(g->how, n, c->V, c->D, p->h, g->own_head ? g->own_head : g->embed, to);
     if (c->final_cap > 0)
         g->ops->lm->cap(n * c->V, (float)c->final_cap, to);
 }
 
-static enum sae_status reserve_logits(struct gemma_pass *p, struct sae_err *err)
+static enum sae_status reserve_logits(struct sae_lm_pass *p, struct sae_err *err)
 {
     SAE_TRY(send(p->device, 0, 0, err)); /* rows may have been put without a layer run */
     if (p->logits)
@@ -429,9 +427,9 @@ static enum sae_status reserve_logits(struct gemma_pass *p, struct sae_err *err)
 }
 
 /* Rows by number go together through a, where the stream's branch was. */
-static void gather(struct gemma_pass *p, const size_t *rows, size_t n)
+static void gather(struct sae_lm_pass *p, const size_t *rows, size_t n)
 {
-    const struct gemma_device *const g = p->device;
+    const struct sae_lm_device *const g = p->device;
     uint32_t some[256];
     for (size_t i = 0; i < n; i += sizeof some / sizeof *some) {
         const size_t m = min_size(sizeof some / sizeof *some, n - i);
@@ -442,10 +440,10 @@ static void gather(struct gemma_pass *p, const size_t *rows, size_t n)
     g->ops->lm->embed(SAE_F32, n, g->model->config.D, 1, p->ids, p->y, p->a);
 }
 
-enum sae_status gemma_pass_logits(struct gemma_pass *p, const size_t *rows, size_t first, size_t n,
-                                  float *logits, struct sae_err *err)
+enum sae_status sae_lm_pass_logits(struct sae_lm_pass *p, const size_t *rows, size_t first,
+                                   size_t n, float *logits, struct sae_err *err)
 {
-    const struct gemma_device *const g = p->device;
+    const struct sae_lm_device *const g = p->device;
     const size_t D = g->model->config.D, V = g->model->config.V;
     SAE_TRY(reserve_logits(p, err));
     for (size_t i = 0; i < n; i += p->logit_rows) {
@@ -458,10 +456,10 @@ enum sae_status gemma_pass_logits(struct gemma_pass *p, const size_t *rows, size
     return g->ops->check(err);
 }
 
-enum sae_status gemma_pass_set_reference(struct gemma_pass *p, size_t n, const uint32_t *target,
-                                         double *ce, struct sae_err *err)
+enum sae_status sae_lm_pass_set_reference(struct sae_lm_pass *p, size_t n, const uint32_t *target,
+                                          double *ce, struct sae_err *err)
 {
-    const struct gemma_device *const g = p->device;
+    const struct sae_lm_device *const g = p->device;
     const size_t V = g->model->config.V;
     SAE_TRY(send(p->device, 0, 0, err));
     if (n > p->reference_rows) {
@@ -478,10 +476,10 @@ enum sae_status gemma_pass_set_reference(struct gemma_pass *p, size_t n, const u
     return g->ops->check(err);
 }
 
-enum sae_status gemma_pass_compare(struct gemma_pass *p, size_t n, const uint32_t *target,
-                                   double *ce, double *kl, struct sae_err *err)
+enum sae_status sae_lm_pass_compare(struct sae_lm_pass *p, size_t n, const uint32_t *target,
+                                    double *ce, double *kl, struct sae_err *err)
 {
-    const struct gemma_device *const g = p->device;
+    const struct sae_lm_device *const g = p->device;
     const size_t D = g->model->config.D, V = g->model->config.V;
     if (n > p->reference_rows)
         return sae_err_set(err, SAE_ERANGE, "%zu rows compared with a reference of %zu", n,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* rows : norms, activations, caps, rotation and attention of single rows; see the header. */
-#include "gemma/rows.h"
+#include "lm/rows.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "gemma/vec.h"
+#include "lm/vec.h"
 
-GEMMA_INLINE float inverse_rms(const float *x, size_t D, double eps)
+SAE_LM_INLINE float inverse_rms(const float *x, size_t D, double eps)
 {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -16,7 +16,7 @@ GEMMA_INLINE float inverse_rms(const float *x, size_t D, double eps)
     return (float)(1.0 / sqrt(sum / (double)D + eps));
 }
 
-GEMMA_CLONES void gemma_row_rms(float *h, const float *x, const float *w, size_t D, double eps)
+SAE_LM_CLONES void sae_lm_row_rms(float *h, const float *x, const float *w, size_t D, double eps)
 {
     const float r = inverse_rms(x, D, eps);
 #pragma omp simd
@@ -24,7 +24,8 @@ GEMMA_CLONES void gemma_row_rms(float *h, const float *x, const float *w, size_t
         h[i] = x[i] * r * (1.0F + w[i]);
 }
 
-GEMMA_CLONES void gemma_row_add_rms(float *x, const float *a, const float *w, size_t D, double eps)
+SAE_LM_CLONES void sae_lm_row_add_rms(float *x, const float *a, const float *w, size_t D,
+                                      double eps)
 {
     const float r = inverse_rms(a, D, eps);
 #pragma omp simd
@@ -33,26 +34,26 @@ GEMMA_CLONES void gemma_row_add_rms(float *x, const float *a, const float *w, si
 }
 
 /* 0.5 g (1 + tanh u) = g / (1 + e^-2u), u = sqrt(2/pi) (g + 0.044715 g^3): exact, no cancelling. */
-GEMMA_CLONES void gemma_row_gelu_mul(float *gate, const float *up, size_t n)
+SAE_LM_CLONES void sae_lm_row_gelu_mul(float *gate, const float *up, size_t n)
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++) {
         const float g = gate[i];
         const float u2 = -1.5957691216057308F * (g + 0.044715F * (g * g * g));
-        gate[i] = g / (1.0F + gemma_exp(u2 > 80.0F ? 80.0F : u2)) * up[i];
+        gate[i] = g / (1.0F + sae_lm_exp(u2 > 80.0F ? 80.0F : u2)) * up[i];
     }
 }
 
-GEMMA_CLONES void gemma_row_cap(float *z, size_t n, float cap)
+SAE_LM_CLONES void sae_lm_row_cap(float *z, size_t n, float cap)
 {
     const float inverse = 1.0F / cap;
 #pragma omp simd
     for (size_t i = 0; i < n; i++)
-        z[i] = cap * gemma_tanh(z[i] * inverse);
+        z[i] = cap * sae_lm_tanh(z[i] * inverse);
 }
 
-GEMMA_CLONES void gemma_row_rope(float *heads, size_t n_heads, const float *cosines,
-                                 const float *sines, size_t half)
+SAE_LM_CLONES void sae_lm_row_rope(float *heads, size_t n_heads, const float *cosines,
+                                   const float *sines, size_t half)
 {
     for (size_t n = 0; n < n_heads; n++) {
         float *a = heads + n * 2 * half, *b = a + half;
@@ -77,12 +78,12 @@ static size_t round_up(size_t n)
 }
 
 /* Keys transposed [d][Tp], values [T][dp], scores [ROWS][Tp]; p = padded to LANES. */
-size_t gemma_head_scratch(size_t T, size_t d)
+size_t sae_lm_head_scratch(size_t T, size_t d)
 {
     return d * round_up(T) + T * round_up(d) + ROWS * round_up(T);
 }
 
-GEMMA_INLINE void gather(const struct gemma_head *h, float *kt, float *v)
+SAE_LM_INLINE void gather(const struct sae_lm_head *h, float *kt, float *v)
 {
     const size_t Tp = round_up(h->T), dp = round_up(h->d);
     for (size_t c = 0; c < h->d; c++)
@@ -97,8 +98,8 @@ GEMMA_INLINE void gather(const struct gemma_head *h, float *kt, float *v)
 }
 
 /* s[r][j] = q_r . k_j for the tile of keys j ... j + LANES - 1. */
-GEMMA_INLINE void score_tile(float *s, const float *const q[ROWS], const float *kt, size_t Tp,
-                             size_t d, size_t j)
+SAE_LM_INLINE void score_tile(float *s, const float *const q[ROWS], const float *kt, size_t Tp,
+                              size_t d, size_t j)
 {
     lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
     for (size_t c = 0; c < d; c++) {
@@ -115,14 +116,14 @@ GEMMA_INLINE void score_tile(float *s, const float *const q[ROWS], const float *
 }
 
 /* Scale, cap and exponential of one row's keys [lo, hi); returns 1 / sum. */
-GEMMA_INLINE float soften(float *s, size_t lo, size_t hi, float scale, float cap)
+SAE_LM_INLINE float soften(float *s, size_t lo, size_t hi, float scale, float cap)
 {
     float top = -INFINITY, sum = 0;
     if (cap > 0) {
         const float in = scale / cap;
 #pragma omp simd
         for (size_t j = lo; j < hi; j++)
-            s[j] = cap * gemma_tanh(s[j] * in);
+            s[j] = cap * sae_lm_tanh(s[j] * in);
     } else {
 #pragma omp simd
         for (size_t j = lo; j < hi; j++)
@@ -133,15 +134,15 @@ GEMMA_INLINE float soften(float *s, size_t lo, size_t hi, float scale, float cap
         top = s[j] > top ? s[j] : top;
 #pragma omp simd reduction(+ : sum)
     for (size_t j = lo; j < hi; j++) {
-        s[j] = gemma_exp(s[j] - top);
+        s[j] = sae_lm_exp(s[j] - top);
         sum += s[j];
     }
     return 1.0F / sum;
 }
 
 /* Columns c ... c + LANES - 1 of sum_j p[r][j] v_j, keys [lo, hi). */
-GEMMA_INLINE void mix_tile(float out[ROWS][LANES], const float *p, size_t Tp, const float *v,
-                           size_t dp, size_t lo, size_t hi)
+SAE_LM_INLINE void mix_tile(float out[ROWS][LANES], const float *p, size_t Tp, const float *v,
+                            size_t dp, size_t lo, size_t hi)
 {
     lanes o0 = {0}, o1 = {0}, o2 = {0}, o3 = {0};
     for (size_t j = lo; j < hi; j++) {
@@ -157,14 +158,14 @@ GEMMA_INLINE void mix_tile(float out[ROWS][LANES], const float *p, size_t Tp, co
     *(lanes *)out[3] = o3;
 }
 
-GEMMA_INLINE size_t first_key(size_t t, size_t window)
+SAE_LM_INLINE size_t first_key(size_t t, size_t window)
 {
     return t + 1 > window ? t + 1 - window : 0;
 }
 
 /* Queries t0 ... t0 + ROWS - 1; those past the end repeat the last and are not stored. */
-GEMMA_INLINE void attend_rows(const struct gemma_head *h, size_t t0, const float *kt,
-                              const float *v, float *s)
+SAE_LM_INLINE void attend_rows(const struct sae_lm_head *h, size_t t0, const float *kt,
+                               const float *v, float *s)
 {
     const size_t Tp = round_up(h->T), dp = round_up(h->d);
     const size_t n = h->T - t0 < ROWS ? h->T - t0 : ROWS;
@@ -192,7 +193,7 @@ GEMMA_INLINE void attend_rows(const struct gemma_head *h, size_t t0, const float
     }
 }
 
-GEMMA_CLONES void gemma_head_attend(const struct gemma_head *head, float *scratch)
+SAE_LM_CLONES void sae_lm_head_attend(const struct sae_lm_head *head, float *scratch)
 {
     float *kt = scratch, *v = kt + head->d * round_up(head->T);
     float *s = v + head->T * round_up(head->d);

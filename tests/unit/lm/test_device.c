@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The language model on the emulated device beside the host's forward pass: bf16 factors, which the
- * golden numbers of test_gemma_forward are too close for, the shipped model, what logits say, and
+ * golden numbers of test_lm_forward are too close for, the shipped model, what logits say, and
  * memory that does not suffice. */
 #include <math.h>
 #include <setjmp.h>
@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "gemma/model.h"
 #include "lib/math/lm.h"
+#include "lm/model.h"
 #include "tests/emu/test_device.h"
-#include "tests/unit/fixtures/gemma_fixture.h"
+#include "tests/unit/fixtures/lm_fixture.h"
 
 static struct sae_err g_err;
 static const struct sae_ops *device;
@@ -52,36 +52,37 @@ static const char text[] =
     "best of times and the worst of times. A computer follows instructions one after another; "
     "programs are lists of such instructions, and a library is a set of programs that others use. "
     "In the beginning the earth was without form. Water boils at a hundred degrees at the level "
-    "of the sea, and at less on a mountain. cat has the first letter: C\n dog has the first letter: "
+    "of the sea, and at less on a mountain. cat has the first letter: C\n dog has the first "
+    "letter: "
     "D\n bird has the first letter: B\n for (i = 0; i < n; i++) sum += a[i]; return sum; A noun is "
     "a word for a person, a place or a thing. The quality of being honest, or of having strong "
     "principles. She sells sea shells by the sea shore, and the shells that she sells are sea "
     "shells, I am sure. Bread is made of flour, water, salt and yeast, and is baked in an oven. ";
 
 struct shipped {
-    struct gemma_model *model;
+    struct sae_lm *model;
     uint32_t ids[N];
     uint32_t target[N];
 };
 
 static void open_shipped(struct shipped *s)
 {
-    struct gemma_tok *tok = NULL;
+    struct sae_tok *tok = NULL;
     uint32_t *ids = NULL;
     size_t n = 0;
     char path[4096];
     const char *root = getenv("SAE_SOURCE_ROOT");
     (void)snprintf(path, sizeof path, "%s/data/tiny-g2", root != NULL ? root : ".");
-    OK(gemma_model_open(&s->model, path, &g_err));
-    const struct gemma_config *c = gemma_model_config(s->model);
+    OK(sae_lm_open(&s->model, path, &g_err));
+    const struct sae_lm_config *c = sae_lm_config(s->model);
     assert_true(c->V == WORDS && c->D == WIDTH && c->L == LAYERS && c->window < T);
-    OK(gemma_tok_open(&tok, path, c, &g_err));
-    OK(gemma_tok_encode(tok, text, strlen(text), &ids, &n, &g_err));
-    gemma_tok_close(tok);
+    OK(sae_tok_open(&tok, path, c, &g_err));
+    OK(sae_tok_encode(tok, text, strlen(text), &ids, &n, &g_err));
+    sae_tok_close(tok);
     for (size_t i = 0; i < N; i++) /* the second sequence from the middle of the text */
         s->ids[i] = i % T == 0 ? c->bos : ids[(i % T + i / T * 37) % n];
     for (size_t i = 0; i < N; i++)
-        s->target[i] = i % T == T - 1 ? GEMMA_NO_TARGET : s->ids[i + 1];
+        s->target[i] = i % T == T - 1 ? SAE_LM_NO_TARGET : s->ids[i + 1];
     free(ids);
 }
 
@@ -110,15 +111,15 @@ struct outcome {
 
 static struct outcome *forward(const struct shipped *s)
 {
-    struct gemma_run *run = NULL;
+    struct sae_lm_run *run = NULL;
     struct outcome *o = malloc(sizeof *o);
     assert_non_null(o);
-    OK(gemma_run_open(&run, s->model, N, T, &g_err));
+    OK(sae_lm_run_open(&run, s->model, N, T, &g_err));
     for (size_t i = 0; i < TAPS; i++)
-        OK(gemma_run_tap(run, s->ids, B, T, tapped[i], o->x[i], &g_err));
-    OK(gemma_run_resume(run, o->x[1], B, T, tapped[1], &g_err));
-    OK(gemma_run_logits(run, 0, N, o->z, &g_err));
-    gemma_run_close(run);
+        OK(sae_lm_tap(run, s->ids, B, T, tapped[i], o->x[i], &g_err));
+    OK(sae_lm_resume(run, o->x[1], B, T, tapped[1], &g_err));
+    OK(sae_lm_logits(run, 0, N, o->z, &g_err));
+    sae_lm_run_close(run);
     return o;
 }
 
@@ -127,30 +128,34 @@ static void test_shipped(void **state)
     (void)state;
     struct shipped s;
     open_shipped(&s);
-    assert_string_equal(gemma_model_numerics(s.model), "cpu f32");
+    assert_string_equal(sae_lm_numerics(s.model), "cpu f32");
     struct outcome *const host = forward(&s);
     static const struct {
         enum sae_precision how;
         const char *name;
         double stream, loss, agree; /* relative error of a layer; nats a token; share of tokens */
-    } bounds[] = {{SAE_F32, "cuda f32", 1e-5, 1e-5, 1}, {SAE_BF16, "cuda bf16", 1e-2, 5e-3, 0.97}};
+    } bounds[] = {
+        {SAE_F32,  "cuda f32",  1e-5, 1e-5, 1   },
+        {SAE_BF16, "cuda bf16", 1e-2, 5e-3, 0.97}
+    };
     for (size_t k = 0; k < 2; k++) {
         double ce[2] = {0, 0}, worst = 0;
         size_t same = 0;
-        OK(gemma_model_place(s.model, device, bounds[k].how, LAYERS, &g_err));
-        assert_string_equal(gemma_model_numerics(s.model), bounds[k].name);
+        OK(sae_lm_place(s.model, device, bounds[k].how, LAYERS, &g_err));
+        assert_string_equal(sae_lm_numerics(s.model), bounds[k].name);
         struct outcome *const there = forward(&s);
         for (size_t i = 0; i < TAPS; i++)
             worst = fmax(worst, apart(there->x[i], host->x[i], (size_t)N * WIDTH));
         for (size_t i = 0; i < N; i++) {
             same += largest(there->z + i * WORDS) == largest(host->z + i * WORDS);
-            if (s.target[i] == GEMMA_NO_TARGET)
+            if (s.target[i] == SAE_LM_NO_TARGET)
                 continue;
             ce[0] += cross_entropy(host->z + i * WORDS, s.target[i]) / (N - B);
             ce[1] += cross_entropy(there->z + i * WORDS, s.target[i]) / (N - B);
         }
-        print_message("# %s: stream within %.2e, CE %.5f beside %.5f, same first choice %zu of %d\n",
-                      bounds[k].name, worst, ce[1], ce[0], same, N);
+        print_message(
+            "# %s: stream within %.2e, CE %.5f beside %.5f, same first choice %zu of %d\n",
+            bounds[k].name, worst, ce[1], ce[0], same, N);
         assert_true(worst <= bounds[k].stream);
         assert_true(fabs(ce[1] - ce[0]) <= bounds[k].loss);
         assert_true((double)same >= bounds[k].agree * N);
@@ -164,7 +169,7 @@ static void test_shipped(void **state)
         free(there);
     }
     free(host);
-    gemma_model_close(s.model);
+    sae_lm_close(s.model);
 }
 
 /* --- rows, alone and together --------------------------------------------------------------- */
@@ -174,24 +179,24 @@ enum { ROWS = FIX_B * FIX_T, N_X = ROWS * FIX_D, N_Z = ROWS * FIX_V };
 
 struct small {
     char *folder;
-    struct gemma_model *model;
-    struct gemma_run *run;
+    struct sae_lm *model;
+    struct sae_lm_run *run;
 };
 
 static struct small open_small(enum sae_precision how)
 {
     struct small s = {.folder = fix_folder()};
     fix_write(s.folder, &plain);
-    OK(gemma_model_open(&s.model, s.folder, &g_err));
-    OK(gemma_model_place(s.model, device, how, FIX_L, &g_err));
-    OK(gemma_run_open(&s.run, s.model, ROWS, FIX_T, &g_err));
+    OK(sae_lm_open(&s.model, s.folder, &g_err));
+    OK(sae_lm_place(s.model, device, how, FIX_L, &g_err));
+    OK(sae_lm_run_open(&s.run, s.model, ROWS, FIX_T, &g_err));
     return s;
 }
 
 static void close_small(struct small *s)
 {
-    gemma_run_close(s->run);
-    gemma_model_close(s->model);
+    sae_lm_run_close(s->run);
+    sae_lm_close(s->model);
     fix_remove(s->folder);
 }
 
@@ -201,23 +206,23 @@ static void test_rows(void **state)
     (void)state;
     struct small s = open_small(SAE_BF16);
     static float x[N_X], y[N_X], want[N_Z], have[N_Z], some[3 * FIX_V];
-    OK(gemma_run_tap(s.run, fix_tokens, FIX_B, FIX_T, FIX_L - 1, x, &g_err));
-    OK(gemma_run_resume(s.run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
-    OK(gemma_run_logits(s.run, 0, ROWS, want, &g_err));
+    OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, FIX_L - 1, x, &g_err));
+    OK(sae_lm_resume(s.run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_logits(s.run, 0, ROWS, want, &g_err));
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(gemma_run_tap(s.run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
-        OK(gemma_run_resume(s.run, x, FIX_B, FIX_T, layer, &g_err));
-        OK(gemma_run_logits(s.run, 0, ROWS, have, &g_err));
+        OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
+        OK(sae_lm_resume(s.run, x, FIX_B, FIX_T, layer, &g_err));
+        OK(sae_lm_logits(s.run, 0, ROWS, have, &g_err));
         assert_memory_equal(have, want, sizeof want);
     }
-    OK(gemma_run_final(s.run, 0, ROWS, y, &g_err));
+    OK(sae_lm_final(s.run, 0, ROWS, y, &g_err));
     memset(x, 0, sizeof x);
-    OK(gemma_run_resume(s.run, x, FIX_B, FIX_T, 0, &g_err));
-    OK(gemma_run_put_final(s.run, y, ROWS, &g_err));
-    OK(gemma_run_logits(s.run, 0, ROWS, have, &g_err));
+    OK(sae_lm_resume(s.run, x, FIX_B, FIX_T, 0, &g_err));
+    OK(sae_lm_put_final(s.run, y, ROWS, &g_err));
+    OK(sae_lm_logits(s.run, 0, ROWS, have, &g_err));
     assert_memory_equal(have, want, sizeof want);
     const size_t rows[3] = {20, 3, 20};
-    OK(gemma_run_logits_at(s.run, rows, 3, some, &g_err));
+    OK(sae_lm_logits_at(s.run, rows, 3, some, &g_err));
     for (size_t i = 0; i < 3; i++)
         assert_true(apart(some + i * FIX_V, want + rows[i] * FIX_V, FIX_V) < 1e-6);
     close_small(&s);
@@ -229,9 +234,9 @@ static void test_batch(void **state)
     (void)state;
     struct small s = open_small(SAE_BF16);
     static float both[N_X], one[N_X];
-    OK(gemma_run_tap(s.run, fix_tokens, FIX_B, FIX_T, 3, both, &g_err));
+    OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, 3, both, &g_err));
     for (size_t b = 0; b < FIX_B; b++) {
-        OK(gemma_run_tap(s.run, fix_tokens + b * FIX_T, 1, FIX_T, 3, one, &g_err));
+        OK(sae_lm_tap(s.run, fix_tokens + b * FIX_T, 1, FIX_T, 3, one, &g_err));
         assert_true(apart(one, both + b * FIX_T * FIX_D, FIX_T * FIX_D) < 1e-2);
     }
     close_small(&s);
@@ -246,33 +251,33 @@ static void test_compare(void **state)
     (void)state;
     const struct fix_form f32 = {.dtype = SAE_ST_F32, .n_shards = 1};
     char *folder = fix_folder();
-    struct gemma_model *model = NULL;
-    struct gemma_run *run = NULL;
+    struct sae_lm *model = NULL;
+    struct sae_lm_run *run = NULL;
     float x[N_X];
     uint32_t target[ROWS];
     double ce[ROWS], kl[ROWS], again[ROWS], clean = 0, zeroed = 0, all = 0;
     fix_write(folder, &f32);
-    OK(gemma_model_open(&model, folder, &g_err));
-    OK(gemma_run_open(&run, model, ROWS, FIX_T, &g_err));
-    refuse(gemma_run_set_reference(run, 0, target, ce, &g_err), SAE_EARG, "device");
-    gemma_run_close(run);
-    OK(gemma_model_place(model, device, SAE_F32, FIX_L, &g_err));
-    OK(gemma_run_open(&run, model, ROWS, FIX_T, &g_err));
+    OK(sae_lm_open(&model, folder, &g_err));
+    OK(sae_lm_run_open(&run, model, ROWS, FIX_T, &g_err));
+    refuse(sae_lm_set_reference(run, 0, target, ce, &g_err), SAE_EARG, "device");
+    sae_lm_run_close(run);
+    OK(sae_lm_place(model, device, SAE_F32, FIX_L, &g_err));
+    OK(sae_lm_run_open(&run, model, ROWS, FIX_T, &g_err));
     for (size_t i = 0; i < ROWS; i++)
-        target[i] = i % FIX_T == FIX_T - 1 ? GEMMA_NO_TARGET : fix_tokens[i + 1];
-    OK(gemma_run_tap(run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
-    OK(gemma_run_resume(run, x, FIX_B, FIX_T, 1, &g_err));
-    OK(gemma_run_set_reference(run, ROWS, target, ce, &g_err));
+        target[i] = i % FIX_T == FIX_T - 1 ? SAE_LM_NO_TARGET : fix_tokens[i + 1];
+    OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
+    OK(sae_lm_resume(run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_set_reference(run, ROWS, target, ce, &g_err));
     for (size_t i = 0; i < ROWS; i++)
         clean += ce[i] / (ROWS - FIX_B);
-    OK(gemma_run_compare(run, ROWS, target, again, kl, &g_err));
+    OK(sae_lm_compare(run, ROWS, target, again, kl, &g_err));
     for (size_t i = 0; i < ROWS; i++) /* beside itself */
         assert_true(again[i] == ce[i] && kl[i] == 0);
     assert_true(ce[FIX_T - 1] == 0);
     for (size_t b = 0; b < FIX_B; b++)
         memset(x + (b * FIX_T + 1) * FIX_D, 0, (FIX_T - 1) * FIX_D * sizeof *x);
-    OK(gemma_run_resume(run, x, FIX_B, FIX_T, 1, &g_err));
-    OK(gemma_run_compare(run, ROWS, target, ce, kl, &g_err));
+    OK(sae_lm_resume(run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_compare(run, ROWS, target, ce, kl, &g_err));
     for (size_t i = 0; i < ROWS; i++) {
         zeroed += ce[i] / (ROWS - FIX_B);
         all += kl[i] / ROWS;
@@ -280,9 +285,9 @@ static void test_compare(void **state)
     assert_true(fabs(clean - 4.46175908) < 2e-6);
     assert_true(fabs(zeroed - 4.70313286) < 4e-6);
     assert_true(fabs(all - 0.39928504) < 4e-6);
-    refuse(gemma_run_compare(run, ROWS + 1, target, ce, kl, &g_err), SAE_ERANGE, "rows");
-    gemma_run_close(run);
-    gemma_model_close(model);
+    refuse(sae_lm_compare(run, ROWS + 1, target, ce, kl, &g_err), SAE_ERANGE, "rows");
+    sae_lm_run_close(run);
+    sae_lm_close(model);
     fix_remove(folder);
 }
 
@@ -310,40 +315,40 @@ static void test_memory(void **state)
     struct sae_lm_ops lm = *device->lm;
     struct sae_ops ops = *device;
     char *folder = fix_folder();
-    struct gemma_model *model = NULL;
+    struct sae_lm *model = NULL;
     float x[N_X];
     ops.lm = NULL;
     fix_write(folder, &plain);
-    OK(gemma_model_open(&model, folder, &g_err));
-    refuse(gemma_model_place(model, &ops, SAE_BF16, 1, &g_err), SAE_EBACKEND, "no operations");
+    OK(sae_lm_open(&model, folder, &g_err));
+    refuse(sae_lm_place(model, &ops, SAE_BF16, 1, &g_err), SAE_EBACKEND, "no operations");
     ops.lm = &lm;
     lm.free_bytes = little;
-    refuse(gemma_model_place(model, &ops, SAE_BF16, 1, &g_err), SAE_ENOMEM, "GB are free");
-    assert_string_equal(gemma_model_numerics(model), "cpu f32");
+    refuse(sae_lm_place(model, &ops, SAE_BF16, 1, &g_err), SAE_ENOMEM, "GB are free");
+    assert_string_equal(sae_lm_numerics(model), "cpu f32");
     lm.free_bytes = device->lm->free_bytes;
     real = device;
     ops.alloc = alloc_some;
     enum sae_status st = SAE_ENOMEM;
-    OK(gemma_model_place(model, &ops, SAE_BF16, FIX_L, &g_err));
+    OK(sae_lm_place(model, &ops, SAE_BF16, FIX_L, &g_err));
     for (size_t most = 0; st != SAE_OK; most++) { /* memory ends everywhere once */
-        struct gemma_run *run = NULL;
+        struct sae_lm_run *run = NULL;
         allowed = most;
-        st = gemma_run_open(&run, model, ROWS, FIX_T, &g_err);
+        st = sae_lm_run_open(&run, model, ROWS, FIX_T, &g_err);
         if (st == SAE_OK)
-            st = gemma_run_tap(run, fix_tokens, FIX_B, FIX_T, 0, x, &g_err);
+            st = sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, 0, x, &g_err);
         if (st != SAE_OK)
             refuse(st, SAE_ENOMEM, "use a smaller batch or --backend cpu");
-        gemma_run_close(run);
+        sae_lm_run_close(run);
         assert_true(most < 100);
     }
-    gemma_model_close(model);
+    sae_lm_close(model);
     fix_remove(folder);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),   cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_batch),
         cmocka_unit_test(test_compare), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_shipped),
     };
@@ -351,5 +356,5 @@ int main(int argc, char **argv)
     if (end != 0)
         return end;
     device = test_device();
-    return cmocka_run_group_tests_name("gemma_device", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sae_lm_device", tests, NULL, NULL);
 }

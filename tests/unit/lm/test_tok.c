@@ -8,15 +8,15 @@
 
 #include <cmocka.h>
 
-#include "gemma/config.h"
-#include "gemma/gemma.h"
-#include "gemma/spm.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
-#include "tests/unit/fixtures/gemma_fixture.h"
+#include "lm/config.h"
+#include "lm/lm.h"
+#include "lm/spm.h"
+#include "tests/unit/fixtures/lm_fixture.h"
 
 static struct sae_err g_err;
 
@@ -129,32 +129,32 @@ static size_t write_model(const char *folder, const struct kind *kind)
     return m.n;
 }
 
-static const struct gemma_config small = {.V = 400, .bos = 2, .eos = 1, .pad = 0};
+static const struct sae_lm_config small = {.V = 400, .bos = 2, .eos = 1, .pad = 0};
 
-static struct gemma_tok *open_kind(const struct kind *kind)
+static struct sae_tok *open_kind(const struct kind *kind)
 {
     char *folder = fix_folder();
     const size_t n = write_model(folder, kind);
-    struct gemma_tok *tok = NULL;
-    if (gemma_tok_open(&tok, folder, &small, &g_err) != SAE_OK)
+    struct sae_tok *tok = NULL;
+    if (sae_tok_open(&tok, folder, &small, &g_err) != SAE_OK)
         fail_msg("%s", g_err.msg);
-    assert_int_equal(gemma_tok_size(tok), n);
+    assert_int_equal(sae_tok_size(tok), n);
     fix_remove(folder);
     return tok;
 }
 
 /* Encodes, and joins the pieces with '|' between them. */
-static void expect(const struct gemma_tok *tok, const char *text, size_t len, const char *pieces)
+static void expect(const struct sae_tok *tok, const char *text, size_t len, const char *pieces)
 {
     uint32_t *ids = NULL;
     size_t n = 0;
     struct sae_str joined = {0};
-    assert_int_equal(gemma_tok_encode(tok, text, len, &ids, &n, &g_err), SAE_OK);
+    assert_int_equal(sae_tok_encode(tok, text, len, &ids, &n, &g_err), SAE_OK);
     put(&joined, "", 0);
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             put(&joined, "|", 1);
-        const char *piece = gemma_tok_piece(tok, ids[i]);
+        const char *piece = sae_tok_piece(tok, ids[i]);
         put(&joined, piece, strlen(piece));
     }
     assert_string_equal(joined.s == NULL ? "" : joined.s, pieces);
@@ -165,27 +165,27 @@ static void expect(const struct gemma_tok *tok, const char *text, size_t len, co
 static void test_pieces(void **state)
 {
     (void)state;
-    struct gemma_tok *tok = open_kind(&(struct kind){0});
-    assert_string_equal(gemma_tok_piece(tok, 0), "<pad>");
-    assert_string_equal(gemma_tok_piece(tok, 3), "<unk>");
-    assert_string_equal(gemma_tok_piece(tok, 4), "  ");
-    assert_string_equal(gemma_tok_piece(tok, 6 + 10), "\n");
-    assert_string_equal(gemma_tok_piece(tok, 6 + 0xe9), "\xe9");
-    assert_string_equal(gemma_tok_piece(tok, 6), ""); /* the byte NUL */
-    assert_string_equal(gemma_tok_piece(tok, 262 + 4), " the");
-    assert_null(gemma_tok_piece(tok, (uint32_t)gemma_tok_size(tok)));
-    assert_null(gemma_tok_piece(tok, UINT32_MAX));
-    assert_true(gemma_tok_is_control(tok, 2) && gemma_tok_is_control(tok, 3));
-    assert_false(gemma_tok_is_control(tok, 4) || gemma_tok_is_control(tok, 10));
-    assert_false(gemma_tok_is_control(tok, UINT32_MAX));
-    gemma_tok_close(tok);
-    gemma_tok_close(NULL);
+    struct sae_tok *tok = open_kind(&(struct kind){0});
+    assert_string_equal(sae_tok_piece(tok, 0), "<pad>");
+    assert_string_equal(sae_tok_piece(tok, 3), "<unk>");
+    assert_string_equal(sae_tok_piece(tok, 4), "  ");
+    assert_string_equal(sae_tok_piece(tok, 6 + 10), "\n");
+    assert_string_equal(sae_tok_piece(tok, 6 + 0xe9), "\xe9");
+    assert_string_equal(sae_tok_piece(tok, 6), ""); /* the byte NUL */
+    assert_string_equal(sae_tok_piece(tok, 262 + 4), " the");
+    assert_null(sae_tok_piece(tok, (uint32_t)sae_tok_size(tok)));
+    assert_null(sae_tok_piece(tok, UINT32_MAX));
+    assert_true(sae_tok_is_control(tok, 2) && sae_tok_is_control(tok, 3));
+    assert_false(sae_tok_is_control(tok, 4) || sae_tok_is_control(tok, 10));
+    assert_false(sae_tok_is_control(tok, UINT32_MAX));
+    sae_tok_close(tok);
+    sae_tok_close(NULL);
 }
 
 static void test_encode(void **state)
 {
     (void)state;
-    struct gemma_tok *tok = open_kind(&(struct kind){0});
+    struct sae_tok *tok = open_kind(&(struct kind){0});
     expect(tok, "", 0, "");
     expect(tok, "the the", 7, "the| the");
     expect(tok, "a  the", 6, "a|  |the"); /* two spaces are frozen */
@@ -193,7 +193,7 @@ static void test_encode(void **state)
     expect(tok, "<bos>", 5, "<|b|o|s|>"); /* text is never a special id */
     expect(tok, "a\0b", 3, "a||b");
     expect(tok, "\xc3\xa9", 2, "\xc3|\xa9");
-    gemma_tok_close(tok);
+    sae_tok_close(tok);
 }
 
 /* Unicode's own example of maximal subparts, chapter 3, and what else is ill-formed. */
@@ -233,15 +233,15 @@ static void test_utf8(void **state)
     assert_int_equal(sae_utf8_cut("ab\xc3\xa9", 4), 4);
     assert_int_equal(sae_utf8_cut("ab\xf0\x9f\x98", 5), 2);
     assert_int_equal(sae_utf8_cut("ab\x80\x80\x80\x80", 6), 6); /* begins no code point */
-    struct gemma_tok *tok = open_kind(&(struct kind){0});
+    struct sae_tok *tok = open_kind(&(struct kind){0});
     expect(tok, "a\xe2\x82z", 4, "a|\xef|\xbf|\xbd|z");
-    gemma_tok_close(tok);
+    sae_tok_close(tok);
 }
 
 /* --- chunks --------------------------------------------------------------------------------- */
 
 /* The ids of the whole text in one call of the library, against ours. */
-static void compare_whole(const struct gemma_tok *tok, const char *model_path, const char *text,
+static void compare_whole(const struct sae_tok *tok, const char *model_path, const char *text,
                           size_t len)
 {
     char *bytes = NULL, why[200];
@@ -249,21 +249,21 @@ static void compare_whole(const struct gemma_tok *tok, const char *model_path, c
     int *whole = NULL;
     uint32_t *ids = NULL;
     assert_int_equal(sae_fs_read(&bytes, &n_bytes, model_path, 1 << 24, &g_err), SAE_OK);
-    struct gemma_spm *spm = gemma_spm_load(bytes, n_bytes, why, sizeof why);
+    struct sae_spm *spm = sae_spm_load(bytes, n_bytes, why, sizeof why);
     assert_non_null(spm);
-    assert_true(gemma_spm_encode(spm, text, len, &whole, &n_whole, &cap));
-    assert_int_equal(gemma_tok_encode(tok, text, len, &ids, &n, &g_err), SAE_OK);
+    assert_true(sae_spm_encode(spm, text, len, &whole, &n_whole, &cap));
+    assert_int_equal(sae_tok_encode(tok, text, len, &ids, &n, &g_err), SAE_OK);
     assert_int_equal(n, n_whole);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(ids[i], whole[i]);
-    gemma_spm_close(spm);
+    sae_spm_close(spm);
     free(bytes);
     free(whole);
     free(ids);
 }
 
 /* Random text of words, runs of spaces and newlines, and other code points. */
-static char *random_text(const struct gemma_tok *tok, size_t *len)
+static char *random_text(const struct sae_tok *tok, size_t *len)
 {
     struct sae_rng rng = sae_rng_make(7, SAE_RNG_TEST);
     struct sae_str s = {0};
@@ -271,8 +271,8 @@ static char *random_text(const struct gemma_tok *tok, size_t *len)
         static const char *const seams[] = {"\n",  "\n\n",     "\n\n\n",       " ",
                                             "  ",  "   ",      "\t",           " \n",
                                             "\n ", "\xc3\xa9", "\xe2\x82\xac", "\r\n"};
-        const uint32_t id = (uint32_t)sae_rng_below(&rng, gemma_tok_size(tok));
-        const char *piece = gemma_tok_piece(tok, id);
+        const uint32_t id = (uint32_t)sae_rng_below(&rng, sae_tok_size(tok));
+        const char *piece = sae_tok_piece(tok, id);
         if (sae_utf8_is_valid(piece, strlen(piece)))
             put(&s, piece, strlen(piece));
         if (sae_rng_below(&rng, 3) == 0) {
@@ -285,18 +285,19 @@ static char *random_text(const struct gemma_tok *tok, size_t *len)
 }
 
 /* The first tokens alone are the first of all. */
-static void compare_first(const struct gemma_tok *tok, const char *text, size_t len)
+static void compare_first(const struct sae_tok *tok, const char *text, size_t len)
 {
     uint32_t *all = NULL, *ids = NULL;
     size_t n_all = 0, n = 0;
     bool is_all = true;
-    assert_int_equal(gemma_tok_encode(tok, text, len, &all, &n_all, &g_err), SAE_OK);
-    assert_int_equal(gemma_tok_encode_first(tok, text, len, 100, &ids, &n, &is_all, &g_err), SAE_OK);
+    assert_int_equal(sae_tok_encode(tok, text, len, &all, &n_all, &g_err), SAE_OK);
+    assert_int_equal(sae_tok_encode_first(tok, text, len, 100, &ids, &n, &is_all, &g_err), SAE_OK);
     assert_int_equal(n, 100);
     assert_false(is_all);
     assert_memory_equal(ids, all, n * sizeof *ids);
     free(ids);
-    assert_int_equal(gemma_tok_encode_first(tok, text, len, n_all, &ids, &n, &is_all, &g_err), SAE_OK);
+    assert_int_equal(sae_tok_encode_first(tok, text, len, n_all, &ids, &n, &is_all, &g_err),
+                     SAE_OK);
     assert_int_equal(n, n_all);
     assert_true(is_all);
     free(ids);
@@ -311,8 +312,8 @@ static void test_chunks(void **state)
         (void)write_model(folder,
                           &(struct kind){.mixed_newline = mixed == 1, .mixed_space = mixed == 2});
         (void)snprintf(path, sizeof path, "%s/tokenizer.model", folder);
-        struct gemma_tok *tok = NULL;
-        assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_OK);
+        struct sae_tok *tok = NULL;
+        assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_OK);
         size_t len = 0;
         char *text = random_text(tok, &len);
         compare_whole(tok, path, text, len);
@@ -327,7 +328,7 @@ static void test_chunks(void **state)
         compare_whole(tok, path, text, len);
         compare_first(tok, text, len);
         free(text);
-        gemma_tok_close(tok);
+        sae_tok_close(tok);
         fix_remove(folder);
     }
 }
@@ -337,7 +338,7 @@ static void test_endless_line(void **state)
 {
     (void)state;
     enum { LEN = 2500000 };
-    struct gemma_tok *tok = open_kind(&(struct kind){0});
+    struct sae_tok *tok = open_kind(&(struct kind){0});
     char *text = malloc(LEN);
     assert_non_null(text);
     for (size_t round = 0; round < 2; round++) {
@@ -347,9 +348,9 @@ static void test_endless_line(void **state)
         uint32_t *ids = NULL;
         size_t n = 0, at = 0;
         assert_true(sae_utf8_is_valid(text, LEN));
-        assert_int_equal(gemma_tok_encode(tok, text, LEN, &ids, &n, &g_err), SAE_OK);
+        assert_int_equal(sae_tok_encode(tok, text, LEN, &ids, &n, &g_err), SAE_OK);
         for (size_t i = 0; i < n; i++) {
-            const char *piece = gemma_tok_piece(tok, ids[i]);
+            const char *piece = sae_tok_piece(tok, ids[i]);
             assert_memory_equal(text + at, piece, strlen(piece));
             at += strlen(piece);
         }
@@ -357,18 +358,18 @@ static void test_endless_line(void **state)
         free(ids);
     }
     free(text);
-    gemma_tok_close(tok);
+    sae_tok_close(tok);
 }
 
 /* --- refusals ------------------------------------------------------------------------------- */
 
-static void refuse(const struct kind *kind, const struct gemma_config *config, const char *word)
+static void refuse(const struct kind *kind, const struct sae_lm_config *config, const char *word)
 {
     char *folder = fix_folder();
     (void)write_model(folder, kind);
-    struct gemma_tok *tok = NULL;
+    struct sae_tok *tok = NULL;
     g_err.msg[0] = '\0';
-    assert_int_equal(gemma_tok_open(&tok, folder, config, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_tok_open(&tok, folder, config, &g_err), SAE_EFORMAT);
     if (strstr(g_err.msg, word) == NULL)
         fail_msg("'%s' does not say '%s'", g_err.msg, word);
     assert_null(tok);
@@ -382,7 +383,7 @@ static void test_refusals(void **state)
     refuse(&(struct kind){.prefix = true}, &small, "prefix");
     refuse(&(struct kind){.trim = true}, &small, "whitespace");
     refuse(&(struct kind){.no_bytes = true}, &small, "come back");
-    struct gemma_config c = small;
+    struct sae_lm_config c = small;
     c.V = 200;
     refuse(&plain, &c, "'vocab_size' of config.json is 200");
     c = small;
@@ -390,21 +391,21 @@ static void test_refusals(void **state)
     refuse(&plain, &c, "bos id 2, but config.json says 5");
     c = small; /* of eos and pad the tokenizer's word counts */
     c.eos = c.pad = 7;
-    struct gemma_tok *other = open_kind(&plain);
-    gemma_tok_set_specials(other, &c);
+    struct sae_tok *other = open_kind(&plain);
+    sae_tok_set_specials(other, &c);
     assert_true(c.eos == 1 && c.pad == 0);
-    gemma_tok_close(other);
+    sae_tok_close(other);
     char *folder = fix_folder();
-    struct gemma_tok *tok = NULL;
-    assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
+    struct sae_tok *tok = NULL;
+    assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
     assert_non_null(strstr(g_err.msg, "has no tokenizer.model"));
     fix_write_text(folder, "tokenizer.json", "{}");
-    assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
+    assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
     assert_non_null(strstr(g_err.msg, "(tokenizer.json is not)"));
     fix_write_text(folder, "tokenizer.model", "not a model");
-    assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
     fix_write_text(folder, "tokenizer.model", "");
-    assert_int_equal(gemma_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
     assert_null(tok);
     fix_remove(folder);
 }
@@ -421,9 +422,9 @@ static void test_damage(void **state)
     for (size_t i = 0; i < n; i += 1 + n / 150) {
         good[i] = (char)(good[i] ^ 0x15);
         assert_int_equal(sae_fs_write(path, good, n, &g_err), SAE_OK);
-        struct gemma_tok *tok = NULL;
-        (void)!gemma_tok_open(&tok, folder, &small, &g_err);
-        gemma_tok_close(tok);
+        struct sae_tok *tok = NULL;
+        (void)!sae_tok_open(&tok, folder, &small, &g_err);
+        sae_tok_close(tok);
         good[i] = (char)(good[i] ^ 0x15);
     }
     free(good);
@@ -442,14 +443,14 @@ static void test_shipped(void **state)
     (void)snprintf(licences, sizeof licences, "%s/LICENSES.md", folder);
     if (!sae_fs_is_file(path))
         skip();
-    struct gemma_config config;
-    struct gemma_tok *tok = NULL;
+    struct sae_lm_config config;
+    struct sae_tok *tok = NULL;
     char *text = NULL;
     size_t len = 0;
-    assert_int_equal(gemma_config_read(&config, folder, &g_err), SAE_OK);
-    if (gemma_tok_open(&tok, folder, &config, &g_err) != SAE_OK)
+    assert_int_equal(sae_lm_config_read(&config, folder, &g_err), SAE_OK);
+    if (sae_tok_open(&tok, folder, &config, &g_err) != SAE_OK)
         fail_msg("%s", g_err.msg);
-    assert_int_equal(gemma_tok_size(tok), config.V);
+    assert_int_equal(sae_tok_size(tok), config.V);
     expect(tok, " has the first letter: A", 24, " has| the| first| letter|:| A");
     expect(tok, "<bos> 12", 8, "<|b|os|>| |1|2");
     assert_int_equal(sae_fs_read(&text, &len, licences, 1 << 24, &g_err), SAE_OK);
@@ -458,7 +459,7 @@ static void test_shipped(void **state)
     text = random_text(tok, &len);
     compare_whole(tok, path, text, len);
     free(text);
-    gemma_tok_close(tok);
+    sae_tok_close(tok);
 }
 
 int main(void)
@@ -469,5 +470,5 @@ int main(void)
         cmocka_unit_test(test_endless_line), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_damage),       cmocka_unit_test(test_shipped),
     };
-    return cmocka_run_group_tests_name("gemma_tok", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sae_tok", tests, NULL, NULL);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* config : keys of config.json that change the arithmetic are required or refused by name. A key that
- * is not known here is ignored, but for one whose name says that it may change the arithmetic
+/* config : keys of config.json that change the arithmetic are required or refused by name. A key
+ * that is not known here is ignored, but for one whose name says that it may change the arithmetic
  * ("rope", "attn", "norm", ...): that is refused, unless it is null or false.
  *
  * Contents:  1. values   2. unknown keys   3. parts   4. the file */
-#include "gemma/config.h"
+#include "lm/config.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "lib/base/fs.h"
-#include "lib/base/str.h"
 #include "lib/base/name.h"
+#include "lib/base/str.h"
 
 #define CONFIG_MAX ((size_t)16 << 20) /* bytes */
 enum { LAYERS_MAX = 256, TEXT_LEN = 80 };
@@ -95,8 +95,8 @@ static enum sae_status read_bos(uint32_t *ret, const json_t *root, size_t V, str
 
 /* --- 2. unknown keys ------------------------------------------------------------------------ */
 
-/* What transformers and those who fine-tune write into Gemma-2's config.json and what does not change
- * the numbers of a pass over text: names, initialisation, training, generation, memory. */
+/* What transformers and those who fine-tune write into Gemma-2's config.json and what does not
+ * change the numbers of a pass over text: names, initialisation, training, generation, memory. */
 static const char *const harmless[] = {
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -135,9 +135,9 @@ static const char *const used[] = {
 
 /* A key with one of these in its name may change the numbers. */
 static const char *const telling[] = {
-    "act_",   "_act", "activation", "adapter", "attention",  "attn", "bias",     "cap",
-    "causal", "embed", "expert",    "head",    "layer",      "lora", "multipli", "norm",
-    "position", "quant", "rope",    "rotary",  "scal",       "softmax", "window",
+    "act_",     "_act",  "activation", "adapter", "attention", "attn",    "bias",     "cap",
+    "causal",   "embed", "expert",     "head",    "layer",     "lora",    "multipli", "norm",
+    "position", "quant", "rope",       "rotary",  "scal",      "softmax", "window",
 };
 
 static bool is_among(const char *const *names, size_t n, const char *name)
@@ -196,7 +196,7 @@ static enum sae_status check_family(const json_t *root, struct sae_err *err)
     return check_unknown(root, err);
 }
 
-static enum sae_status read_shape(struct gemma_config *c, const json_t *root, struct sae_err *err)
+static enum sae_status read_shape(struct sae_lm_config *c, const json_t *root, struct sae_err *err)
 {
     SAE_TRY(read_size(&c->V, root, "vocab_size", 1, (size_t)1 << 24, err));
     SAE_TRY(read_size(&c->D, root, "hidden_size", 1, 65536, err));
@@ -251,7 +251,7 @@ static enum sae_status check_rope(const json_t *rope, const char *name, struct s
 }
 
 /* rope_theta stands at the top, or in rope_parameters in newer files. */
-static enum sae_status read_rope(struct gemma_config *c, const json_t *root, struct sae_err *err)
+static enum sae_status read_rope(struct sae_lm_config *c, const json_t *root, struct sae_err *err)
 {
     static const char *const names[] = {"rope_scaling", "rope_parameters"};
     const json_t *nested = NULL, *const top = json_object_get(root, "rope_theta");
@@ -274,7 +274,8 @@ static enum sae_status read_rope(struct gemma_config *c, const json_t *root, str
     return SAE_OK;
 }
 
-static enum sae_status read_numbers(struct gemma_config *c, const json_t *root, struct sae_err *err)
+static enum sae_status read_numbers(struct sae_lm_config *c, const json_t *root,
+                                    struct sae_err *err)
 {
     double scalar = 0;
     SAE_TRY(read_positive(&scalar, root, "query_pre_attn_scalar", 1e6, err));
@@ -289,7 +290,7 @@ static enum sae_status read_numbers(struct gemma_config *c, const json_t *root, 
 }
 
 /* Without layer_types, even layers slide. A null window makes every layer full. */
-static enum sae_status read_layers(struct gemma_config *c, const json_t *root, struct sae_err *err)
+static enum sae_status read_layers(struct sae_lm_config *c, const json_t *root, struct sae_err *err)
 {
     const json_t *types = json_object_get(root, "layer_types");
     const json_t *window = json_object_get(root, "sliding_window");
@@ -328,7 +329,7 @@ static enum sae_status name_folder(char name[256], const char *folder, struct sa
     return SAE_OK;
 }
 
-static enum sae_status read_root(struct gemma_config *config, const json_t *root,
+static enum sae_status read_root(struct sae_lm_config *config, const json_t *root,
                                  struct sae_err *err)
 {
     if (!json_is_object(root))
@@ -363,14 +364,13 @@ static enum sae_status check_folder(const char *folder, const char *config, stru
     SAE_TRY(sae_fs_join(&index, folder, "acts.json", err));
     const bool store = sae_fs_is_file(index);
     free(index);
-    return sae_err_set(err, SAE_EFORMAT, "'%s' %s; %s", folder,
-                       store ? "is an activation store, not a language model"
-                             : "holds no config.json",
-                       expected);
+    return sae_err_set(
+        err, SAE_EFORMAT, "'%s' %s; %s", folder,
+        store ? "is an activation store, not a language model" : "holds no config.json", expected);
 }
 
-enum sae_status gemma_config_read(struct gemma_config *config, const char *folder,
-                                  struct sae_err *err)
+enum sae_status sae_lm_config_read(struct sae_lm_config *config, const char *folder,
+                                   struct sae_err *err)
 {
     char *path = NULL, *text = NULL;
     json_t *root = NULL;
@@ -386,7 +386,7 @@ enum sae_status gemma_config_read(struct gemma_config *config, const char *folde
                          why.text);
         goto done;
     }
-    struct gemma_config found = {0};
+    struct sae_lm_config found = {0};
     st = read_root(&found, root, err);
     if (st != SAE_OK) {
         (void)sae_err_prefix(err, "'%s'", path);

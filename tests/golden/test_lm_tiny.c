@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The shipped model against vectors by PyTorch (data/recipe/golden.py): token ids, the residual
  * stream at a few positions, cross-entropy.
- * usage: test_gemma_tiny VECTORS.json FOLDER. Exit code 77, skipped, where one is missing. */
+ * usage: test_lm_tiny VECTORS.json FOLDER. Exit code 77, skipped, where one is missing. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,8 +12,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "gemma/gemma.h"
 #include "lib/base/fs.h"
+#include "lm/lm.h"
 
 enum { SKIPPED = 77 };
 
@@ -34,9 +34,9 @@ static void close_to(double found, double expected, double bound, const char *wh
 }
 
 struct opened {
-    struct gemma_model *model;
-    struct gemma_tok *tok;
-    struct gemma_run *run;
+    struct sae_lm *model;
+    struct sae_tok *tok;
+    struct sae_lm_run *run;
     size_t D, V, layer;
 };
 
@@ -47,11 +47,11 @@ static uint32_t *check_ids(const struct opened *o, const json_t *text, size_t *r
     const json_t *expected = json_object_get(text, "ids");
     uint32_t *ids = NULL;
     size_t n = 0;
-    OK(gemma_tok_encode(o->tok, s, strlen(s), &ids, &n, &g_err));
+    OK(sae_tok_encode(o->tok, s, strlen(s), &ids, &n, &g_err));
     assert_int_equal(n + 1, json_array_size(expected));
     uint32_t *all = malloc((n + 1) * sizeof *all);
     assert_non_null(all);
-    all[0] = gemma_model_config(o->model)->bos;
+    all[0] = sae_lm_config(o->model)->bos;
     memcpy(all + 1, ids, n * sizeof *all);
     for (size_t i = 0; i <= n; i++)
         assert_int_equal(all[i], json_integer_value(json_array_get(expected, i)));
@@ -102,10 +102,10 @@ static void check_text(const struct opened *o, const json_t *text)
     uint32_t *ids = check_ids(o, text, &n);
     float *x = calloc(n * o->D, sizeof *x), *logits = calloc(n * o->V, sizeof *logits);
     assert_true(x != NULL && logits != NULL);
-    OK(gemma_run_tap(o->run, ids, 1, n, o->layer, x, &g_err));
+    OK(sae_lm_tap(o->run, ids, 1, n, o->layer, x, &g_err));
     check_resid(o, text, x);
-    OK(gemma_run_resume(o->run, x, 1, n, o->layer, &g_err));
-    OK(gemma_run_logits(o->run, 0, n, logits, &g_err));
+    OK(sae_lm_resume(o->run, x, 1, n, o->layer, &g_err));
+    OK(sae_lm_logits(o->run, 0, n, logits, &g_err));
     close_to(mean_ce(o, ids, logits, n), json_number_value(json_object_get(text, "cross_entropy")),
              1e-5, "cross-entropy over tokens", n);
     free(ids);
@@ -121,10 +121,10 @@ static void test_vectors(void **state)
     if (root == NULL)
         fail_msg("%s: %s", vectors_path, why.text);
     struct opened o = {0};
-    OK(gemma_model_open(&o.model, folder, &g_err));
-    const struct gemma_config *c = gemma_model_config(o.model);
-    OK(gemma_tok_open(&o.tok, folder, c, &g_err));
-    OK(gemma_run_open(&o.run, o.model, c->max_context, c->max_context, &g_err));
+    OK(sae_lm_open(&o.model, folder, &g_err));
+    const struct sae_lm_config *c = sae_lm_config(o.model);
+    OK(sae_tok_open(&o.tok, folder, c, &g_err));
+    OK(sae_lm_run_open(&o.run, o.model, c->max_context, c->max_context, &g_err));
     o.D = c->D;
     o.V = c->V;
     o.layer = (size_t)json_integer_value(json_object_get(root, "layer"));
@@ -135,9 +135,9 @@ static void test_vectors(void **state)
     {
         check_text(&o, text);
     }
-    gemma_run_close(o.run);
-    gemma_tok_close(o.tok);
-    gemma_model_close(o.model);
+    sae_lm_run_close(o.run);
+    sae_tok_close(o.tok);
+    sae_lm_close(o.model);
     json_decref(root);
 }
 
@@ -148,5 +148,5 @@ int main(int argc, char **argv)
     vectors_path = argv[1];
     folder = argv[2];
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors)};
-    return cmocka_run_group_tests_name("gemma_tiny", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lm_tiny", tests, NULL, NULL);
 }

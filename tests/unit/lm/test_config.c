@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "gemma/config.h"
-#include "gemma/gemma.h"
 #include "lib/base/mem.h"
-#include "tests/unit/fixtures/gemma_fixture.h"
+#include "lm/config.h"
+#include "lm/lm.h"
+#include "tests/unit/fixtures/lm_fixture.h"
 
 static struct sae_err g_err;
 
@@ -35,33 +35,33 @@ static char *edit(const char *from, const char *to)
 static void test_folders(void **state)
 {
     (void)state;
-    struct gemma_config c;
-    assert_int_equal(gemma_config_read(&c, "google/gemma-2-2b", &g_err), SAE_EIO);
+    struct sae_lm_config c;
+    assert_int_equal(sae_lm_config_read(&c, "google/gemma-2-2b", &g_err), SAE_EIO);
     assert_non_null(strstr(g_err.msg, "hf download google/gemma-2-2b --local-dir gemma-2-2b"));
-    assert_int_equal(gemma_config_read(&c, "/nowhere/at/all", &g_err), SAE_EIO);
+    assert_int_equal(sae_lm_config_read(&c, "/nowhere/at/all", &g_err), SAE_EIO);
     assert_null(strstr(g_err.msg, "hf download"));
     char *folder = fix_folder();
-    assert_int_equal(gemma_config_read(&c, folder, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_lm_config_read(&c, folder, &g_err), SAE_EFORMAT);
     assert_non_null(strstr(g_err.msg, "holds no config.json"));
     fix_write_text(folder, "acts.json", "{}");
-    assert_int_equal(gemma_config_read(&c, folder, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_lm_config_read(&c, folder, &g_err), SAE_EFORMAT);
     assert_non_null(strstr(g_err.msg, "is an activation store"));
     fix_remove(folder);
 }
 
-static enum sae_status read_text(struct gemma_config *c, const char *text)
+static enum sae_status read_text(struct sae_lm_config *c, const char *text)
 {
     char *folder = fix_folder();
     fix_write_text(folder, "config.json", text);
     g_err.msg[0] = '\0';
-    const enum sae_status st = gemma_config_read(c, folder, &g_err);
+    const enum sae_status st = sae_lm_config_read(c, folder, &g_err);
     fix_remove(folder);
     return st;
 }
 
 static void refuse(const char *from, const char *to, const char *word, const char *word2)
 {
-    struct gemma_config c;
+    struct sae_lm_config c;
     char *text = edit(from, to);
     if (read_text(&c, text) != SAE_EFORMAT)
         fail_msg("accepted: %s", to);
@@ -70,9 +70,9 @@ static void refuse(const char *from, const char *to, const char *word, const cha
     free(text);
 }
 
-static struct gemma_config accept(const char *from, const char *to)
+static struct sae_lm_config accept(const char *from, const char *to)
 {
-    struct gemma_config c;
+    struct sae_lm_config c;
     char *text = edit(from, to);
     if (read_text(&c, text) != SAE_OK)
         fail_msg("%s", g_err.msg);
@@ -83,14 +83,14 @@ static struct gemma_config accept(const char *from, const char *to)
 static void test_values(void **state)
 {
     (void)state;
-    const struct gemma_config c = accept("{", "{");
+    const struct sae_lm_config c = accept("{", "{");
     assert_true(c.V == 67 && c.D == 32 && c.F == 48 && c.L == 4 && c.H == 4 && c.K == 2);
     assert_true(c.head_dim == 16 && c.window == 5 && c.max_context == 64);
     assert_true(c.bos == 2 && c.eos == 1 && c.pad == 0);
     assert_true(fabs(c.score_scale - 0.20412414523193154) < 1e-15);
     assert_true(c.attn_cap == 2 && c.final_cap == 3 && c.rms_eps == 1e-6);
     assert_true(c.sliding[0] && !c.sliding[1] && c.sliding[2] && !c.sliding[3]);
-    assert_true(strncmp(c.name, "gemma-", 6) == 0);
+    assert_true(strncmp(c.name, "lm-", 3) == 0);
 }
 
 static void test_variants(void **state)
@@ -104,10 +104,10 @@ static void test_variants(void **state)
     assert_true(accept("\"eos_token_id\": [1, 5]", "\"eos_token_id\": 7").eos == 1);
     assert_true(accept("\"pad_token_id\": 0", "\"pad_token_id\": -1").pad == 0);
     assert_true(accept("\"bos_token_id\": 2,", "").bos == 2);
-    const struct gemma_config nested =
+    const struct sae_lm_config nested =
         accept("\"rope_theta\": 10000.0", "\"rope_parameters\": {\"rope_theta\": 500}");
     assert_true(nested.rope_theta == 500);
-    const struct gemma_config full =
+    const struct sae_lm_config full =
         accept("\"rope_theta\"", "\"layer_types\": [\"full_attention\", \"full_attention\","
                                  " \"full_attention\", \"sliding_attention\"], \"rope_theta\"");
     assert_true(!full.sliding[0] && full.sliding[3]);
@@ -121,24 +121,24 @@ static void test_rope(void **state)
 {
     (void)state;
     static const char *const off[][2] = {
-        {"\"rope_scaling\": {\"factor\": 8.0, \"type\": \"linear\"}", "rope_scaling.factor"},
-        {"\"rope_scaling\": {\"rope_type\": \"linear\"}", "rope_scaling.rope_type"},
-        {"\"rope_scaling\": 8", "rope_scaling"},
-        {"\"rope_parameters\": {\"rope_theta\": 1e4, \"factor\": 2}", "rope_parameters.factor"},
-        {"\"rope_parameters\": {\"partial_rotary_factor\": 0.5}", "partial_rotary_factor"},
+        {"\"rope_scaling\": {\"factor\": 8.0, \"type\": \"linear\"}",        "rope_scaling.factor"             },
+        {"\"rope_scaling\": {\"rope_type\": \"linear\"}",                    "rope_scaling.rope_type"          },
+        {"\"rope_scaling\": 8",                                              "rope_scaling"                    },
+        {"\"rope_parameters\": {\"rope_theta\": 1e4, \"factor\": 2}",        "rope_parameters.factor"          },
+        {"\"rope_parameters\": {\"partial_rotary_factor\": 0.5}",            "partial_rotary_factor"           },
         {"\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e6}}",
-         "rope_parameters.full_attention"},
-        {"\"rope_parameters\": {\"rope_theta\": 5e4}", "rope_theta"}, /* 1e4 at the top */
-        {"\"rope_local_base_freq\": 1e4", "rope_local_base_freq"},
-        {"\"rotary_pct\": 0.25", "rotary_pct"},
-        {"\"partial_rotary_factor\": 0.5", "partial_rotary_factor"},
-        {"\"original_max_position_embeddings\": 32", "original_max_position_embeddings"},
-        {"\"_sliding_window_pattern\": 6", "_sliding_window_pattern"},
-        {"\"use_qk_norm\": true", "use_qk_norm"},
-        {"\"attention_multiplier\": 2", "attention_multiplier"},
-        {"\"residual_multiplier\": 2", "residual_multiplier"},
-        {"\"quantization_config\": {\"bits\": 4}", "quantization_config"},
-        {"\"mlp_bias\": true", "mlp_bias"},
+         "rope_parameters.full_attention"                                                                      },
+        {"\"rope_parameters\": {\"rope_theta\": 5e4}",                       "rope_theta"                      }, /* 1e4 at the top */
+        {"\"rope_local_base_freq\": 1e4",                                    "rope_local_base_freq"            },
+        {"\"rotary_pct\": 0.25",                                             "rotary_pct"                      },
+        {"\"partial_rotary_factor\": 0.5",                                   "partial_rotary_factor"           },
+        {"\"original_max_position_embeddings\": 32",                         "original_max_position_embeddings"},
+        {"\"_sliding_window_pattern\": 6",                                   "_sliding_window_pattern"         },
+        {"\"use_qk_norm\": true",                                            "use_qk_norm"                     },
+        {"\"attention_multiplier\": 2",                                      "attention_multiplier"            },
+        {"\"residual_multiplier\": 2",                                       "residual_multiplier"             },
+        {"\"quantization_config\": {\"bits\": 4}",                           "quantization_config"             },
+        {"\"mlp_bias\": true",                                               "mlp_bias"                        },
     };
     char to[200];
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
@@ -157,7 +157,7 @@ static void test_rope(void **state)
     };
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
         (void)snprintf(to, sizeof to, "{%s, ", fine[i]);
-        const struct gemma_config c = accept("{", to);
+        const struct sae_lm_config c = accept("{", to);
         assert_true(c.rope_theta == 10000);
         assert_int_equal(c.own_head, strstr(fine[i], "tie_word") != NULL);
     }
@@ -221,10 +221,10 @@ static void test_refused(void **state)
            "'layer_types' is \"a\"", "full_attention");
     refuse("\"bos_token_id\": 2", "\"bos_token_id\": 67", "'bos_token_id' is 67", "67");
     refuse("{", "{\"vocab_size\": 67, ", "JSON", "duplicate");
-    struct gemma_config c;
+    struct sae_lm_config c;
     assert_int_equal(read_text(&c, "[1]"), SAE_EFORMAT);
     assert_int_equal(read_text(&c, ""), SAE_EFORMAT);
-    assert_int_equal(gemma_config_read(&c, "/no/such/folder", &g_err), SAE_EIO);
+    assert_int_equal(sae_lm_config_read(&c, "/no/such/folder", &g_err), SAE_EIO);
 }
 
 /* --- tensors -------------------------------------------------------------------------------- */
@@ -232,10 +232,10 @@ static void test_refused(void **state)
 static void refuse_model(struct sae_st_item *items, size_t n, const char *word, const char *word2)
 {
     char *folder = fix_folder();
-    struct gemma_model *model = NULL;
+    struct sae_lm *model = NULL;
     fix_write_text(folder, "config.json", fix_config);
     assert_int_equal(sae_st_write_folder(folder, items, n, 1, &g_err), SAE_OK);
-    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_lm_open(&model, folder, &g_err), SAE_EFORMAT);
     if (strstr(g_err.msg, word) == NULL || strstr(g_err.msg, word2) == NULL)
         fail_msg("'%s' does not say '%s' and '%s'", g_err.msg, word, word2);
     assert_null(model);
@@ -272,10 +272,12 @@ static void test_tensors(void **state)
 static void test_unknown_tensors(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "model.layers.0.self_attn.q_norm.weight", "model.layers.1.self_attn.q_proj.bias",
-        "model.layers.4.mlp.up_proj.weight", "score.weight", "model.norm.bias",
-        "layers.0.mlp.up_proj.weight"};
+    static const char *const names[] = {"model.layers.0.self_attn.q_norm.weight",
+                                        "model.layers.1.self_attn.q_proj.bias",
+                                        "model.layers.4.mlp.up_proj.weight",
+                                        "score.weight",
+                                        "model.norm.bias",
+                                        "layers.0.mlp.up_proj.weight"};
     const struct fix_form form = {.dtype = SAE_ST_F32};
     struct sae_st_item *items = fix_items(&form), all[FIX_N + 1];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -285,16 +287,16 @@ static void test_unknown_tensors(void **state)
         refuse_model(all, FIX_N + 1, names[i], "46 tensors are expected, 47 are there");
     }
     char *folder = fix_folder();
-    struct gemma_model *model = NULL;
+    struct sae_lm *model = NULL;
     all[FIX_N].name = "model.layers.0.self_attn.rotary_emb.inv_freq"; /* recomputed by everybody */
     fix_write_text(folder, "config.json", fix_config);
     assert_int_equal(sae_st_write_folder(folder, all, FIX_N + 1, 1, &g_err), SAE_OK);
-    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_OK);
-    gemma_model_close(model);
+    assert_int_equal(sae_lm_open(&model, folder, &g_err), SAE_OK);
+    sae_lm_close(model);
     char *own = edit("{", "{\"tie_word_embeddings\": false, ");
     fix_write_text(folder, "config.json", own);
     model = NULL;
-    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_EFORMAT);
+    assert_int_equal(sae_lm_open(&model, folder, &g_err), SAE_EFORMAT);
     assert_non_null(strstr(g_err.msg, "no tensor 'lm_head.weight'"));
     free(own);
     fix_remove(folder);
@@ -318,8 +320,8 @@ static void test_wrong_type(void **state)
     assert_int_equal(fwrite(bytes, 1, sizeof bytes, f), sizeof bytes);
     assert_int_equal(fclose(f), 0);
     fix_write_text(folder, "config.json", fix_config);
-    struct gemma_model *model = NULL;
-    assert_int_equal(gemma_model_open(&model, folder, &g_err), SAE_EFORMAT);
+    struct sae_lm *model = NULL;
+    assert_int_equal(sae_lm_open(&model, folder, &g_err), SAE_EFORMAT);
     assert_non_null(strstr(g_err.msg, "is I16, expected F32, BF16 or F16"));
     fix_remove(folder);
 }
@@ -330,38 +332,38 @@ static void test_no_memory(void **state)
     char *folder = fix_folder();
     const struct fix_form form = {.dtype = SAE_ST_BF16, .n_shards = 2};
     fix_write(folder, &form);
-    struct gemma_model *model = NULL;
-    struct gemma_run *run = NULL;
+    struct sae_lm *model = NULL;
+    struct sae_lm_run *run = NULL;
     enum sae_status st = SAE_ENOMEM;
     for (size_t n = 1; st != SAE_OK; n++) {
         assert_true(n < 1000);
         sae_mem_fail_after(n);
-        st = gemma_model_open(&model, folder, &g_err);
+        st = sae_lm_open(&model, folder, &g_err);
         if (st == SAE_OK)
-            st = gemma_run_open(&run, model, 24, 12, &g_err);
+            st = sae_lm_run_open(&run, model, 24, 12, &g_err);
         if (st == SAE_OK)
             break;
         assert_int_equal(st, SAE_ENOMEM);
         assert_null(run);
-        gemma_model_close(model);
+        sae_lm_close(model);
         model = NULL;
     }
     sae_mem_fail_after(0);
-    gemma_run_close(run);
-    gemma_model_close(model);
-    gemma_run_close(NULL);
-    gemma_model_close(NULL);
+    sae_lm_run_close(run);
+    sae_lm_close(model);
+    sae_lm_run_close(NULL);
+    sae_lm_close(NULL);
     fix_remove(folder);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folders),   cmocka_unit_test(test_values),    cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_missing),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_rope),      cmocka_unit_test(test_unknown_tensors),
-        cmocka_unit_test(test_tensors),   cmocka_unit_test(test_wrong_type),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_folders),         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_variants),        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_unknown_tensors), cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_wrong_type),      cmocka_unit_test(test_no_memory),
     };
-    return cmocka_run_group_tests_name("gemma_config", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sae_lm_config", tests, NULL, NULL);
 }

@@ -13,11 +13,11 @@
 #include <omp.h>
 #include <string.h>
 
-#include "gemma/device.h"
-#include "gemma/model.h"
-#include "gemma/rows.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
+#include "lm/device.h"
+#include "lm/model.h"
+#include "lm/rows.h"
 
 enum {
     BLOCK_SMALL = 128, /* rows of a block; the working set of a small model stays in cache */
@@ -28,8 +28,8 @@ enum {
     TILE_WORDS = 2048
 };
 
-struct gemma_run {
-    const struct gemma_model *model;
+struct sae_lm_run {
+    const struct sae_lm *model;
     size_t n_max, T_max, block;
     size_t n_threads;
     size_t head_scratch, block_scratch; /* floats of one thread */
@@ -42,7 +42,7 @@ struct gemma_run {
     float *attend, *blocks;             /* [n_threads][...] */
     float *cosines, *sines;             /* [T_max][d / 2] */
     bool may_stop;                      /* within a batch */
-    struct gemma_pass *pass;            /* of a model on a device; none of the arrays above then */
+    struct sae_lm_pass *pass;           /* of a model on a device; none of the arrays above then */
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -58,9 +58,9 @@ static size_t max_size(size_t a, size_t b)
 /* --- opening -------------------------------------------------------------------------------- */
 
 /* Angles as the reference forms them: position times frequency, both and the product in f32. */
-static void fill_rope(struct gemma_run *run)
+static void fill_rope(struct sae_lm_run *run)
 {
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     const size_t half = c->head_dim / 2;
     for (size_t k = 0; k < half; k++) {
         const float power = (float)pow(c->rope_theta, (double)((float)(2 * k) / (float)(2 * half)));
@@ -73,33 +73,33 @@ static void fill_rope(struct gemma_run *run)
     }
 }
 
-static size_t panel_size(const struct gemma_panel *panel)
+static size_t panel_size(const struct sae_lm_panel *panel)
 {
     return panel->n_rows * panel->n_cols;
 }
 
 /* Scratch for the panels that are in use at one time; none where the model keeps copies. */
-static size_t panels_size(const struct gemma_model *m)
+static size_t panels_size(const struct sae_lm *m)
 {
     if (m->embed.copy != NULL)
         return 0;
-    const struct gemma_layer *layer = &m->layers[0];
+    const struct sae_lm_layer *layer = &m->layers[0];
     const size_t second =
         panel_size(&layer->out) + panel_size(&layer->gate_up) + panel_size(&layer->down);
     const size_t head = min_size(HEAD_ROWS, m->config.V) * m->config.D;
     return max_size(max_size(panel_size(&layer->qkv), second), head);
 }
 
-static enum sae_status alloc_all(struct gemma_run *run, struct sae_err *err)
+static enum sae_status alloc_all(struct sae_lm_run *run, struct sae_err *err)
 {
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     const size_t n = run->n_max, D = c->D, d = c->head_dim, f = sizeof(float);
     SAE_TRY(sae_mem_alloc(&run->cosines, run->T_max, d / 2 * f, err));
     SAE_TRY(sae_mem_alloc(&run->sines, run->T_max, d / 2 * f, err));
     fill_rope(run);
     if (run->model->device != NULL)
-        return gemma_pass_open(&run->pass, run->model->device, n, run->T_max, run->cosines,
-                               run->sines, err);
+        return sae_lm_pass_open(&run->pass, run->model->device, n, run->T_max, run->cosines,
+                                run->sines, err);
     SAE_TRY(sae_mem_alloc(&run->x, n, D * f, err));
     SAE_TRY(sae_mem_alloc(&run->y, n, D * f, err));
     SAE_TRY(sae_mem_alloc(&run->qkv, n, (c->H + 2 * c->K) * d * f, err));
@@ -109,8 +109,8 @@ static enum sae_status alloc_all(struct gemma_run *run, struct sae_err *err)
     return sae_mem_alloc(&run->blocks, run->n_threads, run->block_scratch * f, err);
 }
 
-enum sae_status gemma_run_open(struct gemma_run **ret, const struct gemma_model *model,
-                               size_t n_max, size_t T_max, struct sae_err *err)
+enum sae_status sae_lm_run_open(struct sae_lm_run **ret, const struct sae_lm *model, size_t n_max,
+                                size_t T_max, struct sae_err *err)
 {
     const size_t most = model->config.max_context;
     if (T_max == 0 || T_max > most || T_max > n_max)
@@ -118,7 +118,7 @@ enum sae_status gemma_run_open(struct gemma_run **ret, const struct gemma_model 
                            "sequences of %zu tokens in batches of %zu; the model takes 1 to %zu a "
                            "sequence, and a batch must hold one",
                            T_max, n_max, most);
-    struct gemma_run *run = NULL;
+    struct sae_lm_run *run = NULL;
     SAE_TRY(sae_mem_alloc(&run, 1, sizeof *run, err));
     run->model = model;
     run->n_max = n_max;
@@ -126,18 +126,18 @@ enum sae_status gemma_run_open(struct gemma_run **ret, const struct gemma_model 
     run->n_threads = max_size(1, (size_t)omp_get_max_threads());
     run->block = min_size(n_max, model->embed.copy != NULL ? BLOCK_SMALL : BLOCK_LARGE);
     /* Rounded to a cache line, so that threads share none. */
-    run->head_scratch = (gemma_head_scratch(T_max, model->config.head_dim) + 15) / 16 * 16;
+    run->head_scratch = (sae_lm_head_scratch(T_max, model->config.head_dim) + 15) / 16 * 16;
     run->block_scratch = run->block * (2 * model->config.D + 2 * model->config.F + 15) / 16 * 16;
     const enum sae_status st = alloc_all(run, err);
     if (st != SAE_OK) {
-        gemma_run_close(run);
+        sae_lm_run_close(run);
         return st;
     }
     *ret = run;
     return SAE_OK;
 }
 
-void gemma_run_close(struct gemma_run *run)
+void sae_lm_run_close(struct sae_lm_run *run)
 {
     if (run == NULL)
         return;
@@ -145,23 +145,23 @@ void gemma_run_close(struct gemma_run *run)
                           run->attend, run->blocks, run->cosines, run->sines};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
-    gemma_pass_close(run->pass);
+    sae_lm_pass_close(run->pass);
     free(run);
 }
 
-void gemma_run_may_stop(struct gemma_run *run)
+void sae_lm_run_may_stop(struct sae_lm_run *run)
 {
     run->may_stop = true;
     if (run->pass != NULL)
-        gemma_pass_may_stop(run->pass);
+        sae_lm_pass_may_stop(run->pass);
 }
 
-static bool stops(const struct gemma_run *run)
+static bool stops(const struct sae_lm_run *run)
 {
     return run->may_stop && sae_stop_asked();
 }
 
-static enum sae_status check_stop(const struct gemma_run *run, struct sae_err *err)
+static enum sae_status check_stop(const struct sae_lm_run *run, struct sae_err *err)
 {
     return stops(run) ? sae_err_set(err, SAE_EINTR, "stopped within a batch") : SAE_OK;
 }
@@ -186,20 +186,20 @@ static void release_blas(int n)
 }
 
 /* Threads of one loop; scratch was made for n_threads. */
-static int threads_of(const struct gemma_run *run)
+static int threads_of(const struct sae_lm_run *run)
 {
     return (int)min_size(run->n_threads, max_size(1, (size_t)omp_get_max_threads()));
 }
 
 /* Rows [first, first + n) of a panel in f32, converted by all threads where there is no copy. */
-static const float *fetch(const struct gemma_panel *panel, size_t first, size_t n, float *scratch)
+static const float *fetch(const struct sae_lm_panel *panel, size_t first, size_t n, float *scratch)
 {
     if (panel->copy != NULL)
-        return gemma_panel_rows(panel, first, n, NULL);
+        return sae_lm_panel_rows(panel, first, n, NULL);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i += PANEL_ROWS)
-        (void)gemma_panel_rows(panel, first + i, min_size(PANEL_ROWS, n - i),
-                               scratch + i * panel->n_cols);
+        (void)sae_lm_panel_rows(panel, first + i, min_size(PANEL_ROWS, n - i),
+                                scratch + i * panel->n_cols);
     return scratch;
 }
 
@@ -220,59 +220,59 @@ struct batch {
 
 /* Panels of one layer in f32. */
 struct weights {
-    const struct gemma_layer *layer;
+    const struct sae_lm_layer *layer;
     const float *qkv, *out, *gate_up, *down;
 };
 
 /* Rows [first, first + m): norm, q, k, v, rotation. */
-static void project_block(struct gemma_run *run, const struct batch *b, const struct weights *w,
+static void project_block(struct sae_lm_run *run, const struct batch *b, const struct weights *w,
                           size_t first, size_t m, float *h)
 {
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     const size_t D = c->D, half = c->head_dim / 2, ld = w->layer->qkv.n_rows;
     float *qkv = run->qkv + first * ld;
     for (size_t i = 0; i < m; i++)
-        gemma_row_rms(h + i * D, run->x + (first + i) * D, w->layer->norms[GEMMA_NORM_IN], D,
-                      c->rms_eps);
+        sae_lm_row_rms(h + i * D, run->x + (first + i) * D, w->layer->norms[SAE_LM_NORM_IN], D,
+                       c->rms_eps);
     multiply(qkv, ld, h, D, w->qkv, m, ld, D);
     for (size_t i = 0; i < m; i++) {
         const size_t t = (first + i) % b->T;
-        gemma_row_rope(qkv + i * ld, c->H + c->K, run->cosines + t * half, run->sines + t * half,
-                       half);
+        sae_lm_row_rope(qkv + i * ld, c->H + c->K, run->cosines + t * half, run->sines + t * half,
+                        half);
     }
 }
 
 /* Rows [first, first + m): attention's output product, both residual adds, the MLP.
  * `scratch` holds h [m][D], a [m][D] and gate|up [m][2F]. */
-static void finish_block(struct gemma_run *run, const struct weights *w, size_t first, size_t m,
+static void finish_block(struct sae_lm_run *run, const struct weights *w, size_t first, size_t m,
                          float *scratch)
 {
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     const size_t D = c->D, F = c->F, hd = c->H * c->head_dim;
     const float *const *norms = w->layer->norms;
     float *h = scratch, *a = h + m * D, *gu = a + m * D, *x = run->x + first * D;
     multiply(a, D, run->o + first * hd, hd, w->out, m, D, hd);
     for (size_t i = 0; i < m; i++) {
-        gemma_row_add_rms(x + i * D, a + i * D, norms[GEMMA_NORM_POST_ATTN], D, c->rms_eps);
-        gemma_row_rms(h + i * D, x + i * D, norms[GEMMA_NORM_PRE_FF], D, c->rms_eps);
+        sae_lm_row_add_rms(x + i * D, a + i * D, norms[SAE_LM_NORM_POST_ATTN], D, c->rms_eps);
+        sae_lm_row_rms(h + i * D, x + i * D, norms[SAE_LM_NORM_PRE_FF], D, c->rms_eps);
     }
     multiply(gu, 2 * F, h, D, w->gate_up, m, 2 * F, D);
     for (size_t i = 0; i < m; i++)
-        gemma_row_gelu_mul(gu + i * 2 * F, gu + i * 2 * F + F, F);
+        sae_lm_row_gelu_mul(gu + i * 2 * F, gu + i * 2 * F + F, F);
     multiply(a, D, gu, 2 * F, w->down, m, D, F);
     for (size_t i = 0; i < m; i++)
-        gemma_row_add_rms(x + i * D, a + i * D, norms[GEMMA_NORM_POST_FF], D, c->rms_eps);
+        sae_lm_row_add_rms(x + i * D, a + i * D, norms[SAE_LM_NORM_POST_FF], D, c->rms_eps);
 }
 
 /* Attention i of a batch: sequence i / H, head i % H. */
-static void attend_one(struct gemma_run *run, const struct batch *b, size_t layer, size_t i,
+static void attend_one(struct sae_lm_run *run, const struct batch *b, size_t layer, size_t i,
                        float *scratch)
 {
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     const size_t d = c->head_dim, ld = (c->H + 2 * c->K) * d, group = c->H / c->K;
     const size_t seq = i / c->H, head = i % c->H;
     const float *row = run->qkv + seq * b->T * ld;
-    const struct gemma_head job = {
+    const struct sae_lm_head job = {
         .q = row + head * d,
         .k = row + (c->H + head / group) * d,
         .v = row + (c->H + c->K + head / group) * d,
@@ -285,21 +285,21 @@ static void attend_one(struct gemma_run *run, const struct batch *b, size_t laye
         .scale = (float)c->score_scale,
         .cap = (float)c->attn_cap,
     };
-    gemma_head_attend(&job, scratch);
+    sae_lm_head_attend(&job, scratch);
 }
 
-static float *block_scratch(const struct gemma_run *run)
+static float *block_scratch(const struct sae_lm_run *run)
 {
     return run->blocks + (size_t)omp_get_thread_num() * run->block_scratch;
 }
 
-static float *attend_scratch(const struct gemma_run *run)
+static float *attend_scratch(const struct sae_lm_run *run)
 {
     return run->attend + (size_t)omp_get_thread_num() * run->head_scratch;
 }
 
 /* Large model: one layer over all tokens. */
-static void run_layer(struct gemma_run *run, const struct batch *b, size_t layer)
+static void run_layer(struct sae_lm_run *run, const struct batch *b, size_t layer)
 {
     struct weights w = {.layer = &run->model->layers[layer]};
     const int threads = threads_of(run);
@@ -325,19 +325,18 @@ static void run_layer(struct gemma_run *run, const struct batch *b, size_t layer
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < n_blocks; i++)
         if (!stops(run))
-            finish_block(run, &w, i * block, min_size(block, b->n - i * block),
-                         block_scratch(run));
+            finish_block(run, &w, i * block, min_size(block, b->n - i * block), block_scratch(run));
 }
 
 /* Small model: sequences [seq, seq + n_seq) through layers [first, end), by one thread. */
-static void run_group(struct gemma_run *run, const struct batch *b, size_t seq, size_t n_seq,
+static void run_group(struct sae_lm_run *run, const struct batch *b, size_t seq, size_t n_seq,
                       size_t first, size_t end)
 {
     const size_t H = run->model->config.H, block = run->block;
     const size_t row = seq * b->T, row_end = row + n_seq * b->T;
     float *const scratch = block_scratch(run), *const attend = attend_scratch(run);
     for (size_t i = first; i < end; i++) {
-        const struct gemma_layer *layer = &run->model->layers[i];
+        const struct sae_lm_layer *layer = &run->model->layers[i];
         const struct weights w = {layer, layer->qkv.copy, layer->out.copy, layer->gate_up.copy,
                                   layer->down.copy};
         for (size_t r = row; r < row_end; r += block)
@@ -350,7 +349,7 @@ static void run_group(struct gemma_run *run, const struct batch *b, size_t seq, 
 }
 
 /* Layers [first, end) over the batch. */
-static void run_layers(struct gemma_run *run, const struct batch *b, size_t first, size_t end)
+static void run_layers(struct sae_lm_run *run, const struct batch *b, size_t first, size_t end)
 {
     const int blas_threads = hold_blas(), threads = threads_of(run);
     if (run->model->embed.copy != NULL) {
@@ -368,7 +367,7 @@ static void run_layers(struct gemma_run *run, const struct batch *b, size_t firs
 
 /* --- tap, resume, logits -------------------------------------------------------------------- */
 
-static enum sae_status check_batch(const struct gemma_run *run, struct batch *b, size_t layer,
+static enum sae_status check_batch(const struct sae_lm_run *run, struct batch *b, size_t layer,
                                    struct sae_err *err)
 {
     if (b->B == 0 || b->T == 0 || b->T > run->T_max || b->B > run->n_max / b->T)
@@ -383,7 +382,7 @@ static enum sae_status check_batch(const struct gemma_run *run, struct batch *b,
     return SAE_OK;
 }
 
-static enum sae_status check_ids(const struct gemma_run *run, const uint32_t *ids, size_t n,
+static enum sae_status check_ids(const struct sae_lm_run *run, const uint32_t *ids, size_t n,
                                  struct sae_err *err)
 {
     for (size_t i = 0; i < n; i++)
@@ -395,27 +394,27 @@ static enum sae_status check_ids(const struct gemma_run *run, const uint32_t *id
 }
 
 /* x = sqrt(D) * embedding row. */
-static void embed(struct gemma_run *run, const uint32_t *ids, size_t n)
+static void embed(struct sae_lm_run *run, const uint32_t *ids, size_t n)
 {
     const size_t D = run->model->config.D;
     const float scale = (float)sqrt((double)D);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i++) {
         float *x = run->x + i * D;
-        const float *row = gemma_panel_rows(&run->model->embed, ids[i], 1, x);
+        const float *row = sae_lm_panel_rows(&run->model->embed, ids[i], 1, x);
         for (size_t k = 0; k < D; k++)
             x[k] = row[k] * scale;
     }
 }
 
-enum sae_status gemma_run_tap(struct gemma_run *run, const uint32_t *ids, size_t B, size_t T,
-                              size_t layer, float *x, struct sae_err *err)
+enum sae_status sae_lm_tap(struct sae_lm_run *run, const uint32_t *ids, size_t B, size_t T,
+                           size_t layer, float *x, struct sae_err *err)
 {
     struct batch b = {B, T, 0};
     SAE_TRY(check_batch(run, &b, layer, err));
     SAE_TRY(check_ids(run, ids, b.n, err));
     if (run->pass != NULL)
-        return gemma_pass_tap(run->pass, ids, B, T, layer, x, err);
+        return sae_lm_pass_tap(run->pass, ids, B, T, layer, x, err);
     embed(run, ids, b.n);
     run_layers(run, &b, 0, layer + 1);
     SAE_TRY(check_stop(run, err));
@@ -423,14 +422,14 @@ enum sae_status gemma_run_tap(struct gemma_run *run, const uint32_t *ids, size_t
     return SAE_OK;
 }
 
-enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B, size_t T,
-                                 size_t layer, struct sae_err *err)
+enum sae_status sae_lm_resume(struct sae_lm_run *run, const float *x, size_t B, size_t T,
+                              size_t layer, struct sae_err *err)
 {
     struct batch b = {B, T, 0};
     SAE_TRY(check_batch(run, &b, layer, err));
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     if (run->pass != NULL) {
-        SAE_TRY(gemma_pass_resume(run->pass, x, B, T, layer, err));
+        SAE_TRY(sae_lm_pass_resume(run->pass, x, B, T, layer, err));
         run->n_done = b.n;
         return SAE_OK;
     }
@@ -438,12 +437,12 @@ enum sae_status gemma_run_resume(struct gemma_run *run, const float *x, size_t B
     run_layers(run, &b, layer + 1, c->L);
     SAE_TRY(check_stop(run, err));
     for (size_t i = 0; i < b.n; i++)
-        gemma_row_rms(run->y + i * c->D, run->x + i * c->D, run->model->norm, c->D, c->rms_eps);
+        sae_lm_row_rms(run->y + i * c->D, run->x + i * c->D, run->model->norm, c->D, c->rms_eps);
     run->n_done = b.n;
     return SAE_OK;
 }
 
-static enum sae_status check_rows(const struct gemma_run *run, size_t first, size_t n,
+static enum sae_status check_rows(const struct sae_lm_run *run, size_t first, size_t n,
                                   const char *what, struct sae_err *err)
 {
     if (first <= run->n_done && n <= run->n_done - first)
@@ -452,25 +451,25 @@ static enum sae_status check_rows(const struct gemma_run *run, size_t first, siz
                        first, first + n, run->n_done);
 }
 
-enum sae_status gemma_run_final(const struct gemma_run *run, size_t first, size_t n, float *y,
-                                struct sae_err *err)
+enum sae_status sae_lm_final(const struct sae_lm_run *run, size_t first, size_t n, float *y,
+                             struct sae_err *err)
 {
     const size_t D = run->model->config.D;
     SAE_TRY(check_rows(run, first, n, "final state", err));
     if (run->pass != NULL)
-        return gemma_pass_final(run->pass, first, n, y, err);
+        return sae_lm_pass_final(run->pass, first, n, y, err);
     memcpy(y, run->y + first * D, n * D * sizeof *y);
     return SAE_OK;
 }
 
-enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_t n,
-                                    struct sae_err *err)
+enum sae_status sae_lm_put_final(struct sae_lm_run *run, const float *y, size_t n,
+                                 struct sae_err *err)
 {
     if (n > run->n_max)
         return sae_err_set(err, SAE_ERANGE, "%zu rows, but this run has room for %zu", n,
                            run->n_max);
     if (run->pass != NULL)
-        gemma_pass_put_final(run->pass, y, n);
+        sae_lm_pass_put_final(run->pass, y, n);
     else
         memcpy(run->y, y, n * run->model->config.D * sizeof *y);
     run->n_done = n;
@@ -478,19 +477,19 @@ enum sae_status gemma_run_put_final(struct gemma_run *run, const float *y, size_
 }
 
 /* One tile of logits: product and cap. */
-static void head_tile(const struct gemma_run *run, const float *y, const float *E, float *logits,
+static void head_tile(const struct sae_lm_run *run, const float *y, const float *E, float *logits,
                       size_t n_rows, size_t n_words)
 {
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     multiply(logits, c->V, y, c->D, E, n_rows, n_words, c->D);
     for (size_t i = 0; i < n_rows && c->final_cap > 0; i++)
-        gemma_row_cap(logits + i * c->V, n_words, (float)c->final_cap);
+        sae_lm_row_cap(logits + i * c->V, n_words, (float)c->final_cap);
 }
 
 /* Logits of n final-normed rows y [n][D]. */
-static void run_head(struct gemma_run *run, const float *y, size_t n, float *logits)
+static void run_head(struct sae_lm_run *run, const float *y, size_t n, float *logits)
 {
-    const struct gemma_config *c = &run->model->config;
+    const struct sae_lm_config *c = &run->model->config;
     const size_t D = c->D, V = c->V;
     const size_t step = run->model->embed.copy != NULL ? V : min_size(HEAD_ROWS, V);
     const int blas_threads = hold_blas(), threads = threads_of(run);
@@ -507,18 +506,18 @@ static void run_head(struct gemma_run *run, const float *y, size_t n, float *log
     release_blas(blas_threads);
 }
 
-enum sae_status gemma_run_logits(struct gemma_run *run, size_t first, size_t n, float *logits,
-                                 struct sae_err *err)
+enum sae_status sae_lm_logits(struct sae_lm_run *run, size_t first, size_t n, float *logits,
+                              struct sae_err *err)
 {
     SAE_TRY(check_rows(run, first, n, "logits", err));
     if (run->pass != NULL)
-        return gemma_pass_logits(run->pass, NULL, first, n, logits, err);
+        return sae_lm_pass_logits(run->pass, NULL, first, n, logits, err);
     run_head(run, run->y + first * run->model->config.D, n, logits);
     return check_stop(run, err);
 }
 
-enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows, size_t n,
-                                    float *logits, struct sae_err *err)
+enum sae_status sae_lm_logits_at(struct sae_lm_run *run, const size_t *rows, size_t n,
+                                 float *logits, struct sae_err *err)
 {
     const size_t D = run->model->config.D;
     float *y = NULL;
@@ -527,7 +526,7 @@ enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows, s
             return sae_err_set(err, SAE_ERANGE, "logits of row %zu, but %zu rows were run", rows[i],
                                run->n_done);
     if (run->pass != NULL)
-        return gemma_pass_logits(run->pass, rows, 0, n, logits, err);
+        return sae_lm_pass_logits(run->pass, rows, 0, n, logits, err);
     SAE_TRY(sae_mem_alloc(&y, n, D * sizeof *y, err));
     for (size_t i = 0; i < n; i++)
         memcpy(y + i * D, run->y + rows[i] * D, D * sizeof *y);
@@ -538,23 +537,23 @@ enum sae_status gemma_run_logits_at(struct gemma_run *run, const size_t *rows, s
 
 /* --- what logits say, on a device ----------------------------------------------------------- */
 
-static enum sae_status check_device(const struct gemma_run *run, size_t n, struct sae_err *err)
+static enum sae_status check_device(const struct sae_lm_run *run, size_t n, struct sae_err *err)
 {
     if (run->pass == NULL)
         return sae_err_set(err, SAE_EARG, "predictions are compared by a device alone");
     return check_rows(run, 0, n, "predictions", err);
 }
 
-enum sae_status gemma_run_set_reference(struct gemma_run *run, size_t n, const uint32_t *target,
-                                        double *ce, struct sae_err *err)
+enum sae_status sae_lm_set_reference(struct sae_lm_run *run, size_t n, const uint32_t *target,
+                                     double *ce, struct sae_err *err)
 {
     SAE_TRY(check_device(run, n, err));
-    return gemma_pass_set_reference(run->pass, n, target, ce, err);
+    return sae_lm_pass_set_reference(run->pass, n, target, ce, err);
 }
 
-enum sae_status gemma_run_compare(struct gemma_run *run, size_t n, const uint32_t *target,
-                                  double *ce, double *kl, struct sae_err *err)
+enum sae_status sae_lm_compare(struct sae_lm_run *run, size_t n, const uint32_t *target, double *ce,
+                               double *kl, struct sae_err *err)
 {
     SAE_TRY(check_device(run, n, err));
-    return gemma_pass_compare(run->pass, n, target, ce, kl, err);
+    return sae_lm_pass_compare(run->pass, n, target, ce, kl, err);
 }

@@ -12,11 +12,11 @@
 #include <cmocka.h>
 #include <omp.h>
 
-#include "gemma/model.h"
-#include "gemma/vec.h"
 #include "lib/base/stop.h"
+#include "lm/model.h"
+#include "lm/vec.h"
 #include "tests/emu/emu_c.h"
-#include "tests/unit/fixtures/gemma_fixture.h"
+#include "tests/unit/fixtures/lm_fixture.h"
 
 enum { ROWS = FIX_B * FIX_T, N_X = ROWS * FIX_D, N_LOGITS = ROWS * FIX_V };
 
@@ -94,8 +94,8 @@ static double mean_ce(const float *logits)
 
 struct opened {
     char *folder;
-    struct gemma_model *model;
-    struct gemma_run *run;
+    struct sae_lm *model;
+    struct sae_lm_run *run;
 };
 
 /* How the weights are held: copied when opened, or converted layer by layer as of large models. */
@@ -106,33 +106,33 @@ static struct opened open_form(const struct fix_form *form, size_t n_max, size_t
 {
     struct opened o = {.folder = fix_folder()};
     fix_write(o.folder, form);
-    OK(gemma_model_open_with(&o.model, o.folder, copy_max, &g_err));
+    OK(sae_lm_open_with(&o.model, o.folder, copy_max, &g_err));
     if (device != NULL)
-        OK(gemma_model_place(o.model, device, SAE_F32, FIX_L, &g_err));
-    OK(gemma_run_open(&o.run, o.model, n_max, T_max, &g_err));
-    assert_int_equal(gemma_model_on_device(o.model), device != NULL);
+        OK(sae_lm_place(o.model, device, SAE_F32, FIX_L, &g_err));
+    OK(sae_lm_run_open(&o.run, o.model, n_max, T_max, &g_err));
+    assert_int_equal(sae_lm_on_device(o.model), device != NULL);
     return o;
 }
 
 static void close_form(struct opened *o)
 {
-    gemma_run_close(o->run);
-    gemma_model_close(o->model);
+    sae_lm_run_close(o->run);
+    sae_lm_close(o->model);
     fix_remove(o->folder);
 }
 
-static void check_golden_f32(struct gemma_run *run)
+static void check_golden_f32(struct sae_lm_run *run)
 {
     static float x[N_X], logits[N_LOGITS];
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(gemma_run_tap(run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
+        OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
         close_to(sum(x, N_X, false), golden_sum[layer], 1e-3, "sum of resid_post");
         close_to(sum(x, N_X, true), golden_sq[layer], 4e-3, "sum of squares of resid_post");
         for (size_t i = 0; i < 12; i++)
             close_to((double)x[golden_at[i / 4] + i % 4], golden_x[layer][i], 2e-5, "resid_post");
     }
-    OK(gemma_run_resume(run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
-    OK(gemma_run_logits(run, 0, ROWS, logits, &g_err));
+    OK(sae_lm_resume(run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_logits(run, 0, ROWS, logits, &g_err));
     close_to(sum(logits, N_LOGITS, false), -54.158019, 1e-3, "sum of logits");
     close_to(sum(logits, N_LOGITS, true), 933.781377, 1e-3, "sum of squares of logits");
     static const double at[8] = {-0.96496643, 0.35942860,  -1.22293908, -1.31356418,
@@ -146,15 +146,15 @@ static void check_golden_f32(struct gemma_run *run)
         close_to(cross_entropy(logits, t), golden_ce[t], 1e-5, "CE of a target");
 }
 
-static void check_golden_bf16(struct gemma_run *run)
+static void check_golden_bf16(struct sae_lm_run *run)
 {
     static float x[N_X], logits[N_LOGITS];
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(gemma_run_tap(run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
+        OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
         close_to(sum(x, N_X, true), golden_bf16_sq[layer], 4e-3, "sum of squares, bf16 weights");
     }
-    OK(gemma_run_resume(run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
-    OK(gemma_run_logits(run, 0, ROWS, logits, &g_err));
+    OK(sae_lm_resume(run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_logits(run, 0, ROWS, logits, &g_err));
     close_to(mean_ce(logits), 4.46334706, 2e-6, "mean CE, bf16 weights");
 }
 
@@ -197,7 +197,7 @@ static void test_layer_types_matter(void **state)
     const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 1, .config = swapped_config};
     struct opened o = open_form(&form, ROWS, FIX_T);
     float x[N_X];
-    OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 2, x, &g_err));
+    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 2, x, &g_err));
     assert_true(fabs(sum(x, N_X, true) - golden_sq[2]) > 1);
     close_form(&o);
 }
@@ -212,17 +212,17 @@ static void test_identity_splice(void **state)
     struct opened o = open_form(&plain, ROWS, FIX_T);
     float x[N_X], last[N_X];
     static float want[N_LOGITS], found[N_LOGITS];
-    OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, FIX_L - 1, last, &g_err));
-    OK(gemma_run_resume(o.run, last, FIX_B, FIX_T, FIX_L - 1, &g_err));
-    OK(gemma_run_logits(o.run, 0, ROWS, want, &g_err));
+    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, FIX_L - 1, last, &g_err));
+    OK(sae_lm_resume(o.run, last, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_logits(o.run, 0, ROWS, want, &g_err));
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
-        OK(gemma_run_resume(o.run, x, FIX_B, FIX_T, layer, &g_err));
-        OK(gemma_run_logits(o.run, 0, ROWS, found, &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
+        OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, layer, &g_err));
+        OK(sae_lm_logits(o.run, 0, ROWS, found, &g_err));
         assert_memory_equal(found, want, sizeof want);
     }
     /* Any window of rows gives the same bits as far as rows go alone. */
-    OK(gemma_run_logits(o.run, 7, 5, found, &g_err));
+    OK(sae_lm_logits(o.run, 7, 5, found, &g_err));
     for (size_t i = 0; i < 5 * FIX_V; i++)
         close_to((double)found[i], (double)want[7 * FIX_V + i], 1e-6, "logits of some rows");
     close_form(&o);
@@ -243,13 +243,13 @@ static void test_zero_splice(void **state)
     struct opened o = open_form(&plain, ROWS, FIX_T);
     float x[N_X];
     static float orig[N_LOGITS], ablated[N_LOGITS];
-    OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
-    OK(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
-    OK(gemma_run_logits(o.run, 0, ROWS, orig, &g_err));
+    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
+    OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_logits(o.run, 0, ROWS, orig, &g_err));
     for (size_t b = 0; b < FIX_B; b++)
         memset(x + (b * FIX_T + 1) * FIX_D, 0, (FIX_T - 1) * FIX_D * sizeof *x);
-    OK(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
-    OK(gemma_run_logits(o.run, 0, ROWS, ablated, &g_err));
+    OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_logits(o.run, 0, ROWS, ablated, &g_err));
     close_to(mean_ce(ablated), 4.70313286, 4e-6, "CE, layer 1 zeroed");
     double all = 0, inner = 0;
     for (size_t i = 0; i < ROWS; i++) {
@@ -277,9 +277,9 @@ static void test_batch_invariance(void **state)
     static float all[B * T * FIX_D], one[T * FIX_D], again[B * T * FIX_D];
     for (size_t i = 0; i < B * T; i++)
         ids[i] = (uint32_t)(i % T == 0 ? 2 : (i * i * 7 + 3 * i) % FIX_V);
-    OK(gemma_run_tap(o.run, ids, B, T, 3, all, &g_err));
+    OK(sae_lm_tap(o.run, ids, B, T, 3, all, &g_err));
     for (size_t b = 0; b < B; b++) {
-        OK(gemma_run_tap(o.run, ids + b * T, 1, T, 3, one, &g_err));
+        OK(sae_lm_tap(o.run, ids + b * T, 1, T, 3, one, &g_err));
         for (size_t i = 0; i < (size_t)T * FIX_D; i++)
             close_to((double)one[i], (double)all[b * T * FIX_D + i],
                      invariance * fmax(1, fabs((double)one[i])), "one sequence against eight");
@@ -290,7 +290,7 @@ static void test_batch_invariance(void **state)
     }
     const int threads = omp_get_max_threads();
     omp_set_num_threads(threads == 1 ? 2 : 1);
-    OK(gemma_run_tap(o.run, ids, B, T, 3, again, &g_err));
+    OK(sae_lm_tap(o.run, ids, B, T, 3, again, &g_err));
     omp_set_num_threads(threads);
     assert_memory_equal(again, all, sizeof all);
     close_form(&o);
@@ -308,10 +308,10 @@ static void test_lengths(void **state)
         ids[i] = (uint32_t)((i * 11 + 5) % FIX_V);
     ids[0] = 0;
     ids[1] = FIX_V - 1; /* first and last row of the embedding */
-    OK(gemma_run_tap(o.run, ids, 1, T, 3, all, &g_err));
+    OK(sae_lm_tap(o.run, ids, 1, T, 3, all, &g_err));
     static const size_t lengths[] = {1, 2, 3, 4, 5, 6, 15, 16, 17, 63};
     for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++) {
-        OK(gemma_run_tap(o.run, ids, 1, lengths[k], 3, some, &g_err));
+        OK(sae_lm_tap(o.run, ids, 1, lengths[k], 3, some, &g_err));
         for (size_t i = 0; i < lengths[k] * FIX_D; i++)
             close_to((double)some[i], (double)all[i], 1e-5 * fmax(1, fabs((double)all[i])),
                      "beginning of a sequence");
@@ -333,23 +333,23 @@ static void test_refusals(void **state)
     uint32_t ids[ROWS];
     static float x[N_X], logits[N_LOGITS];
     memcpy(ids, fix_tokens, sizeof ids);
-    refuse(gemma_run_logits(o.run, 0, 1, logits, &g_err), SAE_ERANGE, "0 rows were run");
+    refuse(sae_lm_logits(o.run, 0, 1, logits, &g_err), SAE_ERANGE, "0 rows were run");
     ids[5] = FIX_V;
-    refuse(gemma_run_tap(o.run, ids, FIX_B, FIX_T, 1, x, &g_err), SAE_ERANGE, "token id 67");
+    refuse(sae_lm_tap(o.run, ids, FIX_B, FIX_T, 1, x, &g_err), SAE_ERANGE, "token id 67");
     ids[5] = 1;
-    refuse(gemma_run_tap(o.run, ids, FIX_B, FIX_T, 4, x, &g_err), SAE_ERANGE, "layer 4");
-    refuse(gemma_run_tap(o.run, ids, 3, FIX_T, 1, x, &g_err), SAE_ERANGE, "3 sequences");
-    refuse(gemma_run_tap(o.run, ids, 1, 13, 1, x, &g_err), SAE_ERANGE, "13 tokens");
-    refuse(gemma_run_tap(o.run, ids, SIZE_MAX, 2, 1, x, &g_err), SAE_ERANGE, "sequences");
-    refuse(gemma_run_tap(o.run, ids, 0, 2, 1, x, &g_err), SAE_ERANGE, "0 sequences");
-    refuse(gemma_run_resume(o.run, x, 1, 0, 1, &g_err), SAE_ERANGE, "0 tokens");
-    OK(gemma_run_tap(o.run, ids, 1, 3, 1, x, &g_err));
-    OK(gemma_run_resume(o.run, x, 1, 3, 1, &g_err));
-    refuse(gemma_run_logits(o.run, 1, 3, logits, &g_err), SAE_ERANGE, "3 rows were run");
-    refuse(gemma_run_logits(o.run, SIZE_MAX, 2, logits, &g_err), SAE_ERANGE, "rows were run");
-    struct gemma_run *run = NULL;
-    refuse(gemma_run_open(&run, o.model, 1000, 65, &g_err), SAE_ERANGE, "1 to 64");
-    refuse(gemma_run_open(&run, o.model, 10, 0, &g_err), SAE_ERANGE, "1 to 64");
+    refuse(sae_lm_tap(o.run, ids, FIX_B, FIX_T, 4, x, &g_err), SAE_ERANGE, "layer 4");
+    refuse(sae_lm_tap(o.run, ids, 3, FIX_T, 1, x, &g_err), SAE_ERANGE, "3 sequences");
+    refuse(sae_lm_tap(o.run, ids, 1, 13, 1, x, &g_err), SAE_ERANGE, "13 tokens");
+    refuse(sae_lm_tap(o.run, ids, SIZE_MAX, 2, 1, x, &g_err), SAE_ERANGE, "sequences");
+    refuse(sae_lm_tap(o.run, ids, 0, 2, 1, x, &g_err), SAE_ERANGE, "0 sequences");
+    refuse(sae_lm_resume(o.run, x, 1, 0, 1, &g_err), SAE_ERANGE, "0 tokens");
+    OK(sae_lm_tap(o.run, ids, 1, 3, 1, x, &g_err));
+    OK(sae_lm_resume(o.run, x, 1, 3, 1, &g_err));
+    refuse(sae_lm_logits(o.run, 1, 3, logits, &g_err), SAE_ERANGE, "3 rows were run");
+    refuse(sae_lm_logits(o.run, SIZE_MAX, 2, logits, &g_err), SAE_ERANGE, "rows were run");
+    struct sae_lm_run *run = NULL;
+    refuse(sae_lm_run_open(&run, o.model, 1000, 65, &g_err), SAE_ERANGE, "1 to 64");
+    refuse(sae_lm_run_open(&run, o.model, 10, 0, &g_err), SAE_ERANGE, "1 to 64");
     assert_null(run);
     close_form(&o);
 }
@@ -359,13 +359,13 @@ static void test_id(void **state)
     (void)state;
     struct opened a = open_form(&plain, ROWS, FIX_T);
     char first[65], again[65], other[65];
-    OK(gemma_model_id(a.model, first, &g_err));
-    OK(gemma_model_id(a.model, again, &g_err));
+    OK(sae_lm_id(a.model, first, &g_err));
+    OK(sae_lm_id(a.model, again, &g_err));
     assert_int_equal(strlen(first), 64);
     assert_string_equal(first, again);
     const struct fix_form shards = {.dtype = SAE_ST_BF16, .n_shards = 2};
     struct opened b = open_form(&shards, ROWS, FIX_T);
-    OK(gemma_model_id(b.model, other, &g_err));
+    OK(sae_lm_id(b.model, other, &g_err));
     assert_string_not_equal(first, other);
     close_form(&a);
     close_form(&b);
@@ -379,18 +379,18 @@ static void test_exp_tanh(void **state)
     double worst_exp = 0, worst_tanh = 0;
     for (int i = -86999; i <= 87999; i++) {
         const float x = (float)i * 1e-3F;
-        worst_exp = fmax(worst_exp, fabs((double)gemma_exp(x) / exp((double)x) - 1));
+        worst_exp = fmax(worst_exp, fabs((double)sae_lm_exp(x) / exp((double)x) - 1));
     }
     for (int i = -20000; i <= 20000; i++) {
         const float u = i % 2 == 0 ? (float)i * 1e-3F : (float)i * 1e-5F;
         if (i != 0)
-            worst_tanh = fmax(worst_tanh, fabs((double)gemma_tanh(u) / tanh((double)u) - 1));
+            worst_tanh = fmax(worst_tanh, fabs((double)sae_lm_tanh(u) / tanh((double)u) - 1));
     }
     close_to(worst_exp, 0, 2e-7, "relative error of exp");
     close_to(worst_tanh, 0, 2e-7, "relative error of tanh");
-    assert_true(gemma_exp(0) == 1 && gemma_tanh(0) == 0 && gemma_tanh(50) == 1);
-    assert_true(gemma_tanh(1e-30F) == 1e-30F);
-    assert_true(isnan(gemma_exp(NAN)) && isnan(gemma_tanh(NAN)));
+    assert_true(sae_lm_exp(0) == 1 && sae_lm_tanh(0) == 0 && sae_lm_tanh(50) == 1);
+    assert_true(sae_lm_tanh(1e-30F) == 1e-30F);
+    assert_true(isnan(sae_lm_exp(NAN)) && isnan(sae_lm_tanh(NAN)));
 }
 
 /* --- both ways of holding weights, and a device --------------------------------------------- */
@@ -421,10 +421,9 @@ static int on_device(void **state)
 }
 
 #define ALL(f)                                                                                     \
-    {#f, f, as_small, NULL, NULL},                                                                 \
-    {#f "_large", f, as_large, NULL, NULL},                                                        \
+    {#f, f, as_small, NULL, NULL}, {#f "_large", f, as_large, NULL, NULL},                         \
     {                                                                                              \
-        #f "_device", f, on_device, NULL, NULL                                                     \
+#f "_device", f, on_device, NULL, NULL                                                     \
     }
 
 /* Logits come from lm_head.weight where it is there and differs: twice the embedding doubles them
@@ -437,9 +436,9 @@ static void test_own_head(void **state)
     for (size_t i = 0; i < 3; i++) {
         const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 2, .head = (float)i};
         struct opened o = open_form(&form, ROWS, FIX_T);
-        OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
-        OK(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
-        OK(gemma_run_logits(o.run, 0, ROWS, to[i], &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
+        OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+        OK(sae_lm_logits(o.run, 0, ROWS, to[i], &g_err));
         close_form(&o);
     }
     assert_memory_equal(tied, same, sizeof tied);
@@ -447,8 +446,8 @@ static void test_own_head(void **state)
         close_to((double)own[i], 3 * tanh(2 * atanh((double)tied[i] / 3)), 2e-5, "logit");
 }
 
-/* Asked to stop, a run that may ends within its batch; another one finishes it. The last test: a stop
- * is asked for once and for all. */
+/* Asked to stop, a run that may ends within its batch; another one finishes it. The last test: a
+ * stop is asked for once and for all. */
 static void test_may_stop(void **state)
 {
     (void)state;
@@ -458,18 +457,18 @@ static void test_may_stop(void **state)
         const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 1};
         copy_max = copies ? SIZE_MAX : 0;
         struct opened o = open_form(&form, ROWS, FIX_T);
-        OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, want, &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, want, &g_err));
         if (copies == 0) {
             sae_stop_install();
             assert_int_equal(raise(SIGINT), 0);
         }
-        OK(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
         assert_memory_equal(x, want, sizeof x);
-        OK(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
-        gemma_run_may_stop(o.run);
-        assert_int_equal(gemma_run_logits(o.run, 0, ROWS, logits, &g_err), SAE_EINTR);
-        assert_int_equal(gemma_run_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err), SAE_EINTR);
-        assert_int_equal(gemma_run_resume(o.run, x, FIX_B, FIX_T, 1, &g_err), SAE_EINTR);
+        OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+        sae_lm_run_may_stop(o.run);
+        assert_int_equal(sae_lm_logits(o.run, 0, ROWS, logits, &g_err), SAE_EINTR);
+        assert_int_equal(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err), SAE_EINTR);
+        assert_int_equal(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err), SAE_EINTR);
         close_form(&o);
     }
 }
@@ -489,5 +488,5 @@ int main(void)
         cmocka_unit_test(test_exp_tanh),
         cmocka_unit_test(test_may_stop), /* last */
     };
-    return cmocka_run_group_tests_name("gemma_forward", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lm_forward", tests, NULL, NULL);
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* model : opens a folder, finds every tensor, checks its shape against the config. */
-#include "gemma/model.h"
+#include "lm/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemma/config.h"
-#include "gemma/device.h"
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lm/config.h"
+#include "lm/device.h"
 
 /* Up to this many bytes of f32 a model is converted once, when opened. */
 #define COPY_MAX ((size_t)512 << 20)
@@ -67,8 +67,8 @@ static enum sae_status find_in_layer(const struct finder *f, const struct sae_st
     return find(ret, f->st, name, rows, cols, f->err);
 }
 
-static enum sae_status add_part(const struct finder *f, struct gemma_panel *panel, const char *part,
-                                size_t rows, size_t cols)
+static enum sae_status add_part(const struct finder *f, struct sae_lm_panel *panel,
+                                const char *part, size_t rows, size_t cols)
 {
     SAE_TRY(find_in_layer(f, &panel->parts[panel->n_parts], part, rows, cols));
     panel->n_parts++;
@@ -77,8 +77,8 @@ static enum sae_status add_part(const struct finder *f, struct gemma_panel *pane
     return SAE_OK;
 }
 
-static enum sae_status find_panels(const struct finder *f, struct gemma_layer *layer,
-                                   const struct gemma_config *c)
+static enum sae_status find_panels(const struct finder *f, struct sae_lm_layer *layer,
+                                   const struct sae_lm_config *c)
 {
     const size_t hd = c->H * c->head_dim, kd = c->K * c->head_dim;
     SAE_TRY(add_part(f, &layer->qkv, "self_attn.q_proj", hd, c->D));
@@ -108,9 +108,9 @@ static bool are_equal(const struct sae_st_tensor *a, const struct sae_st_tensor 
 
 /* Logits come from the embedding, but where the folder holds a matrix of their own that differs: it
  * is used, as transformers 5 does whatever tie_word_embeddings says; 4 follows that key. */
-static enum sae_status find_head(struct gemma_model *m, struct sae_err *err)
+static enum sae_status find_head(struct sae_lm *m, struct sae_err *err)
 {
-    const struct gemma_config *c = &m->config;
+    const struct sae_lm_config *c = &m->config;
     m->head = m->embed;
     if (sae_st_find(m->st, HEAD_NAME) == NULL && c->own_head)
         return sae_err_set(err, SAE_EFORMAT,
@@ -140,7 +140,7 @@ static const char *const norm_kinds[4] = {"input_layernorm", "post_attention_lay
                                           "post_feedforward_layernorm"};
 
 /* Whether find_all reads a tensor of this name. */
-static bool is_read(const struct gemma_model *m, const char *prefix, const char *name)
+static bool is_read(const struct sae_lm *m, const char *prefix, const char *name)
 {
     static const char *const parts[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                         "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
@@ -167,7 +167,7 @@ static bool is_read(const struct gemma_model *m, const char *prefix, const char 
 
 /* A tensor that is not read would change what the model computes: biases, norms of queries, layers
  * beyond the config's, adapters. Kept tables of rotary frequencies are recomputed by all. */
-static enum sae_status check_all_known(const struct gemma_model *m, const char *prefix,
+static enum sae_status check_all_known(const struct sae_lm *m, const char *prefix,
                                        struct sae_err *err)
 {
     static const char frequencies[] = ".rotary_emb.inv_freq";
@@ -190,10 +190,10 @@ static enum sae_status check_all_known(const struct gemma_model *m, const char *
 }
 
 /* Tensors of the norms: norms[4 * layer + kind], and the final one last. */
-static enum sae_status find_all(struct gemma_model *m, const struct sae_st_tensor **norms,
+static enum sae_status find_all(struct sae_lm *m, const struct sae_st_tensor **norms,
                                 struct sae_err *err)
 {
-    const struct gemma_config *c = &m->config;
+    const struct sae_lm_config *c = &m->config;
     const char *prefix = sae_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
     struct finder f = {.st = m->st, .prefix = prefix, .err = err};
     char name[NAME_LEN];
@@ -216,8 +216,8 @@ static enum sae_status find_all(struct gemma_model *m, const struct sae_st_tenso
 
 /* --- converting ----------------------------------------------------------------------------- */
 
-const float *gemma_panel_rows(const struct gemma_panel *panel, size_t first, size_t n,
-                              float *scratch)
+const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, size_t n,
+                               float *scratch)
 {
     if (panel->copy != NULL)
         return panel->copy + first * panel->n_cols;
@@ -228,7 +228,7 @@ const float *gemma_panel_rows(const struct gemma_panel *panel, size_t first, siz
         if (at < top + rows) {
             const size_t left = top + rows - at, take = left < n - done ? left : n - done;
             sae_st_widen(scratch + done * panel->n_cols, panel->parts[i],
-                           (at - top) * panel->n_cols, take * panel->n_cols);
+                         (at - top) * panel->n_cols, take * panel->n_cols);
             done += take;
         }
         top += rows;
@@ -236,24 +236,24 @@ const float *gemma_panel_rows(const struct gemma_panel *panel, size_t first, siz
     return scratch;
 }
 
-static size_t panel_size(const struct gemma_panel *panel)
+static size_t panel_size(const struct sae_lm_panel *panel)
 {
     return panel->n_rows * panel->n_cols;
 }
 
-static float *copy_panel(struct gemma_panel *panel, float *to)
+static float *copy_panel(struct sae_lm_panel *panel, float *to)
 {
-    panel->copy = gemma_panel_rows(panel, 0, panel->n_rows, to);
+    panel->copy = sae_lm_panel_rows(panel, 0, panel->n_rows, to);
     return to + panel_size(panel);
 }
 
-static enum sae_status convert(struct gemma_model *m, const struct sae_st_tensor **norms,
+static enum sae_status convert(struct sae_lm *m, const struct sae_st_tensor **norms,
                                size_t copy_max, struct sae_err *err)
 {
     const size_t D = m->config.D, L = m->config.L;
     size_t n_panels = panel_size(&m->embed) + (m->own_head ? panel_size(&m->head) : 0);
     for (size_t i = 0; i < L; i++) {
-        const struct gemma_layer *y = &m->layers[i];
+        const struct sae_lm_layer *y = &m->layers[i];
         n_panels += panel_size(&y->qkv) + panel_size(&y->out) + panel_size(&y->gate_up) +
                     panel_size(&y->down);
     }
@@ -286,15 +286,15 @@ static enum sae_status convert(struct gemma_model *m, const struct sae_st_tensor
 
 /* --- the folder ----------------------------------------------------------------------------- */
 
-enum sae_status gemma_model_open_with(struct gemma_model **ret, const char *folder, size_t copy_max,
-                                      struct sae_err *err)
+enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder, size_t copy_max,
+                                 struct sae_err *err)
 {
-    struct gemma_model *m = NULL;
+    struct sae_lm *m = NULL;
     const struct sae_st_tensor **norms = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
     SAE_GO(st, sae_mem_strdup(&m->folder, folder, err));
-    SAE_GO(st, gemma_config_read(&m->config, folder, err));
+    SAE_GO(st, sae_lm_config_read(&m->config, folder, err));
     SAE_GO(st, sae_st_open_folder(&m->st, folder, err));
     SAE_GO(st, sae_mem_alloc(&m->layers, m->config.L, sizeof *m->layers, err));
     SAE_GO(st, sae_mem_alloc(&norms, 4 * m->config.L + 1, sizeof *norms, err));
@@ -308,20 +308,20 @@ enum sae_status gemma_model_open_with(struct gemma_model **ret, const char *fold
 done:
     free(norms);
     if (st != SAE_OK)
-        gemma_model_close(m);
+        sae_lm_close(m);
     return st;
 }
 
-enum sae_status gemma_model_open(struct gemma_model **ret, const char *folder, struct sae_err *err)
+enum sae_status sae_lm_open(struct sae_lm **ret, const char *folder, struct sae_err *err)
 {
-    return gemma_model_open_with(ret, folder, COPY_MAX, err);
+    return sae_lm_open_with(ret, folder, COPY_MAX, err);
 }
 
-void gemma_model_close(struct gemma_model *model)
+void sae_lm_close(struct sae_lm *model)
 {
     if (model == NULL)
         return;
-    gemma_device_close(model->device); /* reads the config */
+    sae_lm_device_close(model->device); /* reads the config */
     sae_st_close(model->st);
     free(model->layers);
     free(model->arena);
@@ -329,14 +329,14 @@ void gemma_model_close(struct gemma_model *model)
     free(model);
 }
 
-const struct gemma_config *gemma_model_config(const struct gemma_model *model)
+const struct sae_lm_config *sae_lm_config(const struct sae_lm *model)
 {
     return &model->config;
 }
 
-void gemma_model_set_specials(struct gemma_model *model, const struct gemma_tok *tok)
+void sae_lm_set_specials(struct sae_lm *model, const struct sae_tok *tok)
 {
-    gemma_tok_set_specials(tok, &model->config);
+    sae_tok_set_specials(tok, &model->config);
 }
 
 /* --- identity ------------------------------------------------------------------------------- */
@@ -366,7 +366,7 @@ static enum sae_status add_named(struct sae_digest *digest, const char *folder, 
     return st;
 }
 
-enum sae_status gemma_model_id(struct gemma_model *model, char hex[65], struct sae_err *err)
+enum sae_status sae_lm_id(struct sae_lm *model, char hex[65], struct sae_err *err)
 {
     if (model->id[0] == '\0') {
         struct sae_digest digest;

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* model : the weights as the forward pass reads them. */
+#ifndef SAE_LM_MODEL_H
+#define SAE_LM_MODEL_H
+
+#include "lib/file/st.h"
+#include "lm/lm.h"
+
+/* One GEMM operand [n_rows][n_cols], stacked from up to three tensors (q|k|v, gate|up). Small
+ * models keep it in f32 at `copy`; of large ones the caller converts it into scratch. */
+struct sae_lm_panel {
+    const struct sae_st_tensor *parts[3];
+    size_t n_parts, n_rows, n_cols;
+    const float *copy; /* or NULL */
+};
+
+enum sae_lm_norm {
+    SAE_LM_NORM_IN = 0,
+    SAE_LM_NORM_POST_ATTN,
+    SAE_LM_NORM_PRE_FF,
+    SAE_LM_NORM_POST_FF
+};
+
+struct sae_lm_layer {
+    struct sae_lm_panel qkv, out, gate_up, down;
+    const float *norms[4]; /* [D], stored around 0 */
+};
+
+struct sae_lm {
+    struct sae_lm_config config;
+    char *folder;
+    struct sae_st *st;
+    struct sae_lm_layer *layers;
+    struct sae_lm_panel embed;
+    struct sae_lm_panel head; /* of logits: embed itself, or a matrix of its own (own_head) */
+    bool own_head;
+    const float *norm; /* the final one */
+    float *arena;      /* all norms, and the copies of a small model */
+    char id[65];
+    struct sae_lm_device *device; /* device.h; NULL: runs compute on the host */
+};
+
+/* sae_lm_open, with copies in f32 up to a size in bytes. For tests of both ways. */
+SAE_MUST_CHECK enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder,
+                                                size_t copy_max, struct sae_err *err);
+
+/* The panel's rows [first, first + n) as f32: its copy, or converted into scratch. */
+const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, size_t n,
+                               float *scratch);
+
+#endif /* SAE_LM_MODEL_H */
