@@ -4,7 +4,6 @@
  * Contents: 1. weights   2. a run's arrays   3. layers   4. tap and resume   5. logits */
 #include "lm/device.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +14,15 @@
 
 enum {
     PIECE = 16 << 20, /* elements of a weight converted and sent at a time */
+    CONVERT_ROWS = 64,    /* rows of a weight that one thread converts at a time */
     MLP_ROWS = 8192,  /* tokens whose gate and up are held at a time */
 };
 #define LOGIT_BYTES ((size_t)256 << 20) /* of logits that are no reference */
 
-/* One layer's weights: panels as factors, norms [4][D] in f32. */
+/* One layer's weights: panels as factors, all else in f32 as the host's layer has it. */
 struct device_layer {
     void *qkv, *out, *gate_up, *down;
-    float *norms;
+    float *norms[4], *head_norms, *qkv_bias, *out_bias, *gate_up_bias, *down_bias;
     bool ready;
 };
 
@@ -32,7 +32,7 @@ struct sae_lm_device {
     enum sae_precision how;
     char numerics[40];
     void *embed, *own_head; /* own_head: NULL where logits come from the embedding */
-    float *norm;
+    float *norm, *positions;
     struct device_layer *layers;
 };
 
@@ -111,13 +111,18 @@ void sae_lm_device_close(struct sae_lm_device *device)
     const struct sae_ops *const ops = device->ops;
     for (size_t i = 0; i < device->model->config.L; i++) {
         const struct device_layer *const layer = &device->layers[i];
-        void *const all[] = {layer->qkv, layer->out, layer->gate_up, layer->down, layer->norms};
+        void *const all[] = {layer->qkv,          layer->out,        layer->gate_up,
+                             layer->down,         layer->norms[0],   layer->norms[1],
+                             layer->norms[2],     layer->norms[3],   layer->head_norms,
+                             layer->qkv_bias,     layer->out_bias,   layer->gate_up_bias,
+                             layer->down_bias};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             ops->free(all[k]);
     }
     ops->free(device->embed);
     ops->free(device->own_head);
     ops->free(device->norm);
+    ops->free(device->positions);
     free(device->layers);
     free(device);
 }
@@ -126,14 +131,16 @@ void sae_lm_device_close(struct sae_lm_device *device)
 static void convert(const struct sae_lm_panel *panel, enum sae_precision how, size_t first,
                     size_t n, float *wide, uint16_t *narrow)
 {
+    const size_t cols = panel->n_cols;
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i++) {
-        float *const to = wide + i * panel->n_cols;
-        const float *const row = sae_lm_panel_rows(panel, first + i, 1, to);
+    for (size_t i = 0; i < n; i += CONVERT_ROWS) {
+        const size_t m = CONVERT_ROWS < n - i ? CONVERT_ROWS : n - i;
+        float *const to = wide + i * cols;
+        const float *const rows = sae_lm_panel_rows(panel, first + i, m, to);
         if (how == SAE_BF16)
-            sae_bf16_narrow(narrow + i * panel->n_cols, row, panel->n_cols);
-        else if (row != to)
-            memcpy(to, row, panel->n_cols * sizeof *to);
+            sae_bf16_narrow(narrow + i * cols, rows, m * cols);
+        else if (rows != to)
+            memcpy(to, rows, m * cols * sizeof *to);
     }
 }
 
@@ -179,21 +186,35 @@ static enum sae_status explain(const struct sae_lm_device *g, enum sae_status st
                        (double)weight_bytes(g->model, g->how, g->model->config.L) / 1e9, why.msg);
 }
 
+/* *to = n floats on the device; nothing where the host has none or they are there already. */
+static enum sae_status send_vector(float **to, const struct sae_lm_device *g, const float *from,
+                                   size_t n, struct sae_err *err)
+{
+    if (*to || !from)
+        return SAE_OK;
+    SAE_TRY(g->ops->alloc(to, n, sizeof(float), err));
+    g->ops->put(*to, from, n * sizeof(float));
+    return SAE_OK;
+}
+
 static enum sae_status send_layer(struct sae_lm_device *g, size_t i, struct sae_err *err)
 {
+    const struct sae_lm_config *c = &g->model->config;
     const struct sae_lm_layer *const from = &g->model->layers[i];
     struct device_layer *const to = &g->layers[i];
-    const size_t D = g->model->config.D;
     if (to->ready)
         return SAE_OK;
     SAE_TRY(send_panel(&to->qkv, g, &from->qkv, err));
     SAE_TRY(send_panel(&to->out, g, &from->out, err));
     SAE_TRY(send_panel(&to->gate_up, g, &from->gate_up, err));
     SAE_TRY(send_panel(&to->down, g, &from->down, err));
-    if (!to->norms)
-        SAE_TRY(g->ops->alloc(&to->norms, 4 * D, sizeof(float), err));
     for (size_t k = 0; k < 4; k++)
-        g->ops->put(to->norms + k * D, from->norms[k], D * sizeof(float));
+        SAE_TRY(send_vector(&to->norms[k], g, from->norms[k], sae_lm_norm_size(c), err));
+    SAE_TRY(send_vector(&to->head_norms, g, from->head_norms, 2 * c->head_dim, err));
+    SAE_TRY(send_vector(&to->qkv_bias, g, from->qkv.bias, from->qkv.n_rows, err));
+    SAE_TRY(send_vector(&to->out_bias, g, from->out.bias, c->D, err));
+    SAE_TRY(send_vector(&to->gate_up_bias, g, from->gate_up.bias, from->gate_up.n_rows, err));
+    SAE_TRY(send_vector(&to->down_bias, g, from->down.bias, c->D, err));
     to->ready = true;
     return SAE_OK;
 }
@@ -201,15 +222,14 @@ static enum sae_status send_layer(struct sae_lm_device *g, size_t i, struct sae_
 /* Layers [first, end), and the embedding and the final norm, which every pass needs. */
 static enum sae_status send(struct sae_lm_device *g, size_t first, size_t end, struct sae_err *err)
 {
-    const size_t D = g->model->config.D;
+    const struct sae_lm_config *c = &g->model->config;
     enum sae_status st = send_panel(&g->embed, g, &g->model->embed, err);
     if (st == SAE_OK && g->model->own_head)
         st = send_panel(&g->own_head, g, &g->model->head, err);
-    if (st == SAE_OK && !g->norm) {
-        st = g->ops->alloc(&g->norm, D, sizeof(float), err);
-        if (st == SAE_OK)
-            g->ops->put(g->norm, g->model->norm, D * sizeof(float));
-    }
+    if (st == SAE_OK)
+        st = send_vector(&g->norm, g, g->model->norm, sae_lm_norm_size(c), err);
+    if (st == SAE_OK)
+        st = send_vector(&g->positions, g, g->model->positions, c->max_context * c->D, err);
     for (size_t i = first; st == SAE_OK && i < end; i++)
         st = send_layer(g, i, err);
     return explain(g, st, err);
@@ -223,9 +243,9 @@ struct sae_lm_pass {
     uint32_t *ids;          /* [n] tokens, targets or rows */
     float *x, *a, *y;       /* [n][D] the stream, what is added to it, final normed */
     float *qkv;             /* [n][(H + 2K) d] */
-    float *gate_up;         /* [MLP_ROWS][2F] */
+    float *gate_up;         /* [MLP_ROWS][columns of the MLP's first product] */
     void *h, *o, *act;      /* factors: [n][D], [n][H d], [MLP_ROWS][F] */
-    float *cosines, *sines; /* [T_max][d / 2] */
+    float *cosines, *sines; /* [2][T_max][rotary / 2], of full and sliding layers */
     float *logits;          /* [logit_rows][V], once asked for */
     float *reference;       /* [reference_rows][V] of set_reference */
     double *lse, *ce, *kl;  /* [n]; lse of refer */
@@ -248,12 +268,12 @@ static enum sae_status alloc_all(struct sae_lm_pass *p, struct sae_err *err)
     SAE_TRY(ops->alloc(&p->a, n, D * f, err));
     SAE_TRY(ops->alloc(&p->y, n, D * f, err));
     SAE_TRY(ops->alloc(&p->qkv, n, (c->H + 2 * c->K) * d * f, err));
-    SAE_TRY(ops->alloc(&p->gate_up, rows, 2 * c->F * f, err));
+    SAE_TRY(ops->alloc(&p->gate_up, rows, sae_lm_mlp_cols(c) * f, err));
     SAE_TRY(ops->alloc(&p->h, n, D * factor, err));
     SAE_TRY(ops->alloc(&p->o, n, c->H * d * factor, err));
     SAE_TRY(ops->alloc(&p->act, rows, c->F * factor, err));
-    SAE_TRY(ops->alloc(&p->cosines, p->T_max, d / 2 * f, err));
-    SAE_TRY(ops->alloc(&p->sines, p->T_max, d / 2 * f, err));
+    SAE_TRY(ops->alloc(&p->cosines, p->T_max, c->rotary * f, err));
+    SAE_TRY(ops->alloc(&p->sines, p->T_max, c->rotary * f, err));
     SAE_TRY(ops->alloc(&p->lse, n, sizeof *p->lse, err));
     SAE_TRY(ops->alloc(&p->ce, n, sizeof *p->ce, err));
     return ops->alloc(&p->kl, n, sizeof *p->kl, err);
@@ -264,7 +284,7 @@ enum sae_status sae_lm_pass_open(struct sae_lm_pass **ret, struct sae_lm_device 
                                  const float *sines, struct sae_err *err)
 {
     const struct sae_lm_config *c = &device->model->config;
-    const size_t angles = T_max * (c->head_dim / 2) * sizeof(float);
+    const size_t angles = T_max * c->rotary * sizeof(float);
     const size_t fit = LOGIT_BYTES / (c->V * sizeof(float));
     struct sae_lm_pass *p = NULL;
     SAE_TRY(sae_mem_alloc(&p, 1, sizeof *p, err));
@@ -297,7 +317,7 @@ void sae_lm_pass_close(struct sae_lm_pass *p)
 
 /* --- 3. layers ------------------------------------------------------------------------------ */
 
-/* q, k, v of all rows from h, rotation, attention: o. */
+/* a = the attention branch of all rows from h. */
 static void attend(struct sae_lm_pass *p, size_t B, size_t T, size_t layer)
 {
     const struct sae_lm_device *const g = p->device;
@@ -311,24 +331,60 @@ static void attend(struct sae_lm_pass *p, size_t B, size_t T, size_t layer)
                                        .window = c->sliding[layer] ? c->window : T,
                                        .scale = (float)c->score_scale,
                                        .cap = (float)c->attn_cap};
-    g->ops->lm->product(g->how, n, ld, c->D, p->h, g->layers[layer].qkv, p->qkv);
-    g->ops->lm->rope(n, T, c->H + c->K, d / 2, ld, p->cosines, p->sines, p->qkv);
-    g->ops->lm->attend(g->how, &heads, p->qkv, p->o);
+    const struct sae_lm_ops *const lm = g->ops->lm;
+    const struct device_layer *const w = &g->layers[layer];
+    const size_t half = c->rotary / 2, at = c->sliding[layer] ? p->T_max * half : 0;
+    lm->product(g->how, n, ld, c->D, p->h, w->qkv, p->qkv);
+    if (w->qkv_bias)
+        lm->add(n, 1, ld, w->qkv_bias, p->qkv);
+    if (w->head_norms)
+        lm->head_norm(c->norm, n, c->H, c->K, d, ld, c->norm_eps, w->head_norms, p->qkv);
+    if (half > 0)
+        lm->rope(n, T, c->H + c->K, d, half, ld, p->cosines + at, p->sines + at, p->qkv);
+    lm->attend(g->how, &heads, p->qkv, p->o);
+    lm->product(g->how, n, c->D, c->H * d, p->o, w->out, p->a);
+    if (w->out_bias)
+        lm->add(n, 1, c->D, w->out_bias, p->a);
 }
 
-/* a = W_down (gelu(W_gate h) * W_up h), as many rows at a time as fit. */
+/* a = W_down act(W_gate h) [* W_up h], as many rows at a time as fit. */
 static void feed_forward(struct sae_lm_pass *p, size_t n, const struct device_layer *w)
 {
     const struct sae_lm_device *const g = p->device;
     const struct sae_lm_ops *const lm = g->ops->lm;
-    const size_t D = g->model->config.D, F = g->model->config.F;
+    const struct sae_lm_config *c = &g->model->config;
+    const size_t D = c->D, F = c->F, ld = sae_lm_mlp_cols(c);
     for (size_t r = 0; r < n; r += MLP_ROWS) {
         const size_t m = min_size(MLP_ROWS, n - r);
         const char *const h = (const char *)p->h + r * D * sae_lm_factor(g->how);
-        lm->product(g->how, m, 2 * F, D, h, w->gate_up, p->gate_up);
-        lm->gate(g->how, m, F, p->gate_up, p->act);
+        lm->product(g->how, m, ld, D, h, w->gate_up, p->gate_up);
+        if (w->gate_up_bias)
+            lm->add(m, 1, ld, w->gate_up_bias, p->gate_up);
+        lm->gate(g->how, c->act, c->gated, m, F, p->gate_up, p->act);
         lm->product(g->how, m, D, F, p->act, w->down, p->a + r * D);
+        if (w->down_bias)
+            lm->add(m, 1, D, w->down_bias, p->a + r * D);
     }
+}
+
+/* From the norm of the stream, h, through one layer; next: the norm of the layer after it. With a
+ * parallel residual the MLP's norm reads the stream before attention's is added. */
+static void run_layer(struct sae_lm_pass *p, size_t B, size_t T, size_t layer, const float *next)
+{
+    struct sae_lm_device *const g = p->device;
+    const struct sae_lm_ops *const lm = g->ops->lm;
+    const struct sae_lm_config *c = &g->model->config;
+    const struct device_layer *const w = &g->layers[layer];
+    const size_t n = B * T, D = c->D;
+    const float *const before_mlp = w->norms[SAE_LM_NORM_PRE_FF];
+    attend(p, B, T, layer);
+    if (c->parallel)
+        lm->norm(g->how, c->norm, n, D, c->norm_eps, p->x, before_mlp, p->h);
+    lm->join(g->how, c->norm, n, D, c->norm_eps, p->a, w->norms[SAE_LM_NORM_POST_ATTN], p->x,
+             c->parallel ? NULL : before_mlp, p->h);
+    feed_forward(p, n, w);
+    lm->join(g->how, c->norm, n, D, c->norm_eps, p->a, w->norms[SAE_LM_NORM_POST_FF], p->x, next,
+             p->h);
 }
 
 /* The stream through layers [first, end). Each join adds one branch and norms for the next. */
@@ -338,22 +394,14 @@ static enum sae_status run_layers(struct sae_lm_pass *p, size_t B, size_t T, siz
     struct sae_lm_device *const g = p->device;
     const struct sae_lm_ops *const lm = g->ops->lm;
     const struct sae_lm_config *c = &g->model->config;
-    const size_t n = B * T, D = c->D;
     SAE_TRY(send(g, first, end, err));
     if (first < end)
-        lm->norm(g->how, n, D, c->rms_eps, p->x, g->layers[first].norms + SAE_LM_NORM_IN * D, p->h);
+        lm->norm(g->how, c->norm, B * T, c->D, c->norm_eps, p->x,
+                 g->layers[first].norms[SAE_LM_NORM_IN], p->h);
     for (size_t i = first; i < end; i++) {
-        const struct device_layer *const w = &g->layers[i];
-        const float *const next = i + 1 < end ? g->layers[i + 1].norms + SAE_LM_NORM_IN * D : NULL;
         if (p->may_stop && sae_stop_asked())
             return sae_err_set(err, SAE_EINTR, "stopped within a batch");
-        attend(p, B, T, i);
-        lm->product(g->how, n, D, c->H * c->head_dim, p->o, w->out, p->a);
-        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + SAE_LM_NORM_POST_ATTN * D, p->x,
-                 w->norms + SAE_LM_NORM_PRE_FF * D, p->h);
-        feed_forward(p, n, w);
-        lm->join(g->how, n, D, c->rms_eps, p->a, w->norms + SAE_LM_NORM_POST_FF * D, p->x, next,
-                 p->h);
+        run_layer(p, B, T, i, i + 1 < end ? g->layers[i + 1].norms[SAE_LM_NORM_IN] : NULL);
     }
     return SAE_OK;
 }
@@ -372,7 +420,9 @@ enum sae_status sae_lm_pass_tap(struct sae_lm_pass *p, const uint32_t *ids, size
     const size_t n = B * T, D = g->model->config.D;
     SAE_TRY(send(p->device, 0, layer + 1, err));
     g->ops->put(p->ids, ids, n * sizeof *ids);
-    g->ops->lm->embed(g->how, n, D, (float)sqrt((double)D), p->ids, g->embed, p->x);
+    g->ops->lm->embed(g->how, n, D, (float)g->model->config.embed_scale, p->ids, g->embed, p->x);
+    if (g->positions)
+        g->ops->lm->add(n, T, D, g->positions, p->x);
     SAE_TRY(run_layers(p, B, T, 0, layer + 1, err));
     g->ops->get(x, p->x, n * D * sizeof *x);
     return g->ops->check(err);
@@ -385,7 +435,7 @@ enum sae_status sae_lm_pass_resume(struct sae_lm_pass *p, const float *x, size_t
     const struct sae_lm_config *c = &g->model->config;
     g->ops->put(p->x, x, B * T * c->D * sizeof *x);
     SAE_TRY(run_layers(p, B, T, layer + 1, c->L, err));
-    g->ops->lm->norm(SAE_F32, B * T, c->D, c->rms_eps, p->x, g->norm, p->y);
+    g->ops->lm->norm(SAE_F32, c->norm, B * T, c->D, c->norm_eps, p->x, g->norm, p->y);
     return SAE_OK;
 }
 

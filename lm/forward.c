@@ -17,6 +17,7 @@
 #include "lib/base/stop.h"
 #include "lm/device.h"
 #include "lm/model.h"
+#include "lm/rope.h"
 #include "lm/rows.h"
 
 enum {
@@ -40,7 +41,7 @@ struct sae_lm_run {
     float *y;                           /* [n][D] final normed */
     float *panels;                      /* converted weights of a large model */
     float *attend, *blocks;             /* [n_threads][...] */
-    float *cosines, *sines;             /* [T_max][d / 2] */
+    float *cosines, *sines;             /* [2][T_max][rotary / 2], of full and sliding layers */
     bool may_stop;                      /* within a batch */
     struct sae_lm_pass *pass;           /* of a model on a device; none of the arrays above then */
 };
@@ -57,20 +58,13 @@ static size_t max_size(size_t a, size_t b)
 
 /* --- opening -------------------------------------------------------------------------------- */
 
-/* Angles as the reference forms them: position times frequency, both and the product in f32. */
 static void fill_rope(struct sae_lm_run *run)
 {
     const struct sae_lm_config *c = &run->model->config;
-    const size_t half = c->head_dim / 2;
-    for (size_t k = 0; k < half; k++) {
-        const float power = (float)pow(c->rope_theta, (double)((float)(2 * k) / (float)(2 * half)));
-        const float frequency = 1.0F / power;
-        for (size_t t = 0; t < run->T_max; t++) {
-            const float angle = (float)t * frequency;
-            run->cosines[t * half + k] = (float)cos((double)angle);
-            run->sines[t * half + k] = (float)sin((double)angle);
-        }
-    }
+    const size_t size = run->T_max * (c->rotary / 2);
+    for (size_t kind = 0; kind < 2 && c->rotary > 0; kind++)
+        sae_lm_rope_fill(&c->rope[kind], c->rotary, run->T_max, run->cosines + kind * size,
+                         run->sines + kind * size);
 }
 
 static size_t panel_size(const struct sae_lm_panel *panel)
@@ -94,8 +88,8 @@ static enum sae_status alloc_all(struct sae_lm_run *run, struct sae_err *err)
 {
     const struct sae_lm_config *c = &run->model->config;
     const size_t n = run->n_max, D = c->D, d = c->head_dim, f = sizeof(float);
-    SAE_TRY(sae_mem_alloc(&run->cosines, run->T_max, d / 2 * f, err));
-    SAE_TRY(sae_mem_alloc(&run->sines, run->T_max, d / 2 * f, err));
+    SAE_TRY(sae_mem_alloc(&run->cosines, run->T_max, c->rotary * f, err));
+    SAE_TRY(sae_mem_alloc(&run->sines, run->T_max, c->rotary * f, err));
     fill_rope(run);
     if (run->model->device != NULL)
         return sae_lm_pass_open(&run->pass, run->model->device, n, run->T_max, run->cosines,
@@ -127,7 +121,7 @@ enum sae_status sae_lm_run_open(struct sae_lm_run **ret, const struct sae_lm *mo
     run->block = min_size(n_max, model->embed.copy != NULL ? BLOCK_SMALL : BLOCK_LARGE);
     /* Rounded to a cache line, so that threads share none. */
     run->head_scratch = (sae_lm_head_scratch(T_max, model->config.head_dim) + 15) / 16 * 16;
-    run->block_scratch = run->block * (2 * model->config.D + 2 * model->config.F + 15) / 16 * 16;
+    run->block_scratch = run->block * (2 * model->config.D + sae_lm_mlp_cols(&model->config) + 15) / 16 * 16;
     const enum sae_status st = alloc_all(run, err);
     if (st != SAE_OK) {
         sae_lm_run_close(run);
@@ -224,44 +218,82 @@ struct weights {
     const float *qkv, *out, *gate_up, *down;
 };
 
+static void add_bias(float *x, const float *bias, size_t rows, size_t cols)
+{
+    for (size_t i = 0; i < rows && bias != NULL; i++)
+        for (size_t k = 0; k < cols; k++)
+            x[i * cols + k] += bias[k];
+}
+
+/* Norms and rotation of the heads of q and k of a row at position t. */
+static void turn_heads(const struct sae_lm_run *run, size_t layer, float *row, size_t t)
+{
+    const struct sae_lm_config *c = &run->model->config;
+    const float *w = run->model->layers[layer].head_norms;
+    const size_t d = c->head_dim, half = c->rotary / 2;
+    for (size_t k = 0; k < c->H + c->K && w != NULL; k++)
+        sae_lm_row_norm(c->norm, row + k * d, row + k * d, k < c->H ? w : w + d, d, c->norm_eps);
+    if (half > 0) {
+        const size_t at = ((c->sliding[layer] ? run->T_max : 0) + t) * half;
+        sae_lm_row_rope(row, c->H + c->K, d, run->cosines + at, run->sines + at, half);
+    }
+}
+
 /* Rows [first, first + m): norm, q, k, v, rotation. */
 static void project_block(struct sae_lm_run *run, const struct batch *b, const struct weights *w,
                           size_t first, size_t m, float *h)
 {
     const struct sae_lm_config *c = &run->model->config;
-    const size_t D = c->D, half = c->head_dim / 2, ld = w->layer->qkv.n_rows;
+    const size_t D = c->D, ld = w->layer->qkv.n_rows;
     float *qkv = run->qkv + first * ld;
     for (size_t i = 0; i < m; i++)
-        sae_lm_row_rms(h + i * D, run->x + (first + i) * D, w->layer->norms[SAE_LM_NORM_IN], D,
-                       c->rms_eps);
+        sae_lm_row_norm(c->norm, h + i * D, run->x + (first + i) * D,
+                        w->layer->norms[SAE_LM_NORM_IN], D, c->norm_eps);
     multiply(qkv, ld, h, D, w->qkv, m, ld, D);
-    for (size_t i = 0; i < m; i++) {
-        const size_t t = (first + i) % b->T;
-        sae_lm_row_rope(qkv + i * ld, c->H + c->K, run->cosines + t * half, run->sines + t * half,
-                        half);
-    }
+    add_bias(qkv, w->layer->qkv.bias, m, ld);
+    for (size_t i = 0; i < m; i++)
+        turn_heads(run, (size_t)(w->layer - run->model->layers), qkv + i * ld, (first + i) % b->T);
 }
 
-/* Rows [first, first + m): attention's output product, both residual adds, the MLP.
- * `scratch` holds h [m][D], a [m][D] and gate|up [m][2F]. */
+/* a [m][D] = the MLP of h [m][D]; gu [m][columns of its first product] */
+static void feed_forward(const struct sae_lm_run *run, const struct weights *w, size_t m,
+                         const float *h, float *gu, float *a)
+{
+    const struct sae_lm_config *c = &run->model->config;
+    const size_t D = c->D, F = c->F, ld = sae_lm_mlp_cols(c);
+    multiply(gu, ld, h, D, w->gate_up, m, ld, D);
+    add_bias(gu, w->layer->gate_up.bias, m, ld);
+    for (size_t i = 0; i < m; i++)
+        sae_lm_row_act(c->act, gu + i * ld, c->gated ? gu + i * ld + F : NULL, F);
+    multiply(a, D, gu, ld, w->down, m, D, F);
+    add_bias(a, w->layer->down.bias, m, D);
+}
+
+/* Rows [first, first + m): attention's output product, both residual adds, the MLP. With a parallel
+ * residual the MLP's norm reads the stream before attention's is added.
+ * `scratch` holds h [m][D], a [m][D] and the MLP's first product. */
 static void finish_block(struct sae_lm_run *run, const struct weights *w, size_t first, size_t m,
                          float *scratch)
 {
     const struct sae_lm_config *c = &run->model->config;
-    const size_t D = c->D, F = c->F, hd = c->H * c->head_dim;
+    const size_t D = c->D, hd = c->H * c->head_dim;
     const float *const *norms = w->layer->norms;
     float *h = scratch, *a = h + m * D, *gu = a + m * D, *x = run->x + first * D;
     multiply(a, D, run->o + first * hd, hd, w->out, m, D, hd);
+    add_bias(a, w->layer->out.bias, m, D);
     for (size_t i = 0; i < m; i++) {
-        sae_lm_row_add_rms(x + i * D, a + i * D, norms[SAE_LM_NORM_POST_ATTN], D, c->rms_eps);
-        sae_lm_row_rms(h + i * D, x + i * D, norms[SAE_LM_NORM_PRE_FF], D, c->rms_eps);
+        if (c->parallel)
+            sae_lm_row_norm(c->norm, h + i * D, x + i * D, norms[SAE_LM_NORM_PRE_FF], D,
+                            c->norm_eps);
+        sae_lm_row_join(c->norm, x + i * D, a + i * D, norms[SAE_LM_NORM_POST_ATTN], D,
+                        c->norm_eps);
+        if (!c->parallel)
+            sae_lm_row_norm(c->norm, h + i * D, x + i * D, norms[SAE_LM_NORM_PRE_FF], D,
+                            c->norm_eps);
     }
-    multiply(gu, 2 * F, h, D, w->gate_up, m, 2 * F, D);
+    feed_forward(run, w, m, h, gu, a);
     for (size_t i = 0; i < m; i++)
-        sae_lm_row_gelu_mul(gu + i * 2 * F, gu + i * 2 * F + F, F);
-    multiply(a, D, gu, 2 * F, w->down, m, D, F);
-    for (size_t i = 0; i < m; i++)
-        sae_lm_row_add_rms(x + i * D, a + i * D, norms[SAE_LM_NORM_POST_FF], D, c->rms_eps);
+        sae_lm_row_join(c->norm, x + i * D, a + i * D, norms[SAE_LM_NORM_POST_FF], D, c->norm_eps);
 }
 
 /* Attention i of a batch: sequence i / H, head i % H. */
@@ -393,17 +425,20 @@ static enum sae_status check_ids(const struct sae_lm_run *run, const uint32_t *i
     return SAE_OK;
 }
 
-/* x = sqrt(D) * embedding row. */
-static void embed(struct sae_lm_run *run, const uint32_t *ids, size_t n)
+/* x = scale * embedding row, plus that of the position where positions are learned. */
+static void embed(struct sae_lm_run *run, const uint32_t *ids, const struct batch *b)
 {
     const size_t D = run->model->config.D;
-    const float scale = (float)sqrt((double)D);
+    const float scale = (float)run->model->config.embed_scale;
+    const float *const positions = run->model->positions;
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < b->n; i++) {
         float *x = run->x + i * D;
         const float *row = sae_lm_panel_rows(&run->model->embed, ids[i], 1, x);
         for (size_t k = 0; k < D; k++)
             x[k] = row[k] * scale;
+        for (size_t k = 0; k < D && positions != NULL; k++)
+            x[k] += positions[i % b->T * D + k];
     }
 }
 
@@ -415,7 +450,7 @@ enum sae_status sae_lm_tap(struct sae_lm_run *run, const uint32_t *ids, size_t B
     SAE_TRY(check_ids(run, ids, b.n, err));
     if (run->pass != NULL)
         return sae_lm_pass_tap(run->pass, ids, B, T, layer, x, err);
-    embed(run, ids, b.n);
+    embed(run, ids, &b);
     run_layers(run, &b, 0, layer + 1);
     SAE_TRY(check_stop(run, err));
     memcpy(x, run->x, b.n * run->model->config.D * sizeof *x);
@@ -437,7 +472,8 @@ enum sae_status sae_lm_resume(struct sae_lm_run *run, const float *x, size_t B, 
     run_layers(run, &b, layer + 1, c->L);
     SAE_TRY(check_stop(run, err));
     for (size_t i = 0; i < b.n; i++)
-        sae_lm_row_rms(run->y + i * c->D, run->x + i * c->D, run->model->norm, c->D, c->rms_eps);
+        sae_lm_row_norm(c->norm, run->y + i * c->D, run->x + i * c->D, run->model->norm, c->D,
+                        c->norm_eps);
     run->n_done = b.n;
     return SAE_OK;
 }

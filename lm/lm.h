@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lm : Gemma-2 language models from an ordinary Hugging Face folder (config.json,
+/* lm : language models of the families in family.h from an ordinary Hugging Face folder (config.json,
  * model.safetensors or shards with an index, tokenizer.model). Exact architecture, f32 arithmetic
  * with an f32 residual stream; on a device the factors of products may be bf16. One tap and one
  * splice at resid_post of any layer. Knows no SAE.
@@ -14,18 +14,7 @@
 
 #include "lib/base/err.h"
 #include "lib/math/lm.h"
-
-struct sae_lm_config {
-    char name[256]; /* last part of the folder's path; of the Hub's cache the repository's */
-    size_t V, D, F, L, H, K, head_dim, window, max_context;
-    uint32_t bos;
-    /* 1 and 0, the family's, or the tokenizer's after sae_tok_set_specials. config.json's own are
-     * for generation and change with fine-tuning; activations do not depend on them. */
-    uint32_t eos, pad;
-    bool own_head; /* tie_word_embeddings is false: logits need an lm_head.weight */
-    double rms_eps, rope_theta, score_scale, attn_cap, final_cap; /* caps 0 = none */
-    bool sliding[256];                                            /* per layer */
-};
+#include "lm/config.h"
 
 /* Weights, immutable, shareable. */
 struct sae_lm;

@@ -16,7 +16,7 @@
 
 /* Up to this many bytes of f32 a model is converted once, when opened. */
 #define COPY_MAX ((size_t)512 << 20)
-enum { NAME_LEN = 160, SHAPE_LEN = 200 };
+enum { NAME_LEN = 160, SHAPE_LEN = 200, PANEL_COLUMNS = 64 };
 
 /* --- finding tensors ------------------------------------------------------------------------ */
 
@@ -28,69 +28,132 @@ static void show_shape(char text[SHAPE_LEN], const size_t *shape, size_t rank)
     (void)snprintf(text + at, SHAPE_LEN - at, "]");
 }
 
+/* One array of f32 for the arena; parts of one array follow each other, the first has the slot. */
+struct vector {
+    const float **slot; /* or NULL */
+    const struct sae_st_tensor *tensor;
+    const struct sae_lm_panel *by_head; /* a bias in the order of this panel's rows; or NULL */
+};
+
+/* What finds the tensors of one model. */
+struct finder {
+    struct sae_lm *m;
+    const char *prefix;
+    size_t layer;
+    bool *used; /* [tensors of the model] */
+    struct vector *vectors;
+    size_t n_vectors;
+    struct sae_err *err;
+};
+enum { LAYER_VECTORS = 4 * 2 + 2 + 7, MODEL_VECTORS = 3 };
+
 /* The tensor `name`, of shape [rows][cols], or [rows] where cols is 0. */
-static enum sae_status find(const struct sae_st_tensor **ret, const struct sae_st *st,
-                            const char *name, size_t rows, size_t cols, struct sae_err *err)
+static enum sae_status find(struct finder *f, const struct sae_st_tensor **ret, const char *name,
+                            size_t rows, size_t cols)
 {
+    const struct sae_st *const st = f->m->st;
     const struct sae_st_tensor *t = sae_st_find(st, name);
     if (t == NULL)
-        return sae_err_set(err, SAE_EFORMAT, "no tensor '%s' among the %zu of the model", name,
+        return sae_err_set(f->err, SAE_EFORMAT, "no tensor '%s' among the %zu of the model", name,
                            sae_st_size(st));
     const size_t want[2] = {rows, cols}, rank = cols == 0 ? 1 : 2;
     if (t->rank != rank || memcmp(t->shape, want, rank * sizeof want[0]) != 0) {
         char found[SHAPE_LEN], expected[SHAPE_LEN];
         show_shape(found, t->shape, t->rank);
         show_shape(expected, want, rank);
-        return sae_err_set(err, SAE_EFORMAT, "tensor '%s' has shape %s, expected %s by the config",
-                           name, found, expected);
+        return sae_err_set(f->err, SAE_EFORMAT,
+                           "tensor '%s' has shape %s, expected %s by the config", name, found,
+                           expected);
     }
     if (t->dtype == SAE_ST_OTHER)
-        return sae_err_set(err, SAE_EFORMAT, "tensor '%s' is %s, expected F32, BF16 or F16", name,
-                           t->dtype_name);
+        return sae_err_set(f->err, SAE_EFORMAT, "tensor '%s' is %s, expected F32, BF16 or F16",
+                           name, t->dtype_name);
+    for (size_t i = 0; i < sae_st_size(st); i++)
+        f->used[i] = f->used[i] || sae_st_at(st, i) == t;
     *ret = t;
     return SAE_OK;
 }
 
-/* What finds the tensors of one model, layer by layer. */
-struct finder {
-    const struct sae_st *st;
-    const char *prefix; /* "model." or "" */
-    size_t layer;
-    struct sae_err *err;
-};
-
-static enum sae_status find_in_layer(const struct finder *f, const struct sae_st_tensor **ret,
-                                     const char *part, size_t rows, size_t cols)
+/* "PREFIX[layers.3.]PART.END" */
+static void full_name(const struct finder *f, char name[NAME_LEN], const char *part,
+                      const char *end)
 {
-    char name[NAME_LEN];
-    (void)snprintf(name, sizeof name, "%slayers.%zu.%s.weight", f->prefix, f->layer, part);
-    return find(ret, f->st, name, rows, cols, f->err);
+    char layer[NAME_LEN / 2] = "";
+    if (f->layer != SIZE_MAX)
+        (void)snprintf(layer, sizeof layer, f->m->config.family->names->layer, f->layer);
+    (void)snprintf(name, NAME_LEN, "%s%s%s.%s", f->prefix, layer, part, end);
 }
 
-static enum sae_status add_part(const struct finder *f, struct sae_lm_panel *panel,
-                                const char *part, size_t rows, size_t cols)
+static enum sae_status add_vector(struct finder *f, const float **slot, const char *part,
+                                  const char *end, size_t size, const struct sae_lm_panel *by_head)
 {
-    SAE_TRY(find_in_layer(f, &panel->parts[panel->n_parts], part, rows, cols));
+    char name[NAME_LEN];
+    struct vector *v = &f->vectors[f->n_vectors++];
+    full_name(f, name, part, end);
+    v->slot = slot;
+    v->by_head = by_head;
+    return find(f, &v->tensor, name, size, 0);
+}
+
+static enum sae_status add_norm(struct finder *f, const float **slot, const char *part)
+{
+    const struct sae_lm_config *c = &f->m->config;
+    SAE_TRY(add_vector(f, slot, part, "weight", c->D, NULL));
+    return c->norm == SAE_LM_LAYER ? add_vector(f, NULL, part, "bias", c->D, NULL) : SAE_OK;
+}
+
+static enum sae_status add_part(struct finder *f, struct sae_lm_panel *panel, const char *part,
+                                size_t rows, size_t cols, bool bias)
+{
+    char name[NAME_LEN];
+    const bool turned = panel->layout == SAE_LM_TRANSPOSED;
+    full_name(f, name, part, "weight");
+    SAE_TRY(find(f, &panel->parts[panel->n_parts], name, turned ? cols : rows,
+                 turned ? rows : cols));
+    if (bias)
+        SAE_TRY(add_vector(f, panel->n_parts == 0 ? &panel->bias : NULL, part, "bias", rows,
+                           panel->layout == SAE_LM_BY_HEAD ? panel : NULL));
     panel->n_parts++;
     panel->n_rows += rows;
     panel->n_cols = cols;
     return SAE_OK;
 }
 
-static enum sae_status find_panels(const struct finder *f, struct sae_lm_layer *layer,
-                                   const struct sae_lm_config *c)
+static enum sae_status find_attention(struct finder *f, struct sae_lm_layer *layer)
 {
-    const size_t hd = c->H * c->head_dim, kd = c->K * c->head_dim;
-    SAE_TRY(add_part(f, &layer->qkv, "self_attn.q_proj", hd, c->D));
-    SAE_TRY(add_part(f, &layer->qkv, "self_attn.k_proj", kd, c->D));
-    SAE_TRY(add_part(f, &layer->qkv, "self_attn.v_proj", kd, c->D));
-    SAE_TRY(add_part(f, &layer->out, "self_attn.o_proj", c->D, hd));
-    SAE_TRY(add_part(f, &layer->gate_up, "mlp.gate_proj", c->F, c->D));
-    SAE_TRY(add_part(f, &layer->gate_up, "mlp.up_proj", c->F, c->D));
-    return add_part(f, &layer->down, "mlp.down_proj", c->D, c->F);
+    const struct sae_lm_config *c = &f->m->config;
+    const struct sae_lm_names *names = c->family->names;
+    const size_t rows[3] = {c->H * c->head_dim, c->K * c->head_dim, c->K * c->head_dim};
+    const bool fused = names->qkv[1] == NULL;
+    layer->qkv.layout = names->qkv_layout;
+    layer->qkv.head_dim = c->head_dim;
+    for (size_t i = 0; i < (fused ? 1 : 3); i++)
+        SAE_TRY(add_part(f, &layer->qkv, names->qkv[i],
+                         fused ? rows[0] + rows[1] + rows[2] : rows[i], c->D, c->qkv_bias));
+    if (c->head_norms) {
+        SAE_TRY(add_vector(f, &layer->head_norms, names->head_norms[0], "weight", c->head_dim,
+                           NULL));
+        SAE_TRY(add_vector(f, NULL, names->head_norms[1], "weight", c->head_dim, NULL));
+    }
+    layer->out.layout = names->layout;
+    return add_part(f, &layer->out, names->out, c->D, rows[0], c->out_bias);
 }
 
-#define HEAD_NAME "lm_head.weight"
+static enum sae_status find_layer(struct finder *f, struct sae_lm_layer *layer)
+{
+    const struct sae_lm_config *c = &f->m->config;
+    const struct sae_lm_names *names = c->family->names;
+    SAE_TRY(find_attention(f, layer));
+    layer->gate_up.layout = layer->down.layout = names->layout;
+    if (c->gated)
+        SAE_TRY(add_part(f, &layer->gate_up, names->gate, c->F, c->D, c->mlp_bias));
+    SAE_TRY(add_part(f, &layer->gate_up, names->up, c->F, c->D, c->mlp_bias));
+    SAE_TRY(add_part(f, &layer->down, names->down, c->D, c->F, c->mlp_bias));
+    for (size_t k = 0; k < 4; k++)
+        if (k % 2 == 0 || c->post_norms) /* those after a branch */
+            SAE_TRY(add_norm(f, &layer->norms[k], names->norms[k]));
+    return SAE_OK;
+}
 
 static bool are_equal(const struct sae_st_tensor *a, const struct sae_st_tensor *b, size_t rows,
                       size_t cols, float *scratch)
@@ -108,113 +171,154 @@ static bool are_equal(const struct sae_st_tensor *a, const struct sae_st_tensor 
 
 /* Logits come from the embedding, but where the folder holds a matrix of their own that differs: it
  * is used, as transformers 5 does whatever tie_word_embeddings says; 4 follows that key. */
-static enum sae_status find_head(struct sae_lm *m, struct sae_err *err)
+static enum sae_status find_head(struct finder *f)
 {
+    struct sae_lm *const m = f->m;
     const struct sae_lm_config *c = &m->config;
+    const char *const *heads = c->family->names->heads;
+    char name[NAME_LEN] = "";
     m->head = m->embed;
-    if (sae_st_find(m->st, HEAD_NAME) == NULL && c->own_head)
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'tie_word_embeddings' of config.json is false, but there is no tensor "
-                           "'" HEAD_NAME "'");
-    if (sae_st_find(m->st, HEAD_NAME) == NULL)
+    for (size_t i = 0; i < 2 && heads[i] != NULL; i++) {
+        (void)snprintf(name, sizeof name, "%s.weight", heads[i]);
+        if (sae_st_find(m->st, name) != NULL)
+            break;
+    }
+    if (sae_st_find(m->st, name) == NULL && c->own_head)
+        return sae_err_set(f->err, SAE_EFORMAT,
+                           "'tie_word_embeddings' of config.json is false or, in this family, "
+                           "absent, but there is no tensor '%s.weight'",
+                           heads[0]);
+    if (sae_st_find(m->st, name) == NULL)
         return SAE_OK;
     const struct sae_st_tensor *head = NULL;
     float *scratch = NULL;
-    SAE_TRY(find(&head, m->st, HEAD_NAME, c->V, c->D, err));
-    SAE_TRY(sae_mem_alloc(&scratch, 2 * c->D, sizeof *scratch, err));
+    SAE_TRY(find(f, &head, name, c->V, c->D));
+    SAE_TRY(sae_mem_alloc(&scratch, 2 * c->D, sizeof *scratch, f->err));
     m->own_head = !are_equal(head, m->embed.parts[0], c->V, c->D, scratch);
     free(scratch);
     if (!m->own_head)
         return SAE_OK;
     m->head.parts[0] = head;
     if (!c->own_head)
-        sae_log_warn("'%s': '" HEAD_NAME "' differs from the embedding and is used for logits, as "
+        sae_log_warn("'%s': '%s' differs from the embedding and is used for logits, as "
                      "transformers 5 does; transformers 4 ignores it where tie_word_embeddings is "
                      "not false",
-                     m->folder);
+                     m->folder, name);
     return SAE_OK;
 }
 
-static const char *const norm_kinds[4] = {"input_layernorm", "post_attention_layernorm",
-                                          "pre_feedforward_layernorm",
-                                          "post_feedforward_layernorm"};
-
-/* Whether find_all reads a tensor of this name. */
-static bool is_read(const struct sae_lm *m, const char *prefix, const char *name)
+static bool is_ignored(const struct sae_lm_names *names, const char *name)
 {
-    static const char *const parts[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
-                                        "mlp.down_proj"};
-    char known[NAME_LEN];
-    size_t layer = 0;
-    if (strcmp(name, HEAD_NAME) == 0)
-        return true;
-    if (strncmp(name, prefix, strlen(prefix)) != 0)
-        return false;
-    name += strlen(prefix);
-    if (strcmp(name, "embed_tokens.weight") == 0 || strcmp(name, "norm.weight") == 0)
-        return true;
-    if (sscanf(name, "layers.%zu.", &layer) != 1 || layer >= m->config.L)
-        return false;
-    for (size_t i = 0; i < 4 + sizeof parts / sizeof parts[0]; i++) {
-        (void)snprintf(known, sizeof known, "layers.%zu.%s.weight", layer,
-                       i < 4 ? norm_kinds[i] : parts[i - 4]);
-        if (strcmp(name, known) == 0)
+    for (size_t i = 0; i < sizeof names->ignored_ends / sizeof *names->ignored_ends; i++)
+        if (names->ignored_ends[i] != NULL && sae_str_ends(name, names->ignored_ends[i]))
             return true;
-    }
+    for (size_t i = 0; i < sizeof names->ignored_starts / sizeof *names->ignored_starts; i++)
+        if (names->ignored_starts[i] != NULL &&
+            strncmp(name, names->ignored_starts[i], strlen(names->ignored_starts[i])) == 0)
+            return true;
     return false;
 }
 
 /* A tensor that is not read would change what the model computes: biases, norms of queries, layers
  * beyond the config's, adapters. Kept tables of rotary frequencies are recomputed by all. */
-static enum sae_status check_all_known(const struct sae_lm *m, const char *prefix,
-                                       struct sae_err *err)
+static enum sae_status check_all_known(const struct finder *f)
 {
-    static const char frequencies[] = ".rotary_emb.inv_freq";
-    const size_t n_read = 2 + m->config.L * 11 + (sae_st_find(m->st, HEAD_NAME) != NULL);
-    size_t n_tables = 0;
+    const struct sae_lm *const m = f->m;
+    size_t n_used = 0;
     for (size_t i = 0; i < sae_st_size(m->st); i++)
-        n_tables += sae_str_ends(sae_st_at(m->st, i)->name, frequencies);
-    if (sae_st_size(m->st) - n_tables == n_read)
-        return SAE_OK;
+        n_used += f->used[i];
     for (size_t i = 0; i < sae_st_size(m->st); i++) {
         const char *const name = sae_st_at(m->st, i)->name;
-        if (!is_read(m, prefix, name) && !sae_str_ends(name, frequencies))
-            return sae_err_set(err, SAE_EFORMAT,
-                               "tensor '%s' belongs to no Gemma-2 of %zu layers as config.json "
+        if (!f->used[i] && !is_ignored(m->config.family->names, name))
+            return sae_err_set(f->err, SAE_EFORMAT,
+                               "tensor '%s' belongs to no %s of %zu layers as config.json "
                                "describes it, and would be passed over; %zu tensors are expected, "
                                "%zu are there",
-                               name, m->config.L, n_read, sae_st_size(m->st));
+                               name, m->config.family->title, m->config.L, n_used,
+                               sae_st_size(m->st));
     }
     return SAE_OK;
 }
 
-/* Tensors of the norms: norms[4 * layer + kind], and the final one last. */
-static enum sae_status find_all(struct sae_lm *m, const struct sae_st_tensor **norms,
-                                struct sae_err *err)
+/* The prefix with which there is an embedding; of none the first, for the message. */
+static const char *find_prefix(const struct sae_lm *m)
 {
-    const struct sae_lm_config *c = &m->config;
-    const char *prefix = sae_st_find(m->st, "model.embed_tokens.weight") != NULL ? "model." : "";
-    struct finder f = {.st = m->st, .prefix = prefix, .err = err};
+    const struct sae_lm_names *names = m->config.family->names;
     char name[NAME_LEN];
-    (void)snprintf(name, sizeof name, "%sembed_tokens.weight", prefix);
-    SAE_TRY(find(&m->embed.parts[0], m->st, name, c->V, c->D, err));
-    m->embed.n_parts = 1;
-    m->embed.n_rows = c->V;
-    m->embed.n_cols = c->D;
-    for (size_t i = 0; i < c->L; i++) {
-        f.layer = i;
-        SAE_TRY(find_panels(&f, &m->layers[i], c));
-        for (size_t k = 0; k < 4; k++)
-            SAE_TRY(find_in_layer(&f, &norms[4 * i + k], norm_kinds[k], c->D, 0));
+    for (size_t i = 0; i < sizeof names->prefixes / sizeof *names->prefixes; i++) {
+        if (names->prefixes[i] == NULL)
+            break;
+        (void)snprintf(name, sizeof name, "%s%s.weight", names->prefixes[i], names->embed);
+        if (sae_st_find(m->st, name) != NULL)
+            return names->prefixes[i];
     }
-    (void)snprintf(name, sizeof name, "%snorm.weight", prefix);
-    SAE_TRY(find(&norms[4 * c->L], m->st, name, c->D, 0, err));
-    SAE_TRY(find_head(m, err));
-    return check_all_known(m, prefix, err);
+    return names->prefixes[0];
+}
+
+static enum sae_status find_all(struct finder *f)
+{
+    struct sae_lm *const m = f->m;
+    const struct sae_lm_config *c = &m->config;
+    const struct sae_lm_names *names = c->family->names;
+    char name[NAME_LEN];
+    f->layer = SIZE_MAX;
+    SAE_TRY(add_part(f, &m->embed, names->embed, c->V, c->D, false));
+    if (c->learned_positions) {
+        struct vector *v = &f->vectors[f->n_vectors++];
+        v->slot = &m->positions;
+        full_name(f, name, names->positions, "weight");
+        SAE_TRY(find(f, &v->tensor, name, c->max_context, c->D));
+    }
+    SAE_TRY(find_head(f));
+    for (f->layer = 0; f->layer < c->L; f->layer++)
+        SAE_TRY(find_layer(f, &m->layers[f->layer]));
+    f->layer = SIZE_MAX;
+    SAE_TRY(add_norm(f, &m->norm, names->norm));
+    return check_all_known(f);
 }
 
 /* --- converting ----------------------------------------------------------------------------- */
+
+/* Where row i of a panel laid head by head lies: q, k and v of each head follow each other. */
+static size_t row_by_head(const struct sae_lm_panel *panel, size_t i)
+{
+    const size_t d = panel->head_dim, width = panel->n_rows / 3; /* of q, of k, of v */
+    return i % width / d * 3 * d + i / width * d + i % d;
+}
+
+/* Columns [at, at + n) of a tensor [n_cols][rows] as rows, some at a time. */
+static void widen_columns(float *to, const struct sae_lm_panel *panel,
+                          const struct sae_st_tensor *t, size_t at, size_t n)
+{
+    float some[PANEL_COLUMNS];
+    for (size_t i = 0; i < n; i += PANEL_COLUMNS) {
+        const size_t m = n - i < PANEL_COLUMNS ? n - i : PANEL_COLUMNS;
+        for (size_t c = 0; c < panel->n_cols; c++) {
+            sae_st_widen(some, t, c * t->shape[1] + at + i, m);
+            for (size_t k = 0; k < m; k++)
+                to[(i + k) * panel->n_cols + c] = some[k];
+        }
+    }
+}
+
+/* Rows [at, at + n) of one part. */
+static void widen_rows(float *to, const struct sae_lm_panel *panel, const struct sae_st_tensor *t,
+                       size_t at, size_t n)
+{
+    const size_t cols = panel->n_cols;
+    switch (panel->layout) {
+    case SAE_LM_ROWS:
+        sae_st_widen(to, t, at * cols, n * cols);
+        break;
+    case SAE_LM_TRANSPOSED:
+        widen_columns(to, panel, t, at, n);
+        break;
+    case SAE_LM_BY_HEAD:
+        for (size_t i = 0; i < n; i++)
+            sae_st_widen(to + i * cols, t, row_by_head(panel, at + i) * cols, cols);
+        break;
+    }
+}
 
 const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, size_t n,
                                float *scratch)
@@ -223,12 +327,12 @@ const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, s
         return panel->copy + first * panel->n_cols;
     size_t top = 0, done = 0;
     for (size_t i = 0; i < panel->n_parts && done < n; i++) {
-        const size_t rows = panel->parts[i]->shape[0];
+        const bool turned = panel->layout == SAE_LM_TRANSPOSED;
+        const size_t rows = panel->parts[i]->shape[turned ? 1 : 0];
         const size_t at = first + done;
         if (at < top + rows) {
             const size_t left = top + rows - at, take = left < n - done ? left : n - done;
-            sae_st_widen(scratch + done * panel->n_cols, panel->parts[i],
-                         (at - top) * panel->n_cols, take * panel->n_cols);
+            widen_rows(scratch + done * panel->n_cols, panel, panel->parts[i], at - top, take);
             done += take;
         }
         top += rows;
@@ -247,30 +351,39 @@ static float *copy_panel(struct sae_lm_panel *panel, float *to)
     return to + panel_size(panel);
 }
 
-static enum sae_status convert(struct sae_lm *m, const struct sae_st_tensor **norms,
-                               size_t copy_max, struct sae_err *err)
+static float *copy_vector(const struct vector *v, float *to)
 {
-    const size_t D = m->config.D, L = m->config.L;
+    if (v->slot != NULL)
+        *v->slot = to;
+    if (v->by_head == NULL)
+        sae_st_widen(to, v->tensor, 0, v->tensor->n);
+    else
+        for (size_t i = 0; i < v->tensor->n; i++)
+            sae_st_widen(to + i, v->tensor, row_by_head(v->by_head, i), 1);
+    return to + v->tensor->n;
+}
+
+static enum sae_status convert(const struct finder *f, size_t copy_max)
+{
+    struct sae_lm *const m = f->m;
+    const size_t L = m->config.L;
     size_t n_panels = panel_size(&m->embed) + (m->own_head ? panel_size(&m->head) : 0);
+    size_t n_vectors = 0;
     for (size_t i = 0; i < L; i++) {
         const struct sae_lm_layer *y = &m->layers[i];
         n_panels += panel_size(&y->qkv) + panel_size(&y->out) + panel_size(&y->gate_up) +
                     panel_size(&y->down);
     }
+    for (size_t i = 0; i < f->n_vectors; i++)
+        n_vectors += f->vectors[i].tensor->n;
     const bool small = n_panels <= copy_max / sizeof(float);
-    const size_t n_norms = (4 * L + 1) * D;
-    SAE_TRY(sae_mem_alloc(&m->arena, n_norms + (small ? n_panels : 0), sizeof(float), err));
-    for (size_t i = 0; i <= 4 * L; i++) {
-        float *to = m->arena + i * D;
-        sae_st_widen(to, norms[i], 0, D);
-        if (i == 4 * L)
-            m->norm = to;
-        else
-            m->layers[i / 4].norms[i % 4] = to;
-    }
+    SAE_TRY(sae_mem_alloc(&m->arena, n_vectors + (small ? n_panels : 0), sizeof(float), f->err));
+    float *at = m->arena;
+    for (size_t i = 0; i < f->n_vectors; i++)
+        at = copy_vector(&f->vectors[i], at);
     if (!small)
         return SAE_OK;
-    float *at = copy_panel(&m->embed, m->arena + n_norms);
+    at = copy_panel(&m->embed, at);
     if (m->own_head)
         at = copy_panel(&m->head, at);
     else
@@ -290,23 +403,28 @@ enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder, size_t
                                  struct sae_err *err)
 {
     struct sae_lm *m = NULL;
-    const struct sae_st_tensor **norms = NULL;
+    struct finder f = {.err = err};
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
     SAE_GO(st, sae_mem_strdup(&m->folder, folder, err));
     SAE_GO(st, sae_lm_config_read(&m->config, folder, err));
     SAE_GO(st, sae_st_open_folder(&m->st, folder, err));
     SAE_GO(st, sae_mem_alloc(&m->layers, m->config.L, sizeof *m->layers, err));
-    SAE_GO(st, sae_mem_alloc(&norms, 4 * m->config.L + 1, sizeof *norms, err));
-    st = find_all(m, norms, err);
+    SAE_GO(st, sae_mem_alloc(&f.used, sae_st_size(m->st), sizeof *f.used, err));
+    SAE_GO(st, sae_mem_alloc(&f.vectors, m->config.L * LAYER_VECTORS + MODEL_VECTORS,
+                             sizeof *f.vectors, err));
+    f.m = m;
+    f.prefix = find_prefix(m);
+    st = find_all(&f);
     if (st != SAE_OK) {
         (void)sae_err_prefix(err, "model folder '%s'", folder);
         goto done;
     }
-    SAE_GO(st, convert(m, norms, copy_max, err));
+    SAE_GO(st, convert(&f, copy_max));
     *ret = m;
 done:
-    free(norms);
+    free(f.used);
+    free(f.vectors);
     if (st != SAE_OK)
         sae_lm_close(m);
     return st;

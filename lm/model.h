@@ -4,6 +4,7 @@
 #define SAE_LM_MODEL_H
 
 #include "lib/file/st.h"
+#include "lm/family.h"
 #include "lm/lm.h"
 
 /* One GEMM operand [n_rows][n_cols], stacked from up to three tensors (q|k|v, gate|up). Small
@@ -11,10 +12,14 @@
 struct sae_lm_panel {
     const struct sae_st_tensor *parts[3];
     size_t n_parts, n_rows, n_cols;
+    enum sae_lm_layout layout;
+    size_t head_dim;   /* of SAE_LM_BY_HEAD */
     const float *copy; /* or NULL */
+    const float *bias; /* [n_rows], or NULL */
 };
 
-enum sae_lm_norm {
+/* Before and after attention, before and after the MLP. */
+enum sae_lm_norm_at {
     SAE_LM_NORM_IN = 0,
     SAE_LM_NORM_POST_ATTN,
     SAE_LM_NORM_PRE_FF,
@@ -22,8 +27,9 @@ enum sae_lm_norm {
 };
 
 struct sae_lm_layer {
-    struct sae_lm_panel qkv, out, gate_up, down;
-    const float *norms[4]; /* [D], stored around 0 */
+    struct sae_lm_panel qkv, out, gate_up, down; /* gate_up: up alone where the MLP has no gate */
+    const float *norms[4];   /* as lib/math/lm.h takes them; after: NULL where the family has none */
+    const float *head_norms; /* [2][head_dim] of q and k, or NULL */
 };
 
 struct sae_lm {
@@ -34,11 +40,18 @@ struct sae_lm {
     struct sae_lm_panel embed;
     struct sae_lm_panel head; /* of logits: embed itself, or a matrix of its own (own_head) */
     bool own_head;
-    const float *norm; /* the final one */
-    float *arena;      /* all norms, and the copies of a small model */
+    const float *positions; /* [max_context][D], or NULL */
+    const float *norm;      /* the final one */
+    float *arena;           /* all norms and biases, and the copies of a small model */
     char id[65];
     struct sae_lm_device *device; /* device.h; NULL: runs compute on the host */
 };
+
+/* Floats of a norm's weights. */
+static inline size_t sae_lm_norm_size(const struct sae_lm_config *c)
+{
+    return c->norm == SAE_LM_LAYER ? 2 * c->D : c->D;
+}
 
 /* sae_lm_open, with copies in f32 up to a size in bytes. For tests of both ways. */
 SAE_MUST_CHECK enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder,

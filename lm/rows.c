@@ -16,31 +16,101 @@ SAE_LM_INLINE float inverse_rms(const float *x, size_t D, double eps)
     return (float)(1.0 / sqrt(sum / (double)D + eps));
 }
 
-SAE_LM_CLONES void sae_lm_row_rms(float *h, const float *x, const float *w, size_t D, double eps)
+/* What a layer norm takes from x, and scales it by. */
+SAE_LM_INLINE float inverse_deviation(const float *x, size_t D, double eps, float *mean)
 {
-    const float r = inverse_rms(x, D, eps);
-#pragma omp simd
+    double sum = 0, square = 0;
+#pragma omp simd reduction(+ : sum)
     for (size_t i = 0; i < D; i++)
-        h[i] = x[i] * r * (1.0F + w[i]);
+        sum += (double)x[i];
+    const double m = sum / (double)D;
+#pragma omp simd reduction(+ : square)
+    for (size_t i = 0; i < D; i++)
+        square += ((double)x[i] - m) * ((double)x[i] - m);
+    *mean = (float)m;
+    return (float)(1.0 / sqrt(square / (double)D + eps));
 }
 
-SAE_LM_CLONES void sae_lm_row_add_rms(float *x, const float *a, const float *w, size_t D,
-                                      double eps)
+SAE_LM_CLONES void sae_lm_row_norm(enum sae_lm_norm kind, float *h, const float *x, const float *w,
+                                   size_t D, double eps)
 {
-    const float r = inverse_rms(a, D, eps);
+    if (kind == SAE_LM_LAYER) {
+        float mean;
+        const float r = inverse_deviation(x, D, eps, &mean);
+#pragma omp simd
+        for (size_t i = 0; i < D; i++)
+            h[i] = (x[i] - mean) * r * w[i] + w[D + i];
+        return;
+    }
+    const float r = inverse_rms(x, D, eps), one = kind == SAE_LM_RMS1P ? 1.0F : 0.0F;
 #pragma omp simd
     for (size_t i = 0; i < D; i++)
-        x[i] += a[i] * r * (1.0F + w[i]);
+        h[i] = x[i] * r * (one + w[i]);
+}
+
+SAE_LM_CLONES void sae_lm_row_join(enum sae_lm_norm kind, float *x, const float *a, const float *w,
+                                   size_t D, double eps)
+{
+    float mean = 0, r = 1;
+    if (w == NULL) {
+#pragma omp simd
+        for (size_t i = 0; i < D; i++)
+            x[i] += a[i];
+        return;
+    }
+    if (kind == SAE_LM_LAYER) {
+        r = inverse_deviation(a, D, eps, &mean);
+#pragma omp simd
+        for (size_t i = 0; i < D; i++)
+            x[i] += (a[i] - mean) * r * w[i] + w[D + i];
+        return;
+    }
+    r = inverse_rms(a, D, eps);
+    const float one = kind == SAE_LM_RMS1P ? 1.0F : 0.0F;
+#pragma omp simd
+    for (size_t i = 0; i < D; i++)
+        x[i] += a[i] * r * (one + w[i]);
 }
 
 /* 0.5 g (1 + tanh u) = g / (1 + e^-2u), u = sqrt(2/pi) (g + 0.044715 g^3): exact, no cancelling. */
-SAE_LM_CLONES void sae_lm_row_gelu_mul(float *gate, const float *up, size_t n)
+SAE_LM_INLINE float gelu_tanh(float g)
 {
-#pragma omp simd
-    for (size_t i = 0; i < n; i++) {
-        const float g = gate[i];
-        const float u2 = -1.5957691216057308F * (g + 0.044715F * (g * g * g));
-        gate[i] = g / (1.0F + sae_lm_exp(u2 > 80.0F ? 80.0F : u2)) * up[i];
+    const float u2 = -1.5957691216057308F * (g + 0.044715F * (g * g * g));
+    return g / (1.0F + sae_lm_exp(u2 > 80.0F ? 80.0F : u2));
+}
+
+SAE_LM_INLINE float gelu(float g)
+{
+    const float tail = 0.5F * g * sae_lm_erfc(fabsf(g) * 0.70710678F);
+    return g < 0 ? tail : g - tail;
+}
+
+SAE_LM_INLINE float silu(float g)
+{
+    return g / (1.0F + sae_lm_exp(-g > 80.0F ? 80.0F : -g));
+}
+
+#define ACT(f)                                                                                     \
+    do {                                                                                           \
+        if (up != NULL) {                                                                          \
+            _Pragma("omp simd") for (size_t i = 0; i < n; i++) gate[i] = f(gate[i]) * up[i];       \
+        } else {                                                                                   \
+            _Pragma("omp simd") for (size_t i = 0; i < n; i++) gate[i] = f(gate[i]);               \
+        }                                                                                          \
+    } while (0)
+
+SAE_LM_CLONES void sae_lm_row_act(enum sae_lm_act act, float *gate, const float *up, size_t n)
+{
+    switch (act) {
+    case SAE_LM_GELU_TANH:
+        ACT(gelu_tanh);
+        break;
+    case SAE_LM_GELU:
+        ACT(gelu);
+        break;
+    case SAE_LM_SILU:
+        ACT(silu);
+        break;
     }
 }
 
@@ -52,11 +122,11 @@ SAE_LM_CLONES void sae_lm_row_cap(float *z, size_t n, float cap)
         z[i] = cap * sae_lm_tanh(z[i] * inverse);
 }
 
-SAE_LM_CLONES void sae_lm_row_rope(float *heads, size_t n_heads, const float *cosines,
+SAE_LM_CLONES void sae_lm_row_rope(float *heads, size_t n_heads, size_t d, const float *cosines,
                                    const float *sines, size_t half)
 {
     for (size_t n = 0; n < n_heads; n++) {
-        float *a = heads + n * 2 * half, *b = a + half;
+        float *a = heads + n * d, *b = a + half;
 #pragma omp simd
         for (size_t k = 0; k < half; k++) {
             const float p = a[k], q = b[k];

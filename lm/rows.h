@@ -5,22 +5,26 @@
 
 #include <stddef.h>
 
-/* h = RMS(x; w) = x / sqrt(mean(x^2) + eps) * (1 + w), all [D]. */
-void sae_lm_row_rms(float *h, const float *x, const float *w, size_t D, double eps);
+#include "lib/math/lm.h"
 
-/* x += RMS(a; w). */
-void sae_lm_row_add_rms(float *x, const float *a, const float *w, size_t D, double eps);
+/* h = N(x; w), lib/math/lm.h, all [D]; h may be x. */
+void sae_lm_row_norm(enum sae_lm_norm kind, float *h, const float *x, const float *w, size_t D,
+                     double eps);
 
-/* gate = gelu_tanh(gate) * up, [n]. */
-void sae_lm_row_gelu_mul(float *gate, const float *up, size_t n);
+/* x += N(a; w), or x += a where w is NULL. */
+void sae_lm_row_join(enum sae_lm_norm kind, float *x, const float *a, const float *w, size_t D,
+                     double eps);
+
+/* gate = act(gate) * up, or act(gate) where up is NULL, [n]. */
+void sae_lm_row_act(enum sae_lm_act act, float *gate, const float *up, size_t n);
 
 /* z = cap * tanh(z / cap), [n]. */
 void sae_lm_row_cap(float *z, size_t n, float cap);
 
-/* Rotates n_heads vectors [2 * half] in place by the angles of one position; element k pairs
- * with k + half. */
-void sae_lm_row_rope(float *heads, size_t n_heads, const float *cosines, const float *sines,
-                     size_t half);
+/* Rotates n_heads vectors [d] in place by the angles of one position; element k pairs with
+ * k + half, 2 half <= d, what is beyond stays. */
+void sae_lm_row_rope(float *heads, size_t n_heads, size_t d, const float *cosines,
+                     const float *sines, size_t half);
 
 /* Attention of one query head over one sequence of T tokens, head width d. Query t sees keys
  * max(0, t - window + 1) ... t. Row t of q, k, v starts at q + t * ld; of the output at

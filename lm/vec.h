@@ -57,4 +57,22 @@ SAE_LM_INLINE float sae_lm_tanh(float u)
     return a < 0.625F ? near : far;
 }
 
+/* erfc u, u >= 0: t e^-u^2 times a polynomial's exponential, t = 1 / (1 + u / 2) (Numerical Recipes,
+ * 6.2: 1.2e-7 relative). */
+SAE_LM_INLINE float sae_lm_erfc(float u)
+{
+    const float t = 1.0F / (1.0F + 0.5F * u);
+    float p = 0.17087277F;
+    p = p * t - 0.82215223F;
+    p = p * t + 1.48851587F;
+    p = p * t - 1.13520398F;
+    p = p * t + 0.27886807F;
+    p = p * t - 0.18628806F;
+    p = p * t + 0.09678418F;
+    p = p * t + 0.37409196F;
+    p = p * t + 1.00002368F;
+    p = p * t - 1.26551223F;
+    return t * sae_lm_exp(p - u * u);
+}
+
 #endif /* SAE_LM_VEC_H */

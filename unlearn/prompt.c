@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* prompt : questions as sequences of tokens.
  *
- * letters, as upstream asks an instruct model of the Gemma family:
+ * letters, as upstream asks an instruct model, here in the turn of the Gemma family (lm/family.h):
  *   <bos><start_of_turn>user
  *   The following are multiple choice questions (with answers) about SUBJECT.
  *   QUESTION
@@ -50,12 +50,17 @@ enum sae_status unlearn_speech_make(struct unlearn_speech *ret, const struct sae
                                     const struct sae_lm_config *config, enum unlearn_form form,
                                     struct sae_err *err)
 {
-    static const char *const marks[] = {"<start_of_turn>", "<end_of_turn>"};
+    const struct sae_lm_turn *const turn = config->family->turn;
     struct unlearn_speech speech = {.tok = tok, .config = config, .form = form};
     enum sae_status st = SAE_OK;
+    if (!turn && form != UNLEARN_CLOZE)
+        st = sae_err_set(err, SAE_EARG,
+                         "how a chat of family %s is written is not known here; ask with --form "
+                         "cloze",
+                         config->family->title);
     for (size_t i = 0; i < 2 && st == SAE_OK && form != UNLEARN_CLOZE; i++) {
         uint32_t id;
-        st = one_token(&id, tok, marks[i], err);
+        st = one_token(&id, tok, turn->marks[i], err);
     }
     if (form == UNLEARN_AUTO) {
         speech.form = st == SAE_OK ? UNLEARN_LETTERS : UNLEARN_CLOZE;
@@ -71,23 +76,24 @@ enum sae_status unlearn_speech_make(struct unlearn_speech *ret, const struct sae
     return SAE_OK;
 }
 
-enum sae_status unlearn_prompt_text(struct sae_str *ret, const struct unlearn_set *set,
-                                    size_t question, const uint8_t *order, struct sae_err *err)
+enum sae_status unlearn_prompt_text(struct sae_str *ret, const struct sae_lm_turn *turn,
+                                    const struct unlearn_set *set, size_t question,
+                                    const uint8_t *order, struct sae_err *err)
 {
     const struct unlearn_question *q = &set->v[question];
     struct sae_str text = {0};
     enum sae_status st;
     SAE_GO(st, sae_str_printf(&text, err,
-                              "<start_of_turn>user\nThe following are multiple choice questions "
-                              "(with answers) about %s.\n",
-                              set->subject));
+                              "%sThe following are multiple choice questions (with answers) about "
+                              "%s.\n",
+                              turn->user, set->subject));
     SAE_GO(st, sae_str_append(&text, q->text, strlen(q->text), err));
     for (size_t i = 0; i < q->n_choices; i++) {
         const char *choice = q->choices[order != NULL ? order[i] : i];
         SAE_GO(st, sae_str_printf(&text, err, "\n%c. ", (int)('A' + i)));
         SAE_GO(st, sae_str_append(&text, choice, strlen(choice), err));
     }
-    SAE_GO(st, sae_str_printf(&text, err, "<end_of_turn>\n<start_of_turn>model\nAnswer: ("));
+    SAE_GO(st, sae_str_printf(&text, err, "%sAnswer: (", turn->model));
     *ret = text;
     text = (struct sae_str){0};
 done:
@@ -159,7 +165,8 @@ enum sae_status unlearn_prompts_add(struct unlearn_prompts *prompts, bool *ret_f
     enum sae_status st = SAE_OK;
     if (speech->form == UNLEARN_LETTERS) {
         what.n_scores = q->n_choices;
-        SAE_GO(st, unlearn_prompt_text(&text, &sets[set], question, order, err));
+        SAE_GO(st, unlearn_prompt_text(&text, speech->config->family->turn, &sets[set], question,
+                                       order, err));
         st = add_sequence(prompts, ret_fits, speech, (const char *const[2]){text.s, NULL}, &what,
                           err);
         goto done;

@@ -19,6 +19,7 @@
 #include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
+#include "lm/family.h"
 #include "lm/lm.h"
 #include "unlearn/question.h"
 
@@ -120,8 +121,9 @@ SAE_MUST_CHECK enum sae_status unlearn_speech_make(struct unlearn_speech *ret,
                                                    const struct sae_tok *tok,
                                                    const struct sae_lm_config *config,
                                                    enum unlearn_form form, struct sae_err *err);
-/* The text of a question under an order of its choices (letters form). */
+/* The text of a question under an order of its choices (letters form), in the family's turn. */
 SAE_MUST_CHECK enum sae_status unlearn_prompt_text(struct sae_str *ret,
+                                                   const struct sae_lm_turn *turn,
                                                    const struct unlearn_set *set, size_t question,
                                                    const uint8_t *order, struct sae_err *err);
 /* Appends the sequences of a question. *ret_fits is false, and nothing appended, where one is

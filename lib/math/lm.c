@@ -15,7 +15,7 @@
 static const struct {
     const char *name;
     size_t at;
-} table[] = {OP(free_bytes), OP(factors), OP(product), OP(embed), OP(norm), OP(join),
+} table[] = {OP(free_bytes), OP(factors), OP(product), OP(embed), OP(add), OP(norm), OP(join), OP(head_norm),
              OP(rope),       OP(attend),  OP(gate),    OP(cap),   OP(read), OP(compare)};
 enum { N_OPS = sizeof table / sizeof *table };
 _Static_assert(sizeof(struct sae_lm_ops) == N_OPS * sizeof(void *),
@@ -36,8 +36,8 @@ const char *sae_lm_missing(const struct sae_lm_ops *lm)
 
 /* A sliding window shorter than the sequences, two query heads to one of keys. */
 enum { B = 2, T = 41, N = B * T, D = 64, H = 2, K = 1, HEAD = 40, F = 72, V = 88, WINDOW = 19 };
-enum { QKV = (H + 2 * K) * HEAD, WIDEST = QKV > V ? QKV : V, SIZE = N * WIDEST };
-_Static_assert(2 * F <= WIDEST, "rows of gate and up");
+enum { W_SIZE = 2 * D, QKV = (H + 2 * K) * HEAD, WIDEST = QKV > V ? QKV : V, SIZE = N * WIDEST };
+_Static_assert(2 * F <= WIDEST && 2 * HEAD <= W_SIZE, "rows of gate and up; weights of heads");
 
 /* Arrays of one backend; factors take no more than floats. */
 struct side {
@@ -62,7 +62,7 @@ static enum sae_status open_side(struct side *s, const struct sae_ops *ops, stru
     SAE_TRY(ops->alloc(&s->wide, SIZE, sizeof(float), err));
     SAE_TRY(ops->alloc(&s->out, SIZE, sizeof(float), err));
     SAE_TRY(ops->alloc(&s->W, WIDEST * D, sizeof(float), err));
-    SAE_TRY(ops->alloc(&s->w, 2 * D, sizeof(float), err));
+    SAE_TRY(ops->alloc(&s->w, W_SIZE, sizeof(float), err));
     SAE_TRY(ops->alloc(&s->angles, 2 * T * (HEAD / 2), sizeof(float), err));
     SAE_TRY(ops->alloc(&s->lse, N, sizeof(double), err));
     SAE_TRY(ops->alloc(&s->ce, N, sizeof(double), err));
@@ -102,7 +102,7 @@ static void fill_all(const struct side *s)
     fill(s, s->a, N * D, 1);
     fill(s, s->wide, SIZE, 2);
     fill(s, s->out, WIDEST * D, 3);
-    fill(s, s->w, 2 * D, 4);
+    fill(s, s->w, W_SIZE, 4);
     s->ops->put(s->angles, angles, sizeof angles);
     s->ops->put(s->ids, ids, sizeof ids);
 }
@@ -138,7 +138,7 @@ static void take_doubles(const struct side *s, struct found *f, const char *op, 
         f->v[i] = (float)host[i];
 }
 
-enum { COMPARED = 12 };
+enum { COMPARED = 18 };
 
 /* Each operation from the inputs alone. */
 static void run_side(const struct side *s, enum sae_precision how, struct found f[COMPARED])
@@ -150,17 +150,21 @@ static void run_side(const struct side *s, enum sae_precision how, struct found 
     take_factors(s, f++, "factors", s->W, WIDEST * D, how);
     lm->embed(how, N, D, 8, s->ids, s->W, s->out);
     take(s, f++, "embed", s->out, N * D);
-    lm->norm(how, N, D, 1e-6, s->x, s->w, s->out);
-    take_factors(s, f++, "norm", s->out, N * D, how);
+    for (int kind = SAE_LM_RMS; kind <= SAE_LM_LAYER; kind++) {
+        lm->norm(how, (enum sae_lm_norm)kind, N, D, 1e-6, s->x, s->w, s->out);
+        take_factors(s, f++, "norm", s->out, N * D, how);
+    }
     lm->factors(how, N * D, s->a, s->out);
     lm->product(how, N, V, D, s->out, s->W, s->wide);
     take(s, f++, "product", s->wide, N * V);
     fill(s, s->wide, SIZE, 5);
-    lm->join(how, N, D, 1e-6, s->a, s->w, s->x, s->w + D, s->out);
+    lm->join(how, SAE_LM_RMS1P, N, D, 1e-6, s->a, s->w, s->x, s->w + D, s->out);
     take(s, f++, "join", s->x, N * D);
     take_factors(s, f++, "join", s->out, N * D, how);
-    lm->gate(how, N, F, s->wide, s->out);
-    take_factors(s, f++, "gate", s->out, N * F, how);
+    for (int act = SAE_LM_GELU_TANH; act <= SAE_LM_SILU; act++) {
+        lm->gate(how, (enum sae_lm_act)act, act != SAE_LM_GELU, N, F, s->wide, s->out);
+        take_factors(s, f++, "gate", s->out, N * F, how);
+    }
     lm->attend(how, &heads, s->wide, s->out);
     take_factors(s, f++, "attend", s->out, N * H * HEAD, how);
     lm->read(N, V, s->wide, s->ids, s->lse, s->ce);
@@ -168,7 +172,11 @@ static void run_side(const struct side *s, enum sae_precision how, struct found 
     fill(s, s->out, SIZE, 6);
     lm->compare(N, V, s->wide, s->lse, s->out, s->ids, s->ce, s->kl);
     take_doubles(s, f++, "compare", s->kl);
-    lm->rope(N, T, H + K, HEAD / 2, QKV, s->angles, s->angles + (size_t)T * (HEAD / 2), s->wide);
+    lm->add(N, T, D, s->a, s->x);
+    take(s, f++, "add", s->x, N * D);
+    lm->head_norm(SAE_LM_RMS, N, H, K, HEAD, QKV, 1e-6, s->w, s->wide);
+    take(s, f++, "head_norm", s->wide, N * QKV);
+    lm->rope(N, T, H + K, HEAD, HEAD / 2, QKV, s->angles, s->angles + (size_t)T * (HEAD / 2), s->wide);
     take(s, f++, "rope", s->wide, N * QKV);
     lm->cap(N * V, 2, s->out);
     take(s, f++, "cap", s->out, N * V);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lm : the operations of a Gemma-2 language model on a device, a second table beside struct
+/* lm : the operations of a language model on a device, a second table beside struct
  * sae_ops, whose memory they work on: that of the backend that has the table. The host's own
  * forward pass is lm/forward.c and uses none of it; `ref` has it as the plain reference.
  *
@@ -28,6 +28,15 @@ enum { SAE_LM_HEAD_MAX = 256 }; /* d at most */
 
 #define SAE_LM_NO_TARGET UINT32_MAX
 
+/* A norm N(x; w) of a row [D], its mean in double:
+ *   RMS     x / sqrt(mean(x^2) + eps) * w
+ *   RMS1P   the same times 1 + w
+ *   LAYER   (x - mean(x)) / sqrt(var(x) + eps) * w + b; b follows w: [2][D] */
+enum sae_lm_norm { SAE_LM_RMS, SAE_LM_RMS1P, SAE_LM_LAYER };
+/* tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), gelu: 0.5 x (1 + erf(x / sqrt 2)),
+ * silu: x / (1 + e^-x) */
+enum sae_lm_act { SAE_LM_GELU_TANH, SAE_LM_GELU, SAE_LM_SILU };
+
 struct sae_lm_ops {
     size_t (*free_bytes)(void); /* free bytes */
 
@@ -40,23 +49,30 @@ struct sae_lm_ops {
     void (*embed)(enum sae_precision how, size_t n, size_t D, float scale, const uint32_t *ids,
                   const void *E, float *x);
 
-    /* RMS(x; w) = x / sqrt(mean(x^2) + eps) * (1 + w), the mean in double.
-     * norm: h = RMS(x; w) as factors.   join: x += RMS(a; w), and h = RMS(x; next) of the new x
-     * where next is not NULL. All [n][D] but w and next [D]. */
-    void (*norm)(enum sae_precision how, size_t n, size_t D, double eps, const float *x,
-                 const float *w, void *h);
-    void (*join)(enum sae_precision how, size_t n, size_t D, double eps, const float *a,
-                 const float *w, float *x, const float *next, void *h);
+    /* x [n][D] += p[row % T], p [T][D]: a bias where T is 1, learned positions */
+    void (*add)(size_t n, size_t T, size_t D, const float *p, float *x);
 
-    /* Rotates the first n_heads vectors [2 * half] of each row of qkv, rows ld apart, by the angles
-     * of position row % T, [T][half]; element k pairs with k + half. */
-    void (*rope)(size_t n, size_t T, size_t n_heads, size_t half, size_t ld, const float *cosines,
-                 const float *sines, float *qkv);
+    /* norm: h = N(x; w) as factors.   join: x += N(a; w), or x += a where w is NULL, and
+     * h = N(x; next) of the new x where next is not NULL. All [n][D] but w and next. */
+    void (*norm)(enum sae_precision how, enum sae_lm_norm kind, size_t n, size_t D, double eps,
+                 const float *x, const float *w, void *h);
+    void (*join)(enum sae_precision how, enum sae_lm_norm kind, size_t n, size_t D, double eps,
+                 const float *a, const float *w, float *x, const float *next, void *h);
+    /* The first n_q + n_k vectors [d] of each row of qkv, rows ld apart, become their norms, RMS or
+     * RMS1P: w [2][d], the first of n_q, the second of n_k. */
+    void (*head_norm)(enum sae_lm_norm kind, size_t n, size_t n_q, size_t n_k, size_t d, size_t ld,
+                      double eps, const float *w, float *qkv);
+
+    /* Rotates the first n_heads vectors [d] of each row of qkv, rows ld apart, by the angles of
+     * position row % T, [T][half]; element k pairs with k + half, 2 half <= d, what is beyond stays. */
+    void (*rope)(size_t n, size_t T, size_t n_heads, size_t d, size_t half, size_t ld,
+                 const float *cosines, const float *sines, float *qkv);
     /* o [B T][H d] as factors, from qkv [B T][(H + 2K) d]. d <= SAE_LM_HEAD_MAX */
     void (*attend)(enum sae_precision how, const struct sae_lm_heads *heads, const float *qkv,
                    void *o);
-    /* to [n][F] = gelu_tanh(gate) * up as factors; rows of gate_up are gate [F], up [F] */
-    void (*gate)(enum sae_precision how, size_t n, size_t F, const float *gate_up, void *to);
+    /* to [n][F] as factors: gated act(gate) * up, rows of x are gate [F], up [F]; else act(x) */
+    void (*gate)(enum sae_precision how, enum sae_lm_act act, bool gated, size_t n, size_t F,
+                 const float *x, void *to);
     /* z[n] = cap * tanh(z / cap) */
     void (*cap)(size_t n, float cap, float *z);
 

@@ -75,7 +75,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         return 0;
     FUZZ_REQUIRE(config.V > 0 && config.D > 0 && config.F > 0 && config.L > 0 && config.L <= 256);
     FUZZ_REQUIRE(config.K > 0 && config.H % config.K == 0 && config.head_dim > 0);
-    FUZZ_REQUIRE(config.bos < config.V && config.max_context > 0);
-    FUZZ_REQUIRE(config.rms_eps >= 0 && config.rope_theta > 0 && config.score_scale > 0);
+    FUZZ_REQUIRE(config.bos < config.V && config.max_context > 0 && config.window > 0);
+    FUZZ_REQUIRE(config.norm_eps > 0 && config.score_scale > 0 && config.embed_scale > 0);
+    FUZZ_REQUIRE(config.rotary <= config.head_dim && config.rotary % 2 == 0);
+    FUZZ_REQUIRE(config.rotary == 0 || (config.rope[0].theta > 0 && config.rope[1].theta > 0));
+    FUZZ_REQUIRE(config.learned_positions == (config.rotary == 0));
+    FUZZ_REQUIRE(config.eos < config.V || config.eos == 1);
     return 0;
 }

@@ -180,69 +180,135 @@ static void check_embed(const struct shape *s, enum sae_precision how)
     device->free(E_there), device->free(ids_there), device->free(x);
 }
 
-/* The mean is in double; its root, 1 + w and two products are rounded. */
-static void check_norm(const struct shape *s, enum sae_precision how)
+static void check_add(const struct shape *s, enum sae_precision how)
 {
     const size_t n = rows_of(s), D = s->D;
-    float *const x = draw(n * D, 3), *const w = draw(D, 0.5F);
+    if (how != SAE_F32)
+        return;
+    float *const x = draw(n * D, 3), *const p = draw(s->T * D, 1), *const want = grab(n * D, sizeof *x);
+    float *const x_there = there(x, n * D * sizeof *x), *const p_there = there(p, s->T * D * sizeof *p);
+    for (size_t period = 1; period <= s->T; period += s->T > 1 ? s->T - 1 : 1) {
+        memcpy(want, x, n * D * sizeof *want);
+        sae_lm_ref.add(n, period, D, p, want);
+        TWICE(have, n * D, SAE_F32, x_there,
+              (device->put(x_there, x, n * D * sizeof *x),
+               device->lm->add(n, period, D, p_there, x_there)));
+        assert_memory_equal(have, want, n * D * sizeof *want); /* one rounding, the same */
+        free(have);
+    }
+    free(x), free(p), free(want);
+    device->free(x_there), device->free(p_there);
+}
+
+/* sum |x| / sqrt(D) at most sqrt of the sum of squares: what a mean may be off by */
+static double largest_of(const float *x, size_t D)
+{
+    double most = 0;
+    for (size_t i = 0; i < D; i++)
+        most = fmax(most, fabs((double)x[i]));
+    return most;
+}
+
+/* 1 / sqrt of the mean square, of a layer norm of the variance, + eps */
+static double scale_of(enum sae_lm_norm kind, const float *x, size_t D)
+{
+    double sum = 0, mean = 0;
+    for (size_t i = 0; i < D && kind == SAE_LM_LAYER; i++)
+        mean += (double)x[i] / (double)D;
+    for (size_t i = 0; i < D; i++)
+        sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return 1 / sqrt(sum / (double)D + 1e-6);
+}
+
+/* What a weight multiplies by at most. */
+static double weight_of(enum sae_lm_norm kind, const float *w, size_t i)
+{
+    return kind == SAE_LM_RMS1P ? fabs(1 + (double)w[i]) : fabs((double)w[i]);
+}
+
+/* The mean is in double; its root, the weight, two products and a sum are rounded; the mean of a
+ * layer norm too, which is taken from each element. */
+static double norm_bound(enum sae_lm_norm kind, const float *x, const float *w, size_t D, size_t i,
+                         double want)
+{
+    double bound = 5 * EPS * fabs(want);
+    if (kind == SAE_LM_LAYER)
+        bound += EPS * (6 * largest_of(x, D) * scale_of(kind, x, D) * fabs((double)w[i]) +
+                        fabs((double)w[D + i]));
+    return bound;
+}
+
+static void check_norm_of(const struct shape *s, enum sae_precision how, enum sae_lm_norm kind)
+{
+    const size_t n = rows_of(s), D = s->D;
+    float *const x = draw(n * D, 3), *const w = draw(2 * D, 0.5F);
     void *const h = grab(n * D, sizeof *x);
     double *const bound = grab(n * D, sizeof *bound);
     memset(x, 0, D * sizeof *x); /* eps holds the first row up */
-    sae_lm_ref.norm(how, n, D, 1e-6, x, w, h);
-    void *const x_there = there(x, n * D * sizeof *x), *const w_there = there(w, D * sizeof *w),
+    sae_lm_ref.norm(how, kind, n, D, 1e-6, x, w, h);
+    void *const x_there = there(x, n * D * sizeof *x), *const w_there = there(w, 2 * D * sizeof *w),
                *const h_there = there(x, n * D * sizeof *x);
-    TWICE(have, n * D, how, h_there, device->lm->norm(how, n, D, 1e-6, x_there, w_there, h_there));
+    TWICE(have, n * D, how, h_there,
+          device->lm->norm(how, kind, n, D, 1e-6, x_there, w_there, h_there));
     float *const want = grab(n * D, sizeof *want);
     if (how == SAE_BF16)
         sae_bf16_widen(want, h, n * D);
     else
         memcpy(want, h, n * D * sizeof *want);
     for (size_t i = 0; i < n * D; i++)
-        bound[i] = 5 * EPS * fabs((double)want[i]);
+        bound[i] = norm_bound(kind, x + i / D * D, w, D, i % D, (double)want[i]);
     of_factors(how, n * D, want, bound);
     near("norm", n * D, want, have, bound);
     free(x), free(w), free(h), free(bound), free(have), free(want);
     device->free(x_there), device->free(w_there), device->free(h_there);
 }
 
-static double rms_scale(const float *x, size_t D)
+static void check_norm(const struct shape *s, enum sae_precision how)
 {
-    double sum = 0;
-    for (size_t i = 0; i < D; i++)
-        sum += (double)x[i] * (double)x[i];
-    return 1 / sqrt(sum / (double)D + 1e-6);
+    for (int kind = SAE_LM_RMS; kind <= SAE_LM_LAYER; kind++)
+        check_norm_of(s, how, (enum sae_lm_norm)kind);
 }
 
-/* x: a norm's roundings and one of the sum. h: that of the new x, whose error may have cancelled. */
-static void check_join(const struct shape *s, enum sae_precision how)
+/* x: a norm's roundings and one of the sum. h: that of the new x, whose error may have cancelled.
+ * own: whether the branch has a norm. */
+static void check_join_of(const struct shape *s, enum sae_precision how, enum sae_lm_norm kind,
+                          bool own)
 {
     const size_t n = rows_of(s), D = s->D;
-    float *const x = draw(n * D, 3), *const a = draw(n * D, 2), *const w = draw(2 * D, 0.5F),
-                *const want_x = grab(n * D, sizeof *x);
+    float *const x = draw(n * D, 3), *const a = draw(n * D, 2), *const w = draw(4 * D, 0.5F),
+                *const want_x = grab(n * D, sizeof *x), *const next = w + 2 * D;
     void *const h = grab(n * D, sizeof *x);
     double *const bound = grab(n * D, sizeof *bound);
     memcpy(want_x, x, n * D * sizeof *x);
-    sae_lm_ref.join(how, n, D, 1e-6, a, w, want_x, w + D, h);
-    void *const x_there = there(x, n * D * sizeof *x), *const h_there = there(x, n * D * sizeof *x);
-    float *const a_there = there(a, n * D * sizeof *a), *const w_there = there(w, 2 * D * sizeof *w);
+    sae_lm_ref.join(how, kind, n, D, 1e-6, a, own ? w : NULL, want_x, next, h);
+    void *const h_there = there(x, n * D * sizeof *x);
+    float *const a_there = there(a, n * D * sizeof *a), *const w_there = there(w, 4 * D * sizeof *w),
+                *const x_there = there(x, n * D * sizeof *x), *const mine = own ? w_there : NULL;
     TWICE(have_h, n * D, how, h_there,
-        (device->put(x_there, x, n * D * sizeof *x),
-         device->lm->join(how, n, D, 1e-6, a_there, w_there, x_there, w_there + D, h_there)));
+          (device->put(x_there, x, n * D * sizeof *x),
+           device->lm->join(how, kind, n, D, 1e-6, a_there, mine, x_there, w_there + 2 * D, h_there)));
     float *const have_x = here(SAE_F32, x_there, n * D), *const want_h = grab(n * D, sizeof *want_h);
     if (how == SAE_BF16)
         sae_bf16_widen(want_h, h, n * D);
     else
         memcpy(want_h, h, n * D * sizeof *want_h);
-    for (size_t i = 0; i < n * D; i++)
-        bound[i] = 8 * EPS * (fabs((double)x[i]) + fabs((double)want_x[i] - (double)x[i]));
+    for (size_t i = 0; i < n * D; i++) {
+        const double added = fabs((double)want_x[i] - (double)x[i]);
+        bound[i] = 8 * EPS * (fabs((double)x[i]) + added) +
+                   norm_bound(kind, a + i / D * D, w, D, i % D, added);
+    }
     near("join: x", n * D, want_x, have_x, bound);
-    for (size_t i = 0; i < n * D; i++) /* the row's scale is off by at most 8 EPS too */
-        bound[i] = bound[i] * rms_scale(want_x + i / D * D, D) * fabs(1 + (double)w[D + i % D]) +
-                   24 * EPS * fabs((double)want_h[i]);
+    for (size_t i = 0; i < n * D; i++) { /* the row's mean and scale are off by as much */
+        const float *const row = want_x + i / D * D;
+        bound[i] = (bound[i] + 16 * EPS * largest_of(row, D)) * scale_of(kind, row, D) *
+                       weight_of(kind, next, i % D) +
+                   24 * EPS * fabs((double)want_h[i]) +
+                   norm_bound(kind, row, next, D, i % D, (double)want_h[i]);
+    }
     of_factors(how, n * D, want_h, bound);
     near("join: h", n * D, want_h, have_h, bound);
     device->put(x_there, x, n * D * sizeof *x); /* without a next norm h is left alone */
-    device->lm->join(how, n, D, 1e-6, a_there, w_there, x_there, NULL, NULL);
+    device->lm->join(how, kind, n, D, 1e-6, a_there, mine, x_there, NULL, NULL);
     float *const alone = here(SAE_F32, x_there, n * D);
     assert_memory_equal(alone, have_x, n * D * sizeof *alone);
     free(x), free(a), free(w), free(want_x), free(h), free(bound), free(have_h), free(have_x);
@@ -250,12 +316,43 @@ static void check_join(const struct shape *s, enum sae_precision how)
     device->free(x_there), device->free(h_there), device->free(a_there), device->free(w_there);
 }
 
-/* Two products and a sum. */
-static void check_rope(const struct shape *s, enum sae_precision how)
+static void check_join(const struct shape *s, enum sae_precision how)
 {
-    const size_t n = rows_of(s), half = s->d / 2, ld = (s->H + 2 * s->K) * s->d;
-    if (how != SAE_F32 || s->d % 2)
+    for (int kind = SAE_LM_RMS; kind <= SAE_LM_LAYER; kind++) {
+        check_join_of(s, how, (enum sae_lm_norm)kind, true);
+        check_join_of(s, how, (enum sae_lm_norm)kind, false);
+    }
+}
+
+static void check_head_norm(const struct shape *s, enum sae_precision how)
+{
+    const size_t n = rows_of(s), d = s->d, ld = (s->H + 2 * s->K) * d;
+    if (how != SAE_F32)
         return;
+    float *const qkv = draw(n * ld, 2), *const w = draw(2 * d, 0.5F),
+                *const want = grab(n * ld, sizeof *want);
+    double *const bound = grab(n * ld, sizeof *bound);
+    float *const there_qkv = there(qkv, n * ld * sizeof *qkv), *const w_there = there(w, 2 * d * sizeof *w);
+    for (int kind = SAE_LM_RMS; kind <= SAE_LM_RMS1P; kind++) {
+        memcpy(want, qkv, n * ld * sizeof *want);
+        sae_lm_ref.head_norm((enum sae_lm_norm)kind, n, s->H, s->K, d, ld, 1e-6, w, want);
+        TWICE(have, n * ld, SAE_F32, there_qkv,
+              (device->put(there_qkv, qkv, n * ld * sizeof *qkv),
+               device->lm->head_norm((enum sae_lm_norm)kind, n, s->H, s->K, d, ld, 1e-6, w_there,
+                                     there_qkv)));
+        for (size_t i = 0; i < n * ld; i++)
+            bound[i] = i % ld < (s->H + s->K) * d ? 6 * EPS * fabs((double)want[i]) : 0;
+        near("head_norm", n * ld, want, have, bound);
+        free(have);
+    }
+    free(qkv), free(w), free(want), free(bound);
+    device->free(there_qkv), device->free(w_there);
+}
+
+/* Two products and a sum; what is beyond 2 half is left alone. */
+static void check_rope_of(const struct shape *s, size_t half)
+{
+    const size_t n = rows_of(s), d = s->d, ld = (s->H + 2 * s->K) * d;
     float *const qkv = draw(n * ld, 2), *const want = grab(n * ld, sizeof *want),
                 *const angles = grab(2 * s->T * half, sizeof *angles);
     double *const bound = grab(n * ld, sizeof *bound);
@@ -264,22 +361,29 @@ static void check_rope(const struct shape *s, enum sae_precision how)
         angles[s->T * half + i] = (float)sin((double)i);
     }
     memcpy(want, qkv, n * ld * sizeof *want);
-    sae_lm_ref.rope(n, s->T, s->H + s->K, half, ld, angles, angles + s->T * half, want);
+    sae_lm_ref.rope(n, s->T, s->H + s->K, d, half, ld, angles, angles + s->T * half, want);
     for (size_t i = 0; i < n * ld; i++) {
-        const size_t c = i % s->d;
-        const float other = qkv[c < half ? i + half : i - half];
-        bound[i] = i % ld < (s->H + s->K) * s->d
-                       ? 3 * EPS * (fabs((double)qkv[i]) + fabs((double)other))
-                       : 0;
+        const size_t c = i % d;
+        if (i % ld < (s->H + s->K) * d && c < 2 * half)
+            bound[i] = 3 * EPS * (fabs((double)qkv[i]) +
+                                  fabs((double)qkv[c < half ? i + half : i - half]));
     }
     float *const there_qkv = there(qkv, n * ld * sizeof *qkv),
                  *const c = there(angles, 2 * s->T * half * sizeof *angles);
     TWICE(have, n * ld, SAE_F32, there_qkv,
-        (device->put(there_qkv, qkv, n * ld * sizeof *qkv),
-         device->lm->rope(n, s->T, s->H + s->K, half, ld, c, c + s->T * half, there_qkv)));
+          (device->put(there_qkv, qkv, n * ld * sizeof *qkv),
+           device->lm->rope(n, s->T, s->H + s->K, d, half, ld, c, c + s->T * half, there_qkv)));
     near("rope", n * ld, want, have, bound);
     free(qkv), free(want), free(angles), free(bound), free(have);
     device->free(there_qkv), device->free(c);
+}
+
+static void check_rope(const struct shape *s, enum sae_precision how)
+{
+    if (how != SAE_F32)
+        return;
+    check_rope_of(s, s->d / 2);
+    check_rope_of(s, (s->d + 7) / 8);
 }
 
 /* Scores are off by dz = d EPS scale max|q| max|k| (norms), the cap by 4 EPS cap; weights by twice
@@ -318,33 +422,49 @@ static void check_attend(const struct shape *s, enum sae_precision how)
     device->free(there_qkv), device->free(there_o);
 }
 
-/* e^u with u off by 4 EPS |u|; for u < -18 the reference's 1 + tanh is off by 2^-53. */
-static void check_gate(const struct shape *s, enum sae_precision how)
+/* e^u with u off by 4 EPS |u|; for u < -18 the reference's 1 + tanh is off by 2^-53. erfc of u is
+ * off by what its derivative makes of a rounded u. */
+static double act_bound(enum sae_lm_act act, double g, double want)
 {
-    const size_t n = rows_of(s), F = s->F;
-    float *const gu = draw(n * 2 * F, 3);
+    const double u = act == SAE_LM_GELU ? g * g : 1.6 * fabs(g + 0.044715 * g * g * g);
+    return (4 * (act == SAE_LM_SILU ? fabs(g) : u) + 16) * EPS * fabs(want);
+}
+
+static void check_gate_of(const struct shape *s, enum sae_precision how, enum sae_lm_act act,
+                          bool gated)
+{
+    const size_t n = rows_of(s), F = s->F, ld = gated ? 2 * F : F;
+    float *const gu = draw(n * ld, 3);
     void *const to = grab(n * F, sizeof(float));
     double *const bound = grab(n * F, sizeof *bound);
     gu[0] = -40;
     gu[1] = 40;
-    sae_lm_ref.gate(how, n, F, gu, to);
-    void *const there_gu = there(gu, n * 2 * F * sizeof *gu),
+    sae_lm_ref.gate(how, act, gated, n, F, gu, to);
+    void *const there_gu = there(gu, n * ld * sizeof *gu),
                *const there_to = there(to, n * F * sae_lm_factor(how));
-    TWICE(have, n * F, how, there_to, device->lm->gate(how, n, F, there_gu, there_to));
+    TWICE(have, n * F, how, there_to, device->lm->gate(how, act, gated, n, F, there_gu, there_to));
     float *const want = grab(n * F, sizeof *want);
     if (how == SAE_BF16)
         sae_bf16_widen(want, to, n * F);
     else
         memcpy(want, to, n * F * sizeof *want);
     for (size_t i = 0; i < n * F; i++) {
-        const double g = (double)gu[i / F * 2 * F + i % F], up = (double)gu[i / F * 2 * F + F + i % F];
-        const double u = 1.6 * fabs(g + 0.044715 * g * g * g);
-        bound[i] = (4 * u + 16) * EPS * fabs((double)want[i]) + 0x1p-51 * fabs(g * up);
+        const double g = (double)gu[i / F * ld + i % F],
+                     up = gated ? (double)gu[i / F * ld + F + i % F] : 1;
+        bound[i] = act_bound(act, g, (double)want[i]) + 0x1p-51 * fabs(g * up);
     }
     of_factors(how, n * F, want, bound);
     near("gate", n * F, want, have, bound);
     free(gu), free(to), free(bound), free(have), free(want);
     device->free(there_gu), device->free(there_to);
+}
+
+static void check_gate(const struct shape *s, enum sae_precision how)
+{
+    for (int act = SAE_LM_GELU_TANH; act <= SAE_LM_SILU; act++) {
+        check_gate_of(s, how, (enum sae_lm_act)act, true);
+        check_gate_of(s, how, (enum sae_lm_act)act, false);
+    }
 }
 
 static void check_cap(const struct shape *s, enum sae_precision how)
@@ -427,7 +547,7 @@ static const struct {
     const char *name;
     check_fn *f;
 } checks[] = {{"factors", check_factors}, {"product", check_product}, {"embed", check_embed},
-              {"norm", check_norm},       {"join", check_join},       {"rope", check_rope},
+              {"add", check_add}, {"head_norm", check_head_norm}, {"norm", check_norm},       {"join", check_join},       {"rope", check_rope},
               {"attend", check_attend},   {"gate", check_gate},       {"cap", check_cap},
               {"read, compare", check_read}};
 enum { N_CHECKS = sizeof checks / sizeof *checks };
@@ -461,9 +581,10 @@ static void test_nan(void **state)
     device->free(there_qkv), device->free(o);
 }
 
-static void forget_gate(enum sae_precision how, size_t n, size_t F, const float *gate_up, void *to)
+static void forget_gate(enum sae_precision how, enum sae_lm_act act, bool gated, size_t n, size_t F,
+                        const float *x, void *to)
 {
-    (void)how, (void)n, (void)F, (void)gate_up, (void)to;
+    (void)how, (void)act, (void)gated, (void)n, (void)F, (void)x, (void)to;
 }
 
 /* What a device is asked as it is opened. */

@@ -114,112 +114,197 @@ static void embed(enum sae_precision how, size_t n, size_t D, float scale, const
                    x);
 }
 
-/* The same bits in every thread of the block. */
-static __device__ inline float inverse_rms(size_t D, double eps, double sum_sq)
+static __global__ void add_kernel(size_t n, size_t T, size_t D, const float *p, float *x)
 {
-    return (float)(1 / sqrt(sae_block_sum(sum_sq) / (double)D + eps));
+    const size_t i = sae_item();
+    if (i < n * D)
+        x[i] += p[i / D % T * D + i % D];
+}
+
+static void add(size_t n, size_t T, size_t D, const float *p, float *x)
+{
+    if (n > 0)
+        SAE_LAUNCH(add_kernel, sae_blocks(n * D), SAE_BLOCK, 0, n, T, D, p, x);
+}
+
+/* What a row is shifted and scaled by before its weights; the same bits in every thread. */
+struct measure {
+    float shift, scale;
+};
+
+/* sum and sum_sq: of the thread's elements; the sum is of a layer norm alone. */
+static __device__ inline measure measure_of(sae_lm_norm kind, size_t D, double eps, double sum,
+                                            double sum_sq)
+{
+    double mean = 0;
+    if (kind == SAE_LM_LAYER)
+        mean = sae_block_sum(sum) / (double)D;
+    const double var = sae_block_sum(sum_sq) / (double)D - mean * mean;
+    measure m;
+    m.shift = (float)-mean;
+    m.scale = (float)(1 / sqrt((var > 0 ? var : 0) + eps));
+    return m;
+}
+
+static __device__ inline float weigh(sae_lm_norm kind, size_t D, const float *w, size_t i,
+                                     const measure &m, float x)
+{
+    switch (kind) {
+    case SAE_LM_LAYER:
+        return (x + m.shift) * m.scale * w[i] + w[D + i];
+    case SAE_LM_RMS:
+        return x * m.scale * w[i];
+    default:
+        return x * m.scale * (1 + w[i]);
+    }
 }
 
 template <class T>
-static __global__ void norm_kernel(size_t D, double eps, const float *x, const float *w, T *h)
+static __global__ void norm_kernel(sae_lm_norm kind, size_t D, double eps, const float *x,
+                                   const float *w, T *h)
 {
     const size_t at = blockIdx.x * D;
-    double sq = 0;
-    for (size_t i = threadIdx.x; i < D; i += blockDim.x)
+    double sum = 0, sq = 0;
+    for (size_t i = threadIdx.x; i < D; i += blockDim.x) {
+        sum += (double)x[at + i];
         sq += (double)x[at + i] * (double)x[at + i];
-    const float r = inverse_rms(D, eps, sq);
+    }
+    const measure m = measure_of(kind, D, eps, sum, sq);
     for (size_t i = threadIdx.x; i < D; i += blockDim.x)
-        put(h + at + i, x[at + i] * r * (1 + w[i]));
+        put(h + at + i, weigh(kind, D, w, i, m, x[at + i]));
 }
 
-static void norm(enum sae_precision how, size_t n, size_t D, double eps, const float *x,
-                 const float *w, void *h)
+static void norm(enum sae_precision how, enum sae_lm_norm kind, size_t n, size_t D, double eps,
+                 const float *x, const float *w, void *h)
 {
     if (n == 0)
         return;
     if (how == SAE_BF16)
-        SAE_LAUNCH(norm_kernel<uint16_t>, (unsigned)n, SAE_BLOCK, 0, D, eps, x, w, (uint16_t *)h);
+        SAE_LAUNCH(norm_kernel<uint16_t>, (unsigned)n, SAE_BLOCK, 0, kind, D, eps, x, w,
+                   (uint16_t *)h);
     else
-        SAE_LAUNCH(norm_kernel<float>, (unsigned)n, SAE_BLOCK, 0, D, eps, x, w, (float *)h);
+        SAE_LAUNCH(norm_kernel<float>, (unsigned)n, SAE_BLOCK, 0, kind, D, eps, x, w, (float *)h);
 }
 
 /* A thread reads back in the third pass what it wrote in the second. */
 template <class T>
-static __global__ void join_kernel(size_t D, double eps, const float *a, const float *w, float *x,
-                                   const float *next, T *h)
+static __global__ void join_kernel(sae_lm_norm kind, size_t D, double eps, const float *a,
+                                   const float *w, float *x, const float *next, T *h)
 {
     const size_t at = blockIdx.x * D;
-    double sq = 0;
-    for (size_t i = threadIdx.x; i < D; i += blockDim.x)
-        sq += (double)a[at + i] * (double)a[at + i];
-    const float r = inverse_rms(D, eps, sq);
-    sq = 0;
+    measure m = {0, 1};
+    double sum = 0, sq = 0;
+    if (w) {
+        for (size_t i = threadIdx.x; i < D; i += blockDim.x) {
+            sum += (double)a[at + i];
+            sq += (double)a[at + i] * (double)a[at + i];
+        }
+        m = measure_of(kind, D, eps, sum, sq);
+    }
+    sum = sq = 0;
     for (size_t i = threadIdx.x; i < D; i += blockDim.x) {
-        const float v = x[at + i] + a[at + i] * r * (1 + w[i]);
+        const float v = x[at + i] + (w ? weigh(kind, D, w, i, m, a[at + i]) : a[at + i]);
         x[at + i] = v;
+        sum += (double)v;
         sq += (double)v * (double)v;
     }
     if (!next)
         return;
-    const float r_next = inverse_rms(D, eps, sq);
+    m = measure_of(kind, D, eps, sum, sq);
     for (size_t i = threadIdx.x; i < D; i += blockDim.x)
-        put(h + at + i, x[at + i] * r_next * (1 + next[i]));
+        put(h + at + i, weigh(kind, D, next, i, m, x[at + i]));
 }
 
-static void join(enum sae_precision how, size_t n, size_t D, double eps, const float *a,
-                 const float *w, float *x, const float *next, void *h)
+static void join(enum sae_precision how, enum sae_lm_norm kind, size_t n, size_t D, double eps,
+                 const float *a, const float *w, float *x, const float *next, void *h)
 {
     if (n == 0)
         return;
     if (how == SAE_BF16)
-        SAE_LAUNCH(join_kernel<uint16_t>, (unsigned)n, SAE_BLOCK, 0, D, eps, a, w, x, next,
+        SAE_LAUNCH(join_kernel<uint16_t>, (unsigned)n, SAE_BLOCK, 0, kind, D, eps, a, w, x, next,
                    (uint16_t *)h);
     else
-        SAE_LAUNCH(join_kernel<float>, (unsigned)n, SAE_BLOCK, 0, D, eps, a, w, x, next,
+        SAE_LAUNCH(join_kernel<float>, (unsigned)n, SAE_BLOCK, 0, kind, D, eps, a, w, x, next,
                    (float *)h);
 }
 
-static __global__ void rope_kernel(size_t T, size_t n_heads, size_t half, size_t ld,
+/* One block a row, one warp a head. */
+static __global__ void head_norm_kernel(sae_lm_norm kind, size_t n_q, size_t n_k, size_t d,
+                                        size_t ld, double eps, const float *w, float *qkv)
+{
+    for (unsigned head = sae_warp(); head < n_q + n_k; head += sae_warps()) {
+        float *const row = qkv + blockIdx.x * ld + head * d;
+        const float *const mine = head < n_q ? w : w + d;
+        double sq = 0;
+        for (size_t i = sae_lane(); i < d; i += SAE_WARP)
+            sq += (double)row[i] * (double)row[i];
+        measure m = {0, 1};
+        m.scale = (float)(1 / sqrt(sae_warp_sum(sq) / (double)d + eps));
+        for (size_t i = sae_lane(); i < d; i += SAE_WARP)
+            row[i] = weigh(kind, d, mine, i, m, row[i]);
+    }
+}
+
+static void head_norm(enum sae_lm_norm kind, size_t n, size_t n_q, size_t n_k, size_t d, size_t ld,
+                      double eps, const float *w, float *qkv)
+{
+    if (n > 0)
+        SAE_LAUNCH(head_norm_kernel, (unsigned)n, SAE_BLOCK, 0, kind, n_q, n_k, d, ld, eps, w, qkv);
+}
+
+static __global__ void rope_kernel(size_t T, size_t n_heads, size_t d, size_t half, size_t ld,
                                    const float *cosines, const float *sines, float *qkv)
 {
     const float *const c = cosines + blockIdx.x % T * half, *const s = sines + blockIdx.x % T * half;
     float *const row = qkv + blockIdx.x * ld;
     for (unsigned head = sae_warp(); head < n_heads; head += sae_warps())
         for (size_t k = sae_lane(); k < half; k += SAE_WARP) {
-            float *const a = row + head * 2 * half + k, *const b = a + half;
+            float *const a = row + head * d + k, *const b = a + half;
             const float p = *a, q = *b;
             *a = p * c[k] - q * s[k];
             *b = q * c[k] + p * s[k];
         }
 }
 
-static void rope(size_t n, size_t T, size_t n_heads, size_t half, size_t ld, const float *cosines,
-                 const float *sines, float *qkv)
+static void rope(size_t n, size_t T, size_t n_heads, size_t d, size_t half, size_t ld,
+                 const float *cosines, const float *sines, float *qkv)
 {
     if (n > 0)
-        SAE_LAUNCH(rope_kernel, (unsigned)n, SAE_BLOCK, 0, T, n_heads, half, ld, cosines, sines,
+        SAE_LAUNCH(rope_kernel, (unsigned)n, SAE_BLOCK, 0, T, n_heads, d, half, ld, cosines, sines,
                    qkv);
 }
 
-/* 0.5 g (1 + tanh u) = g / (1 + e^-2u), u = sqrt(2/pi) (g + 0.044715 g^3): exact, no cancelling. */
-template <class T> static __global__ void gate_kernel(size_t F, const float *gate_up, T *to)
+/* 0.5 g (1 + tanh u) = g / (1 + e^-2u), u = sqrt(2/pi) (g + 0.044715 g^3): exact, no cancelling;
+ * 1 + erf likewise by what it lacks. */
+static __device__ inline float act_of(sae_lm_act act, float g)
 {
-    const float *const gate = gate_up + blockIdx.x * 2 * F, *const up = gate + F;
+    if (act == SAE_LM_GELU)
+        return 0.5F * g * erfcf(-g * 0.70710678118654752F);
+    const float u2 =
+        act == SAE_LM_SILU ? -g : -1.5957691216057308F * (g + 0.044715F * (g * g * g));
+    return g / (1 + expf(u2 > 80 ? 80 : u2));
+}
+
+template <class T>
+static __global__ void gate_kernel(sae_lm_act act, bool gated, size_t F, const float *x, T *to)
+{
+    const float *const gate = x + blockIdx.x * (gated ? 2 * F : F), *const up = gate + F;
     for (size_t i = threadIdx.x; i < F; i += blockDim.x) {
-        const float g = gate[i];
-        const float u2 = -1.5957691216057308F * (g + 0.044715F * (g * g * g));
-        put(to + blockIdx.x * F + i, g / (1 + expf(u2 > 80 ? 80 : u2)) * up[i]);
+        const float v = act_of(act, gate[i]);
+        put(to + blockIdx.x * F + i, gated ? v * up[i] : v);
     }
 }
 
-static void gate(enum sae_precision how, size_t n, size_t F, const float *gate_up, void *to)
+static void gate(enum sae_precision how, enum sae_lm_act act, bool gated, size_t n, size_t F,
+                 const float *x, void *to)
 {
     if (n == 0)
         return;
     if (how == SAE_BF16)
-        SAE_LAUNCH(gate_kernel<uint16_t>, (unsigned)n, SAE_BLOCK, 0, F, gate_up, (uint16_t *)to);
+        SAE_LAUNCH(gate_kernel<uint16_t>, (unsigned)n, SAE_BLOCK, 0, act, gated, F, x,
+                   (uint16_t *)to);
     else
-        SAE_LAUNCH(gate_kernel<float>, (unsigned)n, SAE_BLOCK, 0, F, gate_up, (float *)to);
+        SAE_LAUNCH(gate_kernel<float>, (unsigned)n, SAE_BLOCK, 0, act, gated, F, x, (float *)to);
 }
 
 static __global__ void cap_kernel(size_t n, float cap, float *z)
@@ -534,8 +619,10 @@ const struct sae_lm_ops sae_lm_cuda = {
     .factors = factors,
     .product = product,
     .embed = embed,
+    .add = add,
     .norm = norm,
     .join = join,
+    .head_norm = head_norm,
     .rope = rope,
     .attend = attend,
     .gate = gate,

@@ -51,44 +51,78 @@ static void embed(enum sae_precision how, size_t n, size_t D, float scale, const
             x[t * D + i] = scale * factor_at(how, E, ids[t] * D + i);
 }
 
-/* 1 / sqrt(mean of squares + eps) of a row */
-static double inverse_rms(size_t D, double eps, const float *x)
+static void add(size_t n, size_t T, size_t D, const float *p, float *x)
 {
-    double sum = 0;
-    for (size_t i = 0; i < D; i++)
-        sum += (double)x[i] * (double)x[i];
-    return 1 / sqrt(sum / (double)D + eps);
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < D; i++)
+            x[t * D + i] += p[t % T * D + i];
 }
 
-static void norm(enum sae_precision how, size_t n, size_t D, double eps, const float *x,
-                 const float *w, void *h)
+/* What a row's elements are shifted and scaled by: 0 and 1 / sqrt(mean of squares + eps), of a layer
+ * norm minus their mean and 1 / sqrt(variance + eps). */
+static void measure(enum sae_lm_norm kind, size_t D, double eps, const float *x, double *shift,
+                    double *scale)
 {
+    double sum = 0, mean = 0;
+    for (size_t i = 0; i < D && kind == SAE_LM_LAYER; i++)
+        mean += (double)x[i] / (double)D;
+    for (size_t i = 0; i < D; i++)
+        sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+    *shift = -mean;
+    *scale = 1 / sqrt(sum / (double)D + eps);
+}
+
+static double weigh(enum sae_lm_norm kind, size_t D, const float *w, size_t i, double v)
+{
+    if (kind == SAE_LM_LAYER)
+        return v * (double)w[i] + (double)w[D + i];
+    return v * (kind == SAE_LM_RMS1P ? 1 + (double)w[i] : (double)w[i]);
+}
+
+static void norm(enum sae_precision how, enum sae_lm_norm kind, size_t n, size_t D, double eps,
+                 const float *x, const float *w, void *h)
+{
+    double shift, scale;
     for (size_t t = 0; t < n; t++) {
-        const double r = inverse_rms(D, eps, x + t * D);
+        measure(kind, D, eps, x + t * D, &shift, &scale);
         for (size_t i = 0; i < D; i++)
-            factor_set(how, h, t * D + i, (double)x[t * D + i] * r * (1 + (double)w[i]));
+            factor_set(how, h, t * D + i,
+                       weigh(kind, D, w, i, ((double)x[t * D + i] + shift) * scale));
     }
 }
 
-static void join(enum sae_precision how, size_t n, size_t D, double eps, const float *a,
-                 const float *w, float *x, const float *next, void *h)
+static void join(enum sae_precision how, enum sae_lm_norm kind, size_t n, size_t D, double eps,
+                 const float *a, const float *w, float *x, const float *next, void *h)
 {
+    double shift, scale;
     for (size_t t = 0; t < n; t++) {
-        const double r = inverse_rms(D, eps, a + t * D);
-        for (size_t i = 0; i < D; i++)
-            x[t * D + i] += (float)((double)a[t * D + i] * r * (1 + (double)w[i]));
+        measure(kind, D, eps, a + t * D, &shift, &scale);
+        for (size_t i = 0; i < D; i++) {
+            const double v = (double)a[t * D + i];
+            x[t * D + i] += (float)(w ? weigh(kind, D, w, i, (v + shift) * scale) : v);
+        }
     }
     if (next)
-        norm(how, n, D, eps, x, next, h);
+        norm(how, kind, n, D, eps, x, next, h);
 }
 
-static void rope(size_t n, size_t T, size_t n_heads, size_t half, size_t ld, const float *cosines,
-                 const float *sines, float *qkv)
+static void head_norm(enum sae_lm_norm kind, size_t n, size_t n_q, size_t n_k, size_t d, size_t ld,
+                      double eps, const float *w, float *qkv)
+{
+    for (size_t i = 0; i < n * (n_q + n_k); i++) {
+        const size_t head = i % (n_q + n_k);
+        float *const row = qkv + i / (n_q + n_k) * ld + head * d;
+        norm(SAE_F32, kind, 1, d, eps, row, head < n_q ? w : w + d, row);
+    }
+}
+
+static void rope(size_t n, size_t T, size_t n_heads, size_t d, size_t half, size_t ld,
+                 const float *cosines, const float *sines, float *qkv)
 {
     for (size_t t = 0; t < n; t++)
         for (size_t i = 0; i < n_heads * half; i++) {
             const size_t k = i % half, angle = t % T * half + k;
-            float *const a = qkv + t * ld + i / half * 2 * half + k, *const b = a + half;
+            float *const a = qkv + t * ld + i / half * d + k, *const b = a + half;
             const double p = (double)*a, q = (double)*b;
             *a = (float)(p * (double)cosines[angle] - q * (double)sines[angle]);
             *b = (float)(q * (double)cosines[angle] + p * (double)sines[angle]);
@@ -137,13 +171,26 @@ static void attend(enum sae_precision how, const struct sae_lm_heads *s, const f
     }
 }
 
-static void gate(enum sae_precision how, size_t n, size_t F, const float *gate_up, void *to)
+static double act_of(enum sae_lm_act act, double g)
+{
+    switch (act) {
+    case SAE_LM_GELU:
+        return 0.5 * g * erfc(-g * M_SQRT1_2);
+    case SAE_LM_SILU:
+        return g / (1 + exp(-g));
+    case SAE_LM_GELU_TANH:
+        break;
+    }
+    return 0.5 * g * (1 + tanh(0.7978845608028654 * (g + 0.044715 * g * g * g)));
+}
+
+static void gate(enum sae_precision how, enum sae_lm_act act, bool gated, size_t n, size_t F,
+                 const float *x, void *to)
 {
     for (size_t i = 0; i < n * F; i++) {
-        const float *const row = gate_up + i / F * 2 * F;
-        const double g = (double)row[i % F];
-        const double u = 0.7978845608028654 * (g + 0.044715 * g * g * g);
-        factor_set(how, to, i, 0.5 * g * (1 + tanh(u)) * (double)row[F + i % F]);
+        const float *const row = x + i / F * (gated ? 2 * F : F);
+        const double v = act_of(act, (double)row[i % F]);
+        factor_set(how, to, i, gated ? v * (double)row[F + i % F] : v);
     }
 }
 
@@ -191,8 +238,10 @@ const struct sae_lm_ops sae_lm_ref = {
     .factors = factors,
     .product = product,
     .embed = embed,
+    .add = add,
     .norm = norm,
     .join = join,
+    .head_norm = head_norm,
     .rope = rope,
     .attend = attend,
     .gate = gate,

@@ -88,7 +88,7 @@ static void test_values(void **state)
     assert_true(c.head_dim == 16 && c.window == 5 && c.max_context == 64);
     assert_true(c.bos == 2 && c.eos == 1 && c.pad == 0);
     assert_true(fabs(c.score_scale - 0.20412414523193154) < 1e-15);
-    assert_true(c.attn_cap == 2 && c.final_cap == 3 && c.rms_eps == 1e-6);
+    assert_true(c.attn_cap == 2 && c.final_cap == 3 && c.norm_eps == 1e-6);
     assert_true(c.sliding[0] && !c.sliding[1] && c.sliding[2] && !c.sliding[3]);
     assert_true(strncmp(c.name, "lm-", 3) == 0);
 }
@@ -106,7 +106,7 @@ static void test_variants(void **state)
     assert_true(accept("\"bos_token_id\": 2,", "").bos == 2);
     const struct sae_lm_config nested =
         accept("\"rope_theta\": 10000.0", "\"rope_parameters\": {\"rope_theta\": 500}");
-    assert_true(nested.rope_theta == 500);
+    assert_true(nested.rope[0].theta == 500 && nested.rope[1].theta == 500);
     const struct sae_lm_config full =
         accept("\"rope_theta\"", "\"layer_types\": [\"full_attention\", \"full_attention\","
                                  " \"full_attention\", \"sliding_attention\"], \"rope_theta\"");
@@ -121,7 +121,7 @@ static void test_rope(void **state)
 {
     (void)state;
     static const char *const off[][2] = {
-        {"\"rope_scaling\": {\"factor\": 8.0, \"type\": \"linear\"}",        "rope_scaling.factor"             },
+        {"\"rope_scaling\": {\"factor\": 8.0, \"type\": \"linear\"}",        "rope_scaling.type"               },
         {"\"rope_scaling\": {\"rope_type\": \"linear\"}",                    "rope_scaling.rope_type"          },
         {"\"rope_scaling\": 8",                                              "rope_scaling"                    },
         {"\"rope_parameters\": {\"rope_theta\": 1e4, \"factor\": 2}",        "rope_parameters.factor"          },
@@ -158,7 +158,7 @@ static void test_rope(void **state)
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
         (void)snprintf(to, sizeof to, "{%s, ", fine[i]);
         const struct sae_lm_config c = accept("{", to);
-        assert_true(c.rope_theta == 10000);
+        assert_true(c.rope[0].theta == 10000);
         assert_int_equal(c.own_head, strstr(fine[i], "tie_word") != NULL);
     }
 }
@@ -194,7 +194,7 @@ static void test_missing(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    refuse("gemma2", "llama", "'model_type' is \"llama\"", "gemma2");
+    refuse("gemma2", "t5", "'model_type' is \"t5\"", "gemma2, gemma3, gemma3_text, llama");
     refuse("gelu_pytorch_tanh", "gelu", "'hidden_activation' is \"gelu\"", "gelu_pytorch_tanh");
     refuse("{", "{\"attention_bias\": true, ", "'attention_bias' is true", "expected false");
     refuse("{", "{\"use_bidirectional_attention\": true, ", "bidirectional", "expected false");

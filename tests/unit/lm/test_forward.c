@@ -376,7 +376,7 @@ static void test_id(void **state)
 static void test_exp_tanh(void **state)
 {
     (void)state;
-    double worst_exp = 0, worst_tanh = 0;
+    double worst_exp = 0, worst_tanh = 0, worst_erfc = 0;
     for (int i = -86999; i <= 87999; i++) {
         const float x = (float)i * 1e-3F;
         worst_exp = fmax(worst_exp, fabs((double)sae_lm_exp(x) / exp((double)x) - 1));
@@ -386,11 +386,17 @@ static void test_exp_tanh(void **state)
         if (i != 0)
             worst_tanh = fmax(worst_tanh, fabs((double)sae_lm_tanh(u) / tanh((double)u) - 1));
     }
+    for (int i = 0; i <= 8000; i++) { /* the exponential of -u^2 makes a rounding of it u^2 times */
+        const float u = (float)i * 1e-3F;
+        const double off = fabs((double)sae_lm_erfc(u) / erfc((double)u) - 1);
+        worst_erfc = fmax(worst_erfc, off / (1 + (double)u * (double)u));
+    }
     close_to(worst_exp, 0, 2e-7, "relative error of exp");
+    close_to(worst_erfc, 0, 4e-7, "relative error of erfc");
     close_to(worst_tanh, 0, 2e-7, "relative error of tanh");
     assert_true(sae_lm_exp(0) == 1 && sae_lm_tanh(0) == 0 && sae_lm_tanh(50) == 1);
     assert_true(sae_lm_tanh(1e-30F) == 1e-30F);
-    assert_true(isnan(sae_lm_exp(NAN)) && isnan(sae_lm_tanh(NAN)));
+    assert_true(isnan(sae_lm_exp(NAN)) && isnan(sae_lm_tanh(NAN)) && isnan(sae_lm_erfc(NAN)));
 }
 
 /* --- both ways of holding weights, and a device --------------------------------------------- */

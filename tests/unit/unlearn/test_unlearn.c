@@ -202,7 +202,7 @@ static void prompt_as_upstream(void **state)
     const struct unlearn_set set = {.subject = S("biology"), .n = 1, .v = &q};
     const uint8_t order[] = {1, 0, 3, 2};
     struct sae_str text = {0};
-    ok(unlearn_prompt_text(&text, &set, 0, order, &err));
+    ok(unlearn_prompt_text(&text, &sae_lm_gemma_turn, &set, 0, order, &err));
     assert_string_equal(text.s, "<start_of_turn>user\nThe following are multiple choice questions "
                                 "(with answers) about biology.\nQ?\nA. x\nB. w\nC. z\nD. y"
                                 "<end_of_turn>\n<start_of_turn>model\nAnswer: (");

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* family : the kinds of language model that are computed, a row each. A family is one file,
+ * family_NAME.c, and its row in family.c: how its config.json is read, how its tensors are called,
+ * and how a chat is written. Every row has its golden vectors in tests/golden. */
+#ifndef SAE_LM_FAMILY_H
+#define SAE_LM_FAMILY_H
+
+#include "lm/config.h"
+#include "lm/keys.h"
+#include "lm/rope.h"
+
+/* How the rows of a product lie in the file. */
+enum sae_lm_layout {
+    SAE_LM_ROWS,       /* [out][in] */
+    SAE_LM_TRANSPOSED, /* [in][out], GPT-2's Conv1D */
+    SAE_LM_BY_HEAD     /* [out][in], rows q, k, v of head 0, then of head 1 ... */
+};
+
+/* Names of tensors, without ".weight" and ".bias". */
+struct sae_lm_names {
+    const char *prefixes[4]; /* of all but the head: the first with which there is an `embed` */
+    const char *embed, *positions, *norm;
+    const char *heads[2]; /* of logits, without prefix */
+    const char *layer;    /* of one layer's names, printf of its number */
+    const char *norms[4]; /* enum sae_lm_norm_at; NULL: none */
+    const char *head_norms[2];
+    const char *qkv[3]; /* or all in the first, the others NULL */
+    const char *out, *gate, *up, *down;
+    enum sae_lm_layout layout, qkv_layout; /* of out, gate, up, down; of qkv */
+    /* What is no weight of the text model, by the end or the beginning of its name. */
+    const char *ignored_ends[3], *ignored_starts[4];
+};
+
+/* A question as an instruct model is asked, as pieces of the vocabulary: user, text, model. */
+struct sae_lm_turn {
+    const char *marks[2]; /* single tokens that the vocabulary must have */
+    const char *user, *model;
+};
+
+struct sae_lm_family {
+    const char *model_type, *title;
+    enum sae_status (*read)(struct sae_lm_config *config, struct sae_lm_keys *keys);
+    const struct sae_lm_names *names;
+    const struct sae_lm_turn *turn; /* NULL: none is known */
+};
+
+/* One row a family. */
+extern const struct sae_lm_family sae_lm_gemma2, sae_lm_gemma3, sae_lm_gemma3_text, sae_lm_llama,
+    sae_lm_mistral, sae_lm_qwen2, sae_lm_qwen3, sae_lm_gpt_neox, sae_lm_gpt2;
+extern const struct sae_lm_turn sae_lm_gemma_turn;
+
+/* NULL where there is none. */
+const struct sae_lm_family *sae_lm_family_find(const char *model_type);
+/* "gemma2, llama ..." for messages */
+void sae_lm_family_list(char *text, size_t size);
+
+/* --- what several families read ------------------------------------------------------------- */
+
+/* vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads,
+ * max_position_embeddings, which must be there; with lax also num_key_value_heads (else as many as
+ * of queries) and head_dim (else width / heads), which old files leave out. */
+SAE_MUST_CHECK enum sae_status sae_lm_read_shape(struct sae_lm_config *c, struct sae_lm_keys *keys,
+                                                 bool lax);
+/* hidden_act, or `key`, must be the word `wanted`. */
+SAE_MUST_CHECK enum sae_status sae_lm_read_act(struct sae_lm_keys *keys, const char *key,
+                                               const char *wanted);
+/* bos_token_id, which must be there; eos (the first of a list, else bos) and pad (else eos). */
+SAE_MUST_CHECK enum sae_status sae_lm_read_tokens(struct sae_lm_config *c,
+                                                  struct sae_lm_keys *keys);
+/* layer_types, where it is there, in place of what c->sliding holds. */
+SAE_MUST_CHECK enum sae_status sae_lm_read_layer_types(struct sae_lm_config *c,
+                                                       struct sae_lm_keys *keys);
+/* tie_word_embeddings */
+SAE_MUST_CHECK enum sae_status sae_lm_read_tied(struct sae_lm_config *c, struct sae_lm_keys *keys,
+                                                bool absent);
+
+#endif /* SAE_LM_FAMILY_H */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* family_llama : Llama 2 and 3 and what follows them (SmolLM2 ...), and Mistral, which is Llama whose
+ * layers all slide. */
+#include <math.h>
+
+#include "lm/family.h"
+
+static const struct sae_lm_names names = {
+    .prefixes = {"model.", ""},
+    .embed = "embed_tokens",
+    .norm = "norm",
+    .heads = {"lm_head"},
+    .layer = "layers.%zu.",
+    .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},
+    .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+    .out = "self_attn.o_proj",
+    .gate = "mlp.gate_proj",
+    .up = "mlp.up_proj",
+    .down = "mlp.down_proj",
+    .ignored_ends = {".rotary_emb.inv_freq"},
+};
+
+static enum sae_status read_body(struct sae_lm_config *c, struct sae_lm_keys *keys)
+{
+    static const struct sae_lm_rope_rules rope = {
+        .scalings = 1U << SAE_LM_LINEAR | 1U << SAE_LM_LLAMA3,
+        .theta = 1e4,
+        .theta_key = "rope_theta",
+    };
+    SAE_TRY(sae_lm_read_act(keys, "hidden_act", "silu"));
+    SAE_TRY(sae_lm_read_tied(c, keys, false));
+    SAE_TRY(sae_lm_read_shape(c, keys, true));
+    SAE_TRY(sae_lm_key_positive(keys, &c->norm_eps, "rms_norm_eps", 1));
+    SAE_TRY(sae_lm_rope_read(c, keys, &rope));
+    c->score_scale = 1 / sqrt((double)c->head_dim);
+    c->embed_scale = 1;
+    c->norm = SAE_LM_RMS;
+    c->act = SAE_LM_SILU;
+    c->gated = true;
+    c->window = c->max_context;
+    return sae_lm_read_tokens(c, keys);
+}
+
+static enum sae_status read_llama(struct sae_lm_config *c, struct sae_lm_keys *keys)
+{
+    SAE_TRY(sae_lm_key_flag(keys, &c->qkv_bias, "attention_bias", false));
+    SAE_TRY(sae_lm_key_flag(keys, &c->mlp_bias, "mlp_bias", false));
+    c->out_bias = c->qkv_bias;
+    return read_body(c, keys);
+}
+
+static enum sae_status read_mistral(struct sae_lm_config *c, struct sae_lm_keys *keys)
+{
+    SAE_TRY(read_body(c, keys));
+    SAE_TRY(sae_lm_key_size_or(keys, &c->window, "sliding_window", 1, 1 << 24, c->max_context));
+    for (size_t i = 0; i < c->L; i++)
+        c->sliding[i] = true;
+    return SAE_OK;
+}
+
+const struct sae_lm_family sae_lm_llama = {
+    .model_type = "llama",
+    .title = "Llama",
+    .read = read_llama,
+    .names = &names,
+};
+
+const struct sae_lm_family sae_lm_mistral = {
+    .model_type = "mistral",
+    .title = "Mistral",
+    .read = read_mistral,
+    .names = &names,
+};

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* family_qwen : Qwen2 and 2.5 (biases of q, k and v) and Qwen3 (norms of the heads of q and k). Later
+ * layers slide, where windows are used at all. */
+#include <math.h>
+
+#include "lm/family.h"
+
+#define QWEN_NAMES                                                                                 \
+    .prefixes = {"model.", ""}, .embed = "embed_tokens", .norm = "norm", .heads = {"lm_head"},     \
+    .layer = "layers.%zu.",                                                                        \
+    .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},                          \
+    .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},                           \
+    .out = "self_attn.o_proj", .gate = "mlp.gate_proj", .up = "mlp.up_proj",                       \
+    .down = "mlp.down_proj", .ignored_ends = {".rotary_emb.inv_freq"}
+
+static const struct sae_lm_names names2 = {QWEN_NAMES};
+static const struct sae_lm_names names3 = {
+    QWEN_NAMES,
+    .head_norms = {"self_attn.q_norm", "self_attn.k_norm"},
+};
+
+static enum sae_status read_windows(struct sae_lm_config *c, struct sae_lm_keys *keys)
+{
+    size_t first;
+    bool used;
+    SAE_TRY(sae_lm_key_flag(keys, &used, "use_sliding_window", false));
+    c->window = c->max_context;
+    if (!used) {
+        (void)sae_lm_key(keys, "sliding_window"); /* there, and not used */
+    } else {
+        SAE_TRY(sae_lm_key_size(keys, &c->window, "sliding_window", 1, 1 << 24));
+        SAE_TRY(sae_lm_key_size(keys, &first, "max_window_layers", 0, 1 << 20));
+        for (size_t i = first; i < c->L; i++)
+            c->sliding[i] = true;
+    }
+    return sae_lm_read_layer_types(c, keys);
+}
+
+static enum sae_status read_body(struct sae_lm_config *c, struct sae_lm_keys *keys)
+{
+    static const struct sae_lm_rope_rules rope = {
+        .scalings = 1U << SAE_LM_LINEAR | 1U << SAE_LM_YARN,
+        .theta = 1e4,
+        .theta_key = "rope_theta",
+    };
+    SAE_TRY(sae_lm_read_act(keys, "hidden_act", "silu"));
+    SAE_TRY(sae_lm_read_tied(c, keys, false));
+    SAE_TRY(sae_lm_key_positive(keys, &c->norm_eps, "rms_norm_eps", 1));
+    SAE_TRY(sae_lm_rope_read(c, keys, &rope));
+    c->score_scale = 1 / sqrt((double)c->head_dim);
+    c->embed_scale = 1;
+    c->norm = SAE_LM_RMS;
+    c->act = SAE_LM_SILU;
+    c->gated = true;
+    SAE_TRY(sae_lm_read_tokens(c, keys));
+    return read_windows(c, keys);
+}
+
+static enum sae_status read_qwen2(struct sae_lm_config *c, struct sae_lm_keys *keys)
+{
+    SAE_TRY(sae_lm_read_shape(c, keys, true));
+    c->qkv_bias = true;
+    return read_body(c, keys);
+}
+
+static enum sae_status read_qwen3(struct sae_lm_config *c, struct sae_lm_keys *keys)
+{
+    SAE_TRY(sae_lm_read_shape(c, keys, false));
+    SAE_TRY(sae_lm_key_must(keys, "attention_bias", false, "biases are not computed"));
+    c->head_norms = true;
+    return read_body(c, keys);
+}
+
+const struct sae_lm_family sae_lm_qwen2 = {
+    .model_type = "qwen2",
+    .title = "Qwen2",
+    .read = read_qwen2,
+    .names = &names2,
+};
+
+const struct sae_lm_family sae_lm_qwen3 = {
+    .model_type = "qwen3",
+    .title = "Qwen3",
+    .read = read_qwen3,
+    .names = &names3,
+};
