@@ -137,13 +137,14 @@ static void source_clear(struct source *source)
 }
 
 /* The tokens of a store mean something to its own tokenizer only. */
-static enum sae_status check_tokenizer(const char *model, const json_t *record, struct sae_err *err)
+static enum sae_status check_tokenizer(const char *model, const struct sae_lm_config *config,
+                                       const json_t *record, struct sae_err *err)
 {
     const char *const recorded = sae_json_str(record, "tokenizer.sha256", NULL);
     char *path = NULL, hex[SAE_DIGEST_HEX];
     if (recorded == NULL)
         return SAE_OK;
-    SAE_TRY(sae_fs_join(&path, model, "tokenizer.model", err));
+    SAE_TRY(sae_tok_find(&path, model, config, err));
     enum sae_status st = sae_digest_file(path, hex, err);
     if (st == SAE_OK && strcmp(hex, recorded) != 0)
         st = sae_err_set(err, SAE_EARG,
@@ -166,7 +167,7 @@ static enum sae_status open_source(struct source *ret, const struct sae_ckpt *ck
     const char *const dir = sae_acts_dir(source.acts);
     SAE_GO(st, sae_store_model(&model, ckpt, given.model, err));
     SAE_GO(st, sae_lm_config_read(&config, model, err));
-    SAE_GO(st, check_tokenizer(model, record, err));
+    SAE_GO(st, check_tokenizer(model, &config, record, err));
     SAE_GO(st, sae_tok_open(&source.tok, model, &config, err));
     sae_tok_set_specials(source.tok, &config);
     const uint64_t T = sae_json_u64(record, "site.context", 0);

@@ -45,7 +45,7 @@ static const char *const separators[] = {"bos", "eos", "none", NULL};
 /* clang-format off */
 static const struct sae_opt options[] = {
     {"model", 0, SAE_OPT_PATH, &wanted.model, NULL, .arg = "DIR", .group = "Model",
-     .help = "folder of the language model: config.json, *.safetensors, tokenizer.model",
+     .help = "folder of the language model: config.json, *.safetensors, tokenizer.model or tokenizer.json",
      .flags = SAE_OPT_MAIN},
     {"layer", 0, SAE_OPT_U64, &wanted.layer, NULL, .min = 0, .max = 255, .arg = "L",
      .group = "Model", .help = "layer, counted from 0, after which the residual stream is stored",

@@ -62,8 +62,8 @@ enum sae_status harvest_origin_make(json_t **ret, const json_t *invocation,
         json_object_set_new(record, "site", site_of(tap, context)) != 0 ||
         json_object_set_new(record, "numerics", json_string(sae_lm_numerics(tap->model))) != 0 ||
         json_object_set_new(record, "tokenizer",
-                            json_pack("{s:s, s:s, s:I}", "file", "tokenizer.model", "sha256",
-                                      tap->tokenizer, "bos", (json_int_t)tap->config->bos)) != 0) {
+                            json_pack("{s:s, s:s, s:I}", "file", sae_fs_base(sae_tok_path(tap->tok)),
+                                      "sha256", tap->tokenizer, "bos", (json_int_t)tap->config->bos)) != 0) {
         st = sae_err_set(err, SAE_ENOMEM, "out of memory (record)");
         goto done;
     }

@@ -9,15 +9,6 @@
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 
-static enum sae_status hash_tokenizer(struct harvest_tap *tap, struct sae_err *err)
-{
-    char *path = NULL;
-    SAE_TRY(sae_fs_join(&path, tap->folder, "tokenizer.model", err));
-    const enum sae_status st = sae_digest_file(path, tap->tokenizer, err);
-    free(path);
-    return st;
-}
-
 enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, uint64_t layer,
                                  struct sae_err *err)
 {
@@ -36,7 +27,7 @@ enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, ui
     SAE_GO(st, sae_lm_id(tap.model, tap.model_id, err));
     SAE_GO(st, sae_tok_open(&tap.tok, folder, tap.config, err));
     sae_lm_set_specials(tap.model, tap.tok);
-    SAE_GO(st, hash_tokenizer(&tap, err));
+    SAE_GO(st, sae_digest_file(sae_tok_path(tap.tok), tap.tokenizer, err));
     *ret = tap;
     return SAE_OK;
 done:

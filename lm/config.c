@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* config : finds config.json, asks the family of its model_type to read it, and refuses the keys that
- * nobody read and that may change the numbers. */
+/* config : finds config.json, asks the family of its model_type to read it, and refuses the keys
+ * that nobody read and that may change the numbers. */
 #include "lm/config.h"
 
 #include <jansson.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* config : the architecture of a language model as data, and the reader of config.json. What a layer
- * computes, x the stream, N a norm with weights of its own each time, [] where the data says so:
- *   a = [W_o b] attention(rotate [N] (q, k), v),  q, k, v = W_qkv N(x) [+ b]
- *   x = x + [N] a;   m = W_down act(W_gate N(x)) [* W_up N(x)];   x = x + [N] m
- * with a parallel residual both branches read the same x. */
+/* config : the architecture of a language model as data, and the reader of config.json. What a
+ * layer computes, x the stream, N a norm with weights of its own each time, [] where the data says
+ * so: a = [W_o b] attention(rotate [N] (q, k), v),  q, k, v = W_qkv N(x) [+ b] x = x + [N] a;   m =
+ * W_down act(W_gate N(x)) [* W_up N(x)];   x = x + [N] m with a parallel residual both branches
+ * read the same x. */
 #ifndef SAE_LM_CONFIG_H
 #define SAE_LM_CONFIG_H
 
@@ -22,10 +22,10 @@ enum sae_lm_scaling { SAE_LM_UNSCALED, SAE_LM_LINEAR, SAE_LM_LLAMA3, SAE_LM_YARN
 struct sae_lm_rope {
     double theta;
     enum sae_lm_scaling scaling;
-    double factor;   /* all but unscaled */
-    double original; /* context of the first training: llama3, yarn */
+    double factor;    /* all but unscaled */
+    double original;  /* context of the first training: llama3, yarn */
     double low, high; /* llama3: low_freq_factor, high_freq_factor; yarn: beta_slow, beta_fast */
-    double gain;     /* of cosines and sines; 1 but for yarn */
+    double gain;      /* of cosines and sines; 1 but for yarn */
 };
 
 struct sae_lm_family;
@@ -37,18 +37,18 @@ struct sae_lm_config {
     size_t V, D, F, L, H, K, head_dim, window, max_context;
     size_t rotary; /* leading elements of a head that are rotated; 0: none */
     uint32_t bos;  /* every context begins with it */
-    /* The family's, config.json's where it has none, or what the tokenizer says (sae_tok_tell). Those
-     * who fine-tune Gemma-2 change config.json's, and activations do not depend on them. */
+    /* The family's, config.json's where it has none, or what the tokenizer says (sae_tok_tell).
+     * Those who fine-tune Gemma-2 change config.json's, and activations do not depend on them. */
     uint32_t eos, pad;
     bool own_head; /* tie_word_embeddings is false: logits need a matrix of their own */
 
     enum sae_lm_norm norm;
     enum sae_lm_act act;
-    bool post_norms;           /* a norm of each branch before it is added */
-    bool head_norms;           /* a norm of each head of q and k, before the rotation */
-    bool gated;                /* MLP: act(gate) * up, else act(up) */
-    bool parallel;             /* both branches of a layer read the same stream */
-    bool learned_positions;    /* added to the embedding */
+    bool post_norms;        /* a norm of each branch before it is added */
+    bool head_norms;        /* a norm of each head of q and k, before the rotation */
+    bool gated;             /* MLP: act(gate) * up, else act(up) */
+    bool parallel;          /* both branches of a layer read the same stream */
+    bool learned_positions; /* added to the embedding */
     bool qkv_bias, out_bias, mlp_bias;
     double norm_eps, score_scale, embed_scale, attn_cap, final_cap; /* caps 0 = none */
     struct sae_lm_rope rope[2];                                     /* of full and sliding layers */

@@ -13,9 +13,9 @@
 #include "lib/base/stop.h"
 
 enum {
-    PIECE = 16 << 20, /* elements of a weight converted and sent at a time */
-    CONVERT_ROWS = 64,    /* rows of a weight that one thread converts at a time */
-    MLP_ROWS = 8192,  /* tokens whose gate and up are held at a time */
+    PIECE = 16 << 20,  /* elements of a weight converted and sent at a time */
+    CONVERT_ROWS = 64, /* rows of a weight that one thread converts at a time */
+    MLP_ROWS = 8192,   /* tokens whose gate and up are held at a time */
 };
 #define LOGIT_BYTES ((size_t)256 << 20) /* of logits that are no reference */
 
@@ -111,10 +111,10 @@ void sae_lm_device_close(struct sae_lm_device *device)
     const struct sae_ops *const ops = device->ops;
     for (size_t i = 0; i < device->model->config.L; i++) {
         const struct device_layer *const layer = &device->layers[i];
-        void *const all[] = {layer->qkv,          layer->out,        layer->gate_up,
-                             layer->down,         layer->norms[0],   layer->norms[1],
-                             layer->norms[2],     layer->norms[3],   layer->head_norms,
-                             layer->qkv_bias,     layer->out_bias,   layer->gate_up_bias,
+        void *const all[] = {layer->qkv,      layer->out,      layer->gate_up,
+                             layer->down,     layer->norms[0], layer->norms[1],
+                             layer->norms[2], layer->norms[3], layer->head_norms,
+                             layer->qkv_bias, layer->out_bias, layer->gate_up_bias,
                              layer->down_bias};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             ops->free(all[k]);

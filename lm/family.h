@@ -42,6 +42,7 @@ struct sae_lm_family {
     enum sae_status (*read)(struct sae_lm_config *config, struct sae_lm_keys *keys);
     const struct sae_lm_names *names;
     const struct sae_lm_turn *turn; /* NULL: none is known */
+    bool is_sentencepiece;          /* its tokenizer.model encodes text as it is */
 };
 
 /* One row a family. */

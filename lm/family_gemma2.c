@@ -6,14 +6,14 @@
 #include "lm/family.h"
 
 static const struct sae_lm_names names = {
-    .prefixes = {"model.", ""},
+    .prefixes = {"model.",                     ""},
     .embed = "embed_tokens",
     .norm = "norm",
-    .heads = {"lm_head"},
+    .heads = {"lm_head"                           },
     .layer = "layers.%zu.",
     .norms = {"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
-              "post_feedforward_layernorm"},
-    .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+                 "post_feedforward_layernorm"},
+    .qkv = {"self_attn.q_proj",  "self_attn.k_proj", "self_attn.v_proj"},
     .out = "self_attn.o_proj",
     .gate = "mlp.gate_proj",
     .up = "mlp.up_proj",
@@ -88,4 +88,5 @@ const struct sae_lm_family sae_lm_gemma2 = {
     .read = read,
     .names = &names,
     .turn = &sae_lm_gemma_turn,
+    .is_sentencepiece = true,
 };

@@ -185,6 +185,7 @@ const struct sae_lm_family sae_lm_gemma3_text = {
     .read = read_text,
     .names = &names,
     .turn = &sae_lm_gemma_turn,
+    .is_sentencepiece = true,
 };
 
 const struct sae_lm_family sae_lm_gemma3 = {
@@ -193,4 +194,5 @@ const struct sae_lm_family sae_lm_gemma3 = {
     .read = read_part,
     .names = &names,
     .turn = &sae_lm_gemma_turn,
+    .is_sentencepiece = true,
 };

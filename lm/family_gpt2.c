@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* family_gpt2 : GPT-2. Learned positions, layer norms and biases everywhere; matrices lie transposed
- * (Conv1D), q, k and v in one. */
+/* family_gpt2 : GPT-2. Learned positions, layer norms and biases everywhere; matrices lie
+ * transposed (Conv1D), q, k and v in one. */
 #include <math.h>
 
 #include "lm/family.h"
 
 static const struct sae_lm_names names = {
-    .prefixes = {"transformer.", ""},
+    .prefixes = {"transformer.", ""    },
     .embed = "wte",
     .positions = "wpe",
     .norm = "ln_f",
-    .heads = {"lm_head"},
+    .heads = {"lm_head"     },
     .layer = "h.%zu.",
-    .norms = {"ln_1", NULL, "ln_2", NULL},
-    .qkv = {"attn.c_attn"},
+    .norms = {"ln_1",          NULL,       "ln_2", NULL},
+    .qkv = {"attn.c_attn"             },
     .out = "attn.c_proj",
     .up = "mlp.c_fc",
     .down = "mlp.c_proj",
     .layout = SAE_LM_TRANSPOSED,
     .qkv_layout = SAE_LM_TRANSPOSED,
-    .ignored_ends = {".attn.bias", ".attn.masked_bias"}, /* tables of the causal mask */
+    .ignored_ends = {".attn.bias",   ".attn.masked_bias"}, /* tables of the causal mask */
 };
 
 static enum sae_status read_shape(struct sae_lm_config *c, struct sae_lm_keys *keys)
@@ -31,8 +31,8 @@ static enum sae_status read_shape(struct sae_lm_config *c, struct sae_lm_keys *k
     SAE_TRY(sae_lm_key_size(keys, &c->H, "n_head", 1, 1024));
     SAE_TRY(sae_lm_key_size(keys, &c->max_context, "n_positions", 1, 1 << 24));
     if (c->D % c->H != 0)
-        return sae_err_set(keys->err, SAE_EFORMAT, "'n_head' is %zu, expected a divisor of 'n_embd' %zu",
-                           c->H, c->D);
+        return sae_err_set(keys->err, SAE_EFORMAT,
+                           "'n_head' is %zu, expected a divisor of 'n_embd' %zu", c->H, c->D);
     c->K = c->H;
     c->head_dim = c->D / c->H;
     c->window = c->max_context;

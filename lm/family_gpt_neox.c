@@ -6,19 +6,19 @@
 #include "lm/family.h"
 
 static const struct sae_lm_names names = {
-    .prefixes = {"gpt_neox.", ""},
+    .prefixes = {"gpt_neox.",                               ""              },
     .embed = "embed_in",
     .norm = "final_layer_norm",
-    .heads = {"embed_out"},
+    .heads = {                                                           "embed_out"                                        },
     .layer = "layers.%zu.",
-    .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},
-    .qkv = {"attention.query_key_value"},
+    .norms = {                   "input_layernorm",                                     NULL, "post_attention_layernorm", NULL},
+    .qkv = {                                                                                     "attention.query_key_value"                   },
     .out = "attention.dense",
     .up = "mlp.dense_h_to_4h",
     .down = "mlp.dense_4h_to_h",
     .qkv_layout = SAE_LM_BY_HEAD,
-    /* tables of frequencies and of the causal mask in older files */
-    .ignored_ends = {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"},
+ /* tables of frequencies and of the causal mask in older files */
+    .ignored_ends = { ".rotary_emb.inv_freq", ".attention.bias",                                                     ".attention.masked_bias"},
 };
 
 static enum sae_status read(struct sae_lm_config *c, struct sae_lm_keys *keys)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* family_llama : Llama 2 and 3 and what follows them (SmolLM2 ...), and Mistral, which is Llama whose
- * layers all slide. */
+/* family_llama : Llama 2 and 3 and what follows them (SmolLM2 ...), and Mistral, which is Llama
+ * whose layers all slide. */
 #include <math.h>
 
 #include "lm/family.h"
@@ -9,15 +9,15 @@ static const struct sae_lm_names names = {
     .prefixes = {"model.", ""},
     .embed = "embed_tokens",
     .norm = "norm",
-    .heads = {"lm_head"},
+    .heads = {"lm_head"       },
     .layer = "layers.%zu.",
     .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},
-    .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+    .qkv = {"self_attn.q_proj",    "self_attn.k_proj", "self_attn.v_proj"},
     .out = "self_attn.o_proj",
     .gate = "mlp.gate_proj",
     .up = "mlp.up_proj",
     .down = "mlp.down_proj",
-    .ignored_ends = {".rotary_emb.inv_freq"},
+    .ignored_ends = {".rotary_emb.inv_freq"   },
 };
 
 static enum sae_status read_body(struct sae_lm_config *c, struct sae_lm_keys *keys)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* family_qwen : Qwen2 and 2.5 (biases of q, k and v) and Qwen3 (norms of the heads of q and k). Later
- * layers slide, where windows are used at all. */
+/* family_qwen : Qwen2 and 2.5 (biases of q, k and v) and Qwen3 (norms of the heads of q and k).
+ * Later layers slide, where windows are used at all. */
 #include <math.h>
 
 #include "lm/family.h"
 
 #define QWEN_NAMES                                                                                 \
     .prefixes = {"model.", ""}, .embed = "embed_tokens", .norm = "norm", .heads = {"lm_head"},     \
-    .layer = "layers.%zu.",                                                                        \
-    .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},                          \
+    .layer = "layers.%zu.", .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},  \
     .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},                           \
     .out = "self_attn.o_proj", .gate = "mlp.gate_proj", .up = "mlp.up_proj",                       \
     .down = "mlp.down_proj", .ignored_ends = {".rotary_emb.inv_freq"}

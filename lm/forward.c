@@ -121,7 +121,8 @@ enum sae_status sae_lm_run_open(struct sae_lm_run **ret, const struct sae_lm *mo
     run->block = min_size(n_max, model->embed.copy != NULL ? BLOCK_SMALL : BLOCK_LARGE);
     /* Rounded to a cache line, so that threads share none. */
     run->head_scratch = (sae_lm_head_scratch(T_max, model->config.head_dim) + 15) / 16 * 16;
-    run->block_scratch = run->block * (2 * model->config.D + sae_lm_mlp_cols(&model->config) + 15) / 16 * 16;
+    run->block_scratch =
+        run->block * (2 * model->config.D + sae_lm_mlp_cols(&model->config) + 15) / 16 * 16;
     const enum sae_status st = alloc_all(run, err);
     if (st != SAE_OK) {
         sae_lm_run_close(run);

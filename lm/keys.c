@@ -138,18 +138,12 @@ enum sae_status sae_lm_key_token(struct sae_lm_keys *keys, uint32_t *ret, const 
 /* What transformers and those who fine-tune write into config.json and what does not change the
  * numbers of a pass over text: names, initialisation, training, generation, memory. */
 static const char *const harmless[] = {
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "add_cross_attention",
-    "attention_dropout",
-    "attn_implementation",
-    "attn_pdrop",
-    "cross_attention_hidden_size",
-    "embd_pdrop",
-    "initializer_range",
-    "max_window_layers", /* of Qwen, where no window is used */
-    "output_attentions",
-    "pruned_heads",
+    "_attn_implementation",        "_attn_implementation_autoset",
+    "add_cross_attention",         "attention_dropout",
+    "attn_implementation",         "attn_pdrop",
+    "cross_attention_hidden_size", "embd_pdrop",
+    "initializer_range",           "max_window_layers", /* of Qwen, where no window is used */
+    "output_attentions",           "pruned_heads",
     "reorder_and_upcast_attn", /* of half precision alone */
     "sliding_window_size",     /* of google's first files; sliding_window is what is read */
     "summary_activation",
@@ -157,9 +151,9 @@ static const char *const harmless[] = {
 
 /* A key with one of these in its name may change the numbers. */
 static const char *const telling[] = {
-    "act_",   "_act", "activation", "adapter", "attention",  "attn", "bias",     "cap",
-    "causal", "embed", "expert",    "head",    "layer",      "lora", "multipli", "norm",
-    "position", "quant", "residual", "rope",   "rotary",     "scal", "softmax",  "window",
+    "act_",     "_act",  "activation", "adapter", "attention", "attn", "bias",     "cap",
+    "causal",   "embed", "expert",     "head",    "layer",     "lora", "multipli", "norm",
+    "position", "quant", "residual",   "rope",    "rotary",    "scal", "softmax",  "window",
 };
 
 static bool is_harmless(const char *name, const json_t *value)

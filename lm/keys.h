@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* keys : the keys of a config.json. Each is read by name; in the end a key that nobody read and whose
- * name says that it may change the numbers ("rope", "attn", "norm", ...) is refused, unless it is
- * null, false or empty. All messages: "'KEY' is FOUND, expected EXPECTED". */
+/* keys : the keys of a config.json. Each is read by name; in the end a key that nobody read and
+ * whose name says that it may change the numbers ("rope", "attn", "norm", ...) is refused, unless
+ * it is null, false or empty. All messages: "'KEY' is FOUND, expected EXPECTED". */
 #ifndef SAE_LM_KEYS_H
 #define SAE_LM_KEYS_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* lm : language models of the families in family.h from an ordinary Hugging Face folder (config.json,
- * model.safetensors or shards with an index, tokenizer.model). Exact architecture, f32 arithmetic
- * with an f32 residual stream; on a device the factors of products may be bf16. One tap and one
- * splice at resid_post of any layer. Knows no SAE.
+/* lm : language models of the families in family.h from an ordinary Hugging Face folder
+ * (config.json, model.safetensors or shards with an index, tokenizer.model or tokenizer.json).
+ * Exact architecture, f32 arithmetic with an f32 residual stream; on a device the factors of
+ * products may be bf16. One tap and one splice at resid_post of any layer. Knows no SAE.
  *
  * Letters: T positions of a sequence, D width, V vocabulary, L layers. */
 #ifndef SAE_LM_LM_H
@@ -27,7 +27,8 @@ SAE_MUST_CHECK enum sae_status sae_lm_open(struct sae_lm **ret, const char *fold
                                            struct sae_err *err);
 void sae_lm_close(struct sae_lm *model);
 const struct sae_lm_config *sae_lm_config(const struct sae_lm *model);
-/* SHA-256 over config.json, tokenizer.model and the weight files; computed once, on request. */
+/* SHA-256 over config.json, tokenizer.model, tokenizer.json where that is read, and the weight
+ * files; computed once, on request. */
 SAE_MUST_CHECK enum sae_status sae_lm_id(struct sae_lm *model, char hex[65], struct sae_err *err);
 
 /* Runs opened from now on compute on a device. `how` is the operand type of their matrix products;
@@ -102,7 +103,12 @@ SAE_MUST_CHECK enum sae_status sae_lm_compare(struct sae_lm_run *run, size_t n,
 /* --- tokenizer ------------------------------------------------------------------------------ */
 
 struct sae_tok; /* const calls are thread-safe */
-/* Opens folder/tokenizer.model and checks it against the config (size, bos). */
+/* The path of the file that sae_tok_open would read, in new memory. Fails: SAE_EIO there is none */
+SAE_MUST_CHECK enum sae_status sae_tok_find(char **ret, const char *folder,
+                                            const struct sae_lm_config *config,
+                                            struct sae_err *err);
+/* Opens tokenizer.model or tokenizer.json of the folder (tok.h: which kinds) and checks it against
+ * the config (size, bos). */
 SAE_MUST_CHECK enum sae_status sae_tok_open(struct sae_tok **ret, const char *folder,
                                             const struct sae_lm_config *config,
                                             struct sae_err *err);
@@ -122,6 +128,7 @@ SAE_MUST_CHECK enum sae_status sae_tok_encode_first(const struct sae_tok *tok, c
 /* Set the config's eos and pad, or a model's, to those of the tokenizer. */
 void sae_tok_set_specials(const struct sae_tok *tok, struct sae_lm_config *config);
 void sae_lm_set_specials(struct sae_lm *model, const struct sae_tok *tok);
+const char *sae_tok_path(const struct sae_tok *tok); /* of the file that was read */
 size_t sae_tok_size(const struct sae_tok *tok);
 /* Piece of an id as text: U+2581 as space, byte pieces as the byte, control pieces as their
  * names. Borrowed, valid for the tokenizer's life. NULL for id out of range. */

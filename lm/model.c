@@ -108,8 +108,8 @@ static enum sae_status add_part(struct finder *f, struct sae_lm_panel *panel, co
     char name[NAME_LEN];
     const bool turned = panel->layout == SAE_LM_TRANSPOSED;
     full_name(f, name, part, "weight");
-    SAE_TRY(find(f, &panel->parts[panel->n_parts], name, turned ? cols : rows,
-                 turned ? rows : cols));
+    SAE_TRY(
+        find(f, &panel->parts[panel->n_parts], name, turned ? cols : rows, turned ? rows : cols));
     if (bias)
         SAE_TRY(add_vector(f, panel->n_parts == 0 ? &panel->bias : NULL, part, "bias", rows,
                            panel->layout == SAE_LM_BY_HEAD ? panel : NULL));
@@ -131,8 +131,8 @@ static enum sae_status find_attention(struct finder *f, struct sae_lm_layer *lay
         SAE_TRY(add_part(f, &layer->qkv, names->qkv[i],
                          fused ? rows[0] + rows[1] + rows[2] : rows[i], c->D, c->qkv_bias));
     if (c->head_norms) {
-        SAE_TRY(add_vector(f, &layer->head_norms, names->head_norms[0], "weight", c->head_dim,
-                           NULL));
+        SAE_TRY(
+            add_vector(f, &layer->head_norms, names->head_norms[0], "weight", c->head_dim, NULL));
         SAE_TRY(add_vector(f, NULL, names->head_norms[1], "weight", c->head_dim, NULL));
     }
     layer->out.layout = names->layout;
@@ -472,13 +472,15 @@ static enum sae_status add_file(struct sae_digest *digest, const char *path, str
     return SAE_OK;
 }
 
+/* *found: whether there is such a file; a folder of weights alone has no tokenizer. */
 static enum sae_status add_named(struct sae_digest *digest, const char *folder, const char *name,
-                                 struct sae_err *err)
+                                 bool *found, struct sae_err *err)
 {
     char *path = NULL;
     SAE_TRY(sae_fs_join(&path, folder, name, err));
     enum sae_status st = SAE_OK;
-    if (sae_fs_is_file(path)) /* a folder of weights alone has no tokenizer */
+    *found = sae_fs_is_file(path);
+    if (*found)
         st = add_file(digest, path, err);
     free(path);
     return st;
@@ -488,9 +490,12 @@ enum sae_status sae_lm_id(struct sae_lm *model, char hex[65], struct sae_err *er
 {
     if (model->id[0] == '\0') {
         struct sae_digest digest;
+        bool found;
         sae_digest_init(&digest);
-        SAE_TRY(add_named(&digest, model->folder, "config.json", err));
-        SAE_TRY(add_named(&digest, model->folder, "tokenizer.model", err));
+        SAE_TRY(add_named(&digest, model->folder, "config.json", &found, err));
+        SAE_TRY(add_named(&digest, model->folder, "tokenizer.model", &found, err));
+        if (!found || !model->config.family->is_sentencepiece)
+            SAE_TRY(add_named(&digest, model->folder, "tokenizer.json", &found, err));
         for (size_t i = 0; i < sae_st_n_files(model->st); i++)
             SAE_TRY(add_file(&digest, sae_st_file(model->st, i), err));
         sae_digest_hex(&digest, model->id);

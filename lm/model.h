@@ -28,7 +28,7 @@ enum sae_lm_norm_at {
 
 struct sae_lm_layer {
     struct sae_lm_panel qkv, out, gate_up, down; /* gate_up: up alone where the MLP has no gate */
-    const float *norms[4];   /* as lib/math/lm.h takes them; after: NULL where the family has none */
+    const float *norms[4]; /* as lib/math/lm.h takes them; after: NULL where the family has none */
     const float *head_norms; /* [2][head_dim] of q and k, or NULL */
 };
 

@@ -12,19 +12,20 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
+#include "lm/family.h"
 #include "lm/lm.h"
-#include "lm/spm.h"
+#include "lm/tok.h"
 
-#define MODEL_MAX ((size_t)256 << 20) /* bytes of tokenizer.model */
 enum {
     CHUNK = 4096,         /* bytes after which the next safe cut is taken */
     CHUNK_LINE = 1 << 16, /* bytes of one line after which a cut at a space is taken */
-    CHUNK_MAX = 1 << 20,  /* bytes of one line after which any cut is taken */
-    MESSAGE_LEN = 400
+    CHUNK_MAX = 1 << 20   /* bytes of one line after which any cut is taken */
 };
 
 struct sae_tok {
-    struct sae_spm *spm;
+    const struct sae_tok_kind *kind;
+    void *state; /* the kind's */
+    char *path;
     size_t n;
     char *text;           /* all pieces, each NUL-terminated */
     size_t *at;           /* [n] where a piece begins in text */
@@ -33,34 +34,6 @@ struct sae_tok {
 };
 
 /* --- pieces --------------------------------------------------------------------------------- */
-
-/* "<0x0A>" */
-static char byte_of(const char *piece, size_t len)
-{
-    char digits[3] = {0};
-    if (len == 6)
-        memcpy(digits, piece + 3, 2);
-    return (char)strtoul(digits, NULL, 16);
-}
-
-/* A piece as text at `to`; returns its length. U+2581, E2 96 81, stands for a space. */
-static size_t write_piece(char *to, const struct sae_spm *spm, int id)
-{
-    size_t len = 0, n = 0;
-    const char *piece = sae_spm_piece(spm, id, &len);
-    if (sae_spm_is_byte(spm, id)) {
-        to[n++] = byte_of(piece, len);
-    } else {
-        for (size_t i = 0; i < len;) {
-            const bool space = len - i >= 3 && memcmp(piece + i, "\xe2\x96\x81", 3) == 0 &&
-                               !sae_spm_is_control(spm, id);
-            to[n++] = space ? ' ' : piece[i];
-            i += space ? 3 : 1;
-        }
-    }
-    to[n] = '\0';
-    return n;
-}
 
 static bool mixes_newline(const char *piece, size_t len)
 {
@@ -80,26 +53,22 @@ static bool ends_word(const char *piece, size_t len)
 
 static enum sae_status read_pieces(struct sae_tok *tok, struct sae_err *err)
 {
-    size_t total = 0;
-    for (size_t i = 0; i < tok->n; i++) {
-        size_t len = 0;
-        (void)sae_spm_piece(tok->spm, (int)i, &len);
-        total += len + 2; /* a byte piece may be shorter than its byte and NUL */
-    }
-    SAE_TRY(sae_mem_alloc(&tok->text, total, 1, err));
+    struct sae_str all = {0};
+    enum sae_status st = SAE_OK;
     SAE_TRY(sae_mem_alloc(&tok->at, tok->n, sizeof *tok->at, err));
-    tok->cuts_are_safe = tok->spaces_are_safe = true;
-    size_t at = 0;
-    for (size_t i = 0; i < tok->n; i++) {
-        tok->at[i] = at;
-        const size_t len = write_piece(tok->text + at, tok->spm, (int)i);
-        if (mixes_newline(tok->text + at, len))
+    tok->cuts_are_safe = tok->spaces_are_safe = tok->kind->is_plain;
+    for (size_t i = 0; i < tok->n && st == SAE_OK; i++) {
+        const size_t at = tok->at[i] = all.len;
+        st = tok->kind->piece(tok->state, (uint32_t)i, &all, err);
+        if (st == SAE_OK && mixes_newline(all.s + at, all.len - at))
             tok->cuts_are_safe = false;
-        if (ends_word(tok->text + at, len))
+        if (st == SAE_OK && ends_word(all.s + at, all.len - at))
             tok->spaces_are_safe = false;
-        at += len + 1;
+        if (st == SAE_OK)
+            st = sae_str_append(&all, "", 1, err);
     }
-    return SAE_OK;
+    tok->text = all.s;
+    return st;
 }
 
 /* --- encoding ------------------------------------------------------------------------------- */
@@ -153,35 +122,20 @@ static enum sae_status encode_valid(const struct sae_tok *tok, const char *text,
                                     size_t max, uint32_t **ret, size_t *ret_n, size_t *ret_used,
                                     struct sae_err *err)
 {
-    int *ids = NULL;
-    size_t n = 0, cap = 0;
-    enum sae_status st = SAE_OK;
+    struct sae_tok_ids ids = {0};
+    enum sae_status st = sae_mem_grow(&ids.v, &ids.cap, 1, sizeof *ids.v, err);
     size_t at = 0;
-    while (at < len && n < max && st == SAE_OK) {
+    while (at < len && ids.n < max && st == SAE_OK) {
         const size_t step = next_cut(tok, text + at, len - at);
-        if (!sae_spm_encode(tok->spm, text + at, step, &ids, &n, &cap))
-            st = sae_err_set(err, SAE_EBACKEND, "SentencePiece cannot encode %zu bytes of text",
-                             step);
+        st = tok->kind->encode(tok->state, text + at, step, &ids, err);
         at += step;
     }
-    uint32_t *copy = NULL;
-    if (st == SAE_OK)
-        st = sae_mem_alloc(&copy, n, sizeof *copy, err);
-    for (size_t i = 0; i < n && st == SAE_OK; i++) {
-        if (ids[i] < 0 || (size_t)ids[i] >= tok->n)
-            st = sae_err_set(err, SAE_EFORMAT,
-                             "the tokenizer gives id %d, but has %zu pieces; its model is damaged",
-                             ids[i], tok->n);
-        else
-            copy[i] = (uint32_t)ids[i];
-    }
-    free(ids);
     if (st != SAE_OK) {
-        free(copy);
+        free(ids.v);
         return st;
     }
-    *ret = copy;
-    *ret_n = n;
+    *ret = ids.v;
+    *ret_n = ids.n;
     *ret_used = at;
     return SAE_OK;
 }
@@ -222,11 +176,11 @@ static enum sae_status check_ids(const struct sae_tok *tok, const struct sae_lm_
     if (tok->n > config->V)
         return sae_err_set(err, SAE_EFORMAT, "%zu pieces, but 'vocab_size' of config.json is %zu",
                            tok->n, config->V);
-    const int bos = sae_spm_bos(tok->spm);
+    const long bos = tok->kind->special(tok->state, SAE_TOK_BOS);
     if (bos >= 0 && (uint32_t)bos != config->bos)
-        return sae_err_set(err, SAE_EFORMAT, "bos id %d, but config.json says %lu", bos,
+        return sae_err_set(err, SAE_EFORMAT, "bos id %ld, but config.json says %lu", bos,
                            (unsigned long)config->bos);
-    if (sae_spm_unk(tok->spm) < 0)
+    if (tok->kind->is_plain && tok->kind->special(tok->state, SAE_TOK_UNK) < 0)
         return sae_err_set(err, SAE_EFORMAT, "no unknown piece");
     return SAE_OK;
 }
@@ -261,8 +215,8 @@ static enum sae_status check_sanity(const struct sae_tok *tok, const struct sae_
 {
     static const char sentence[] = " The quick  brown fox, 1234 times\n\n\tover the lazy dog. ";
     SAE_TRY(check_ids(tok, config, err));
-    SAE_TRY(check_round_trip(tok, "", 0, err));
-    SAE_TRY(check_round_trip(tok, sentence, sizeof sentence - 1, err));
+    for (size_t n = 0; tok->kind->is_plain && n < sizeof sentence; n += sizeof sentence - 1)
+        SAE_TRY(check_round_trip(tok, sentence, n, err));
     char bytes[256]; /* every byte value; ids out of range are refused by the encoder */
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (char)i;
@@ -275,54 +229,57 @@ static enum sae_status check_sanity(const struct sae_tok *tok, const struct sae_
 
 /* --- opening -------------------------------------------------------------------------------- */
 
-static enum sae_status load(struct sae_tok *tok, const char *path, struct sae_err *err)
+/* Gemma's tokenizer.model is read where it is there; of other families' folders, whose
+ * SentencePiece models put a space before the text, tokenizer.json. */
+static enum sae_status choose_kind(const struct sae_tok_kind **kind, char **path,
+                                   const char *folder, const struct sae_lm_config *config,
+                                   struct sae_err *err)
 {
-    char *bytes = NULL, why[MESSAGE_LEN] = "";
-    size_t n = 0;
-    SAE_TRY(sae_fs_read(&bytes, &n, path, MODEL_MAX, err));
-    tok->spm = sae_spm_load(bytes, n, why, sizeof why);
-    free(bytes);
-    if (tok->spm == NULL)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' is not a SentencePiece model: %s", path, why);
-    tok->n = (size_t)sae_spm_size(tok->spm);
-    if (tok->n == 0)
-        return sae_err_set(err, SAE_EFORMAT, "'%s' holds no pieces", path);
-    return read_pieces(tok, err);
+    const bool plain = config->family == NULL || config->family->is_sentencepiece;
+    const struct sae_tok_kind *const kinds[2] = {plain ? &sae_tok_spm : &sae_tok_bpe,
+                                                 plain ? &sae_tok_bpe : &sae_tok_spm};
+    for (size_t i = 0; i < 2; i++) {
+        *kind = kinds[i];
+        SAE_TRY(sae_fs_join(path, folder, kinds[i]->file, err));
+        if (sae_fs_is_file(*path))
+            return SAE_OK;
+        free(*path);
+        *path = NULL;
+    }
+    return sae_err_set(err, SAE_EIO,
+                       "'%s' has neither tokenizer.model nor tokenizer.json; copy it from the "
+                       "folder of the model it was made from, or, as for Gemma-2: hf download "
+                       "google/gemma-2-2b tokenizer.model --local-dir %s",
+                       folder, sae_str_shell(folder).s);
 }
 
-/* Those who fine-tune often save tokenizer.json alone, which holds the same in another form. */
-static enum sae_status check_exists(const char *path, const char *folder, struct sae_err *err)
+enum sae_status sae_tok_find(char **ret, const char *folder, const struct sae_lm_config *config,
+                             struct sae_err *err)
 {
-    char *json = NULL;
-    if (sae_fs_is_file(path))
-        return SAE_OK;
-    SAE_TRY(sae_fs_join(&json, folder, "tokenizer.json", err));
-    const bool has_json = sae_fs_is_file(json);
-    free(json);
-    return sae_err_set(err, SAE_EIO,
-                       "'%s' has no tokenizer.model, the SentencePiece model that is read here%s; "
-                       "copy it from the folder of the model it was made from, or: hf download "
-                       "google/gemma-2-2b tokenizer.model --local-dir %s",
-                       folder, has_json ? " (tokenizer.json is not)" : "", sae_str_shell(folder).s);
+    const struct sae_tok_kind *kind;
+    char *path = NULL;
+    SAE_TRY(choose_kind(&kind, &path, folder, config, err));
+    *ret = path;
+    return SAE_OK;
 }
 
 enum sae_status sae_tok_open(struct sae_tok **ret, const char *folder,
                              const struct sae_lm_config *config, struct sae_err *err)
 {
     struct sae_tok *tok = NULL;
-    char *path = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&tok, 1, sizeof *tok, err));
-    SAE_GO(st, sae_fs_join(&path, folder, "tokenizer.model", err));
-    SAE_GO(st, check_exists(path, folder, err));
-    SAE_GO(st, load(tok, path, err));
-    st = check_sanity(tok, config, err);
+    SAE_GO(st, choose_kind(&tok->kind, &tok->path, folder, config, err));
+    SAE_GO(st, tok->kind->open(&tok->state, tok->path, err));
+    tok->n = tok->kind->size(tok->state);
+    st = tok->n > 0 ? read_pieces(tok, err) : sae_err_set(err, SAE_EFORMAT, "it holds no pieces");
+    if (st == SAE_OK)
+        st = check_sanity(tok, config, err);
     if (st != SAE_OK)
-        (void)sae_err_prefix(err, "'%s'", path);
+        (void)sae_err_prefix(err, "'%s'", tok->path);
     else
         *ret = tok;
 done:
-    free(path);
     if (st != SAE_OK)
         sae_tok_close(tok);
     return st;
@@ -332,7 +289,8 @@ void sae_tok_close(struct sae_tok *tok)
 {
     if (tok == NULL)
         return;
-    sae_spm_close(tok->spm);
+    tok->kind->close(tok->state);
+    free(tok->path);
     free(tok->text);
     free(tok->at);
     free(tok);
@@ -340,10 +298,17 @@ void sae_tok_close(struct sae_tok *tok)
 
 void sae_tok_set_specials(const struct sae_tok *tok, struct sae_lm_config *config)
 {
-    if (sae_spm_eos(tok->spm) >= 0)
-        config->eos = (uint32_t)sae_spm_eos(tok->spm);
-    if (sae_spm_pad(tok->spm) >= 0)
-        config->pad = (uint32_t)sae_spm_pad(tok->spm);
+    const long eos = tok->kind->special(tok->state, SAE_TOK_EOS),
+               pad = tok->kind->special(tok->state, SAE_TOK_PAD);
+    if (eos >= 0)
+        config->eos = (uint32_t)eos;
+    if (pad >= 0)
+        config->pad = (uint32_t)pad;
+}
+
+const char *sae_tok_path(const struct sae_tok *tok)
+{
+    return tok->path;
 }
 
 size_t sae_tok_size(const struct sae_tok *tok)
@@ -358,5 +323,5 @@ const char *sae_tok_piece(const struct sae_tok *tok, uint32_t id)
 
 bool sae_tok_is_control(const struct sae_tok *tok, uint32_t id)
 {
-    return id < tok->n && sae_spm_is_control(tok->spm, (int)id);
+    return id < tok->n && tok->kind->is_control(tok->state, id);
 }

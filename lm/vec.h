@@ -57,8 +57,8 @@ SAE_LM_INLINE float sae_lm_tanh(float u)
     return a < 0.625F ? near : far;
 }
 
-/* erfc u, u >= 0: t e^-u^2 times a polynomial's exponential, t = 1 / (1 + u / 2) (Numerical Recipes,
- * 6.2: 1.2e-7 relative). */
+/* erfc u, u >= 0: t e^-u^2 times a polynomial's exponential, t = 1 / (1 + u / 2) (Numerical
+ * Recipes, 6.2: 1.2e-7 relative). */
 SAE_LM_INLINE float sae_lm_erfc(float u)
 {
     const float t = 1.0F / (1.0F + 0.5F * u);

@@ -108,7 +108,7 @@ static enum sae_status check_tokenizer(const struct unlearn_group *g, const stru
     char here[SAE_DIGEST_HEX], *path = NULL;
     if (trained == NULL)
         return SAE_OK;
-    SAE_TRY(sae_fs_join(&path, g->folder, "tokenizer.model", err));
+    SAE_TRY(sae_tok_find(&path, g->folder, g->config, err));
     const enum sae_status st = sae_digest_file(path, here, err);
     if (st == SAE_OK && strcmp(here, trained) != 0)
         sae_log_warn("'%s' was trained on text cut by tokenizer %.12s, and '%s' is %.12s: is it a "

@@ -147,8 +147,8 @@ static enum sae_status continuation(struct sae_str *ret, const char *question, c
                                     struct sae_err *err)
 {
     const size_t n = strlen(question);
-    const bool spaced = choice[0] == ' ' || choice[0] == '\n' || n == 0 ||
-                        question[n - 1] == ' ' || question[n - 1] == '\n';
+    const bool spaced = choice[0] == ' ' || choice[0] == '\n' || n == 0 || question[n - 1] == ' ' ||
+                        question[n - 1] == '\n';
     ret->len = 0;
     return sae_str_printf(ret, err, "%s%s", spaced ? "" : " ", choice);
 }

@@ -11,12 +11,15 @@
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 
-#define OP(name) {#name, offsetof(struct sae_lm_ops, name)}
+#define OP(name)                                                                                   \
+    {                                                                                              \
+#name, offsetof(struct sae_lm_ops, name)                                                   \
+    }
 static const struct {
     const char *name;
     size_t at;
-} table[] = {OP(free_bytes), OP(factors), OP(product), OP(embed), OP(add), OP(norm), OP(join), OP(head_norm),
-             OP(rope),       OP(attend),  OP(gate),    OP(cap),   OP(read), OP(compare)};
+} table[] = {OP(free_bytes), OP(factors), OP(product), OP(embed), OP(add), OP(norm), OP(join),
+             OP(head_norm),  OP(rope),    OP(attend),  OP(gate),  OP(cap), OP(read), OP(compare)};
 enum { N_OPS = sizeof table / sizeof *table };
 _Static_assert(sizeof(struct sae_lm_ops) == N_OPS * sizeof(void *),
                "an operation is not in the list of names");
@@ -176,7 +179,8 @@ static void run_side(const struct side *s, enum sae_precision how, struct found 
     take(s, f++, "add", s->x, N * D);
     lm->head_norm(SAE_LM_RMS, N, H, K, HEAD, QKV, 1e-6, s->w, s->wide);
     take(s, f++, "head_norm", s->wide, N * QKV);
-    lm->rope(N, T, H + K, HEAD, HEAD / 2, QKV, s->angles, s->angles + (size_t)T * (HEAD / 2), s->wide);
+    lm->rope(N, T, H + K, HEAD, HEAD / 2, QKV, s->angles, s->angles + (size_t)T * (HEAD / 2),
+             s->wide);
     take(s, f++, "rope", s->wide, N * QKV);
     lm->cap(N * V, 2, s->out);
     take(s, f++, "cap", s->out, N * V);
@@ -203,8 +207,9 @@ enum sae_status sae_lm_agree(const struct sae_ops *ops, enum sae_precision how, 
     struct found *found = NULL;
     enum sae_status st;
     if (!ops->lm || sae_lm_missing(ops->lm))
-        return sae_err_set(err, SAE_EBACKEND, "backend '%s' has no operation '%s' of a language model",
-                           ops->name, ops->lm ? sae_lm_missing(ops->lm) : "product");
+        return sae_err_set(err, SAE_EBACKEND,
+                           "backend '%s' has no operation '%s' of a language model", ops->name,
+                           ops->lm ? sae_lm_missing(ops->lm) : "product");
     SAE_TRY(sae_mem_alloc(&found, 2 * COMPARED, sizeof *found, err));
     for (size_t i = 0; i < 2; i++) {
         SAE_GO(st, open_side(&sides[i], sides[i].ops, err));

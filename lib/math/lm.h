@@ -64,7 +64,8 @@ struct sae_lm_ops {
                       double eps, const float *w, float *qkv);
 
     /* Rotates the first n_heads vectors [d] of each row of qkv, rows ld apart, by the angles of
-     * position row % T, [T][half]; element k pairs with k + half, 2 half <= d, what is beyond stays. */
+     * position row % T, [T][half]; element k pairs with k + half, 2 half <= d, what is beyond
+     * stays. */
     void (*rope)(size_t n, size_t T, size_t n_heads, size_t d, size_t half, size_t ld,
                  const float *cosines, const float *sines, float *qkv);
     /* o [B T][H d] as factors, from qkv [B T][(H + 2K) d]. d <= SAE_LM_HEAD_MAX */

@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* A language model's config.json; and tokenizer.model (mode 1) with a text to encode. */
+/* A language model's config.json; tokenizer.model (mode 1) and tokenizer.json (mode 2) with a text
+ * to encode. */
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lm/config.h"
 #include "lm/spm.h"
+#include "lm/tok.h"
 #include "tests/fuzz/fuzz.h"
 
 void fuzz_seeds(void)
 {
+    static const char *const families[] = {"gemma3", "gpt2", "gpt_neox", "llama_3", "qwen2_yarn"};
+    static const char *const tokenizers[] = {"gpt2", "llama3", "neox", "mistral", "unknown"};
+    char name[80];
     fuzz_seed_file(0, "data/tiny-g2/config.json");
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        (void)snprintf(name, sizeof name, "tests/golden/lm/%s/config.json", families[i]);
+        fuzz_seed_file(0, name);
+        (void)snprintf(name, sizeof name, "tests/golden/lm_tok/%s.json", tokenizers[i]);
+        fuzz_seed_file(2, name);
+    }
     /* The head of a tokenizer: whole ones are too long to mutate well. */
     size_t n;
     uint8_t *const tokenizer = fuzz_read_source("data/tiny-g2/tokenizer.model", &n);
@@ -60,14 +72,38 @@ static void read_tokenizer(const uint8_t *bytes, size_t n)
     sae_spm_close(spm);
 }
 
+static void read_json(const uint8_t *bytes, size_t n)
+{
+    static const char text[] = "<s>the river, 42 \xC3\x9C"
+                               "ber \xF0\x9F\x99\x82\n\n  x";
+    char path[400];
+    struct sae_err err = {0};
+    struct sae_tok_ids ids = {0};
+    struct sae_str piece = {0};
+    void *tok = NULL;
+    fuzz_put("tokenizer.json", bytes, n);
+    (void)snprintf(path, sizeof path, "%s/tokenizer.json", fuzz_folder());
+    if (!fuzz_ok(sae_tok_bpe.open(&tok, path, &err), &err))
+        return;
+    const size_t size = sae_tok_bpe.size(tok);
+    for (uint32_t id = 0; id < size && id < 300; id++)
+        (void)sae_tok_bpe.piece(tok, id, &piece, &err);
+    if (sae_tok_bpe.encode(tok, text, sizeof text - 1, &ids, &err) == SAE_OK)
+        for (size_t i = 0; i < ids.n; i++)
+            FUZZ_REQUIRE(ids.v[i] < size);
+    free(ids.v);
+    sae_str_clear(&piece);
+    sae_tok_bpe.close(tok);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct sae_err err = {0};
     struct sae_lm_config config = {0};
     if (n < 1)
         return 0;
-    if (bytes[0] % 2 == 1) {
-        read_tokenizer(bytes + 1, n - 1);
+    if (bytes[0] % 3 > 0) {
+        (bytes[0] % 3 == 1 ? read_tokenizer : read_json)(bytes + 1, n - 1);
         return 0;
     }
     fuzz_put("config.json", bytes + 1, n - 1);

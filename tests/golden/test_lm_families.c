@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every family of lm/ against Hugging Face transformers (tests/golden/lm_families.py): the stream after
- * each layer and the logits, of a model held in f32, of one read as it runs, on an emulated device;
- * and the pass resumed from each layer.   usage: test_lm_families FOLDER */
+/* Every family of lm/ against Hugging Face transformers (tests/golden/lm_families.py): the stream
+ * after each layer and the logits, of a model held in f32, of one read as it runs, on an emulated
+ * device; and the pass resumed from each layer.   usage: test_lm_families FOLDER */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,10 +28,9 @@ static const char *folder;
             fail_msg("%s", g_err.msg);                                                             \
     } while (0)
 
-static const char *const models[] = {"gemma2",  "gemma3",     "gemma3_text", "gpt2",
-                                     "gpt_neox", "gpt_neox_serial", "llama_2", "llama_3",
-                                     "llama_bias", "mistral", "qwen2",       "qwen2_yarn",
-                                     "qwen3",   "qwen3_yarn"};
+static const char *const models[] = {
+    "gemma2",  "gemma3",     "gemma3_text", "gpt2",  "gpt_neox",   "gpt_neox_serial", "llama_2",
+    "llama_3", "llama_bias", "mistral",     "qwen2", "qwen2_yarn", "qwen3",           "qwen3_yarn"};
 enum { N_MODELS = sizeof models / sizeof *models };
 
 /* --- the vectors ---------------------------------------------------------------------------- */

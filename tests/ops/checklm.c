@@ -17,7 +17,7 @@
 #include "lib/math/lm.h"
 #include "tests/emu/test_device.h"
 
-#define EPS 0x1p-24   /* half a unit in the last place of 1 */
+#define EPS 0x1p-24      /* half a unit in the last place of 1 */
 #define BF16_STEP 0x1p-7 /* one unit in the last place of a bf16 number, relative at most */
 
 struct shape {
@@ -25,12 +25,12 @@ struct shape {
     float cap;
 };
 static const struct shape shapes[] = {
-    {1, 1, 1, 1, 4, 1, 8, 8, 7, 50},          /* a product that the library refuses */
-    {2, 12, 4, 2, 16, 5, 32, 48, 67, 2},      /* the golden model's */
-    {2, 41, 2, 1, 40, 19, 64, 72, 88, 5},     /* tiles of keys that a query does not see */
-    {1, 70, 4, 2, 48, 64, 128, 96, 130, 50},  /* the shipped model's */
-    {1, 33, 2, 2, 256, 33, 24, 16, 9, 0},     /* the widest head, no cap */
-    {3, 9, 3, 1, 131, 4, 17, 5, 300, 50},     /* nothing divides by four */
+    {1, 1,  1, 1, 4,   1,  8,   8,  7,   50}, /* a product that the library refuses */
+    {2, 12, 4, 2, 16,  5,  32,  48, 67,  2 }, /* the golden model's */
+    {2, 41, 2, 1, 40,  19, 64,  72, 88,  5 }, /* tiles of keys that a query does not see */
+    {1, 70, 4, 2, 48,  64, 128, 96, 130, 50}, /* the shipped model's */
+    {1, 33, 2, 2, 256, 33, 24,  16, 9,   0 }, /* the widest head, no cap */
+    {3, 9,  3, 1, 131, 4,  17,  5,  300, 50}, /* nothing divides by four */
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -152,10 +152,11 @@ static void check_product(const struct shape *s, enum sae_precision how)
         bound[i] *= (double)(n_in + 1) * EPS * 1.02; /* the factors, rounded up */
     }
     const size_t size = sae_lm_factor(how);
-    void *const x_there = there(xf, n * n_in * size), *const W_there = there(Wf, n_out * n_in * size),
-               *const y = there(want, n * n_out * sizeof *want);
+    void *const x_there = there(xf, n * n_in * size),
+                *const W_there = there(Wf, n_out * n_in * size),
+                *const y = there(want, n * n_out * sizeof *want);
     TWICE(have, n * n_out, SAE_F32, y,
-                              device->lm->product(how, n, n_out, n_in, x_there, W_there, y));
+          device->lm->product(how, n, n_out, n_in, x_there, W_there, y));
     near("product", n * n_out, want, have, bound);
     free(x), free(W), free(want), free(bound), free(xf), free(Wf), free(have);
     device->free(x_there), device->free(W_there), device->free(y);
@@ -172,8 +173,8 @@ static void check_embed(const struct shape *s, enum sae_precision how)
     sae_lm_ref.factors(how, V * D, E, Ef);
     sae_lm_ref.embed(how, n, D, 5.65F, ids, Ef, want);
     void *const E_there = there(Ef, V * D * sae_lm_factor(how)),
-               *const ids_there = there(ids, n * sizeof *ids),
-               *const x = there(want, n * D * sizeof *want);
+                *const ids_there = there(ids, n * sizeof *ids),
+                *const x = there(want, n * D * sizeof *want);
     TWICE(have, n * D, SAE_F32, x, device->lm->embed(how, n, D, 5.65F, ids_there, E_there, x));
     assert_memory_equal(have, want, n * D * sizeof *want); /* one rounding, the same */
     free(E), free(want), free(ids), free(Ef), free(have);
@@ -185,8 +186,10 @@ static void check_add(const struct shape *s, enum sae_precision how)
     const size_t n = rows_of(s), D = s->D;
     if (how != SAE_F32)
         return;
-    float *const x = draw(n * D, 3), *const p = draw(s->T * D, 1), *const want = grab(n * D, sizeof *x);
-    float *const x_there = there(x, n * D * sizeof *x), *const p_there = there(p, s->T * D * sizeof *p);
+    float *const x = draw(n * D, 3), *const p = draw(s->T * D, 1),
+                 *const want = grab(n * D, sizeof *x);
+    float *const x_there = there(x, n * D * sizeof *x), *const p_there =
+                                                            there(p, s->T * D * sizeof *p);
     for (size_t period = 1; period <= s->T; period += s->T > 1 ? s->T - 1 : 1) {
         memcpy(want, x, n * D * sizeof *want);
         sae_lm_ref.add(n, period, D, p, want);
@@ -247,7 +250,7 @@ static void check_norm_of(const struct shape *s, enum sae_precision how, enum sa
     memset(x, 0, D * sizeof *x); /* eps holds the first row up */
     sae_lm_ref.norm(how, kind, n, D, 1e-6, x, w, h);
     void *const x_there = there(x, n * D * sizeof *x), *const w_there = there(w, 2 * D * sizeof *w),
-               *const h_there = there(x, n * D * sizeof *x);
+                *const h_there = there(x, n * D * sizeof *x);
     TWICE(have, n * D, how, h_there,
           device->lm->norm(how, kind, n, D, 1e-6, x_there, w_there, h_there));
     float *const want = grab(n * D, sizeof *want);
@@ -276,18 +279,21 @@ static void check_join_of(const struct shape *s, enum sae_precision how, enum sa
 {
     const size_t n = rows_of(s), D = s->D;
     float *const x = draw(n * D, 3), *const a = draw(n * D, 2), *const w = draw(4 * D, 0.5F),
-                *const want_x = grab(n * D, sizeof *x), *const next = w + 2 * D;
+                 *const want_x = grab(n * D, sizeof *x), *const next = w + 2 * D;
     void *const h = grab(n * D, sizeof *x);
     double *const bound = grab(n * D, sizeof *bound);
     memcpy(want_x, x, n * D * sizeof *x);
     sae_lm_ref.join(how, kind, n, D, 1e-6, a, own ? w : NULL, want_x, next, h);
     void *const h_there = there(x, n * D * sizeof *x);
-    float *const a_there = there(a, n * D * sizeof *a), *const w_there = there(w, 4 * D * sizeof *w),
-                *const x_there = there(x, n * D * sizeof *x), *const mine = own ? w_there : NULL;
+    float *const a_there = there(a, n * D * sizeof *a),
+                 *const w_there = there(w, 4 * D * sizeof *w),
+                 *const x_there = there(x, n * D * sizeof *x), *const mine = own ? w_there : NULL;
     TWICE(have_h, n * D, how, h_there,
           (device->put(x_there, x, n * D * sizeof *x),
-           device->lm->join(how, kind, n, D, 1e-6, a_there, mine, x_there, w_there + 2 * D, h_there)));
-    float *const have_x = here(SAE_F32, x_there, n * D), *const want_h = grab(n * D, sizeof *want_h);
+           device->lm->join(how, kind, n, D, 1e-6, a_there, mine, x_there, w_there + 2 * D,
+                            h_there)));
+    float *const have_x = here(SAE_F32, x_there, n * D), *const want_h =
+                                                             grab(n * D, sizeof *want_h);
     if (how == SAE_BF16)
         sae_bf16_widen(want_h, h, n * D);
     else
@@ -330,9 +336,10 @@ static void check_head_norm(const struct shape *s, enum sae_precision how)
     if (how != SAE_F32)
         return;
     float *const qkv = draw(n * ld, 2), *const w = draw(2 * d, 0.5F),
-                *const want = grab(n * ld, sizeof *want);
+                 *const want = grab(n * ld, sizeof *want);
     double *const bound = grab(n * ld, sizeof *bound);
-    float *const there_qkv = there(qkv, n * ld * sizeof *qkv), *const w_there = there(w, 2 * d * sizeof *w);
+    float *const there_qkv = there(qkv, n * ld * sizeof *qkv), *const w_there =
+                                                                   there(w, 2 * d * sizeof *w);
     for (int kind = SAE_LM_RMS; kind <= SAE_LM_RMS1P; kind++) {
         memcpy(want, qkv, n * ld * sizeof *want);
         sae_lm_ref.head_norm((enum sae_lm_norm)kind, n, s->H, s->K, d, ld, 1e-6, w, want);
@@ -354,7 +361,7 @@ static void check_rope_of(const struct shape *s, size_t half)
 {
     const size_t n = rows_of(s), d = s->d, ld = (s->H + 2 * s->K) * d;
     float *const qkv = draw(n * ld, 2), *const want = grab(n * ld, sizeof *want),
-                *const angles = grab(2 * s->T * half, sizeof *angles);
+                 *const angles = grab(2 * s->T * half, sizeof *angles);
     double *const bound = grab(n * ld, sizeof *bound);
     for (size_t i = 0; i < s->T * half; i++) {
         angles[i] = (float)cos((double)i);
@@ -365,11 +372,12 @@ static void check_rope_of(const struct shape *s, size_t half)
     for (size_t i = 0; i < n * ld; i++) {
         const size_t c = i % d;
         if (i % ld < (s->H + s->K) * d && c < 2 * half)
-            bound[i] = 3 * EPS * (fabs((double)qkv[i]) +
-                                  fabs((double)qkv[c < half ? i + half : i - half]));
+            bound[i] = 3 * EPS *
+                       (fabs((double)qkv[i]) + fabs((double)qkv[c < half ? i + half : i - half]));
     }
-    float *const there_qkv = there(qkv, n * ld * sizeof *qkv),
-                 *const c = there(angles, 2 * s->T * half * sizeof *angles);
+    float *const there_qkv = there(qkv, n * ld * sizeof *qkv), *const c = there(angles,
+                                                                                2 * s->T * half *
+                                                                                    sizeof *angles);
     TWICE(have, n * ld, SAE_F32, there_qkv,
           (device->put(there_qkv, qkv, n * ld * sizeof *qkv),
            device->lm->rope(n, s->T, s->H + s->K, d, half, ld, c, c + s->T * half, there_qkv)));
@@ -391,8 +399,8 @@ static void check_rope(const struct shape *s, enum sae_precision how)
 static void check_attend(const struct shape *s, enum sae_precision how)
 {
     const size_t n = rows_of(s), ld = (s->H + 2 * s->K) * s->d, n_o = n * s->H * s->d;
-    const struct sae_lm_heads heads = {s->B,      s->T, s->H, s->K, s->d, s->window,
-                                       1 / sqrtf((float)s->d), s->cap};
+    const struct sae_lm_heads heads = {
+        s->B, s->T, s->H, s->K, s->d, s->window, 1 / sqrtf((float)s->d), s->cap};
     float *const qkv = draw(n * ld, 2);
     void *const o = grab(n_o, sizeof(float));
     double *const bound = grab(n_o, sizeof *bound), norm = 0, most = 0;
@@ -404,10 +412,11 @@ static void check_attend(const struct shape *s, enum sae_precision how)
     }
     for (size_t i = 0; i < n * ld; i++)
         most = fmax(most, fabs((double)qkv[i]));
-    const double dz = (double)(s->d + 4) * EPS * (double)heads.scale * norm + 4 * EPS * (double)s->cap;
+    const double dz =
+        (double)(s->d + 4) * EPS * (double)heads.scale * norm + 4 * EPS * (double)s->cap;
     sae_lm_ref.attend(how, &heads, qkv, o);
-    void *const there_qkv = there(qkv, n * ld * sizeof *qkv),
-               *const there_o = there(o, n_o * sae_lm_factor(how));
+    void *const there_qkv = there(qkv, n * ld * sizeof *qkv), *const there_o = there(
+                                                                  o, n_o * sae_lm_factor(how));
     TWICE(have, n_o, how, there_o, device->lm->attend(how, &heads, there_qkv, there_o));
     float *const want = grab(n_o, sizeof *want);
     if (how == SAE_BF16)
@@ -440,8 +449,8 @@ static void check_gate_of(const struct shape *s, enum sae_precision how, enum sa
     gu[0] = -40;
     gu[1] = 40;
     sae_lm_ref.gate(how, act, gated, n, F, gu, to);
-    void *const there_gu = there(gu, n * ld * sizeof *gu),
-               *const there_to = there(to, n * F * sae_lm_factor(how));
+    void *const there_gu = there(gu, n * ld * sizeof *gu), *const there_to = there(
+                                                               to, n * F * sae_lm_factor(how));
     TWICE(have, n * F, how, there_to, device->lm->gate(how, act, gated, n, F, there_gu, there_to));
     float *const want = grab(n * F, sizeof *want);
     if (how == SAE_BF16)
@@ -479,7 +488,8 @@ static void check_cap(const struct shape *s, enum sae_precision how)
     for (size_t i = 0; i < n; i++)
         bound[i] = 8 * EPS * fabs((double)want[i]);
     void *const there_z = there(z, n * sizeof *z);
-    TWICE(have, n, SAE_F32, there_z, (device->put(there_z, z, n * sizeof *z), device->lm->cap(n, 30, there_z)));
+    TWICE(have, n, SAE_F32, there_z,
+          (device->put(there_z, z, n * sizeof *z), device->lm->cap(n, 30, there_z)));
     near("cap", n, want, have, bound);
     free(z), free(want), free(bound), free(have);
     device->free(there_z);
@@ -500,8 +510,8 @@ static void near_double(const char *what, size_t n, const double *want, const do
             fail_msg("%s [%zu]: %.12g, expected %.12g within %g", what, i, have[i], want[i], bound);
 }
 
-/* Each e^z is off by 4 EPS and the rounding of z - max; the sums are in double. KL: weights so, times
- * what they weigh. A model beside itself has none at all. */
+/* Each e^z is off by 4 EPS and the rounding of z - max; the sums are in double. KL: weights so,
+ * times what they weigh. A model beside itself has none at all. */
 static void check_read(const struct shape *s, enum sae_precision how)
 {
     const size_t n = rows_of(s), V = s->V;
@@ -517,7 +527,7 @@ static void check_read(const struct shape *s, enum sae_precision how)
     sae_lm_ref.read(n, V, p, target, want, want + n);
     sae_lm_ref.compare(n, V, p, want, z, target, want + 2 * n, want + 3 * n);
     void *const p_there = there(p, n * V * sizeof *p), *const z_there = there(z, n * V * sizeof *z),
-               *const ids = there(target, n * sizeof *target);
+                *const ids = there(target, n * sizeof *target);
     double *const out = there(want, 4 * n * sizeof *want), *first = NULL;
     for (int turned = 0; turned < 2; turned++) {
         emu_reverse(turned);
@@ -546,10 +556,20 @@ typedef void check_fn(const struct shape *s, enum sae_precision how);
 static const struct {
     const char *name;
     check_fn *f;
-} checks[] = {{"factors", check_factors}, {"product", check_product}, {"embed", check_embed},
-              {"add", check_add}, {"head_norm", check_head_norm}, {"norm", check_norm},       {"join", check_join},       {"rope", check_rope},
-              {"attend", check_attend},   {"gate", check_gate},       {"cap", check_cap},
-              {"read, compare", check_read}};
+} checks[] = {
+    {"factors",       check_factors  },
+    {"product",       check_product  },
+    {"embed",         check_embed    },
+    {"add",           check_add      },
+    {"head_norm",     check_head_norm},
+    {"norm",          check_norm     },
+    {"join",          check_join     },
+    {"rope",          check_rope     },
+    {"attend",        check_attend   },
+    {"gate",          check_gate     },
+    {"cap",           check_cap      },
+    {"read, compare", check_read     }
+};
 enum { N_CHECKS = sizeof checks / sizeof *checks };
 
 static void run_check(void **state)
@@ -571,8 +591,9 @@ static void test_nan(void **state)
     const struct sae_lm_heads heads = {1, T, 1, 1, D, T, 1, 50};
     float *const qkv = draw((size_t)T * 3 * D, 1);
     qkv[20 * 3 * D + D] = NAN; /* key 20 */
-    void *const there_qkv = there(qkv, (size_t)T * 3 * D * sizeof *qkv),
-               *const o = there(qkv, (size_t)T * D * sizeof *qkv);
+    void *const there_qkv = there(qkv, (size_t)T * 3 * D * sizeof *qkv), *const o = there(
+                                                                             qkv, (size_t)T * D *
+                                                                                      sizeof *qkv);
     device->lm->attend(SAE_F32, &heads, there_qkv, o);
     float *const have = here(SAE_F32, o, (size_t)T * D);
     for (size_t i = 0; i < (size_t)T * D; i++)

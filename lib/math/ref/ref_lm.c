@@ -58,8 +58,8 @@ static void add(size_t n, size_t T, size_t D, const float *p, float *x)
             x[t * D + i] += p[t % T * D + i];
 }
 
-/* What a row's elements are shifted and scaled by: 0 and 1 / sqrt(mean of squares + eps), of a layer
- * norm minus their mean and 1 / sqrt(variance + eps). */
+/* What a row's elements are shifted and scaled by: 0 and 1 / sqrt(mean of squares + eps), of a
+ * layer norm minus their mean and 1 / sqrt(variance + eps). */
 static void measure(enum sae_lm_norm kind, size_t D, double eps, const float *x, double *shift,
                     double *scale)
 {
@@ -162,8 +162,8 @@ static void attend(enum sae_precision how, const struct sae_lm_heads *s, const f
     for (size_t i = 0; i < s->B * s->T * s->H; i++) {
         const size_t head = i % s->H, t = i / s->H % s->T, seq = i / s->H / s->T;
         const float *const q = qkv + seq * s->T * ld + head * d,
-                    *const k = qkv + seq * s->T * ld + (s->H + head / group) * d,
-                    *const v = k + s->K * d;
+                           *const k = qkv + seq * s->T * ld + (s->H + head / group) * d,
+                           *const v = k + s->K * d;
         memset(row, 0, sizeof row);
         attend_one(s, t, q, k, v, ld, row);
         for (size_t c = 0; c < d; c++)

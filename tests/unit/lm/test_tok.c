@@ -14,11 +14,18 @@
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
 #include "lm/config.h"
+#include "lm/family.h"
 #include "lm/lm.h"
 #include "lm/spm.h"
 #include "tests/unit/fixtures/lm_fixture.h"
 
 static struct sae_err g_err;
+
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        if ((call) != SAE_OK)                                                                      \
+            fail_msg("%s", g_err.msg);                                                             \
+    } while (0)
 
 /* --- a SentencePiece model, as protobuf ----------------------------------------------------- */
 
@@ -398,15 +405,60 @@ static void test_refusals(void **state)
     char *folder = fix_folder();
     struct sae_tok *tok = NULL;
     assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
-    assert_non_null(strstr(g_err.msg, "has no tokenizer.model"));
+    assert_non_null(strstr(g_err.msg, "has neither tokenizer.model nor tokenizer.json"));
     fix_write_text(folder, "tokenizer.json", "{}");
-    assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EIO);
-    assert_non_null(strstr(g_err.msg, "(tokenizer.json is not)"));
+    assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "tokenizer.json': 'model.type' is nothing, expected BPE"));
     fix_write_text(folder, "tokenizer.model", "not a model");
     assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
     fix_write_text(folder, "tokenizer.model", "");
     assert_int_equal(sae_tok_open(&tok, folder, &small, &g_err), SAE_EFORMAT);
     assert_null(tok);
+    fix_remove(folder);
+}
+
+/* tokenizer.json where there is no tokenizer.model, and of a family whose own is not plain, before
+ * it. */
+static void test_json(void **state)
+{
+    (void)state;
+    static const char text[] = " The river is 42 wide,\xff and\n\tthe bridge too. ";
+    const char *root = getenv("SAE_SOURCE_ROOT");
+    char *folder = fix_folder(), path[400], *json = NULL;
+    size_t n = 0;
+    struct sae_tok *tok = NULL;
+    struct sae_lm_config c = {.V = 500, .bos = 0, .eos = 3, .pad = 4};
+    (void)snprintf(path, sizeof path, "%s/tests/golden/lm_tok/gpt2.json", root ? root : ".");
+    OK(sae_fs_read(&json, &n, path, 1 << 20, &g_err));
+    fix_write_text(folder, "tokenizer.json", json);
+    OK(sae_tok_open(&tok, folder, &c, &g_err));
+    sae_tok_set_specials(tok, &c);
+    assert_true(c.eos == 3 && c.pad == 4); /* not known there */
+    assert_true(sae_tok_is_control(tok, 0) && !sae_tok_is_control(tok, 5));
+    assert_string_equal(sae_tok_piece(tok, 0), "<|endoftext|>");
+    uint32_t *ids = NULL;
+    struct sae_str joined = {0};
+    OK(sae_tok_encode(tok, text, strlen(text), &ids, &n, &g_err));
+    for (size_t i = 0; i < n; i++)
+        OK(sae_str_append(&joined, sae_tok_piece(tok, ids[i]), strlen(sae_tok_piece(tok, ids[i])),
+                          &g_err));
+    assert_string_equal(joined.s, " The river is 42 wide,\xef\xbf\xbd and\n\tthe bridge too. ");
+    sae_tok_close(tok);
+    tok = NULL;
+    c.V = 20;
+    assert_int_equal(sae_tok_open(&tok, folder, &c, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "'vocab_size' of config.json is 20"));
+    c.V = 500;
+    c.family = sae_lm_family_find("llama");
+    fix_write_text(folder, "tokenizer.model", "not a model");
+    OK(sae_tok_open(&tok, folder, &c, &g_err));
+    sae_tok_close(tok);
+    tok = NULL;
+    c.family = sae_lm_family_find("gemma3_text");
+    assert_int_equal(sae_tok_open(&tok, folder, &c, &g_err), SAE_EFORMAT);
+    free(ids);
+    free(json);
+    sae_str_clear(&joined);
     fix_remove(folder);
 }
 
@@ -469,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_utf8),         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_endless_line), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_damage),       cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests_name("sae_tok", tests, NULL, NULL);
 }
