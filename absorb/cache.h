@@ -13,7 +13,7 @@ SAE_MUST_CHECK enum sae_status absorb_cache_path(char **ret, const char *words_p
                                                 const struct sae_words *words,
                                                 const struct absorb_settings *settings,
                                                 struct sae_err *err);
-/* *ret_found is false where there is none; one that is damaged counts as none, with a warning.
+/* *ret_found is false if it is absent or, with a warning, damaged.
  * Fails: SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status absorb_cache_load(struct absorb_probe *ret, bool *ret_found,
                                                 const char *path, const struct sae_words *words,

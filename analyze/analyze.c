@@ -49,22 +49,22 @@ static enum sae_status measure_directions(struct analyze_report *r, const struct
     const size_t m = model->m, d = model->d, n_bins = (size_t)s->n_bins;
     const size_t fine = (MIN_FINE_BINS + n_bins - 1) / n_bins * n_bins;
     double *scratch = NULL;
-    enum sae_status status;
-    SAE_GO(status, sae_mem_alloc(&scratch, m, sizeof *scratch, err));
-    SAE_GO(status, analyze_hist_init(&r->dec_folded, -1, 1, n_bins, err));
-    SAE_GO(status, analyze_hist_init(&r->nearest, -1, 1, NEAREST_BINS, err));
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&scratch, m, sizeof *scratch, err));
+    SAE_GO(st, analyze_hist_init(&r->dec_folded, -1, 1, n_bins, err));
+    SAE_GO(st, analyze_hist_init(&r->nearest, -1, 1, NEAREST_BINS, err));
     /* the encoder first: U is left holding the decoder's rows */
     analyze_geom_unit(m, d, model->W_enc, U);
-    SAE_GO(status, analyze_geom_cosines(&r->enc, ops, m, d, U, NEAREST_BINS, err));
+    SAE_GO(st, analyze_geom_cosines(&r->enc, ops, m, d, U, NEAREST_BINS, err));
     r->n_zero_rows = analyze_geom_unit(m, d, model->W_dec, U);
-    SAE_GO(status, analyze_geom_cosines(&r->dec, ops, m, d, U, fine, err));
+    SAE_GO(st, analyze_geom_cosines(&r->dec, ops, m, d, U, fine, err));
     analyze_hist_fold(&r->dec_folded, &r->dec.hist);
     analyze_geom_paired(m, d, model->W_enc, model->W_dec, scratch);
     analyze_summary_of(&r->enc_dec, scratch, m);
     summarise_rows(r, scratch);
 done:
     free(scratch);
-    return status;
+    return st;
 }
 
 /* --- 2. spectrum -------------------------------------------------------------------------- */
@@ -233,33 +233,33 @@ enum sae_status analyze_report_make(struct analyze_report *ret, struct sae_ckpt 
                                     const struct sae_ops *ops,
                                     const struct analyze_settings *settings, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     struct analyze_report r = {.ckpt = ckpt};
     float *U = NULL;
-    SAE_GO(status, name_report(&r, ckpt->path, err));
-    SAE_GO(status, find_masks(ckpt, ops, settings, err));
+    SAE_GO(st, name_report(&r, ckpt->path, err));
+    SAE_GO(st, find_masks(ckpt, ops, settings, err));
     const size_t m = ckpt->model.m, d = ckpt->model.d;
     if (m < 2) {
-        status = sae_err_set(err, SAE_ERANGE,
+        st = sae_err_set(err, SAE_ERANGE,
                              "cannot analyze '%s': it has %zu latent, and pairs need two",
                              ckpt->path, m);
         goto done;
     }
-    SAE_GO(status, sae_mem_alloc(&U, m * d, sizeof *U, err));
-    SAE_GO(status, next_part(settings, "cosines of all pairs", err));
-    SAE_GO(status, measure_directions(&r, ops, settings, U, err));
-    SAE_GO(status, next_part(settings, "Gram eigenvalues", err));
-    SAE_GO(status, measure_spectrum(&r, ops, U, err));
-    SAE_GO(status, next_part(settings, "overlaps", err));
-    SAE_GO(status, measure_masks(&r, ops, settings, U, err));
-    SAE_GO(status, next_part(settings, "close pairs", err));
-    SAE_GO(status, find_close(&r, ops, settings, U, err));
-    SAE_GO(status, analyze_sample_make(&r.sample, m, d, U, r.has_masks ? &r.usage : NULL,
+    SAE_GO(st, sae_mem_alloc(&U, m * d, sizeof *U, err));
+    SAE_GO(st, next_part(settings, "cosines of all pairs", err));
+    SAE_GO(st, measure_directions(&r, ops, settings, U, err));
+    SAE_GO(st, next_part(settings, "Gram eigenvalues", err));
+    SAE_GO(st, measure_spectrum(&r, ops, U, err));
+    SAE_GO(st, next_part(settings, "overlaps", err));
+    SAE_GO(st, measure_masks(&r, ops, settings, U, err));
+    SAE_GO(st, next_part(settings, "close pairs", err));
+    SAE_GO(st, find_close(&r, ops, settings, U, err));
+    SAE_GO(st, analyze_sample_make(&r.sample, m, d, U, r.has_masks ? &r.usage : NULL,
                                        (size_t)settings->n_sample, err));
     *ret = r;
     memset(&r, 0, sizeof r);
 done:
     free(U);
     analyze_report_clear(&r);
-    return status;
+    return st;
 }

@@ -28,8 +28,8 @@ static enum sae_status find_levels(struct level **ret, size_t *ret_n, size_t m,
         if (counts[i] >= floor && counts[i] > 0)
             n += at[counts[i]]++ == 0;
     struct level *levels;
-    const enum sae_status status = sae_mem_alloc(&levels, n, sizeof *levels, err);
-    if (status == SAE_OK) {
+    const enum sae_status st = sae_mem_alloc(&levels, n, sizeof *levels, err);
+    if (st == SAE_OK) {
         n = 0;
         for (uint64_t c = 1; c <= n_tokens; c++)
             if (at[c] > 0)
@@ -38,7 +38,7 @@ static enum sae_status find_levels(struct level **ret, size_t *ret_n, size_t m,
         *ret_n = n;
     }
     free(at);
-    return status;
+    return st;
 }
 
 /* log(x!) for x = 0 ... n */
@@ -63,12 +63,12 @@ static double never_meet(const double *log_fact, uint64_t N, uint64_t a, uint64_
 enum sae_status analyze_chance_make(struct analyze_chance *ret, size_t m, const uint64_t *counts,
                                     uint64_t n_tokens, uint64_t floor, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     struct level *levels = NULL;
     double *log_fact = NULL;
     size_t n = 0;
-    SAE_GO(status, find_levels(&levels, &n, m, counts, n_tokens, floor, err));
-    SAE_GO(status, log_factorials(&log_fact, n_tokens, err));
+    SAE_GO(st, find_levels(&levels, &n, m, counts, n_tokens, floor, err));
+    SAE_GO(st, log_factorials(&log_fact, n_tokens, err));
     const double N = (double)n_tokens;
     struct analyze_chance out = {0};
     for (size_t a = 0; a < n; a++) {
@@ -92,5 +92,5 @@ enum sae_status analyze_chance_make(struct analyze_chance *ret, size_t m, const 
 done:
     free(levels);
     free(log_fact);
-    return status;
+    return st;
 }

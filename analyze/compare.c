@@ -58,9 +58,9 @@ static enum sae_status print_block(const struct analyze_column *columns, size_t 
         for (size_t c = 0; c < n; c++)
             sae_table_real(table, columns[c].value[i], columns[0].row[i]->digits);
     }
-    const enum sae_status status = sae_table_print(table, to, 0, err);
+    const enum sae_status st = sae_table_print(table, to, 0, err);
     sae_table_free(table);
-    return status;
+    return st;
 }
 
 enum sae_status analyze_compare_print(const struct analyze_column *columns, size_t n, FILE *to,

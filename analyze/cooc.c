@@ -36,21 +36,21 @@ static void mask_view_clear(struct mask_view *view)
 static enum sae_status mask_view_make(struct mask_view *ret, size_t m,
                                       const struct sae_masks *masks, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     const size_t n = masks->n_rows, nnz = (size_t)masks->start[n];
     struct mask_view view = {
         .csr = {.n = n, .cap = nnz, .idx = masks->idx, .val = masks->val}
     };
-    SAE_GO(status, sae_mem_alloc(&view.csr.start, n + 1, sizeof *view.csr.start, err));
+    SAE_GO(st, sae_mem_alloc(&view.csr.start, n + 1, sizeof *view.csr.start, err));
     for (size_t t = 0; t <= n; t++)
         view.csr.start[t] = (size_t)masks->start[t];
-    SAE_GO(status, sae_csc_alloc(&view.csc, &sae_ops_ref, m, nnz, err));
+    SAE_GO(st, sae_csc_alloc(&view.csc, &sae_ops_ref, m, nnz, err));
     sae_ops_ref.transpose(m, &view.csr, &view.csc);
     *ret = view;
     return SAE_OK;
 done:
     mask_view_clear(&view);
-    return status;
+    return st;
 }
 
 /* --- 2. batches of pairs ------------------------------------------------------------------ */
@@ -206,21 +206,21 @@ static enum sae_status count_never(struct gather *g, const struct analyze_usage 
     float *some = NULL;
     struct analyze_cosines all = {0};
     size_t n = 0;
-    enum sae_status status = SAE_OK;
+    enum sae_status st = SAE_OK;
     if (out->n_latents < 2)
         return SAE_OK;
-    SAE_GO(status, sae_mem_alloc(&some, out->n_latents * d, sizeof *some, err));
+    SAE_GO(st, sae_mem_alloc(&some, out->n_latents * d, sizeof *some, err));
     for (size_t i = 0; i < usage->m; i++)
         if (usage->n[i] >= out->floor && usage->n[i] > 0)
             memcpy(some + n++ * d, g->U + i * d, d * sizeof *some);
-    SAE_GO(status, analyze_geom_cosines(&all, g->ops, n, d, some, ANALYZE_N_COS, err));
+    SAE_GO(st, analyze_geom_cosines(&all, g->ops, n, d, some, ANALYZE_N_COS, err));
     for (size_t b = 0; b < ANALYZE_N_COS; b++) /* a cosine on an edge may round into either bin */
         out->joint.never[b] =
             fmax(0, (double)all.hist.count[b] - (double)g->part[0].joint_cos.count[b]);
 done:
     free(some);
     analyze_geom_clear(&all);
-    return status;
+    return st;
 }
 
 /* --- 4. the pass -------------------------------------------------------------------------- */
@@ -291,7 +291,7 @@ enum sae_status analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops
                                   const struct analyze_usage *usage,
                                   const struct analyze_cooc_settings *settings, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     struct analyze_cooc out = {0};
     struct mask_view view = {0};
     struct analyze_chance chance;
@@ -301,24 +301,24 @@ enum sae_status analyze_cooc_make(struct analyze_cooc *ret, const struct sae_ops
                        .d = d,
                        .N = (double)masks->n_rows,
                        .lowest = lowest_count(settings)};
-    SAE_GO(status, prepare(&g, settings, err));
-    SAE_GO(status, prepare_pairs(&g, m, err));
-    SAE_GO(status, mask_view_make(&view, m, masks, err));
+    SAE_GO(st, prepare(&g, settings, err));
+    SAE_GO(st, prepare_pairs(&g, m, err));
+    SAE_GO(st, mask_view_make(&view, m, masks, err));
     const struct sae_csr *const csr = &view.csr;
     const struct sae_csc *const csc = &view.csc;
     const double one = 1;
     const struct sae_overlap_masks visited = {1, &csr, &csc, &one};
-    SAE_GO(status, sae_overlap_visit(m, &visited, visit, &g, err));
+    SAE_GO(st, sae_overlap_visit(m, &visited, visit, &g, err));
     flush(&g);
-    SAE_GO(status, ops->check(err));
-    SAE_GO(status, join_parts(&g, err));
-    SAE_GO(status, analyze_chance_make(&chance, m, usage->n, masks->n_rows, settings->floor, err));
+    SAE_GO(st, ops->check(err));
+    SAE_GO(st, join_parts(&g, err));
+    SAE_GO(st, analyze_chance_make(&chance, m, usage->n, masks->n_rows, settings->floor, err));
     out.n_latents = chance.n_latents;
     out.n_pairs = chance.n_pairs;
     out.share_never = 1 - (double)out.n_met / chance.n_pairs;
     out.expected_never = chance.never;
     finish_overlaps(&g, &chance);
-    SAE_GO(status, count_never(&g, usage, err));
+    SAE_GO(st, count_never(&g, usage, err));
     finish_competition(&out.run, &g.part[0].run, m);
     finish_competition(&out.reference, &g.part[0].reference, m);
     *ret = out;
@@ -327,5 +327,5 @@ done:
     analyze_cooc_clear(&out);
     mask_view_clear(&view);
     release(&g);
-    return status;
+    return st;
 }

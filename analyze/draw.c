@@ -29,19 +29,19 @@ static enum sae_status begin(struct sae_str *gp, const struct pen *pen, const ch
 {
     const struct sae_ckpt *c = pen->r->ckpt;
     struct sae_str sub = {0};
-    enum sae_status status;
-    SAE_GO(status, sae_str_printf(&sub, err, "%s, %s: %s, d %zu, m %zu, %.0f %% of training%s%s",
+    enum sae_status st;
+    SAE_GO(st, sae_str_printf(&sub, err, "%s, %s: %s, d %zu, m %zu, %.0f %% of training%s%s",
                                   pen->r->run, pen->r->name, sae_arch_name(c->model.arch),
                                   c->model.d, c->model.m, 100 * c->progress,
                                   note != NULL ? "; " : "", note != NULL ? note : ""));
     const struct sae_chart_head head = {title, sub.s, xlabel, ylabel, pen->width, pen->height};
-    SAE_GO(status, sae_chart_begin(gp, pen->how, &head, err));
+    SAE_GO(st, sae_chart_begin(gp, pen->how, &head, err));
     /* below the plot, where it can hide nothing */
-    SAE_GO(status,
+    SAE_GO(st,
            sae_str_printf(gp, err, "set key bmargin center horizontal noopaque height 0.8\n"));
 done:
     sae_str_clear(&sub);
-    return status;
+    return st;
 }
 
 /* Size of the chart at hand: on a page, and its height in a column. width 0: the whole page. */
@@ -56,15 +56,15 @@ static enum sae_status end(struct sae_str *gp, struct pen *pen, const char *what
                            struct sae_err *err)
 {
     struct sae_str name = {0};
-    enum sae_status status;
-    SAE_GO(status, sae_str_printf(&name, err, "%s.%s",
+    enum sae_status st;
+    SAE_GO(st, sae_str_printf(&name, err, "%s.%s",
                                   pen->r->stem != NULL ? pen->r->stem : pen->r->name, what));
-    SAE_GO(status, sae_chart_end(gp, pen->how, pen->dir, name.s, err));
+    SAE_GO(st, sae_chart_end(gp, pen->how, pen->dir, name.s, err));
     pen->n_drawn++;
 done:
     sae_str_clear(&name);
     sae_str_clear(gp);
-    return status;
+    return st;
 }
 
 static bool holds_any(const struct analyze_hist *h)
@@ -113,30 +113,30 @@ static enum sae_status draw_cosine(struct pen *pen, struct sae_err *err)
     const double width = (h->hi - h->lo) / (double)h->n, pairs = (double)h->total;
     struct sae_str gp = {0};
     size_t first, last;
-    enum sae_status status;
+    enum sae_status st;
     if (!holds_any(h))
         return SAE_OK; /* no point to draw */
     used_bins(h, 1, &first, &last);
     const double reach =
         fmin(1, fmax(fmax(fabs(analyze_hist_edge(h, first)), fabs(analyze_hist_edge(h, last + 1))),
                      6 / sqrt(d)));
-    SAE_GO(status, begin(&gp, pen, "Cosines between decoder rows, all pairs", NULL,
+    SAE_GO(st, begin(&gp, pen, "Cosines between decoder rows, all pairs", NULL,
                          "cosine of a pair", "pairs per bin", err));
-    SAE_GO(status, put_hist(&gp, "h", h, first, last, err));
-    SAE_GO(status, sae_str_printf(&gp, err,
+    SAE_GO(st, put_hist(&gp, "h", h, first, last, err));
+    SAE_GO(st, sae_str_printf(&gp, err,
                                   "set logscale y\nset format y \"10^{%%T}\"\n"
                                   "set yrange [0.5:*]\nset xrange [%g:%g]\n"
                                   "set samples 600\n"
                                   "plot $h %s ls 1 title \"this dictionary\", \\\n",
                                   -reach, reach, boxes));
-    SAE_GO(status, sae_str_printf(&gp, err,
+    SAE_GO(st, sae_str_printf(&gp, err,
                                   "  %.9g*exp(-0.5*%.9g*x*x) ls 2 title "
                                   "\"random directions, N(0, 1/d)\"\n",
                                   pairs * width * sqrt(d / (2 * 3.14159265358979)), d));
-    SAE_GO(status, end(&gp, pen, "cosine", err));
+    SAE_GO(st, end(&gp, pen, "cosine", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 static enum sae_status draw_nearest(struct pen *pen, struct sae_err *err)
@@ -147,30 +147,30 @@ static enum sae_status draw_nearest(struct pen *pen, struct sae_err *err)
     struct sae_str gp = {0};
     char note[80];
     size_t first, last;
-    enum sae_status status;
+    enum sae_status st;
     if (!holds_any(h))
         return SAE_OK; /* no point to draw */
     used_bins(h, 2, &first, &last);
     snprintf(note, sizeof note, "mean %.3f, random %.3f", pen->r->max_dec.mean,
              analyze_random_max_cos(m - 1, d));
-    SAE_GO(status, begin(&gp, pen, "How close is the nearest other latent?", note,
+    SAE_GO(st, begin(&gp, pen, "How close is the nearest other latent?", note,
                          "largest cosine to another decoder row", "latents per bin", err));
-    SAE_GO(status, put_hist(&gp, "h", h, first, last, err));
-    SAE_GO(status, sae_str_printf(&gp, err, "$random << EOD\n"));
+    SAE_GO(st, put_hist(&gp, "h", h, first, last, err));
+    SAE_GO(st, sae_str_printf(&gp, err, "$random << EOD\n"));
     for (size_t i = 0; i <= 400; i++) {
         const double x = (double)i / 400;
-        SAE_GO(status, sae_str_printf(&gp, err, "%.6g %.6g\n", x,
+        SAE_GO(st, sae_str_printf(&gp, err, "%.6g %.6g\n", x,
                                       m * width * analyze_random_max_density(x, m - 1, d)));
     }
-    SAE_GO(status, sae_str_printf(&gp, err,
+    SAE_GO(st, sae_str_printf(&gp, err,
                                   "EOD\nset xrange [%g:1]\nset yrange [0:*]\n"
                                   "plot $h %s ls 1 title \"this dictionary\", \\\n"
                                   "  $random with lines ls 2 title \"random directions\"\n",
                                   fmin(0, analyze_hist_edge(h, first)), boxes));
-    SAE_GO(status, end(&gp, pen, "nearest", err));
+    SAE_GO(st, end(&gp, pen, "nearest", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 /* --- 3. eigenvalues ----------------------------------------------------------------------- */
@@ -181,20 +181,20 @@ static enum sae_status draw_spectrum(struct pen *pen, struct sae_err *err)
     const size_t d = r->dec.d;
     struct sae_str gp = {0};
     char note[80];
-    enum sae_status status;
+    enum sae_status st;
     snprintf(note, sizeof note, "effective rank %.1f, random %.1f", r->ranks.effective,
              r->random_ranks.effective);
-    SAE_GO(status, begin(&gp, pen, "Gram eigenvalues of the decoder", note,
+    SAE_GO(st, begin(&gp, pen, "Gram eigenvalues of the decoder", note,
                          "eigenvalue, largest first", "eigenvalue", err));
     double low = r->eig[0], high = fmax(r->eig[0], r->random_eig[0]);
-    SAE_GO(status, sae_str_printf(&gp, err, "$e << EOD\n"));
+    SAE_GO(st, sae_str_printf(&gp, err, "$e << EOD\n"));
     for (size_t i = 0; i < d; i++) {
         low = r->eig[i] > 0 ? fmin(low, r->eig[i]) : low;
         low = r->random_eig[i] > 0 ? fmin(low, r->random_eig[i]) : low;
-        SAE_GO(status,
+        SAE_GO(st,
                sae_str_printf(&gp, err, "%zu %.6g %.6g\n", i + 1, r->eig[i], r->random_eig[i]));
     }
-    SAE_GO(status,
+    SAE_GO(st,
            sae_str_printf(&gp, err,
                           "EOD\n%s\nset yrange [%.4g:%.4g]\nset xrange [1:%zu]\n"
                           "plot $e using 1:($2>0?$2:NaN) with lines ls 1 title "
@@ -204,10 +204,10 @@ static enum sae_status draw_spectrum(struct pen *pen, struct sae_err *err)
                           "  %.9g with lines ls 8 title \"tight frame\"\n",
                           high > 20 * low ? "set logscale y" : "", high > 20 * low ? 0.8 * low : 0,
                           1.25 * high, d, (double)r->dec.m / (double)d));
-    SAE_GO(status, end(&gp, pen, "spectrum", err));
+    SAE_GO(st, end(&gp, pen, "spectrum", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 /* --- 4. overlaps -------------------------------------------------------------------------- */
@@ -225,9 +225,9 @@ static enum sae_status put_overlaps(struct sae_str *gp, const struct analyze_coo
         last = h.n - 1;
         if (of->log10_bins)
             used_bins(&h, 1, &first, &last);
-        const enum sae_status status = put_hist(gp, sae_overlap_names[kind], &h, first, last, err);
+        const enum sae_status st = put_hist(gp, sae_overlap_names[kind], &h, first, last, err);
         analyze_hist_clear(&h);
-        SAE_TRY(status);
+        SAE_TRY(st);
     }
     return SAE_OK;
 }
@@ -245,23 +245,23 @@ static enum sae_status draw_overlap(struct pen *pen, struct sae_err *err)
     const struct analyze_cooc *c = &pen->r->cooc;
     struct sae_str gp = {0};
     char note[120];
-    enum sae_status status;
+    enum sae_status st;
     if (!overlaps_any(c))
         return SAE_OK; /* no point to draw */
     snprintf(note, sizeof note, "%.1f %% of pairs never met, %.1f %% if independent",
              100 * c->share_never, 100 * c->expected_never);
     size(pen, 1000, 480, 640);
-    SAE_GO(status, begin(&gp, pen, "Overlap of the pairs that fired together", NULL,
+    SAE_GO(st, begin(&gp, pen, "Overlap of the pairs that fired together", NULL,
                          "normalised intersection", "pairs per bin", err));
-    SAE_GO(status, put_overlaps(&gp, c, err));
-    SAE_GO(status, sae_str_printf(&gp, err,
+    SAE_GO(st, put_overlaps(&gp, c, err));
+    SAE_GO(st, sae_str_printf(&gp, err,
                                   "set logscale y\nset format y \"10^{%%T}\"\nset yrange [0.5:*]\n"
                                   "set multiplot layout %s\nset xrange [0:1]\n"
                                   "plot for [i=1:3] word('$overlap $jaccard $cosine', i) using "
                                   "(($1+$2)/2):($3>0?$3:0.1) with histeps ls i title "
                                   "word('n_ij/min Jaccard cosine', i) noenhanced\n",
                                   pen->how->width == SAE_CHART_COLUMN ? "2,1" : "1,2"));
-    SAE_GO(status,
+    SAE_GO(st,
            sae_str_printf(&gp, err,
                           "set title \"{/:Bold Lift, and share of the batch}\\n{/*0.85 lift 1 is "
                           "chance; %s}\"\nset xrange [*:*]\n"
@@ -271,10 +271,10 @@ static enum sae_status draw_overlap(struct pen *pen, struct sae_err *err)
                           "7 title \"share of the batch\"\n"
                           "unset multiplot\n",
                           note));
-    SAE_GO(status, end(&gp, pen, "overlap", err));
+    SAE_GO(st, end(&gp, pen, "overlap", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 /* --- 5. joint map ------------------------------------------------------------------------- */
@@ -328,14 +328,14 @@ static enum sae_status draw_joint(struct pen *pen, struct sae_err *err)
     struct sae_str gp = {0};
     char note[100];
     double reach;
-    enum sae_status status;
+    enum sae_status st;
     if (!joint_holds_any(&c->joint))
         return SAE_OK; /* no point to draw */
     snprintf(note, sizeof note, "r of overlap with |cos| %.3f", c->corr_abs);
-    SAE_GO(status, begin(&gp, pen, "Do latents that fire together point the same way?", note,
+    SAE_GO(st, begin(&gp, pen, "Do latents that fire together point the same way?", note,
                          "cosine of the decoder rows", "overlap n_ij / min(n_i, n_j)", err));
-    SAE_GO(status, put_joint(&gp, &c->joint, &reach, err));
-    SAE_GO(status,
+    SAE_GO(st, put_joint(&gp, &c->joint, &reach, err));
+    SAE_GO(st,
            sae_str_printf(&gp, err,
                           "%sset cblabel \"pairs\"\nset format cb \"10^{%%.0f}\"\n"
                           "set cbtics 1\nset cbrange [0:*]\n"
@@ -347,10 +347,10 @@ static enum sae_status draw_joint(struct pen *pen, struct sae_err *err)
                           counts_palette, -reach, reach, -2.5 / (double)c->joint.n_overlap,
                           -1.5 / (double)c->joint.n_overlap, 1 / (double)c->joint.n_cos,
                           0.5 / (double)c->joint.n_overlap));
-    SAE_GO(status, end(&gp, pen, "joint", err));
+    SAE_GO(st, end(&gp, pen, "joint", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 /* --- 6. density --------------------------------------------------------------------------- */
@@ -361,15 +361,15 @@ static enum sae_status draw_density(struct pen *pen, struct sae_err *err)
     struct sae_str gp = {0};
     char note[120];
     size_t first, last;
-    enum sae_status status;
+    enum sae_status st;
     if (!holds_any(&u->hist))
         return SAE_OK; /* no point to draw */
     used_bins(&u->hist, 1, &first, &last);
     snprintf(note, sizeof note, "%zu of %zu silent on %zu tokens", u->n_dead, u->m, u->n_tokens);
-    SAE_GO(status, begin(&gp, pen, "How often does a latent fire?", note,
+    SAE_GO(st, begin(&gp, pen, "How often does a latent fire?", note,
                          "share of held-out tokens", "latents per bin", err));
-    SAE_GO(status, put_hist(&gp, "h", &u->hist, first, last, err));
-    SAE_GO(status,
+    SAE_GO(st, put_hist(&gp, "h", &u->hist, first, last, err));
+    SAE_GO(st,
            sae_str_printf(&gp, err,
                           "set yrange [0:*]\nset xrange [%g:%g]\nset format x \"10^{%%.0f}\"\n"
                           "set xtics 1\n"
@@ -380,10 +380,10 @@ static enum sae_status draw_density(struct pen *pen, struct sae_err *err)
                           "plot $h %s ls 1 notitle\n",
                           fmin(-2.5, analyze_hist_edge(&u->hist, first)),
                           fmax(-0.5, analyze_hist_edge(&u->hist, last + 1)), boxes));
-    SAE_GO(status, end(&gp, pen, "density", err));
+    SAE_GO(st, end(&gp, pen, "density", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 /* --- 7. similarity matrix ----------------------------------------------------------------- */
@@ -395,32 +395,32 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
     char title[120];
     double most = 0.05;
     const size_t marks = pen->how->width == SAE_CHART_COLUMN ? 8 : 16;
-    enum sae_status status;
+    enum sae_status st;
     snprintf(title, sizeof title, "Cosines between the %zu %s latents", s->n,
              pen->r->has_masks ? "most frequent" : "first");
     size(pen, 760, 700, 420);
-    SAE_GO(status, begin(&gp, pen, title, "neighbours side by side", "latent", "latent", err));
-    SAE_GO(status, sae_str_printf(&gp, err, "$s << EOD\n"));
+    SAE_GO(st, begin(&gp, pen, title, "neighbours side by side", "latent", "latent", err));
+    SAE_GO(st, sae_str_printf(&gp, err, "$s << EOD\n"));
     for (size_t row = 0; row < s->n; row++)
         for (size_t c = 0; c < s->n; c++) {
             if (row == c)
                 continue;
             const double cos = (double)s->cos[row * s->n + c];
             most = fmax(most, fabs(cos));
-            SAE_GO(status, sae_str_printf(&gp, err, "%zu %zu %.4f\n", c, row, cos));
+            SAE_GO(st, sae_str_printf(&gp, err, "%zu %zu %.4f\n", c, row, cos));
         }
-    SAE_GO(status, sae_str_printf(&gp, err, "EOD\n$d << EOD\n"));
+    SAE_GO(st, sae_str_printf(&gp, err, "EOD\n$d << EOD\n"));
     for (size_t row = 0; row < s->n; row++)
-        SAE_GO(status, sae_str_printf(&gp, err, "%zu %zu\n", row, row));
-    SAE_GO(status, sae_str_printf(&gp, err, "EOD\nunset xtics\nunset ytics\n"));
+        SAE_GO(st, sae_str_printf(&gp, err, "%zu %zu\n", row, row));
+    SAE_GO(st, sae_str_printf(&gp, err, "EOD\nunset xtics\nunset ytics\n"));
     for (size_t row = 0; row<s->n; row += s->n> marks ? s->n / marks : 1)
-        SAE_GO(status,
+        SAE_GO(st,
                sae_str_printf(&gp, err,
                               "set xtics add (\"%u\" %zu) rotate by 90 right nomirror\n"
                               "set ytics add (\"%u\" %zu)\n",
                               (unsigned)s->latent[row], row, (unsigned)s->latent[row], row));
     /* both sides equally dark at equal |cosine|: blue opposite, red alike */
-    SAE_GO(status,
+    SAE_GO(st,
            sae_str_printf(
                &gp, err,
                "set palette defined (-1 '#2166ac', -0.5 '#92c5de', 0 '#ffffff', "
@@ -432,10 +432,10 @@ static enum sae_status draw_sample(struct pen *pen, struct sae_err *err)
                "\\\n  $d using 1:2:(0.5):(0.5) with boxxyerror fc rgb '#222222' "
                "notitle\n",
                most, most, (double)s->n - 0.5, (double)s->n - 0.5));
-    SAE_GO(status, end(&gp, pen, "similarity", err));
+    SAE_GO(st, end(&gp, pen, "similarity", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 /* --- 8. trajectories of pairs ------------------------------------------------------------- */
@@ -470,39 +470,39 @@ static enum sae_status draw_pairs(struct pen *pen, struct sae_err *err)
 {
     const struct sae_ckpt *c = pen->r->ckpt;
     struct sae_str gp = {0};
-    enum sae_status status;
+    enum sae_status st;
     if (c->pairs.n == 0 || c->pairs.n_logged < 2)
         return SAE_OK;
     size(pen, 0, 900, 800);
-    SAE_GO(status, begin(&gp, pen, "Representative pairs over training", "means by kind of pair",
+    SAE_GO(st, begin(&gp, pen, "Representative pairs over training", "means by kind of pair",
                          "", "competition c_{ij}", err));
-    SAE_GO(status, put_means(&gp, "c", c, c->pairs.c, false, err));
-    SAE_GO(status, put_means(&gp, "nhat", c, c->pairs.nhat, false, err));
-    SAE_GO(status, put_means(&gp, "cos", c, c->pairs.cos, true, err));
-    SAE_GO(status, sae_str_printf(&gp, err,
+    SAE_GO(st, put_means(&gp, "c", c, c->pairs.c, false, err));
+    SAE_GO(st, put_means(&gp, "nhat", c, c->pairs.nhat, false, err));
+    SAE_GO(st, put_means(&gp, "cos", c, c->pairs.cos, true, err));
+    SAE_GO(st, sae_str_printf(&gp, err,
                                   "set multiplot layout 3,1\nset yrange [0:*]\n"
                                   "set lmargin 10\nunset key\n"));
     static const char *const blocks[] = {"c", "nhat", "cos"};
     static const char *const labels[] = {"competition c", "overlap", "|cosine|"};
     for (size_t q = 0; q < 3; q++) {
-        SAE_GO(status,
+        SAE_GO(st,
                sae_str_printf(&gp, err, "set ylabel \"%s\"\n%s%s", labels[q],
                               q == 1 ? "unset title\n" : "",
                               q == 2 ? "set xlabel \"training step\"\n"
                                        "set key bmargin center horizontal noopaque height 0.8\n"
                                      : ""));
         for (int k = 0; k < 3; k++)
-            SAE_GO(status, sae_str_printf(&gp, err,
+            SAE_GO(st, sae_str_printf(&gp, err,
                                           "%s$%s using 1:%d with lines ls %d title "
                                           "\"%s\"%s",
                                           k == 0 ? "plot " : "  ", blocks[q], k + 2, k + 1,
                                           kind_names[k], k < 2 ? ", \\\n" : "\n"));
     }
-    SAE_GO(status, sae_str_printf(&gp, err, "unset multiplot\n"));
-    SAE_GO(status, end(&gp, pen, "pairs", err));
+    SAE_GO(st, sae_str_printf(&gp, err, "unset multiplot\n"));
+    SAE_GO(st, end(&gp, pen, "pairs", err));
 done:
     sae_str_clear(&gp);
-    return status;
+    return st;
 }
 
 /* --- 9. all of them ----------------------------------------------------------------------- */

@@ -105,14 +105,14 @@ enum sae_status analyze_geom_cosines(struct analyze_cosines *ret, const struct s
                                      size_t m, size_t d, const float *U, size_t n_bins,
                                      struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     struct analyze_cosines cosines = {.m = m, .d = d};
     struct hist_job job = {0};
-    SAE_GO(status, analyze_hist_init(&cosines.hist, -1, 1, n_bins, err));
-    SAE_GO(status, sae_mem_alloc(&cosines.row_max, m, sizeof(float), err));
-    SAE_GO(status, sae_mem_alloc(&cosines.row_min, m, sizeof(float), err));
-    SAE_GO(status, sae_mem_alloc(&cosines.row_argmax, m, sizeof(uint32_t), err));
-    SAE_GO(status, hist_job_run(&job, ops, U, &cosines, err));
+    SAE_GO(st, analyze_hist_init(&cosines.hist, -1, 1, n_bins, err));
+    SAE_GO(st, sae_mem_alloc(&cosines.row_max, m, sizeof(float), err));
+    SAE_GO(st, sae_mem_alloc(&cosines.row_min, m, sizeof(float), err));
+    SAE_GO(st, sae_mem_alloc(&cosines.row_argmax, m, sizeof(uint32_t), err));
+    SAE_GO(st, hist_job_run(&job, ops, U, &cosines, err));
     for (size_t i = 0; i < n_bins; i++)
         cosines.hist.total += cosines.hist.count[i];
     for (size_t i = 0; i < m; i++) { /* rounding may leave them a little outside */
@@ -124,7 +124,7 @@ enum sae_status analyze_geom_cosines(struct analyze_cosines *ret, const struct s
 done:
     hist_job_clear(&job, ops);
     analyze_geom_clear(&cosines);
-    return status;
+    return st;
 }
 
 /* |sum of rows|^2 and the sums over i of |u_i|^2 and |u_i|^4 */

@@ -154,14 +154,14 @@ static uint64_t count_triangles(size_t m, const size_t *start, const uint32_t *i
 enum sae_status analyze_graph_clustering(double *ret, size_t m, const struct analyze_edge *edges,
                                          size_t n_edges, double t, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     size_t *start = NULL;
     uint32_t *idx = NULL, *mark = NULL;
     uint64_t *degree = NULL;
-    SAE_GO(status, sae_mem_alloc(&start, m + 1, sizeof *start, err));
-    SAE_GO(status, sae_mem_alloc(&idx, n_edges, sizeof *idx, err));
-    SAE_GO(status, sae_mem_alloc(&mark, m, sizeof *mark, err));
-    SAE_GO(status, sae_mem_alloc(&degree, m, sizeof *degree, err));
+    SAE_GO(st, sae_mem_alloc(&start, m + 1, sizeof *start, err));
+    SAE_GO(st, sae_mem_alloc(&idx, n_edges, sizeof *idx, err));
+    SAE_GO(st, sae_mem_alloc(&mark, m, sizeof *mark, err));
+    SAE_GO(st, sae_mem_alloc(&degree, m, sizeof *degree, err));
     forward_lists(m, edges, n_edges, t, start, idx, degree);
     double triples = 0;
     for (size_t i = 0; i < m; i++)
@@ -173,7 +173,7 @@ done:
     free(idx);
     free(mark);
     free(degree);
-    return status;
+    return st;
 }
 
 /* --- 3. the pass -------------------------------------------------------------------------- */
@@ -181,22 +181,22 @@ done:
 static enum sae_status pass(struct collector *c, const struct sae_ops *ops, size_t m, size_t d,
                             const float *U, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     float *W = NULL, *C = NULL, *host = NULL;
-    SAE_GO(status, ops->alloc(&W, m * d, sizeof *W, err));
-    SAE_GO(status, ops->alloc(&C, (size_t)BLOCK * m, sizeof *C, err));
-    SAE_GO(status, sae_mem_alloc(&host, (size_t)BLOCK * m, sizeof *host, err));
+    SAE_GO(st, ops->alloc(&W, m * d, sizeof *W, err));
+    SAE_GO(st, ops->alloc(&C, (size_t)BLOCK * m, sizeof *C, err));
+    SAE_GO(st, sae_mem_alloc(&host, (size_t)BLOCK * m, sizeof *host, err));
     ops->put(W, U, m * d * sizeof *U);
     for (size_t first = 0; first < m; first += BLOCK) {
         const size_t n = m - first < BLOCK ? m - first : BLOCK, width = m - first;
         if (sae_stop_asked()) {
-            status = sae_err_set(err, SAE_EINTR, "stopped");
+            st = sae_err_set(err, SAE_EINTR, "stopped");
             goto done;
         }
         ops->gemm(false, true, n, width, d, 1, W + first * d, d, W + first * d, d, 0, C, width);
         ops->get(host, C, n * width * sizeof *host);
         for (size_t r = 0; r < n; r++)
-            SAE_GO(status, collect_row(c, first + r, m, host + r * width + r + 1, err));
+            SAE_GO(st, collect_row(c, first + r, m, host + r * width + r + 1, err));
     }
 done:
     if (W != NULL)
@@ -204,7 +204,7 @@ done:
     if (C != NULL)
         ops->free(C);
     free(host);
-    return status;
+    return st;
 }
 
 void analyze_graph_clear(struct analyze_graph *graph)
@@ -217,16 +217,16 @@ enum sae_status analyze_graph_make(struct analyze_graph *ret, const struct sae_o
                                    size_t d, const float *U, const bool *some, size_t n_top,
                                    size_t max_edges, double above, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     struct collector c = {
         .some = some, .n_top_max = n_top, .max_edges = max_edges, .above = above};
-    SAE_GO(status, sae_mem_alloc(&c.graph.top, n_top, sizeof *c.graph.top, err));
-    SAE_GO(status, pass(&c, ops, m, d, U, err));
+    SAE_GO(st, sae_mem_alloc(&c.graph.top, n_top, sizeof *c.graph.top, err));
+    SAE_GO(st, pass(&c, ops, m, d, U, err));
     for (size_t level = 0; level < ANALYZE_GRAPH_LEVELS; level++) {
         c.graph.density[level] = 2 * (double)c.graph.n_edges[level] / ((double)m * ((double)m - 1));
         c.graph.clustering[level] = NAN;
         if (level >= c.first_level && c.graph.n_edges[level] <= c.max_edges)
-            SAE_GO(status,
+            SAE_GO(st,
                    analyze_graph_clustering(&c.graph.clustering[level], m, c.edges, c.n_edges,
                                             analyze_graph_threshold(level), err));
     }
@@ -235,5 +235,5 @@ enum sae_status analyze_graph_make(struct analyze_graph *ret, const struct sae_o
 done:
     analyze_graph_clear(&c.graph);
     free(c.edges);
-    return status;
+    return st;
 }

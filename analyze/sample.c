@@ -39,19 +39,19 @@ enum sae_status analyze_sample_make(struct analyze_sample *ret, size_t m, size_t
                                     const struct analyze_usage *usage, size_t n_want,
                                     struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     struct analyze_sample sample = {0};
     if (n_want > m)
         n_want = m;
-    SAE_GO(status, sae_mem_alloc(&sample.latent, n_want, sizeof *sample.latent, err));
+    SAE_GO(st, sae_mem_alloc(&sample.latent, n_want, sizeof *sample.latent, err));
     if (usage != NULL) {
-        SAE_GO(status, analyze_usage_top(usage, n_want, sample.latent, &sample.n, err));
+        SAE_GO(st, analyze_usage_top(usage, n_want, sample.latent, &sample.n, err));
     } else {
         for (; sample.n < n_want; sample.n++)
             sample.latent[sample.n] = (uint32_t)sample.n;
     }
     order_greedily(sample.n, sample.latent, d, U);
-    SAE_GO(status, sae_mem_alloc(&sample.cos, sample.n * sample.n, sizeof *sample.cos, err));
+    SAE_GO(st, sae_mem_alloc(&sample.cos, sample.n * sample.n, sizeof *sample.cos, err));
     for (size_t r = 0; r < sample.n; r++)
         for (size_t c = 0; c < sample.n; c++)
             sample.cos[r * sample.n + c] =
@@ -60,5 +60,5 @@ enum sae_status analyze_sample_make(struct analyze_sample *ret, size_t m, size_t
     return SAE_OK;
 done:
     analyze_sample_clear(&sample);
-    return status;
+    return st;
 }

@@ -10,17 +10,17 @@
 static enum sae_status find(const struct sae_ops *ops, size_t m, size_t d, const float *U,
                             double *eig, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     float *W = NULL;
     double *G = NULL, *found = NULL;
-    SAE_GO(status, ops->alloc(&W, m * d, sizeof *W, err));
-    SAE_GO(status, ops->alloc(&G, d * d, sizeof *G, err));
-    SAE_GO(status, ops->alloc(&found, d, sizeof *found, err));
+    SAE_GO(st, ops->alloc(&W, m * d, sizeof *W, err));
+    SAE_GO(st, ops->alloc(&G, d * d, sizeof *G, err));
+    SAE_GO(st, ops->alloc(&found, d, sizeof *found, err));
     ops->put(W, U, m * d * sizeof *W);
-    SAE_GO(status, ops->gram(m, d, W, G, err));
-    SAE_GO(status, ops->eigenvalues(d, G, found, err));
+    SAE_GO(st, ops->gram(m, d, W, G, err));
+    SAE_GO(st, ops->eigenvalues(d, G, found, err));
     ops->get(eig, found, d * sizeof *eig);
-    status = ops->check(err);
+    st = ops->check(err);
 done:
     if (W != NULL)
         ops->free(W);
@@ -28,20 +28,20 @@ done:
         ops->free(G);
     if (found != NULL)
         ops->free(found);
-    return status;
+    return st;
 }
 
 enum sae_status analyze_spectrum_eigenvalues(const struct sae_ops *ops, size_t m, size_t d,
                                              const float *U, double *eig, struct sae_err *err)
 {
     struct sae_err why = {0};
-    enum sae_status status = find(ops, m, d, U, eig, &why);
-    if (status == SAE_EBACKEND && !ops->host) { /* a device without its library of eigenvalues */
+    enum sae_status st = find(ops, m, d, U, eig, &why);
+    if (st == SAE_EBACKEND && !ops->host) { /* a device without its library of eigenvalues */
         sae_log_warn("%s; the eigenvalues are found on the cpu", why.msg);
-        status = find(&sae_ops_cpu, m, d, U, eig, &why);
+        st = find(&sae_ops_cpu, m, d, U, eig, &why);
     }
-    if (status != SAE_OK)
-        return sae_err_set(err, status, "%s", why.msg);
+    if (st != SAE_OK)
+        return sae_err_set(err, st, "%s", why.msg);
     for (size_t i = 0; i < d / 2; i++) { /* descending */
         const double swap = eig[i];
         eig[i] = eig[d - 1 - i];

@@ -16,9 +16,9 @@
 
 static enum sae_status close_section(struct sae_table *t, FILE *to, struct sae_err *err)
 {
-    const enum sae_status status = sae_table_print(t, to, 2, err);
+    const enum sae_status st = sae_table_print(t, to, 2, err);
     sae_table_free(t);
-    return status;
+    return st;
 }
 
 /* The rows of one part. baseline: head of the column of what it is without learning; NULL: no

@@ -82,21 +82,21 @@ void analyze_usage_clear(struct analyze_usage *usage)
 enum sae_status analyze_usage_make(struct analyze_usage *ret, size_t m,
                                    const struct sae_masks *masks, struct sae_err *err)
 {
-    enum sae_status status;
+    enum sae_status st;
     struct analyze_usage usage = {.m = m, .n_tokens = masks->n_rows};
     const double decades = ceil(log10((double)masks->n_rows + 1));
     const size_t n_bins = (size_t)(decades < 1 ? 1 : decades) * BINS_A_DECADE;
-    SAE_GO(status, sae_mem_alloc(&usage.n, m, sizeof *usage.n, err));
-    SAE_GO(status,
+    SAE_GO(st, sae_mem_alloc(&usage.n, m, sizeof *usage.n, err));
+    SAE_GO(st,
            analyze_hist_init(&usage.hist, -(double)(n_bins / BINS_A_DECADE), 0, n_bins, err));
-    SAE_GO(status, count_masks(usage.n, m, masks, err));
+    SAE_GO(st, count_masks(usage.n, m, masks, err));
     summarise(&usage);
-    SAE_GO(status, find_median(&usage, err));
+    SAE_GO(st, find_median(&usage, err));
     *ret = usage;
     return SAE_OK;
 done:
     analyze_usage_clear(&usage);
-    return status;
+    return st;
 }
 
 struct ranked {

@@ -126,7 +126,7 @@ static enum sae_status take_numbers(struct pass *p, size_t i, const struct sae_c
 
 /* --- the pass -------------------------------------------------------------------------------- */
 
-/* Writing the file anew for each latent would cost more and more: it may take a twentieth of the
+/* Writing the file again for each latent would cost more and more: it may take a twentieth of the
  * time. */
 static enum sae_status save(struct pass *p, bool now, struct sae_err *err)
 {

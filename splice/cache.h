@@ -32,7 +32,7 @@ struct splice_cache {
     const char *model_id;
     size_t layer;
 };
-/* Reads the batch `ids` [baseline->B][baseline->T] into baseline; *ret_found is false where there is none.
+/* Reads the batch `ids` [baseline->B][baseline->T] into baseline; *ret_found is false if it is not cached.
  * A file that is damaged or of another batch counts as none, with a warning.
  * Fails: SAE_ENOMEM */
 SAE_MUST_CHECK enum sae_status splice_cache_load(struct splice_baseline *baseline, bool *ret_found,

@@ -119,7 +119,7 @@ static char *quoted(const char **at)
     return made;
 }
 
-/* A number at *at, as it is written, in new memory; NULL where there is none. */
+/* A number at *at, as it is written, in new memory; NULL if there is no number. */
 static char *bare(const char **at)
 {
     const size_t n = strspn(*at, "+-.0123456789eE");

@@ -32,7 +32,7 @@ struct unlearn_settings {
     size_t n_forget_questions, n_retain_questions;
     char *const *subjects; /* of a question file that holds several */
     size_t n_subjects;
-    const char *known; /* folder of NAME_correct.csv; NULL = found out anew */
+    const char *known; /* folder of NAME_correct.csv; NULL = found out by asking */
     const char *model; /* folder; NULL = the one recorded */
     uint64_t layer;    /* UINT64_MAX = as recorded */
     enum unlearn_form form;
@@ -162,7 +162,7 @@ void unlearn_model_close(struct unlearn_model *model);
 SAE_MUST_CHECK enum sae_status unlearn_model_ask(struct unlearn_model *model,
                                                  struct unlearn_prompts *prompts, bool keep,
                                                  const char *what, struct sae_err *err);
-/* Streams of prompts whose x is not kept are made anew. For each prompt that the edit touches,
+/* Streams of prompts whose x is not kept are made again. For each prompt that the edit touches,
  * score[i] (caller's [n_scores]) is filled; the others are left. */
 SAE_MUST_CHECK enum sae_status unlearn_model_edited(struct unlearn_model *model,
                                                     const struct unlearn_prompts *prompts,
@@ -186,7 +186,7 @@ SAE_MUST_CHECK enum sae_status unlearn_trial_known(struct unlearn_set *sets, siz
                                                   const struct unlearn_speech *speech,
                                                   struct sae_err *err);
 /* From folder/NAME_correct.csv, or mmlu-NAME_correct.csv with dashes: one row number a line.
- * *ret_found false where there is none. */
+ * *ret_found is false if there is no such file. */
 SAE_MUST_CHECK enum sae_status unlearn_cache_read(bool *ret_found, struct unlearn_set *set,
                                                   const char *folder, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status unlearn_cache_write(const struct unlearn_set *set,
