@@ -380,7 +380,7 @@ static void interrupted_and_taken_up(void **state)
     expect(130, "--stop 2 --all run_1");
     assert_true(is_there("run_1/ckpt_50.count.json")); /* the first is complete */
     assert_false(is_there("run_1/ckpt_100.count.json"));
-    says("what is finished is kept in 'run_1/ckpt_100.count.part.json'; the same command goes on");
+    says("what is finished is kept in 'run_1/ckpt_100.count.part.json'; the same command continues from there");
     expect(0, "run_1");
     assert_non_null(strstr(out, "goes on from run_1/ckpt_100.count.part.json"));
     assert_true(is_there("run_1/ckpt_100.count.json"));
