@@ -309,10 +309,9 @@ done:
 static enum sae_status plan_grid(struct job *job, const struct asked *asked, struct sae_grid *grid,
                                  struct sae_err *err)
 {
-    static const char *const deciding[] = {"arch", "orth", "competition"};
-    bool drop = false;
-    for (size_t i = 0; i < sizeof deciding / sizeof *deciding; i++)
-        drop = drop || sae_grid_is_list(grid, deciding[i]);
+    bool drop = false; /* whether the list is of an option that decides the meaning of others */
+    for (const struct sae_opt *row = options_rows; row->name; row++)
+        drop = drop || (row->when && sae_grid_is_list(grid, row->when->by));
     for (size_t i = 0; i < sae_grid_n(grid); i++) {
         SAE_TRY(sae_grid_set(grid, i, err));
         options_unset(asked->set);

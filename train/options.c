@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* options : contradictions on the command line, and the record of what was chosen. */
+/* options : what follows from the rows of the table of options.
+ * Contents: 1. values of settings   2. contradictions   3. the record   4. defaults
+ *           5. the list of architectures */
 #include "train/options.h"
 
 #include <inttypes.h>
@@ -9,81 +11,88 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BECAUSE = 100 };
+#include "lib/base/str.h"
+#include "lib/file/json.h"
 
-struct check {
-    const struct sae_cli *cli;
-    bool drop; /* forget what has no meaning, instead of refusing it */
-};
+/* --- 1. values of settings ---------------------------------------------------------------- */
 
-static enum sae_status refuse(const struct check *check, const char *const *names,
-                              const char *because, struct sae_err *err)
+/* Whether an option's value is kept in the settings. */
+static bool is_setting(const struct sae_opt *row)
 {
-    for (; *names; names++) {
-        if (!sae_opt_given(check->cli, *names))
-            continue;
-        if (!check->drop)
-            return sae_err_set(err, SAE_EARG, "--%s has no meaning %s; leave it out", *names,
-                               because);
-        SAE_TRY(sae_opt_drop(check->cli, *names, err));
-    }
+    return (uintptr_t)row->to - (uintptr_t)&options_given.set < sizeof(struct settings);
+}
+
+/* Where these settings keep it. */
+static void *place_in(struct settings *set, const struct sae_opt *row)
+{
+    return (char *)set + ((uintptr_t)row->to - (uintptr_t)&options_given.set);
+}
+
+static const void *value_in(const struct settings *set, const struct sae_opt *row)
+{
+    return place_in((struct settings *)(uintptr_t)set, row);
+}
+
+static bool is_whole(const struct sae_opt *row)
+{
+    return row->kind == SAE_OPT_U64 || row->kind == SAE_OPT_COUNT;
+}
+
+static const struct sae_opt *row_of(const char *name)
+{
+    const struct sae_opt *row = options_rows;
+    while (strcmp(row->name, name) != 0)
+        row++;
+    return row;
+}
+
+/* The first of an option, the option that decides whether it has a meaning, the one that decides
+ * about that, ..., which has none; NULL: it has a meaning. */
+static const struct sae_opt *meaningless(const struct sae_opt *row, const struct settings *set)
+{
+    if (!row->when)
+        return NULL;
+    const struct sae_opt *const by = row_of(row->when->by), *const first = meaningless(by, set);
+    if (first)
+        return first;
+    const void *const value = value_in(set, by);
+    const bool holds =
+        row->when->holds ? row->when->holds(*(const int *)value) : *(const uint64_t *)value != 0;
+    return holds ? NULL : row;
+}
+
+/* --- 2. contradictions -------------------------------------------------------------------- */
+
+/* "a or b": the choices with which it has a meaning. */
+static enum sae_status put_choices(struct sae_str *to, const struct sae_opt_when *when,
+                                   const struct sae_opt *by, struct sae_err *err)
+{
+    for (int i = 0, n = 0; by->choices[i]; i++)
+        if (when->holds(i))
+            SAE_TRY(sae_str_printf(to, err, "%s%s", n++ ? " or " : "", by->choices[i]));
     return SAE_OK;
 }
 
-static enum sae_status go_through(const struct check *cli, const struct settings *set,
-                                  struct sae_err *err)
+/* cause: from meaningless. */
+static enum sae_status refuse(const struct sae_opt *row, const struct sae_opt *cause,
+                              const struct settings *set, struct sae_err *err)
 {
-    const char *const arch = train_arch_names[set->arch];
-    char because[BECAUSE];
-    static const char *const k_only[] = {"k", "k-start", "k-anneal", "auxk-alpha", NULL};
-    static const char *const start_only[] = {"k-anneal", NULL};
-    static const char *const lp_only[] = {"p-start",   "p-end",        "p-updates",
-                                          "anneal-start", "anneal-end", NULL};
-    static const char *const resample_only[] = {"resample-every", NULL};
-    static const char *const l1_only[] = {"l1", "sparsity", NULL};
-    static const char *const warmup_only[] = {"sparsity-warmup", NULL};
-    static const char *const cut_only[] = {"cut-start", "cut-momentum", NULL};
-    static const char *const groups_only[] = {"groups", "prefix-loss", NULL};
-    static const char *const orth_only[] = {"lambda2-max", "gamma", NULL};
-    static const char *const pairs_only[] = {"orth-normalizer", NULL};
-    static const char *const ortsae_only[] = {"ortsae-chunk", "ortsae-every", NULL};
-    static const char *const count_only[] = {"base-threshold", "threshold-schedule",
-                                             "threshold-momentum", "overlap-window", NULL};
-    static const char *const sigmoid_only[] = {"sharpness", NULL};
-    static const char *const jump_only[] = {"target-l0", "l0-penalty", "bandwidth", "l0-step", NULL};
-    snprintf(because, sizeof because, "with --arch %s, which has no k", arch);
-    if (!settings_has_k(set))
-        SAE_TRY(refuse(cli, k_only, because, err));
-    snprintf(because, sizeof because, "with --arch %s, which has no L1 term", arch);
-    if (!settings_has_l1(set))
-        SAE_TRY(refuse(cli, l1_only, because, err));
-    if (set->k_start == 0)
-        SAE_TRY(refuse(cli, start_only, "without --k-start", err));
-    if (!settings_has_lp(set))
-        SAE_TRY(refuse(cli, lp_only, "without --sparsity lp or lp^p", err));
-    if (!settings_arch(set)->resamples)
-        SAE_TRY(refuse(cli, resample_only, "except with --arch standard or standard-2024", err));
-    snprintf(because, sizeof because, "with --arch %s, which has no sparsity warm-up", arch);
-    if (!settings_arch(set)->sparsity_warmup)
-        SAE_TRY(refuse(cli, warmup_only, because, err));
-    if (!settings_has_cut(set))
-        SAE_TRY(refuse(cli, cut_only, "except with --arch batchtopk or matryoshka", err));
-    if (!settings_arch(set)->prefixes)
-        SAE_TRY(refuse(cli, groups_only, "except with --arch matryoshka", err));
-    if (settings_arch(set)->penalty != TRAIN_PENALTY_L0)
-        SAE_TRY(refuse(cli, jump_only, "except with --arch jumprelu", err));
-    if (set->orth == ORTH_NONE)
-        SAE_TRY(refuse(cli, orth_only, "without --orth", err));
-    if (!settings_competes(set))
-        SAE_TRY(refuse(cli, pairs_only, "without --orth static or --orth progressive", err));
-    if (set->orth != ORTH_ORTSAE)
-        SAE_TRY(refuse(cli, ortsae_only, "without --orth ortsae", err));
-    /* Without the term these say what is counted, which is worth no run of its own. */
-    if (!settings_competes(set) && cli->drop)
-        SAE_TRY(refuse(cli, count_only, "", err));
-    if (set->competition != SAE_COMPETE_SIGMOID)
-        SAE_TRY(refuse(cli, sigmoid_only, "without --competition sigmoid", err));
-    return SAE_OK;
+    const struct sae_opt_when *const when = cause->when;
+    const struct sae_opt *const by = row_of(when->by);
+    struct sae_str why = {0};
+    enum sae_status st;
+    if (when->lacks)
+        st = sae_str_printf(&why, err, "with --%s %s, which has no %s", by->name,
+                            by->choices[*(const int *)value_in(set, by)], when->lacks);
+    else if (when->without || !when->holds)
+        st = sae_str_printf(&why, err, "without %s%s", when->without ? "" : "--",
+                            when->without ? when->without : by->name);
+    else if ((st = sae_str_printf(&why, err, "except with --%s ", by->name)) == SAE_OK)
+        st = put_choices(&why, when, by, err);
+    if (st == SAE_OK)
+        st = sae_err_set(err, SAE_EARG, "--%s has no meaning %s; leave it out", row->name, why.s);
+    sae_str_clear(&why);
+    return st;
 }
 
 enum sae_status options_check(const struct sae_cli *cli, const struct settings *set,
@@ -93,23 +102,24 @@ enum sae_status options_check(const struct sae_cli *cli, const struct settings *
         return sae_err_set(err, SAE_EARG,
                            "--tokens and --steps both set the length of the run; "
                            "give one of them");
-    return go_through(&(struct check){cli, false}, set, err);
+    for (const struct sae_opt *row = options_rows; row->name; row++) {
+        const struct sae_opt *const cause = meaningless(row, set);
+        if (cause && !cause->when->in_sweeps && sae_opt_given(cli, row->name))
+            return refuse(row, cause, set, err);
+    }
+    return SAE_OK;
 }
 
 enum sae_status options_drop(const struct sae_cli *cli, struct settings *set, struct sae_err *err)
 {
-    SAE_TRY(go_through(&(struct check){cli, true}, set, err));
+    for (const struct sae_opt *row = options_rows; row->name; row++)
+        if (meaningless(row, set) && sae_opt_given(cli, row->name))
+            SAE_TRY(sae_opt_drop(cli, row->name, err));
     options_unset(set);
     return sae_opt_refresh(cli, err);
 }
 
-void options_unset(struct settings *set)
-{
-    set->m = set->tokens = set->steps = set->warmup = set->decay_start = SETTINGS_UNSET;
-    set->sparsity_warmup = set->dead_after = set->heldout_rows = set->log_every = SETTINGS_UNSET;
-    set->cut_start = set->anneal_start = set->anneal_end = set->k_anneal = SETTINGS_UNSET;
-    set->lr = set->gamma = set->l1 = set->cut_momentum = set->lambda2_max = NAN;
-}
+/* --- 3. the record ------------------------------------------------------------------------ */
 
 /* The shortest text that reads back as the same double. */
 static void real_text(double v, char *to, size_t size)
@@ -121,85 +131,129 @@ static void real_text(double v, char *to, size_t size)
     }
 }
 
-static int put_u64(json_t *options, const char *name, uint64_t v)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%" PRIu64, v);
-    return json_object_set_new(options, name, json_string(text));
-}
-
-static int put_real(json_t *options, const char *name, double v)
+static json_t *resolved(const struct sae_opt *row, const struct settings *set)
 {
     char text[40];
-    real_text(v, text, sizeof text);
-    return json_object_set_new(options, name, json_string(text));
-}
-
-static int record_lp(json_t *options, const struct settings *set)
-{
-    int bad = 0;
-    if (!settings_has_l1(set))
-        bad |= json_object_set_new(options, "sparsity", json_null());
-    if (!settings_arch(set)->resamples)
-        bad |= json_object_set_new(options, "resample-every", json_null());
-    if (settings_has_lp(set)) {
-        bad |= put_u64(options, "p-updates", set->p_updates);
-        bad |= put_u64(options, "anneal-start", set->anneal_start);
-        bad |= put_u64(options, "anneal-end", set->anneal_end);
-        return bad;
-    }
-    static const char *const none[] = {"p-start", "p-end", "p-updates"};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-        bad |= json_object_set_new(options, none[i], json_null());
-    return bad;
+    if (is_whole(row))
+        snprintf(text, sizeof text, "%" PRIu64, *(const uint64_t *)value_in(set, row));
+    else
+        real_text(*(const double *)value_in(set, row), text, sizeof text);
+    return json_string(text);
 }
 
 enum sae_status options_record(json_t *record, const struct settings *set, struct sae_err *err)
 {
     json_t *const options = json_object_get(record, "options");
-    int bad = put_u64(options, "m", set->m);
-    bad |= put_u64(options, "tokens", set->tokens);
-    bad |= put_u64(options, "steps", set->steps);
-    bad |= put_real(options, "lr", set->lr);
-    bad |= put_u64(options, "warmup", set->warmup);
-    bad |= put_u64(options, "decay-start", set->decay_start);
-    bad |= put_u64(options, "dead-after", set->dead_after);
-    bad |= put_u64(options, "heldout-rows", set->heldout_rows);
-    bad |= put_u64(options, "log-every", set->log_every);
-    if (settings_arch(set)->sparsity_warmup)
-        bad |= put_u64(options, "sparsity-warmup", set->sparsity_warmup);
-    if (settings_has_l1(set))
-        bad |= put_real(options, "l1", set->l1);
-    if (!settings_has_k(set)) {
-        bad |= json_object_set_new(options, "k", json_null());
-        bad |= json_object_set_new(options, "auxk-alpha", json_null());
+    int bad = 0;
+    for (const struct sae_opt *row = options_rows; row->name; row++) {
+        const struct sae_opt *const cause = meaningless(row, set);
+        if (!is_setting(row))
+            continue;
+        if (!cause && (!row->value || row->flags & SAE_OPT_RESOLVED))
+            bad |= json_object_set_new(options, row->name, resolved(row, set));
+        else if (cause && !cause->when->in_sweeps && !(row->flags & SAE_OPT_STAYS))
+            bad |= json_object_set_new(options, row->name, json_null());
     }
-    if (settings_has_k(set) && set->k_start > 0)
-        bad |= put_u64(options, "k-anneal", set->k_anneal);
-    bad |= record_lp(options, set);
-    if (settings_has_cut(set)) {
-        bad |= put_u64(options, "cut-start", set->cut_start);
-        bad |= put_real(options, "cut-momentum", set->cut_momentum);
+    return bad ? sae_err_set(err, SAE_ENOMEM, "out of memory") : SAE_OK;
+}
+
+/* --- 4. defaults -------------------------------------------------------------------------- */
+
+void options_unset(struct settings *set)
+{
+    for (const struct sae_opt *row = options_rows; row->name; row++) {
+        if (!is_setting(row) || row->value)
+            continue;
+        if (is_whole(row))
+            *(uint64_t *)place_in(set, row) = SETTINGS_UNSET;
+        else
+            *(double *)place_in(set, row) = NAN;
     }
-    if (!settings_arch(set)->prefixes) {
-        bad |= json_object_set_new(options, "groups", json_null());
-        bad |= json_object_set_new(options, "prefix-loss", json_null());
+}
+
+void options_default(struct settings *set)
+{
+    static struct settings defaults;
+    static bool made;
+    struct sae_err err;
+    for (const struct sae_opt *row = options_rows; !made && row->name; row++) {
+        struct sae_opt here = *row;
+        if (!is_setting(row) || !row->value)
+            continue;
+        here.to = place_in(&defaults, row);
+        /* Whenever the program starts it reads them all, so none can fail here. */
+        if (sae_opt_read(&here, row->value, &err) != SAE_OK)
+            abort();
     }
-    if (settings_arch(set)->penalty != TRAIN_PENALTY_L0) {
-        bad |= json_object_set_new(options, "target-l0", json_null());
-        bad |= json_object_set_new(options, "l0-penalty", json_null());
-        bad |= json_object_set_new(options, "bandwidth", json_null());
-        bad |= json_object_set_new(options, "l0-step", json_null());
+    made = true;
+    options_unset(&defaults);
+    *set = defaults;
+}
+
+/* --- 5. the list of architectures --------------------------------------------------------- */
+
+/* ["k", ...] of those that have a meaning with this architecture, but not with each; given all else
+ * that they need. */
+static json_t *options_of(int arch)
+{
+    json_t *const names = json_array();
+    for (const struct sae_opt *row = options_rows; row->name; row++) {
+        const struct sae_opt *by = row;
+        while (by->when && strcmp(by->when->by, "arch") != 0)
+            by = row_of(by->when->by);
+        if (by->when && by->when->holds(arch))
+            json_array_append_new(names, json_string(row->name));
     }
-    if (set->orth != ORTH_NONE) {
-        bad |= put_real(options, "gamma", set->gamma);
-        bad |= put_real(options, "lambda2-max", set->lambda2_max);
+    return names;
+}
+
+static json_t *describe_arch(int arch)
+{
+    const struct train_arch *const row = train_archs[arch];
+    return json_pack("{s:s, s:s, s:s, s:f, s:b, s:f, s:o}", "arch", train_arch_names[arch], "summary",
+                     row->summary, "checkpoints", row->model, "lr", row->lr, "lr_by_width",
+                     (int)row->lr_by_width, "l1", row->l1, "options", options_of(arch));
+}
+
+static void print_arch(const json_t *arch)
+{
+    enum { INDENT = 15, WIDTH = 90 };
+    size_t i;
+    json_t *name;
+    int at = INDENT;
+    printf("%-*s%s\n", INDENT, sae_json_str(arch, "arch", ""), sae_json_str(arch, "summary", ""));
+    printf("%*slr %g%s", INDENT, "", sae_json_real(arch, "lr", NAN),
+           json_is_true(json_object_get(arch, "lr_by_width")) ? " / sqrt(m / 16384)" : "");
+    if (sae_json_real(arch, "l1", 0) > 0)
+        printf("; l1 %g", sae_json_real(arch, "l1", 0));
+    printf("; checkpoints are %s\n%*s", sae_json_str(arch, "checkpoints", ""), INDENT - 1, "");
+    json_array_foreach(json_object_get(arch, "options"), i, name)
+    {
+        const int n = (int)json_string_length(name) + 3;
+        if (at + n > WIDTH) {
+            printf("\n%*s", INDENT - 1, "");
+            at = INDENT;
+        }
+        printf(" --%s", json_string_value(name));
+        at += n;
     }
-    if (set->orth != ORTH_ORTSAE) {
-        bad |= json_object_set_new(options, "ortsae-chunk", json_null());
-        bad |= json_object_set_new(options, "ortsae-every", json_null());
-    }
-    if (bad)
-        return sae_err_set(err, SAE_ENOMEM, "out of memory");
-    return SAE_OK;
+    putchar('\n');
+}
+
+enum sae_status options_list_arch(bool as_json, struct sae_err *err)
+{
+    json_t *const all = json_array();
+    size_t i;
+    json_t *arch;
+    enum sae_status st = SAE_OK;
+    for (int a = 0; a < TRAIN_ARCH_N; a++)
+        if (json_array_append_new(all, describe_arch(a)) != 0)
+            st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+    if (st == SAE_OK && as_json)
+        st = sae_json_print(stdout, all, err);
+    else if (st == SAE_OK)
+        json_array_foreach(all, i, arch)
+            print_arch(arch);
+    json_decref(all);
+    return st;
 }

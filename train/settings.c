@@ -15,49 +15,6 @@ const char *const train_prefix_loss_names[] = {"mean", "published", NULL};
 const char *const train_sparsity_names[] = {"l1", "lp", "lp^p", NULL};
 const char *const train_l0_step_names[] = {"f", "z", NULL};
 
-static double default_groups[] = {1.0 / 32, 1.0 / 16, 1.0 / 8, 1.0 / 4, 17.0 / 32};
-
-void settings_init(struct settings *set)
-{
-    *set = (struct settings){.k = 32,
-                             .m = SETTINGS_UNSET,
-                             .batch = 2048,
-                             .tokens = SETTINGS_UNSET,
-                             .steps = SETTINGS_UNSET,
-                             .lr = NAN,
-                             .l1 = NAN,
-                             .warmup = SETTINGS_UNSET,
-                             .decay_start = SETTINGS_UNSET,
-                             .sparsity_warmup = SETTINGS_UNSET,
-                             .seed = 42,
-                             .cut_start = SETTINGS_UNSET,
-                             .cut_momentum = NAN,
-                             .groups = {5, default_groups},
-                             .target_l0 = 20,
-                             .l0_penalty = 1,
-                             .bandwidth = 0.001,
-                             .p_start = 1,
-                             .p_end = 0.2,
-                             .p_updates = 10,
-                             .anneal_start = SETTINGS_UNSET,
-                             .anneal_end = SETTINGS_UNSET,
-                             .k_anneal = SETTINGS_UNSET,
-                             .auxk_alpha = 1.0 / 32,
-                             .dead_after = SETTINGS_UNSET,
-                             .lambda2_max = NAN,
-                             .gamma = NAN,
-                             .ortsae_chunk = 8192,
-                             .ortsae_every = 5,
-                             .base_threshold = 0.1,
-                             .threshold_floor = 0.001,
-                             .overlap_window = 1,
-                             .sharpness = 4,
-                             .min_count = 2,
-                             .log_every = SETTINGS_UNSET,
-                             .heldout_rows = SETTINGS_UNSET,
-                             .pairs = 64};
-}
-
 enum sae_arch settings_model_arch(const struct settings *set)
 {
     enum sae_arch ret = SAE_ARCH_STANDARD;

@@ -71,9 +71,6 @@ struct settings {
     struct sae_reals checkpoints; /* percent of the steps, ascending after resolving */
 };
 
-/* The defaults of the option table, with every rule-bound value unset (also for tests). */
-void settings_init(struct settings *set);
-
 /* Replaces what is unset by its rule for a store of n_rows rows of width d, and checks the
  * whole: ranges, and settings that contradict the store or each other.
  * Fails: SAE_EARG (the message names the option) */

@@ -41,15 +41,33 @@ static int wrap(const char *text, int at)
     return at;
 }
 
-static void print_row(const struct sae_opt *row)
+/* The help of a row with what it goes with: "...; with --arch topk, batchtopk". */
+enum { HELP_BYTES = 1000 };
+static const char *help_of(char to[HELP_BYTES], const struct sae_opt_set *set,
+                           const struct sae_opt *row)
 {
+    const struct sae_opt_when *const when = row->when;
+    if (!when || when->in_sweeps)
+        return row->help;
+    size_t at = (size_t)snprintf(to, HELP_BYTES, "%s; with --%s", row->help, when->by), n = 0;
+    for (size_t i = 0; when->holds && i < set->n; i++)
+        for (int c = 0; strcmp(set->rows[i].name, when->by) == 0 && set->rows[i].choices[c]; c++)
+            if (when->holds(c) && at < HELP_BYTES)
+                at += (size_t)snprintf(to + at, HELP_BYTES - at, "%s %s", n++ ? "," : "",
+                                       set->rows[i].choices[c]);
+    return to;
+}
+
+static void print_row(const struct sae_opt_set *set, const struct sae_opt *row)
+{
+    char help[HELP_BYTES];
     int at = print_name(row);
     if (at >= INDENT - 1) {
         putchar('\n');
         at = 0;
     }
     printf("%*s", INDENT - at, "");
-    at = wrap(row->help, INDENT);
+    at = wrap(help_of(help, set, row), INDENT);
     for (int i = 0; row->kind == SAE_OPT_ENUM && row->choices[i] != NULL; i++) {
         char part[64];
         snprintf(part, sizeof part, "%s%s%s", i == 0 ? "(" : "", row->choices[i],
@@ -84,7 +102,7 @@ static bool opens_group(const struct sae_opt_set *set, size_t i)
 /* Calls heading once a group, in the order in which groups first appear, and row for each of its
  * rows. */
 static void by_group(const struct sae_opt_set *set, void (*heading)(const char *group),
-                     void (*row)(const struct sae_opt *row))
+                     void (*row)(const struct sae_opt_set *set, const struct sae_opt *row))
 {
     for (size_t i = 0; i < set->n; i++) {
         if (!opens_group(set, i))
@@ -92,7 +110,7 @@ static void by_group(const struct sae_opt_set *set, void (*heading)(const char *
         heading(group_of(&set->rows[i]));
         for (size_t j = i; j < set->n; j++)
             if (strcmp(group_of(&set->rows[j]), group_of(&set->rows[i])) == 0)
-                row(&set->rows[j]);
+                row(set, &set->rows[j]);
     }
 }
 
@@ -109,7 +127,7 @@ static void print_options(const struct sae_opt_set *set, bool all)
     }
     for (size_t i = 0; i < set->n; i++)
         if ((set->rows[i].flags & SAE_OPT_MAIN) != 0)
-            print_row(&set->rows[i]);
+            print_row(set, &set->rows[i]);
 }
 
 static void print_help(const struct sae_opt_set *set, bool all)
@@ -148,8 +166,9 @@ static void roff(const char *text)
     }
 }
 
-static void man_option(const struct sae_opt *row)
+static void man_option(const struct sae_opt_set *set, const struct sae_opt *row)
 {
+    char help[HELP_BYTES];
     fputs(".TP\n", stdout);
     if (row->letter != 0)
         printf("\\fB\\-%c\\fR, ", row->letter);
@@ -159,7 +178,7 @@ static void man_option(const struct sae_opt *row)
     if (row->kind != SAE_OPT_FLAG)
         printf(" \\fI%s\\fR", row->arg != NULL ? row->arg : "VALUE");
     putchar('\n');
-    roff(row->help);
+    roff(help_of(help, set, row));
     for (int i = 0; row->kind == SAE_OPT_ENUM && row->choices[i] != NULL; i++) {
         fputs(i == 0 ? "; one of " : ", ", stdout);
         roff(row->choices[i]);

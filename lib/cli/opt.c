@@ -153,7 +153,7 @@ static bool is_list(const struct sae_opt *row)
     return row->kind == SAE_OPT_U64S || row->kind == SAE_OPT_REALS || row->kind == SAE_OPT_STRS;
 }
 
-static enum sae_status convert(const struct sae_opt *row, const char *text, struct sae_err *err)
+enum sae_status sae_opt_read(const struct sae_opt *row, const char *text, struct sae_err *err)
 {
     switch (row->kind) {
     case SAE_OPT_FLAG:
@@ -212,7 +212,7 @@ static enum sae_status convert_parts(const struct sae_opt *row, const char *text
         more = *end == ',';
         *end = '\0';
         st = *part == '\0' ? sae_err_set(err, SAE_EARG, "--%s '%s': empty part", row->name, text)
-                           : convert(row, part, err);
+                           : sae_opt_read(row, part, err);
         part = end + 1;
     }
     free(copy);
@@ -253,7 +253,7 @@ enum sae_status sae_opt_set_assign(struct sae_opt_set *set, size_t i, const char
     if (st == SAE_OK)
         st = (row->flags & SAE_OPT_SWEEP) != 0 && strchr(whole.s, ',') != NULL
                  ? convert_parts(row, whole.s, err)
-                 : convert(row, whole.s, err);
+                 : sae_opt_read(row, whole.s, err);
     if (st != SAE_OK) {
         sae_str_clear(&whole);
         return st;
@@ -635,7 +635,7 @@ enum sae_status sae_opt_refresh(const struct sae_cli *cli, struct sae_err *err)
     const struct sae_opt_set *set = cli->set;
     for (size_t i = 0; i < set->n; i++)
         if (set->text[i] != NULL && !is_list(&set->rows[i]))
-            SAE_TRY(convert(&set->rows[i], set->text[i], err));
+            SAE_TRY(sae_opt_read(&set->rows[i], set->text[i], err));
     return SAE_OK;
 }
 

@@ -46,7 +46,21 @@ enum {
     SAE_OPT_MAIN = 1,       /* shown by plain --help */
     SAE_OPT_UNRECORDED = 2, /* says where or how loudly, not what: output path, --force, --json */
     SAE_OPT_SWEEP = 4, /* a number or an enum that may be a list, "0.1,0.5": one run each; grid.h */
+    /* of a program that records what its rules make of the options */
+    SAE_OPT_RESOLVED = 16, /* a rule may change what was given: the result is recorded */
+    SAE_OPT_STAYS = 32,    /* recorded as given even if it has no meaning */
     SAE_OPT_OVERRIDE = 8 /* recorded, but --resume may override it for the current process */
+};
+
+/* When an option has a meaning: where `by`, another option, has one, and a value for which this holds.
+ * Help says so; refusing is the program's. */
+struct sae_opt_when {
+    const char *by;            /* an enum, or a number, which then is not 0 */
+    bool (*holds)(int choice); /* of the enum */
+    /* How a refusal goes on after "--X has no meaning": */
+    const char *lacks;   /* "with --by CHOICE, which has no ..."; */
+    const char *without; /* else "without ..."; NULL: "except with --by" and the choices that hold */
+    bool in_sweeps;      /* never refused; only a run of a sweep leaves it out */
 };
 
 /* A row. The table ends with a row whose name is NULL. */
@@ -62,6 +76,7 @@ struct sae_opt {
     const char *group;    /* heading in --help=all */
     const char *help;     /* one line; for enums the choices are added by themselves */
     unsigned flags;
+    const struct sae_opt_when *when; /* NULL: always */
 };
 
 /* A program as data; main is `return sae_program_main(&program, argc, argv);`. */
@@ -92,6 +107,11 @@ struct sae_cli {
 /* Parses, talks, runs, closes stdout and returns the exit code: 0 done, 1 failed, 2 bad command
  * line (SAE_EARG), 130/143 stopped by a signal. */
 int sae_program_main(const struct sae_program *program, int argc, char **argv);
+
+/* Writes a value to the row's destination, which holds one already or zeros.
+ * Fails: SAE_EARG it is none, or out of range */
+SAE_MUST_CHECK enum sae_status sae_opt_read(const struct sae_opt *row, const char *text,
+                                            struct sae_err *err);
 
 /* Whether the user gave this option (on the command line or in --config). */
 bool sae_opt_given(const struct sae_cli *cli, const char *name);

@@ -27,6 +27,7 @@
 #include "lib/math/cuda/gpu.h"
 #include "tests/bench/bench.h"
 #include "tests/emu/emu_c.h"
+#include "train/options.h"
 #include "train/trainer.h"
 
 /* --- 1. help -------------------------------------------------------------------------------- */
@@ -184,7 +185,7 @@ static struct trainer *open_trainer(const struct bench *b, size_t k, bool orth)
     struct sae_err err = {0};
     struct trainer *t = NULL;
     double last = 100;
-    settings_init(&set);
+    options_default(&set);
     set.k = k;
     set.m = b->m;
     set.batch = b->n;

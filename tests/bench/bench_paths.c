@@ -18,6 +18,7 @@
 #include "tests/bench/bench.h"
 #include "tests/emu/emu_c.h"
 #include "train/feed.h"
+#include "train/options.h"
 #include "train/trainer.h"
 
 enum { BATCHES = 4, REPEATS = 3 };
@@ -34,7 +35,7 @@ enum way { CHOSEN, LISTS, PRODUCTS };
 static void make_settings(const struct bench *b, struct settings *set)
 {
     static double last = 100;
-    settings_init(set);
+    options_default(set);
     set->k = b->d / 64 < 40 ? b->d / 64 : 40;
     set->m = b->m;
     set->batch = b->n;

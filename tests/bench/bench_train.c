@@ -27,6 +27,7 @@
 #include "lib/base/mem.h"
 #include "tests/bench/peer.h"
 #include "tests/unit/fixtures/synth.h"
+#include "train/options.h"
 #include "train/trainer.h"
 
 enum { RUNS_MAX = 64, CASES_MAX = 16, SQUARE = 1536, BATCHES = 4, BINS = 200 };
@@ -225,7 +226,7 @@ static void trainer_make(struct work *w, const struct settings *with)
     static double last = 100;
     struct sae_err err = {0};
     struct settings set;
-    settings_init(&set);
+    options_default(&set);
     set.arch = TRAIN_TOPK;
     set.m = w->s.m;
     set.k = w->s.k;

@@ -12,6 +12,7 @@
 #include "lib/file/acts.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/h5_mutate.h"
+#include "train/options.h"
 #include "train/run.h"
 
 enum { D = 6, ROWS = 200, HELD = 32, M = 12, BATCH = 16, STEPS = 6, N_KINDS = 4, IMAGE = 1 << 20 };
@@ -68,7 +69,7 @@ static void settings_of(struct settings *set, size_t which)
     static const enum sae_arch archs[] = {SAE_ARCH_TOPK, SAE_ARCH_GATED, SAE_ARCH_JUMPRELU,
                                           SAE_ARCH_BATCHTOPK};
     static double percents[2] = {0, 100};
-    settings_init(set);
+    options_default(set);
     set->arch = archs[which];
     set->orth = which < 2 ? ORTH_PROGRESSIVE : ORTH_NONE;
     set->k = 2;

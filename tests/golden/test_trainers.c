@@ -12,6 +12,7 @@
 
 #include "lib/math/ops.h"
 #include "tests/emu/test_device.h"
+#include "train/options.h"
 #include "train/resident.h"
 #include "train/trainer.h"
 
@@ -107,7 +108,7 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
     struct settings set;
     struct sae_err err = {0};
     static double last = 100, fractions[] = {0.125, 0.25, 0.625};
-    settings_init(&set);
+    options_default(&set);
     set.arch = arch_of(name);
     set.k = K;
     set.m = M;

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "lib/base/rng.h"
+#include "train/options.h"
 #include "train/trainer.h"
 
 enum { D = 7, M = 20, N = 12, K = 4, PARAMS = 2 * M * D + 3 * M + D };
@@ -56,7 +57,7 @@ static struct view view_of(const double *w)
 static void settings_of(const struct check *c, struct settings *set)
 {
     static double last[1] = {100}, groups[3] = {0.2, 0.3, 0.5};
-    settings_init(set);
+    options_default(set);
     set->checkpoints = (struct sae_reals){1, last};
     set->groups = (struct sae_reals){3, groups};
     set->arch = c->arch;

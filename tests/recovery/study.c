@@ -24,6 +24,7 @@
 
 #include "tests/recovery/assign.h"
 #include "tests/unit/fixtures/synth.h"
+#include "train/options.h"
 #include "train/trainer.h"
 
 enum { D = 64, FEATURES = 256, M = 256, BATCH = 256, POOL = 1 << 16, FRESH = 8192 };
@@ -68,7 +69,7 @@ static void settings_of(const struct recipe *r, double l0, double square_norm, u
                         uint64_t steps, struct settings *set)
 {
     static double last[1] = {100};
-    settings_init(set);
+    options_default(set);
     set->checkpoints = (struct sae_reals){1, last};
     set->arch = r->arch;
     set->orth = r->orth;

@@ -16,6 +16,7 @@
 #include "lib/base/rng.h"
 #include "tests/recovery/assign.h"
 #include "tests/unit/fixtures/synth.h"
+#include "train/options.h"
 #include "train/trainer.h"
 
 enum { POOL = 1 << 16 }; /* rows, gone through again and again */
@@ -28,7 +29,7 @@ static double all_percent[1] = {100};
 
 static void begin(struct settings *set, size_t m, uint64_t k, uint64_t steps)
 {
-    settings_init(set);
+    options_default(set);
     set->checkpoints = (struct sae_reals){1, all_percent};
     set->m = m;
     set->k = k;

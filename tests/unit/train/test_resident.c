@@ -16,6 +16,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/rng.h"
 #include "tests/emu/test_device.h"
+#include "train/options.h"
 #include "train/resident.h"
 #include "train/rows.h"
 #include "train/run.h"
@@ -70,7 +71,7 @@ static int end(void **state)
 static void make_unresolved(struct settings *set, uint64_t steps)
 {
     static double all_percent[1] = {100};
-    settings_init(set);
+    options_default(set);
     set->k = 3;
     set->m = M;
     set->batch = N;

@@ -16,6 +16,7 @@
 #include "lib/base/rng.h"
 #include "lib/file/json.h"
 #include "lib/sae/ckpt.h"
+#include "train/options.h"
 #include "train/run.h"
 
 enum { D = 8, ROWS = 900, HELD = 128, M = 24 };
@@ -122,7 +123,7 @@ static void test_scaled_run_takes_raw_rows(void **state)
     struct sae_acts *const acts = make_store();
     for (int arch = 0; train_arch_names[arch]; arch++) {
         struct run_plan plan = {.dir = dir, .acts = acts, .ops = &sae_ops_cpu};
-        settings_init(&plan.set);
+        options_default(&plan.set);
         plan.set.arch = arch;
         plan.set.k = 3;
         plan.set.m = M;
@@ -221,7 +222,7 @@ static void test_pairs_are_of_one_moment(void **state)
     struct sae_ckpt ckpt = {0};
     char path[64];
     struct run_plan plan = {.dir = dir, .acts = acts, .ops = &sae_ops_cpu};
-    settings_init(&plan.set);
+    options_default(&plan.set);
     plan.set.orth = ORTH_PROGRESSIVE;
     plan.set.k = 3;
     plan.set.m = M;

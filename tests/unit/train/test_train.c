@@ -13,13 +13,14 @@
 
 #include "lib/base/rng.h"
 #include "train/heldout.h"
+#include "train/options.h"
 #include "train/trainer.h"
 
 static double all_percent[1] = {100};
 
 static void start(struct settings *set)
 {
-    settings_init(set);
+    options_default(set);
     set->checkpoints = (struct sae_reals){1, all_percent};
 }
 
