@@ -19,6 +19,7 @@ sweep="--k 4 --steps 300 --orth none,progressive --lambda2-max 0.1,0.5 --seed 1,
 batchtopk="--arch batchtopk --k 4 --steps 500 --normalize unit"
 matryoshka="--arch matryoshka --k 4 --steps 400 --orth static"
 standard="--arch standard --steps 300 --l1 0.1"
+standard_2024="--arch standard-2024 --steps 300 --l1 0.1"
 gated="--arch gated --steps 300 --lr 0.003 --orth progressive --normalize unit"
 jumprelu="--arch jumprelu --steps 300 --lr 0.003 --target-l0 5 --bandwidth 0.05"
 ortsae="--k 4 --steps 500 --orth ortsae"
@@ -155,7 +156,12 @@ else
     strike_any sweep "$kills"
     mend topk
     mend batchtopk
-    for name in batchtopk matryoshka standard gated jumprelu ortsae; do strike_any $name 2; done
+    for arch in $("$sae_train" --list-arch | sed -n 's/^\([a-z][^ ]*\) .*/\1/p'); do
+        name=${arch//-/_} # its options are listed above
+        [ -n "${!name:-}" ] || { echo "no run of --arch $arch is struck"; bad=1; continue; }
+        [ "$arch" = topk ] || strike_any "$name" 2
+    done
+    strike_any ortsae 2
     # training is above; what writes one file keeps nothing
     for name in $(works | grep -v '^train$\|^sweep$\|^resume$\|^convert\|^import$\|^report$'); do
         strike_any "$name" 2

@@ -261,9 +261,12 @@ done:
     trainer_close(t);
 }
 
+static bool ran[TRAIN_ARCH_N]; /* to the end */
+
 static void agree(const char *name, const struct sae_ops *ops, size_t dense_share)
 {
     agree_for(name, ops, dense_share, STEPS);
+    ran[arch_of(name)] = true;
 }
 
 static void test_trainers_cpu(void **state)
@@ -284,6 +287,15 @@ static void test_trainers_cpu(void **state)
     agree("standard-lp", &sae_ops_cpu, 1);
     agree("jumprelu", &sae_ops_cpu, 1);
     agree("jumprelu-low", &sae_ops_cpu, 1);
+}
+
+/* An architecture without vectors is not tested. */
+static void test_all_ran(void **state)
+{
+    (void)state;
+    for (int a = 0; a < TRAIN_ARCH_N; a++)
+        if (!ran[a])
+            fail_msg("no golden run of '%s'", train_arch_names[a]);
 }
 
 /* On the emulated device, whose memory the host cannot reach; and a step there waits for nothing. */
@@ -465,6 +477,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "cuda") == 0)
         return cmocka_run_group_tests_name("trainers on cuda", cuda, NULL, NULL);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_trainers_cpu),
+                                       cmocka_unit_test(test_all_ran),
                                        cmocka_unit_test(test_trainers_ref),
                                        cmocka_unit_test(test_orthogonality)};
     return cmocka_run_group_tests_name("trainers", tests, NULL, NULL);

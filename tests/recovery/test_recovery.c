@@ -41,6 +41,8 @@ static void begin(struct settings *set, size_t m, uint64_t k, uint64_t steps)
     set->dead_after = 20000;
 }
 
+static bool tried[TRAIN_ARCH_N];
+
 static struct figures train(const struct synth *s, struct settings *set)
 {
     struct sae_err err = {0};
@@ -54,6 +56,7 @@ static struct figures train(const struct synth *s, struct settings *set)
     for (size_t r = 0; r < POOL; r++)
         synth_row(s, r, rows + r * t->d);
     trainer_init(t, rows);
+    tried[set->arch] = true;
     for (uint64_t step = 0; step < set->steps; step++) {
         const float *const x = rows + step * t->n % POOL * t->d;
         if (trainer_step(t, x, step + 1 == set->steps, &stats, &err) != SAE_OK)
@@ -148,6 +151,15 @@ static void test_others(void **state)
     const struct figures batchtopk = train(&s, &set);
     show("correlated batchtopk", &batchtopk);
     begin(&set, 96, 5, 2500);
+    set.arch = TRAIN_MATRYOSHKA;
+    const struct figures matryoshka = train(&s, &set);
+    show("correlated matryoshka", &matryoshka);
+    begin(&set, 96, 5, 2500);
+    set.arch = TRAIN_STANDARD_2024;
+    set.l1 = 0.3;
+    const struct figures older = train(&s, &set);
+    show("correlated standard-2024", &older);
+    begin(&set, 96, 5, 2500);
     set.arch = TRAIN_GATED;
     set.l1 = 3;
     const struct figures gated = train(&s, &set);
@@ -161,9 +173,19 @@ static void test_others(void **state)
     show("correlated jumprelu", &jumprelu);
     synth_close(&s);
     assert_true(batchtopk.match > random + 0.2);
+    assert_true(matryoshka.match > random + 0.2);
+    assert_true(older.match > random + 0.2);
     assert_true(gated.match > random + 0.2);
     assert_true(jumprelu.match > random + 0.2);
     assert_true(jumprelu.l0 < 8); /* 48 at the start; the penalty gives way to the residual */
+}
+
+static void test_all_tried(void **state)
+{
+    (void)state;
+    for (int a = 0; a < TRAIN_ARCH_N; a++)
+        if (!tried[a])
+            fail_msg("'%s' is led to no dictionary here", train_arch_names[a]);
 }
 
 /* The best of all ways to seat rows [row, n) in columns not in `used`. */
@@ -212,6 +234,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_matching),
                                        cmocka_unit_test(test_orthonormal),
                                        cmocka_unit_test(test_correlated),
-                                       cmocka_unit_test(test_others)};
+                                       cmocka_unit_test(test_others), cmocka_unit_test(test_all_tried)};
     return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
 }
