@@ -73,8 +73,8 @@ static const struct sae_program program = {
     .about =
         "sae-train writes ckpt_00.h5 ... ckpt_100.h5 into the run folder. Each holds weights, the "
         "time series so far, and metrics and masks of held-out rows. The steps follow the 2025 "
-        "dictionary_learning trainers (topk, batchtopk, matryoshka, standard, gated, jumprelu) and "
-        "the loss of its 2024 trainer (standard-2024: unsquared norm, no sparsity warm-up).\n"
+        "dictionary_learning trainers and, for standard-2024, the loss of its 2024 trainer; "
+        "--list-arch prints the architectures, their defaults and options.\n"
         "state.h5 holds what else an exact resume needs. It is saved at each checkpoint, every "
         "--save-minutes, and when a signal makes the program finish its step and stop; it is "
         "removed when the run is finished. --resume RUN needs no other option and ends with the "
@@ -89,8 +89,8 @@ static const struct sae_program program = {
         "An option given as a list makes a sweep: one run for each combination, in its own folder "
         "below -o, with the same files as if it had been trained alone. Runs that read the "
         "activations in the same order (equal --seed, --batch, --heldout-rows, --normalize) are "
-        "trained side by side on each batch, as many at a time as --memory allows. If --arch, "
-        "--orth or --competition is a list, a run ignores the options that have no meaning for it, "
+        "trained side by side on each batch, as many at a time as --memory allows. If an "
+        "option that decides about others is a list (--arch, --orth, --sparsity ...), a run ignores the options that have no meaning for it, "
         "and runs that become equal are trained once. A run that fails does not stop the others; "
         "the exit status is then 1. --resume takes the folder of the sweep.",
     .opts = options_rows,

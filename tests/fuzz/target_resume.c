@@ -15,7 +15,7 @@
 #include "train/options.h"
 #include "train/run.h"
 
-enum { D = 6, ROWS = 200, HELD = 32, M = 12, BATCH = 16, STEPS = 6, N_KINDS = 4, IMAGE = 1 << 20 };
+enum { D = 6, ROWS = 200, HELD = 32, M = 12, BATCH = 16, STEPS = 6, N_KINDS = TRAIN_ARCH_N, IMAGE = 1 << 20 };
 
 static struct sae_acts *acts;
 static struct kind {
@@ -66,13 +66,13 @@ static void make_store(void)
 
 static void settings_of(struct settings *set, size_t which)
 {
-    static const enum sae_arch archs[] = {SAE_ARCH_TOPK, SAE_ARCH_GATED, SAE_ARCH_JUMPRELU,
-                                          SAE_ARCH_BATCHTOPK};
-    static double percents[2] = {0, 100};
+    static double percents[2] = {0, 100}, shares[2] = {0.25, 0.75};
     options_default(set);
-    set->arch = archs[which];
-    set->orth = which < 2 ? ORTH_PROGRESSIVE : ORTH_NONE;
+    set->arch = (int)which;
+    set->orth = which % 2 == 0 ? ORTH_PROGRESSIVE : ORTH_NONE;
     set->k = 2;
+    set->target_l0 = 2;
+    set->groups = (struct sae_reals){2, shares};
     set->m = M;
     set->batch = BATCH;
     set->steps = STEPS;
