@@ -69,6 +69,7 @@ static void run_lp(const struct sae_ops *o, const struct fix *f, void *const a[O
     o->lp_sum(true, n, m, NULL, v, 0.6, 0.5, a[2], a[1]);
     o->lp_grad(true, n, m, NULL, v, 0.6, 0.25, a[2], a[4]);
     o->lp_grad(true, n, m, f->csr.start, f->csr.val, 0.6, 0.25, a[2], a[4]);
+    o->lp_sum(false, n, m, NULL, v, 1, 0, a[5], a[0]);
     o->free(v);
     o->free(dz);
 }

@@ -184,9 +184,20 @@ static double lp_value(bool root, double sum, double p)
     return root ? (sum > 0 ? pow(sum, 1 / p) : 0) : sum;
 }
 
+SAE_CLONES static double plain_sum(size_t n, const float *f)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++)
+        sum += f[i] > 0 ? (double)f[i] : 0;
+    return sum;
+}
+
 static double power_sum(const struct lp_row *r, size_t t, double p)
 {
     double sum = 0;
+    if (p == 1)
+        return plain_sum(row_begin(r, t + 1) - row_begin(r, t), r->f + row_begin(r, t));
     for (size_t i = row_begin(r, t); i < row_begin(r, t + 1); i++)
         if (r->f[i] > 0)
             sum += pow((double)r->f[i], p);
