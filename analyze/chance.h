@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
-#include "lib/sae/overlap.h"
+#include "lib/math/compete.h"
 
 /* Means over all pairs i < j of latents with n_i, n_j >= floor on N tokens. */
 struct analyze_chance {

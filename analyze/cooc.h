@@ -15,7 +15,7 @@
 #include "lib/base/err.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
-#include "lib/sae/overlap.h"
+#include "lib/math/compete.h"
 
 /* One normalisation, over the pairs that fired together. */
 struct analyze_overlap {

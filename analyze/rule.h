@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "lib/sae/ckpt.h"
-#include "lib/sae/overlap.h"
+#include "lib/math/compete.h"
 #include "lib/sae/sched.h"
 
 enum analyze_normaliser { ANALYZE_SUM, ANALYZE_MEAN, ANALYZE_LATENT };

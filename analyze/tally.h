@@ -9,7 +9,7 @@
 #include "analyze/hist.h"
 #include "analyze/rule.h"
 #include "lib/base/err.h"
-#include "lib/sae/overlap.h"
+#include "lib/math/compete.h"
 
 enum {
     ANALYZE_N_COS = 80,    /* bins of the joint map over [-1, 1] */

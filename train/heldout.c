@@ -158,10 +158,10 @@ done:
     return st;
 }
 
-/* Competition on the masks at the base threshold: one rule for every checkpoint of a run. */
+/* Competition on the masks at the base threshold: one rule for every checkpoint of a run. sum: as of
+ * orth_masks. */
 static enum sae_status competition(struct trainer *t, const struct sae_masks *masks,
-                                   struct sae_orth_stats *ret, bool *ret_counted,
-                                   struct sae_err *err)
+                                   double sum[5], bool *ret_counted, struct sae_err *err)
 {
     struct masks set = {0};
     double meetings = 0;
@@ -186,8 +186,8 @@ static enum sae_status competition(struct trainer *t, const struct sae_masks *ma
     const struct sae_overlap_masks all = {1, &csr, &csc, &one};
     struct sae_compete_rule rule;
     trainer_rule(t, t->set.base_threshold, &rule);
-    SAE_GO(st, sae_overlap_pairs(t->m, &all, &rule, &t->pairs, err));
-    t->ops->orth(t->m, t->d, t->w.W_dec, &t->pairs, 0, NULL, NULL, ret);
+    t->ops->orth_masks(t->m, t->d, t->w.W_dec, &all, &rule, 0, false, NULL, NULL, NULL, sum);
+    st = t->ops->check(err);
 done:
     sae_csr_free(&set.csr, t->ops);
     sae_csc_free(&set.csc, t->ops);
@@ -197,8 +197,7 @@ done:
 /* --- 4. checkpoint ------------------------------------------------------------------------ */
 
 static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
-                          const struct heldout_sums *s, const struct sae_orth_stats *orth,
-                          bool counted)
+                          const struct heldout_sums *s, const double orth[5], bool counted)
 {
     const double norm = held->norm;
     const struct train_arch *const arch = settings_arch(&t->set);
@@ -225,9 +224,9 @@ static json_t *metrics_of(const struct heldout *held, const struct trainer *t,
         {"l2_ratio",                    s->l2_ratio                                },
         {"alive_share",                 s->alive_share                             },
         {"dead",                        (double)dead                               },
-        {"competing_pairs",             counted ? (double)orth->n_pairs : NAN      },
-        {"mean_abs_cos",                counted ? orth->mean_abs_cos : NAN         },
-        {"max_abs_cos",                 counted ? orth->max_abs_cos : NAN          },
+        {"competing_pairs",             counted ? orth[1] : NAN                    },
+        {"mean_abs_cos",                counted ? orth[1] > 0 ? orth[2] / orth[1] : 0 : NAN},
+        {"max_abs_cos",                 counted ? orth[3] : NAN                    },
         {"tokens",                      (double)s->tokens                          }
     };
     json_t *const metrics = json_object();
@@ -241,13 +240,13 @@ enum sae_status heldout_checkpoint(struct heldout *held, struct trainer *t, json
 {
     struct heldout_sums sums;
     struct sae_masks masks = {0};
-    struct sae_orth_stats orth = {0};
+    double orth[5];
     bool counted = false;
     enum sae_status st;
     SAE_GO(st, heldout_sums(held, t, held->n, &sums, err));
     SAE_GO(st, make_masks(held, t, &masks, err));
-    SAE_GO(st, competition(t, &masks, &orth, &counted, err));
-    *ret_metrics = metrics_of(held, t, &sums, &orth, counted);
+    SAE_GO(st, competition(t, &masks, orth, &counted, err));
+    *ret_metrics = metrics_of(held, t, &sums, orth, counted);
     *ret_masks = masks;
     masks = (struct sae_masks){0};
 done:

@@ -92,67 +92,71 @@ static void add(struct pair_log *log, uint32_t i, uint32_t j, uint8_t kind)
     log->kind[log->n++] = kind;
 }
 
-static enum sae_status add_competitors(struct pair_log *log, struct trainer *t,
-                                       const struct sae_overlap_masks *masks, struct sae_err *err)
-{
+/* The strongest competitors, and a reservoir of pairs that meet: each has the same chance, in one
+ * pass of unknown length. */
+struct choice {
+    const struct trainer *t;
     struct sae_compete_rule rule;
-    trainer_rule(t, tau_now(t), &rule);
-    SAE_TRY(sae_overlap_pairs(t->m, masks, &rule, &t->pairs, err));
-    struct candidate *all = NULL;
-    size_t n = 0;
-    SAE_TRY(sae_mem_alloc(&all, t->pairs.start[t->m] / 2 + 1, sizeof *all, err));
-    for (uint32_t i = 0; i < t->m; i++)
-        for (size_t e = t->pairs.start[i]; e < t->pairs.start[i + 1]; e++)
-            if (t->pairs.idx[e] > i)
-                all[n++] =
-                    (struct candidate){i, t->pairs.idx[e],
-                                       (double)t->pairs.c[e] * fabs(cosine(t, i, t->pairs.idx[e]))};
-    qsort(all, n, sizeof *all, by_strength);
-    for (size_t p = 0; p < n && p < t->set.pairs; p++)
-        add(log, all[p].i, all[p].j, 0);
-    free(all);
-    return SAE_OK;
-}
-
-/* Reservoir: each pair that meets has the same chance, in one pass of unknown length. */
-struct reservoir {
+    double B;
     struct sae_rng rng;
     uint64_t seen;
-    size_t size, n;
-    double min_count;
-    struct candidate *kept;
+    size_t size, n_kept, n_strong;
+    struct candidate *kept;   /* [size] */
+    struct candidate *strong; /* [2 size]: sorted and cut to `size` when full */
 };
+
+static void sort_strong(struct choice *c)
+{
+    qsort(c->strong, c->n_strong, sizeof *c->strong, by_strength);
+    if (c->n_strong > c->size)
+        c->n_strong = c->size;
+}
 
 static void offer(void *user, uint32_t i, uint32_t j, double n_i, double n_j, double n_ij)
 {
-    struct reservoir *const r = user;
-    (void)n_ij;
+    struct choice *const c = user;
+    const struct sae_compete_rule *const r = &c->rule;
     if (n_i < r->min_count || n_j < r->min_count)
         return;
-    r->seen++;
-    if (r->n < r->size) {
-        r->kept[r->n++] = (struct candidate){i, j, 0};
+    const double nhat = sae_overlap_value(r->overlap, c->B, n_i, n_j, n_ij);
+    const float competes = (float)sae_compete_value(r->form, r->sharpness, nhat, r->tau);
+    if (competes > 0) {
+        if (c->n_strong == 2 * c->size)
+            sort_strong(c);
+        c->strong[c->n_strong++] =
+            (struct candidate){i, j, (double)competes * fabs(cosine(c->t, i, j))};
+    }
+    c->seen++;
+    if (c->n_kept < c->size) {
+        c->kept[c->n_kept++] = (struct candidate){i, j, 0};
         return;
     }
-    const uint64_t at = sae_rng_below(&r->rng, r->seen);
-    if (at < r->size)
-        r->kept[at] = (struct candidate){i, j, 0};
+    const uint64_t at = sae_rng_below(&c->rng, c->seen);
+    if (at < c->size)
+        c->kept[at] = (struct candidate){i, j, 0};
 }
 
-static enum sae_status add_coactive(struct pair_log *log, struct trainer *t,
-                                    const struct sae_overlap_masks *masks, struct sae_err *err)
+static enum sae_status add_met(struct pair_log *log, struct trainer *t,
+                               const struct sae_overlap_masks *masks, struct sae_err *err)
 {
-    struct reservoir r = {.rng = sae_rng_make(t->set.seed, SAE_RNG_PAIRS),
-                          .size = (size_t)t->set.pairs,
-                          .min_count = t->set.min_count};
-    SAE_TRY(sae_mem_alloc(&r.kept, r.size, sizeof *r.kept, err));
-    const enum sae_status st = sae_overlap_visit(t->m, masks, offer, &r, err);
-    if (st == SAE_OK) {
-        qsort(r.kept, r.n, sizeof *r.kept, by_strength);
-        for (size_t p = 0; p < r.n; p++)
-            add(log, r.kept[p].i, r.kept[p].j, 1);
-    }
-    free(r.kept);
+    struct choice c = {.t = t,
+                       .B = rows_of(masks),
+                       .rng = sae_rng_make(t->set.seed, SAE_RNG_PAIRS),
+                       .size = (size_t)t->set.pairs};
+    enum sae_status st;
+    trainer_rule(t, tau_now(t), &c.rule);
+    SAE_GO(st, sae_mem_alloc(&c.kept, c.size, sizeof *c.kept, err));
+    SAE_GO(st, sae_mem_alloc(&c.strong, 2 * c.size, sizeof *c.strong, err));
+    SAE_GO(st, sae_overlap_visit(t->m, masks, offer, &c, err));
+    sort_strong(&c);
+    for (size_t p = 0; p < c.n_strong; p++)
+        add(log, c.strong[p].i, c.strong[p].j, 0);
+    qsort(c.kept, c.n_kept, sizeof *c.kept, by_strength);
+    for (size_t p = 0; p < c.n_kept; p++)
+        add(log, c.kept[p].i, c.kept[p].j, 1);
+done:
+    free(c.kept);
+    free(c.strong);
     return st;
 }
 
@@ -188,8 +192,7 @@ static enum sae_status choose(struct pair_log *log, struct trainer *t,
     SAE_TRY(sae_mem_alloc(&log->i, most, sizeof *log->i, err));
     SAE_TRY(sae_mem_alloc(&log->j, most, sizeof *log->j, err));
     SAE_TRY(sae_mem_alloc(&log->kind, most, sizeof *log->kind, err));
-    SAE_TRY(add_competitors(log, t, masks, err));
-    SAE_TRY(add_coactive(log, t, masks, err));
+    SAE_TRY(add_met(log, t, masks, err));
     add_never(log, t, masks);
     return SAE_OK;
 }

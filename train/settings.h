@@ -10,7 +10,7 @@
 #include "lib/base/err.h"
 #include "lib/cli/opt.h"
 #include "lib/sae/model.h"
-#include "lib/sae/overlap.h"
+#include "lib/math/compete.h"
 #include "lib/sae/sched.h"
 #include "train/arch/arch.h"
 

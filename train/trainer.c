@@ -159,14 +159,13 @@ void trainer_close(struct trainer *t)
     }
     sae_csr_free(&t->now.csr, ops);
     sae_csc_free(&t->now.csc, ops);
-    sae_pairs_free(&t->pairs, &sae_ops_cpu);
     sae_csr_free(&t->scratch, ops);
     auxk_close(t->auxk, ops);
     resident_close(t->resident);
     gated_close(t->gated, ops);
     jump_close(t->jump, ops);
     matry_close(t->matry, ops);
-    ortsae_close(t->ortsae, ops);
+    ortsae_close(t->ortsae);
     free(t->partners);
     free(t->ring);
     free(t->csr_list);

@@ -14,7 +14,7 @@
 
 #include "lib/base/err.h"
 #include "lib/math/ops.h"
-#include "lib/sae/overlap.h"
+#include "lib/math/compete.h"
 #include "train/settings.h"
 
 /* All parameters in one array, so that clipping and Adam see one vector. */
@@ -84,7 +84,6 @@ struct trainer {
     struct masks *ring; /* [ring_len] batch of step s is at s % ring_len */
     size_t ring_len;
     struct masks now;   /* of trainer_look */
-    struct sae_pairs pairs;
     struct lp lp;           /* where settings_has_lp */
     struct sae_csr scratch; /* of resampling */
 
@@ -197,7 +196,7 @@ void trainer_compare(const struct trainer *t, const float *orth_grad, struct ste
 /* OrtSAE, after trainer_orth: adds its gradient to g.W_dec and fills its part of the statistics. */
 SAE_MUST_CHECK enum sae_status ortsae_open(struct ortsae **ret, const struct trainer *t,
                                            struct sae_err *err);
-void ortsae_close(struct ortsae *ortsae, const struct sae_ops *ops);
+void ortsae_close(struct ortsae *ortsae);
 SAE_MUST_CHECK enum sae_status ortsae_step(struct trainer *t, bool measure,
                                            struct step_stats *stats, struct sae_err *err);
 

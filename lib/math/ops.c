@@ -45,7 +45,6 @@ static const struct {
              OP(adam),
              OP(project_sq),
              OP(adam_rows),
-             OP(orth),
              OP(sq_sum),
              OP(loss_sum),
              OP(project_sum),
@@ -241,14 +240,4 @@ void sae_csc_free(struct sae_csc *csc, const struct sae_ops *ops)
     ops->free(csc->row);
     ops->free(csc->pos);
     *csc = (struct sae_csc){0};
-}
-
-void sae_pairs_free(struct sae_pairs *pairs, const struct sae_ops *ops)
-{
-    if (!pairs)
-        return;
-    ops->free(pairs->start);
-    ops->free(pairs->idx);
-    ops->free(pairs->c);
-    *pairs = (struct sae_pairs){0};
 }

@@ -54,21 +54,6 @@ struct sae_adam {
     size_t n_guard;
 };
 
-/* Competing partners of each latent: symmetric, no diagonal; partners ascending. */
-struct sae_pairs {
-    size_t m;
-    size_t *start; /* [m+1] */
-    uint32_t *idx; /* [n] partner */
-    float *c;      /* [n] competition coefficient > 0 */
-    size_t cap;
-};
-
-struct sae_orth_stats {
-    double loss;    /* sum over i < j of c_ij |f_i . f_j|, before any normaliser or weight */
-    size_t n_pairs; /* pairs i < j with c_ij > 0 */
-    double mean_abs_cos, max_abs_cos; /* over those pairs; 0 where there are none */
-};
-
 /* Gradient of the thresholds of JumpReLU (train/jumprelu.c has the equations). */
 struct sae_jump {
     double width, target, weight; /* of the window; of L0; of its penalty */
@@ -82,10 +67,6 @@ struct sae_lm_ops; /* lib/math/lm.h */
 enum sae_precision { SAE_F32, SAE_TF32, SAE_BF16, SAE_PRECISIONS };
 extern const char *const sae_precision_names[SAE_PRECISIONS + 1]; /* "f32", "tf32", "bf16", NULL */
 
-/* orth_rows is faster than orth where more than one in so many of all pairs competes
- * (docs/PERFORMANCE.md). */
-enum { SAE_ORTH_DENSE = 4 };
-
 struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
     bool host;        /* backend memory is host memory: put and get are plain copies */
@@ -96,15 +77,8 @@ struct sae_ops {
     bool numbers_late;
     size_t grad_block, dense_share;
 
-    /* No entry is NULL but these two. */
+    /* No entry is NULL but this one. */
     const struct sae_lm_ops *lm; /* NULL where the backend runs no language model */
-    /* NULL but for cpu: orth for a good part of all pairs, by dense products and without lists of
-     * them. fill(user, i, c) writes c_ij to c[j] for i < j < m, 0 where a pair does not compete; it
-     * is called once for every i, by all threads. False where W is not finite or there is no
-     * memory: then nothing was written. */
-    bool (*orth_rows)(size_t m, size_t d, const float *W,
-                      void (*fill)(const void *user, size_t i, float *c), const void *user,
-                      double weight, float *G, float *Gout, struct sae_orth_stats *stats);
 
     /* memory: zeroed; put and get copy between host and backend */
     enum sae_status (*alloc)(void *ret, size_t n, size_t size, struct sae_err *err);
@@ -191,12 +165,6 @@ struct sae_ops {
     void (*adam_rows)(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                       float *W, const float *G, float *M, float *V);
 
-    /* Orthogonality: G[i] += weight * sum_j c_ij sign(W[i].W[j]) W[j], sign(0) = sign(NaN) = 0 (no
-     * term); G may be NULL
-     * (loss only). Gout receives the term alone where not NULL (for monitors). */
-    void (*orth)(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
-                 float *G, float *Gout, struct sae_orth_stats *stats);
-
     /* Numbers that stay in backend memory, so that a step need not wait for the device. Sums are in
      * double; `sum` is overwritten unless it says otherwise. */
     void (*sq_sum)(size_t n, const float *a, double *sum); /* adds to *sum */
@@ -234,12 +202,17 @@ struct sae_ops {
     void (*grad_add)(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
                      const float *g, const float *xc, const float *W_dec, float *dz, float *dW_enc,
                      float *dW_dec, float *db_enc);
-    /* orth with c_ij found on the way from masks by a rule, never m x m in memory. per_pair: weight
-     * is divided by the number of pairs. sum: the loss, the pairs, sum and maximum of |cos| over
-     * them, then for each of the orth_tiles runs of latents its competing partners; loss before any
-     * weight. W must be finite. expected_partners: how many partners each run may have, on the
-     * host, or NULL: a run with few is computed from lists of them, others by products; both within
-     * the same bound, whatever the numbers are, and the bits depend on them. */
+    /* Orthogonality: G[i] += weight * sum_j c_ij sign(W[i].W[j]) W[j], sign(0) = 0; c_ij by the rule
+     * from the masks, never m x m in memory. per_pair: weight is divided by the number of competing
+     * pairs. Gout receives the term alone; both may be NULL. W must be finite.
+     * sum: the loss (sum over i < j of c_ij |W[i].W[j]|, before any weight), the pairs, sum and
+     * maximum of |W[i].W[j]| over them, then for each of the orth_tiles runs of latents its competing
+     * partners. Without memory all of sum is NaN on a host, G and Gout are as they were, and check
+     * says so.
+     * expected_partners: how many partners each run may have, on the host, or NULL. A device computes a run with
+     * few from lists of them, others by products: within the same bound, whatever the numbers are, and
+     * the bits depend on them. A host counts instead: by lists up to an eighth of m^2 pairs, by
+     * products where more compete. */
     size_t (*orth_tiles)(size_t m);
     void (*orth_masks)(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
                        const struct sae_compete_rule *rule, double weight, bool per_pair,
@@ -293,7 +266,7 @@ struct sae_ops {
                         const float *later, float *H, double *sum);
     /* OrtSAE (train/ortsae.c) over n_chunks even pieces of `order` [m], a permutation of the
      * latents. Adds weight times its gradient to G; Gout receives that alone; both may be NULL.
-     * *sum: the loss, without weight */
+     * *sum: the loss, without weight; NaN where there is no memory */
     void (*ortsae)(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,
                    double weight, float *G, float *Gout, double *sum);
     /* A few bytes of backend memory on their way to the host: post starts the copy, wait gives
@@ -304,7 +277,8 @@ struct sae_ops {
     void (*readback_wait)(struct sae_readback *late, void *host);
     /* How products are formed; f32 until set. Fails: SAE_EARG the backend has no other. */
     enum sae_status (*precision)(enum sae_precision how, struct sae_err *err);
-    /* Waits for all that was started. The first failure since the backend was opened. */
+    /* Waits for all that was started. The first failure since the backend was opened; on a host,
+     * whether memory was short since the last call. */
     enum sae_status (*check)(struct sae_err *err);
 
     /* Histogram of cos_ij over i < j of unit rows: bin = floor((cos + 1) / 2 * n_bins), clamped.
@@ -362,7 +336,6 @@ void sae_csr_free(struct sae_csr *csr, const struct sae_ops *ops);
 SAE_MUST_CHECK enum sae_status sae_csc_alloc(struct sae_csc *ret, const struct sae_ops *ops,
                                              size_t m, size_t cap, struct sae_err *err);
 void sae_csc_free(struct sae_csc *csc, const struct sae_ops *ops);
-void sae_pairs_free(struct sae_pairs *pairs, const struct sae_ops *ops);
 
 #ifdef __cplusplus
 }

@@ -19,7 +19,6 @@
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
 #include "lib/math/ops.h"
-#include "lib/sae/overlap.h"
 
 enum { MAX_RUNS = 25 };
 #define SECONDS 1.0 /* an operation is repeated for this long, at least 3 times */
@@ -30,9 +29,9 @@ struct bench {
     float *x, *xc, *g, *W_enc, *W_dec, *G, *M, *V, *pre, *b_enc, *b_dec, *dz, *db;
     struct sae_csr csr, many;
     struct sae_csc csc;
-    struct sae_pairs pairs, found;
-    struct sae_orth_stats stats;
-    double sum[2], *row; /* [n] */
+    double sum[5], tau; /* of the term; tau: overlap above which two latents compete */
+    bool with_gradient;
+    double *row;         /* [n] */
     float *f, *gate;     /* [n][m] */
     uint32_t *active;    /* [m] */
     uint64_t *idle;      /* [m] */
@@ -86,7 +85,7 @@ static double measure(struct bench *b, const char *name, double flop, double byt
 {
     double ms[MAX_RUNS], cpu[MAX_RUNS];
     size_t n = 0;
-    if (b->only && strcmp(b->only, name) != 0 && strcmp(name, "gemm") != 0)
+    if (b->only && strncmp(name, b->only, strlen(b->only)) != 0 && strcmp(name, "gemm") != 0)
         return 0;
     for (double spent = 0; n < MAX_RUNS && (n < 3 || spent < SECONDS); n++) {
         const double t = now(CLOCK_MONOTONIC), c = now(CLOCK_PROCESS_CPUTIME_ID);
@@ -186,17 +185,29 @@ static void run_unit(struct bench *b)
 
 static void run_orth(struct bench *b)
 {
-    b->o->orth(b->m, b->d, b->W_dec, &b->pairs, 0.1, b->G, NULL, &b->stats);
-}
-
-static void run_pairs(struct bench *b)
-{
     const struct sae_csr *const csr = &b->csr;
     const struct sae_csc *const csc = &b->csc;
     const double one = 1;
     const struct sae_overlap_masks masks = {1, &csr, &csc, &one};
-    const struct sae_compete_rule rule = {SAE_OVERLAP_OVERLAP, SAE_COMPETE_LINEAR, 4, 0.1, 2};
-    need(sae_overlap_pairs(b->m, &masks, &rule, &b->found, NULL));
+    const struct sae_compete_rule rule = {SAE_OVERLAP_OVERLAP, SAE_COMPETE_LINEAR, 4, b->tau, 2};
+    b->o->orth_masks(b->m, b->d, b->W_dec, &masks, &rule, 0.1, false, NULL,
+                     b->with_gradient ? b->G : NULL, NULL, b->sum);
+}
+
+/* The term of masks made anew, at three thresholds, with its gradient and without. */
+static void bench_orth(struct bench *b)
+{
+    static const double tau[] = {0.5, 0.2, 0.05};
+    run_topk(b);
+    run_transpose(b);
+    for (size_t i = 0; i < 6; i++) {
+        char name[32];
+        b->tau = tau[i / 2];
+        b->with_gradient = i % 2 == 0;
+        snprintf(name, sizeof name, "%s %.2f", i % 2 ? "sums" : "orth", b->tau);
+        if (measure(b, name, 0, 0, run_orth) > 0)
+            printf("%-12s %.0f competing pairs\n", "", b->sum[1]);
+    }
 }
 
 static void run_hist(struct bench *b)
@@ -358,28 +369,6 @@ static void bench_passes(struct bench *b)
     measure(b, "topk_idle", 2 * (double)(b->n * b->d) * m / 16, 0, run_topk_idle);
 }
 
-/* Symmetric random partners, one pair in a hundred. */
-static void make_pairs(struct sae_pairs *pairs, size_t m)
-{
-    pairs->m = m;
-    pairs->start = grab(m + 1, sizeof *pairs->start);
-    size_t e = 0;
-    for (size_t i = 0; i < m; i++) {
-        size_t cap_c = pairs->cap;
-        need(sae_mem_grow(&pairs->idx, &pairs->cap, e + m, sizeof *pairs->idx, NULL));
-        need(sae_mem_grow(&pairs->c, &cap_c, e + m, sizeof *pairs->c, NULL));
-        for (size_t j = 0; j < m; j++) {
-            const uint64_t lo = i < j ? i : j, hi = i < j ? j : i;
-            const uint64_t hash = (lo * m + hi + 1) * 0x9E3779B97F4A7C15u;
-            if (i != j && (hash >> 32) % 100 == 0) {
-                pairs->idx[e] = (uint32_t)j;
-                pairs->c[e++] = 0.5f;
-            }
-        }
-        pairs->start[i + 1] = e;
-    }
-}
-
 static void bench_make(struct bench *b)
 {
     const size_t nd = b->n * b->d, md = b->m * b->d;
@@ -404,7 +393,6 @@ static void bench_make(struct bench *b)
     need(sae_csr_alloc(&b->csr, b->o, b->n, b->n * b->k, NULL));
     need(sae_csr_alloc(&b->many, b->o, b->n, b->n * b->m / 2, NULL));
     need(sae_csc_alloc(&b->csc, b->o, b->m, b->n * b->k, NULL));
-    make_pairs(&b->pairs, b->m);
 }
 
 static void bench_clear(struct bench *b)
@@ -419,8 +407,6 @@ static void bench_clear(struct bench *b)
     sae_csr_free(&b->csr, b->o);
     sae_csr_free(&b->many, b->o);
     sae_csc_free(&b->csc, b->o);
-    sae_pairs_free(&b->pairs, b->o);
-    sae_pairs_free(&b->found, b->o);
 }
 
 static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k, const char *only)
@@ -428,9 +414,7 @@ static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k, const ch
     struct bench b = {.o = &sae_ops_cpu, .d = d, .m = m, .n = n, .k = k, .only = only};
     bench_make(&b);
     const double gemm = 2.0 * (double)(n * m) * (double)d, nnz = (double)(n * k) * 2 * (double)d;
-    const double P = (double)b.pairs.start[m] / 2;
-    printf("\nd %zu  m %zu  n %zu  k %zu  pairs %.0f\n", (size_t)d, (size_t)m, (size_t)n, (size_t)k,
-           P);
+    printf("\nd %zu  m %zu  n %zu  k %zu\n", (size_t)d, (size_t)m, (size_t)n, (size_t)k);
     printf("%-12s %9s %9s %9s %8s %8s\n", "operation", "min ms", "median", "min cpu", "GFLOP/s",
            "/ gemm");
     b.sgemm = gemm / measure(&b, "gemm", gemm, 0, run_encode) / 1e6;
@@ -449,8 +433,7 @@ static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k, const ch
     measure(&b, "project_rows", 0, 0, run_project);
     measure(&b, "adam", 0, 0, run_adam);
     measure(&b, "unit_rows", 0, 0, run_unit);
-    measure(&b, "pairs", 0, 0, run_pairs);
-    measure(&b, "orth", P * 6 * (double)d, 0, run_orth);
+    bench_orth(&b);
     measure(&b, "cos_hist", (double)m * (double)m * (double)d, 0, run_hist);
     measure(&b, "gemm", gemm, 0, run_encode);
     bench_passes(&b);

@@ -382,23 +382,19 @@ static void case_320(const struct bench *b)
 struct orth_work {
     struct work *w;
     float *G;
-    struct sae_pairs pairs;
-    double tau;
+    double sum[5], tau;
 };
 
 static double run_orth(void *user)
 {
     struct orth_work *const o = user;
     struct trainer *const t = o->w->t;
-    struct sae_err err = {0};
     struct sae_overlap_masks masks;
     struct sae_compete_rule rule;
-    struct sae_orth_stats stats;
     trainer_masks(t, &masks);
     trainer_rule(t, o->tau, &rule);
-    need(sae_overlap_pairs(t->m, &masks, &rule, &o->pairs, &err), &err);
-    t->ops->orth(t->m, t->d, t->w.W_dec, &o->pairs, 1, o->G, NULL, &stats);
-    return stats.loss;
+    t->ops->orth_masks(t->m, t->d, t->w.W_dec, &masks, &rule, 1, false, NULL, o->G, NULL, o->sum);
+    return o->sum[0];
 }
 
 static void case_orth(const struct bench *b)
@@ -413,10 +409,9 @@ static void case_orth(const struct bench *b)
     const struct row row = {"orth-40 t.1", 25, 50, b->quick ? 1 : 3};
     run_orth(&o);
     compare_sides(b, &row, run_orth, &o, peer_start(b, &peer, "orth", numbers));
-    printf("%-14s %zu competing pairs\n", "", o.pairs.start[s.m] / 2);
+    printf("%-14s %.0f competing pairs\n", "", o.sum[1]);
     peer_close(&peer);
     free(o.G);
-    sae_pairs_free(&o.pairs, &sae_ops_cpu);
     work_clear(&w);
     remove_arrays(b);
 }

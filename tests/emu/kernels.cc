@@ -5,7 +5,6 @@
 #include "lib/math/cuda/cuda_compete.cu"
 #include "lib/math/cuda/cuda_group.cu"
 #include "lib/math/cuda/cuda_hist.cu"
-#include "lib/math/cuda/cuda_orth.cu"
 #include "lib/math/cuda/cuda_ortsae.cu"
 #include "lib/math/cuda/cuda_rows.cu"
 #include "lib/math/cuda/cuda_select.cu"

@@ -237,75 +237,6 @@ static void check_aux(const struct fix *f, void *const ref[OUTS], void *const go
     free(terms);
 }
 
-/* outputs: G, Gout, sums, G of the mean over pairs, sums of that, comparison */
-static void sizes_masks(const struct fix *f, size_t bytes[OUTS])
-{
-    bytes[0] = bytes[1] = bytes[3] = f->s.m * f->s.d * sizeof(float);
-    bytes[2] = bytes[4] = (4 + f->s.m) * sizeof(double);
-    bytes[5] = 4 * sizeof(double);
-}
-
-static void run_masks(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
-{
-    const struct shape *const s = &f->s;
-    const struct sae_csr *csr[2] = {&f->csr, &f->csr};
-    const struct sae_csc *csc[2] = {&f->csc, &f->csc};
-    const double weight[2] = {1, 0.5};
-    const struct sae_overlap_masks one = {1, csr, csc, weight}, two = {2, csr, csc, weight};
-    struct sae_compete_rule rule = {.sharpness = 4, .tau = 0.3, .min_count = 2};
-    rule.overlap = (enum sae_overlap)(s->m % SAE_OVERLAP_N);
-    double *const expected_partners =
-        grab(s->m + 4, sizeof *expected_partners); /* every other run by lists */
-    o->put(a[2], expected_partners, (s->m + 4) * sizeof *expected_partners);
-    o->put(a[4], expected_partners, (s->m + 4) * sizeof *expected_partners);
-    for (size_t i = 1; i < s->m; i += 2)
-        expected_partners[i] = 1e18;
-    copy(o, a[0], f->G, s->m * s->d * sizeof(float));
-    copy(o, a[3], f->G, s->m * s->d * sizeof(float));
-    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, NULL, a[0], NULL, a[2]);
-    o->orth_masks(s->m, s->d, f->W, &one, &rule, 0.5, false, expected_partners, NULL, a[1], a[2]);
-    rule.form = SAE_COMPETE_SIGMOID;
-    o->orth_masks(s->m, s->d, f->W, &two, &rule, 0.5, true, expected_partners, a[3], NULL, a[4]);
-    free(expected_partners);
-    o->compare_rows(s->m, s->d, f->W, f->G, f->M, a[5]);
-}
-
-static void check_masks(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
-{
-    const size_t m = f->s.m, d = f->s.d;
-    /* the weights must be finite; where a product of two is 0 in f32, so is its sign */
-    if (f->fill == FILL_NAN || f->fill == FILL_DENORMAL)
-        return;
-    double *const bound = grab(m * d, sizeof *bound), *const all = grab(d, sizeof *all);
-    double size = 0;
-    for (size_t i = 0; i < m * d; i++) {
-        all[i % d] += fabs((double)f->W[i]);
-        size = fmax(size, fabs((double)f->W[i]));
-    }
-    /* a cosine that rounding may turn round is tiny: such pairs are few and one a row may be */
-    for (size_t i = 0; i < m * d; i++)
-        bound[i] = (double)(m + 4) * EPS * (fabs((double)f->G[i]) + all[i % d]) +
-                   (f->fill == FILL_TIES ? 0 : 1e-6 * size);
-    check_near("Gout", f, m * d, ref[1], got[1], bound);
-    check_near("G", f, m * d, ref[0], got[0], bound);
-    check_near("G by pairs", f, m * d, ref[3], got[3], bound);
-    check_sums("sums", f, 4, ref[2], got[2], 1e-4);
-    check_sums("sums by pairs", f, 4, ref[4], got[4], 1e-4);
-    check_sums("pairs", f, 1, (const double *)ref[2] + 1, (const double *)got[2] + 1, 0);
-    check_sums("comparison", f, 2, ref[5], got[5], 1e-4);
-    for (int form = 0; form < 2; form++) { /* partners of all runs: each pair has two */
-        const double *const sum = got[form ? 4 : 2];
-        double partners = 0;
-        for (size_t i = 0; i < m; i++)
-            partners += sum[4 + i];
-        if (partners != 2 * sum[1])
-            fail_msg("m %zu, fill %s: %g partners in %g pairs", m, fill_names[f->fill], partners,
-                     sum[1]);
-    }
-    free(bound);
-    free(all);
-}
-
 /* outputs: x, x of a scaled store */
 static void sizes_widen(const struct fix *f, size_t bytes[OUTS])
 {
@@ -392,7 +323,6 @@ const struct op_case cases_step[] = {
     {"topk_idle",                  sizes_idle,  run_idle,      check_idle,      2000},
     {"topk_idle of products",      sizes_idle,  run_idle_made, check_idle_made, 2000},
     {"aux_loss, grad_add",         sizes_aux,   run_aux,       check_aux,       0   },
-    {"orth_masks, compare_rows",   sizes_masks, run_masks,     check_masks,     200 },
     {"widen_rows",                 sizes_widen, run_widen,     check_widen,     0   },
     {"adam with clip and guard",   sizes_clip,  run_clip,      check_clip,      2000},
     {NULL,                         NULL,        NULL,          NULL,            0   }

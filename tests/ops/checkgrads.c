@@ -52,17 +52,15 @@ static double recon_loss(const struct fix *f, const struct params *p)
     return loss;
 }
 
-static double orth_loss(const struct fix *f, const double *W)
+static double orth_loss(size_t m, size_t d, const float *c, const double *W)
 {
-    const size_t d = f->s.d;
     double loss = 0;
-    for (size_t i = 0; i < f->s.m; i++) {
-        for (size_t e = f->pairs.start[i]; e < f->pairs.start[i + 1]; e++) {
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = i + 1; j < m; j++) {
             double dot = 0;
             for (size_t l = 0; l < d; l++)
-                dot += W[i * d + l] * W[f->pairs.idx[e] * d + l];
-            if (f->pairs.idx[e] > i)
-                loss += f->pairs.c[e] * fabs(dot);
+                dot += W[i * d + l] * W[j * d + l];
+            loss += (double)c[i * m + j] * fabs(dot);
         }
     }
     return loss;
@@ -132,24 +130,31 @@ static void check_orth(void **state)
 {
     const struct sae_ops *const o = *state;
     struct fix f;
-    struct sae_orth_stats stats;
+    const struct sae_compete_rule rule = {SAE_OVERLAP_JACCARD, SAE_COMPETE_LINEAR, 4, 0.1, 1};
+    const double one = 1;
+    double sum[5];
     fix_make(&f, &shape, FILL_NORMAL);
     const size_t m = shape.m, d = shape.d;
     float *const grad = grab(m * d, sizeof *grad);
     double *const W = widen(f.W, m * d);
-    o->orth(m, d, f.W, &f.pairs, 3, NULL, grad, &stats);
-    assert_true(fabs(stats.loss - orth_loss(&f, W)) < 1e-5 * stats.loss);
+    float *const c = fix_coefficients(&f, &rule, 1, &one);
+    const struct sae_csr *const csr = &f.csr;
+    const struct sae_csc *const csc = &f.csc;
+    const struct sae_overlap_masks masks = {1, &csr, &csc, &one};
+    o->orth_masks(m, d, f.W, &masks, &rule, 3, false, NULL, NULL, grad, sum);
+    assert_true(sum[1] > 20 && fabs(sum[0] - orth_loss(m, d, c, W)) < 1e-5 * sum[0]);
     for (size_t i = 0; i < m * d; i++) {
         const double kept = W[i];
         W[i] = kept + STEP;
-        const double up = orth_loss(&f, W);
+        const double up = orth_loss(m, d, c, W);
         W[i] = kept - STEP;
-        const double down = orth_loss(&f, W);
+        const double down = orth_loss(m, d, c, W);
         W[i] = kept;
         near("dL_orth/dW_dec", i, 3 * (up - down) / (2 * STEP), grad[i], 10);
     }
     free(grad);
     free(W);
+    free(c);
     fix_clear(&f, &sae_ops_ref);
 }
 

@@ -30,8 +30,8 @@ static const struct shape shapes[] = {
     {17,  1100, 130, 40  }, /* more than one tile, a tail */
     {64,  300,  257, 3   },
     {2,   9000, 5,   4300}, /* more candidates than a row has scratch for */
-    {3,   640,  420, 5   }, /* pairs so many that dense products take them */
-    {600, 4200, 450, 33  }, /* rows that do not fit the cache: packed slices, three tiles */
+    {30, SHAPE_CROWDED, 420, 200}, /* so many active that most pairs compete: dense products */
+    {600, SHAPE_LARGE,  450, 33 }, /* rows that do not fit the cache: packed slices, three tiles */
 };
 
 enum { GUARD = 64, MAX_TESTS = 96, N_SHAPES = sizeof shapes / sizeof *shapes };

@@ -20,6 +20,9 @@ enum fill { FILL_NORMAL, FILL_ZEROS, FILL_HUGE, FILL_DENORMAL, FILL_TIES, FILL_N
 enum { N_FILLS = FILL_ONEHOT + 1 };
 extern const char *const fill_names[N_FILLS];
 
+/* Widths of two shapes that are large enough for other ways than the plain one. */
+enum { SHAPE_CROWDED = 640, SHAPE_LARGE = 4200 };
+
 /* Inputs of every operation at one shape and fill; the sparse ones come from ref. */
 struct fix {
     struct shape s;
@@ -32,13 +35,15 @@ struct fix {
     struct sae_csc csc;
     size_t nnz;
     float *dz; /* [nnz] */
-    struct sae_pairs pairs;
 };
 void fix_make(struct fix *f, const struct shape *s, enum fill fill);
 /* The same with its arrays in the backend's memory; fix_clear frees those of either. */
 void fix_place(struct fix *ret, const struct fix *f, const struct sae_ops *ops);
 void fix_clear(struct fix *f, const struct sae_ops *ops);
 size_t fix_nnz(const struct fix *f);
+/* c_ij [m][m] of its masks, n_batches times the same, counted pair by pair; free. */
+float *fix_coefficients(const struct fix *f, const struct sae_compete_rule *rule, size_t n_batches,
+                        const double *batch_weight);
 
 /* Outputs, each between guard words. */
 enum { OUTS = 6 };

@@ -100,71 +100,35 @@ static float *draw_array(enum fill fill, uint64_t stream, size_t rows, size_t co
     return a;
 }
 
-/* A ring with a few chords: symmetric, ascending, coefficients in (0, 1]. */
-static const size_t chord[] = {1, 2, 7, 40, 900, 1000};
-enum { CHORDS = sizeof chord / sizeof *chord };
-
-static bool is_linked(size_t m, size_t i, size_t j)
+float *fix_coefficients(const struct fix *f, const struct sae_compete_rule *rule, size_t n_batches,
+                        const double *batch_weight)
 {
-    bool linked = false;
-    for (size_t s = 0; s < CHORDS; s++)
-        linked |=
-            ((i + chord[s]) % m == j && i % 5 != 4) || ((j + chord[s]) % m == i && j % 5 != 4);
-    return linked && i != j;
-}
-
-static int compare_u32(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* More than a quarter of all pairs (five ninths), at one width. */
-enum { CROWDED = 640 };
-
-static void crowd_pairs(struct sae_pairs *pairs, size_t m)
-{
-    pairs->m = m;
-    pairs->cap = m * m;
-    pairs->start = grab(m + 1, sizeof *pairs->start);
-    pairs->idx = grab(pairs->cap, sizeof *pairs->idx);
-    pairs->c = grab(pairs->cap, sizeof *pairs->c);
-    size_t e = 0;
-    for (size_t i = 0; i < m; i++) {
+    const size_t m = f->s.m, n = f->s.n;
+    const size_t *const start = f->csr.start;
+    float *const c = grab(m * m, sizeof *c);
+    double w = 0;
+    for (size_t b = 0; b < n_batches; b++)
+        w += batch_weight[b];
+    for (size_t t = 0; t < n; t++)
+        for (size_t e = start[t]; e < start[t + 1]; e++)
+            for (size_t g = start[t]; g < start[t + 1]; g++)
+                c[f->csr.idx[e] * m + f->csr.idx[g]]++;
+    double *const single = grab(m, sizeof *single);
+    for (size_t i = 0; i < m; i++)
+        single[i] = w * (double)c[i * m + i];
+    for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < m; j++) {
-            if (i == j || (i * j + i + j) % 3 != 2)
-                continue;
-            pairs->idx[e] = (uint32_t)j;
-            pairs->c[e++] = (float)(1 + (i + j) % 8) / 8;
+            const double n_i = single[i], n_j = single[j], n_ij = w * (double)c[i * m + j];
+            const bool counts = i != j && n_ij > 0 && n_i >= rule->min_count &&
+                                n_j >= rule->min_count;
+            const double nhat =
+                sae_overlap_value(rule->overlap, w * (double)n, n_i, n_j, n_ij);
+            c[i * m + j] = counts ? (float)sae_compete_value(rule->form, rule->sharpness, nhat,
+                                                             rule->tau)
+                                  : 0;
         }
-        pairs->start[i + 1] = e;
-    }
-}
-
-static void make_pairs(struct sae_pairs *pairs, size_t m)
-{
-    pairs->m = m;
-    pairs->cap = 2 * CHORDS * m;
-    pairs->start = grab(m + 1, sizeof *pairs->start);
-    pairs->idx = grab(pairs->cap, sizeof *pairs->idx);
-    pairs->c = grab(pairs->cap, sizeof *pairs->c);
-    size_t e = 0;
-    for (size_t i = 0; i < m; i++) {
-        uint32_t near[2 * CHORDS];
-        for (size_t s = 0; s < CHORDS; s++) {
-            near[2 * s] = (uint32_t)((i + chord[s]) % m);
-            near[2 * s + 1] = (uint32_t)((i + chord[s] * m - chord[s]) % m);
-        }
-        qsort(near, 2 * CHORDS, sizeof *near, compare_u32);
-        for (size_t s = 0; s < 2 * CHORDS; s++) {
-            const size_t j = near[s];
-            if (!is_linked(m, i, j) || (s > 0 && near[s - 1] == j))
-                continue;
-            pairs->idx[e] = (uint32_t)j;
-            pairs->c[e++] = (float)(1 + (i + j) % 8) / 8;
-        }
-        pairs->start[i + 1] = e;
-    }
+    free(single);
+    return c;
 }
 
 void fix_make(struct fix *f, const struct shape *s, enum fill fill)
@@ -189,15 +153,14 @@ void fix_make(struct fix *f, const struct shape *s, enum fill fill)
     ref->transpose(s->m, &f->csr, &f->csc);
     f->nnz = f->csr.start[s->n];
     f->dz = draw_array(fill, 11, 1, f->nnz + 1);
-    (s->m == CROWDED ? crowd_pairs : make_pairs)(&f->pairs, s->m);
 }
 
 /* Arrays of a fixture: bytes of each, in the order of fix_arrays. */
-enum { FIX_ARRAYS = 20 };
+enum { FIX_ARRAYS = 17 };
 
 static void fix_arrays(struct fix *f, void **arrays[FIX_ARRAYS], size_t bytes[FIX_ARRAYS])
 {
-    const size_t n = f->s.n, m = f->s.m, d = f->s.d, pairs = f->pairs.cap;
+    const size_t n = f->s.n, m = f->s.m, d = f->s.d;
     const struct {
         void *at;
         size_t bytes;
@@ -219,9 +182,6 @@ static void fix_arrays(struct fix *f, void **arrays[FIX_ARRAYS], size_t bytes[FI
         {&f->csc.start, (m + 1) * sizeof(size_t)},
         {&f->csc.row, f->csc.cap * sizeof(uint32_t)},
         {&f->csc.pos, f->csc.cap * sizeof(uint32_t)},
-        {&f->pairs.start, (m + 1) * sizeof(size_t)},
-        {&f->pairs.idx, pairs * sizeof(uint32_t)},
-        {&f->pairs.c, pairs * sizeof(float)},
     };
     for (size_t i = 0; i < FIX_ARRAYS; i++) {
         arrays[i] = all[i].at;

@@ -178,8 +178,9 @@ void sae_cpu_no_memory(void)
 
 static enum sae_status check(struct sae_err *err)
 {
-    return no_memory ? sae_err_set(err, SAE_ENOMEM, "out of memory in an operation of a step")
-                     : SAE_OK;
+    return atomic_exchange(&no_memory, false)
+               ? sae_err_set(err, SAE_ENOMEM, "out of memory in an operation of a step")
+               : SAE_OK;
 }
 
 const struct sae_ops sae_ops_cpu = {
@@ -187,7 +188,6 @@ const struct sae_ops sae_ops_cpu = {
     .host = true,
     .grad_block = 256,
     .dense_share = 16,
-    .orth_rows = sae_cpu_orth_rows,
     .alloc = mem_alloc,
     .free = mem_free,
     .put = mem_put,
@@ -215,7 +215,6 @@ const struct sae_ops sae_ops_cpu = {
     .adam = sae_cpu_adam,
     .project_sq = sae_cpu_project_sq,
     .adam_rows = sae_cpu_adam_rows,
-    .orth = sae_cpu_orth,
     .sq_sum = sae_cpu_sq_sum,
     .loss_sum = sae_cpu_loss_sum,
     .project_sum = sae_cpu_project_sum,
@@ -236,9 +235,9 @@ const struct sae_ops sae_ops_cpu = {
     .grad_dec_group = sae_cpu_grad_dec_group,
     .prefix_loss = sae_cpu_prefix_loss,
     .orth_tiles = sae_ref_orth_tiles,
-    .orth_masks = sae_ref_orth_masks,
-    .compare_rows = sae_ref_compare_rows,
-    .ortsae = sae_ref_ortsae,
+    .orth_masks = sae_cpu_orth_masks,
+    .compare_rows = sae_cpu_compare_rows,
+    .ortsae = sae_cpu_ortsae,
     .readback_open = sae_ref_readback_open,
     .readback_close = sae_ref_readback_close,
     .readback_post = sae_ref_readback_post,

@@ -76,11 +76,13 @@ double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const f
 void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                        float *W, const float *G, float *M, float *V);
 
-void sae_cpu_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
-                  float *G, float *Gout, struct sae_orth_stats *stats);
-bool sae_cpu_orth_rows(size_t m, size_t d, const float *W,
-                       void (*fill)(const void *user, size_t i, float *c), const void *user,
-                       double weight, float *G, float *Gout, struct sae_orth_stats *stats);
+void sae_cpu_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
+                          double *sum);
+void sae_cpu_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
+                        const struct sae_compete_rule *rule, double weight, bool per_pair,
+                        const double *expected_partners, float *G, float *Gout, double *sum);
+void sae_cpu_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,
+                    double weight, float *G, float *Gout, double *sum);
 enum sae_status sae_cpu_cos_hist(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
                                  float *row_max, uint32_t *row_argmax, float *row_min,
                                  struct sae_err *err);

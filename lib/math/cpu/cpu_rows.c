@@ -286,3 +286,43 @@ void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float
     for (size_t j = 0; j < m; j++)
         adam_row(d, &s, proj[j], eps, W + j * d, G + j * d, M + j * d, V + j * d);
 }
+
+struct parts {
+    double aa, bb, ab;
+};
+
+/* Parts of a row of A and one of B across the unit row w. */
+SAE_CLONES static struct parts across(size_t d, const float *w, const float *a, const float *b)
+{
+    double aa = 0, bb = 0, ab = 0, aw = 0, bw = 0;
+#pragma omp simd reduction(+ : aa, bb, ab, aw, bw)
+    for (size_t i = 0; i < d; i++) {
+        const double ai = (double)a[i], bi = (double)b[i], wi = (double)w[i];
+        aa += ai * ai;
+        bb += bi * bi;
+        ab += ai * bi;
+        aw += ai * wi;
+        bw += bi * wi;
+    }
+    return (struct parts){fmax(aa - aw * aw, 0), fmax(bb - bw * bw, 0), ab - aw * bw};
+}
+
+void sae_cpu_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
+                          double *sum)
+{
+    double part[PARTS][4] = {{0}};
+#pragma omp parallel for schedule(dynamic, 1) if (m * d > SMALL)
+    for (size_t p = 0; p < PARTS; p++)
+        for (size_t j = p * m / PARTS; j < (p + 1) * m / PARTS; j++) {
+            const struct parts s = across(d, W + j * d, A + j * d, B + j * d);
+            part[p][0] += s.aa;
+            part[p][1] += s.bb;
+            part[p][2] += s.ab;
+            part[p][3] += s.bb > s.aa;
+        }
+    for (size_t i = 0; i < 4; i++) {
+        sum[i] = 0;
+        for (size_t p = 0; p < PARTS; p++)
+            sum[i] += part[p][i];
+    }
+}

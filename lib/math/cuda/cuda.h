@@ -48,8 +48,6 @@ double sae_cuda_project_sq(size_t m, size_t d, const float *W, float eps, const 
 void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                         float *W, const float *G, float *M, float *V);
 
-void sae_cuda_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
-                   float *G, float *Gout, struct sae_orth_stats *stats);
 enum sae_status sae_cuda_cos_hist(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
                                   float *row_max, uint32_t *row_argmax, float *row_min,
                                   struct sae_err *err);

@@ -233,7 +233,6 @@ const struct sae_ops sae_ops_ref = {
     .adam = adam,
     .project_sq = project_sq,
     .adam_rows = adam_rows,
-    .orth = sae_ref_orth,
     .sq_sum = sae_ref_sq_sum,
     .loss_sum = sae_ref_loss_sum,
     .project_sum = sae_ref_project_sum,

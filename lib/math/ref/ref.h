@@ -23,8 +23,10 @@ void sae_ref_grad_dec(size_t m, size_t d, const struct sae_csr *csr, const struc
 void sae_ref_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
                       const float *dz, const float *xc, float *dW_enc, float *db_enc);
 
-void sae_ref_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
-                  float *G, float *Gout, struct sae_orth_stats *stats);
+size_t sae_ref_orth_tiles(size_t m);
+void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
+                        const struct sae_compete_rule *rule, double weight, bool per_pair,
+                        const double *expected_partners, float *G, float *Gout, double *sum);
 enum sae_status sae_ref_cos_hist(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
                                  float *row_max, uint32_t *row_argmax, float *row_min,
                                  struct sae_err *err);
@@ -58,10 +60,6 @@ void sae_ref_aux_loss(size_t n, size_t d, double alpha, const float *x, const fl
 void sae_ref_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
                       const float *g, const float *xc, const float *W_dec, float *dz, float *dW_enc,
                       float *dW_dec, float *db_enc);
-size_t sae_ref_orth_tiles(size_t m);
-void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
-                        const struct sae_compete_rule *rule, double weight, bool per_pair,
-                        const double *expected_partners, float *G, float *Gout, double *sum);
 void sae_ref_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
                           double *sum);
 void sae_ref_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,

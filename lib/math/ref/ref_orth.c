@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* ref_orth : the orthogonality term and the cosine histogram, plainly. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/mem.h"
 #include "lib/math/ref/ref.h"
 
 static double dot_rows(size_t d, const float *a, const float *b)
@@ -13,55 +15,106 @@ static double dot_rows(size_t d, const float *a, const float *b)
     return sum;
 }
 
-static void add_pair_stats(struct sae_orth_stats *stats, double c, double dot)
+/* How often latent i meets every other: the sum over batches of their weight times meetings.
+ * count [2][m], the second half is scratch. */
+static void count_partners(size_t m, const struct sae_overlap_masks *masks, size_t i, double *count)
 {
-    stats->loss += c * fabs(dot);
-    stats->n_pairs++;
-    stats->mean_abs_cos += fabs(dot);
-    if (fabs(dot) > stats->max_abs_cos)
-        stats->max_abs_cos = fabs(dot);
-}
-
-/* Columns [l0, l0 + w) of the term of latent i. */
-static void orth_columns(size_t d, const float *W, const struct sae_pairs *pairs, size_t i,
-                         size_t l0, size_t w, double *sum)
-{
-    memset(sum, 0, w * sizeof *sum);
-    for (size_t e = pairs->start[i]; e < pairs->start[i + 1]; e++) {
-        const float *const partner = W + pairs->idx[e] * d;
-        const double dot = dot_rows(d, W + i * d, partner);
-        const double along = pairs->c[e] * (double)((dot > 0) - (dot < 0));
-        for (size_t l = 0; along != 0 && l < w; l++)
-            sum[l] += along * partner[l0 + l];
+    memset(count, 0, m * sizeof *count);
+    for (size_t b = 0; b < masks->n_batches; b++) {
+        const struct sae_csr *const csr = masks->csr[b];
+        const struct sae_csc *const csc = masks->csc[b];
+        double *const now = count + m;
+        memset(now, 0, m * sizeof *now);
+        for (size_t p = csc->start[i]; p < csc->start[i + 1]; p++)
+            for (size_t e = csr->start[csc->row[p]]; e < csr->start[csc->row[p] + 1]; e++)
+                now[csr->idx[e]]++;
+        for (size_t j = 0; j < m; j++)
+            count[j] += masks->weight[b] * now[j];
     }
 }
 
-void sae_ref_orth(size_t m, size_t d, const float *W, const struct sae_pairs *pairs, double weight,
-                  float *G, float *Gout, struct sae_orth_stats *stats)
+/* c_ij of one latent with all others, in f32, in the place of the counts. n [m]; B: tokens. */
+static void find_coefficients(size_t m, const struct sae_overlap_masks *masks,
+                              const struct sae_compete_rule *rule, const double *n, double B,
+                              size_t i, double *c)
 {
-    enum { COLUMNS = 256 };
-    double sum[COLUMNS];
-    *stats = (struct sae_orth_stats){0};
+    count_partners(m, masks, i, c);
+    for (size_t j = 0; j < m; j++) {
+        const bool counts =
+            j != i && c[j] > 0 && n[i] >= rule->min_count && n[j] >= rule->min_count;
+        const double nhat = counts ? sae_overlap_value(rule->overlap, B, n[i], n[j], c[j]) : 0;
+        c[j] = counts ? (double)(float)sae_compete_value(rule->form, rule->sharpness, nhat,
+                                                         rule->tau)
+                      : 0;
+    }
+}
+
+size_t sae_ref_orth_tiles(size_t m)
+{
+    (void)m;
+    return 1;
+}
+
+/* Loss and term of latent i from its coefficients. */
+static void add_latent(size_t m, size_t d, const float *W, size_t i, const double *c, double *term,
+                       double *sum)
+{
+    memset(term, 0, d * sizeof *term);
+    for (size_t j = 0; j < m; j++) {
+        if (!(c[j] > 0))
+            continue;
+        const double dot = dot_rows(d, W + i * d, W + j * d);
+        for (size_t l = 0; l < d && (dot > 0 || dot < 0); l++)
+            term[l] += (dot > 0 ? c[j] : -c[j]) * (double)W[j * d + l];
+        if (j < i)
+            continue;
+        sum[0] += c[j] * fabs(dot);
+        sum[2] += fabs(dot);
+        sum[3] = fabs(dot) > sum[3] ? fabs(dot) : sum[3];
+    }
+}
+
+void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
+                        const struct sae_compete_rule *rule, double weight, bool per_pair,
+                        const double *expected_partners, float *G, float *Gout, double *sum)
+{
+    double *n = NULL, *c = NULL, *term = NULL, B = 0;
+    (void)expected_partners;
+    for (size_t s = 0; s < 5; s++)
+        sum[s] = NAN; /* no memory */
+    if (sae_mem_alloc(&n, m, sizeof *n, NULL) != SAE_OK ||
+        sae_mem_alloc(&c, 2 * m, sizeof *c, NULL) != SAE_OK ||
+        sae_mem_alloc(&term, d, sizeof *term, NULL) != SAE_OK)
+        goto done;
+    memset(sum, 0, 5 * sizeof *sum);
+    for (size_t b = 0; b < masks->n_batches; b++) {
+        B += masks->weight[b] * (double)masks->csr[b]->n;
+        for (size_t j = 0; j < m; j++)
+            n[j] += masks->weight[b] *
+                    (double)(masks->csc[b]->start[j + 1] - masks->csc[b]->start[j]);
+    }
     for (size_t i = 0; i < m; i++) {
-        for (size_t e = pairs->start[i]; e < pairs->start[i + 1]; e++) {
-            const size_t j = pairs->idx[e];
-            if (j > i)
-                add_pair_stats(stats, pairs->c[e], dot_rows(d, W + i * d, W + j * d));
-        }
-        for (size_t l0 = 0; (G || Gout) && l0 < d; l0 += COLUMNS) {
-            const size_t w = d - l0 < COLUMNS ? d - l0 : COLUMNS;
-            orth_columns(d, W, pairs, i, l0, w, sum);
-            for (size_t l = 0; l < w; l++) {
-                const size_t at = i * d + l0 + l;
-                if (Gout)
-                    Gout[at] = (float)(weight * sum[l]);
-                if (G)
-                    G[at] = (float)(G[at] + weight * sum[l]);
-            }
+        find_coefficients(m, masks, rule, n, B, i, c);
+        for (size_t j = 0; j < m; j++)
+            sum[4] += c[j] > 0;
+    }
+    sum[1] = sum[4] / 2;
+    if (per_pair)
+        weight = sum[1] > 0 ? weight / sum[1] : 0;
+    for (size_t i = 0; i < m; i++) {
+        find_coefficients(m, masks, rule, n, B, i, c);
+        add_latent(m, d, W, i, c, term, sum);
+        for (size_t l = 0; l < d; l++) {
+            if (Gout)
+                Gout[i * d + l] = (float)(weight * term[l]);
+            if (G)
+                G[i * d + l] = (float)((double)G[i * d + l] + weight * term[l]);
         }
     }
-    if (stats->n_pairs > 0)
-        stats->mean_abs_cos /= (double)stats->n_pairs;
+done:
+    free(n);
+    free(c);
+    free(term);
 }
 
 enum sae_status sae_ref_cos_hist(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,

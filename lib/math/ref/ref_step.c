@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ref_step : operations of a step whose numbers stay in backend memory, plainly.
- * Contents: 1. sums   2. dense activations   3. counters   4. AuxK   5. orthogonality   6. rest */
+ * Contents: 1. sums   2. dense activations   3. counters   4. AuxK   5. rest */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,114 +194,7 @@ void sae_ref_grad_add(size_t m, size_t d, const struct sae_csr *csr, const struc
     }
 }
 
-/* --- 5. orthogonality ----------------------------------------------------------------------- */
-
-static double overlap_of(const struct sae_compete_rule *rule, double B, double n_i, double n_j,
-                         double n_ij)
-{
-    switch (rule->overlap) {
-    case SAE_OVERLAP_JACCARD:
-        return n_ij / (n_i + n_j - n_ij);
-    case SAE_OVERLAP_COSINE:
-        return n_ij / sqrt(n_i * n_j);
-    case SAE_OVERLAP_LIFT:
-        return B * n_ij / (n_i * n_j);
-    case SAE_OVERLAP_BATCH:
-        return n_ij / B;
-    default:
-        return n_ij / fmin(n_i, n_j);
-    }
-}
-
-static double compete_of(const struct sae_compete_rule *rule, double nhat)
-{
-    const double over = (nhat - rule->tau) / rule->tau;
-    if (rule->form == SAE_COMPETE_SIGMOID)
-        return 1 / (1 + exp(-rule->sharpness * over));
-    return over < 0 ? 0 : over > 1 ? 1 : over;
-}
-
-/* n_ij of one latent with all: sum over batches of their weight times meetings. count [2][m] */
-static void count_partners(size_t m, const struct sae_overlap_masks *masks, size_t i, double *count)
-{
-    memset(count, 0, m * sizeof *count);
-    for (size_t b = 0; b < masks->n_batches; b++) {
-        const struct sae_csr *const csr = masks->csr[b];
-        const struct sae_csc *const csc = masks->csc[b];
-        double *const now = count + m;
-        memset(now, 0, m * sizeof *now);
-        for (size_t p = csc->start[i]; p < csc->start[i + 1]; p++)
-            for (size_t e = csr->start[csc->row[p]]; e < csr->start[csc->row[p] + 1]; e++)
-                now[csr->idx[e]]++;
-        for (size_t j = 0; j < m; j++)
-            count[j] += masks->weight[b] * now[j];
-    }
-}
-
-/* A list of all competing pairs, for sae_ref_orth. scratch [3][m]. False: no memory. */
-static bool list_pairs(size_t m, const struct sae_overlap_masks *masks,
-                       const struct sae_compete_rule *rule, double *scratch,
-                       struct sae_pairs *pairs)
-{
-    double *const n = scratch, *const count = scratch + m, B = 0;
-    for (size_t b = 0; b < masks->n_batches; b++) {
-        B += masks->weight[b] * (double)masks->csr[b]->n;
-        for (size_t j = 0; j < m; j++)
-            n[j] += masks->weight[b] *
-                    (double)(masks->csc[b]->start[j + 1] - masks->csc[b]->start[j]);
-    }
-    size_t cap_idx = 0, cap_c = 0, e = 0;
-    for (size_t i = 0; i < m; i++) {
-        count_partners(m, masks, i, count);
-        if (sae_mem_grow(&pairs->idx, &cap_idx, e + m, sizeof *pairs->idx, NULL) != SAE_OK ||
-            sae_mem_grow(&pairs->c, &cap_c, e + m, sizeof *pairs->c, NULL) != SAE_OK)
-            return false;
-        for (size_t j = 0; j < m; j++) {
-            if (j == i || !(count[j] > 0) || n[i] < rule->min_count || n[j] < rule->min_count)
-                continue;
-            const float c = (float)compete_of(rule, overlap_of(rule, B, n[i], n[j], count[j]));
-            if (c > 0) {
-                pairs->idx[e] = (uint32_t)j;
-                pairs->c[e++] = c;
-            }
-        }
-        pairs->start[i + 1] = e;
-    }
-    return true;
-}
-
-size_t sae_ref_orth_tiles(size_t m)
-{
-    (void)m;
-    return 1;
-}
-
-void sae_ref_orth_masks(size_t m, size_t d, const float *W, const struct sae_overlap_masks *masks,
-                        const struct sae_compete_rule *rule, double weight, bool per_pair,
-                        const double *expected_partners, float *G, float *Gout, double *sum)
-{
-    struct sae_pairs pairs = {.m = m};
-    struct sae_orth_stats stats = {0};
-    double *scratch = NULL;
-    (void)expected_partners;
-    sum[0] = NAN; /* no memory */
-    if (sae_mem_alloc(&scratch, 3 * m, sizeof *scratch, NULL) == SAE_OK &&
-        sae_mem_alloc(&pairs.start, m + 1, sizeof *pairs.start, NULL) == SAE_OK &&
-        list_pairs(m, masks, rule, scratch, &pairs)) {
-        const size_t n = pairs.start[m] / 2;
-        const double w = per_pair ? (n > 0 ? weight / (double)n : 0) : weight;
-        sae_ref_orth(m, d, W, &pairs, w, G, Gout, &stats);
-        sum[0] = stats.loss;
-        sum[1] = (double)stats.n_pairs;
-        sum[2] = stats.mean_abs_cos * (double)stats.n_pairs;
-        sum[3] = stats.max_abs_cos;
-        sum[4] = (double)pairs.start[m];
-    }
-    free(scratch);
-    sae_pairs_free(&pairs, &sae_ops_ref);
-}
-
-/* --- 6. rest -------------------------------------------------------------------------------- */
+/* --- 5. rest -------------------------------------------------------------------------------- */
 
 void sae_ref_widen_rows(size_t n, size_t d, const uint16_t *rows, const uint32_t *row, double norm,
                         float *x)

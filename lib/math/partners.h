@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* partners : with which latents above it one latent fires, and how often; every pair has a lower
  * end. The partners of latent i are the entries of the rows on which i is active; a counter per
- * latent adds them up. Internal to lib/sae/overlap.c. */
-#ifndef SAE_LIB_SAE_PARTNERS_H
-#define SAE_LIB_SAE_PARTNERS_H
+ * latent adds them up. Internal to lib/math. */
+#ifndef SAE_LIB_MATH_PARTNERS_H
+#define SAE_LIB_MATH_PARTNERS_H
 
 #include <string.h>
 
-#include "lib/sae/overlap.h"
+#include "lib/math/ops.h"
 
 enum { PARTNERS_BLOCK = 8 }; /* latents that are looked at, or passed over, together */
 
@@ -52,4 +52,4 @@ static inline size_t sae_partners_next(const unsigned char *mark, size_t b, size
     return at ? (size_t)(at - mark) : n_blocks;
 }
 
-#endif /* SAE_LIB_SAE_PARTNERS_H */
+#endif /* SAE_LIB_MATH_PARTNERS_H */

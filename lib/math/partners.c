@@ -5,7 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/math/clones.h"
-#include "lib/sae/partners.h"
+#include "lib/math/partners.h"
 
 void sae_partners_clear(struct sae_partners *c)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_overlap : co-activation counts and competing pairs.
+/* test_compete : co-activation counts, and which pairs compete as the term sees them.
  *
  * The example, four tokens and four latents, worked by hand:
  *   active   t0 {0, 1}   t1 {0, 1, 2}   t2 {0, 2}   t3 {1, 3}
@@ -14,7 +14,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
-#include "lib/sae/overlap.h"
+#include "lib/math/ops.h"
 
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-12)
 #define NEAR_F(a, b) assert_true(fabs((double)(a) - (b)) < 1e-7)
@@ -63,6 +63,47 @@ static void test_compete(void **state)
     assert_string_equal(sae_compete_names[SAE_COMPETE_SIGMOID], "sigmoid");
 }
 
+/* c_ij [m][m] as orth_masks weighs them: rows of 1 at their own place and at the last, so that every
+ * product of two is 1 and the gradient holds the coefficients. */
+static float *coefficients(const struct sae_ops *ops, size_t m,
+                           const struct sae_overlap_masks *masks,
+                           const struct sae_compete_rule *rule)
+{
+    float *W = NULL, *G = NULL, *c = NULL;
+    double sum[5], loss = 0;
+    assert_int_equal(sae_mem_alloc(&W, m * (m + 1), sizeof *W, NULL), SAE_OK);
+    assert_int_equal(sae_mem_alloc(&G, m * (m + 1), sizeof *G, NULL), SAE_OK);
+    assert_int_equal(sae_mem_alloc(&c, m * m, sizeof *c, NULL), SAE_OK);
+    for (size_t i = 0; i < m; i++)
+        W[i * (m + 1) + i] = W[i * (m + 1) + m] = 1;
+    ops->orth_masks(m, m + 1, W, masks, rule, 1, false, NULL, G, NULL, sum);
+    size_t n = 0;
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < m; j++) {
+            c[i * m + j] = G[i * (m + 1) + j];
+            n += i < j && c[i * m + j] > 0;
+            loss += i < j ? (double)c[i * m + j] : 0;
+        }
+    assert_int_equal(sum[1], n);
+    assert_int_equal(sum[4], 2 * n);
+    assert_true(fabs(sum[0] - loss) < 1e-6 * (1 + loss));
+    free(W);
+    free(G);
+    return c;
+}
+
+static void check_example(const struct sae_overlap_masks *masks,
+                          const struct sae_compete_rule *rule, const double want[16])
+{
+    const struct sae_ops *const all[] = {&sae_ops_ref, &sae_ops_cpu};
+    for (size_t o = 0; o < 2; o++) {
+        float *const c = coefficients(all[o], 4, masks, rule);
+        for (size_t e = 0; e < 16; e++)
+            NEAR_F(c[e], want[e]);
+        free(c);
+    }
+}
+
 static void test_pairs_example(void **state)
 {
     (void)state;
@@ -71,28 +112,16 @@ static void test_pairs_example(void **state)
     const struct sae_csc *const cols = &csc;
     const double one = 1;
     const struct sae_overlap_masks masks = {1, &rows, &cols, &one};
-    struct sae_pairs pairs = {0};
-    assert_int_equal(sae_overlap_pairs(4, &masks, &rule_04, &pairs, NULL), SAE_OK);
-    /* 0-1: (2/3 - 0.4)/0.4 = 2/3; 0-2: clipped to 1; 1-2: (1/2 - 0.4)/0.4 = 1/4; 3 fires once */
-    const size_t start[] = {0, 2, 4, 6, 6};
-    const uint32_t idx[] = {1, 2, 0, 2, 0, 1};
-    const double c[] = {2.0 / 3, 1, 2.0 / 3, 0.25, 1, 0.25};
-    assert_memory_equal(pairs.start, start, sizeof start);
-    assert_memory_equal(pairs.idx, idx, sizeof idx);
-    for (size_t e = 0; e < 6; e++)
-        NEAR_F(pairs.c[e], c[e]);
-    /* the same object again, with the rare latent and a threshold of 0.6: 1-2 is out, 1-3 in */
     struct sae_compete_rule rule = rule_04;
+    /* 0-1: (2/3 - 0.4)/0.4 = 2/3; 0-2: clipped to 1; 1-2: (1/2 - 0.4)/0.4 = 1/4; 3 fires once */
+    check_example(&masks, &rule,
+                  (const double[]){0, 2.0 / 3, 1, 0, 2.0 / 3, 0, 0.25, 0, 1, 0.25, 0, 0, 0, 0, 0, 0});
+    /* with the rare latent and a threshold of 0.6: 1-2 is out, 1-3 in */
     rule.tau = 0.6;
     rule.min_count = 1;
-    assert_int_equal(sae_overlap_pairs(4, &masks, &rule, &pairs, NULL), SAE_OK);
-    const size_t start2[] = {0, 2, 4, 5, 6};
-    const uint32_t idx2[] = {1, 2, 0, 3, 0, 1};
-    assert_memory_equal(pairs.start, start2, sizeof start2);
-    assert_memory_equal(pairs.idx, idx2, sizeof idx2);
-    NEAR_F(pairs.c[0], (2.0 / 3 - 0.6) / 0.6);
-    NEAR_F(pairs.c[3], 2.0 / 3);
-    sae_pairs_free(&pairs, &sae_ops_cpu);
+    const double near = (2.0 / 3 - 0.6) / 0.6, far = 2.0 / 3;
+    check_example(&masks, &rule,
+                  (const double[]){0, near, far, 0, near, 0, 0, far, far, 0, 0, 0, 0, far, 0, 0});
     sae_csc_free(&csc, &sae_ops_ref);
 }
 
@@ -106,18 +135,13 @@ static void test_pairs_weighted(void **state)
     const double weight[] = {1, 0.5};
     const struct sae_overlap_masks masks = {2, rows, cols, weight};
     struct sae_compete_rule rule = rule_04;
-    struct sae_pairs pairs = {0};
     rule.overlap = SAE_OVERLAP_LIFT; /* B n_ij / (n_i n_j) does not change with the scale */
     rule.tau = 0.8;
     rule.min_count = 3; /* latent 2 has 2 * 1.5 = 3, latent 3 has 1.5 */
-    assert_int_equal(sae_overlap_pairs(4, &masks, &rule, &pairs, NULL), SAE_OK);
     /* lift 0-1: 4*2/9 = 8/9, c = 1/9; 0-2: 4*2/6 = 4/3, c = 2/3; 1-2: 4/6, below */
-    assert_int_equal(pairs.start[4], 4);
-    assert_int_equal(pairs.idx[0], 1);
-    assert_int_equal(pairs.idx[1], 2);
-    NEAR_F(pairs.c[0], 1.0 / 9);
-    NEAR_F(pairs.c[1], 2.0 / 3);
-    sae_pairs_free(&pairs, &sae_ops_cpu);
+    check_example(&masks, &rule,
+                  (const double[]){0, 1.0 / 9, 2.0 / 3, 0, 1.0 / 9, 0, 0, 0, 2.0 / 3, 0, 0, 0, 0, 0,
+                                   0, 0});
     sae_csc_free(&csc, &sae_ops_ref);
 }
 
@@ -199,50 +223,6 @@ static double count_plain(const struct sae_csr csr[2], const double weight[2], s
     return n;
 }
 
-/* A row at a time gives what the lists hold above i, and 0 elsewhere. */
-static void check_rows(size_t m, const struct sae_overlap_masks *masks,
-                       const struct sae_compete_rule *rule, const struct sae_pairs *want)
-{
-    struct sae_overlap_rows *rows = NULL;
-    float *c = NULL;
-    assert_int_equal(sae_mem_alloc(&c, m, sizeof *c, NULL), SAE_OK);
-    assert_int_equal(sae_overlap_rows_open(&rows, m, masks, rule, NULL), SAE_OK);
-    for (size_t i = 0; i < m; i++) {
-        size_t e = want->start[i];
-        while (e < want->start[i + 1] && want->idx[e] <= i)
-            e++;
-        for (size_t j = 0; j < m; j++)
-            c[j] = -1;
-        sae_overlap_rows_fill(rows, i, c);
-        for (size_t j = i + 1; j < m; j++) {
-            const bool listed = e < want->start[i + 1] && want->idx[e] == j;
-            assert_true(c[j] == (listed ? want->c[e] : 0));
-            e += listed;
-        }
-        assert_int_equal(e, want->start[i + 1]);
-    }
-    sae_overlap_rows_close(rows);
-    free(c);
-}
-
-/* Lists up to a number: the same at it, none one below it, the count always. */
-static void check_up_to(size_t m, const struct sae_overlap_masks *masks,
-                        const struct sae_compete_rule *rule, const struct sae_pairs *want)
-{
-    const size_t n = want->start[m] / 2;
-    struct sae_pairs got = {0};
-    size_t found = 0;
-    assert_int_equal(sae_overlap_pairs_up_to(m, masks, rule, n - 1, &got, &found, NULL), SAE_OK);
-    assert_int_equal(found, n);
-    assert_null(got.start);
-    found = 0;
-    assert_int_equal(sae_overlap_pairs_up_to(m, masks, rule, n, &got, &found, NULL), SAE_OK);
-    assert_int_equal(found, n);
-    assert_memory_equal(got.start, want->start, (m + 1) * sizeof *got.start);
-    assert_memory_equal(got.idx, want->idx, 2 * n * sizeof *got.idx);
-    sae_pairs_free(&got, &sae_ops_cpu);
-}
-
 static void test_pairs_random(void **state)
 {
     (void)state;
@@ -256,39 +236,28 @@ static void test_pairs_random(void **state)
     for (int kind = 0; kind < SAE_OVERLAP_N; kind++) {
         const struct sae_compete_rule rule = {(enum sae_overlap)kind, (enum sae_compete)(kind % 2),
                                               4, 0.15, 2};
-        struct sae_pairs one = {0}, three = {0};
         sae_ops_threads(1);
-        assert_int_equal(sae_overlap_pairs(M, &masks, &rule, &one, NULL), SAE_OK);
-        size_t e = 0;
+        float *const one = coefficients(&sae_ops_cpu, M, &masks, &rule);
+        size_t n = 0;
         for (size_t i = 0; i < M; i++) {
             for (size_t j = 0; j < M; j++) {
                 const double n_i = count_plain(csr, weight, i, i);
                 const double n_j = count_plain(csr, weight, j, j);
                 const double n_ij = count_plain(csr, weight, i, j);
-                if (i == j || n_i < 2 || n_j < 2 || n_ij == 0)
-                    continue;
+                const bool counts = i != j && n_i >= 2 && n_j >= 2 && n_ij > 0;
                 const double B = 60 + 0.75 * 37;
                 const double c = sae_compete_value(
                     rule.form, 4, sae_overlap_value(rule.overlap, B, n_i, n_j, n_ij), 0.15);
-                if (!(c > 0))
-                    continue;
-                assert_true(e < one.start[i + 1] && e >= one.start[i]);
-                assert_int_equal(one.idx[e], j);
-                NEAR_F(one.c[e], c);
-                e++;
+                NEAR_F(one[i * M + j], counts ? c : 0);
+                n += counts && c > 0;
             }
         }
-        assert_int_equal(one.start[M], e);
-        assert_true(e > 20);
+        assert_true(n > 20);
         sae_ops_threads(3);
-        assert_int_equal(sae_overlap_pairs(M, &masks, &rule, &three, NULL), SAE_OK);
-        assert_memory_equal(one.start, three.start, (M + 1) * sizeof *one.start);
-        assert_memory_equal(one.idx, three.idx, e * sizeof *one.idx);
-        assert_memory_equal(one.c, three.c, e * sizeof *one.c);
-        check_rows(M, &masks, &rule, &one);
-        check_up_to(M, &masks, &rule, &one);
-        sae_pairs_free(&one, &sae_ops_cpu);
-        sae_pairs_free(&three, &sae_ops_cpu);
+        float *const three = coefficients(&sae_ops_cpu, M, &masks, &rule);
+        assert_memory_equal(one, three, M * M * sizeof *one);
+        free(one);
+        free(three);
     }
     for (size_t b = 0; b < 2; b++) {
         sae_csr_free(&csr[b], &sae_ops_ref);
@@ -296,46 +265,51 @@ static void test_pairs_random(void **state)
     }
 }
 
-/* Every allocation in turn fails: the status says so and the lists stay usable. */
-static void test_out_of_memory(void **state)
+/* Every allocation in turn fails: check says so, gradients are as they were, and the next call is
+ * whole. */
+static void out_of_memory(const struct sae_compete_rule *rule)
 {
-    (void)state;
+    enum { D = 5 };
     struct sae_csc csc = csc_of(&example, 4);
     const struct sae_csr *const rows = &example;
     const struct sae_csc *const cols = &csc;
     const double one = 1;
     const struct sae_overlap_masks masks = {1, &rows, &cols, &one};
-    sae_ops_threads(1);
-    for (size_t n = 1; n < 50; n++) {
-        struct sae_pairs pairs = {0};
+    float W[4 * D], G[4 * D], out[4 * D];
+    double sum[5], whole[5];
+    size_t n = 1;
+    for (size_t i = 0; i < (size_t)4 * D; i++)
+        W[i] = (float)(i % 7);
+    sae_ops_cpu.orth_masks(4, D, W, &masks, rule, 1, true, NULL, NULL, NULL, whole);
+    for (bool failed = true; failed && n < 50; n++) {
         struct sae_err err = {SAE_OK, ""};
+        memset(G, 0, sizeof G);
+        memset(out, 0, sizeof out);
         sae_mem_fail_after(n);
-        const enum sae_status st = sae_overlap_pairs(4, &masks, &rule_04, &pairs, &err);
+        sae_ops_cpu.orth_masks(4, D, W, &masks, rule, 1, true, NULL, G, out, sum);
         sae_mem_fail_after(0);
-        if (st == SAE_OK) {
-            assert_true(n > 5);
-            assert_int_equal(pairs.start[4], 6);
-        } else {
-            assert_int_equal(st, SAE_ENOMEM);
-            assert_true(strlen(err.msg) > 0);
-            assert_int_equal(sae_overlap_pairs(4, &masks, &rule_04, &pairs, NULL), SAE_OK);
-            assert_int_equal(pairs.start[4], 6);
-        }
-        sae_pairs_free(&pairs, &sae_ops_cpu);
-        if (st == SAE_OK)
-            break;
+        const enum sae_status st = sae_ops_cpu.check(&err);
+        failed = st != SAE_OK;
+        for (size_t i = 0; i < 5; i++)
+            assert_true(failed ? isnan(sum[i]) : fabs(sum[i] - whole[i]) <= 1e-12);
+        for (size_t i = 0; i < (size_t)4 * D && failed; i++)
+            assert_true(fabsf(G[i]) + fabsf(out[i]) <= 0);
+        assert_true(!failed || (st == SAE_ENOMEM && strlen(err.msg) > 0));
     }
-    for (size_t n = 1; n < 50; n++) {
-        struct sae_overlap_rows *by_rows = NULL;
-        sae_mem_fail_after(n);
-        const enum sae_status st = sae_overlap_rows_open(&by_rows, 4, &masks, &rule_04, NULL);
-        sae_mem_fail_after(0);
-        assert_true(st == SAE_ENOMEM ? !by_rows : st == SAE_OK && n > 4);
-        sae_overlap_rows_close(by_rows);
-        if (st == SAE_OK)
-            break;
-    }
+    assert_true(n > 7 && n < 50);
     sae_csc_free(&csc, &sae_ops_ref);
+}
+
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    struct sae_compete_rule rule = rule_04;
+    sae_ops_threads(1);
+    rule.tau = 0.9;
+    out_of_memory(&rule); /* one pair: by lists */
+    rule.tau = 0.01;
+    rule.min_count = 1;
+    out_of_memory(&rule); /* four of six: by rows */
 }
 
 int main(void)
@@ -346,5 +320,5 @@ int main(void)
         cmocka_unit_test(test_visit),         cmocka_unit_test(test_pairs_random),
         cmocka_unit_test(test_out_of_memory),
     };
-    return cmocka_run_group_tests_name("overlap", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("compete", tests, NULL, NULL);
 }
