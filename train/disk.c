@@ -10,6 +10,16 @@
 #include "lib/base/log.h"
 #include "train/job.h"
 
+void job_size_text(char *to, size_t size, double bytes)
+{
+    if (bytes < 1e9)
+        snprintf(to, size, "%.3g MB", bytes / 1e6);
+    else if (bytes < 1e12)
+        snprintf(to, size, "%.3g GB", bytes / 1e9);
+    else
+        snprintf(to, size, "%.3g TB", bytes / 1e12);
+}
+
 /* Entries of the held-out masks: heldout.c keeps at most so many, k of each row where there is a k. */
 static double mask_entries(const struct settings *set)
 {

@@ -103,10 +103,12 @@ enum sae_status feed_batch(struct feed *feed, uint64_t step, struct sae_err *err
         return SAE_OK;
     feed->step = UINT64_MAX;
     if (feed->rows) {
-        SAE_TRY(rows_batch(feed->rows, feed->prefetch, step, feed->norm, &feed->there, err));
+        SAE_TRY(rows_batch(feed->rows, feed->prefetch, step, feed->norm, &feed->x, err));
     } else {
-        SAE_TRY(sae_acts_prefetch_next(feed->prefetch, step, &feed->x, err));
-        scale(feed->n * feed->d, feed->norm, feed->x);
+        float *x = NULL;
+        SAE_TRY(sae_acts_prefetch_next(feed->prefetch, step, &x, err));
+        scale(feed->n * feed->d, feed->norm, x);
+        feed->x = x;
     }
     feed->step = step;
     return SAE_OK;

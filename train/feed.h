@@ -18,9 +18,8 @@ struct feed {
     size_t n, d, n_held, n_train; /* n: rows of a batch */
     double norm;                  /* 0: feed_begin has not run */
     uint64_t step;                /* whose batch x holds; UINT64_MAX: none */
-    float *x;           /* [n][d] borrowed from prefetch; NULL where there are rows */
-    const float *there; /* [n][d] in the memory of the device, where there are rows */
-    float *held;        /* [n_held][d] the last rows of the store */
+    const float *x; /* [n][d] in memory of the backend; borrowed */
+    float *held;    /* [n_held][d] the last rows of the store */
 };
 
 /* Whether two runs can share a feed. */
@@ -35,7 +34,7 @@ void feed_close(struct feed *feed); /* accepts zeroed */
 SAE_MUST_CHECK enum sae_status feed_begin(struct feed *feed, const struct settings *set,
                                           const struct sae_ops *ops, double norm,
                                           struct sae_err *err);
-/* feed->x or feed->there becomes the batch of a step (0 is the first). */
+/* feed->x becomes the batch of a step (0 is the first). */
 SAE_MUST_CHECK enum sae_status feed_batch(struct feed *feed, uint64_t step, struct sae_err *err);
 /* The present batch for the host, [n][d]. New memory. */
 SAE_MUST_CHECK enum sae_status feed_host(float **ret, const struct feed *feed, struct sae_err *err);

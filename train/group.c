@@ -15,7 +15,6 @@
 #include "lib/base/stop.h"
 #include "lib/cli/progress.h"
 #include "train/job.h"
-#include "train/resident.h"
 
 struct member {
     struct run_plan *plan;
@@ -73,16 +72,6 @@ static size_t form_groups(const struct job *job, double memory, size_t *group_of
         n_groups++;
     }
     return n_groups;
-}
-
-void job_size_text(char *to, size_t size, double bytes)
-{
-    if (bytes < 1e9)
-        snprintf(to, size, "%.3g MB", bytes / 1e6);
-    else if (bytes < 1e12)
-        snprintf(to, size, "%.3g GB", bytes / 1e9);
-    else
-        snprintf(to, size, "%.3g TB", bytes / 1e12);
 }
 
 /* Says what will be done and what it takes. */
@@ -227,7 +216,7 @@ static enum sae_status open_group(struct loop *loop, struct group *group, struct
     const struct settings *const set = &group->member[0].plan->set;
     for (size_t i = 0; i < group->n; i++)
         if (group->member[i].active)
-            group->feed.reserve_bytes += resident_later(&group->member[i].plan->set, loop->job->ops,
+            group->feed.reserve_bytes += run_later_bytes(&group->member[i].plan->set, loop->job->ops,
                                                         sae_acts_d(loop->job->acts));
     SAE_TRY(feed_begin(&group->feed, set, loop->job->ops, norm, err));
     if (!loop->job->begun) {

@@ -25,16 +25,14 @@ enum sae_status heldout_open(struct heldout *ret, size_t n, size_t d, const floa
     *ret = held;
     held = (struct heldout){0};
 done:
-    heldout_close(&held, NULL);
+    heldout_close(&held);
     return st;
 }
 
-void heldout_close(struct heldout *held, const struct sae_ops *ops)
+void heldout_close(struct heldout *held)
 {
     free(held->mean);
     free(held->alive);
-    if (ops && held->csr.start)
-        sae_csr_free(&held->csr, ops);
     *held = (struct heldout){0};
 }
 
@@ -46,11 +44,12 @@ struct residual {
     double sq;
 };
 
-static void add_rows(const struct trainer *t, const struct sae_csr *csr, const float *x,
+static void add_rows(const struct trainer *t, const struct forward_view *view, const float *x,
                      size_t rows, struct heldout_sums *s, struct residual *res, uint8_t *alive)
 {
+    const struct sae_csr *const csr = view->csr;
     for (size_t r = 0; r < rows; r++) {
-        const float *const a = x + r * t->d, *const b = t->xhat + r * t->d;
+        const float *const a = x + r * t->d, *const b = view->xhat + r * t->d;
         double sq = 0, aa = 0, bb = 0, ab = 0;
         for (size_t i = 0; i < t->d; i++) {
             const double ai = (double)a[i], bi = (double)b[i];
@@ -83,14 +82,15 @@ enum sae_status heldout_sums(struct heldout *held, struct trainer *t, size_t row
 {
     struct heldout_sums s = {.tokens = rows};
     struct residual res = {0};
+    struct forward_view view;
     enum sae_status st;
     SAE_GO(st, sae_mem_alloc(&res.sum, held->d, sizeof *res.sum, err));
     memset(held->alive, 0, t->m);
     for (size_t r = 0; r < rows; r += chunk_rows(t)) {
         const size_t n = rows - r < chunk_rows(t) ? rows - r : chunk_rows(t);
         const float *const x = held->x + r * held->d;
-        SAE_GO(st, trainer_forward(t, x, n, trainer_k(t), &held->csr, err));
-        add_rows(t, &held->csr, x, n, &s, &res, held->alive);
+        SAE_GO(st, trainer_forward(t, x, n, trainer_k(t), &view, err));
+        add_rows(t, &view, x, n, &s, &res, held->alive);
     }
     const double spread = trainer_spread(rows, held->d, held->x, NULL, held->mean);
     double drift = 0; /* rows |mean residual|^2: what the bias of the residual explains */
@@ -141,13 +141,14 @@ static enum sae_status make_masks(struct heldout *held, struct trainer *t, struc
 {
     const size_t most = held->n < HELDOUT_MASK_ROWS ? held->n : HELDOUT_MASK_ROWS;
     struct sae_masks masks = {0};
+    struct forward_view view;
     size_t cap = 0;
     enum sae_status st;
     SAE_GO(st, sae_mem_alloc(&masks.start, most + 1, sizeof *masks.start, err));
     for (size_t r = 0; r < most && masks.n_rows == r; r += chunk_rows(t)) {
         const size_t n = most - r < chunk_rows(t) ? most - r : chunk_rows(t);
-        SAE_GO(st, trainer_forward(t, held->x + r * held->d, n, trainer_k(t), &held->csr, err));
-        SAE_GO(st, append_masks(&masks, &cap, &held->csr, n, held->norm, err));
+        SAE_GO(st, trainer_forward(t, held->x + r * held->d, n, trainer_k(t), &view, err));
+        SAE_GO(st, append_masks(&masks, &cap, view.csr, n, held->norm, err));
     }
     *ret = masks;
     masks = (struct sae_masks){0};

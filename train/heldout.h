@@ -18,7 +18,6 @@ struct heldout {
     size_t n, d;
     const float *x; /* [n][d] in training units: raw / norm; borrowed */
     double norm;
-    struct sae_csr csr;
     double *mean;   /* [d] scratch */
     uint8_t *alive; /* [m] scratch */
 };
@@ -33,7 +32,7 @@ struct heldout_sums {
 /* x [n][d] stays the caller's, and must stay. */
 SAE_MUST_CHECK enum sae_status heldout_open(struct heldout *ret, size_t n, size_t d, const float *x,
                                             double norm, size_t m, struct sae_err *err);
-void heldout_close(struct heldout *held, const struct sae_ops *ops);
+void heldout_close(struct heldout *held);
 
 /* Evaluates the first `rows` rows with the present weights. */
 SAE_MUST_CHECK enum sae_status heldout_sums(struct heldout *held, struct trainer *t, size_t rows,

@@ -9,53 +9,29 @@
  * anneal_end. At each but the first the weight a is multiplied by mean S_p / mean S_next over the
  * last batches, next being the p that follows, so that the term stays as large as it was.
  *
- * Contents: 1. a row   2. a batch   3. annealing */
-#include <math.h>
+ * Contents: 1. a batch   2. annealing */
 #include <string.h>
 
-#include "train/trainer.h"
+#include "train/inner.h"
 
-/* --- 1. a row ----------------------------------------------------------------------------- */
+/* --- 1. a batch --------------------------------------------------------------------------- */
 
-static double power_sum(size_t n, const float *f, double p)
+void lp_sum(struct trainer *t, size_t r0, size_t rows, const size_t *start, const float *f)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        if (f[i] > 0)
-            sum += pow((double)f[i], p);
-    return sum;
+    struct work *const a = t->work;
+    a->ops->lp_sum(t->set.sparsity == SPARSITY_LP, rows, t->m, start, f, t->lp.p, t->lp.p_next,
+                   a->lp_row + r0, a->number + LP);
 }
 
-static double row_value(const struct trainer *t, size_t n, const float *f, double p)
+void lp_grad(struct trainer *t, size_t r0, size_t rows, const size_t *start, const float *f,
+             double weight, float *dz)
 {
-    const double sum = power_sum(n, f, p);
-    return t->set.sparsity == SPARSITY_LP ? (sum > 0 ? pow(sum, 1 / p) : 0) : sum;
+    struct work *const a = t->work;
+    a->ops->lp_grad(t->set.sparsity == SPARSITY_LP, rows, t->m, start, f, t->lp.p, weight,
+                    a->lp_row + r0, dz);
 }
 
-void lp_slopes(const struct trainer *t, size_t n, const float *f, double weight, float *dz)
-{
-    const double p = t->lp.p;
-    const double sum = t->set.sparsity == SPARSITY_LP ? power_sum(n, f, p) : 0;
-    const double r = t->set.sparsity == SPARSITY_LP ? pow(sum, 1 / p - 1) : p;
-    for (size_t i = 0; i < n; i++)
-        dz[i] = f[i] > 0 ? dz[i] + (float)(weight * r * pow((double)f[i], p - 1)) : 0;
-}
-
-/* --- 2. a batch --------------------------------------------------------------------------- */
-
-void lp_begin(struct trainer *t)
-{
-    t->lp.sum = t->lp.sum_next = 0;
-}
-
-void lp_add(struct trainer *t, size_t n, const float *f)
-{
-    t->lp.sum += row_value(t, n, f, t->lp.p);
-    if (t->lp.p_next > 0)
-        t->lp.sum_next += row_value(t, n, f, t->lp.p_next);
-}
-
-/* --- 3. annealing ------------------------------------------------------------------------- */
+/* --- 2. annealing ------------------------------------------------------------------------- */
 
 static uint64_t update_step(const struct settings *set, uint64_t i)
 {
@@ -102,16 +78,15 @@ static double total(const double *v, size_t n)
     return sum;
 }
 
-void lp_remember(struct trainer *t)
+void lp_remember(struct trainer *t, double sum, double sum_next)
 {
-    struct lp *const lp = &t->lp;
-    if (lp->p_next > 0)
-        remember(lp, lp->sum / (double)t->n, lp->sum_next / (double)t->n);
+    if (t->lp.p_next > 0)
+        remember(&t->lp, sum / (double)t->n, sum_next / (double)t->n);
 }
 
 bool lp_moves(const struct trainer *t, uint64_t step)
 {
-    return settings_has_lp(&t->set) && t->lp.updates < t->set.p_updates &&
+    return step_has_lp(t) && t->lp.updates < t->set.p_updates &&
            step >= update_step(&t->set, t->lp.updates);
 }
 

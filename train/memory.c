@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* memory : how much a run takes, and how much there is. Planning only: nothing is refused by it. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static double pairs_planned(const struct settings *set)
     return settings_has_k(set) && meet < all ? meet : all;
 }
 
-/* The large arrays of trainer.c, gated.c, matryoshka.c, auxk.c, orth.c and ortsae.c, and the model that
+/* The large arrays of a step (state.c, arch/), and the model that
  * a checkpoint being read holds besides. A tenth is added for what is small. docs/math-training.md
  * holds it against what runs take. */
 double run_memory(const struct settings *set, size_t d)
@@ -46,6 +47,21 @@ double run_memory(const struct settings *set, size_t d)
         floats += 5 * BLOCK * m + 2 * n * w; /* dense gradients; gate */
     }
     return 1.1 * 4 * floats + PAIR_BYTES * pairs_planned(set);
+}
+
+/* Lists that grow, gradients of dense products, and what operations take for themselves. */
+double run_later_bytes(const struct settings *set, const struct sae_ops *ops, size_t d)
+{
+    const double m = (double)set->m, n = (double)set->batch, w = (double)d;
+    const double k = (double)(set->k > set->k_start ? set->k : set->k_start);
+    double bytes = ops->step_bytes((size_t)set->batch, (size_t)set->m, d, set->orth != ORTH_NONE,
+                                   set->overlap_window > 1);
+    bytes += 4 * (2 * n * m + n * w + (set->orth != ORTH_NONE ? m * w : 0)); /* dense products, ... */
+    if (settings_has_k(set))
+        bytes += 8 * n * (k + (set->auxk_alpha > 0 ? fmin(w / 2, m) : 0));
+    else if (settings_competes(set))
+        bytes += 16 * n * m / 2; /* an untrained dictionary is half active */
+    return bytes;
 }
 
 double feed_memory(const struct settings *set, size_t n_rows, size_t d)

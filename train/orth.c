@@ -1,92 +1,126 @@
 /* SPDX-License-Identifier: MIT */
-/* orth : the orthogonality term in a step, and its monitors.
+/* orth : the orthogonality terms in a step, and their monitors.
  *
  *   L_orth = sum over i < j of c_ij |f_i . f_j|;  dL_orth/df_i = sum_j c_ij sign(f_i . f_j) f_j
- *   c_ij from the masks of this batch (or of a window of batches), threshold tau(p). */
+ *   c_ij from the masks of this batch (or of a window of batches), threshold tau(p).
+ *
+ * or the chunked penalty of OrtSAE (Korznikov et al. 2025, arXiv 2509.22033):
+ *
+ *   cos_ij = f_i . f_j / (|f_i| |f_j|)        K = ceil(m / chunk) random chunks of equal size
+ *   L = 1/K sum over chunks C of 1/|C| sum over i in C of c_i^2,   c_i = max over j in C, j != i, of cos_ij
+ *
+ *   with a the partner that reaches the maximum, and w = 2 c_i / (K |C|):
+ *   dL/df_i += w (u_a - c_i u_i) / |f_i|      dL/df_a += w (u_i - c_i u_a) / |f_a|      u = f / |f|
+ *
+ * Chunks are drawn anew from (seed, step), so that a resumed run draws the same. With --ortsae-every n
+ * the term acts on every n-th step, n times as strongly. Measuring is apart from the update, so that
+ * it changes no bit of it. */
 #include <math.h>
 
-#include "train/trainer.h"
+#include "lib/base/mem.h"
+#include "lib/base/rng.h"
+#include "train/inner.h"
 
-double trainer_tau(const struct trainer *t, double p)
+enum sae_status orth_open(struct trainer *t, struct sae_err *err)
 {
-    const double now = sae_sched_tau((enum sae_tau_schedule)t->set.threshold_schedule,
-                                     t->set.base_threshold, p, t->set.threshold_floor);
-    const double mu = t->set.threshold_momentum;
-    return t->tau < 0 ? now : mu * t->tau + (1 - mu) * now;
-}
-
-double trainer_meetings(const struct sae_overlap_masks *masks)
-{
-    double sum = 0;
-    for (size_t b = 0; b < masks->n_batches; b++)
-        for (size_t r = 0; r < masks->csr[b]->n; r++) {
-            const double l0 = (double)(masks->csr[b]->start[r + 1] - masks->csr[b]->start[r]);
-            sum += l0 * l0;
-        }
-    return sum;
-}
-
-/* What moves the features is the part of a gradient across them, so both gradients are compared
- * after the part along f_i is taken out, row by row. */
-void trainer_compare(const struct trainer *t, const float *orth_grad, struct step_stats *s)
-{
-    double sum[4];
-    t->ops->compare_rows(t->m, t->d, t->w.W_dec, t->g.W_dec, orth_grad, sum);
-    s->grad_recon = sqrt(sum[0]);
-    s->grad_orth = sqrt(sum[1]);
-    s->grad_cos = sum[0] > 0 && sum[1] > 0 ? sum[2] / sqrt(sum[0] * sum[1]) : NAN;
-    s->oversuppressed = sum[3] / (double)t->m;
-}
-
-static double normalizer(const struct trainer *t, double n_pairs)
-{
-    if (t->set.orth_normalizer == NORMALIZER_MEAN)
-        return n_pairs > 0 ? 1 / n_pairs : 0;
-    return t->set.orth_normalizer == NORMALIZER_LATENT ? 1 / (double)t->m : 1;
-}
-
-enum sae_status trainer_orth_room(struct trainer *t, struct sae_err *err)
-{
-    if (t->orth_grad)
+    struct work *const a = t->work;
+    const size_t chunk = (size_t)t->set.ortsae_chunk;
+    if (t->set.orth != ORTH_ORTSAE)
         return SAE_OK;
-    return t->ops->alloc(&t->orth_grad, t->m * t->d, sizeof *t->orth_grad, err);
+    a->n_chunks = t->m / chunk + (t->m % chunk > 0);
+    SAE_TRY(sae_mem_alloc(&a->chunk, t->m, sizeof *a->chunk, err));
+    return a->ops->alloc(&a->order, t->m, sizeof *a->order, err);
 }
 
-/* sum: as of orth_masks. */
-static enum sae_status add_term(struct trainer *t, const struct sae_overlap_masks *masks, double tau,
-                                double lambda2, float *G, float *Gout, double sum[5],
-                                struct sae_err *err)
+/* Holds the gradient of the term, in orth_grad, against that of W_dec without it: what moves the
+ * features is the part of each across them. */
+static void compare(struct trainer *t, struct told *told)
 {
-    const bool mean = t->set.orth_normalizer == NORMALIZER_MEAN;
-    struct sae_compete_rule rule;
-    trainer_rule(t, tau, &rule);
-    t->ops->orth_masks(t->m, t->d, t->w.W_dec, masks, &rule,
-                       mean ? lambda2 : lambda2 * normalizer(t, 0), mean, NULL, G, Gout, sum);
-    return t->ops->check(err);
+    struct work *const a = t->work;
+    a->ops->compare_rows(t->m, t->d, a->w.W_dec, a->g.W_dec, a->orth_grad, a->number + COMPARED);
+    told->compared = true;
 }
 
-enum sae_status trainer_orth(struct trainer *t, bool measure, struct step_stats *s,
-                             struct sae_err *err)
+/* Without the term pairs are only looked at: not where they meet too often. */
+static bool worth_counting(struct trainer *t, const struct sae_overlap_masks *masks)
 {
+    const double k = (double)trainer_k(t);
+    if (masks->n_batches == 0)
+        return false;
+    return t->work->ops->host ? trainer_meetings(masks) <= TRAINER_MEETINGS_MAX
+                              : (double)t->n * k * k <= TRAINER_MEETINGS_MAX;
+}
+
+static enum sae_status competition(struct trainer *t, bool measure, struct told *told,
+                                   struct sae_err *err)
+{
+    struct work *const a = t->work;
+    const struct sae_ops *const ops = a->ops;
     const bool active = settings_competes(&t->set);
+    struct step_stats *const s = &told->stats;
     struct sae_overlap_masks masks;
-    double sum[5];
+    struct sae_compete_rule rule;
+    s->orth_weight = active ? s->lambda2 : 0;
     if (!active && !measure)
         return SAE_OK;
-    trainer_masks(t, &masks);
-    if (!active && (masks.n_batches == 0 || trainer_meetings(&masks) > TRAINER_MEETINGS_MAX))
+    masks_list(t, &masks);
+    if (!active && !worth_counting(t, &masks))
         return SAE_OK;
-    if (measure && active) { /* apart from the update, so that measuring changes no bit of it */
-        SAE_TRY(trainer_orth_room(t, err));
-        SAE_TRY(add_term(t, &masks, s->tau, s->lambda2, NULL, t->orth_grad, sum, err));
-        trainer_compare(t, t->orth_grad, s);
+    trainer_rule(t, s->tau, &rule);
+    const bool per_pair = t->set.orth_normalizer == NORMALIZER_MEAN;
+    const double weight =
+        s->lambda2 * (t->set.orth_normalizer == NORMALIZER_LATENT ? 1 / (double)t->m : 1);
+    /* what was counted two steps ago is known by now, however the run came here (save.c) */
+    const double *const expected = t->partners ? t->partners + t->step % 2 * t->n_tiles : NULL;
+    if (measure && active) {
+        SAE_TRY(state_reserve(t, &a->orth_grad, t->m * t->d, err));
+        ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, expected, NULL,
+                        a->orth_grad, a->number + ORTH);
+        compare(t, told);
     }
-    SAE_TRY(add_term(t, &masks, s->tau, s->lambda2, active ? t->g.W_dec : NULL, NULL, sum, err));
-    if (active || !t->ortsae)
-        s->orth = sum[0] * normalizer(t, sum[1]);
-    s->orth_weight = active ? s->lambda2 : 0;
-    s->n_pairs = sum[1];
-    s->mean_abs_cos = sum[1] > 0 ? sum[2] / sum[1] : 0;
-    s->max_abs_cos = sum[3];
+    ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, expected,
+                    active ? a->g.W_dec : NULL, NULL, a->number + ORTH);
+    told->pairs = true;
     return SAE_OK;
+}
+
+static void draw_chunks(struct trainer *t)
+{
+    struct work *const a = t->work;
+    struct sae_rng rng = sae_rng_make(t->set.seed, SAE_RNG_CHUNKS);
+    rng.counter = t->step << 32; /* a shuffle draws about m numbers, m < 2^31 */
+    for (size_t j = 0; j < t->m; j++)
+        a->chunk[j] = (uint32_t)j;
+    sae_rng_shuffle_u32(&rng, a->chunk, t->m);
+    a->ops->put(a->order, a->chunk, t->m * sizeof *a->order);
+}
+
+static enum sae_status ortsae(struct trainer *t, bool measure, struct told *told,
+                              struct sae_err *err)
+{
+    struct work *const a = t->work;
+    const uint64_t every = t->set.ortsae_every;
+    const bool acts = t->step % every == 0;
+    struct step_stats *const s = &told->stats;
+    if (!acts && !measure)
+        return SAE_OK;
+    draw_chunks(t);
+    s->orth_weight = acts ? s->lambda2 * (double)every : 0;
+    if (measure) {
+        SAE_TRY(state_reserve(t, &a->orth_grad, t->m * t->d, err));
+        a->ops->ortsae(t->m, t->d, a->w.W_dec, a->n_chunks, a->order, s->lambda2, NULL,
+                       a->orth_grad, a->number + ORTSAE);
+        compare(t, told);
+    }
+    if (acts)
+        a->ops->ortsae(t->m, t->d, a->w.W_dec, a->n_chunks, a->order, s->orth_weight, a->g.W_dec,
+                       NULL, a->number + ORTSAE);
+    told->ortsae = true;
+    return SAE_OK;
+}
+
+enum sae_status orth_step(struct trainer *t, bool measure, struct told *told, struct sae_err *err)
+{
+    SAE_TRY(competition(t, measure, told, err));
+    return t->set.orth == ORTH_ORTSAE ? ortsae(t, measure, told, err) : SAE_OK;
 }

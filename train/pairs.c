@@ -237,7 +237,7 @@ static enum sae_status add_row(struct pair_log *log, const struct trainer *t,
     return SAE_OK;
 }
 
-enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const float *x, bool there,
+enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const float *x,
                              bool may_choose, struct sae_err *err)
 {
     const bool first = log->n == 0;
@@ -246,9 +246,9 @@ enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const floa
         return SAE_OK;
     if (!first && log->n_logged > 0 && log->step[log->n_logged - 1] >= (double)t->step)
         return SAE_OK; /* chosen at this step */
-    SAE_TRY(trainer_look(t, x, there, err));
+    SAE_TRY(trainer_look(t, x, err));
     trainer_masks_now(t, &masks);
-    if (first && (!t->now.valid || trainer_meetings(&masks) > CHOOSE_MEETINGS_MAX))
+    if (first && (!t->now || trainer_meetings(&masks) > CHOOSE_MEETINGS_MAX))
         return SAE_OK; /* too many latents are active; there may be fewer at a later checkpoint */
     if (first)
         SAE_TRY(choose(log, t, &masks, err));

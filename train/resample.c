@@ -14,7 +14,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
-#include "train/trainer.h"
+#include "train/inner.h"
 
 struct draw {
     double key;
@@ -29,14 +29,15 @@ static int by_key(const void *a, const void *b)
 
 /* Drawing one after another by weight is taking the least exponential variables of these rates
  * (Efraimidis and Spirakis 2006). A row without residual comes last. */
-static void rank_rows(const struct trainer *t, const float *x, struct draw *ret)
+static void rank_rows(const struct trainer *t, const float *x, const float *xhat,
+                      struct draw *ret)
 {
     struct sae_rng rng = sae_rng_make(t->set.seed, SAE_RNG_RESAMPLE);
     rng.counter = t->step << 32;
     for (size_t r = 0; r < t->n; r++) {
         double sq = 0;
         for (size_t i = 0; i < t->d; i++) {
-            const double e = (double)x[r * t->d + i] - (double)t->xhat[r * t->d + i];
+            const double e = (double)x[r * t->d + i] - (double)xhat[r * t->d + i];
             sq += e * e;
         }
         const double u = sae_rng_uniform(&rng);
@@ -78,19 +79,21 @@ static void restart(struct trainer *t, size_t j, const float *x, double enc_norm
     }
 }
 
-enum sae_status resample_step(struct trainer *t, const float *x, struct sae_csr *scratch,
-                              size_t *ret, struct sae_err *err)
+size_t resample_dead(const struct trainer *t)
 {
-    struct draw *draws = NULL;
-    size_t dead = 0, done = 0;
+    size_t dead = 0;
     for (size_t j = 0; j < t->m; j++)
         dead += is_dead(t, j);
-    *ret = 0;
-    if (dead == 0)
-        return SAE_OK;
-    SAE_TRY(trainer_forward(t, x, t->n, 0, scratch, err)); /* with the new weights */
+    return dead;
+}
+
+enum sae_status resample_rows(struct trainer *t, const float *x, const float *xhat, size_t *ret,
+                              struct sae_err *err)
+{
+    struct draw *draws = NULL;
+    size_t done = 0;
     SAE_TRY(sae_mem_alloc(&draws, t->n, sizeof *draws, err));
-    rank_rows(t, x, draws);
+    rank_rows(t, x, xhat, draws);
     const double enc_norm = mean_norm_alive(t);
     for (size_t j = 0; j < t->m && done < t->n; j++) {
         const float *const row = x + draws[done].row * t->d;

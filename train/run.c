@@ -59,7 +59,7 @@ void run_plan_clear(struct run_plan *plan)
 
 void run_close(struct run *run)
 {
-    heldout_close(&run->held, run->t ? run->t->ops : NULL);
+    heldout_close(&run->held);
     trainer_close(run->t);
     series_clear(&run->series);
     pair_log_clear(&run->pairs);
@@ -120,8 +120,7 @@ enum sae_status run_save_state(struct run *run, struct sae_err *err)
 static enum sae_status follow_pairs(struct run *run, const struct feed *feed, bool may_choose,
                                     struct sae_err *err)
 {
-    return pair_log_add(&run->pairs, run->t, feed->rows ? feed->there : feed->x,
-                        feed->rows != NULL, may_choose, err);
+    return pair_log_add(&run->pairs, run->t, feed->x, may_choose, err);
 }
 
 static enum sae_status save_checkpoint(struct run *run, size_t i, struct sae_err *err)
@@ -288,10 +287,7 @@ enum sae_status run_step(struct run *run, const struct feed *feed, struct run_cl
     const bool log = log_due(set, t->step + 1);
     const struct step_stats before = run->last;
     double since = sae_stop_clock();
-    SAE_TRY(explain(run,
-                    feed->rows ? trainer_step_there(t, feed->there, log, &run->last, err)
-                               : trainer_step(t, feed->x, log, &run->last, err),
-                    err));
+    SAE_TRY(explain(run, trainer_step(t, feed->x, log, &run->last, err), err));
     lap(&since, &clock->step);
     if (log)
         SAE_TRY(explain(run, check_error(run, &before, err), err));

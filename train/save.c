@@ -8,11 +8,11 @@
  *                                     activations: they are multiplied by the norm); gated:
  *                                     b_gate, b_dec, b_mag, r_mag; jumprelu: threshold too
  * * /state/anneal f64 [2 + 2 LP_KEPT]  weight of the lp term, batches kept, their means now and next
- * * /state/partners f64 [2][tiles]    on a device with the term: struct trainer
+ * * /state/partners f64 [2][tiles]    with the term: struct trainer
  * * /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
  *   attributes of /state              norm, tau (-1 before the first step), position (tokens),
  *                                     cut (batchtopk, matryoshka; -1 before there is one),
- *                                     resumable (1 or 0: whether * is there)
+ *                                     resumable (1 or 0: whether * is there), step_version
  *
  * Contents: 1. writing   2. reading */
 #include <inttypes.h>
@@ -28,6 +28,10 @@
 #include "train/run.h"
 
 static const char KIND[] = "checkpoint";
+
+/* Grows when a step comes to other bits than before: a run is not gone on with by another one. Files
+ * of 0.1.0 have no such number. */
+enum { STEP_VERSION = 2 };
 
 /* --- 1. writing --------------------------------------------------------------------------- */
 
@@ -123,6 +127,7 @@ static enum sae_status put_state(struct sae_h5 *file, const struct run *run, boo
     SAE_TRY(sae_h5_put1(file, "/state/idle", SAE_H5_U64, t->m, t->idle, err));
     SAE_TRY(put_biases(file, t, err));
     SAE_TRY(sae_h5_attr_put_u64(file, "/state", "resumable", full, err));
+    SAE_TRY(sae_h5_attr_put_u64(file, "/state", "step_version", STEP_VERSION, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "norm", run->norm, err));
     SAE_TRY(sae_h5_attr_put_f64(file, "/state", "tau", t->tau, err));
     if (settings_has_cut(&t->set))
@@ -386,6 +391,23 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
     return SAE_OK;
 }
 
+static enum sae_status check_step(const struct run *run, const struct sae_h5 *file,
+                                  struct sae_err *err)
+{
+    uint64_t version = 1;
+    if (sae_h5_attr_has(file, "/state", "step_version"))
+        SAE_TRY(sae_h5_attr_u64(file, "/state", "step_version", &version, err));
+    if (version == STEP_VERSION)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EVERSION,
+                       "'%s' was begun by %s version of saekit, whose sums are in another order: the "
+                       "run would not come to equal bytes. Finish it with that version, or begin it "
+                       "again in a new folder with the command in '%s' (its checkpoints are read as "
+                       "ever)",
+                       sae_h5_path(file), version < STEP_VERSION ? "an older" : "a newer",
+                       run->plan->dir);
+}
+
 /* What another run left in the folder is not this run's. */
 static enum sae_status check_record(const struct run *run, const struct sae_h5 *file,
                                     struct sae_err *err)
@@ -433,6 +455,7 @@ enum sae_status run_restore(struct run *run, const char *path, struct sae_err *e
     SAE_GO(st, series_restore(&run->series, &ckpt, err));
     SAE_GO(st, pair_log_restore(&run->pairs, &ckpt, err));
     SAE_GO(st, check_record(run, file, err));
+    SAE_GO(st, check_step(run, file, err));
     SAE_GO(st, get_state(file, run, err));
 done:
     sae_h5_close(file);

@@ -83,9 +83,9 @@ struct pair_log {
 /* Appends c, nhat and cos of every chosen pair, all three of this moment: the present weights, the
  * masks of x [n][d] (the batch of the last update; before the first, the first) under them, and the
  * threshold of the coming update. may_choose: chooses the pairs first, where that has not been done.
- * there: as trainer_look. Nothing is added twice for one step. */
+ * Nothing is added twice for one step. */
 SAE_MUST_CHECK enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const float *x,
-                                            bool there, bool may_choose, struct sae_err *err);
+                                            bool may_choose, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status pair_log_restore(struct pair_log *log, const struct sae_ckpt *ckpt,
                                                 struct sae_err *err);
 void pair_log_clear(struct pair_log *log);

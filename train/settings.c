@@ -129,18 +129,6 @@ static enum sae_status resolve_cut(struct settings *set, struct sae_err *err)
     return SAE_OK;
 }
 
-size_t settings_group_size(const struct settings *set, size_t i)
-{
-    size_t rest = (size_t)set->m;
-    for (size_t g = 0; g + 1 < set->groups.n; g++) {
-        const size_t size = (size_t)(set->groups.v[g] * (double)set->m);
-        if (g == i)
-            return size;
-        rest -= size;
-    }
-    return rest;
-}
-
 static enum sae_status check_groups(const struct settings *set, struct sae_err *err)
 {
     double sum = 0;

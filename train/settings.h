@@ -116,7 +116,17 @@ static inline bool settings_has_lp(const struct settings *set)
 }
 
 /* Latents of group i of a matryoshka. */
-size_t settings_group_size(const struct settings *set, size_t i);
+static inline size_t settings_group_size(const struct settings *set, size_t i)
+{
+    size_t rest = (size_t)set->m;
+    for (size_t g = 0; g + 1 < set->groups.n; g++) {
+        const size_t size = (size_t)(set->groups.v[g] * (double)set->m);
+        if (g == i)
+            return size;
+        rest -= size;
+    }
+    return rest;
+}
 
 enum sae_arch settings_model_arch(const struct settings *set);
 

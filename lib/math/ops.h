@@ -54,7 +54,7 @@ struct sae_adam {
     size_t n_guard;
 };
 
-/* Gradient of the thresholds of JumpReLU (train/jumprelu.c has the equations). */
+/* Gradient of the thresholds of JumpReLU (train/arch/jumprelu.c has the equations). */
 struct sae_jump {
     double width, target, weight; /* of the window; of L0; of its penalty */
     bool by_z;                    /* the step of L0 looks at z, else at f */
@@ -264,7 +264,7 @@ struct sae_ops {
      * of |xhat - x|^2. later may be NULL; H may be xhat */
     void (*prefix_loss)(size_t n, size_t d, double weight, const float *x, const float *xhat,
                         const float *later, float *H, double *sum);
-    /* OrtSAE (train/ortsae.c) over n_chunks even pieces of `order` [m], a permutation of the
+    /* OrtSAE (train/orth.c) over n_chunks even pieces of `order` [m], a permutation of the
      * latents. Adds weight times its gradient to G; Gout receives that alone; both may be NULL.
      * *sum: the loss, without weight; NaN where there is no memory */
     void (*ortsae)(size_t m, size_t d, const float *W, size_t n_chunks, const uint32_t *order,

@@ -203,7 +203,7 @@ static void take_steps(const struct bench *b, struct trainer *t, size_t n)
 {
     struct sae_err err = {0};
     for (size_t i = 0; i < n; i++)
-        need(trainer_step_there(t, b->x_there + i % BATCHES * b->n * b->d, false, NULL, &err), &err);
+        need(trainer_step(t, b->x_there + i % BATCHES * b->n * b->d, false, NULL, &err), &err);
     settle(b);
 }
 

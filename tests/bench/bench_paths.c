@@ -59,10 +59,10 @@ static void take_steps(const struct bench *b, struct trainer *t, enum way way, s
         say_partners(t, way);
         if (feed)
             need(feed_batch(feed, t->step, &err), &err);
-        need(feed && feed->rows ? trainer_step_there(t, feed->there, false, NULL, &err)
-                                : trainer_step(t, feed ? feed->x : b->x + i % BATCHES * b->n * b->d,
-                                               false, NULL, &err),
-             &err);
+        const float *const x =
+            feed && feed->rows ? feed->x
+                               : trainer_batch(t, feed ? feed->x : b->x + i % BATCHES * b->n * b->d, t->n);
+        need(trainer_step(t, x, false, NULL, &err), &err);
     }
     need(b->ops->check(&err), &err);
 }

@@ -27,8 +27,8 @@
 #include "lib/base/mem.h"
 #include "tests/bench/peer.h"
 #include "tests/unit/fixtures/synth.h"
+#include "train/inner.h"
 #include "train/options.h"
-#include "train/trainer.h"
 
 enum { RUNS_MAX = 64, CASES_MAX = 16, SQUARE = 1536, BATCHES = 4, BINS = 200 };
 
@@ -188,7 +188,7 @@ struct shape {
     size_t learn; /* steps before anything is measured: masks of fresh weights mean little */
 };
 
-struct work {
+struct bench_work {
     struct shape s;
     float *x; /* [BATCHES][n][d] */
     struct trainer *t;
@@ -212,7 +212,7 @@ static void data_make(const struct shape *s, float *x)
 
 static double step(void *user)
 {
-    struct work *const w = user;
+    struct bench_work *const w = user;
     struct sae_err err = {0};
     struct step_stats stats;
     const float *const x = w->x + w->batch++ % BATCHES * w->s.n * w->s.d;
@@ -221,7 +221,7 @@ static double step(void *user)
     return stats.loss;
 }
 
-static void trainer_make(struct work *w, const struct settings *with)
+static void trainer_make(struct bench_work *w, const struct settings *with)
 {
     static double last = 100;
     struct sae_err err = {0};
@@ -246,9 +246,9 @@ static void trainer_make(struct work *w, const struct settings *with)
 }
 
 /* A trainer that has learned for a while. */
-static void work_make(struct work *w, const struct shape *s)
+static void work_make(struct bench_work *w, const struct shape *s)
 {
-    *w = (struct work){.s = *s};
+    *w = (struct bench_work){.s = *s};
     w->x = grab(BATCHES * s->n * s->d, sizeof *w->x);
     data_make(s, w->x);
     trainer_make(w, NULL);
@@ -257,11 +257,11 @@ static void work_make(struct work *w, const struct shape *s)
         step(w);
 }
 
-static void work_clear(struct work *w)
+static void work_clear(struct bench_work *w)
 {
     trainer_close(w->t);
     free(w->x);
-    *w = (struct work){0};
+    *w = (struct bench_work){0};
 }
 
 static void write_array(const struct bench *b, const char *name, const void *data, size_t bytes)
@@ -286,7 +286,7 @@ static void remove_arrays(const struct bench *b)
 }
 
 /* Weights, batches, and the kept latents of the last step as [n][k], m where there are fewer. */
-static void hand_over(const struct bench *b, struct work *w)
+static void hand_over(const struct bench *b, struct bench_work *w)
 {
     const size_t md = w->s.m * w->s.d;
     const struct sae_csr *const csr = &w->t->ring[0].csr;
@@ -338,7 +338,7 @@ static void case_step(const struct bench *b, const char *name, const struct shap
                       double must, double aim, size_t runs)
 {
     const struct shape s = learned(b, shape);
-    struct work w;
+    struct bench_work w;
     struct peer peer = {0};
     char v[6][24];
     const char *numbers[7] = {0};
@@ -380,7 +380,7 @@ static void case_320(const struct bench *b)
 }
 
 struct orth_work {
-    struct work *w;
+    struct bench_work *w;
     float *G;
     double sum[5], tau;
 };
@@ -391,7 +391,7 @@ static double run_orth(void *user)
     struct trainer *const t = o->w->t;
     struct sae_overlap_masks masks;
     struct sae_compete_rule rule;
-    trainer_masks(t, &masks);
+    masks_list(t, &masks);
     trainer_rule(t, o->tau, &rule);
     t->ops->orth_masks(t->m, t->d, t->w.W_dec, &masks, &rule, 1, false, NULL, o->G, NULL, o->sum);
     return o->sum[0];
@@ -400,7 +400,7 @@ static double run_orth(void *user)
 static void case_orth(const struct bench *b)
 {
     const struct shape s = learned(b, &wide_40);
-    struct work w;
+    struct bench_work w;
     struct peer peer = {0};
     work_make(&w, &s);
     hand_over(b, &w);
@@ -418,7 +418,7 @@ static void case_orth(const struct bench *b)
 
 static double run_spectrum(void *user)
 {
-    const struct work *const w = user;
+    const struct bench_work *const w = user;
     struct sae_err err = {0};
     uint64_t hist[BINS];
     float *const largest = grab(2 * w->s.m, sizeof *largest);
@@ -438,7 +438,7 @@ static double run_spectrum(void *user)
 static double run_triangle(void *user)
 {
     enum { TILE = 1024 };
-    const struct work *const w = user;
+    const struct bench_work *const w = user;
     const size_t m = w->s.m, d = w->s.d;
     float *const tile = grab((size_t)TILE * TILE, sizeof *tile), *const U = w->t->w.W_dec;
     for (size_t i = 0; i < m; i += TILE)
@@ -452,7 +452,7 @@ static double run_triangle(void *user)
 static void case_spectrum(const struct bench *b)
 {
     struct shape s = wide_40;
-    struct work w;
+    struct bench_work w;
     struct peer peer = {0};
     s.learn = 1;
     work_make(&w, &s);
@@ -486,7 +486,7 @@ static void run_phases(const struct bench *b, const char *name, const struct sha
     static const double phase[] = {0.05, 0.25, 0.5, 0.75, 0.95};
     enum { PHASES = sizeof phase / sizeof *phase };
     const struct shape s = learned(b, shape);
-    struct work plain, prog;
+    struct bench_work plain, prog;
     struct settings with = {.orth = ORTH_PROGRESSIVE, .steps = 1000};
     work_make(&plain, &s);
     prog = plain;
@@ -498,7 +498,7 @@ static void run_phases(const struct bench *b, const char *name, const struct sha
     for (size_t p = 0; p < PHASES; p++) {
         double cost[2][2] = {{0}};
         for (int side = 0; side < 2; side++) {
-            struct work *const w = side ? &prog : &plain;
+            struct bench_work *const w = side ? &prog : &plain;
             if (side)
                 w->t->step = (uint64_t)(phase[p] * 1000);
             step(w);
@@ -549,7 +549,7 @@ static void case_memory(const struct bench *b)
 static void print_memory(size_t k)
 {
     struct shape s = wide_40;
-    struct work w;
+    struct bench_work w;
     struct rusage use;
     s.k = k;
     s.learn = 2;

@@ -79,7 +79,7 @@ a bundle and name it with --built"
     fi
 }
 
-programs="tests/ops/checkops tests/ops/checklm tests/golden/test_trainers tests/unit/test_resident
+programs="tests/ops/checkops tests/ops/checklm tests/golden/test_trainers tests/unit/test_train_device
  tests/unit/test_model tests/unit/test_lm_device tests/unit/test_analyze_device
  tests/bench/bench_cuda tests/bench/bench_paths tests/bench/bench_lm tests/unit/fixtures/make_store
  tests/unit/fixtures/make_ckpt train/sae-train analyze/sae-analyze"
@@ -157,7 +157,7 @@ run_checks() {
         if [ $mode != dry ]; then # on the emulated device these are tests of their own
             check test_lm_device 60 "$build/tests/unit/test_lm_device" $on
             check trainers 60 "$build/tests/golden/test_trainers" cuda $on
-            check test_resident 60 "$build/tests/unit/test_resident" $on
+            check test_train_device 60 "$build/tests/unit/test_train_device" $on
             check checkops 150 "$build/tests/ops/checkops" $on
         fi
     }

@@ -11,8 +11,8 @@ set -eu
 cd "$1"
 shift
 # What tests alone call: faults to order, ways to choose, and ways to see which was chosen.
-for_tests="sae_mem_fail_after sae_st_write_folder sae_cuda_open probe_scores_mean resident_dense
- rows_stay settings_init"
+for_tests="sae_mem_fail_after sae_st_write_folder sae_cuda_open probe_scores_mean
+ rows_stay options_default"
 sources=$(find lib lm "$@" \( -name '*.[ch]' -o -name '*.cc' -o -name '*.cu' \) | sort)
 tests=$(find tests \( -name '*.[ch]' -o -name '*.cc' \) | sort)
 # shellcheck disable=SC2086

@@ -12,9 +12,8 @@
 
 #include "lib/math/ops.h"
 #include "tests/emu/test_device.h"
+#include "train/inner.h"
 #include "train/options.h"
-#include "train/resident.h"
-#include "train/trainer.h"
 
 enum { D = 16, M = 48, N = 64, K = 4, STEPS = 100, TOTAL = 120 };
 
@@ -212,6 +211,12 @@ static double check_end(const char *name, const char *array, const float *v, siz
     return worst;
 }
 
+/* 1: products are sparse; else dense ones where they can be, on a device always. */
+static void set_share(struct trainer *t, size_t dense_share)
+{
+    t->work->dense_share = t->work->ops->numbers_late && dense_share > 1 ? M : dense_share;
+}
+
 /* The first `steps` of them. */
 static void agree_for(const char *name, const struct sae_ops *ops, size_t dense_share,
                       uint64_t steps)
@@ -222,19 +227,17 @@ static void agree_for(const char *name, const struct sae_ops *ops, size_t dense_
     char prefix[100], rest[200];
     double aux = 0, worst = 0, weights = 0;
     assert_non_null(x);
-    t->dense_share = dense_share;
-    if (t->resident && settings_has_k(&t->set))
-        assert_int_equal(resident_dense(t, dense_share != 1, &err), SAE_OK);
+    set_share(t, dense_share);
     for (uint64_t s = 0; s < steps; s++) {
         struct step_stats stats;
         batch(s + (strcmp(name, "matryoshka-auxk") == 0 ? 100 : 0), x);
         if (s == 0 && settings_has_k(&t->set))
             trainer_median(N, D, x, t->w.b_dec);
         /* measuring on some steps must change nothing */
-        if (trainer_step(t, x, s % 3 == 1, &stats, &err) != SAE_OK)
+        if (trainer_step(t, trainer_batch(t, x, t->n), s % 3 == 1, &stats, &err) != SAE_OK)
             fail_msg("%s", err.msg);
         aux += stats.aux;
-        if ((s >= 10 && s % 5 != 4) || (t->resident && s % 3 != 1)) /* of the step before */
+        if ((s >= 10 && s % 5 != 4) || (t->work->ops->numbers_late && s % 3 != 1)) /* of the step before */
             continue;
         snprintf(prefix, sizeof prefix, "loss %s %d ", name, (int)s);
         find_line(prefix, rest, sizeof rest);
@@ -323,21 +326,20 @@ static void no_waiting(const char *name, size_t dense_share, const struct sae_op
     float *const x = malloc(N * D * sizeof *x);
     size_t before = 0;
     assert_non_null(x);
-    if (dense_share == 1)
-        assert_int_equal(resident_dense(t, false, &err), SAE_OK);
+    set_share(t, dense_share);
     for (uint64_t s = 0; s < 4; s++) {
         batch(s, x);
         if (s == 1)
             before = emu_waits();
-        assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
+        assert_int_equal(trainer_step(t, trainer_batch(t, x, t->n), false, NULL, &err), SAE_OK);
     }
     assert_int_equal(emu_waits(), before);
     /* a loss that is not finite is told one step late, and changed nothing */
     assert_int_equal(trainer_fetch(t, true, &err), SAE_OK);
     const float weight = t->w.W_enc[0];
     x[3] = INFINITY;
-    assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
-    assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_ERANGE);
+    assert_int_equal(trainer_step(t, trainer_batch(t, x, t->n), false, NULL, &err), SAE_OK);
+    assert_int_equal(trainer_step(t, trainer_batch(t, x, t->n), false, NULL, &err), SAE_ERANGE);
     assert_non_null(strstr(err.msg, "step 4"));
     assert_int_equal(t->step, 4);
     assert_int_equal(trainer_fetch(t, true, &err), SAE_OK);

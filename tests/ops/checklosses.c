@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #include "lib/base/rng.h"
+#include "train/inner.h"
 #include "train/options.h"
-#include "train/trainer.h"
 
 enum { D = 7, M = 20, N = 12, K = 4, PARAMS = 2 * M * D + 3 * M + D };
 static const double STEP = 1e-5;
@@ -324,7 +324,7 @@ static double loss(const struct state *s)
 
 static void compare(struct state *s, size_t n)
 {
-    const float *const g = s->t->g.all;
+    const float *const g = s->t->work->g.all;
     double size = 0, worst = 0;
     for (size_t i = 0; i < n; i++)
         size = fmax(size, fabs((double)g[i]));
@@ -372,9 +372,9 @@ static void compare_thresholds(const struct state *s)
     const double dH = 2 * (l0 / N / T - 1) / (T * N);
     for (size_t j = 0; j < M; j++) {
         const double want = -((double)s->t->w.theta[j] * df[j] + dH * steps[j]) / e;
-        if (!(fabs(want - (double)s->t->g.theta[j]) <= 1e-5 * (1 + fabs(want))))
+        if (!(fabs(want - (double)s->t->work->g.theta[j]) <= 1e-5 * (1 + fabs(want))))
             fail_msg("%s: threshold %zu has gradient %.9g, the formula says %.9g", s->c->name, j,
-                     (double)s->t->g.theta[j], want);
+                     (double)s->t->work->g.theta[j], want);
     }
 }
 
@@ -394,7 +394,7 @@ static void run(const struct check *c, const struct sae_ops *ops, size_t dense_s
     if (settings_resolve(&set, 100000, D, &err) != SAE_OK ||
         trainer_open(&s->t, &set, ops, D, &err) != SAE_OK)
         fail_msg("%s: %s", c->name, err.msg);
-    s->t->dense_share = dense_share;
+    s->t->work->dense_share = dense_share;
     fill(s->t);
     for (size_t i = 0; i < N * D; i++)
         s->x[i] = (float)sae_rng_normal(&rng);
@@ -409,7 +409,7 @@ static void run(const struct check *c, const struct sae_ops *ops, size_t dense_s
     const double jump = s->t->w.theta ? stats.sparse : 0;
     if (!(fabs(stats.loss - jump - loss(s)) <= 1e-5 * stats.loss))
         fail_msg("%s: loss %.9g, plainly %.9g", c->name, stats.loss - jump, loss(s));
-    assert_int_equal(c->auxk, stats.aux > 0 && s->t->auxk && stats.dead > 0);
+    assert_int_equal(c->auxk, stats.aux > 0 && s->t->set.auxk_alpha > 0 && stats.dead > 0);
     compare(s, s->t->w.theta ? s->t->w.n - M : s->t->w.n);
     if (s->t->w.theta)
         compare_thresholds(s);

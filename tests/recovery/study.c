@@ -175,8 +175,8 @@ static void infer(struct trainer *t, const struct synth *s, const uint32_t *near
     float *const x = get((size_t)FRESH * D, sizeof *x);
     unsigned char *const fires = get((size_t)FRESH * FEATURES, 1);
     double *const both = get(M, sizeof *both), *const on = get(M, sizeof *on);
-    double truth[FEATURES] = {0}, residual = 0;
-    struct sae_csr csr = {0};
+    double truth[FEATURES] = {0}, mean[D], residual = 0;
+    struct forward_view view;
     struct sae_err err = {0};
     for (size_t r = 0; r < FRESH; r++) {
         synth_row_fires(s, POOL + r, x + r * D, fires + r * FEATURES);
@@ -184,24 +184,23 @@ static void infer(struct trainer *t, const struct synth *s, const uint32_t *near
             truth[f] += fires[r * FEATURES + f];
     }
     for (size_t r0 = 0; r0 < FRESH; r0 += BATCH) {
-        if (trainer_forward(t, x + r0 * D, BATCH, trainer_k(t), &csr, &err) != SAE_OK)
+        if (trainer_forward(t, x + r0 * D, BATCH, trainer_k(t), &view, &err) != SAE_OK)
             stop(err.msg);
         for (size_t r = 0; r < BATCH; r++)
-            for (size_t e = csr.start[r]; e < csr.start[r + 1]; e++) {
-                const size_t j = csr.idx[e];
+            for (size_t e = view.csr->start[r]; e < view.csr->start[r + 1]; e++) {
+                const size_t j = view.csr->idx[e];
                 on[j]++;
                 both[j] += fires[(r0 + r) * FEATURES + nearest[j]];
             }
         for (size_t i = 0; i < (size_t)BATCH * D; i++)
-            residual += pow((double)x[r0 * D + i] - (double)t->xhat[i], 2);
+            residual += pow((double)x[r0 * D + i] - (double)view.xhat[i], 2);
     }
     for (size_t j = 0; j < M; j++) {
         ret->dead += on[j] < 1;
         ret->l0 += on[j] / FRESH;
         ret->f1 += both[j] > 0 ? 2 * both[j] / (on[j] + truth[nearest[j]]) / M : 0;
     }
-    ret->explained = 1 - residual / trainer_spread(FRESH, D, x, NULL, t->mean);
-    sae_csr_free(&csr, t->ops);
+    ret->explained = 1 - residual / trainer_spread(FRESH, D, x, NULL, mean);
     free(x);
     free(fires);
     free(both);

@@ -8,6 +8,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+struct masks;
+struct sae_csr;
+struct trainer;
 
 /* The list: name in code, row, name on the command line and in records. */
 #define TRAIN_ARCHS(X)                                                                             \
@@ -67,6 +74,23 @@ struct train_arch {
      * rows. The eps are added to the norms of rows. */
     bool clips;
     float beta1, project_eps, unit_eps;
+
+    /* What is computed (train/inner.h). Arrays are in memory of the backend; x is in work->x. */
+    void (*init)(struct trainer *t, const float *x); /* t->w, on the host; x is the first batch */
+    /* Arrays of its own, in work->own; may be NULL. */
+    enum sae_status (*open)(struct trainer *t, struct sae_err *err);
+    void (*close)(struct trainer *t);
+    /* Activations and work->xhat. masks->valid: masks are wanted; it is true afterwards where they
+     * were made. Else work->active counts. */
+    enum sae_status (*forward)(struct trainer *t, struct masks *masks, struct sae_err *err);
+    /* work->grad and number[RECON], and of a gate number[AUX]. */
+    enum sae_status (*loss)(struct trainer *t, struct sae_err *err);
+    /* All gradients but that of b_dec. sparse_weight: of the penalty. */
+    enum sae_status (*backward)(struct trainer *t, const struct masks *masks, double sparse_weight,
+                                struct sae_err *err);
+    /* The entries that inference keeps of `rows` rows. */
+    enum sae_status (*infer)(struct trainer *t, size_t rows, uint64_t k, struct sae_csr *csr,
+                             struct sae_err *err);
 };
 
 /* By TRAIN_TOPK ... */

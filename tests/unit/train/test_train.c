@@ -13,8 +13,8 @@
 
 #include "lib/base/rng.h"
 #include "train/heldout.h"
+#include "train/inner.h"
 #include "train/options.h"
-#include "train/trainer.h"
 
 static double all_percent[1] = {100};
 
@@ -180,7 +180,7 @@ static void test_window(void **state)
         assert_int_equal(trainer_step(t, x, false, NULL, &err), SAE_OK);
         struct sae_overlap_masks masks;
         t->step--;
-        trainer_masks(t, &masks);
+        masks_list(t, &masks);
         t->step++;
         assert_int_equal(masks.n_batches, s < 6 ? s + 1 : 6);
         for (size_t b = 0; b < masks.n_batches; b++) {
@@ -196,7 +196,7 @@ static void test_window(void **state)
     for (uint64_t s = 0; s < 3; s++)
         assert_int_equal(trainer_step(one, x, false, NULL, &err), SAE_OK);
     struct sae_overlap_masks masks;
-    trainer_masks(one, &masks);
+    masks_list(one, &masks);
     assert_int_equal(masks.n_batches, 1);
     trainer_close(one);
 }
@@ -233,7 +233,7 @@ static void test_heldout_by_hand(void **state)
     assert_true(fabs(s.l2_ratio - (sqrt(13) / 5 + 0.8) / 2) < 1e-6);
     assert_true(fabs(s.l0 - 1.5) < 1e-12);
     assert_true(fabs(s.alive_share - 2.0 / 3) < 1e-12);
-    heldout_close(&held, &sae_ops_cpu);
+    heldout_close(&held);
     trainer_close(t);
 }
 
@@ -265,7 +265,7 @@ static void test_ortsae(void **state)
     struct settings set;
     struct sae_err err = {0};
     struct trainer *t = NULL;
-    struct step_stats stats = {.lambda2 = 1};
+    struct told told = {.stats = {.lambda2 = 1}};
     const float W[6] = {1, 0, 0.6F, 0.8F, -0.8F, 0.6F};
     const double want[6] = {0, 0.64, 0.512, -0.384, 0, 0};
     start(&set);
@@ -279,10 +279,10 @@ static void test_ortsae(void **state)
         fail_msg("%s", err.msg);
     assert_true(fabs(t->set.lambda2_max - 0.25) < 1e-15 && fabs(t->set.gamma) < 1e-15);
     memcpy(t->w.W_dec, W, sizeof W);
-    assert_int_equal(ortsae_step(t, true, &stats, &err), SAE_OK);
-    assert_true(fabs(stats.orth - 0.24) < 1e-6);
+    assert_int_equal(orth_step(t, true, &told, &err), SAE_OK);
+    assert_true(fabs(t->work->number[ORTSAE] - 0.24) < 1e-6);
     for (size_t i = 0; i < 6; i++)
-        assert_true(fabs((double)t->g.W_dec[i] - want[i]) < 1e-6);
+        assert_true(fabs((double)t->work->g.W_dec[i] - want[i]) < 1e-6);
     trainer_close(t);
 }
 
@@ -416,7 +416,7 @@ static void test_crowded(void **state)
             set.min_count = 1;
             set.orth_normalizer = mean ? NORMALIZER_MEAN : NORMALIZER_SUM;
             t[i] = open_with(&set, 6);
-            t[i]->ops = i ? &plain : &sae_ops_cpu;
+            t[i]->work->ops = i ? &plain : &sae_ops_cpu;
             make_batch(0, x);
             trainer_init(t[i], x);
         }
@@ -466,7 +466,7 @@ static void test_moving_k(void **state)
         if (settings_resolve(&set, 1000, D, &err) != SAE_OK ||
             trainer_open(&t, &set, &sae_ops_cpu, D, &err) != SAE_OK)
             fail_msg("%s", err.msg);
-        const size_t has = t->room ? t->ops->encode_scratch(N, t->m, D, t->k_max) : t->g.n;
+        const size_t has = t->work->pre ? t->ops->encode_scratch(N, t->m, D, t->k_max) : t->work->g.n;
         trainer_init(t, x);
         for (uint64_t s = 0; s < set.steps; s++) {
             for (size_t n = 32; n <= N; n *= 2)
@@ -518,8 +518,7 @@ int main(void)
         cmocka_unit_test(test_median),   cmocka_unit_test(test_window),
         cmocka_unit_test(test_momentum), cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_ortsae),   cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_moving_k), cmocka_unit_test(test_large_numbers),
-        cmocka_unit_test(test_measuring_changes_nothing), cmocka_unit_test(test_crowded),
-                                       cmocka_unit_test(test_heldout_by_hand)};
+        cmocka_unit_test(test_crowded), cmocka_unit_test(test_moving_k), cmocka_unit_test(test_large_numbers),
+        cmocka_unit_test(test_measuring_changes_nothing),                                       cmocka_unit_test(test_heldout_by_hand)};
     return cmocka_run_group_tests_name("train", tests, NULL, NULL);
 }

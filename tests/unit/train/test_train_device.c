@@ -17,13 +17,12 @@
 #include "lib/base/rng.h"
 #include "tests/emu/test_device.h"
 #include "train/options.h"
-#include "train/resident.h"
 #include "train/rows.h"
 #include "train/run.h"
 
 enum { D = 8, ROWS = 300, HELD = 90, TRAIN = ROWS - HELD, M = 24, N = 32, STEPS = 17 };
 
-static char dir[] = "/tmp/test_resident_XXXXXX";
+static char dir[] = "/tmp/test_train_device_XXXXXX";
 static struct sae_acts *acts;
 static const struct sae_ops *device; /* emulated, or of this machine */
 
@@ -108,7 +107,7 @@ static void train(uint64_t steps, bool stay, float *want, bool fill, float *weig
     const struct sae_ops *const ops = fill ? &sae_ops_cpu : device;
     assert_int_equal(feed_open(&feed, acts, &set, &err), SAE_OK);
     assert_int_equal(trainer_open(&t, &set, device, D, &err), SAE_OK);
-    feed.reserve_bytes = resident_later(&set, device, D);
+    feed.reserve_bytes = run_later_bytes(&set, device, D);
     assert_int_equal(feed_begin(&feed, &set, ops, 0, &err), SAE_OK);
     assert_int_equal(feed.rows != NULL, !fill);
     if (feed.rows)
@@ -123,9 +122,8 @@ static void train(uint64_t steps, bool stay, float *want, bool fill, float *weig
             memcpy(want + s * N * D, x, N * D * sizeof *x);
         else
             assert_memory_equal(want + s * N * D, x, N * D * sizeof *x);
-        const enum sae_status st = fill ? trainer_step(t, feed.x, s % 7 == 0, NULL, &err)
-                                        : trainer_step_there(t, feed.there, s % 7 == 0, NULL, &err);
-        assert_int_equal(st, SAE_OK);
+        const float *const there = fill ? trainer_batch(t, x, t->n) : feed.x;
+        assert_int_equal(trainer_step(t, there, s % 7 == 0, NULL, &err), SAE_OK);
         free(x);
     }
     assert_int_equal(trainer_fetch(t, true, &err), SAE_OK);
@@ -146,7 +144,7 @@ static void test_rows(void **state)
     assert_memory_equal(host, there, sizeof host);
     /* a device with room for the run, but not for the store besides */
     make_settings(&set, STEPS);
-    emu_memory((size_t)resident_later(&set, device, D) + 300000);
+    emu_memory((size_t)run_later_bytes(&set, device, D) + 300000);
     train(STEPS, false, want, false, there);
     assert_memory_equal(host, there, sizeof host);
     emu_memory(0);
@@ -275,16 +273,14 @@ static void same_stats(uint64_t s, const struct step_stats *a, const struct step
 static void same_forward(struct trainer *cpu, struct trainer *there, const float *x)
 {
     struct sae_err err = {0};
-    struct sae_csr a = {0}, b = {0};
+    struct forward_view a, b;
     assert_int_equal(trainer_forward(cpu, x, N, cpu->set.k, &a, &err), SAE_OK);
     assert_int_equal(trainer_forward(there, x, N, cpu->set.k, &b, &err), SAE_OK);
-    assert_memory_equal(a.start, b.start, (N + 1) * sizeof *a.start);
-    for (size_t e = 0; e < a.start[N]; e++) {
-        assert_int_equal(a.idx[e], b.idx[e]);
-        close_to("activation", e, (double)a.val[e], (double)b.val[e]);
+    assert_memory_equal(a.csr->start, b.csr->start, (N + 1) * sizeof *a.csr->start);
+    for (size_t e = 0; e < a.csr->start[N]; e++) {
+        assert_int_equal(a.csr->idx[e], b.csr->idx[e]);
+        close_to("activation", e, (double)a.csr->val[e], (double)b.csr->val[e]);
     }
-    sae_csr_free(&a, cpu->ops);
-    sae_csr_free(&b, cpu->ops);
 }
 
 static void agrees(void (*change)(struct settings *set))
@@ -309,7 +305,7 @@ static void agrees(void (*change)(struct settings *set))
         }
         const bool measure = s % 3 == 0 || s + 2 > STEPS;
         assert_int_equal(trainer_step(cpu, x, measure, &a, &err), SAE_OK);
-        assert_int_equal(trainer_step(there, x, measure, &b, &err), SAE_OK);
+        assert_int_equal(trainer_step(there, trainer_batch(there, x, there->n), measure, &b, &err), SAE_OK);
         if (measure)
             same_stats(s, &a, &b);
     }
@@ -428,7 +424,7 @@ static void test_fault(void **state)
         for (uint64_t s = 0; st == SAE_OK && s < STEPS; s++) {
             for (size_t i = 0; i < N * D; i++)
                 x[i] = (float)sin((double)(i + s));
-            st = trainer_step(t, x, s % 7 == 0, NULL, &err);
+            st = trainer_step(t, trainer_batch(t, x, t->n), s % 7 == 0, NULL, &err);
         }
         if (st != SAE_EBACKEND || !strstr(err.msg, "illegal memory access"))
             fail_msg("wait %zu fails: %d '%s'", at, (int)st, err.msg);
@@ -444,5 +440,5 @@ int main(int argc, char **argv)
         return end_now;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_agreement),
                                        cmocka_unit_test(test_resume), cmocka_unit_test(test_fault)};
-    return cmocka_run_group_tests_name("resident", tests, begin, end);
+    return cmocka_run_group_tests_name("train_device", tests, begin, end);
 }
