@@ -5,11 +5,18 @@
 
 #include "lib/math/cpu/cpu.h"
 
-enum { COLUMNS = 256, PARTS = 256, SMALL = 1 << 18 };
+enum { COLUMNS = 1024, COLUMNS_LEAST = 256, TILES = 8, PARTS = 256, SMALL = 1 << 18 };
 
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+
+/* Latents of a tile: long runs of a row where there are enough of them. */
+static size_t tile_of(size_t m)
+{
+    const size_t w = m / TILES;
+    return w < COLUMNS_LEAST ? COLUMNS_LEAST : least(w, COLUMNS);
 }
 
 struct gate_sums {
@@ -47,14 +54,14 @@ void sae_cpu_gate(size_t n, size_t m, const float *u, const float *b_gate, const
                   const float *b_mag, float *f, float *gate, double *sum)
 {
     struct gate_sums part[PARTS];
-    const size_t tiles = (m + COLUMNS - 1) / COLUMNS;
+    const size_t tile = tile_of(m), tiles = (m + tile - 1) / tile;
 #pragma omp parallel for schedule(dynamic, 1) if (n * m > SMALL)
     for (size_t p = 0; p < PARTS; p++) {
         part[p] = (struct gate_sums){0, 0};
         for (size_t c = p * tiles / PARTS; c < (p + 1) * tiles / PARTS; c++) {
-            const size_t j = c * COLUMNS;
-            gate_columns(n, m, least(COLUMNS, m - j), u + j, b_gate + j, r_mag + j, b_mag + j,
-                         f + j, gate + j, &part[p]);
+            const size_t j = c * tile;
+            gate_columns(n, m, least(tile, m - j), u + j, b_gate + j, r_mag + j, b_mag + j, f + j,
+                         gate + j, &part[p]);
         }
     }
     for (size_t p = 0; p < PARTS; p++) {
@@ -87,9 +94,10 @@ void sae_cpu_gate_grad(size_t n, size_t m, const float *u, const float *r_mag, c
                        const float *gate, float l1, const float *d1, float *d2, float *g_b_gate,
                        float *g_b_mag, float *g_r_mag, float *du)
 {
+    const size_t tile = tile_of(m);
 #pragma omp parallel for schedule(dynamic, 1) if (n * m > SMALL)
-    for (size_t j0 = 0; j0 < m; j0 += COLUMNS) {
-        const size_t w = least(COLUMNS, m - j0);
+    for (size_t j0 = 0; j0 < m; j0 += tile) {
+        const size_t w = least(tile, m - j0);
         struct grad_sums sums = {{0}, {0}, {0}};
         float scale[COLUMNS];
         for (size_t j = 0; j < w; j++)

@@ -2,7 +2,7 @@
 /* cpu_jump : thresholds of JumpReLU, and which latents a batch activates. Latents are cut into blocks
  * of columns, whose sums over tokens one thread makes in the order of the tokens.
  * Contents: 1. counts   2. entries   3. gradient of the thresholds */
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "lib/math/cpu/cpu.h"
@@ -123,17 +123,15 @@ void sae_cpu_above(size_t n, size_t m, const float *pre, const float *b_enc, con
 
 static inline bool in_window(float v, float theta, float width)
 {
-    const float u = (v - theta) / width;
-    return u > -0.5F && u < 0.5F;
+    return fabsf(v - theta) < width / 2;
 }
 
 SAE_CLONES static uint32_t span_window(size_t n, const float *restrict z,
-                                       const float *restrict theta, float width)
+                                       const float *restrict theta, float half)
 {
     uint32_t count = 0;
     for (size_t j = 0; j < n; j++) {
-        const float u = (z[j] - theta[j]) / width;
-        count += (u > -0.5F) & (u < 0.5F);
+        count += fabsf(z[j] - theta[j]) < half;
     }
     return count;
 }
@@ -147,9 +145,9 @@ SAE_CLONES static double dot_of(size_t d, const float *restrict a, const float *
     return sum;
 }
 
-/* Of the window: sums of dL/df, and entries that L0's step sees. */
+/* Of the window, for a tile of latents: sums of dL/df, and entries that L0's step sees. */
 struct near {
-    double df[SPAN], steps[SPAN];
+    double df[COLUMNS], steps[COLUMNS];
 };
 
 static void sum_window(size_t n, size_t m, size_t d, const struct sae_jump *h, size_t j0,
@@ -159,13 +157,16 @@ static void sum_window(size_t n, size_t m, size_t d, const struct sae_jump *h, s
     *ret = (struct near){0};
     for (size_t t = 0; t < n; t++) {
         const float *const row = z + t * m + j0;
-        if (span_window(width, row, theta + j0, (float)h->width) == 0)
-            continue;
-        for (size_t i = 0; i < width; i++) {
-            if (!in_window(row[i], theta[j0 + i], (float)h->width))
+        for (size_t i0 = 0; i0 < width; i0 += SPAN) {
+            const size_t end = i0 + least(SPAN, width - i0);
+            if (span_window(end - i0, row + i0, theta + j0 + i0, (float)h->width / 2) == 0)
                 continue;
-            ret->df[i] += dot_of(d, g + t * d, W_dec + (j0 + i) * d);
-            ret->steps[i] += h->by_z || row[i] > theta[j0 + i];
+            for (size_t i = i0; i < end; i++) {
+                if (!in_window(row[i], theta[j0 + i], (float)h->width))
+                    continue;
+                ret->df[i] += dot_of(d, g + t * d, W_dec + (j0 + i) * d);
+                ret->steps[i] += h->by_z || row[i] > theta[j0 + i];
+            }
         }
     }
 }
@@ -176,9 +177,9 @@ void sae_cpu_jump_grad(size_t n, size_t m, size_t d, const struct sae_jump *h, c
 {
     const double dH = 2 * h->weight * (*l0 / (double)n / h->target - 1) / (h->target * (double)n);
 #pragma omp parallel for schedule(dynamic, 1) if (n * m > SMALL)
-    for (size_t j0 = 0; j0 < m; j0 += SPAN) {
+    for (size_t j0 = 0; j0 < m; j0 += COLUMNS) {
         struct near near;
-        const size_t width = least(SPAN, m - j0);
+        const size_t width = least(COLUMNS, m - j0);
         sum_window(n, m, d, h, j0, width, z, theta, g, W_dec, &near);
         for (size_t i = 0; i < width; i++) {
             const size_t j = j0 + i;

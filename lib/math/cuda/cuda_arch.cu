@@ -216,8 +216,7 @@ void sae_cuda_jump_fill(size_t n, size_t m, const float *z, const float *theta, 
 
 static __device__ inline bool in_window(float v, float theta, float width)
 {
-    const float u = (v - theta) / width;
-    return u > -0.5F && u < 0.5F;
+    return fabsf(v - theta) < width / 2;
 }
 
 /* One block a latent; a warp looks at a run of tokens, and all its lanes form the few products. */

@@ -115,8 +115,7 @@ void sae_ref_jump_fill(size_t n, size_t m, const float *z, const float *theta, f
 
 static bool in_window(float v, float theta, float width)
 {
-    const float u = (v - theta) / width;
-    return u > -0.5F && u < 0.5F;
+    return fabsf(v - theta) < width / 2;
 }
 
 void sae_ref_jump_grad(size_t n, size_t m, size_t d, const struct sae_jump *h, const float *z,
