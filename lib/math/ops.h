@@ -141,37 +141,31 @@ struct sae_ops {
     void (*grad_enc)(size_t m, size_t d, const struct sae_csr *csr, const struct sae_csc *csc,
                      const float *dz, const float *xc, float *dW_enc, float *db_enc);
 
-    /* grad[t] = 2/n (xhat[t] - x[t]); returns the sum over t of |xhat[t] - x[t]|^2.
-     * norm: grad[t] = (xhat[t] - x[t]) / (n |xhat[t] - x[t]|), 0 where that is 0; returns the sum
-     * of |xhat[t] - x[t]|. Sums in double. */
-    double (*loss)(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad);
-
     /* out[j] = sum over rows of A[t][j]  [n][d] -> [d];  row sums of squares in double */
     void (*col_sum)(size_t n, size_t d, const float *A, float *out);
     double (*sum_sq)(size_t n, const float *a);
 
-    /* G[j] -= (G[j].u_j) u_j with u_j = W[j] / (|W[j]| + eps)   [m][d] */
-    void (*project_rows)(size_t m, size_t d, const float *W, float eps, float *G);
-    /* W[j] /= (|W[j]| + eps). Here and in project_rows, a row with |W[j]| + eps = 0 stays. */
+    /* W[j] /= (|W[j]| + eps); a row with |W[j]| + eps = 0 stays */
     void (*unit_rows)(size_t m, size_t d, float eps, float *W);
     void (*adam)(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
 
-    /* project_rows, sum_sq, adam and unit_rows of a decoder in two passes that leave G as it is:
-     * proj[j] = (G[j].W[j]) / (|W[j]| + eps)^2, what project_rows takes out (G[j] - proj[j] W[j]);
-     * returns the sum of squares of what is left, in double. Then adam on G[j] - proj[j] W[j], and
-     * the new row over its norm (+ eps). */
-    double (*project_sq)(size_t m, size_t d, const float *W, float eps, const float *G,
-                         float *proj);
+    /* adam of a decoder with unit rows, on G[j] - proj[j] W[j] (project_sum), and each new row over
+     * its norm (+ eps). */
     void (*adam_rows)(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                       float *W, const float *G, float *M, float *V);
 
     /* Numbers that stay in backend memory, so that a step need not wait for the device. Sums are in
      * double; `sum` is overwritten unless it says otherwise. */
     void (*sq_sum)(size_t n, const float *a, double *sum); /* adds to *sum */
+    /* grad[t] = 2/n (xhat[t] - x[t]); *sum that of |xhat[t] - x[t]|^2 over t.
+     * norm: grad[t] = (xhat[t] - x[t]) / (n |xhat[t] - x[t]|), 0 where that is 0; *sum that of
+     * |xhat[t] - x[t]|. */
     void (*loss_sum)(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
-                     double *sum); /* as loss */
+                     double *sum);
+    /* What of G lies along the rows of W: proj[j] = (G[j].W[j]) / (|W[j]| + eps)^2, 0 for a row of
+     * length 0; *sum that of the squares of G[j] - proj[j] W[j]. */
     void (*project_sum)(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
-                        double *sum); /* as project_sq */
+                        double *sum);
     /* Sum over n rows of |v - mean v|^2, v = x - minus; minus may be NULL. */
     void (*spread_sum)(size_t n, size_t d, const float *x, const float *minus, double *sum);
     /* pre = relu(pre + b_enc) [n][m]; sum[0] that of the values, sum[1] how many are > 0 */

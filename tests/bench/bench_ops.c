@@ -167,11 +167,6 @@ static void run_sum_sq(struct bench *b)
     (void)sink;
 }
 
-static void run_project(struct bench *b)
-{
-    b->o->project_rows(b->m, b->d, b->W_dec, 1e-6f, b->G);
-}
-
 static void run_adam(struct bench *b)
 {
     const struct sae_adam h = {1e-6f, 0.9f, 0.999f, 1e-8f, 5, 1};
@@ -286,6 +281,16 @@ static void run_lp_grad(struct bench *b)
     b->o->lp_grad(false, b->n, b->m, b->csr.start, b->csr.val, 0.7, 1e-6, b->row, b->dz);
 }
 
+static void run_loss_sum(struct bench *b)
+{
+    b->o->loss_sum(false, b->n, b->d, b->x, b->xc, b->g, b->sum);
+}
+
+static void run_project_sum(struct bench *b)
+{
+    b->o->project_sum(b->m, b->d, b->W_dec, 1e-6f, b->G, b->db, b->sum);
+}
+
 static void run_spread_sum(struct bench *b)
 {
     b->o->spread_sum(b->n, b->d, b->x, b->xc, b->sum);
@@ -358,6 +363,8 @@ static void bench_passes(struct bench *b)
     run_transpose(b);
     measure(b, "lp_sum", 0, 0, run_lp_sum);
     measure(b, "lp_grad", 0, 0, run_lp_grad);
+    measure(b, "loss_sum", 0, 3 * nd, run_loss_sum);
+    measure(b, "project_sum", 0, 8 * m * (double)b->d, run_project_sum);
     measure(b, "spread_sum", 0, 4 * nd, run_spread_sum);
     measure(b, "aux_loss", 0, 4 * nd, run_aux_loss);
     measure(b, "prefix_loss", 0, 3 * nd, run_prefix_loss);
@@ -430,7 +437,6 @@ static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k, const ch
     measure(&b, "center", 0, 0, run_center);
     measure(&b, "col_sum", 0, 0, run_col_sum);
     measure(&b, "sum_sq", 0, 0, run_sum_sq);
-    measure(&b, "project_rows", 0, 0, run_project);
     measure(&b, "adam", 0, 0, run_adam);
     measure(&b, "unit_rows", 0, 0, run_unit);
     bench_orth(&b);

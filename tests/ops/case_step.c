@@ -66,7 +66,7 @@ static void check_dense(const struct fix *f, void *const ref[OUTS], void *const 
 {
     const struct shape *const s = &f->s;
     check_sums("sums", f, 6, ref[0], got[0], 1e-6);
-    /* what is left of a row may cancel: held against the whole by the test of project_sq */
+    /* what is left of a row may cancel: held against the whole by the test of project_sum */
     check_sums("cut", f, 1, (const double *)ref[0] + 7, (const double *)got[0] + 7, 1e-6);
     double *const none = grab(s->n * s->m, sizeof *none);
     check_near("relu", f, s->n * s->m, ref[1], got[1], none);

@@ -158,20 +158,27 @@ static void check_orth(void **state)
     fix_clear(&f, &sae_ops_ref);
 }
 
-/* project_rows leaves nothing along the row; Adam's first step is lr times the sign. */
+/* project_sum takes out what lies along the row; Adam's first step is lr times the sign. */
 static void check_update(void **state)
 {
     const struct sae_ops *const o = *state;
     struct fix f;
     fix_make(&f, &shape, FILL_NORMAL);
     const size_t m = shape.m, d = shape.d;
-    o->project_rows(m, d, f.W, 0, f.G);
+    float *const proj = grab(m, sizeof *proj);
+    double left = 0, sq = 0;
+    o->project_sum(m, d, f.W, 0, f.G, proj, &left);
     for (size_t j = 0; j < m; j++) {
         double along = 0;
-        for (size_t i = 0; i < d; i++)
-            along += (double)f.W[j * d + i] * f.G[j * d + i];
+        for (size_t i = j * d; i < (j + 1) * d; i++) {
+            f.G[i] -= proj[j] * f.W[i];
+            along += (double)f.W[i] * f.G[i];
+            sq += (double)f.G[i] * f.G[i];
+        }
         assert_true(fabs(along) < 1e-5);
     }
+    assert_true(fabs(left - sq) < 1e-5 * sq);
+    free(proj);
     const struct sae_adam h = {0.5f, 0.9f, 0.999f, 0, 1, 1};
     float *const before = grab(m * d, sizeof *before);
     memcpy(before, f.W, m * d * sizeof *before);

@@ -64,15 +64,11 @@ void sae_cpu_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const struc
                       const float *dz, const float *xc, float *dW_enc, float *db_enc);
 
 void sae_cpu_center(size_t n, size_t d, const float *x, const float *b, float *xc);
-double sae_cpu_loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad);
 void sae_cpu_col_sum(size_t n, size_t d, const float *A, float *out);
 double sae_cpu_sum_sq(size_t n, const float *a);
-void sae_cpu_project_rows(size_t m, size_t d, const float *W, float eps, float *G);
 void sae_cpu_unit_rows(size_t m, size_t d, float eps, float *W);
 void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M, float *V);
 
-double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                          float *proj);
 void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                        float *W, const float *G, float *M, float *V);
 

@@ -43,7 +43,8 @@ SAE_CLONES static double loss_row(bool norm, size_t n, size_t d, const float *re
     return norm ? sqrt(sq) : sq;
 }
 
-double sae_cpu_loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad)
+void sae_cpu_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
+                      double *sum)
 {
     double part[PARTS];
 #pragma omp parallel for schedule(dynamic, 1) if (n * d > SMALL)
@@ -52,10 +53,9 @@ double sae_cpu_loss(bool norm, size_t n, size_t d, const float *x, const float *
         for (size_t t = p * n / PARTS; t < (p + 1) * n / PARTS; t++)
             part[p] += loss_row(norm, n, d, x + t * d, xhat + t * d, grad + t * d);
     }
-    double sum = 0;
+    *sum = 0;
     for (size_t p = 0; p < PARTS; p++)
-        sum += part[p];
-    return sum;
+        *sum += part[p];
 }
 
 /* Columns [i0, i0 + w), w <= COLUMNS */
@@ -134,29 +134,6 @@ double sae_cpu_sum_sq(size_t n, const float *a)
     return sum;
 }
 
-SAE_CLONES static void project_row(size_t d, const float *w, float eps, float *g)
-{
-    double dot = 0, sq = 0;
-#pragma omp simd reduction(+ : dot, sq)
-    for (size_t i = 0; i < d; i++) {
-        dot += (double)g[i] * w[i];
-        sq += (double)w[i] * w[i];
-    }
-    const double norm = sqrt(sq) + eps;
-    if (norm == 0)
-        return;
-    const float proj = (float)(dot / norm / norm);
-    for (size_t i = 0; i < d; i++)
-        g[i] -= proj * w[i];
-}
-
-void sae_cpu_project_rows(size_t m, size_t d, const float *W, float eps, float *G)
-{
-#pragma omp parallel for schedule(dynamic, 16) if (m * d > SMALL)
-    for (size_t j = 0; j < m; j++)
-        project_row(d, W + j * d, eps, G + j * d);
-}
-
 SAE_CLONES static void unit_row(size_t d, float eps, float *w)
 {
     const double norm = sqrt(sum_sq_part(d, w)) + eps;
@@ -217,7 +194,7 @@ void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, 
         adam_part(min_size(CHUNK, n - i), &s, W + i, G + i, M + i, V + i);
 }
 
-/* What project_row takes out, and the square of what it leaves:
+/* What of a gradient lies along its row, and the square of the rest:
  * |G - proj W|^2 = |G|^2 - 2 proj G.W + proj^2 |W|^2. */
 SAE_CLONES static double project_sq_row(size_t d, const float *w, float eps, const float *g,
                                         float *proj)
@@ -235,8 +212,8 @@ SAE_CLONES static double project_sq_row(size_t d, const float *w, float eps, con
     return left < 0 ? 0 : left; /* NaN stays */
 }
 
-double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                          float *proj)
+void sae_cpu_project_sum(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
+                         double *sum)
 {
     double part[PARTS];
 #pragma omp parallel for schedule(dynamic, 1) if (m * d > SMALL)
@@ -245,10 +222,9 @@ double sae_cpu_project_sq(size_t m, size_t d, const float *W, float eps, const f
         for (size_t j = p * m / PARTS; j < (p + 1) * m / PARTS; j++)
             part[p] += project_sq_row(d, W + j * d, eps, G + j * d, proj + j);
     }
-    double sum = 0;
+    *sum = 0;
     for (size_t p = 0; p < PARTS; p++)
-        sum += part[p];
-    return sum;
+        *sum += part[p];
 }
 
 SAE_CLONES static void adam_row(size_t d, const struct adam_step *s, float proj, float eps,

@@ -31,18 +31,6 @@ void sae_cpu_sq_sum(size_t n, const float *a, double *sum)
     *sum += sae_cpu_sum_sq(n, a);
 }
 
-void sae_cpu_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
-                      double *sum)
-{
-    *sum = sae_cpu_loss(norm, n, d, x, xhat, grad);
-}
-
-void sae_cpu_project_sum(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
-                         double *sum)
-{
-    *sum = sae_cpu_project_sq(m, d, W, eps, G, proj);
-}
-
 /* Of w <= COLUMNS columns, rows d apart; minus may be NULL. */
 SAE_CLONES static double spread_columns(size_t n, size_t d, size_t w, const float *x,
                                         const float *minus)

@@ -33,7 +33,6 @@ void sae_cuda_grad_enc(size_t m, size_t d, const struct sae_csr *csr, const stru
 void sae_cuda_center(size_t n, size_t d, const float *x, const float *b, float *xc);
 void sae_cuda_col_sum(size_t n, size_t d, const float *A, float *out);
 double sae_cuda_sum_sq(size_t n, const float *a);
-void sae_cuda_project_rows(size_t m, size_t d, const float *W, float eps, float *G);
 void sae_cuda_unit_rows(size_t m, size_t d, float eps, float *W);
 void sae_cuda_adam(size_t n, const struct sae_adam *h, float *W, const float *G, float *M,
                    float *V);
@@ -42,9 +41,6 @@ size_t sae_cuda_encode_scratch(size_t n, size_t m, size_t d, size_t k);
 const float *sae_cuda_encode_topk(size_t n, size_t m, size_t d, size_t k, const float *xc,
                                   const float *W_enc, const float *b_enc, float *scratch,
                                   struct sae_csr *csr);
-double sae_cuda_loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad);
-double sae_cuda_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                           float *proj);
 void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                         float *W, const float *G, float *M, float *V);
 

@@ -139,39 +139,6 @@ void sae_cuda_loss_sum(bool norm, size_t n, size_t d, const float *x, const floa
     sae_cuda_sum_parts(n, part, false, sum);
 }
 
-double sae_cuda_loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad)
-{
-    double *const sum = number();
-    if (sum)
-        sae_cuda_loss_sum(norm, n, d, x, xhat, grad, sum);
-    return number_get(sum);
-}
-
-/* One block a row. */
-static __global__ void project_kernel(size_t d, const float *W, float eps, float *G)
-{
-    const float *const w = W + blockIdx.x * d;
-    float *const g = G + blockIdx.x * d;
-    double dot = 0, sq = 0;
-    for (size_t i = threadIdx.x; i < d; i += blockDim.x) {
-        dot += (double)g[i] * (double)w[i];
-        sq += (double)w[i] * (double)w[i];
-    }
-    dot = sae_block_sum(dot);
-    const double norm = sqrt(sae_block_sum(sq)) + (double)eps;
-    if (norm == 0) /* no direction, nothing to project out */
-        return;
-    const float proj = (float)(dot / norm / norm);
-    for (size_t i = threadIdx.x; i < d; i += blockDim.x)
-        g[i] -= proj * w[i];
-}
-
-void sae_cuda_project_rows(size_t m, size_t d, const float *W, float eps, float *G)
-{
-    if (m > 0)
-        SAE_LAUNCH(project_kernel, (unsigned)m, row_threads(d), 0, d, W, eps, G);
-}
-
 static __global__ void unit_kernel(size_t d, float eps, float *W)
 {
     float *const w = W + blockIdx.x * d;
@@ -193,8 +160,8 @@ void sae_cuda_unit_rows(size_t m, size_t d, float eps, float *W)
 }
 
 /* One block a row. */
-static __global__ void project_sq_kernel(size_t d, const float *W, float eps, const float *G,
-                                         float *proj, double *part)
+static __global__ void project_kernel(size_t d, const float *W, float eps, const float *G,
+                                      float *proj, double *part)
 {
     const float *const w = W + blockIdx.x * d;
     const float *const g = G + blockIdx.x * d;
@@ -223,17 +190,8 @@ void sae_cuda_project_sum(size_t m, size_t d, const float *W, float eps, const f
     double *const part = (double *)sae_gpu_scratch(SAE_GPU_A, (m + 1) * sizeof(double));
     if (!part || m == 0)
         return;
-    SAE_LAUNCH(project_sq_kernel, (unsigned)m, row_threads(d), 0, d, W, eps, G, proj, part);
+    SAE_LAUNCH(project_kernel, (unsigned)m, row_threads(d), 0, d, W, eps, G, proj, part);
     sae_cuda_sum_parts(m, part, false, sum);
-}
-
-double sae_cuda_project_sq(size_t m, size_t d, const float *W, float eps, const float *G,
-                           float *proj)
-{
-    double *const sum = number();
-    if (sum)
-        sae_cuda_project_sum(m, d, W, eps, G, proj, sum);
-    return number_get(sum);
 }
 
 /* Adam's numbers of one step; a = 1 - b, root = 1 / sqrt(1 - b2^t). */

@@ -73,22 +73,6 @@ static double sum_sq(size_t n, const float *a)
     return sum;
 }
 
-static void project_rows(size_t m, size_t d, const float *W, float eps, float *G)
-{
-    for (size_t j = 0; j < m; j++) {
-        const float *const w = W + j * d;
-        float *const g = G + j * d;
-        double dot = 0;
-        for (size_t i = 0; i < d; i++)
-            dot += (double)g[i] * w[i];
-        const double norm = sqrt(sum_sq(d, w)) + eps;
-        if (norm == 0) /* no direction, nothing to project out */
-            continue;
-        for (size_t i = 0; i < d; i++)
-            g[i] = (float)(g[i] - dot / norm * (w[i] / norm));
-    }
-}
-
 static void unit_rows(size_t m, size_t d, float eps, float *W)
 {
     for (size_t j = 0; j < m; j++) {
@@ -136,9 +120,10 @@ static const float *encode_topk(size_t n, size_t m, size_t d, size_t k, const fl
     return scratch;
 }
 
-static double loss(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad)
+void sae_ref_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
+                      double *sum)
 {
-    double sum = 0;
+    *sum = 0;
     for (size_t t = 0; t < n; t++) {
         double sq = 0;
         for (size_t i = t * d; i < (t + 1) * d; i++) {
@@ -148,9 +133,8 @@ static double loss(bool norm, size_t n, size_t d, const float *x, const float *x
         const double scale = norm ? (sq > 0 ? 1 / sqrt(sq) : 0) : 2;
         for (size_t i = t * d; i < (t + 1) * d; i++)
             grad[i] = (float)(scale / (double)n * grad[i]);
-        sum += norm ? sqrt(sq) : sq;
+        *sum += norm ? sqrt(sq) : sq;
     }
-    return sum;
 }
 
 /* G[j] - proj[j] W[j] */
@@ -160,9 +144,10 @@ static void take_out(size_t d, float proj, const float *w, const float *g, float
         left[i] = (float)(g[i] - (double)proj * w[i]);
 }
 
-static double project_sq(size_t m, size_t d, const float *W, float eps, const float *G, float *proj)
+void sae_ref_project_sum(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
+                         double *sum)
 {
-    double left = 0;
+    *sum = 0;
     for (size_t j = 0; j < m; j++) {
         const float *const w = W + j * d, *const g = G + j * d;
         const double norm = sqrt(sum_sq(d, w)) + eps;
@@ -172,10 +157,9 @@ static double project_sq(size_t m, size_t d, const float *W, float eps, const fl
         proj[j] = (float)(norm == 0 ? 0 : dot / norm / norm);
         for (size_t i = 0; i < d; i++) {
             const double v = g[i] - (double)proj[j] * w[i];
-            left += v * v;
+            *sum += v * v;
         }
     }
-    return left;
 }
 
 static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
@@ -225,13 +209,10 @@ const struct sae_ops sae_ops_ref = {
     .decode = sae_ref_decode,
     .grad_dec = sae_ref_grad_dec,
     .grad_enc = sae_ref_grad_enc,
-    .loss = loss,
     .col_sum = col_sum,
     .sum_sq = sum_sq,
-    .project_rows = project_rows,
     .unit_rows = unit_rows,
     .adam = adam,
-    .project_sq = project_sq,
     .adam_rows = adam_rows,
     .sq_sum = sae_ref_sq_sum,
     .loss_sum = sae_ref_loss_sum,

@@ -17,18 +17,6 @@ void sae_ref_sq_sum(size_t n, const float *a, double *sum)
         *sum += (double)a[i] * a[i];
 }
 
-void sae_ref_loss_sum(bool norm, size_t n, size_t d, const float *x, const float *xhat, float *grad,
-                      double *sum)
-{
-    *sum = sae_ops_ref.loss(norm, n, d, x, xhat, grad);
-}
-
-void sae_ref_project_sum(size_t m, size_t d, const float *W, float eps, const float *G, float *proj,
-                         double *sum)
-{
-    *sum = sae_ops_ref.project_sq(m, d, W, eps, G, proj);
-}
-
 void sae_ref_spread_sum(size_t n, size_t d, const float *x, const float *minus, double *sum)
 {
     *sum = 0;
