@@ -92,7 +92,7 @@ enum sae_status masks_append(struct trainer *t, const struct sae_csr *more, size
     SAE_TRY(sae_mem_alloc(&start, more->n + 1, sizeof *start, err));
     ops->get(&nnz, csr->start + csr->n, sizeof nnz);
     if (nnz + nnz_more > csr->cap) {
-        SAE_GO(st, sae_csr_alloc(&wider, ops, t->n, 2 * (nnz + nnz_more), err));
+        SAE_GO(st, sae_csr_alloc(&wider, ops, t->n, nnz + nnz_more + (nnz + nnz_more) / 8, err));
         ops->copy(wider.start, csr->start, (csr->n + 1) * sizeof *start);
         ops->copy(wider.idx, csr->idx, nnz * sizeof *csr->idx);
         ops->copy(wider.val, csr->val, nnz * sizeof *csr->val);
