@@ -85,7 +85,15 @@ static enum sae_status find_words(char **ret, const struct sae_ckpt *ckpt, struc
     char *folder = NULL, *path = NULL;
     SAE_TRY(sae_store_find(&folder, ckpt, "--words", err));
     enum sae_status st = sae_fs_join(&path, folder, "words.h5", err);
-    if (st == SAE_OK && !sae_fs_is_file(path)) {
+    if (st == SAE_OK && !sae_fs_is_file(path) && sae_store_imported(ckpt)) {
+        st = sae_err_set(err, SAE_EIO,
+                         "'%s' was trained on an imported store, '%s', which has no word set; make "
+                         "one with the language model that the activations came from (sae-harvest "
+                         "--model DIR --layer L --words -o OTHER) and name it with --words "
+                         "OTHER/words.h5",
+                         ckpt->path, folder);
+        free(path);
+    } else if (st == SAE_OK && !sae_fs_is_file(path)) {
         st = sae_err_set(err, SAE_EIO,
                          "no word set '%s' in the store of '%s'; name one with --words FILE, or make "
                          "it with: sae-harvest --like %s --words",

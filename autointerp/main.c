@@ -162,6 +162,13 @@ static enum sae_status open_source(struct source *ret, const struct sae_ckpt *ck
     struct sae_lm_config config;
     char *model = NULL;
     enum sae_status st;
+    if (sae_store_imported(ckpt))
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' was trained on an imported store, which lacks the texts that "
+                           "sae-autointerp shows; make a store of texts with the language model "
+                           "that the activations came from (sae-harvest --model DIR --layer L "
+                           "--text FILE -o OTHER) and name it with --acts OTHER",
+                           ckpt->path);
     SAE_GO(st, sae_store_open(&source.acts, ckpt, err));
     const json_t *const record = sae_acts_record(source.acts);
     const char *const dir = sae_acts_dir(source.acts);

@@ -47,4 +47,10 @@ struct convert_site {
 };
 struct convert_site convert_site_of(const struct sae_ckpt *ckpt);
 
+/* The rows of a store as f32 (.npy) or as bf16 beside token, document and position, as far as the store
+ * has them (.safetensors); whole or not at all. Fails: SAE_EARG out is named otherwise, or there and
+ * not `force`; SAE_EIO, also too little free disk space; SAE_EFORMAT; SAE_EINTR */
+SAE_MUST_CHECK enum sae_status convert_acts(const char *out, const char *store, bool force,
+                                            size_t *ret_rows, size_t *ret_d, struct sae_err *err);
+
 #endif /* SAE_CONVERT_CONVERT_H */

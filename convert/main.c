@@ -17,7 +17,7 @@
 #include "lib/sae/import.h"
 
 static struct {
-    const char *out;
+    const char *out, *export_acts;
     int to;
     bool fold;
 } given;
@@ -30,6 +30,10 @@ static const struct sae_opt options[] = {
              "SAELens", .flags = SAE_OPT_MAIN},
     {"fold", 0, SAE_OPT_FLAG, &given.fold, "true", .group = "Output",
      .help = "scale decoder rows to unit norm; --no-fold keeps them as they are",
+     .flags = SAE_OPT_MAIN},
+    {"export-acts", 0, SAE_OPT_PATH, &given.export_acts, NULL, .arg = "STORE", .group = "Output",
+     .help = "in place of an SAE write the rows of an activation store: FILE.npy (f32) or "
+             "FILE.safetensors (bf16, with tokens, documents and positions)",
      .flags = SAE_OPT_MAIN},
     {0}};
 
@@ -116,6 +120,28 @@ static enum sae_status check_name(const char *out, enum convert_to to, struct sa
     return SAE_OK;
 }
 
+static enum sae_status export_store(const struct sae_cli *cli, struct sae_err *err)
+{
+    size_t rows, d;
+    if (cli->n_args > 0 || sae_opt_given(cli, "to") || sae_opt_given(cli, "fold"))
+        return sae_err_set(err, SAE_EARG,
+                           "--export-acts writes a store and no SAE; leave %s out",
+                           cli->n_args > 0 ? cli->args[0] : "--to and --fold");
+    SAE_TRY(convert_acts(given.out, given.export_acts, cli->force, &rows, &d, err));
+    if (!cli->json) {
+        sae_utf8_print(stdout, "%s (%zu rows of width %zu) -> %s\n", given.export_acts, rows, d,
+                       given.out);
+        return SAE_OK;
+    }
+    json_t *const made = json_pack("{s:s, s:s, s:I, s:I}", "in", given.export_acts, "out", given.out,
+                                   "rows", (json_int_t)rows, "d", (json_int_t)d);
+    if (made == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    const enum sae_status st = sae_json_print(stdout, made, err);
+    json_decref(made);
+    return st;
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     char **paths = NULL;
@@ -125,6 +151,10 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     if (given.out == NULL)
         return sae_err_set(err, SAE_EARG, "name what to write with -o PATH");
+    if (given.export_acts != NULL) {
+        json_decref(folded);
+        return export_store(cli, err);
+    }
     const enum convert_to to =
         given.to != CONVERT_AUTO ? (enum convert_to)given.to : convert_guess(given.out);
     SAE_GO(st, check_name(given.out, to, err));
@@ -153,7 +183,9 @@ int main(int argc, char **argv)
                     "sae-convert layer_12/width_16k/average_l0_82 -o gemma-scope.h5\n"
                     "# a checkpoint for SAELens, and for dictionary_learning\n"
                     "sae-convert run_2 -o run_2_saelens\n"
-                    "sae-convert run_2/ckpt_50.h5 --to dictionary_learning -o run_2_dict\n",
+                    "sae-convert run_2/ckpt_50.h5 --to dictionary_learning -o run_2_dict\n"
+                    "# an activation store for other programs\n"
+                    "sae-convert --export-acts acts -o acts.safetensors\n",
         .about = "Reads a checkpoint of sae-train, a folder of SAELens (cfg.json, "
                  "sae_weights.safetensors), sparsify (cfg.json, sae.safetensors), Gemma Scope 2 "
                  "(config.json, params.safetensors) or dictionary_learning (ae.pt, config.json), "
@@ -163,6 +195,8 @@ int main(int argc, char **argv)
                  "(--no-fold keeps them), and a bias or scale that the other format cannot hold is "
                  "folded into one that it can; stderr says so. The pickle inside an ae.pt is never "
                  "run.\n\n"
+                 "--export-acts writes the rows of an activation store, in its order and without "
+                 "loss; sae-harvest --import makes an equal store of them.\n\n"
                  "The evaluating programs read all these formats themselves, without conversion. "
                  "Formats and foldings: docs/FORMATS.md.",
         .operands = "SAE",

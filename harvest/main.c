@@ -8,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harvest/import.h"
 #include "harvest/labels.h"
 #include "harvest/origin.h"
 #include "harvest/preset.h"
+#include "harvest/shards.h"
 #include "harvest/store.h"
 #include "harvest/tap.h"
 #include "harvest/words.h"
@@ -30,9 +32,10 @@
 
 static struct {
     const char *model, *like, *out, *field, *glob;
+    const char *array, *token_array, *document_array, *position_array, *model_name, *hook;
     uint64_t layer, context, n_tokens, shard_rows, batch, seed;
     uint64_t max_train, max_test, min_texts, max_words;
-    struct sae_strs text, labels;
+    struct sae_strs text, labels, import;
     struct harvest_columns columns;
     int split, separator;
     bool words, spaced_only;
@@ -100,6 +103,23 @@ static const struct sae_opt options[] = {
      .group = "Word set", .help = "words to keep, drawn with --seed; 0: all"},
     {"spaced-only", 0, SAE_OPT_FLAG, &wanted.spaced_only, NULL, .group = "Word set",
      .help = "only words with a leading space (\" cat\", not \"cat\")"},
+    {"import", 0, SAE_OPT_STRS, &wanted.import, NULL, .arg = "FILE", .group = "Import",
+     .help = "make the store from arrays [rows][width] of another program: .npy, .npz, safetensors, "
+             "HDF5, PyTorch (.pt), in this order; values are rounded to bf16",
+     .flags = SAE_OPT_MAIN},
+    {"array", 0, SAE_OPT_STR, &wanted.array, NULL, .arg = "NAME", .group = "Import",
+     .help = "array that holds the rows; default: the only one of floats with two dimensions"},
+    {"token-array", 0, SAE_OPT_STR, &wanted.token_array, NULL, .arg = "NAME", .group = "Import",
+     .help = "array of the same file that holds the token id of each row"},
+    {"document-array", 0, SAE_OPT_STR, &wanted.document_array, NULL, .arg = "NAME",
+     .group = "Import", .help = "likewise the number of its document"},
+    {"position-array", 0, SAE_OPT_STR, &wanted.position_array, NULL, .arg = "NAME",
+     .group = "Import", .help = "likewise its position in its context, 0 to 65535"},
+    {"model-name", 0, SAE_OPT_STR, &wanted.model_name, NULL, .arg = "NAME", .group = "Import",
+     .help = "name of the model that the rows come from, for the record; default: unknown"},
+    {"hook", 0, SAE_OPT_STR, &wanted.hook, NULL, .arg = "NAME", .group = "Import",
+     .help = "place in the model, such as blocks.12.hook_resid_post, for the record (--layer says "
+             "the layer); default: unknown"},
     {"context", 0, SAE_OPT_U64, &wanted.context, "128", .min = 2, .max = 65535, .arg = "N",
      .group = "Common", .help = "tokens in a context, BOS included; longer labelled texts are cut",
      .flags = SAE_OPT_MAIN},
@@ -165,6 +185,13 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
     const json_t *model = sae_record_find_input(record, "model");
     const char *path = model != NULL ? sae_json_str(model, "path", NULL) : NULL;
     *layer = sae_json_u64(record, "site.layer", 0);
+    if (sae_record_find_input(record, "import") != NULL) {
+        st = sae_err_set(err, SAE_EARG,
+                         "'%s' was imported (--import), so it names no language model that could "
+                         "make more; give --model DIR and --layer L, and another folder with -o",
+                         wanted.like);
+        goto done;
+    }
     if (path == NULL) {
         st = sae_err_set(err, SAE_EFORMAT,
                          "'%s' does not say which model made it; give --model "
@@ -338,7 +365,7 @@ static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
     struct harvest_store_totals totals;
     json_t *record = NULL;
     const size_t rows =
-        wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_store_shard_rows(h->tap.d);
+        wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_shards_rows(h->tap.d);
     enum sae_status st;
     SAE_GO(st, find_text(h, &files, err));
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_store, &h->tap,
@@ -480,15 +507,109 @@ done:
     return st;
 }
 
+/* --- arrays of another program ------------------------------------------------------------ */
+
+static void print_import(const struct harvest *h, const struct harvest_import_plan *plan,
+                         const struct harvest_import_totals *t)
+{
+    sae_utf8_print(stdout, "activation store %s%s: imported from %zu file%s\n", h->dir,
+                   t->found ? " (complete before)" : "", plan->n_parts,
+                   plan->n_parts == 1 ? "" : "s");
+    printf("  rows        %zu of width %zu, rounded to bf16, in %zu shard%s\n", t->n_rows, plan->d,
+           t->n_shards, t->n_shards == 1 ? "" : "s");
+    printf("  row norm    %.4g mean, %.4g root mean square, %.4g max\n", t->mean_norm,
+           sqrt(t->mean_square), t->max_norm);
+}
+
+static enum sae_status answer_import(struct harvest *h, const struct harvest_import_plan *plan,
+                                     const struct harvest_import_totals *t, struct sae_err *err)
+{
+    if (!h->cli->json) {
+        print_import(h, plan, t);
+        return SAE_OK;
+    }
+    json_t *const store =
+        json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b}", "rows", (json_int_t)t->n_rows, "d",
+                  (json_int_t)plan->d, "files", (json_int_t)plan->n_parts, "shards",
+                  (json_int_t)t->n_shards, "mean_norm", t->mean_norm, "mean_square_norm",
+                  t->mean_square, "max_norm", t->max_norm, "found", t->found);
+    if (json_object_set_new(h->answer, "store", store) != 0)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    return sae_json_print(stdout, h->answer, err);
+}
+
+/* A shard of the store that --force would remove. */
+static enum sae_status check_apart(const struct harvest *h, const char *path, struct sae_err *err)
+{
+    char *folder = NULL;
+    SAE_TRY(sae_fs_dir(&folder, path, err));
+    const bool inside = sae_fs_same(folder, h->dir) && strncmp(sae_fs_base(path), "acts_", 5) == 0;
+    free(folder);
+    return inside ? sae_err_set(err, SAE_EARG,
+                                "'%s' holds '%s' of the store that would be replaced; choose another "
+                                "folder with -o",
+                                h->dir, sae_fs_base(path))
+                  : SAE_OK;
+}
+
+static enum sae_status find_imports(struct harvest *h, struct sae_files *files, struct sae_err *err)
+{
+    for (size_t i = 0; i < h->texts.n; i++) {
+        if (sae_fs_is_dir(h->texts.v[i]))
+            return sae_err_set(err, SAE_EARG,
+                               "--import %s: a folder; name its files, in the order of their rows",
+                               h->texts.v[i]);
+        SAE_TRY(check_apart(h, h->texts.v[i], err));
+        SAE_TRY(sae_files_add(files, h->texts.v[i], err));
+    }
+    return SAE_OK;
+}
+
+static enum sae_status harvest_arrays(struct harvest *h, struct sae_err *err)
+{
+    struct sae_files files = {0};
+    struct harvest_import_plan plan = {0};
+    struct harvest_import_totals totals;
+    json_t *record = NULL;
+    enum sae_status st;
+    struct harvest_import_settings settings = {
+        .dir = h->dir,
+        .array = wanted.array,
+        .token = wanted.token_array,
+        .document = wanted.document_array,
+        .position = wanted.position_array,
+        .model = wanted.model_name,
+        .hook = wanted.hook,
+        .layer = sae_opt_given(h->cli, "layer") ? wanted.layer : UINT64_MAX,
+        .shard_rows = (size_t)wanted.shard_rows,
+        .force = h->cli->force,
+    };
+    SAE_GO(st, find_imports(h, &files, err));
+    SAE_GO(st, harvest_import_plan(&plan, &files, &settings, err));
+    SAE_GO(st, lock_folder(h, err));
+    settings.lock = h->lock;
+    SAE_GO(st, hash_files(&files, "hashing", err));
+    SAE_GO(st, harvest_import_record(&record, h->invocation, &plan, &files, &settings, err));
+    SAE_GO(st, harvest_import_write(&plan, &files, &settings, record, &totals, err));
+    st = answer_import(h, &plan, &totals, err);
+done:
+    json_decref(record);
+    harvest_import_plan_clear(&plan);
+    sae_files_clear(&files);
+    return st;
+}
+
 /* --- the program -------------------------------------------------------------------------- */
 
-/* `--text a b c` and `--text *.txt` leave b and c as operands: they are texts too. */
+/* `--text a b c` and `--text *.txt` leave b and c as operands: they are texts too. Likewise of
+ * --import, which goes with no --text. */
 static enum sae_status take_operands(const struct sae_cli *cli, struct sae_strs *all,
                                      struct sae_err *err)
 {
-    SAE_TRY(sae_mem_alloc(&all->v, wanted.text.n + cli->n_args, sizeof *all->v, err));
-    for (size_t i = 0; i < wanted.text.n; i++)
-        all->v[all->n++] = wanted.text.v[i];
+    const struct sae_strs *const named = wanted.import.n > 0 ? &wanted.import : &wanted.text;
+    SAE_TRY(sae_mem_alloc(&all->v, named->n + cli->n_args, sizeof *all->v, err));
+    for (size_t i = 0; i < named->n; i++)
+        all->v[all->n++] = named->v[i];
     for (size_t i = 0; i < cli->n_args; i++)
         all->v[all->n++] = cli->args[i];
     return SAE_OK;
@@ -508,6 +629,9 @@ static enum sae_status check_meaning(const struct harvest *h, struct sae_err *er
           "max-test-per-class", "min-per-class"}},
         {wanted.words, "--words", {"max-words", "spaced-only"}},
         {wanted.labels.n > 0 || wanted.words, "--labels or --words", {"seed"}},
+        {false,
+         "--import",
+         {"array", "token-array", "document-array", "position-array", "model-name", "hook"}},
     };
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
         for (const char *const *name = groups[g].names; !groups[g].needed && *name; name++)
@@ -517,25 +641,51 @@ static enum sae_status check_meaning(const struct harvest *h, struct sae_err *er
     return SAE_OK;
 }
 
+/* Before the model, whose hash takes minutes: a misspelt name. */
+static enum sae_status check_files(const struct harvest *h, struct sae_err *err)
+{
+    for (size_t i = 0; i < h->texts.n; i++)
+        if (access(h->texts.v[i], F_OK) != 0)
+            return sae_err_set(err, SAE_EIO, "cannot read '%s': %s", h->texts.v[i],
+                               strerror(errno));
+    return SAE_OK;
+}
+
+/* An import knows no language model, and makes a store and nothing else. */
+static enum sae_status check_import(const struct harvest *h, struct sae_err *err)
+{
+    static const char *const known[] = {
+        "import", "array", "token-array", "document-array", "position-array", "model-name",
+        "layer",  "hook",  "shard-rows",  "out",            NULL};
+    for (const struct sae_opt *row = options; row->name; row++) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], row->name) != 0)
+            i++;
+        if (!known[i] && sae_opt_given(h->cli, row->name))
+            return sae_err_set(err, SAE_EARG,
+                               "--%s has no meaning with --import, which runs no language model; "
+                               "leave it out",
+                               row->name);
+    }
+    return check_files(h, err);
+}
+
 static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
 {
     const struct sae_cli *cli = h->cli;
+    if (wanted.import.n > 0)
+        return check_import(h, err);
     if (h->texts.n == 0 && wanted.labels.n == 0 && !wanted.words)
         return sae_err_set(err, SAE_EARG,
-                           "nothing to harvest: give --text FILE, --labels FILE "
-                           "or --words");
+                           "nothing to harvest: give --text FILE, --labels FILE, --words or "
+                           "--import FILE");
     SAE_TRY(check_meaning(h, err));
     if (cli->n_args > 0 && wanted.text.n == 0 && wanted.labels.n > 0)
         return sae_err_set(err, SAE_EARG,
                            "is '%s' a text or a labelled set? several sets are named as --labels "
                            "A,B; texts beside them by --text",
                            cli->args[0]);
-    /* Before the model, whose hash takes minutes: a misspelt text. */
-    for (size_t i = 0; i < h->texts.n; i++)
-        if (access(h->texts.v[i], F_OK) != 0)
-            return sae_err_set(err, SAE_EIO, "cannot read '%s': %s", h->texts.v[i],
-                               strerror(errno));
-    return SAE_OK;
+    return check_files(h, err);
 }
 
 static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
@@ -557,8 +707,12 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, take_operands(cli, &h.texts, err));
     SAE_GO(st, check_asked(&h, err));
-    SAE_GO(st, sae_cli_lm_backend(&h.ops, cli, (enum sae_precision)wanted.matmul, err));
     SAE_GO(st, sae_opt_record(&h.invocation, cli, err));
+    if (wanted.import.n > 0) {
+        st = harvest_arrays(&h, err);
+        goto done;
+    }
+    SAE_GO(st, sae_cli_lm_backend(&h.ops, cli, (enum sae_precision)wanted.matmul, err));
     st = run_parts(&h, err);
 done:
     sae_table_free(h.labels_table);
@@ -586,7 +740,9 @@ static const struct sae_program program = {
         "# in the same folder: labelled sets for sae-probe, the word set for sae-absorb\n"
         "sae-harvest --like acts --labels news.csv,reviews.jsonl.gz --words\n"
         "# two of SAEBench's sets, from folders of train.jsonl and test.jsonl\n"
-        "sae-harvest --like acts --labels ag_news=ag_news,bias_in_bios_class_set1=bias_in_bios\n",
+        "sae-harvest --like acts --labels ag_news=ag_news,bias_in_bios_class_set1=bias_in_bios\n"
+        "# activations that another program saved\n"
+        "sae-harvest --import part_0.npy part_1.npy --model-name my-model --layer 6 -o acts/\n",
     .about =
         "Text comes from files or folders (every file below, sorted by path, except hidden ones). "
         "The kind of a file is recognised by its content, after gzip or zstd: JSON lines, an array "
@@ -617,7 +773,15 @@ static const struct sae_program program = {
         "skipped; bias_in_bios and amazon_reviews are balanced over gender and rating.\n\n"
         "The word set holds two first-letter prompts for each word of the vocabulary that is a "
         "single token: one with ten examples from the word's own split, one with ten from all "
-        "words.",
+        "words.\n\n"
+        "--import makes a store from what another program saved: arrays [rows][width] of f32, f16, "
+        "bf16 or f64, row by row (C order). Values are rounded to bf16, to three significant digits "
+        "about; NaN, infinities and what is beyond the range of bf16 are refused, so leave such "
+        "rows out, and those at BOS, EOS or padding, whose norm is far from that of the others. "
+        "What --model-name, --layer and --hook do not say is recorded as unknown. sae-train and "
+        "sae-analyze take such a store as any other; evaluations that run the language model must "
+        "be told where it is (--model, --layer), and labelled sets and the word set be made from "
+        "it, in another folder. Formats: docs/FORMATS.md.",
     .opts = options,
     .run = run,
 };

@@ -96,7 +96,7 @@ enum sae_status harvest_origin_files(json_t *record, const char *role,
  * which follow from the rest. */
 static json_t *essence(const json_t *record)
 {
-    static const char *const names[] = {"model", "text", "like", "labels", NULL};
+    static const char *const names[] = {"model", "text", "like", "labels", "import", NULL};
     json_t *copy = json_deep_copy(record);
     json_object_del(copy, "command");
     json_object_del(copy, "totals");

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* store : the pass over text that writes an activation store.
  *
- * Contents:  1. what is there already   2. rows into shards   3. shards of an earlier text   4.
- * batches
- *            5. the pass */
+ * Contents:  1. what is there already   2. rows into shards   3. shards of an earlier text
+ *            4. batches   5. the pass */
 #include "harvest/store.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harvest/origin.h"
+#include "harvest/shards.h"
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -27,7 +25,7 @@
 struct pass {
     struct harvest_tap *tap;
     const struct harvest_store_settings *set;
-    json_t *record; /* that of the first shard where there is one */
+    struct harvest_shards to;
     struct sae_docs docs;
     struct sae_pack pack;
     uint64_t limit; /* rows wanted */
@@ -35,77 +33,24 @@ struct pass {
     uint32_t *ids, *doc;      /* [batch * context], the batch being filled */
     size_t n_ctx, batch_rows; /* contexts in it, rows they will give */
 
-    uint64_t n_rows, n_stored; /* rows passed so far; rows that lay there at the start */
-    size_t n_shards, n_contexts;
-    struct sae_acts_shard shard; /* being filled; its arrays are the four below */
-    uint16_t *rows, *position;
-    uint32_t *token, *document;
-
-    bool other_text; /* shards follow that were made before the text was changed */
+    uint64_t n_rows; /* passed so far */
+    size_t n_contexts;
     struct old_shard *old; /* these rows are compared with theirs, in place of a run of the model */
-    bool replaces; /* --force: what lies there goes when the first shard is ready, not before */
     uint64_t last_document, n_empty;
-    double sum_norm, sum_square, max_norm;
     struct sae_progress bar;
 };
 
-size_t harvest_store_shard_rows(size_t d)
-{
-    const size_t fit = ((size_t)128 << 20) / (2 * d);
-    return fit < 1 ? 1 : fit < 65536 ? fit : 65536;
-}
-
 /* --- 1. what is there already ------------------------------------------------------------- */
-
-static enum sae_status shard_path(char **ret, const char *dir, size_t index, struct sae_err *err)
-{
-    char name[40];
-    snprintf(name, sizeof name, "acts_%05zu.h5", index);
-    return sae_fs_join(ret, dir, name, err);
-}
-
-static enum sae_status remove_file(const char *path, struct sae_err *err)
-{
-    if (unlink(path) == 0 || errno == ENOENT)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EIO, "cannot remove '%s': %s", path, strerror(errno));
-}
-
-static enum sae_status remove_store(const char *dir, struct sae_err *err)
-{
-    char *path = NULL, **names = NULL;
-    size_t n = 0;
-    enum sae_status st;
-    SAE_TRY(sae_fs_join(&path, dir, "acts.json", err));
-    SAE_GO(st, remove_file(path, err));
-    SAE_GO(st, sae_fs_list(&names, &n, dir, "acts_", ".h5", err));
-    for (size_t i = 0; i < n; i++) {
-        free(path);
-        path = NULL;
-        SAE_GO(st, sae_fs_join(&path, dir, names[i], err));
-        SAE_GO(st, remove_file(path, err));
-    }
-done:
-    free(path);
-    sae_fs_list_free(names, n);
-    return st;
-}
 
 /* A complete store with this record answers by itself. */
 static enum sae_status find_complete(struct pass *p, struct harvest_store_totals *ret,
                                      struct sae_err *err)
 {
-    char *path = NULL;
-    struct sae_acts *acts = NULL;
-    enum sae_status st;
-    SAE_TRY(sae_fs_join(&path, p->set->dir, "acts.json", err));
-    if (!sae_fs_is_file(path)) {
-        free(path);
+    struct sae_acts *acts;
+    SAE_TRY(harvest_shards_find_complete(&acts, &p->to, err));
+    if (acts == NULL)
         return SAE_OK;
-    }
-    SAE_GO(st, sae_acts_open(&acts, p->set->dir, err));
-    const json_t *old = sae_acts_record(acts), *totals = json_object_get(old, "totals");
-    SAE_GO(st, harvest_origin_check(old, p->record, path, err));
+    const json_t *totals = json_object_get(sae_acts_record(acts), "totals");
     *ret = (struct harvest_store_totals){
         .n_rows = sae_acts_n_rows(acts),
         .n_shards = (size_t)sae_json_u64(totals, "shards", 0),
@@ -119,100 +64,20 @@ static enum sae_status find_complete(struct pass *p, struct harvest_store_totals
         .max_norm = sae_json_real(totals, "max_norm", NAN),
         .found = true,
     };
-done:
     sae_acts_close(acts);
-    free(path);
-    return st;
-}
-
-static void add_norms(struct pass *p, const uint16_t *rows, size_t n)
-{
-    const size_t d = p->tap->d;
-    for (size_t r = 0; r < n; r++) {
-        double square = 0;
-        for (size_t j = 0; j < d; j++) {
-            const double v = (double)sae_bf16_to_f32(rows[r * d + j]);
-            square += v * v;
-        }
-        const double norm = sqrt(square);
-        p->sum_square += square;
-        p->sum_norm += norm;
-        p->max_norm = norm > p->max_norm ? norm : p->max_norm;
-    }
-}
-
-/* Takes a whole shard of an earlier pass as it is: checks it, and adds its rows to the totals. */
-static enum sae_status adopt_shard(struct pass *p, const char *path, struct sae_err *err)
-{
-    struct sae_h5 *file = NULL;
-    json_t *old = NULL;
-    size_t dims[2];
-    enum sae_status st;
-    SAE_GO(st, sae_h5_open(&file, path, "activations", err));
-    SAE_GO(st, sae_json_parse(&old, sae_h5_record(file), path, err));
-    p->other_text = harvest_origin_other_text(old, p->record);
-    if (p->other_text)
-        goto done;
-    SAE_GO(st, harvest_origin_check(old, p->record, path, err));
-    SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
-    if (dims[1] != p->tap->d || dims[0] > p->set->shard_rows) {
-        st = sae_err_set(err, SAE_EFORMAT,
-                         "'%s' holds %zu rows of width %zu, expected at most "
-                         "%zu of width %zu; give --force to start again",
-                         path, dims[0], dims[1], p->set->shard_rows, p->tap->d);
-        goto done;
-    }
-    SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], p->rows, err));
-    add_norms(p, p->rows, dims[0]);
-    p->n_stored += dims[0];
-    if (p->n_shards++ == 0) {
-        json_decref(p->record);
-        p->record = json_incref(old);
-    }
-done:
-    json_decref(old);
-    sae_h5_close(file);
-    return st;
-}
-
-static enum sae_status adopt_shards(struct pass *p, struct sae_err *err)
-{
-    for (;;) {
-        char *path = NULL;
-        SAE_TRY(shard_path(&path, p->set->dir, p->n_shards, err));
-        const bool exists = sae_fs_is_file(path);
-        const enum sae_status st = exists ? adopt_shard(p, path, err) : SAE_OK;
-        free(path);
-        if (st != SAE_OK || !exists || p->other_text)
-            return st;
-    }
+    return SAE_OK;
 }
 
 /* --- 2. rows into shards ------------------------------------------------------------------ */
 
-static enum sae_status write_shard(struct pass *p, struct sae_err *err)
-{
-    if (p->shard.n == 0)
-        return SAE_OK;
-    SAE_TRY(harvest_tap_check_lock(p->tap, err));
-    if (p->replaces)
-        SAE_TRY(remove_store(p->set->dir, err));
-    p->replaces = false;
-    SAE_TRY(sae_acts_shard_write(p->set->dir, p->n_shards, &p->shard, p->record, false, err));
-    add_norms(p, p->rows, p->shard.n);
-    p->n_shards++;
-    p->shard.n = 0;
-    return SAE_OK;
-}
-
 static enum sae_status add_row(struct pass *p, size_t at, size_t position, struct sae_err *err)
 {
-    const size_t d = p->tap->d, r = p->shard.n++;
-    sae_bf16_narrow(p->rows + r * d, p->tap->x + at * d, d);
-    p->token[r] = p->ids[at];
-    p->document[r] = p->doc[at];
-    p->position[r] = (uint16_t)position;
-    return p->shard.n == p->set->shard_rows ? write_shard(p, err) : SAE_OK;
+    const size_t d = p->tap->d, r = p->to.shard.n++;
+    sae_bf16_narrow(p->to.rows + r * d, p->tap->x + at * d, d);
+    p->to.token[r] = p->ids[at];
+    p->to.document[r] = p->doc[at];
+    p->to.position[r] = (uint16_t)position;
+    return p->to.shard.n == p->to.cap ? harvest_shards_write(&p->to, err) : SAE_OK;
 }
 
 /* --- 3. shards of an earlier text --------------------------------------------------------- */
@@ -243,13 +108,13 @@ static enum sae_status old_open(struct pass *p, struct sae_err *err)
     size_t dims[2];
     enum sae_status st;
     old_clear(old);
-    SAE_GO(st, shard_path(&path, p->set->dir, p->n_shards, err));
+    SAE_GO(st, harvest_shards_path(&path, p->set->dir, p->to.n_shards, err));
     if (!sae_fs_is_file(path))
         goto done;
     SAE_GO(st, sae_h5_open(&file, path, "activations", err));
     SAE_GO(st, sae_json_parse(&record, sae_h5_record(file), path, err));
     SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
-    if (!harvest_origin_other_text(record, p->record) || dims[0] != p->set->shard_rows ||
+    if (!harvest_origin_other_text(record, p->to.record) || dims[0] != p->to.cap ||
         dims[1] != p->tap->d)
         goto done;
     SAE_GO(st, sae_mem_alloc(&old->token, dims[0], sizeof *old->token, err));
@@ -258,7 +123,7 @@ static enum sae_status old_open(struct pass *p, struct sae_err *err)
     SAE_GO(st, sae_h5_read_rows(file, "/token", SAE_H5_U32, 0, dims[0], old->token, err));
     SAE_GO(st, sae_h5_read_rows(file, "/document", SAE_H5_U32, 0, dims[0], old->document, err));
     SAE_GO(st, sae_h5_read_rows(file, "/position", SAE_H5_U16, 0, dims[0], old->position, err));
-    SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], p->rows, err));
+    SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], p->to.rows, err));
     old->n = dims[0];
 done:
     sae_h5_close(file);
@@ -270,13 +135,13 @@ done:
 static enum sae_status old_take(struct pass *p, struct sae_err *err)
 {
     const struct old_shard *const old = p->old;
-    const struct sae_acts_shard shard = {old->n,      p->tap->d,     p->rows,
+    const struct sae_acts_shard shard = {old->n,      p->tap->d,     p->to.rows,
                                          old->token, old->document, old->position};
     SAE_TRY(harvest_tap_check_lock(p->tap, err));
-    SAE_TRY(sae_acts_shard_write(p->set->dir, p->n_shards, &shard, p->record, true, err));
-    add_norms(p, p->rows, old->n);
-    p->n_shards++;
-    p->n_stored += old->n;
+    SAE_TRY(sae_acts_shard_write(p->set->dir, p->to.n_shards, &shard, p->to.record, true, err));
+    harvest_shards_add_norms(&p->to, p->to.rows, old->n);
+    p->to.n_shards++;
+    p->to.n_stored += old->n;
     return SAE_OK;
 }
 
@@ -299,13 +164,13 @@ static enum sae_status old_compare(struct pass *p, size_t at, struct sae_err *er
 
 static enum sae_status stopped(const struct pass *p, struct sae_err *err)
 {
-    const uint64_t kept = p->old == NULL && p->n_rows - p->shard.n > p->n_stored
-                              ? p->n_rows - p->shard.n
-                              : p->n_stored;
+    const uint64_t kept = p->old == NULL && p->n_rows - p->to.shard.n > p->to.n_stored
+                              ? p->n_rows - p->to.shard.n
+                              : p->to.n_stored;
     return sae_err_set(err, SAE_EINTR,
                        "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
                        "'%s': the same command%s continues after them",
-                       p->n_shards, kept, p->set->dir, p->set->force ? " without --force" : "");
+                       p->to.n_shards, kept, p->set->dir, p->set->force ? " without --force" : "");
 }
 
 /* Rows that one context gives. */
@@ -322,7 +187,7 @@ static enum sae_status flush_batch(struct pass *p, struct sae_err *err)
 {
     const size_t T = p->set->context, n = p->n_ctx;
     const bool needed =
-        p->old == NULL && p->n_rows + p->batch_rows > p->n_stored && p->n_stored < p->limit;
+        p->old == NULL && p->n_rows + p->batch_rows > p->to.n_stored && p->to.n_stored < p->limit;
     const enum sae_status st = needed ? harvest_tap_rows(p->tap, p->ids, n, T, err) : SAE_OK;
     if (st == SAE_EINTR)
         return stopped(p, err);
@@ -331,13 +196,13 @@ static enum sae_status flush_batch(struct pass *p, struct sae_err *err)
         if (harvest_tap_is_special(p->tap, p->ids[at]))
             continue;
         p->last_document = p->doc[at];
-        const bool stored = p->n_rows++ < p->n_stored;
+        const bool stored = p->n_rows++ < p->to.n_stored;
         if (!stored)
             SAE_TRY(p->old != NULL ? old_compare(p, at, err) : add_row(p, at, at % T, err));
     }
     p->n_contexts += n;
     p->n_ctx = p->batch_rows = 0;
-    if (p->n_rows > p->n_stored && p->old == NULL)
+    if (p->n_rows > p->to.n_stored && p->old == NULL)
         sae_progress_step(&p->bar, p->n_rows, NULL);
     return SAE_OK;
 }
@@ -401,11 +266,11 @@ static enum sae_status check_end(const struct pass *p, struct sae_err *err)
                            "the text gives %zu tokens, less than one context of "
                            "%zu; give more text or a smaller --context",
                            p->pack.n, p->set->context);
-    if (p->n_rows < p->n_stored)
+    if (p->n_rows < p->to.n_stored)
         return sae_err_set(err, SAE_EFORMAT,
                            "'%s' holds %" PRIu64 " rows, but the text gives "
                            "%" PRIu64 "; give --force to start again",
-                           p->set->dir, p->n_stored, p->n_rows);
+                           p->set->dir, p->to.n_stored, p->n_rows);
     if (p->set->n_tokens > p->n_rows)
         sae_log_warn("the text ended after %" PRIu64 " tokens; %" PRIu64 " were asked for",
                      p->n_rows, p->set->n_tokens);
@@ -428,29 +293,22 @@ static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret, 
     const double n = (double)p->n_rows;
     *ret = (struct harvest_store_totals){
         .n_rows = (size_t)p->n_rows,
-        .n_shards = p->n_shards,
+        .n_shards = p->to.n_shards,
         .n_contexts = p->n_contexts,
         .n_documents = p->last_document + 1,
         .n_empty = p->n_empty - p->docs.left.n,
         .n_left = p->docs.left.n,
         .n_replaced = p->docs.left.n_replaced,
-        .mean_norm = p->sum_norm / n,
-        .mean_square = p->sum_square / n,
-        .max_norm = p->max_norm,
+        .mean_norm = p->to.sum_norm / n,
+        .mean_square = p->to.sum_square / n,
+        .max_norm = p->to.max_norm,
     };
-    json_t *record = json_copy(p->record);
-    json_t *totals = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "rows", (json_int_t)ret->n_rows, "shards",
-        (json_int_t)ret->n_shards, "contexts", (json_int_t)ret->n_contexts, "documents",
+    json_t *const more = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I}", "contexts", (json_int_t)ret->n_contexts, "documents",
         (json_int_t)ret->n_documents, "empty_documents", (json_int_t)ret->n_empty, "rows_left_out",
-        (json_int_t)ret->n_left, "replaced", (json_int_t)ret->n_replaced, "mean_norm",
-        ret->mean_norm, "mean_square_norm", ret->mean_square, "max_norm", ret->max_norm);
-    enum sae_status st;
-    if (record == NULL || json_object_set_new(record, "totals", totals) != 0)
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory (record)");
-    else if ((st = harvest_tap_check_lock(p->tap, err)) == SAE_OK)
-        st = sae_acts_finish(p->set->dir, p->n_shards, record, err);
-    json_decref(record);
+        (json_int_t)ret->n_left, "replaced", (json_int_t)ret->n_replaced);
+    const enum sae_status st = harvest_shards_finish(&p->to, p->n_rows, more, err);
+    json_decref(more);
     return st;
 }
 
@@ -458,18 +316,14 @@ static enum sae_status pass_init(struct pass *p, struct sae_err *err)
 {
     const struct harvest_store_settings *set = p->set;
     const struct sae_lm_config *config = p->tap->config;
-    const size_t n_batch = set->batch * set->context, rows = set->shard_rows;
+    const size_t n_batch = set->batch * set->context;
     SAE_TRY(harvest_tap_reserve(p->tap, n_batch, set->context, err));
     SAE_TRY(sae_pack_init(&p->pack, set->context, config->bos,
                           set->separator != HARVEST_SEPARATE_NONE,
                           set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos, err));
     SAE_TRY(sae_mem_alloc(&p->ids, n_batch, sizeof *p->ids, err));
     SAE_TRY(sae_mem_alloc(&p->doc, n_batch, sizeof *p->doc, err));
-    SAE_TRY(sae_mem_alloc(&p->rows, rows * p->tap->d, sizeof *p->rows, err));
-    SAE_TRY(sae_mem_alloc(&p->token, rows, sizeof *p->token, err));
-    SAE_TRY(sae_mem_alloc(&p->document, rows, sizeof *p->document, err));
-    SAE_TRY(sae_mem_alloc(&p->position, rows, sizeof *p->position, err));
-    p->shard = (struct sae_acts_shard){0, p->tap->d, p->rows, p->token, p->document, p->position};
+    SAE_TRY(harvest_shards_init(&p->to, p->tap->d, set->shard_rows, err));
     p->limit = set->n_tokens == 0 ? UINT64_MAX : set->n_tokens;
     sae_docs_init(&p->docs, set->files, set->field, set->split);
     p->docs.piece = SAE_DOCS_PIECE;
@@ -482,42 +336,48 @@ static void pass_clear(struct pass *p)
     sae_pack_clear(&p->pack);
     free(p->ids);
     free(p->doc);
-    free(p->rows);
-    free(p->token);
-    free(p->document);
-    free(p->position);
-    json_decref(p->record);
+    harvest_shards_clear(&p->to);
+}
+
+static struct harvest_shards begin(const struct harvest_store_settings *set,
+                                   const struct harvest_tap *tap, const json_t *record)
+{
+    return (struct harvest_shards){.dir = set->dir,
+                                   .lock = tap->lock,
+                                   .record = json_incref((json_t *)(uintptr_t)record)};
+}
+
+static void continue_at(struct harvest_shards *to, const struct harvest_shards *from)
+{
+    to->n_shards = from->n_shards;
+    to->n_stored = from->n_stored;
+    to->sum_norm = from->sum_norm;
+    to->sum_square = from->sum_square;
+    to->max_norm = from->max_norm;
 }
 
 /* Takes over the shards of an earlier text that the text now would give too, and removes the others. */
 static enum sae_status renew_shards(struct pass *p, struct sae_err *err)
 {
     struct old_shard old = {0};
-    struct pass q = {.tap = p->tap, .set = p->set, .record = json_incref(p->record), .old = &old};
+    struct pass q = {.tap = p->tap, .set = p->set, .old = &old};
     char *path = NULL;
     enum sae_status st;
-    q.n_shards = p->n_shards;
-    q.n_stored = p->n_stored;
-    q.sum_norm = p->sum_norm;
-    q.sum_square = p->sum_square;
-    q.max_norm = p->max_norm;
+    q.to = begin(p->set, p->tap, p->to.record);
+    continue_at(&q.to, &p->to);
     SAE_GO(st, pass_init(&q, err));
     SAE_GO(st, pass_text(&q, err));
     sae_log_warn("the text was changed since '%s' was begun; %zu whole shards (%" PRIu64
                  " rows) come before the change and are kept",
-                 p->set->dir, q.n_shards, q.n_stored);
-    p->n_shards = q.n_shards;
-    p->n_stored = q.n_stored;
-    p->sum_norm = q.sum_norm;
-    p->sum_square = q.sum_square;
-    p->max_norm = q.max_norm;
-    for (size_t i = p->n_shards;; i++) {
+                 p->set->dir, q.to.n_shards, q.to.n_stored);
+    continue_at(&p->to, &q.to);
+    for (size_t i = p->to.n_shards;; i++) {
         free(path);
         path = NULL;
-        SAE_GO(st, shard_path(&path, p->set->dir, i, err));
+        SAE_GO(st, harvest_shards_path(&path, p->set->dir, i, err));
         if (!sae_fs_is_file(path))
             break;
-        SAE_GO(st, remove_file(path, err));
+        SAE_GO(st, harvest_shards_remove_file(path, err));
     }
 done:
     free(path);
@@ -537,31 +397,31 @@ enum sae_status harvest_store_write(struct harvest_tap *tap,
                                     const json_t *record, struct harvest_store_totals *ret,
                                     struct sae_err *err)
 {
-    struct pass p = {.tap = tap, .set = settings, .record = json_incref((json_t *)record)};
+    struct pass p = {.tap = tap, .set = settings, .to = begin(settings, tap, record)};
     struct harvest_store_totals totals = {0};
     enum sae_status st;
     SAE_GO(st, sae_fs_make_dirs(settings->dir, err));
-    p.replaces = settings->force;
-    if (!p.replaces)
+    p.to.replaces = settings->force;
+    if (!p.to.replaces)
         SAE_GO(st, find_complete(&p, &totals, err));
     if (!totals.found) {
         SAE_GO(st, pass_init(&p, err));
-        if (!p.replaces)
-            SAE_GO(st, adopt_shards(&p, err));
-        if (p.other_text)
+        if (!p.to.replaces)
+            SAE_GO(st, harvest_shards_adopt(&p.to, err));
+        if (p.to.other_text)
             SAE_GO(st, renew_shards(&p, err));
-        if (p.n_stored > 0)
-            sae_log_info("continuing after %zu whole shards (%" PRIu64 " rows)", p.n_shards,
-                         p.n_stored);
-        sae_progress_begin(&p.bar, "harvest", "tokens", p.n_stored, expected_rows(settings));
+        if (p.to.n_stored > 0)
+            sae_log_info("continuing after %zu whole shards (%" PRIu64 " rows)", p.to.n_shards,
+                         p.to.n_stored);
+        sae_progress_begin(&p.bar, "harvest", "tokens", p.to.n_stored, expected_rows(settings));
         st = pass_text(&p, err);
-        if (st == SAE_OK && p.n_rows > p.n_stored)
+        if (st == SAE_OK && p.n_rows > p.to.n_stored)
             sae_progress_step(&p.bar, p.n_rows, NULL);
         sae_progress_end(&p.bar);
         if (st != SAE_OK)
             goto done;
         SAE_GO(st, check_end(&p, err));
-        SAE_GO(st, write_shard(&p, err));
+        SAE_GO(st, harvest_shards_write(&p.to, err));
         SAE_GO(st, finish(&p, &totals, err));
     }
     *ret = totals;

@@ -42,9 +42,6 @@ struct harvest_store_totals {
     bool found; /* it was complete already */
 };
 
-/* min(65536, 128 MiB / (2 d)) */
-size_t harvest_store_shard_rows(size_t d);
-
 /* record: of this store (origin.h). The folder is made.
  * Fails: SAE_EARG the folder has another store, or the text is shorter than one context; SAE_EINTR
  * whole shards are kept; SAE_EFORMAT text or activations; SAE_EIO */

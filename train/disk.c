@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -74,29 +73,6 @@ static double removed_bytes(const struct job *job)
     return sum;
 }
 
-/* Free bytes where `dir` is or will be made; negative where the system does not tell. */
-static double free_bytes(const char *dir)
-{
-    struct statvfs vfs;
-    char *at = NULL;
-    double ret = -1;
-    if (sae_fs_join(&at, "", dir, NULL) != SAE_OK)
-        return ret;
-    while (statvfs(at, &vfs) != 0) {
-        char *up = NULL;
-        if (sae_fs_dir(&up, at, NULL) != SAE_OK || strcmp(up, at) == 0) {
-            free(up);
-            free(at);
-            return ret;
-        }
-        free(at);
-        at = up;
-    }
-    ret = (double)vfs.f_bavail * (double)vfs.f_frsize;
-    free(at);
-    return ret;
-}
-
 /* Checkpoints stay; of state.h5 each run of a group holds one, and one more is being written. */
 enum sae_status job_check_disk(const struct job *job, size_t most, struct sae_err *err)
 {
@@ -113,7 +89,7 @@ enum sae_status job_check_disk(const struct job *job, size_t most, struct sae_er
     }
     if (runs == 0)
         return SAE_OK;
-    const double on_the_way = (double)(most + 1) * state, there = free_bytes(job->dir);
+    const double on_the_way = (double)(most + 1) * state, there = sae_fs_free_bytes(job->dir);
     char keeps[32], more[32], has[32];
     job_size_text(keeps, sizeof keeps, stay);
     job_size_text(more, sizeof more, on_the_way);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
@@ -376,4 +377,26 @@ enum sae_status sae_fs_write(const char *path, const char *data, size_t len, str
     }
     free(part);
     return st;
+}
+
+double sae_fs_free_bytes(const char *dir)
+{
+    struct statvfs vfs;
+    char *at = NULL;
+    double ret = -1;
+    if (sae_fs_join(&at, "", dir, NULL) != SAE_OK)
+        return ret;
+    while (statvfs(at, &vfs) != 0) {
+        char *up = NULL;
+        if (sae_fs_dir(&up, at, NULL) != SAE_OK || strcmp(up, at) == 0) {
+            free(up);
+            free(at);
+            return ret;
+        }
+        free(at);
+        at = up;
+    }
+    ret = (double)vfs.f_bavail * (double)vfs.f_frsize;
+    free(at);
+    return ret;
 }

@@ -15,6 +15,9 @@ bool sae_fs_is_file(const char *path);
 bool sae_fs_same(const char *a, const char *b);
 SAE_MUST_CHECK enum sae_status sae_fs_make_dirs(const char *path, struct sae_err *err);
 
+/* Free bytes of the disk where `dir` is or will be made; negative where the system does not tell. */
+double sae_fs_free_bytes(const char *dir);
+
 /* "dir/name" in new memory; `name` alone where it is absolute or dir is NULL or empty. */
 SAE_MUST_CHECK enum sae_status sae_fs_join(char **ret, const char *dir, const char *name,
                                            struct sae_err *err);

@@ -34,6 +34,14 @@ enum sae_status sae_map_open(struct sae_map *ret, const char *path, struct sae_e
     return status;
 }
 
+void sae_map_drop(const uint8_t *at, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)at + page - 1) / page * page, to = ((uintptr_t)at + n) / page * page;
+    if (from < to) /* whole pages; a failure costs memory and nothing else */
+        (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 void sae_map_close(struct sae_map *map)
 {
     if (map->bytes != NULL)

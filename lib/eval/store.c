@@ -35,6 +35,11 @@ static const json_t *store_input(const struct sae_ckpt *ckpt)
     return ckpt->record ? sae_record_find_input(ckpt->record, "acts") : NULL;
 }
 
+bool sae_store_imported(const struct sae_ckpt *ckpt)
+{
+    return sae_record_find_input(json_object_get(store_input(ckpt), "record"), "import") != NULL;
+}
+
 enum sae_status sae_store_recorded(char **ret, const struct sae_ckpt *ckpt, struct sae_err *err)
 {
     char *run = NULL;
@@ -83,7 +88,10 @@ enum sae_status sae_store_open(struct sae_acts **ret, const struct sae_ckpt *ckp
     enum sae_status st;
     SAE_GO(st, sae_store_find(&folder, ckpt, NULL, err));
     SAE_GO(st, sae_acts_open(&acts, folder, err));
-    SAE_GO(st, sae_store_check(ckpt, folder, sae_acts_d(acts), sae_acts_record(acts), err));
+    /* the very store needs no comparison of what an imported one may not know of itself */
+    if (!sae_store_imported(ckpt) || sae_acts_d(acts) != ckpt->model.d ||
+        strcmp(sae_json_str(store_input(ckpt), "id", ""), sae_acts_id(acts)) != 0)
+        SAE_GO(st, sae_store_check(ckpt, folder, sae_acts_d(acts), sae_acts_record(acts), err));
     *ret = acts;
     acts = NULL;
 done:
@@ -192,6 +200,15 @@ enum sae_status sae_store_sets(char ***ret, size_t *ret_n, const struct sae_ckpt
         SAE_GO(st, sae_store_find(&folder, ckpt, "--labels", err));
         SAE_GO(st, sae_fs_list(&names, &n_names, folder, "labels_", ".h5", err));
         n = n_names;
+        if (n == 0 && sae_store_imported(ckpt)) {
+            st = sae_err_set(err, SAE_EIO,
+                             "'%s' was trained on an imported store, '%s', which has no labelled "
+                             "sets; make some with the language model that the activations came "
+                             "from (sae-harvest --model DIR --layer L --labels FILE.csv -o OTHER) "
+                             "and name them with --labels OTHER/labels_NAME.h5",
+                             ckpt->path, folder);
+            goto done;
+        }
         if (n == 0) {
             st = sae_err_set(err, SAE_EIO,
                              "no labelled sets (labels_*.h5) in '%s', the store of '%s'; name some "
@@ -259,6 +276,12 @@ enum sae_status sae_store_model(char **ret, const struct sae_ckpt *ckpt, const c
     if (given != NULL)
         return sae_mem_strdup(ret, given, err);
     const char *path = sae_json_str(sae_record_find_input(store_record, "model"), "path", NULL);
+    if (path == NULL && sae_store_imported(ckpt))
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' was trained on an imported store, which names neither a language "
+                           "model nor texts; name the model that the activations came from with "
+                           "--model DIR, and by options what else is missing (--layer, --text)",
+                           ckpt->path);
     if (path == NULL)
         return sae_err_set(err, SAE_EARG,
                            "'%s' does not say which language model its activations came from; "

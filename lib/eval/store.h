@@ -6,6 +6,7 @@
 #define SAE_LIB_EVAL_STORE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,9 @@ const json_t *sae_store_site(const json_t *record);
 /* Folder of the store, new memory; NULL where none is recorded. It may have gone. */
 SAE_MUST_CHECK enum sae_status sae_store_recorded(char **ret, const struct sae_ckpt *ckpt,
                                                   struct sae_err *err);
+/* Whether the store was imported from arrays (sae-harvest --import): no language model, text or set is
+ * known of it. */
+bool sae_store_imported(const struct sae_ckpt *ckpt);
 /* The same folder, which must be there.
  *   option  that names the sets looked for, to be used instead ("--labels"); NULL: the store itself
  * Fails: SAE_EFORMAT the record names no store; SAE_EIO the store has gone */

@@ -297,18 +297,22 @@ done:
 }
 
 /* What tells of rows has one number a row: a wider array would not fit the caller's memory. */
-static enum sae_status check_columns(const struct sae_acts *acts, struct sae_err *err)
+static enum sae_status read_column(const struct sae_acts *acts, const char *name,
+                                   enum sae_h5_type type, size_t first, size_t n, void *to,
+                                   struct sae_err *err)
 {
-    static const char *const names[] = {"/token", "/document", "/position"};
     const size_t rows = acts->shards[acts->file_shard].rows;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t n;
-        SAE_TRY(sae_h5_shape(acts->file, names[i], 1, &n, err));
-        if (n != rows)
-            return sae_err_set(err, SAE_EFORMAT, "'%s': %s has length %zu, expected %zu rows",
-                               sae_h5_path(acts->file), names[i], n, rows);
-    }
-    return SAE_OK;
+    size_t found;
+    SAE_TRY(sae_h5_shape(acts->file, name, 1, &found, err));
+    if (found != rows)
+        return sae_err_set(err, SAE_EFORMAT, "'%s': %s has length %zu, expected %zu rows",
+                           sae_h5_path(acts->file), name, found, rows);
+    return sae_h5_read_rows(acts->file, name, type, first, n, to, err);
+}
+
+bool sae_acts_has(struct sae_acts *acts, const char *column)
+{
+    return open_shard(acts, 0, NULL) == SAE_OK && sae_h5_has(acts->file, column);
 }
 
 static enum sae_status check_range(const struct sae_acts *acts, size_t first, size_t n,
@@ -393,15 +397,12 @@ enum sae_status sae_acts_read_tokens(struct sae_acts *acts, size_t first, size_t
     FOR_PIECES(acts, first, n, at, s, from, len)
     {
         SAE_TRY(open_shard(acts, s, err));
-        SAE_TRY(check_columns(acts, err));
         if (token)
-            SAE_TRY(sae_h5_read_rows(acts->file, "/token", SAE_H5_U32, from, len, token + at, err));
+            SAE_TRY(read_column(acts, "/token", SAE_H5_U32, from, len, token + at, err));
         if (document)
-            SAE_TRY(sae_h5_read_rows(acts->file, "/document", SAE_H5_U32, from, len, document + at,
-                                     err));
+            SAE_TRY(read_column(acts, "/document", SAE_H5_U32, from, len, document + at, err));
         if (position)
-            SAE_TRY(sae_h5_read_rows(acts->file, "/position", SAE_H5_U16, from, len, position + at,
-                                     err));
+            SAE_TRY(read_column(acts, "/position", SAE_H5_U16, from, len, position + at, err));
     }
     return SAE_OK;
 }
@@ -425,9 +426,13 @@ static enum sae_status put_shard(struct sae_h5 *file, uint64_t index,
 {
     SAE_TRY(sae_h5_attr_put_u64(file, "/", "shard", index, err));
     SAE_TRY(sae_h5_put2(file, "/rows", SAE_H5_BF16, shard->n, shard->d, shard->rows, err));
-    SAE_TRY(sae_h5_put1(file, "/token", SAE_H5_U32, shard->n, shard->token, err));
-    SAE_TRY(sae_h5_put1(file, "/document", SAE_H5_U32, shard->n, shard->document, err));
-    return sae_h5_put1(file, "/position", SAE_H5_U16, shard->n, shard->position, err);
+    if (shard->token)
+        SAE_TRY(sae_h5_put1(file, "/token", SAE_H5_U32, shard->n, shard->token, err));
+    if (shard->document)
+        SAE_TRY(sae_h5_put1(file, "/document", SAE_H5_U32, shard->n, shard->document, err));
+    if (shard->position)
+        SAE_TRY(sae_h5_put1(file, "/position", SAE_H5_U16, shard->n, shard->position, err));
+    return SAE_OK;
 }
 
 enum sae_status sae_acts_shard_write(const char *dir, size_t index,
@@ -536,9 +541,12 @@ static enum sae_status content_id(char id[SAE_DIGEST_HEX], const struct sae_h5 *
     enum sae_status st;
     SAE_GO(st, sae_h5_attr_u64(file, "/", "shard", &index, err));
     SAE_GO(st, sae_h5_get(file, "/rows", SAE_H5_BF16, 2, want, NULL, &rows, err));
-    SAE_GO(st, sae_h5_get(file, "/token", SAE_H5_U32, 1, want, NULL, &token, err));
-    SAE_GO(st, sae_h5_get(file, "/document", SAE_H5_U32, 1, want, NULL, &document, err));
-    SAE_GO(st, sae_h5_get(file, "/position", SAE_H5_U16, 1, want, NULL, &position, err));
+    if (sae_h5_has(file, "/token"))
+        SAE_GO(st, sae_h5_get(file, "/token", SAE_H5_U32, 1, want, NULL, &token, err));
+    if (sae_h5_has(file, "/document"))
+        SAE_GO(st, sae_h5_get(file, "/document", SAE_H5_U32, 1, want, NULL, &document, err));
+    if (sae_h5_has(file, "/position"))
+        SAE_GO(st, sae_h5_get(file, "/position", SAE_H5_U16, 1, want, NULL, &position, err));
     SAE_GO(st, sae_h5_begin_id(&again, KIND, err));
     const struct sae_acts_shard shard = {.n = n,
                                          .d = d,

@@ -11,6 +11,7 @@
  *                /token     u32  [n]     token id at that position
  *                /document  u32  [n]     running number of the document
  *                /position  u16  [n]     position in its context (BOS = 0 is never stored)
+ * Of an imported store the last three may be missing.
  * Format: docs/FORMATS.md. Knows no SAE. */
 #ifndef SAE_LIB_FILE_ACTS_H
 #define SAE_LIB_FILE_ACTS_H
@@ -37,6 +38,9 @@ const char *sae_acts_id(const struct sae_acts *acts);
 const char *sae_acts_dir(const struct sae_acts *acts);
 const json_t *sae_acts_record(const struct sae_acts *acts); /* has "site" */
 
+/* Whether it holds the column "/token", "/document" or "/position"; an imported store may not. */
+bool sae_acts_has(struct sae_acts *acts, const char *column);
+
 /* Rows [first, first + n) as host f32 [n][d]. Fails: SAE_ERANGE, SAE_EIO, SAE_EFORMAT */
 SAE_MUST_CHECK enum sae_status sae_acts_read(struct sae_acts *acts, size_t first, size_t n,
                                              float *x, struct sae_err *err);
@@ -44,7 +48,7 @@ SAE_MUST_CHECK enum sae_status sae_acts_read(struct sae_acts *acts, size_t first
  * names shard and row) */
 SAE_MUST_CHECK enum sae_status sae_acts_read_finite(struct sae_acts *acts, size_t first, size_t n,
                                                     float *x, struct sae_err *err);
-/* Any of the pointers may be NULL. */
+/* Any of the pointers may be NULL. Fails besides: SAE_EFORMAT the store lacks what is asked for */
 SAE_MUST_CHECK enum sae_status sae_acts_read_tokens(struct sae_acts *acts, size_t first, size_t n,
                                                     uint32_t *token, uint32_t *document,
                                                     uint16_t *position, struct sae_err *err);
@@ -118,7 +122,8 @@ void sae_acts_prefetch_numbers_only(struct sae_acts_prefetch *prefetch);
 
 /* --- writing ------------------------------------------------------------------------------ */
 
-/* One shard's rows, collected by the caller. rows is bf16 [n][d]. */
+/* One shard's rows, collected by the caller. rows is bf16 [n][d]. token, document and position may
+ * be NULL: unknown. */
 struct sae_acts_shard {
     size_t n, d;
     const uint16_t *rows;

@@ -241,12 +241,9 @@ static enum sae_status check_head(struct sae_h5 *file, const char *kind, struct 
     return SAE_OK;
 }
 
-enum sae_status sae_h5_open(struct sae_h5 **ret, const char *path, const char *kind,
-                            struct sae_err *err)
+enum sae_status sae_h5_open_foreign(struct sae_h5 **ret, const char *path, struct sae_err *err)
 {
     struct sae_h5 *file = NULL;
-    char **lines = NULL;
-    size_t n = 0;
     enum sae_status st;
     SAE_TRY(file_new(&file, path, err));
     SAE_GO(st, h5_check_file(&file->n_bytes, path, err));
@@ -259,6 +256,21 @@ enum sae_status sae_h5_open(struct sae_h5 **ret, const char *path, const char *k
         st = h5_open_failed(path, why, err);
         goto done;
     }
+    *ret = file;
+    file = NULL;
+done:
+    sae_h5_close(file);
+    return st;
+}
+
+enum sae_status sae_h5_open(struct sae_h5 **ret, const char *path, const char *kind,
+                            struct sae_err *err)
+{
+    struct sae_h5 *file = NULL;
+    char **lines = NULL;
+    size_t n = 0;
+    enum sae_status st;
+    SAE_TRY(sae_h5_open_foreign(&file, path, err));
     SAE_GO(st, check_head(file, kind, err));
     SAE_GO(st, sae_h5_get_strings(file, "/record", &n, &lines, err));
     if (n != 1) {

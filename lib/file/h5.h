@@ -69,6 +69,10 @@ SAE_MUST_CHECK enum sae_status sae_h5_end_id(struct sae_h5 **file, const char *r
 SAE_MUST_CHECK enum sae_status sae_h5_open(struct sae_h5 **ret, const char *path, const char *kind,
                                            struct sae_err *err);
 
+/* Opens an HDF5 file of any program, which has neither record nor id. Fails: as sae_h5_open */
+SAE_MUST_CHECK enum sae_status sae_h5_open_foreign(struct sae_h5 **ret, const char *path,
+                                                   struct sae_err *err);
+
 /* Closes; an uncommitted new file is removed. Accepts NULL. */
 void sae_h5_close(struct sae_h5 *file);
 
@@ -112,6 +116,9 @@ bool sae_h5_has(const struct sae_h5 *file, const char *name);
 /* dims gets `rank` numbers. Fails: SAE_EFORMAT missing or of another rank */
 SAE_MUST_CHECK enum sae_status sae_h5_shape(const struct sae_h5 *file, const char *name,
                                             size_t rank, size_t *dims, struct sae_err *err);
+
+/* "F32", "BF16", ... of a dataset of floats; NULL where it holds something else or is not there. */
+const char *sae_h5_float_name(const struct sae_h5 *file, const char *name);
 
 /* Reads a whole dataset into new memory (*ret, a T ** with T fitting `type`; free()).
  * want[i] != 0 is the length expected on axis i; got (may be NULL) receives the lengths.

@@ -184,6 +184,7 @@ enum sae_status sae_h5_put2(struct sae_h5 *file, const char *name, enum sae_h5_t
     const size_t dims[2] = {rows, cols};
     return sae_h5_put(file, name, type, 2, dims, data, err);
 }
+
 /* --- 3. reading --------------------------------------------------------------------------- */
 
 static enum sae_status open_set(const struct sae_h5 *file, const char *name, size_t rank,
@@ -261,6 +262,22 @@ static bool is_number(hid_t set)
     const H5T_class_t class = H5Tget_class(type);
     H5Tclose(type);
     return class == H5T_INTEGER || class == H5T_FLOAT;
+}
+
+const char *sae_h5_float_name(const struct sae_h5 *file, const char *name)
+{
+    hid_t set;
+    if (h5_open_set(&set, file, name, NULL) != SAE_OK)
+        return NULL;
+    const hid_t type = H5Dget_type(set);
+    const bool is_float = H5Tget_class(type) == H5T_FLOAT;
+    const size_t size = H5Tget_size(type);
+    const bool wide = is_float && H5Tget_ebias(type) == 127; /* the exponent of f32 and bf16 */
+    H5Tclose(type);
+    H5Dclose(set);
+    if (!is_float)
+        return NULL;
+    return size == 8 ? "F64" : size == 4 ? "F32" : size == 2 ? (wide ? "BF16" : "F16") : "float";
 }
 
 /* Lengths as the caller wants them, and a product that fits. */

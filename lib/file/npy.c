@@ -43,7 +43,8 @@ static bool eat_type(struct text *t, enum sae_tensor_type *ret)
     } types[] = {
         {"'<f4'", SAE_TENSOR_F32}, {"'<f8'", SAE_TENSOR_F64}, {"'<f2'", SAE_TENSOR_F16},
         {"'<i8'", SAE_TENSOR_I64}, {"'<i4'", SAE_TENSOR_I32}, {"'<i2'", SAE_TENSOR_I16},
-        {"'|i1'", SAE_TENSOR_I8},  {"'|u1'", SAE_TENSOR_U8},
+        {"'|i1'", SAE_TENSOR_I8},  {"'|u1'", SAE_TENSOR_U8},  {"'<u2'", SAE_TENSOR_U16},
+        {"'<u4'", SAE_TENSOR_U32}, {"'<u8'", SAE_TENSOR_U64},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (eat(t, types[i].name)) {
@@ -75,7 +76,10 @@ static enum sae_status parse_head(struct sae_tensor *tensor, bool *fortran, stru
         if (!has[0] && eat(&t, "'descr':")) {
             has[0] = true;
             if (!eat_type(&t, &tensor->type)) {
-                (void)eat(&t, "");
+                if (eat(&t, "'|O"))
+                    return sae_err_set(err, SAE_EFORMAT,
+                                       "elements of type '|O' are Python objects, which are not "
+                                       "read; save numbers: x.astype(numpy.float32)");
                 const int len = (int)(t.end - t.at < 8 ? t.end - t.at : 8);
                 return sae_err_set(err, SAE_EFORMAT,
                                    "elements of type %.*s; little-endian floats and whole numbers "

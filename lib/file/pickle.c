@@ -590,6 +590,9 @@ static enum sae_status run(struct machine *m, struct answer *to)
         SAE_TRY(step(m, *code));
     }
     SAE_TRY(pop(m, &root));
+    if (root->kind == TENSOR)
+        return add_item(m, to, "", &(const struct value){.kind = TEXT, .text = "tensor", .len = 6},
+                        root);
     if (root->kind != DICT)
         return sae_err_set(m->err, SAE_EFORMAT,
                            "the pickle holds no dict of tensors; save the state dict, not the "

@@ -27,7 +27,7 @@ struct sae_pickle_tensor {
 };
 
 /* What a dict held under text keys; inner dicts are flattened with a dot: "ae.encoder.weight".
- * Other values (lists, texts, ...) are passed over. */
+ * Other values (lists, texts, ...) are passed over. In place of a dict one tensor: "tensor". */
 struct sae_pickle_item {
     char *name;
     bool is_tensor;

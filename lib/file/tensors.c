@@ -26,12 +26,18 @@ static const struct {
     [SAE_TENSOR_F32] = {"F32", 4}, [SAE_TENSOR_F64] = {"F64", 8},   [SAE_TENSOR_F16] = {"F16", 2},
     [SAE_TENSOR_BF16] = {"BF16", 2}, [SAE_TENSOR_I64] = {"I64", 8}, [SAE_TENSOR_I32] = {"I32", 4},
     [SAE_TENSOR_I16] = {"I16", 2}, [SAE_TENSOR_I8] = {"I8", 1},     [SAE_TENSOR_U8] = {"U8", 1},
+    [SAE_TENSOR_U16] = {"U16", 2}, [SAE_TENSOR_U32] = {"U32", 4},   [SAE_TENSOR_U64] = {"U64", 8},
     [SAE_TENSOR_OTHER] = {"", 0},
 };
 
 size_t sae_tensor_width(enum sae_tensor_type type)
 {
     return types[type].width;
+}
+
+const char *sae_tensor_type_name(enum sae_tensor_type type)
+{
+    return types[type].st_name;
 }
 
 const char *sae_tensor_shape(const struct sae_tensor *tensor, char to[SAE_TENSOR_SHAPE_BYTES])
@@ -174,7 +180,7 @@ const struct sae_tensor *sae_tensors_find(const struct sae_tensors *tensors, con
 
 /* --- 3. values ---------------------------------------------------------------------------- */
 
-static double one(enum sae_tensor_type type, const uint8_t *p)
+double sae_tensor_element(enum sae_tensor_type type, const uint8_t *p)
 {
     union {
         float f;
@@ -183,6 +189,8 @@ static double one(enum sae_tensor_type type, const uint8_t *p)
         int32_t l;
         int16_t s;
         uint16_t h;
+        uint32_t w;
+        uint64_t v;
     } u = {0};
     memcpy(&u, p, types[type].width);
     switch (type) {
@@ -204,6 +212,12 @@ static double one(enum sae_tensor_type type, const uint8_t *p)
         return (int8_t)*p;
     case SAE_TENSOR_U8:
         return *p;
+    case SAE_TENSOR_U16:
+        return u.h;
+    case SAE_TENSOR_U32:
+        return u.w;
+    case SAE_TENSOR_U64:
+        return (double)u.v;
     case SAE_TENSOR_OTHER:
         break;
     }
@@ -212,7 +226,7 @@ static double one(enum sae_tensor_type type, const uint8_t *p)
 
 double sae_tensor_number(const struct sae_tensor *tensor)
 {
-    return tensor->n == 1 ? one(tensor->type, tensor->data) : 0;
+    return tensor->n == 1 ? sae_tensor_element(tensor->type, tensor->data) : 0;
 }
 
 /* Rows [r0, r1) of a matrix, in squares that the cache holds: one of the two strides is long. */
@@ -229,7 +243,7 @@ static void read_matrix(const struct sae_tensor *t, float *to)
                     if (t->type == SAE_TENSOR_F32)
                         memcpy(&to[r * cols + c], p, sizeof *to);
                     else
-                        to[r * cols + c] = (float)one(t->type, p);
+                        to[r * cols + c] = (float)sae_tensor_element(t->type, p);
                 }
 }
 
@@ -261,7 +275,7 @@ enum sae_status sae_tensor_read(const struct sae_tensor *tensor, float *to, stru
     } else {
         const size_t stride = tensor->rank == 1 ? tensor->stride[0] : 1;
         for (size_t i = 0; i < tensor->n; i++)
-            to[i] = (float)one(tensor->type, tensor->data + i * stride * width);
+            to[i] = (float)sae_tensor_element(tensor->type, tensor->data + i * stride * width);
     }
     return SAE_OK;
 }

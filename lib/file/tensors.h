@@ -24,9 +24,14 @@ enum sae_tensor_type {
     SAE_TENSOR_I16,
     SAE_TENSOR_I8,
     SAE_TENSOR_U8,
+    SAE_TENSOR_U16,
+    SAE_TENSOR_U32,
+    SAE_TENSOR_U64,
     SAE_TENSOR_OTHER /* cannot be read as numbers */
 };
 size_t sae_tensor_width(enum sae_tensor_type type); /* bytes; 0 for OTHER */
+/* As safetensors spells it, "BF16"; "" for OTHER. */
+const char *sae_tensor_type_name(enum sae_tensor_type type);
 
 struct sae_tensor {
     char *name;
@@ -65,6 +70,8 @@ const struct sae_tensor *sae_tensors_find(const struct sae_tensors *tensors, con
 /* All elements as f32, last dimension fastest. Fails: SAE_EFORMAT type OTHER */
 SAE_MUST_CHECK enum sae_status sae_tensor_read(const struct sae_tensor *tensor, float *to,
                                                struct sae_err *err);
+/* The element that lies at p, of any type but OTHER, as a double. */
+double sae_tensor_element(enum sae_tensor_type type, const uint8_t *p);
 /* One element as a double; that of a tensor of one element. */
 double sae_tensor_number(const struct sae_tensor *tensor);
 /* The same tensor of rank 2 seen the other way round; borrows all. */

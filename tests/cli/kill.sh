@@ -163,7 +163,7 @@ else
     done
     strike_any ortsae 2
     # training is above; what writes one file keeps nothing
-    for name in $(works | grep -v '^train$\|^sweep$\|^resume$\|^convert\|^import$\|^report$'); do
+    for name in $(works | grep -v '^train$\|^sweep$\|^resume$\|^convert\|^import$\|^export_acts$\|^report$'); do
         strike_any "$name" 2
     done
 fi

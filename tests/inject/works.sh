@@ -31,6 +31,15 @@ do_harvest() {
         --tokens 300 --context 32 --shard-rows 120 -o acts
 }
 
+make_import_acts() {
+    "$build/tests/unit/fixtures/make_store" made 600 16 1 ortho 4 >/dev/null &&
+        "$build/convert/sae-convert" -q --export-acts made -o rows.safetensors >/dev/null
+}
+do_import_acts() {
+    $run "$build/harvest/sae-harvest" -q --threads 1 --import rows.safetensors --token-array token \
+        --shard-rows 250 -o acts
+}
+
 make_labels() {
     make_texts
     local i
@@ -84,6 +93,9 @@ do_convert_torch() { $run "$build/convert/sae-convert" -q --to dictionary_learni
 again_convert_torch() {
     $run "$build/convert/sae-convert" -q --force --to dictionary_learning run_1 -o dict
 }
+make_export_acts() { make_train; }
+do_export_acts() { $run "$build/convert/sae-convert" -q --export-acts acts -o rows.npy; }
+again_export_acts() { $run "$build/convert/sae-convert" -q --force --export-acts acts -o rows.npy; }
 make_import() { cp -r "$root/tests/golden/sae/lens_topk" lens && cp -r "$root/tests/golden/sae/dict_topk" dict; }
 do_import() { $run "$build/convert/sae-convert" -q dict -o sae.h5; }
 again_import() { $run "$build/convert/sae-convert" -q --force dict -o sae.h5; }
