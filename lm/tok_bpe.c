@@ -121,9 +121,9 @@ static void byte_letters(uint32_t letter[256])
     }
 }
 
-/* A piece of a byte-level vocabulary, written in letters for bytes, as bytes, in place. Left as it
- * is where a letter stands for none: an added token. */
-static void letters_to_bytes(char *s, size_t *len)
+/* A piece of a byte-level vocabulary, written in letters for bytes, as bytes, in place. False where
+ * a letter stands for none, an added token, which is left as it is. */
+static bool letters_to_bytes(char *s, size_t *len)
 {
     uint32_t letter[256];
     short byte_of[512];
@@ -138,14 +138,15 @@ static void letters_to_bytes(char *s, size_t *len)
         const size_t more = c < 0x80 ? 1 : 2;
         const uint32_t code = more == 1 ? c : (c & 0x1fU) << 6 | ((unsigned char)s[i + 1] & 0x3fU);
         if (c >= 0xe0 || i + more > *len || code >= 512 || byte_of[code] < 0)
-            return;
+            return false;
         out[n] = (char)byte_of[code];
         i += more;
     }
     if (n == sizeof out)
-        return;
+        return false;
     memcpy(s, out, n);
     *len = n;
+    return true;
 }
 
 static enum sae_status set_piece(struct bpe *b, json_int_t id, const char *text,
@@ -198,9 +199,10 @@ static enum sae_status read_vocabulary(struct bpe *b, const json_t *vocabulary, 
     for (size_t id = 0; id < b->n; id++) {
         if (!b->piece[id])
             continue;
-        if (b->bytes)
-            letters_to_bytes(b->piece[id], &b->len[id]);
-        b->pieces.at[piece_slot(b, b->piece[id], b->len[id])] = (uint32_t)id;
+        const bool spelt = !b->bytes || letters_to_bytes(b->piece[id], &b->len[id]);
+        const size_t slot = piece_slot(b, b->piece[id], b->len[id]);
+        if (spelt || b->pieces.at[slot] == NONE) /* no text is spelt like an added token */
+            b->pieces.at[slot] = (uint32_t)id;
     }
     return SAE_OK;
 }
@@ -240,7 +242,7 @@ static enum sae_status read_merge(struct bpe *b, size_t rank, const json_t *valu
     for (size_t i = 0; i < 2; i++) {
         n[i] = strlen(part[i]);
         if (b->bytes)
-            letters_to_bytes(part[i], &n[i]);
+            (void)letters_to_bytes(part[i], &n[i]);
     }
     if (n[0] + n[1] > sizeof both)
         return sae_err_set(err, SAE_EFORMAT, "'model.merges' %zu has %zu bytes", rank, n[0] + n[1]);
@@ -276,9 +278,33 @@ done:
     return st;
 }
 
-static enum sae_status read_added(struct bpe *b, const json_t *list, struct sae_err *err)
+/* Content and id of one, and its piece. */
+static enum sae_status name_added(struct bpe *b, struct added *a, const json_t *value,
+                                  const char *text, struct sae_err *err)
 {
     static const char *const off[] = {"single_word", "lstrip", "rstrip"};
+    const json_t *const number = json_object_get(value, "id");
+    const json_int_t id = json_is_integer(number) ? json_integer_value(number) : -1;
+    if (!text || !*text)
+        return sae_err_set(err, SAE_EFORMAT, "added token %td has no content", a - b->added);
+    for (size_t k = 0; k < sizeof off / sizeof *off; k++)
+        if (json_is_true(json_object_get(value, off[k])))
+            return sae_err_set(err, SAE_EFORMAT,
+                               "added token '%.60s' with '%s' is not computed here", text, off[k]);
+    if (id < 0 || id >= (json_int_t)b->n)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'id' of added token '%.60s' is missing or out of range", text);
+    a->id = (uint32_t)id;
+    a->special = json_is_true(json_object_get(value, "special"));
+    a->normalised = json_is_true(json_object_get(value, "normalized"));
+    if (find_piece(b, text, strlen(text)) != a->id)
+        SAE_TRY(set_piece(b, id, text, err));
+    b->control[id] = a->special;
+    return SAE_OK;
+}
+
+static enum sae_status read_added(struct bpe *b, const json_t *list, struct sae_err *err)
+{
     size_t i;
     json_t *value;
     memset(b->first, 0xff, sizeof b->first);
@@ -288,20 +314,7 @@ static enum sae_status read_added(struct bpe *b, const json_t *list, struct sae_
         struct added *const a = &b->added[i];
         const char *const text = json_string_value(json_object_get(value, "content"));
         struct sae_str form = {0};
-        for (size_t k = 0; k < sizeof off / sizeof *off; k++)
-            if (json_is_true(json_object_get(value, off[k])))
-                return sae_err_set(err, SAE_EFORMAT,
-                                   "added token '%.60s' with '%s' is not "
-                                   "computed here",
-                                   text ? text : "?", off[k]);
-        if (!text || !*text)
-            return sae_err_set(err, SAE_EFORMAT, "added token %zu has no content", i);
-        a->id = (uint32_t)json_integer_value(json_object_get(value, "id"));
-        a->special = json_is_true(json_object_get(value, "special"));
-        a->normalised = json_is_true(json_object_get(value, "normalized"));
-        if (find_piece(b, text, strlen(text)) != a->id)
-            SAE_TRY(set_piece(b, a->id, text, err));
-        b->control[a->id] = a->special;
+        SAE_TRY(name_added(b, a, value, text, err));
         SAE_TRY(sae_str_append(&form, text, strlen(text), err));
         b->n_added++;
         a->text = form.s; /* freed as such from here on */

@@ -32,6 +32,7 @@ struct step {
 };
 
 enum { STEPS_MAX = 16 };
+#define NORMAL_MAX ((size_t)256 << 20) /* bytes of text after a replacement */
 
 struct sae_tok_steps {
     json_t *root;
@@ -252,13 +253,12 @@ bool sae_tok_steps_bytes(const struct sae_tok_steps *s)
 
 /* --- 2. normalising ------------------------------------------------------------------------- */
 
-static enum sae_status put_first(struct sae_str *text, const char *what, size_t at,
-                                 struct sae_err *err)
+static enum sae_status put_first(struct sae_str *text, const char *what, struct sae_err *err)
 {
     const size_t n = strlen(what);
     SAE_TRY(sae_str_append(text, what, n, err)); /* room for it */
-    memmove(text->s + at + n, text->s + at, text->len - n - at);
-    memcpy(text->s + at, what, n);
+    memmove(text->s + n, text->s, text->len - n);
+    memcpy(text->s, what, n);
     return SAE_OK;
 }
 
@@ -275,6 +275,11 @@ static enum sae_status replace(struct sae_str *text, const char *from, const cha
         st = sae_str_append(&out, text->s + at, end - at, err);
         if (hit && st == SAE_OK)
             st = sae_str_append(&out, to, n_to, err);
+        if (out.len > NORMAL_MAX && st == SAE_OK)
+            st = sae_err_set(err, SAE_EFORMAT,
+                             "a replacement of tokenizer.json makes %zu bytes of text more than "
+                             "%zu MiB",
+                             text->len, NORMAL_MAX >> 20);
         at = hit ? end + n : end;
     }
     if (st != SAE_OK) {
@@ -310,7 +315,7 @@ enum sae_status sae_tok_steps_normalise(const struct sae_tok_steps *s, struct sa
         else if (step->kind == REPLACE)
             SAE_TRY(replace(text, step->from, step->to, err));
         else
-            SAE_TRY(put_first(text, step->to, 0, err));
+            SAE_TRY(put_first(text, step->to, err));
     }
     return SAE_OK;
 }
@@ -340,9 +345,13 @@ static enum sae_status cut_word(const struct step *step, const char *text, size_
         const PCRE2_SIZE *const hit = pcre2_get_ovector_pointer(match);
         if (found == PCRE2_ERROR_NOMATCH)
             break;
-        if (found < 0)
-            return sae_err_set(err, SAE_EFORMAT, "a pattern of tokenizer.json fails: PCRE2 %d",
-                               found);
+        if (found < 0) {
+            char why[120] = "";
+            (void)pcre2_get_error_message(found, (PCRE2_UCHAR *)why, sizeof why);
+            return sae_err_set(err, SAE_EFORMAT,
+                               "a pattern of tokenizer.json gives up on %zu bytes of text: %s", len,
+                               why);
+        }
         if (hit[1] == hit[0])
             return sae_err_set(err, SAE_EFORMAT, "a pattern of tokenizer.json matches nothing");
         if (step->behaviour == ISOLATED)
@@ -376,15 +385,22 @@ static enum sae_status cut_all(const struct step *step, const struct sae_str *te
 static enum sae_status add_spaces(struct sae_str *text, struct sae_tok_words *words,
                                   struct sae_err *err)
 {
+    struct sae_str out = {0};
+    enum sae_status st = SAE_OK;
     for (size_t i = 0, from = 0; i < words->n; i++) {
-        if (text->s[from] != ' ') {
-            SAE_TRY(put_first(text, " ", from, err));
-            for (size_t k = i; k < words->n; k++)
-                words->ends[k]++;
-        }
-        from = words->ends[i];
+        const size_t to = words->ends[i];
+        if (text->s[from] != ' ')
+            SAE_GO(st, sae_str_append(&out, " ", 1, err));
+        SAE_GO(st, sae_str_append(&out, text->s + from, to - from, err));
+        words->ends[i] = out.len;
+        from = to;
     }
+    sae_str_clear(text);
+    *text = out;
     return SAE_OK;
+done:
+    sae_str_clear(&out);
+    return st;
 }
 
 /* Of one word alone: marks for spaces, one in front, and cuts before each. */
@@ -397,7 +413,7 @@ static enum sae_status mark_spaces(const struct step *step, struct sae_str *text
     SAE_TRY(replace(text, " ", step->to, err));
     if (!step->never && (is_first || !step->first_only) &&
         (text->len < n || memcmp(text->s, step->to, n) != 0))
-        SAE_TRY(put_first(text, step->to, 0, err));
+        SAE_TRY(put_first(text, step->to, err));
     words->n = 0;
     for (size_t at = n; step->cuts && at < text->len; at++)
         if (text->len - at >= n && memcmp(text->s + at, step->to, n) == 0)

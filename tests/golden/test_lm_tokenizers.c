@@ -92,8 +92,9 @@ static void test_pieces(void **state)
     }
 }
 
-/* A file with one value changed is refused by name. path: keys with dots. */
-static void refuse(const char *name, const char *path, const char *value, const char *word)
+/* Opens a file with one value changed. path: keys with dots. */
+static enum sae_status open_changed(void **tok, const char *name, const char *path,
+                                    const char *value)
 {
     char file[4096], temporary[] = "/tmp/lm-tok-XXXXXX", keys[200];
     (void)snprintf(file, sizeof file, "%s/%s.json", folder, name);
@@ -106,10 +107,16 @@ static void refuse(const char *name, const char *path, const char *value, const 
     assert_int_equal(json_object_set_new(at, key, json_loads(value, JSON_DECODE_ANY, NULL)), 0);
     const int fd = mkstemp(temporary);
     assert_true(fd >= 0 && json_dumpfd(root, fd, 0) == 0);
-    void *tok = NULL;
-    const enum sae_status st = sae_tok_bpe.open(&tok, temporary, &g_err);
+    const enum sae_status st = sae_tok_bpe.open(tok, temporary, &g_err);
     (void)remove(temporary);
     json_decref(root);
+    return st;
+}
+
+static void refuse(const char *name, const char *path, const char *value, const char *word)
+{
+    void *tok = NULL;
+    const enum sae_status st = open_changed(&tok, name, path, value);
     if (st != SAE_EFORMAT || !strstr(g_err.msg, word))
         fail_msg("%s %s = %s: status %d, '%s' does not say '%s'", name, path, value, (int)st,
                  g_err.msg, word);
@@ -141,36 +148,109 @@ static void test_refused(void **state)
     refuse("mistral", "pre_tokenizer.prepend_scheme", "\"last\"", "last");
     refuse("mistral", "added_tokens.0.lstrip", "true", "lstrip");
     refuse("mistral", "added_tokens.0.content", "\"\"", "no content");
+    refuse("mistral", "added_tokens.0.id", "-1", "out of range");
+    refuse("mistral", "added_tokens.0.id", "4294967295", "out of range");
+    refuse("mistral", "added_tokens.0.id", "4294967296", "out of range");
+    refuse("mistral", "added_tokens.0.id", "9223372036854775807", "out of range");
+    refuse("mistral", "added_tokens.0.id", "\"0\"", "missing or out of range");
     refuse("unknown", "model.unk_token", "null", "no piece for what");
 }
 
-/* A word without limits takes no square of its length. */
-static void test_long(void **state)
+/* The piece of one text that is one piece. */
+static uint32_t id_of(const void *tok, const char *text)
+{
+    struct sae_tok_ids ids = {0};
+    assert_int_equal(sae_tok_bpe.encode(tok, text, strlen(text), &ids, &g_err), SAE_OK);
+    assert_int_equal(ids.n, 1);
+    const uint32_t id = ids.v[0];
+    free(ids.v);
+    return id;
+}
+
+/* A piece of a byte-level vocabulary that holds a space itself is never met in text: the space's
+ * own piece is written with the letter that stands for it. */
+static void test_raw_piece(void **state)
+{
+    void *tok = NULL, *changed = NULL;
+    (void)state;
+    open_named(&tok, "gpt2");
+    assert_int_equal(open_changed(&changed, "gpt2", "model.vocab. ", "499"), SAE_OK);
+    assert_int_equal(id_of(changed, " "), id_of(tok, " "));
+    sae_tok_bpe.close(tok);
+    sae_tok_bpe.close(changed);
+}
+
+/* N bytes of `words`, again and again, give more than N / least tokens. */
+static void encode_long(const void *tok, const char *words, size_t least)
 {
     enum { N = 1 << 20 };
-    (void)state;
+    struct sae_tok_ids ids = {0};
     char *const text = malloc(N);
     assert_non_null(text);
-    for (size_t i = 0; i < N; i++)
-        text[i] = "the river "[i % 10];
-    void *tok = NULL;
-    struct sae_tok_ids ids = {0};
-    open_named(&tok, "llama2");
+    for (size_t i = 0, n = strlen(words); i < N; i++)
+        text[i] = words[i % n];
     assert_int_equal(sae_tok_bpe.encode(tok, text, N, &ids, &g_err), SAE_OK);
-    assert_true(ids.n > N / 10 && ids.n < N);
-    sae_tok_bpe.close(tok);
+    assert_true(ids.n > N / least && ids.n < 2 * N + 1);
     free(ids.v);
     free(text);
+}
+
+/* Neither a word without limits nor a space before each of many words takes a square of the length:
+ * the latter moved what follows each time. */
+static void test_long(void **state)
+{
+    void *tok = NULL;
+    (void)state;
+    open_named(&tok, "llama2");
+    encode_long(tok, "the river ", 10);
+    sae_tok_bpe.close(tok);
+    assert_int_equal(open_changed(&tok, "gpt2", "pre_tokenizer",
+                                  "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\","
+                                  "\"individual_digits\":true},{\"type\":\"ByteLevel\","
+                                  "\"add_prefix_space\":true,\"use_regex\":true}]}"),
+                     SAE_OK);
+    encode_long(tok, "1234567890", 1);
+    sae_tok_bpe.close(tok);
+}
+
+/* Replacements that make text grow without end, and patterns that never end, are refused. */
+static void test_bombs(void **state)
+{
+    static const char grow[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"e\"},"
+                               "\"content\":\"%s\"}";
+    char many[1025], one[1200], all[8 * 1200] = "{\"type\":\"Sequence\",\"normalizers\":[";
+    char text[64] = "";
+    struct sae_tok_ids ids = {0};
+    void *tok = NULL;
+    (void)state;
+    memset(many, 'e', sizeof many);
+    many[1024] = '\0';
+    (void)snprintf(one, sizeof one, grow, many);
+    for (size_t i = 0; i < 4; i++)
+        (void)snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i > 0 ? "," : "", one);
+    (void)strcat(all, "]}");
+    assert_int_equal(open_changed(&tok, "gpt2", "normalizer", all), SAE_OK);
+    assert_int_equal(sae_tok_bpe.encode(tok, "e", 1, &ids, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "more than 256 MiB"));
+    sae_tok_bpe.close(tok);
+    memset(text, 'a', 40);
+    assert_int_equal(open_changed(&tok, "llama3", "pre_tokenizer.pretokenizers.0.pattern",
+                                  "{\"Regex\":\"(a+)+$\"}"),
+                     SAE_OK);
+    (void)strcat(text, "b");
+    assert_int_equal(sae_tok_bpe.encode(tok, text, strlen(text), &ids, &g_err), SAE_EFORMAT);
+    assert_non_null(strstr(g_err.msg, "match limit exceeded"));
+    sae_tok_bpe.close(tok);
+    free(ids.v);
 }
 
 int main(int argc, char **argv)
 {
     char path[4096];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_ids),     cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_raw_piece),
+        cmocka_unit_test(test_long),    cmocka_unit_test(test_bombs),
     };
     folder = argc > 1 ? argv[1] : ".";
     (void)snprintf(path, sizeof path, "%s/cases.json", folder);
