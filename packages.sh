@@ -12,7 +12,7 @@ build="gcc g++ meson ninja-build pkg-config libhdf5-dev libopenblas-openmp-dev
  liblinear-dev libsentencepiece-dev libjansson-dev libzstd-dev zlib1g-dev nettle-dev
  libcurl4-openssl-dev libpcre2-dev libutf8proc-dev gnuplot-nox"
 demo="hdf5-tools"
-tests="libcmocka-dev hdf5-tools jq zstd"
+tests="libcmocka-dev hdf5-tools jq zstd python3-numpy python3-h5py"
 
 case "${1:-}" in
 build) wanted=$build ;;

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""saekit's files as numpy arrays: stores, checkpoints, results; and a store from an array.
+
+    import saekit
+    acts = saekit.Store("acts")                     # acts.shape, acts.rows(0, 256), acts.column("token")
+    sae = saekit.checkpoint("run_1/ckpt_100.h5")    # sae["W_dec"], sae["heldout/val"], sae["attrs"]["k"]
+    curves = saekit.series("run_1/ckpt_100.h5")     # curves["explained_variance"]
+    metrics = saekit.results("run_1")               # a row a result: file, type, metrics
+    saekit.write_store("mine", x, layer=6)          # x [rows][width]; sae-train --acts mine
+
+Needs numpy and h5py (Debian: python3-numpy python3-h5py). Where pandas is there, series() and results()
+are DataFrames, else a dict of arrays and a list of dicts. Formats: docs/FORMATS.md.
+"""
+import glob
+import hashlib
+import json
+import os
+
+import h5py
+import numpy as np
+
+try:
+    import pandas
+except ImportError:
+    pandas = None
+
+SHARD_BYTES = 128 << 20
+
+
+class Store:
+    """An activation store. Shards are opened when they are read."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with open(os.path.join(folder, "acts.json"), encoding="utf-8") as f:
+            self.index = json.load(f)
+        self.record = self.index["record"]
+        self.shape = (self.index["n_rows"], self.index["d"])
+        ends = np.cumsum([s["rows"] for s in self.index["shards"]])
+        self._spans = [(int(e) - s["rows"], int(e), s["file"])
+                       for s, e in zip(self.index["shards"], ends)]
+
+    def _read(self, name, first, last):
+        last = self.shape[0] if last is None else last
+        if not 0 <= first <= last <= self.shape[0]:
+            raise IndexError(f"rows {first} to {last} of {self.shape[0]}")
+        parts = []
+        for begin, end, file in self._spans:
+            a, b = max(first, begin), min(last, end)
+            if a < b:
+                with h5py.File(os.path.join(self.folder, file), "r") as h:
+                    if name not in h:
+                        raise KeyError(f"{file} has no {name}: the store does not know it")
+                    parts.append(h[name][a - begin:b - begin])
+        return np.concatenate(parts) if parts else np.empty((0,))
+
+    def rows(self, first=0, last=None):
+        """Rows [first, last) as float32; every value is one of bf16."""
+        return self._read("rows", first, last).astype(np.float32, copy=False)
+
+    def column(self, name, first=0, last=None):
+        """"token", "document" or "position" of rows [first, last). KeyError: an import without it."""
+        return self._read(name, first, last)
+
+    def blocks(self, n=65536):
+        """All rows in order, n at a time."""
+        for first in range(0, self.shape[0], n):
+            yield self.rows(first, min(first + n, self.shape[0]))
+
+
+def checkpoint(path):
+    """Every dataset by its path without the first slash, "attrs" of the root, and "record"."""
+    out = {}
+    with h5py.File(path, "r") as h:
+        h.visititems(lambda name, o: out.update({name: o[()]}) if isinstance(o, h5py.Dataset) else None)
+        out["attrs"] = dict(h.attrs)
+    record = out["record"]
+    out["record"] = json.loads(record.decode() if isinstance(record, bytes) else str(record))
+    return out
+
+
+def series(path):
+    """The time series of a checkpoint: a DataFrame, or a dict of arrays."""
+    with h5py.File(path, "r") as h:
+        columns = {name: h["series"][name][()] for name in h["series"]}
+    return pandas.DataFrame(columns) if pandas else columns
+
+
+def _flat(value, prefix=""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield prefix, value
+
+
+def results(folder):
+    """Every finished result ckpt_*.json of a run: its file, type, and metrics as "group.name"."""
+    rows = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "ckpt_*.json"))):
+        if path.endswith(".part.json"):
+            continue
+        with open(path, encoding="utf-8") as f:
+            result = json.load(f)
+        row = {"file": os.path.basename(path), "type": result.get("eval_type_id")}
+        row.update(_flat(result.get("eval_result_metrics", {})))
+        rows.append(row)
+    return pandas.DataFrame(rows) if pandas else rows
+
+
+def round_bf16(x):
+    """float32 rounded to the nearest bf16, ties to even."""
+    u = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
+    u = u + (np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1)))
+    return (u & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def _bf16_type():
+    t = h5py.h5t.IEEE_F32LE.copy()
+    t.set_fields(15, 7, 8, 0, 7)
+    t.set_size(2)
+    t.set_ebias(127)
+    return t
+
+
+def write_store(folder, x, token=None, document=None, position=None, model=None, layer=None, hook=None):
+    """A store of the rows of x [rows][width]. The folder must be new. Ids tell shards apart, and are not
+    those that saekit would make: sae-train --verify refuses the store."""
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"expected an array [rows][width], got {x.shape}")
+    columns = {"token": (token, "<u4"), "document": (document, "<u4"), "position": (position, "<u2")}
+    for name, (values, _) in columns.items():
+        if values is not None and np.shape(values) != (len(x),):
+            raise ValueError(f"{name} has shape {np.shape(values)}, expected ({len(x)},)")
+    site = {"model": model, "layer": layer, "hook": hook, "d": int(x.shape[1])}
+    record = {"inputs": [{"role": "import", "path": "saekit.py", "id": "none"}], "site": site}
+    os.makedirs(folder)
+    n = max(1, min(65536, SHARD_BYTES // (2 * x.shape[1])))
+    shards = []
+    for i, first in enumerate(range(0, len(x), n)):
+        part = round_bf16(x[first:first + n])
+        if not np.isfinite(part).all():
+            raise ValueError(f"rows {first} to {first + len(part)}: NaN, infinite or beyond bf16")
+        name, digest = f"acts_{i:05d}.h5", hashlib.sha256(part.tobytes()).hexdigest()
+        with h5py.File(os.path.join(folder, name), "w") as h:
+            rows = h5py.h5d.create(h.id, b"rows", _bf16_type(), h5py.h5s.create_simple(part.shape))
+            rows.write(h5py.h5s.ALL, h5py.h5s.ALL, part)
+            for column, (values, kind) in columns.items():
+                if values is not None:
+                    h[column] = np.asarray(values[first:first + n]).astype(kind)
+            h["record"] = json.dumps(record)
+            h.attrs.update(kind="activations", id=digest)
+            h.attrs["format_version"], h.attrs["shard"] = np.uint64(1), np.uint64(i)
+        shards.append({"file": name, "rows": len(part), "id": digest})
+    whole = hashlib.sha256("".join(s["id"] for s in shards).encode()).hexdigest()
+    index = {"kind": "activations", "format_version": 1, "n_rows": len(x), "d": int(x.shape[1]),
+             "shards": shards, "id": whole, "record": record}
+    with open(os.path.join(folder, "acts.json"), "w", encoding="utf-8") as f:
+        json.dump(index, f, indent=2)
+    return Store(folder)
