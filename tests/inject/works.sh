@@ -37,7 +37,7 @@ make_import_acts() {
 }
 do_import_acts() {
     $run "$build/harvest/sae-harvest" -q --threads 1 --import rows.safetensors --token-array token \
-        --shard-rows 250 -o acts
+        --shard-rows 40 -o acts
 }
 
 make_labels() {
