@@ -107,7 +107,8 @@ static void bound_term(const struct fix *f, const float *c, double *term, double
             *cosines += slack + 8 * EPS * fabs(dot);
             for (size_t l = 0; l < d; l++) /* where rounding may turn the sign, the term may turn */
                 term[i * d + l] += cij * fabs((double)f->W[j * d + l]) *
-                                   ((double)(n + 4) * EPS + (fabs(dot) <= slack + 1e-44 ? 2 : 0));
+                                   ((double)(n + 4) * EPS +
+                                    (dot != 0 && fabs(dot) <= slack + 1e-44 ? 2 : 0));
         }
     }
 }
