@@ -58,7 +58,7 @@ static enum sae_status read_root(struct sae_lm_config *config, const json_t *roo
 static enum sae_status check_folder(const char *folder, const char *config, struct sae_err *err)
 {
     static const char expected[] = "a model's folder holds config.json, *.safetensors and "
-                                   "tokenizer.model";
+                                   "tokenizer.model or tokenizer.json";
     const char *const slash = strchr(folder, '/');
     if (!sae_fs_is_dir(folder) && slash != NULL && slash != folder && *folder != '.' &&
         strchr(slash + 1, '/') == NULL)

@@ -212,6 +212,8 @@ static enum sae_status read_all(struct sae_tok_steps *s, const char *key, const 
         return SAE_OK;
     if (!type || strcmp(type, "Sequence") != 0)
         return read(s, object, err);
+    if (!json_is_array(json_object_get(object, list)))
+        return refuse(key, "a Sequence without a list of steps", err);
     json_array_foreach(json_object_get(object, list), i, part)
     {
         SAE_TRY(read(s, part, err));

@@ -140,6 +140,8 @@ static void test_refused(void **state)
            "Replace by a pattern");
     refuse("gpt2", "pre_tokenizer", "{\"type\":\"BertPreTokenizer\"}", "BertPreTokenizer");
     refuse("gpt2", "pre_tokenizer", "{}", "without a type");
+    refuse("gpt2", "pre_tokenizer", "{\"type\":\"Sequence\",\"pretokenizers\":5}",
+           "without a list of steps");
     refuse("gpt2", "truncation", "{\"max_length\":8}", "truncation");
     refuse("llama3", "pre_tokenizer.pretokenizers.0.pattern", "{\"Regex\":\"(\"}",
            "the pattern '('");
