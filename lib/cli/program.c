@@ -101,9 +101,7 @@ static enum sae_status answer_questions(const struct sae_opt_set *set, bool *ret
 
 int sae_program_main(const struct sae_program *program, int argc, char **argv)
 {
-    /* Threads that spin while they wait make a busy machine many times slower; OpenMP takes the
-     * wish to sleep from its environment only, before the program starts. */
-    sae_ops_wait_asleep(argv);
+    sae_ops_set_environment(argv);
     struct sae_err err = {0};
     struct sae_cli cli = {0};
     struct sae_opt_set *set = calloc(1, sizeof *set);

@@ -314,10 +314,11 @@ const char *sae_ops_missing(const struct sae_ops *ops);
 bool sae_ops_driver(void);
 /* Threads of BLAS and OpenMP, both; 0 = as many as processors allowed to this process. */
 void sae_ops_threads(size_t n);
-/* First thing in main: waiting threads sleep instead of spinning, which on a machine with other
- * work makes short operations 10 times as fast. OpenMP reads this from the environment as it is
- * loaded, so the program starts itself anew, once; not where OMP_WAIT_POLICY is set already. */
-void sae_ops_wait_asleep(char **argv);
+/* First thing in main. Waiting threads sleep instead of spinning, which on a machine with other work
+ * makes short operations 10 times as fast; and OpenBLAS uses the kernels of this processor, also where
+ * it is too old to know it. Both read the environment as they are loaded, so the program starts itself
+ * again, once; not where OMP_WAIT_POLICY and OPENBLAS_CORETYPE are set or need not be. */
+void sae_ops_set_environment(char **argv);
 const char *sae_ops_blas(void); /* "OpenBLAS 0.3.21 ..." for records and --version */
 
 /* For host backends: the step with its scale worked out; false where the guard stops it. */

@@ -452,7 +452,7 @@ static void bench_shape(uint64_t d, uint64_t m, uint64_t n, uint64_t k, const ch
 int main(int argc, char **argv)
 {
     uint64_t v[5] = {0};
-    sae_ops_wait_asleep(argv);
+    sae_ops_set_environment(argv);
     for (int i = 1; i < argc && i <= 5; i++) {
         if (!sae_str_u64(argv[i], &v[i - 1])) {
             fprintf(stderr, "bench_ops: '%s' is not a number\n", argv[i]);

@@ -621,7 +621,7 @@ static void parse(struct bench *b, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    sae_ops_wait_asleep(argv);
+    sae_ops_set_environment(argv);
     if (argc == 4 && strcmp(argv[1], "--memory") == 0) {
         sae_ops_threads(strtoul(argv[3], NULL, 10));
         print_memory(strtoul(argv[2], NULL, 10));

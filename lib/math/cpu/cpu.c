@@ -60,16 +60,45 @@ void sae_ops_threads(size_t n)
     omp_set_num_threads(threads);
 }
 
-void sae_ops_wait_asleep(char **argv)
+const char *sae_cpu_blas_core(const char *found, bool has_avx2, bool has_avx512)
 {
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
-        return;
-    if (setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
+    static const char *const slow[] = {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Atom"};
+    for (size_t i = 0; i < sizeof slow / sizeof *slow; i++)
+        if (strcmp(found, slow[i]) == 0)
+            return has_avx512 ? "SkylakeX" : has_avx2 ? "Haswell" : NULL;
+    return NULL;
+}
+
+/* Sets OPENBLAS_CORETYPE where the library does not know this processor. True where it did. */
+static bool set_blas_core(void)
+{
+#ifdef __x86_64__
+    const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const char *const core = sae_cpu_blas_core(openblas_get_corename(), has_avx2, has_avx512);
+    return core && !getenv("OPENBLAS_CORETYPE") && setenv("OPENBLAS_CORETYPE", core, 1) == 0;
+#else
+    return false;
+#endif
+}
+
+/* Makes waiting threads sleep unless the user has said how they wait. True where it did. */
+static bool set_wait_policy(void)
+{
+    return !getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT") &&
+           setenv("OMP_WAIT_POLICY", "passive", 1) == 0;
+}
+
+void sae_ops_set_environment(char **argv)
+{
+    const bool has_new_policy = set_wait_policy(), has_new_core = set_blas_core();
+    if (!has_new_policy && !has_new_core)
         return;
     (void)execv("/proc/self/exe", argv);
     const char *const path = (const char *)getauxval(AT_EXECFN); /* without /proc, as in a bare chroot */
     if (path)
-        (void)execv(path, argv); /* where that fails too we go on, spinning */
+        (void)execv(path, argv); /* where that fails too we go on as we are */
 }
 
 const char *sae_ops_blas(void)

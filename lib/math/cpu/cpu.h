@@ -10,6 +10,10 @@
 #include "lib/math/clones.h"
 #include "lib/math/ops.h"
 
+/* OpenBLAS takes its slowest kernels for a processor that is newer than it. `found`: the core it took.
+ * Returns the core to ask for instead (OPENBLAS_CORETYPE), NULL where `found` is right. */
+const char *sae_cpu_blas_core(const char *found, bool has_avx2, bool has_avx512);
+
 void sae_cpu_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, float alpha, const float *A,
                   size_t lda, const float *B, size_t ldb, float beta, float *C, size_t ldc);
 
