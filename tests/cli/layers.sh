@@ -52,7 +52,8 @@ for file in tests/unit/*/*.c; do
     [ -d "$folder" ] || { echo "$file: there is no $folder that it could test"; bad=1; }
     case "$name" in
     "$room" | "$room"_*) ;;
-    *) [ -f "$folder/$name.c" ] || [ -f "$folder/$name.h" ] || {
+    *) [ -f "$folder/$name.c" ] || [ -f "$folder/$name.h" ] ||
+        ls "$folder"/*/"$name.c" >/dev/null 2>&1 || {
         echo "$file: $folder has no $name.c: name the file it tests, or $room where it is several"
         bad=1
     } ;;
