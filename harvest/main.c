@@ -48,7 +48,8 @@ static const char *const separators[] = {"bos", "eos", "none", NULL};
 /* clang-format off */
 static const struct sae_opt options[] = {
     {"model", 0, SAE_OPT_PATH, &wanted.model, NULL, .arg = "DIR", .group = "Model",
-     .help = "folder of the language model: config.json, *.safetensors, tokenizer.model or tokenizer.json",
+     .help = "folder of the language model: config.json, *.safetensors, tokenizer.model or tokenizer.json; or its "
+             "GGUF file",
      .flags = SAE_OPT_MAIN},
     {"layer", 0, SAE_OPT_U64, &wanted.layer, NULL, .min = 0, .max = 255, .arg = "L",
      .group = "Model", .help = "layer, counted from 0, after which the residual stream is stored",
@@ -204,7 +205,7 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
     else
         SAE_GO(st, sae_fs_join(&h->folder, sae_acts_dir(acts), path, err));
     sae_fs_shorten(h->folder);
-    if (wanted.model == NULL && !sae_fs_is_dir(h->folder))
+    if (wanted.model == NULL && !sae_fs_is_dir(h->folder) && !sae_fs_is_file(h->folder))
         st = sae_err_set(err, SAE_EIO,
                          "the model that made '%s' is no longer at '%s'; name its folder with --model "
                          "DIR",

@@ -12,6 +12,7 @@
 #include "lib/base/name.h"
 #include "lib/base/str.h"
 #include "lm/family.h"
+#include "lm/gguf.h"
 #include "lm/keys.h"
 
 #define CONFIG_MAX ((size_t)16 << 20) /* bytes */
@@ -38,12 +39,13 @@ static enum sae_status read_keys(struct sae_lm_config *config, struct sae_lm_key
     if (quantized != NULL)
         return sae_lm_key_wrong(keys, "quantization_config", quantized,
                                 "no such key, weights are read as F32, BF16 or F16");
+    config->names = config->family->names;
     SAE_TRY(config->family->read(config, keys));
     return sae_lm_keys_end(keys, config->family->title);
 }
 
-static enum sae_status read_root(struct sae_lm_config *config, const json_t *root,
-                                 struct sae_err *err)
+enum sae_status sae_lm_config_parse(struct sae_lm_config *config, const json_t *root,
+                                    struct sae_err *err)
 {
     struct sae_lm_keys keys = {0};
     if (!json_is_object(root))
@@ -86,6 +88,8 @@ enum sae_status sae_lm_config_read(struct sae_lm_config *config, const char *fol
     json_t *root = NULL;
     size_t len = 0;
     enum sae_status st;
+    if (sae_lm_is_gguf(folder))
+        return sae_lm_gguf_config(config, folder, err);
     SAE_GO(st, sae_fs_join(&path, folder, "config.json", err));
     SAE_GO(st, check_folder(folder, path, err));
     SAE_GO(st, sae_fs_read(&text, &len, path, CONFIG_MAX, err));
@@ -97,7 +101,7 @@ enum sae_status sae_lm_config_read(struct sae_lm_config *config, const char *fol
         goto done;
     }
     struct sae_lm_config found = {0};
-    st = read_root(&found, root, err);
+    st = sae_lm_config_parse(&found, root, err);
     if (st != SAE_OK) {
         (void)sae_err_prefix(err, "'%s'", path);
         goto done;

@@ -7,6 +7,7 @@
 #ifndef SAE_LM_CONFIG_H
 #define SAE_LM_CONFIG_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,10 +15,17 @@
 #include "lib/base/err.h"
 #include "lib/math/lm.h"
 
-enum { SAE_LM_LAYERS_MAX = 256 };
+enum { SAE_LM_LAYERS_MAX = 256, SAE_LM_DIVISORS_MAX = 256 };
 
-/* How rotary frequencies theta^(-2k / rotary) are changed, as transformers names it. */
-enum sae_lm_scaling { SAE_LM_UNSCALED, SAE_LM_LINEAR, SAE_LM_LLAMA3, SAE_LM_YARN };
+/* How rotary frequencies theta^(-2k / rotary) are changed, as transformers names it; DIVIDED: of
+ * GGUF files, each by a number of its own. */
+enum sae_lm_scaling {
+    SAE_LM_UNSCALED,
+    SAE_LM_LINEAR,
+    SAE_LM_LLAMA3,
+    SAE_LM_YARN,
+    SAE_LM_DIVIDED
+};
 
 struct sae_lm_rope {
     double theta;
@@ -26,13 +34,16 @@ struct sae_lm_rope {
     double original;  /* context of the first training: llama3, yarn */
     double low, high; /* llama3: low_freq_factor, high_freq_factor; yarn: beta_slow, beta_fast */
     double gain;      /* of cosines and sines; 1 but for yarn */
+    float divisors[SAE_LM_DIVISORS_MAX]; /* divided: of frequency k */
 };
 
 struct sae_lm_family;
+struct sae_lm_names;
 
 struct sae_lm_config {
     char name[256]; /* last part of the folder's path; of the Hub's cache the repository's */
     const struct sae_lm_family *family;
+    const struct sae_lm_names *names; /* of the family's tensors in these files */
     /* Vocabulary, width, width of the MLP, layers, heads of queries and of keys. */
     size_t V, D, F, L, H, K, head_dim, window, max_context;
     size_t rotary; /* leading elements of a head that are rotated; 0: none */
@@ -55,10 +66,14 @@ struct sae_lm_config {
     bool sliding[SAE_LM_LAYERS_MAX];                                /* per layer */
 };
 
-/* Reads folder/config.json. What it asks for and is not computed is refused by name.
+/* Reads folder/config.json, or the metadata of a GGUF file. What it asks for and is not computed is refused by name.
  * Fails: SAE_EIO; SAE_EFORMAT, naming key, found and expected */
 SAE_MUST_CHECK enum sae_status sae_lm_config_read(struct sae_lm_config *config, const char *folder,
                                                   struct sae_err *err);
+
+/* Reads the object of a config.json; all but the name. */
+SAE_MUST_CHECK enum sae_status sae_lm_config_parse(struct sae_lm_config *config, const json_t *root,
+                                                   struct sae_err *err);
 
 /* Columns of an MLP's first product. */
 static inline size_t sae_lm_mlp_cols(const struct sae_lm_config *c)

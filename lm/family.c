@@ -31,6 +31,23 @@ void sae_lm_family_list(char *text, size_t size)
                                families[i]->model_type);
 }
 
+const struct sae_lm_family *sae_lm_family_of_gguf(const char *arch)
+{
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        if (families[i]->gguf && strcmp(families[i]->gguf->arch, arch) == 0)
+            return families[i];
+    return NULL;
+}
+
+void sae_lm_family_list_gguf(char *text, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < N_FAMILIES && at < size; i++)
+        if (families[i]->gguf)
+            at += (size_t)snprintf(text + at, size - at, "%s%s", at == 0 ? "" : ", ",
+                                   families[i]->gguf->arch);
+}
+
 /* --- 2. parts of config.json ---------------------------------------------------------------- */
 
 static enum sae_status read_heads(struct sae_lm_config *c, struct sae_lm_keys *keys, bool lax)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* family : the kinds of language model that are computed, a row each. A family is one file,
  * family_NAME.c, and its row in family.c: how its config.json is read, how its tensors are called,
- * and how a chat is written. Every row has its golden vectors in tests/golden. */
+ * how both lie in a GGUF file, and how a chat is written. Every row has its golden vectors in
+ * tests/golden. */
 #ifndef SAE_LM_FAMILY_H
 #define SAE_LM_FAMILY_H
 
@@ -13,7 +14,8 @@
 enum sae_lm_layout {
     SAE_LM_ROWS,       /* [out][in] */
     SAE_LM_TRANSPOSED, /* [in][out], GPT-2's Conv1D */
-    SAE_LM_BY_HEAD     /* [out][in], rows q, k, v of head 0, then of head 1 ... */
+    SAE_LM_BY_HEAD,    /* [out][in], rows q, k, v of head 0, then of head 1 ... */
+    SAE_LM_PAIRED      /* [out][in], of each head of q and k rows 0, d/2, 1, d/2 + 1 ... */
 };
 
 /* Names of tensors, without ".weight" and ".bias". */
@@ -37,12 +39,29 @@ struct sae_lm_turn {
     const char *user, *model;
 };
 
+/* How the family lies in a GGUF file of llama.cpp (lm/gguf.h). */
+struct sae_lm_gguf_key {
+    const char *key, *name; /* after "ARCH.", and in config.json */
+    bool optional;
+};
+struct sae_lm_gguf {
+    const char *arch;
+    const char *fixed; /* what config.json holds and the format has no key for */
+    const struct sae_lm_gguf_key *keys; /* ends with an empty row */
+    const struct sae_lm_names *names;
+    const char *share; /* config.json's key of the rotated share of a head; NULL: all of it */
+    int64_t largest;   /* Gemma: layers of the model whose scores are scaled by width / heads */
+    bool may_bias;     /* attention_bias and mlp_bias are told by tensors */
+    bool divisors;     /* rope_freqs.weight divides the frequencies */
+};
+
 struct sae_lm_family {
     const char *model_type, *title;
     enum sae_status (*read)(struct sae_lm_config *config, struct sae_lm_keys *keys);
     const struct sae_lm_names *names;
     const struct sae_lm_turn *turn; /* NULL: none is known */
     bool is_sentencepiece;          /* its tokenizer.model encodes text as it is */
+    const struct sae_lm_gguf *gguf; /* NULL: it has no such files */
 };
 
 /* One row a family. */
@@ -54,6 +73,23 @@ extern const struct sae_lm_turn sae_lm_gemma_turn;
 const struct sae_lm_family *sae_lm_family_find(const char *model_type);
 /* "gemma2, llama ..." for messages */
 void sae_lm_family_list(char *text, size_t size);
+/* The same by general.architecture of GGUF files. */
+const struct sae_lm_family *sae_lm_family_of_gguf(const char *arch);
+void sae_lm_family_list_gguf(char *text, size_t size);
+
+/* What most architectures have in a GGUF file, one row a line. */
+#define SAE_LM_GGUF_SHAPE                                                                          \
+    {"context_length", "max_position_embeddings", false},                                          \
+        {"embedding_length", "hidden_size", false},                                                \
+        {"feed_forward_length", "intermediate_size", false},                                       \
+        {"block_count", "num_hidden_layers", false},                                               \
+        {"attention.head_count", "num_attention_heads", false}
+#define SAE_LM_GGUF_RMS {"attention.layer_norm_rms_epsilon", "rms_norm_eps", false}
+#define SAE_LM_GGUF_NAMES                                                                          \
+    .prefixes = {""}, .embed = "token_embd", .norm = "output_norm", .heads = {"output"},           \
+    .layer = "blk.%zu.", .out = "attn_output", .up = "ffn_up", .down = "ffn_down"
+#define SAE_LM_GGUF_GATED                                                                          \
+    SAE_LM_GGUF_NAMES, .qkv = {"attn_q", "attn_k", "attn_v"}, .gate = "ffn_gate"
 
 /* --- what several families read ------------------------------------------------------------- */
 

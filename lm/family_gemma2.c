@@ -82,6 +82,31 @@ static enum sae_status read(struct sae_lm_config *c, struct sae_lm_keys *keys)
     return read_windows(c, keys);
 }
 
+static const struct sae_lm_names gguf_names = {
+    SAE_LM_GGUF_GATED,
+    .norms = {"attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"},
+};
+
+static const struct sae_lm_gguf_key gguf_keys[] = {
+    SAE_LM_GGUF_SHAPE,
+    SAE_LM_GGUF_RMS,
+    {"attention.head_count_kv",  "num_key_value_heads",     false},
+    {"attention.key_length",     "head_dim",                false},
+    {"attention.sliding_window", "sliding_window",          false},
+    {"attn_logit_softcapping",   "attn_logit_softcapping",  false},
+    {"final_logit_softcapping",  "final_logit_softcapping", false},
+    {"rope.freq_base",           "rope_theta",              true },
+    {0}
+};
+
+static const struct sae_lm_gguf gguf = {
+    .arch = "gemma2",
+    .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\", \"rope_theta\": 10000}",
+    .keys = gguf_keys,
+    .names = &gguf_names,
+    .largest = 46,
+};
+
 const struct sae_lm_family sae_lm_gemma2 = {
     .model_type = "gemma2",
     .title = "Gemma-2",
@@ -89,4 +114,5 @@ const struct sae_lm_family sae_lm_gemma2 = {
     .names = &names,
     .turn = &sae_lm_gemma_turn,
     .is_sentencepiece = true,
+    .gguf = &gguf,
 };

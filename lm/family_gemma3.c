@@ -179,11 +179,40 @@ done:
     return st;
 }
 
+static const struct sae_lm_names gguf_names = {
+    SAE_LM_GGUF_GATED,
+    .norms = {"attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"},
+    .head_norms = {"attn_q_norm", "attn_k_norm"},
+};
+
+static const struct sae_lm_gguf_key gguf_keys[] = {
+    SAE_LM_GGUF_SHAPE,
+    SAE_LM_GGUF_RMS,
+    {"attention.head_count_kv",          "num_key_value_heads",     false},
+    {"attention.key_length",             "head_dim",                false},
+    {"attention.sliding_window",         "sliding_window",          false},
+    {"attention.sliding_window_pattern", "sliding_window_pattern",  true },
+    {"attn_logit_softcapping",           "attn_logit_softcapping",  true },
+    {"final_logit_softcapping",          "final_logit_softcapping", true },
+    {"rope.freq_base",                   "rope_theta",              true },
+    {"rope.freq_base_swa",               "rope_local_base_freq",    true },
+    {0}
+};
+
+static const struct sae_lm_gguf gguf = {
+    .arch = "gemma3",
+    .fixed = "{\"hidden_activation\": \"gelu_pytorch_tanh\", \"rope_theta\": 10000}",
+    .keys = gguf_keys,
+    .names = &gguf_names,
+    .largest = 62,
+};
+
 const struct sae_lm_family sae_lm_gemma3_text = {
     .model_type = "gemma3_text",
     .title = "Gemma-3",
     .read = read_text,
     .names = &names,
+    .gguf = &gguf,
     .turn = &sae_lm_gemma_turn,
     .is_sentencepiece = true,
 };

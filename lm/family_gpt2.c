@@ -58,9 +58,35 @@ static enum sae_status read(struct sae_lm_config *c, struct sae_lm_keys *keys)
     return sae_lm_read_tokens(c, keys);
 }
 
+/* Rows as in other families: llama.cpp's converter turns the matrices. */
+static const struct sae_lm_names gguf_names = {
+    SAE_LM_GGUF_NAMES,
+    .positions = "position_embd",
+    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+    .qkv = {"attn_qkv"},
+};
+
+static const struct sae_lm_gguf_key gguf_keys[] = {
+    {"context_length",               "n_positions",        false},
+    {"embedding_length",             "n_embd",             false},
+    {"feed_forward_length",          "n_inner",            false},
+    {"block_count",                  "n_layer",            false},
+    {"attention.head_count",         "n_head",             false},
+    {"attention.layer_norm_epsilon", "layer_norm_epsilon", false},
+    {0}
+};
+
+static const struct sae_lm_gguf gguf = {
+    .arch = "gpt2",
+    .fixed = "{\"activation_function\": \"gelu_new\"}",
+    .keys = gguf_keys,
+    .names = &gguf_names,
+};
+
 const struct sae_lm_family sae_lm_gpt2 = {
     .model_type = "gpt2",
     .title = "GPT-2",
     .read = read,
     .names = &names,
+    .gguf = &gguf,
 };

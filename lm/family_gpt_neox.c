@@ -49,9 +49,33 @@ static enum sae_status read(struct sae_lm_config *c, struct sae_lm_keys *keys)
     return sae_lm_read_tokens(c, keys);
 }
 
+/* q, k and v are stacked by llama.cpp's converter. */
+static const struct sae_lm_names gguf_names = {
+    SAE_LM_GGUF_NAMES,
+    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+    .qkv = {"attn_qkv"},
+};
+
+static const struct sae_lm_gguf_key gguf_keys[] = {
+    SAE_LM_GGUF_SHAPE,
+    {"attention.layer_norm_epsilon", "layer_norm_eps",        false},
+    {"use_parallel_residual",        "use_parallel_residual", false},
+    {"rope.freq_base",               "rotary_emb_base",       true },
+    {0}
+};
+
+static const struct sae_lm_gguf gguf = {
+    .arch = "gptneox",
+    .fixed = "{\"hidden_act\": \"gelu\", \"rotary_pct\": 1.0}",
+    .keys = gguf_keys,
+    .names = &gguf_names,
+    .share = "rotary_pct",
+};
+
 const struct sae_lm_family sae_lm_gpt_neox = {
     .model_type = "gpt_neox",
     .title = "GPT-NeoX",
     .read = read,
     .names = &names,
+    .gguf = &gguf,
 };

@@ -58,11 +58,37 @@ static enum sae_status read_mistral(struct sae_lm_config *c, struct sae_lm_keys 
     return SAE_OK;
 }
 
+static const struct sae_lm_names gguf_names = {
+    SAE_LM_GGUF_GATED,
+    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+    .qkv_layout = SAE_LM_PAIRED,
+    .ignored_ends = {"rope_freqs.weight"}, /* read with the config */
+};
+
+static const struct sae_lm_gguf_key gguf_keys[] = {
+    SAE_LM_GGUF_SHAPE,
+    SAE_LM_GGUF_RMS,
+    {"attention.head_count_kv", "num_key_value_heads", true},
+    {"attention.key_length",    "head_dim",            true},
+    {"rope.freq_base",          "rope_theta",          true},
+    {0}
+};
+
+static const struct sae_lm_gguf gguf = {
+    .arch = "llama",
+    .fixed = "{\"hidden_act\": \"silu\"}",
+    .keys = gguf_keys,
+    .names = &gguf_names,
+    .may_bias = true,
+    .divisors = true,
+};
+
 const struct sae_lm_family sae_lm_llama = {
     .model_type = "llama",
     .title = "Llama",
     .read = read_llama,
     .names = &names,
+    .gguf = &gguf,
 };
 
 const struct sae_lm_family sae_lm_mistral = {

@@ -70,11 +70,52 @@ static enum sae_status read_qwen3(struct sae_lm_config *c, struct sae_lm_keys *k
     return read_body(c, keys);
 }
 
+static const struct sae_lm_names gguf_names2 = {
+    SAE_LM_GGUF_GATED,
+    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+};
+static const struct sae_lm_names gguf_names3 = {
+    SAE_LM_GGUF_GATED,
+    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+    .head_norms = {"attn_q_norm", "attn_k_norm"},
+};
+
+static const struct sae_lm_gguf_key gguf_keys2[] = {
+    SAE_LM_GGUF_SHAPE,
+    SAE_LM_GGUF_RMS,
+    {"attention.head_count_kv", "num_key_value_heads", true},
+    {"attention.key_length",    "head_dim",            true},
+    {"rope.freq_base",          "rope_theta",          true},
+    {0}
+};
+static const struct sae_lm_gguf_key gguf_keys3[] = {
+    SAE_LM_GGUF_SHAPE,
+    SAE_LM_GGUF_RMS,
+    {"attention.head_count_kv", "num_key_value_heads", false},
+    {"attention.key_length",    "head_dim",            false},
+    {"rope.freq_base",          "rope_theta",          true },
+    {0}
+};
+
+static const struct sae_lm_gguf gguf2 = {
+    .arch = "qwen2",
+    .fixed = "{\"hidden_act\": \"silu\"}",
+    .keys = gguf_keys2,
+    .names = &gguf_names2,
+};
+static const struct sae_lm_gguf gguf3 = {
+    .arch = "qwen3",
+    .fixed = "{\"hidden_act\": \"silu\"}",
+    .keys = gguf_keys3,
+    .names = &gguf_names3,
+};
+
 const struct sae_lm_family sae_lm_qwen2 = {
     .model_type = "qwen2",
     .title = "Qwen2",
     .read = read_qwen2,
     .names = &names2,
+    .gguf = &gguf2,
 };
 
 const struct sae_lm_family sae_lm_qwen3 = {
@@ -82,4 +123,5 @@ const struct sae_lm_family sae_lm_qwen3 = {
     .title = "Qwen3",
     .read = read_qwen3,
     .names = &names3,
+    .gguf = &gguf3,
 };

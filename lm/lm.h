@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lm : language models of the families in family.h from an ordinary Hugging Face folder
- * (config.json, model.safetensors or shards with an index, tokenizer.model or tokenizer.json).
+ * (config.json, model.safetensors or shards with an index, tokenizer.model or tokenizer.json), or from
+ * one GGUF file (gguf.h), whose path stands in every call for the folder's.
  * Exact architecture, f32 arithmetic with an f32 residual stream; on a device the factors of
  * products may be bf16. One tap and one splice at resid_post of any layer. Knows no SAE.
  *

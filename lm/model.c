@@ -11,8 +11,10 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/file/gguf.h"
 #include "lm/config.h"
 #include "lm/device.h"
+#include "lm/gguf.h"
 
 /* Up to this many bytes of f32 a model is converted once, when opened. */
 #define COPY_MAX ((size_t)512 << 20)
@@ -32,7 +34,7 @@ static void show_shape(char text[SHAPE_LEN], const size_t *shape, size_t rank)
 struct vector {
     const float **slot; /* or NULL */
     const struct sae_st_tensor *tensor;
-    const struct sae_lm_panel *by_head; /* a bias in the order of this panel's rows; or NULL */
+    const struct sae_lm_panel *laid_out; /* a bias in the order of this panel's rows; or NULL */
 };
 
 /* What finds the tensors of one model. */
@@ -80,18 +82,18 @@ static void full_name(const struct finder *f, char name[NAME_LEN], const char *p
 {
     char layer[NAME_LEN / 2] = "";
     if (f->layer != SIZE_MAX)
-        (void)snprintf(layer, sizeof layer, f->m->config.family->names->layer, f->layer);
+        (void)snprintf(layer, sizeof layer, f->m->config.names->layer, f->layer);
     (void)snprintf(name, NAME_LEN, "%s%s%s.%s", f->prefix, layer, part, end);
 }
 
 static enum sae_status add_vector(struct finder *f, const float **slot, const char *part,
-                                  const char *end, size_t size, const struct sae_lm_panel *by_head)
+                                  const char *end, size_t size, const struct sae_lm_panel *laid_out)
 {
     char name[NAME_LEN];
     struct vector *v = &f->vectors[f->n_vectors++];
     full_name(f, name, part, end);
     v->slot = slot;
-    v->by_head = by_head;
+    v->laid_out = laid_out;
     return find(f, &v->tensor, name, size, 0);
 }
 
@@ -100,6 +102,13 @@ static enum sae_status add_norm(struct finder *f, const float **slot, const char
     const struct sae_lm_config *c = &f->m->config;
     SAE_TRY(add_vector(f, slot, part, "weight", c->D, NULL));
     return c->norm == SAE_LM_LAYER ? add_vector(f, NULL, part, "bias", c->D, NULL) : SAE_OK;
+}
+
+/* Whether rows of a part lie as the panel's layout says: v is not rotated, its rows never paired.
+ */
+static bool is_laid_out(const struct sae_lm_panel *panel, size_t part)
+{
+    return panel->layout == SAE_LM_BY_HEAD || (panel->layout == SAE_LM_PAIRED && part < 2);
 }
 
 static enum sae_status add_part(struct finder *f, struct sae_lm_panel *panel, const char *part,
@@ -112,7 +121,7 @@ static enum sae_status add_part(struct finder *f, struct sae_lm_panel *panel, co
         find(f, &panel->parts[panel->n_parts], name, turned ? cols : rows, turned ? rows : cols));
     if (bias)
         SAE_TRY(add_vector(f, panel->n_parts == 0 ? &panel->bias : NULL, part, "bias", rows,
-                           panel->layout == SAE_LM_BY_HEAD ? panel : NULL));
+                           is_laid_out(panel, panel->n_parts) ? panel : NULL));
     panel->n_parts++;
     panel->n_rows += rows;
     panel->n_cols = cols;
@@ -122,7 +131,7 @@ static enum sae_status add_part(struct finder *f, struct sae_lm_panel *panel, co
 static enum sae_status find_attention(struct finder *f, struct sae_lm_layer *layer)
 {
     const struct sae_lm_config *c = &f->m->config;
-    const struct sae_lm_names *names = c->family->names;
+    const struct sae_lm_names *names = c->names;
     const size_t rows[3] = {c->H * c->head_dim, c->K * c->head_dim, c->K * c->head_dim};
     const bool fused = names->qkv[1] == NULL;
     layer->qkv.layout = names->qkv_layout;
@@ -142,7 +151,7 @@ static enum sae_status find_attention(struct finder *f, struct sae_lm_layer *lay
 static enum sae_status find_layer(struct finder *f, struct sae_lm_layer *layer)
 {
     const struct sae_lm_config *c = &f->m->config;
-    const struct sae_lm_names *names = c->family->names;
+    const struct sae_lm_names *names = c->names;
     SAE_TRY(find_attention(f, layer));
     layer->gate_up.layout = layer->down.layout = names->layout;
     if (c->gated)
@@ -175,7 +184,7 @@ static enum sae_status find_head(struct finder *f)
 {
     struct sae_lm *const m = f->m;
     const struct sae_lm_config *c = &m->config;
-    const char *const *heads = c->family->names->heads;
+    const char *const *heads = c->names->heads;
     char name[NAME_LEN] = "";
     m->head = m->embed;
     for (size_t i = 0; i < 2 && heads[i] != NULL; i++) {
@@ -229,7 +238,7 @@ static enum sae_status check_all_known(const struct finder *f)
         n_used += f->used[i];
     for (size_t i = 0; i < sae_st_size(m->st); i++) {
         const char *const name = sae_st_at(m->st, i)->name;
-        if (!f->used[i] && !is_ignored(m->config.family->names, name))
+        if (!f->used[i] && !is_ignored(m->config.names, name))
             return sae_err_set(f->err, SAE_EFORMAT,
                                "tensor '%s' belongs to no %s of %zu layers as config.json "
                                "describes it, and would be passed over; %zu tensors are expected, "
@@ -243,7 +252,7 @@ static enum sae_status check_all_known(const struct finder *f)
 /* The prefix with which there is an embedding; of none the first, for the message. */
 static const char *find_prefix(const struct sae_lm *m)
 {
-    const struct sae_lm_names *names = m->config.family->names;
+    const struct sae_lm_names *names = m->config.names;
     char name[NAME_LEN];
     for (size_t i = 0; i < sizeof names->prefixes / sizeof *names->prefixes; i++) {
         if (names->prefixes[i] == NULL)
@@ -259,7 +268,7 @@ static enum sae_status find_all(struct finder *f)
 {
     struct sae_lm *const m = f->m;
     const struct sae_lm_config *c = &m->config;
-    const struct sae_lm_names *names = c->family->names;
+    const struct sae_lm_names *names = c->names;
     char name[NAME_LEN];
     f->layer = SIZE_MAX;
     SAE_TRY(add_part(f, &m->embed, names->embed, c->V, c->D, false));
@@ -279,10 +288,13 @@ static enum sae_status find_all(struct finder *f)
 
 /* --- converting ----------------------------------------------------------------------------- */
 
-/* Where row i of a panel laid head by head lies: q, k and v of each head follow each other. */
-static size_t row_by_head(const struct sae_lm_panel *panel, size_t i)
+/* Where row i of a part lies. Head by head: q, k and v of each head follow each other. Paired: the
+ * two rows that rotate together do. */
+static size_t row_in_file(const struct sae_lm_panel *panel, size_t i)
 {
     const size_t d = panel->head_dim, width = panel->n_rows / 3; /* of q, of k, of v */
+    if (panel->layout == SAE_LM_PAIRED)
+        return i / d * d + i % (d / 2) * 2 + i % d / (d / 2);
     return i % width / d * 3 * d + i / width * d + i % d;
 }
 
@@ -302,22 +314,18 @@ static void widen_columns(float *to, const struct sae_lm_panel *panel,
 }
 
 /* Rows [at, at + n) of one part. */
-static void widen_rows(float *to, const struct sae_lm_panel *panel, const struct sae_st_tensor *t,
-                       size_t at, size_t n)
+static void widen_rows(float *to, const struct sae_lm_panel *panel, size_t part, size_t at,
+                       size_t n)
 {
+    const struct sae_st_tensor *const t = panel->parts[part];
     const size_t cols = panel->n_cols;
-    switch (panel->layout) {
-    case SAE_LM_ROWS:
-        sae_st_widen(to, t, at * cols, n * cols);
-        break;
-    case SAE_LM_TRANSPOSED:
+    if (panel->layout == SAE_LM_TRANSPOSED)
         widen_columns(to, panel, t, at, n);
-        break;
-    case SAE_LM_BY_HEAD:
+    else if (!is_laid_out(panel, part))
+        sae_st_widen(to, t, at * cols, n * cols);
+    else
         for (size_t i = 0; i < n; i++)
-            sae_st_widen(to + i * cols, t, row_by_head(panel, at + i) * cols, cols);
-        break;
-    }
+            sae_st_widen(to + i * cols, t, row_in_file(panel, at + i) * cols, cols);
 }
 
 const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, size_t n,
@@ -332,7 +340,7 @@ const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, s
         const size_t at = first + done;
         if (at < top + rows) {
             const size_t left = top + rows - at, take = left < n - done ? left : n - done;
-            widen_rows(scratch + done * panel->n_cols, panel, panel->parts[i], at - top, take);
+            widen_rows(scratch + done * panel->n_cols, panel, i, at - top, take);
             done += take;
         }
         top += rows;
@@ -355,11 +363,11 @@ static float *copy_vector(const struct vector *v, float *to)
 {
     if (v->slot != NULL)
         *v->slot = to;
-    if (v->by_head == NULL)
+    if (v->laid_out == NULL)
         sae_st_widen(to, v->tensor, 0, v->tensor->n);
     else
         for (size_t i = 0; i < v->tensor->n; i++)
-            sae_st_widen(to + i, v->tensor, row_by_head(v->by_head, i), 1);
+            sae_st_widen(to + i, v->tensor, row_in_file(v->laid_out, i), 1);
     return to + v->tensor->n;
 }
 
@@ -399,6 +407,16 @@ static enum sae_status convert(const struct finder *f, size_t copy_max)
 
 /* --- the folder ----------------------------------------------------------------------------- */
 
+static enum sae_status open_tensors(struct sae_st **ret, const char *folder, struct sae_err *err)
+{
+    json_t *meta = NULL;
+    if (!sae_lm_is_gguf(folder))
+        return sae_st_open_folder(ret, folder, err);
+    SAE_TRY(sae_gguf_open(&meta, ret, folder, err));
+    json_decref(meta);
+    return SAE_OK;
+}
+
 enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder, size_t copy_max,
                                  struct sae_err *err)
 {
@@ -408,7 +426,7 @@ enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder, size_t
     SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
     SAE_GO(st, sae_mem_strdup(&m->folder, folder, err));
     SAE_GO(st, sae_lm_config_read(&m->config, folder, err));
-    SAE_GO(st, sae_st_open_folder(&m->st, folder, err));
+    SAE_GO(st, open_tensors(&m->st, folder, err));
     SAE_GO(st, sae_mem_alloc(&m->layers, m->config.L, sizeof *m->layers, err));
     SAE_GO(st, sae_mem_alloc(&f.used, sae_st_size(m->st), sizeof *f.used, err));
     SAE_GO(st, sae_mem_alloc(&f.vectors, m->config.L * LAYER_VECTORS + MODEL_VECTORS,
@@ -417,7 +435,7 @@ enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder, size_t
     f.prefix = find_prefix(m);
     st = find_all(&f);
     if (st != SAE_OK) {
-        (void)sae_err_prefix(err, "model folder '%s'", folder);
+        (void)sae_err_prefix(err, "model %s'%s'", sae_lm_is_gguf(folder) ? "" : "folder ", folder);
         goto done;
     }
     SAE_GO(st, convert(&f, copy_max));

@@ -196,6 +196,8 @@ static float frequency_of(const struct sae_lm_rope *r, size_t rotary, size_t k)
         return scale_llama3(r, frequency);
     case SAE_LM_YARN:
         return scale_yarn(r, rotary, k, power);
+    case SAE_LM_DIVIDED:
+        return frequency / r->divisors[k];
     case SAE_LM_UNSCALED:
         break;
     }

@@ -13,6 +13,7 @@
 #include "lib/base/str.h"
 #include "lib/base/utf8.h"
 #include "lm/family.h"
+#include "lm/gguf.h"
 #include "lm/lm.h"
 #include "lm/tok.h"
 
@@ -235,6 +236,10 @@ static enum sae_status choose_kind(const struct sae_tok_kind **kind, char **path
                                    const char *folder, const struct sae_lm_config *config,
                                    struct sae_err *err)
 {
+    if (sae_lm_is_gguf(folder)) {
+        *kind = &sae_tok_gguf;
+        return sae_mem_strdup(path, folder, err);
+    }
     const bool plain = config->family == NULL || config->family->is_sentencepiece;
     const struct sae_tok_kind *const kinds[2] = {plain ? &sae_tok_spm : &sae_tok_bpe,
                                                  plain ? &sae_tok_bpe : &sae_tok_spm};

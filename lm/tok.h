@@ -36,6 +36,7 @@ struct sae_tok_kind {
                       are encoded in parts where that gives the same */
 };
 
-extern const struct sae_tok_kind sae_tok_spm, sae_tok_bpe;
+/* gguf: as bpe, of a model's GGUF file; it is the path itself. */
+extern const struct sae_tok_kind sae_tok_spm, sae_tok_bpe, sae_tok_gguf;
 
 #endif /* SAE_LM_TOK_H */

@@ -13,6 +13,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lm/gguf.h"
 #include "lm/tok.h"
 #include "lm/tok_steps.h"
 
@@ -248,8 +249,10 @@ static enum sae_status read_merge(struct bpe *b, size_t rank, const json_t *valu
         return sae_err_set(err, SAE_EFORMAT, "'model.merges' %zu has %zu bytes", rank, n[0] + n[1]);
     memcpy(both, part[0], n[0]);
     memcpy(both + n[0], part[1], n[1]);
+    const json_t *const own = json_array_get(value, 2); /* gguf.h */
     *m = (struct merge){find_piece(b, part[0], n[0]), find_piece(b, part[1], n[1]),
-                        find_piece(b, both, n[0] + n[1]), (uint32_t)rank};
+                        find_piece(b, both, n[0] + n[1]),
+                        (uint32_t)(own ? json_integer_value(own) : (json_int_t)rank)};
     if (m->left == NONE || m->right == NONE || m->result == NONE)
         return sae_err_set(err, SAE_EFORMAT, "'model.merges' %zu is of pieces not in 'model.vocab'",
                            rank);
@@ -343,7 +346,7 @@ static enum sae_status read_bytes(struct bpe *b, struct sae_err *err)
         b->byte[i] = b->bytes      ? find_piece(b, &raw, 1)
                      : b->fallback ? find_piece(b, name, strlen(name))
                                    : NONE;
-        if ((b->bytes || b->fallback) && b->byte[i] == NONE)
+        if (b->byte[i] == NONE && (b->bytes ? b->unk != NONE : b->fallback))
             return sae_err_set(err, SAE_EFORMAT, "byte %u has no piece", i);
     }
     return SAE_OK;
@@ -399,20 +402,27 @@ static void close_bpe(void *tok)
     free(b);
 }
 
-static enum sae_status open_bpe(void **ret, const char *path, struct sae_err *err)
+static enum sae_status load_json(json_t **ret, const char *path, struct sae_err *err)
 {
-    struct bpe *b = NULL;
     char *text = NULL;
     size_t len = 0;
     json_error_t why;
+    SAE_TRY(sae_fs_read(&text, &len, path, FILE_MAX, err));
+    *ret = json_loadb(text, len, 0, &why);
+    free(text);
+    if (*ret)
+        return SAE_OK;
+    return sae_err_set(err, SAE_EFORMAT, "not valid JSON: line %d: %s", why.line, why.text);
+}
+
+typedef enum sae_status loader(json_t **ret, const char *path, struct sae_err *err);
+
+static enum sae_status open_with(void **ret, const char *path, loader *load, struct sae_err *err)
+{
+    struct bpe *b = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&b, 1, sizeof *b, err));
-    SAE_GO(st, sae_fs_read(&text, &len, path, FILE_MAX, err));
-    b->root = json_loadb(text, len, 0, &why);
-    if (!b->root) {
-        st = sae_err_set(err, SAE_EFORMAT, "not valid JSON: line %d: %s", why.line, why.text);
-        goto done;
-    }
+    SAE_GO(st, load(&b->root, path, err));
     if (json_is_object(json_object_get(b->root, "truncation"))) {
         st = sae_err_set(err, SAE_EFORMAT, "'truncation' is set, texts would be cut");
         goto done;
@@ -422,12 +432,21 @@ static enum sae_status open_bpe(void **ret, const char *path, struct sae_err *er
     SAE_GO(st, read_added(b, json_object_get(b->root, "added_tokens"), err));
     *ret = b;
 done:
-    free(text);
     if (st != SAE_OK) {
         (void)sae_err_prefix(err, "'%s'", path);
         close_bpe(b);
     }
     return st;
+}
+
+static enum sae_status open_bpe(void **ret, const char *path, struct sae_err *err)
+{
+    return open_with(ret, path, load_json, err);
+}
+
+static enum sae_status open_gguf(void **ret, const char *path, struct sae_err *err)
+{
+    return open_with(ret, path, sae_lm_gguf_tokenizer, err);
 }
 
 /* --- 3. one word ---------------------------------------------------------------------------- */
@@ -438,7 +457,7 @@ struct symbol {
 };
 
 struct waiting {
-    uint32_t rank, left, right;
+    uint32_t rank, merge, left, right;
     size_t at;
 };
 
@@ -463,14 +482,14 @@ static enum sae_status push(struct work *w, size_t at, struct sae_err *err)
     const size_t after = w->symbols[at].after;
     if (after == SIZE_MAX || w->symbols[at].id == NONE || w->symbols[after].id == NONE)
         return SAE_OK;
-    const struct waiting it = {0, w->symbols[at].id, w->symbols[after].id, at};
-    const uint32_t found = w->b->pairs.at[pair_slot(w->b, it.left, it.right)];
-    if (found == NONE)
+    struct waiting it = {.left = w->symbols[at].id, .right = w->symbols[after].id, .at = at};
+    it.merge = w->b->pairs.at[pair_slot(w->b, it.left, it.right)];
+    if (it.merge == NONE)
         return SAE_OK;
+    it.rank = w->b->merges[it.merge].rank;
     SAE_TRY(sae_mem_grow(&w->heap, &w->cap_heap, w->n_heap + 1, sizeof *w->heap, err));
     size_t i = w->n_heap++;
     w->heap[i] = it;
-    w->heap[i].rank = found;
     for (; i > 0 && comes_first(&w->heap[i], &w->heap[(i - 1) / 2]); i = (i - 1) / 2) {
         const struct waiting swap = w->heap[i];
         w->heap[i] = w->heap[(i - 1) / 2];
@@ -506,7 +525,7 @@ static enum sae_status merge_all(struct work *w, struct sae_err *err)
             w->symbols[left->after].id != it.right)
             continue; /* one of them has been merged meanwhile */
         struct symbol *const right = &w->symbols[left->after];
-        left->id = w->b->merges[it.rank].result;
+        left->id = w->b->merges[it.merge].result;
         right->id = NONE;
         left->after = right->after;
         if (right->after != SIZE_MAX)
@@ -569,6 +588,8 @@ static enum sae_status encode_word(struct work *w, const char *word, size_t n,
         SAE_TRY(add_symbol(w, whole, err));
     for (size_t i = 0, len; i < n && whole == NONE; i += len) {
         len = b->bytes ? 1 : letter_len(word + i, n - i);
+        if (b->bytes && b->byte[(unsigned char)word[i]] == NONE)
+            continue; /* left out, as there: SmolLM2 has no piece for some control characters */
         SAE_TRY(b->bytes ? add_symbol(w, b->byte[(unsigned char)word[i]], err)
                          : add_letter(w, word + i, len, &was_unk, err));
     }
@@ -705,6 +726,16 @@ static enum sae_status piece(const void *tok, uint32_t id, struct sae_str *text,
     }
     return SAE_OK;
 }
+
+const struct sae_tok_kind sae_tok_gguf = {
+    .open = open_gguf,
+    .close = close_bpe,
+    .size = size,
+    .special = special,
+    .encode = encode,
+    .piece = piece,
+    .is_control = is_control,
+};
 
 const struct sae_tok_kind sae_tok_bpe = {
     .file = "tokenizer.json",

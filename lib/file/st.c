@@ -13,6 +13,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
+#include "lib/file/blocks.h"
 #include "lib/file/st_inner.h"
 
 #define HEADER_MAX ((uint64_t)100000000) /* bytes, the reference library's bound */
@@ -101,8 +102,9 @@ static enum sae_status index_names(struct sae_st *st, struct sae_err *err)
     qsort(st->by_name, n, sizeof *st->by_name, cmp_name);
     for (size_t i = 1; i < n; i++)
         if (strcmp(st->by_name[i - 1]->name, st->by_name[i]->name) == 0)
-            return sae_err_set(err, SAE_EFORMAT, "tensor '%s' is in two shards",
-                               st->by_name[i]->name);
+            return sae_err_set(err, SAE_EFORMAT, "tensor '%s' is %s",
+                               st->by_name[i]->name,
+                               st->n_shards > 1 ? "in two shards" : "given twice");
     return SAE_OK;
 }
 
@@ -182,6 +184,27 @@ enum sae_status sae_st_open(struct sae_st **ret, const char *path, struct sae_er
         sae_st_close(st);
     else
         *ret = st;
+    return status;
+}
+
+enum sae_status sae_st_adopt(struct sae_st **ret, const char *path, struct sae_map map,
+                               struct sae_st_tensor *tensors, size_t n, struct sae_err *err)
+{
+    struct sae_st *st = NULL;
+    enum sae_status status = make_st(&st, 1, err);
+    if (status != SAE_OK) {
+        sae_st_tensors_free(tensors, n);
+        sae_map_close(&map);
+        return status;
+    }
+    st->shards[st->n_shards++] = (struct shard){map, tensors, n};
+    SAE_GO(status, sae_mem_strdup(&st->files[0], path, err));
+    st->n_files = 1;
+    SAE_GO(status, index_names(st, err));
+    *ret = st;
+done:
+    if (status != SAE_OK)
+        sae_st_close(st);
     return status;
 }
 
@@ -342,6 +365,10 @@ void sae_st_widen(float *to, const struct sae_st_tensor *tensor, size_t first, s
 {
     if (tensor->dtype == SAE_ST_F32) {
         memcpy(to, tensor->data + 4 * first, n * sizeof *to);
+        return;
+    }
+    if (tensor->dtype > SAE_ST_OTHER) {
+        sae_blocks_widen(sae_blocks_of(tensor->dtype), to, tensor->data, first, n);
         return;
     }
     const uint8_t *from = tensor->data + 2 * first;

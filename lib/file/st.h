@@ -16,7 +16,13 @@ enum sae_st_dtype {
     SAE_ST_F32 = 0,
     SAE_ST_BF16,
     SAE_ST_F16,
-    SAE_ST_OTHER /* known to the format, of no use to a reader of weights */
+    SAE_ST_OTHER, /* known to the format, of no use to a reader of weights */
+    SAE_ST_Q8_0,  /* from here on blocks.h: of GGUF files alone */
+    SAE_ST_Q4_0,
+    SAE_ST_Q4_1,
+    SAE_ST_Q4_K,
+    SAE_ST_Q5_K,
+    SAE_ST_Q6_K
 };
 
 struct sae_st_tensor {
@@ -50,7 +56,7 @@ const struct sae_st_tensor *sae_st_find(const struct sae_st *st, const char *nam
 size_t sae_st_n_files(const struct sae_st *st);
 const char *sae_st_file(const struct sae_st *st, size_t i);
 
-/* Elements [first, first + n) of a tensor as f32. Only F32, BF16 and F16 tensors. */
+/* Elements [first, first + n) of a tensor as f32. Not of SAE_ST_OTHER. */
 void sae_st_widen(float *to, const struct sae_st_tensor *tensor, size_t first, size_t n);
 
 /* --- writing -------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #ifndef SAE_LIB_FILE_ST_INNER_H
 #define SAE_LIB_FILE_ST_INNER_H
 
+#include "lib/base/map.h"
 #include "lib/file/st.h"
 
 /* Parses and checks a header of n bytes at `text`, with n_data bytes of tensors after it.
@@ -11,5 +12,11 @@ SAE_MUST_CHECK enum sae_status sae_st_parse(struct sae_st_tensor **ret, size_t *
                                               const char *text, size_t n, size_t n_data,
                                               struct sae_err *err);
 void sae_st_tensors_free(struct sae_st_tensor *tensors, size_t n);
+
+/* One file whose tensors another reader found, as an open sae_st. Takes map and tensors, also where
+ * it fails. Fails: SAE_EFORMAT two of one name; SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status sae_st_adopt(struct sae_st **ret, const char *path,
+                                              struct sae_map map, struct sae_st_tensor *tensors,
+                                              size_t n, struct sae_err *err);
 
 #endif /* SAE_LIB_FILE_ST_INNER_H */
