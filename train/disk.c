@@ -89,15 +89,15 @@ enum sae_status job_check_disk(const struct job *job, size_t most, struct sae_er
     }
     if (runs == 0)
         return SAE_OK;
-    const double on_the_way = (double)(most + 1) * state, there = sae_fs_free_bytes(job->dir);
+    const double on_the_way = (double)(most + 1) * state, free_bytes = sae_fs_free_bytes(job->dir);
     char keeps[32], more[32], has[32];
     job_size_text(keeps, sizeof keeps, stay);
     job_size_text(more, sizeof more, on_the_way);
-    job_size_text(has, sizeof has, there > 0 ? there : 0);
+    job_size_text(has, sizeof has, free_bytes > 0 ? free_bytes : 0);
     sae_log_info("'%s' will hold about %s of checkpoints, and up to %s more (state.h5) while it trains; "
                  "%s are free",
-                 job->dir, keeps, more, there < 0 ? "an unknown number of bytes" : has);
-    if (there < 0 || job->any_space || stay + on_the_way <= there + removed_bytes(job))
+                 job->dir, keeps, more, free_bytes < 0 ? "an unknown number of bytes" : has);
+    if (free_bytes < 0 || job->any_space || stay + on_the_way <= free_bytes + removed_bytes(job))
         return SAE_OK;
     return sae_err_set(err, SAE_EIO,
                        "'%s' needs about %s of checkpoints and %s on the way, but only %s are free; make "

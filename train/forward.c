@@ -26,7 +26,7 @@ static enum sae_status open_now(struct trainer *t, struct sae_err *err)
     return a->now.csr.start ? SAE_OK : masks_open(&a->now, a->ops, t->n, t->m, cap, err);
 }
 
-static enum sae_status look_once(struct trainer *t, bool want, struct sae_err *err)
+static enum sae_status masks_once(struct trainer *t, bool want, struct sae_err *err)
 {
     struct work *const a = t->work;
     numbers_begin(t);
@@ -50,7 +50,7 @@ static enum sae_status show_now(struct trainer *t, struct sae_err *err)
     return SAE_OK;
 }
 
-enum sae_status trainer_look(struct trainer *t, const float *x, struct sae_err *err)
+enum sae_status trainer_masks_on(struct trainer *t, const float *x, struct sae_err *err)
 {
     struct work *const a = t->work;
     const bool want = step_has_k(t) || settings_competes(&t->set);
@@ -58,9 +58,9 @@ enum sae_status trainer_look(struct trainer *t, const float *x, struct sae_err *
     SAE_TRY(state_fetch(t, false, err));
     SAE_TRY(open_now(t, err));
     a->x = x;
-    SAE_TRY(look_once(t, want, err));
-    const double meetings = (double)a->nnz * (double)a->nnz / (double)t->n;
-    if (!a->now.valid && a->nnz != SIZE_MAX && meetings <= TRAINER_MEETINGS_MAX)
-        SAE_TRY(look_once(t, true, err));
+    SAE_TRY(masks_once(t, want, err));
+    const double coactivations = (double)a->nnz * (double)a->nnz / (double)t->n;
+    if (!a->now.valid && a->nnz != SIZE_MAX && coactivations <= TRAINER_COACTIVATIONS_MAX)
+        SAE_TRY(masks_once(t, true, err));
     return show_now(t, err);
 }

@@ -165,12 +165,12 @@ static enum sae_status competition(struct trainer *t, const struct sae_masks *ma
                                    double sum[5], bool *ret_counted, struct sae_err *err)
 {
     struct masks set = {0};
-    double meetings = 0;
+    double coactivations = 0;
     enum sae_status st = SAE_OK;
     for (size_t r = 0; r < masks->n_rows; r++)
-        meetings += (double)(masks->start[r + 1] - masks->start[r]) *
+        coactivations += (double)(masks->start[r + 1] - masks->start[r]) *
                     (double)(masks->start[r + 1] - masks->start[r]);
-    *ret_counted = meetings <= TRAINER_MEETINGS_MAX;
+    *ret_counted = coactivations <= TRAINER_COACTIVATIONS_MAX;
     if (!*ret_counted)
         return SAE_OK;
     const size_t nnz = (size_t)masks->start[masks->n_rows];

@@ -149,7 +149,7 @@ void trainer_masks_now(struct trainer *t, struct sae_overlap_masks *ret)
     list_masks(t, t->ring, t->step > 0 ? t->step - 1 : 0, t->now ? t->now : &too_many, ret);
 }
 
-double trainer_meetings(const struct sae_overlap_masks *masks)
+double trainer_coactivations(const struct sae_overlap_masks *masks)
 {
     double sum = 0;
     for (size_t b = 0; b < masks->n_batches; b++)

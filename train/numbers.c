@@ -53,9 +53,9 @@ void numbers_begin(struct trainer *t)
 bool numbers_known(const struct trainer *t, size_t which, double *ret)
 {
     const struct work *const a = t->work;
-    if (!a->ops->numbers_late)
+    if (!a->ops->numbers_delayed)
         a->ops->get(ret, a->number + which, sizeof *ret);
-    return !a->ops->numbers_late;
+    return !a->ops->numbers_delayed;
 }
 
 /* --- 2. what they mean ---------------------------------------------------------------------- */
@@ -221,9 +221,9 @@ enum sae_status numbers_post_stats(struct trainer *t, const struct told *told, s
     a->slot[now].told = *told;
     a->slot[now].posted = true;
     SAE_TRY(take(t, 1 - now, err));
-    if (told->measured || moves || !a->ops->numbers_late)
+    if (told->measured || moves || !a->ops->numbers_delayed)
         SAE_TRY(take(t, now, err));
-    if (told->measured || !a->ops->numbers_late)
+    if (told->measured || !a->ops->numbers_delayed)
         SAE_TRY(a->ops->check(err));
     if (moves)
         lp_move(t);

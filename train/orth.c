@@ -47,8 +47,8 @@ static bool worth_counting(struct trainer *t, const struct sae_overlap_masks *ma
     const double k = (double)trainer_k(t);
     if (masks->n_batches == 0)
         return false;
-    return t->work->ops->host ? trainer_meetings(masks) <= TRAINER_MEETINGS_MAX
-                              : (double)t->n * k * k <= TRAINER_MEETINGS_MAX;
+    return t->work->ops->host ? trainer_coactivations(masks) <= TRAINER_COACTIVATIONS_MAX
+                              : (double)t->n * k * k <= TRAINER_COACTIVATIONS_MAX;
 }
 
 static enum sae_status competition(struct trainer *t, bool measure, struct told *told,

@@ -10,7 +10,7 @@
 #include "train/series.h"
 
 /* Pairs are chosen once in a run, which may take some seconds. */
-static const double CHOOSE_MEETINGS_MAX = 5e9;
+static const double CHOOSE_COACTIVATIONS_MAX = 5e9;
 
 /* --- 1. counts ---------------------------------------------------------------------------- */
 
@@ -246,9 +246,9 @@ enum sae_status pair_log_add(struct pair_log *log, struct trainer *t, const floa
         return SAE_OK;
     if (!first && log->n_logged > 0 && log->step[log->n_logged - 1] >= (double)t->step)
         return SAE_OK; /* chosen at this step */
-    SAE_TRY(trainer_look(t, x, err));
+    SAE_TRY(trainer_masks_on(t, x, err));
     trainer_masks_now(t, &masks);
-    if (first && (!t->now || trainer_meetings(&masks) > CHOOSE_MEETINGS_MAX))
+    if (first && (!t->now || trainer_coactivations(&masks) > CHOOSE_COACTIVATIONS_MAX))
         return SAE_OK; /* too many latents are active; there may be fewer at a later checkpoint */
     if (first)
         SAE_TRY(choose(log, t, &masks, err));

@@ -39,7 +39,7 @@ size_t products_rows(const struct trainer *t, size_t rows, size_t r0)
 bool products_dense(const struct trainer *t, size_t nnz)
 {
     const struct work *const a = t->work;
-    return a->ops->numbers_late || nnz > t->n * t->m / a->dense_share;
+    return a->ops->numbers_delayed || nnz > t->n * t->m / a->dense_share;
 }
 
 enum sae_status products_open_dense(struct trainer *t, struct sae_err *err)

@@ -97,14 +97,14 @@ static enum sae_status find_due(struct run_plan *plan, struct sae_err *err)
         char *path = NULL;
         struct sae_err why = {0};
         SAE_TRY(run_checkpoint_path(&path, plan->dir, &plan->set, i, err));
-        const bool there = sae_fs_is_file(path);
-        const enum sae_status st = there ? check_checkpoint(plan, i, path, &why) : SAE_OK;
+        const bool is_file = sae_fs_is_file(path);
+        const enum sae_status st = is_file ? check_checkpoint(plan, i, path, &why) : SAE_OK;
         free(path);
         if (is_fatal(st))
             return sae_err_set(err, st, "%s", why.msg);
         if (st != SAE_OK)
             sae_log_warn("%s; it is written again", why.msg);
-        plan->due[i] = !there || st != SAE_OK;
+        plan->due[i] = !is_file || st != SAE_OK;
         if (!plan->due[i])
             continue;
         plan->finished = false;
@@ -168,7 +168,7 @@ static enum sae_status find_states(struct run_plan *plan, struct sae_err *err)
         struct sae_err why = {0};
         bool full = false;
         SAE_GO(st, sae_fs_join(&state->path, plan->dir, names[i], err));
-        const enum sae_status got = run_look(state->path, &state->step, &full, &why);
+        const enum sae_status got = run_state_info(state->path, &state->step, &full, &why);
         if (got != SAE_OK && strcmp(names[i], "state.h5") == 0)
             sae_log_warn("%s; continuing from what was saved before it", why.msg);
         if (got == SAE_OK && full && state->step < before) {

@@ -83,7 +83,7 @@ SAE_MUST_CHECK enum sae_status run_checkpoint_path(char **ret, const char *dir,
 SAE_MUST_CHECK enum sae_status run_save(struct run *run, const char *path, bool full,
                                         struct sae_err *err);
 /* Whether a file holds all that an exact resume needs, and its step. */
-SAE_MUST_CHECK enum sae_status run_look(const char *path, uint64_t *ret_step, bool *ret_full,
+SAE_MUST_CHECK enum sae_status run_state_info(const char *path, uint64_t *ret_step, bool *ret_full,
                                         struct sae_err *err);
 /* Reads them all back into an opened run. Fails: SAE_EFORMAT it does not fit the settings */
 SAE_MUST_CHECK enum sae_status run_restore(struct run *run, const char *path, struct sae_err *err);

@@ -421,7 +421,7 @@ static enum sae_status check_record(const struct run *run, const struct sae_h5 *
                               sae_h5_path(file), run->plan->dir);
 }
 
-enum sae_status run_look(const char *path, uint64_t *ret_step, bool *ret_full, struct sae_err *err)
+enum sae_status run_state_info(const char *path, uint64_t *ret_step, bool *ret_full, struct sae_err *err)
 {
     struct sae_h5 *file = NULL;
     uint64_t step = 0;

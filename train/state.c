@@ -71,13 +71,13 @@ static enum sae_status open_ring(struct trainer *t, struct masks **ring, const s
 static enum sae_status open_kept(struct trainer *t, struct sae_err *err)
 {
     struct work *const a = t->work;
-    struct params *const there[] = {&a->w, &a->m1, &a->m2}, *const here[] = {&t->w, &t->m1, &t->m2};
+    struct params *const backend[] = {&a->w, &a->m1, &a->m2}, *const host[] = {&t->w, &t->m1, &t->m2};
     for (size_t i = 0; i < 3; i++) {
-        SAE_TRY(params_open(there[i], t, a->ops, err));
+        SAE_TRY(params_open(backend[i], t, a->ops, err));
         if (a->ops->host)
-            *here[i] = *there[i];
+            *host[i] = *backend[i];
         else
-            SAE_TRY(params_open(here[i], t, t->ops, err));
+            SAE_TRY(params_open(host[i], t, t->ops, err));
     }
     SAE_TRY(a->ops->alloc(&a->idle, t->m, sizeof *a->idle, err));
     SAE_TRY(open_ring(t, &a->ring, a->ops, err));
@@ -102,7 +102,7 @@ static enum sae_status open_pre(struct trainer *t, struct sae_err *err)
     size_t n = t->n * t->m;
     if (t->arch->keeps == TRAIN_KEEPS_TOKEN) {
         n = a->ops->encode_scratch(t->n, t->m, t->d, t->k_max);
-        if (n <= a->g.n && !a->ops->numbers_late)
+        if (n <= a->g.n && !a->ops->numbers_delayed)
             return SAE_OK;
     }
     return a->ops->alloc(&a->pre, n, sizeof *a->pre, err);

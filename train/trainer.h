@@ -93,7 +93,7 @@ struct trainer {
     uint64_t *idle;          /* [m] tokens since each latent was active */
     struct masks *ring;      /* [ring_len] batch of step s is at s % ring_len */
     size_t ring_len;
-    const struct masks *now; /* of trainer_look; NULL: so many are active that masks are not made */
+    const struct masks *now; /* of trainer_masks_on; NULL: so many are active that masks are not made */
     double *partners;        /* with the term: competing partners of each of n_tiles runs of latents, */
     size_t n_tiles;          /* [2][n_tiles], of the last two steps by parity; < 0: not known */
 
@@ -136,7 +136,7 @@ uint64_t trainer_k(const struct trainer *t); /* k at the present step */
 /* Between two updates: makes t->now the masks that an update on x [n][d], in memory of the backend,
  * would count with the present weights, and the host's decoder the present one. Changes nothing of a
  * run. Fails: SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status trainer_look(struct trainer *t, const float *x, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status trainer_masks_on(struct trainer *t, const float *x, struct sae_err *err);
 /* Before weights, moments, counters or masks are read: makes the host's copy that of the backend.
  * all false: the decoder and the masks alone. */
 SAE_MUST_CHECK enum sae_status trainer_fetch(struct trainer *t, bool all, struct sae_err *err);
@@ -146,13 +146,13 @@ double trainer_spread(size_t n, size_t d, const float *x, const float *minus, do
 
 /* Without the term pairs are only looked at; masks that meet more often (sum of l0^2) are then not worth
  * it. */
-#define TRAINER_MEETINGS_MAX 5e8
+#define TRAINER_COACTIVATIONS_MAX 5e8
 
-/* After trainer_look: the batches that an update would count, newest first, t->now the newest; borrowed
+/* After trainer_masks_on: the batches that an update would count, newest first, t->now the newest; borrowed
  * until the next step. n_batches may be 0. */
 void trainer_masks_now(struct trainer *t, struct sae_overlap_masks *ret);
 /* Sum over tokens of l0^2: the pairs that overlap counting walks through. */
-double trainer_meetings(const struct sae_overlap_masks *masks);
+double trainer_coactivations(const struct sae_overlap_masks *masks);
 void trainer_rule(const struct trainer *t, double tau, struct sae_compete_rule *ret);
 double trainer_tau(const struct trainer *t, double p); /* with momentum; leaves t->tau */
 

@@ -71,10 +71,10 @@ struct sae_ops {
     const char *name; /* "ref", "cpu", "cuda" */
     bool host;        /* backend memory is host memory: put and get are plain copies */
 
-    /* How a training step goes best. numbers_late: it reads the numbers of the step before, as its
+    /* How a training step goes best. numbers_delayed: it reads the numbers of the step before, as its
      * own would keep it waiting. grad_block: tokens whose dense gradients are made at a time; 0:
      * all. dense_share: products are dense where more than one activation in so many is kept. */
-    bool numbers_late;
+    bool numbers_delayed;
     size_t grad_block, dense_share;
 
     /* No entry is NULL but this one. */
@@ -266,9 +266,9 @@ struct sae_ops {
     /* A few bytes of backend memory on their way to the host: post starts the copy, wait gives
      * those of the last post. */
     enum sae_status (*readback_open)(struct sae_readback **ret, size_t bytes, struct sae_err *err);
-    void (*readback_close)(struct sae_readback *late);
-    void (*readback_post)(struct sae_readback *late, const void *from);
-    void (*readback_wait)(struct sae_readback *late, void *host);
+    void (*readback_close)(struct sae_readback *readback);
+    void (*readback_post)(struct sae_readback *readback, const void *from);
+    void (*readback_wait)(struct sae_readback *readback, void *host);
     /* How products are formed; f32 until set. Fails: SAE_EARG the backend has no other. */
     enum sae_status (*precision)(enum sae_precision how, struct sae_err *err);
     /* Waits for all that was started. The first failure since the backend was opened; on a host,

@@ -207,7 +207,7 @@ static void denormalise(const struct sae_coder *c, size_t n, float *xhat)
 /* --- 4. encode ---------------------------------------------------------------------------- */
 
 /* Room for n entries in what encode returns; keeps those there. */
-static enum sae_status host_room(struct sae_coder *c, size_t n, struct sae_err *err)
+static enum sae_status host_scratch(struct sae_coder *c, size_t n, struct sae_err *err)
 {
     size_t cap_idx = c->host.cap, cap_val = c->host.cap;
     SAE_TRY(sae_mem_grow(&c->host.idx, &cap_idx, n, sizeof *c->host.idx, err));
@@ -241,7 +241,7 @@ static enum sae_status append_part(struct sae_coder *c, size_t t0, size_t n, str
     const size_t nnz = start[n];
     for (size_t t = 0; t <= n; t++)
         start[t] += before;
-    SAE_TRY(host_room(c, before + nnz, err));
+    SAE_TRY(host_scratch(c, before + nnz, err));
     c->ops->get(c->host.idx + before, c->part.idx, nnz * sizeof *c->host.idx);
     c->ops->get(c->host.val + before, c->part.val, nnz * sizeof *c->host.val);
     return SAE_OK;

@@ -214,7 +214,7 @@ static double check_end(const char *name, const char *array, const float *v, siz
 /* 1: products are sparse; else dense ones where they can be, on a device always. */
 static void set_share(struct trainer *t, size_t dense_share)
 {
-    t->work->dense_share = t->work->ops->numbers_late && dense_share > 1 ? M : dense_share;
+    t->work->dense_share = t->work->ops->numbers_delayed && dense_share > 1 ? M : dense_share;
 }
 
 /* The first `steps` of them. */
@@ -237,7 +237,7 @@ static void agree_for(const char *name, const struct sae_ops *ops, size_t dense_
         if (trainer_step(t, trainer_batch(t, x, t->n), s % 3 == 1, &stats, &err) != SAE_OK)
             fail_msg("%s", err.msg);
         aux += stats.aux;
-        if ((s >= 10 && s % 5 != 4) || (t->work->ops->numbers_late && s % 3 != 1)) /* of the step before */
+        if ((s >= 10 && s % 5 != 4) || (t->work->ops->numbers_delayed && s % 3 != 1)) /* of the step before */
             continue;
         snprintf(prefix, sizeof prefix, "loss %s %d ", name, (int)s);
         find_line(prefix, rest, sizeof rest);

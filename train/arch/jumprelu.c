@@ -41,7 +41,7 @@ static enum sae_status forward(struct trainer *t, struct masks *masks, struct sa
     if (masks->valid || !a->dense) {
         SAE_TRY(masks_select(t, t->n, a->pre, a->zero, a->w.theta, true, &masks->csr, err));
         SAE_TRY(masks_index(masks, ops, t->m, err));
-    } else if (!ops->numbers_late) {
+    } else if (!ops->numbers_delayed) {
         a->nnz = (size_t)entries;
     }
     if (!a->dense) {

@@ -19,7 +19,7 @@ void kept_init(struct trainer *t, const float *x)
 enum sae_status kept_spread(struct trainer *t, const struct sae_csr *csr, struct sae_err *err)
 {
     struct work *const a = t->work;
-    a->dense = a->ops->numbers_late && t->k_max * a->dense_share > t->m;
+    a->dense = a->ops->numbers_delayed && t->k_max * a->dense_share > t->m;
     if (!a->dense)
         return SAE_OK;
     SAE_TRY(state_reserve(t, &a->f, t->n * t->m, err));

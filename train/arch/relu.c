@@ -7,7 +7,7 @@ static enum sae_status select_entries(struct trainer *t, struct masks *masks, st
 {
     struct work *const a = t->work;
     a->dense = true;
-    if (a->ops->numbers_late) {
+    if (a->ops->numbers_delayed) {
         if (!masks->valid)
             return SAE_OK;
         SAE_TRY(masks_select(t, t->n, a->pre, a->w.b_enc, NULL, false, &masks->csr, err));

@@ -224,9 +224,9 @@ static float float_of(uint32_t bits)
 static size_t find_candidates(const struct ends *e, const int32_t *acc, size_t k, size_t cap,
                               uint32_t *ret)
 {
-    enum { ROOM = FEW_MAX + 32 };
-    _Alignas(64) uint32_t idx[ROOM], key[ROOM];
-    _Alignas(64) float lower[ROOM], upper[ROOM], top[GROUPS_MAX];
+    enum { CAPACITY = FEW_MAX + 32 };
+    _Alignas(64) uint32_t idx[CAPACITY], key[CAPACITY];
+    _Alignas(64) float lower[CAPACITY], upper[CAPACITY], top[GROUPS_MAX];
     float low = 0;
     size_t n_groups = 64, kept = 0;
     while (n_groups < 3 * k && n_groups < GROUPS_MAX)

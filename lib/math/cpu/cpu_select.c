@@ -14,7 +14,7 @@
 
 #include "lib/math/cpu/cpu.h"
 
-enum { GROUPS_MAX = 2048, FEW_MAX = 4096, SEGMENT = 1024, ROOM = FEW_MAX + SEGMENT + 16 };
+enum { GROUPS_MAX = 2048, FEW_MAX = 4096, SEGMENT = 1024, CAPACITY = FEW_MAX + SEGMENT + 16 };
 
 /* --- 1. one row --------------------------------------------------------------------------- */
 
@@ -216,7 +216,7 @@ static size_t select_wide(size_t m, size_t k, const float *pre, const float *b, 
 static size_t select_row(size_t m, size_t k, const float *pre, const float *b, uint32_t *idx,
                          float *val)
 {
-    _Alignas(64) uint32_t few_idx[ROOM], few_key[ROOM];
+    _Alignas(64) uint32_t few_idx[CAPACITY], few_key[CAPACITY];
     _Alignas(64) float top[GROUPS_MAX];
     uint32_t low = 0;
     size_t n_groups = 64;

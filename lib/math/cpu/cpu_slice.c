@@ -79,12 +79,12 @@ float *sae_cpu_scratch(size_t n)
 /* Columns [i0, i0 + SLICE) of n rows of d, behind each other; columns past d become 0. */
 static void pack(size_t n, size_t d, size_t i0, const float *rows, float *packed)
 {
-    enum { ROWS_AHEAD = 16 };
+    enum { PREFETCH_ROWS = 16 };
     const size_t w = d - i0 < SLICE ? d - i0 : SLICE;
     for (size_t t = 0; t < n; t++) {
         /* rows are pages apart: the machine does not foresee the next */
-        for (size_t i = 0; i < w && t + ROWS_AHEAD < n; i += LINE)
-            __builtin_prefetch(rows + (t + ROWS_AHEAD) * d + i0 + i);
+        for (size_t i = 0; i < w && t + PREFETCH_ROWS < n; i += LINE)
+            __builtin_prefetch(rows + (t + PREFETCH_ROWS) * d + i0 + i);
         memcpy(packed + t * SLICE, rows + t * d + i0, w * sizeof *packed);
         if (w < SLICE)
             memset(packed + t * SLICE + w, 0, (SLICE - w) * sizeof *packed);

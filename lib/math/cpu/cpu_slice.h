@@ -9,7 +9,7 @@
 enum {
     SLICE = 64,            /* columns */
     LINE = 16,             /* floats in a line of the cache */
-    AHEAD = 12,            /* entries whose rows are asked for before they are used */
+    PREFETCH = 12,            /* entries whose rows are asked for before they are used */
     CACHE_FLOATS = 1 << 18 /* 1 MB: arrays below this need no packing */
 };
 

@@ -83,10 +83,10 @@ TARGET ALWAYS_INLINE void NAME(add_totals)(size_t n, const VEC *v, float *dot)
         dot[b] += part[b];
 }
 
-/* Asks for the row of entry e + AHEAD; entries up to `reach` may be read. */
+/* Asks for the row of entry e + PREFETCH; entries up to `reach` may be read. */
 TARGET ALWAYS_INLINE void NAME(ask)(size_t e, size_t reach, const uint32_t *idx, const float *rows)
 {
-    const float *const row = rows + (size_t)idx[e + AHEAD < reach ? e + AHEAD : e] * SLICE;
+    const float *const row = rows + (size_t)idx[e + PREFETCH < reach ? e + PREFETCH : e] * SLICE;
     EACH_LINE(i) __builtin_prefetch(row + i * LINE);
 }
 

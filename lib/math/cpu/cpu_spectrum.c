@@ -61,19 +61,19 @@ enum sae_status sae_cpu_gram(size_t m, size_t d, const float *U, double *G, stru
 enum sae_status sae_cpu_eigenvalues(size_t d, double *G, double *eig, struct sae_err *err)
 {
     const blasint n = (blasint)d, ask = -1;
-    blasint info = 0, int_room = 0;
-    double room = 0, *work = NULL;
+    blasint info = 0, int_size = 0;
+    double wanted = 0, *work = NULL;
     blasint *int_work = NULL;
     if (d == 0)
         return SAE_OK;
-    dsyevd_("N", "U", &n, G, &n, eig, &room, &ask, &int_room, &ask, &info, 1, 1);
-    const blasint size = (blasint)room;
+    dsyevd_("N", "U", &n, G, &n, eig, &wanted, &ask, &int_size, &ask, &info, 1, 1);
+    const blasint size = (blasint)wanted;
     enum sae_status st;
     SAE_GO(st, sae_mem_alloc(&work, (size_t)size, sizeof *work, err));
-    SAE_GO(st, sae_mem_alloc(&int_work, (size_t)int_room, sizeof *int_work, err));
+    SAE_GO(st, sae_mem_alloc(&int_work, (size_t)int_size, sizeof *int_work, err));
     const int threads = omp_get_max_threads();
     sae_ops_threads(1);
-    dsyevd_("N", "U", &n, G, &n, eig, work, &size, int_work, &int_room, &info, 1, 1);
+    dsyevd_("N", "U", &n, G, &n, eig, work, &size, int_work, &int_size, &info, 1, 1);
     sae_ops_threads((size_t)threads);
     if (info != 0)
         st = sae_err_set(err, SAE_EBACKEND,

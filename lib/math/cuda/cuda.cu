@@ -135,7 +135,7 @@ extern "C" {
 const struct sae_ops sae_ops_cuda = {
     .name = "cuda",
     .host = false,
-    .numbers_late = true,
+    .numbers_delayed = true,
     .grad_block = 0,
     .dense_share = 100, /* tensor cores read memory once, sparse products gather rows */
     .lm = &sae_lm_cuda,

@@ -94,7 +94,7 @@ struct tiles {
 };
 
 /* Meetings of latent i0 + blockIdx.x; one block. A warp takes a token on which it is active. */
-static __device__ inline counted count_meetings(const tiles &t, size_t i0, unsigned *mine)
+static __device__ inline counted count_coactivations(const tiles &t, size_t i0, unsigned *mine)
 {
     const size_t m = t.m, i = i0 + blockIdx.x;
     unsigned *const now = t.counters ? t.counters + blockIdx.x * m : mine;
@@ -125,7 +125,7 @@ static __device__ inline counted count_meetings(const tiles &t, size_t i0, unsig
 static __global__ void coefficients_kernel(tiles t, size_t i0)
 {
     SAE_SHARED_DYNAMIC(unsigned, mine);
-    const counted known = count_meetings(t, i0, mine);
+    const counted known = count_coactivations(t, i0, mine);
     for (size_t j = threadIdx.x; j < t.m; j += blockDim.x)
         t.C[blockIdx.x * t.m + j] = known.c(t.rule, j);
 }
@@ -148,7 +148,7 @@ struct latent_part {
     double loss, pairs, abs_cos, largest, partners;
 };
 
-static __device__ inline void look_at(latent_part *s, size_t i, size_t j, float c, float dot)
+static __device__ inline void update_max(latent_part *s, size_t i, size_t j, float c, float dot)
 {
     const double v = fabs((double)dot);
     s->partners += 1;
@@ -187,9 +187,9 @@ static __global__ void signs_kernel(size_t m, size_t i0, const float *cosine,
         const float dot = cosine[blockIdx.x * m + j], c = C[blockIdx.x * m + j];
         if (!(c > 0))
             continue;
-        look_at(&s, i, j, c, dot);
-        const double along = (double)c * (double)((dot > 0) - (dot < 0));
-        C[blockIdx.x * m + j] = (float)(n_pairs ? along / *n_pairs : along);
+        update_max(&s, i, j, c, dot);
+        const double coefficient = (double)c * (double)((dot > 0) - (dot < 0));
+        C[blockIdx.x * m + j] = (float)(n_pairs ? coefficient / *n_pairs : coefficient);
     }
     put_part(s, m, i, part);
 }
@@ -218,7 +218,7 @@ static __global__ void list_kernel(tiles t, size_t i0)
 {
     SAE_SHARED_DYNAMIC(unsigned, mine);
     __shared__ unsigned found[SAE_WARP];
-    const counted known = count_meetings(t, i0, mine);
+    const counted known = count_coactivations(t, i0, mine);
     const size_t m = t.m, piece = (m + blockDim.x - 1) / blockDim.x * SAE_WARP;
     const size_t j0 = sae_warp() * piece, j1 = j0 + piece < m ? j0 + piece : m;
     uint32_t *const idx = (uint32_t *)t.cosine + blockIdx.x * m;
@@ -264,7 +264,7 @@ static __global__ void listed_cosines_kernel(tiles t, size_t i0, size_t d, const
         if (sae_lane() != 0)
             continue;
         const float c = t.C[at + e];
-        look_at(&s, i, idx[e], c, dot);
+        update_max(&s, i, idx[e], c, dot);
         t.C[at + e] = (float)(share * (double)c * (double)((dot > 0) - (dot < 0)));
     }
     put_part(s, t.m, i, t.part);

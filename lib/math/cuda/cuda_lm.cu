@@ -396,7 +396,7 @@ template <class T, int GROUPS> struct attention {
     }
 
     /* Queries t ... t + 3 in q, keys j ... j + 31 in k: exponentials to p [KEYS][QUERIES]. */
-    __device__ inline void look(const sae_lm_heads &s, size_t t, size_t j, const float *q,
+    __device__ inline void attend(const sae_lm_heads &s, size_t t, size_t j, const float *q,
                                 const float *k, float *p)
     {
         const size_t ld = pitch(s.d), key = j + sae_lane();
@@ -488,7 +488,7 @@ static __global__ void attend_kernel(sae_lm_heads s, const float *qkv, T *to)
     for (size_t j = t0 + 1 > s.window ? (t0 + 1 - s.window) / KEYS * KEYS : 0; j < end; j += KEYS) {
         load_rows(s, k, ld, j, KEYS, kv);
         __syncthreads();
-        a.look(s, t, j, queries + sae_warp() * QUERIES * pitch(s.d), kv, p);
+        a.attend(s, t, j, queries + sae_warp() * QUERIES * pitch(s.d), kv, p);
         __syncthreads();
         load_rows(s, k + s.K * s.d, ld, j, KEYS, kv);
         __syncthreads();

@@ -176,8 +176,8 @@ void sae_gpu_zero(void *to, size_t bytes)
 
 size_t sae_gpu_free_bytes(void)
 {
-    size_t room = 0, all = 0;
-    return cudaMemGetInfo(&room, &all) == cudaSuccess ? room : 0;
+    size_t n_free = 0, all = 0;
+    return cudaMemGetInfo(&n_free, &all) == cudaSuccess ? n_free : 0;
 }
 
 /* Less what kernels declare themselves. */
@@ -326,14 +326,14 @@ static bool plan_choose(struct plan *p, const struct shape *s)
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     cublasLtMatmulPreference_t want = NULL;
     cublasLtMatmulHeuristicResult_t found;
-    const size_t room = WORKSPACE;
+    const size_t workspace = WORKSPACE;
     const uint32_t align = s->align;
     int n = 0;
     memset(&found, 0, sizeof found);
     if (cublasLtMatmulPreferenceCreate(&want) != CUBLAS_STATUS_SUCCESS)
         return false;
     bool ok = cublasLtMatmulPreferenceSetAttribute(want, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                   &room, sizeof room) == CUBLAS_STATUS_SUCCESS;
+                                                   &workspace, sizeof workspace) == CUBLAS_STATUS_SUCCESS;
     for (size_t i = 0; ok && i < sizeof aligned / sizeof *aligned; i++)
         ok = cublasLtMatmulPreferenceSetAttribute(want, aligned[i], &align, sizeof align) ==
              CUBLAS_STATUS_SUCCESS;

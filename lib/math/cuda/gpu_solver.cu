@@ -64,16 +64,16 @@ enum sae_status sae_gpu_eigenvalues(size_t d, double *A, double *eig, struct sae
     if (st != CUSOLVER_STATUS_SUCCESS)
         return sae_err_set(err, SAE_EBACKEND, "%s: cuSOLVER's syevd says %d", sae_gpu_name(),
                            (int)st);
-    void *const room = sae_gpu_scratch(SAE_GPU_B, on_device);
+    void *const scratch = sae_gpu_scratch(SAE_GPU_B, on_device);
     int *const info = (int *)sae_gpu_scratch(SAE_GPU_NUMBER, sizeof *info);
     void *const host = calloc(on_host > 0 ? on_host : 1, 1);
-    if (!room || !info || !host) {
+    if (!scratch || !info || !host) {
         free(host);
         return sae_err_set(err, SAE_ENOMEM, "out of memory for eigenvalues: %zu bytes of the device",
                            on_device);
     }
     st = solver.run(solver.handle, solver.params, mode, half, n, CUDA_R_64F, A, n, CUDA_R_64F, eig,
-                    CUDA_R_64F, room, on_device, host, on_host, info);
+                    CUDA_R_64F, scratch, on_device, host, on_host, info);
     int said = -1;
     sae_gpu_get(&said, info, sizeof said); /* waits: host memory is in use until here */
     free(host);

@@ -215,7 +215,7 @@ static void find_partners(size_t d, const float *W, const uint32_t *chunk, size_
 }
 
 /* to += s/|own| (other / |other| - c own / |own|) */
-static void pull(size_t d, double s, double c, const float *other, double other_norm,
+static void add_pull_grad(size_t d, double s, double c, const float *other, double other_norm,
                  const float *own, double own_norm, double *to)
 {
     for (size_t l = 0; l < d; l++)
@@ -251,8 +251,8 @@ void sae_ref_ortsae(size_t m, size_t d, const float *W, size_t n_chunks, const u
             *sum += c * c * share;
             if (j == i || !(norm[i] > LEAST) || !(norm[j] > LEAST))
                 continue;
-            pull(d, s, c, W + j * d, norm[j], W + i * d, norm[i], term + i * d);
-            pull(d, s, c, W + i * d, norm[i], W + j * d, norm[j], term + j * d);
+            add_pull_grad(d, s, c, W + j * d, norm[j], W + i * d, norm[i], term + i * d);
+            add_pull_grad(d, s, c, W + i * d, norm[i], W + j * d, norm[j], term + j * d);
         }
     }
     for (size_t i = 0; i < m * d; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* answer : what sae-train prints - the checkpoints of a run, or the runs of a sweep.
+/* summary : what sae-train prints - the checkpoints of a run, or the runs of a sweep.
  * Contents: 1. checkpoints   2. one run   3. a sweep */
 #include <inttypes.h>
 #include <math.h>
