@@ -317,7 +317,8 @@ void sae_ops_threads(size_t n);
 /* First thing in main. Waiting threads sleep instead of spinning, which on a machine with other work
  * makes short operations 10 times as fast; and OpenBLAS uses the kernels of this processor, also where
  * it is too old to know it. Both read the environment as they are loaded, so the program starts itself
- * again, once; not where OMP_WAIT_POLICY and OPENBLAS_CORETYPE are set or need not be. */
+ * again, once; not where OMP_WAIT_POLICY and OPENBLAS_CORETYPE are set or need not be, nor where
+ * SAE_NO_RESTART is set (debuggers, programs in which main is a part). */
 void sae_ops_set_environment(char **argv);
 const char *sae_ops_blas(void); /* "OpenBLAS 0.3.21 ..." for records and --version */
 

@@ -8,7 +8,7 @@
 #
 # and begin_work X leaves in $top: base, the folder it begins from; clean, what an undisturbed run makes
 # of it; clean.out, what that prints.
-export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive LC_ALL=C.UTF-8
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive SAE_NO_RESTART=1 LC_ALL=C.UTF-8
 unset SOURCE_DATE_EPOCH
 top=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")")
 trap 'exec 9>&-; rm -rf "$top"' EXIT

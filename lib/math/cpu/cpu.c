@@ -92,6 +92,8 @@ static bool set_wait_policy(void)
 
 void sae_ops_set_environment(char **argv)
 {
+    if (getenv("SAE_NO_RESTART"))
+        return;
     const bool has_new_policy = set_wait_policy(), has_new_core = set_blas_core();
     if (!has_new_policy && !has_new_core)
         return;

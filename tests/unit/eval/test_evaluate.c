@@ -183,7 +183,7 @@ static int limited(rlim_t limit, const char *args)
         signal(SIGXFSZ, SIG_IGN);
         if (limit > 0)
             setrlimit(RLIMIT_FSIZE, &bytes);
-        setenv("OMP_WAIT_POLICY", "passive", 1); /* else the program starts itself again */
+        setenv("SAE_NO_RESTART", "1", 1); /* it is this test */
         const int code = sae_program_main(&program, argc, argv);
         fflush(stderr);
         _exit(code);
