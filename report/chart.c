@@ -96,6 +96,31 @@ enum sae_status chart_curve(struct chart *chart, size_t block, const char *with,
     return st;
 }
 
+static enum sae_status key_of_axis(struct chart *chart, size_t block, const struct grid_axis *axis,
+                                   bool coloured, struct sae_err *err)
+{
+    for (size_t i = 0; i < axis->n; i++) {
+        char looks[CHART_STYLE], with[CHART_STYLE + 64];
+        char label[CHART_LABEL];
+        snprintf(with, sizeof with, "using 1:(NaN) with %s %s", coloured ? "lines" : "linespoints",
+                 chart_style_of_value(i, axis->n, coloured, looks));
+        snprintf(label, sizeof label, "%.30s %.30s", axis->option, axis->value[i]);
+        SAE_TRY(chart_curve(chart, block, with, label, err));
+    }
+    return SAE_OK;
+}
+
+enum sae_status chart_axes_key(struct chart *chart, size_t block, struct sae_err *err)
+{
+    const struct report_grid *const grid = &chart->of->grid;
+    const bool rows = chart_rows_have_colours(grid);
+    if (!chart->of->by_axes || !chart->plotted)
+        return SAE_OK;
+    SAE_TRY(key_of_axis(chart, block, rows ? &grid->row : &grid->col, true, err));
+    return grid->n_axes == 2 ? key_of_axis(chart, block, rows ? &grid->col : &grid->row, false, err)
+                             : SAE_OK;
+}
+
 void chart_clear(struct chart *chart)
 {
     sae_str_clear(&chart->data);

@@ -65,7 +65,7 @@ enum sae_status charts_style(struct charts *charts, struct sae_err *err)
 }
 
 /* The longer axis has the colours. */
-static bool rows_have_colours(const struct report_grid *grid)
+bool chart_rows_have_colours(const struct report_grid *grid)
 {
     return grid->n_axes < 2 || grid->row.n >= grid->col.n;
 }
@@ -77,7 +77,7 @@ static void style_of(const struct charts *charts, size_t group, char colour[CHAR
     const struct report_grid *const grid = &charts->grid;
     size_t row, col;
     if (charts->by_axes && find_cell(charts, group, &row, &col)) {
-        const bool rows = rows_have_colours(grid);
+        const bool rows = chart_rows_have_colours(grid);
         colour_in_order(colour, rows ? row : col, rows ? grid->row.n : grid->col.n);
         *ret_dash = rows ? col : row;
     } else {
@@ -121,7 +121,7 @@ const char *chart_style_of_column(const struct charts *charts, size_t i, size_t 
                                   char buf[CHART_STYLE])
 {
     char colour[CHART_STYLE];
-    if (!charts->by_axes || rows_have_colours(&charts->grid))
+    if (!charts->by_axes || chart_rows_have_colours(&charts->grid))
         return chart_style_of(i, n, buf);
     colour_in_order(colour, i, n); /* as in the other charts */
     return style(buf, colour, i);
@@ -147,29 +147,10 @@ const char *chart_label(const struct charts *charts, size_t group, char buf[CHAR
     return buf;
 }
 
-static enum sae_status key_of_axis(struct chart *chart, size_t block, const struct grid_axis *axis,
-                                   bool coloured, struct sae_err *err)
+const char *chart_style_of_value(size_t i, size_t n, bool coloured, char buf[CHART_STYLE])
 {
-    for (size_t i = 0; i < axis->n; i++) {
-        char colour[CHART_STYLE] = "#555555", looks[CHART_STYLE], with[CHART_STYLE + 64];
-        char label[CHART_LABEL];
-        if (coloured)
-            colour_in_order(colour, i, axis->n);
-        snprintf(with, sizeof with, "using 1:(NaN) with %s %s", coloured ? "lines" : "linespoints",
-                 style(looks, colour, coloured ? 0 : i));
-        snprintf(label, sizeof label, "%.30s %.30s", axis->option, axis->value[i]);
-        SAE_TRY(chart_curve(chart, block, with, label, err));
-    }
-    return SAE_OK;
-}
-
-enum sae_status chart_axes_key(struct chart *chart, size_t block, struct sae_err *err)
-{
-    const struct report_grid *const grid = &chart->of->grid;
-    const bool rows = rows_have_colours(grid);
-    if (!chart->of->by_axes || !chart->plotted)
-        return SAE_OK;
-    SAE_TRY(key_of_axis(chart, block, rows ? &grid->row : &grid->col, true, err));
-    return grid->n_axes == 2 ? key_of_axis(chart, block, rows ? &grid->col : &grid->row, false, err)
-                             : SAE_OK;
+    char colour[CHART_STYLE] = "#555555";
+    if (coloured)
+        colour_in_order(colour, i, n);
+    return style(buf, colour, coloured ? 0 : i);
 }

@@ -85,6 +85,9 @@ struct chart_column {
 /* One panel: a column by step, a line a setting. Runs that lack it are left out. */
 SAE_MUST_CHECK enum sae_status chart_series(struct chart *chart, const struct chart_column *column,
                                             struct sae_err *err);
+/* Adds the values of the axes to the key, by empty curves over a block that is plotted. */
+SAE_MUST_CHECK enum sae_status chart_axes_key(struct chart *chart, size_t block,
+                                              struct sae_err *err);
 
 /* --- chart_style.c: how a setting looks, and what it is called ---------------------------- */
 
@@ -102,9 +105,9 @@ const char *chart_style_of_column(const struct charts *charts, size_t i, size_t 
  */
 enum { CHART_LABEL = 80 };
 const char *chart_label(const struct charts *charts, size_t group, char buf[CHART_LABEL]);
-/* Adds the values of the axes to the key, by empty curves over a block that is plotted. */
-SAE_MUST_CHECK enum sae_status chart_axes_key(struct chart *chart, size_t block,
-                                              struct sae_err *err);
+/* Of value i of n of an axis, which has colours or dashes; whether that is the rows' axis. */
+const char *chart_style_of_value(size_t i, size_t n, bool coloured, char buf[CHART_STYLE]);
+bool chart_rows_have_colours(const struct report_grid *grid);
 
 /* --- the charts --------------------------------------------------------------------------- */
 

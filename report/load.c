@@ -5,7 +5,6 @@
  * made from another version of its checkpoint (the run was repeated since) is not used. */
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,31 +17,6 @@
 #include "lib/file/record.h"
 #include "lib/file/result.h"
 #include "report/report.h"
-
-enum sae_status report_lines_add(struct report_lines *lines, struct sae_err *err, const char *fmt,
-                                 ...)
-{
-    struct sae_str text = {0};
-    va_list args;
-    va_start(args, fmt);
-    enum sae_status st = sae_str_vprintf(&text, err, fmt, args);
-    va_end(args);
-    if (st == SAE_OK)
-        st = sae_mem_grow(&lines->v, &lines->cap, lines->n + 1, sizeof *lines->v, err);
-    if (st != SAE_OK)
-        sae_str_clear(&text);
-    else
-        lines->v[lines->n++] = text.s;
-    return st;
-}
-
-void report_lines_clear(struct report_lines *lines)
-{
-    for (size_t i = 0; i < lines->n; i++)
-        free(lines->v[i]);
-    free(lines->v);
-    *lines = (struct report_lines){0};
-}
 
 /* A problem that is something which could not be read. */
 static enum sae_status lose(struct report *report, const char *why, struct sae_err *err)
@@ -512,46 +486,4 @@ void report_clear(struct report *report)
     report_lines_clear(&report->missing_why);
     report_lines_clear(&report->missing_command);
     *report = (struct report){0};
-}
-
-/* --- looking up ----------------------------------------------------------------------------- */
-
-const struct report_phase *report_phase_at(const struct report_run *run, int percent)
-{
-    for (size_t i = 0; i < run->n_phases; i++)
-        if (run->phases[i].percent == percent)
-            return &run->phases[i];
-    return NULL;
-}
-
-const struct report_phase *report_phase_last(const struct report_run *run)
-{
-    return run->n_phases > 0 ? &run->phases[run->n_phases - 1] : NULL;
-}
-
-const struct report_phase *report_phase_readable(const struct report_run *run)
-{
-    for (size_t i = run->n_phases; i > 0; i--)
-        if (run->phases[i - 1].readable)
-            return &run->phases[i - 1];
-    return NULL;
-}
-
-bool report_has(const struct report *report, enum sae_source source)
-{
-    for (size_t i = 0; i < report->n_runs; i++)
-        for (size_t p = 0; p < report->runs[i].n_phases; p++)
-            if (report->runs[i].phases[p].result[source] != NULL)
-                return true;
-    return false;
-}
-
-const json_t *report_site(const struct report_run *run)
-{
-    const json_t *site = sae_json_at(run->record, "site");
-    if (site == NULL && run->record != NULL) {
-        const json_t *acts = sae_record_find_input(run->record, "acts");
-        site = sae_json_at(acts, "record.site");
-    }
-    return site;
 }

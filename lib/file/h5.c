@@ -15,7 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/part.h"
 
-enum { FORMAT_VERSION = 1, WHY_MAX = 200 };
+enum { FORMAT_VERSION = 1 };
 
 /* --- 1. the library and its failures ------------------------------------------------------ */
 
@@ -47,34 +47,6 @@ const char *sae_h5_library(void)
         snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
     }
     return text;
-}
-
-/* HDF5's own sentence about the innermost failure, for people who know it, on one line: the times in
- * it end lines. */
-static herr_t copy_innermost(unsigned n, const H5E_error2_t *entry, void *to)
-{
-    if (n != 0 || entry->desc == NULL)
-        return 0;
-    char *text = to;
-    for (const char *p = entry->desc; *p != '\0' && text - (char *)to < WHY_MAX - 1; p++)
-        if (*p != '\n')
-            *text++ = *p;
-    *text = '\0';
-    return 0;
-}
-
-enum sae_status h5_fail(const struct sae_h5 *file, struct sae_err *err, enum sae_status code,
-                        const char *doing, const char *name)
-{
-    char why[WHY_MAX] = "no reason given";
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, copy_innermost, why);
-    /* Of a full disk and the like the system speaks more clearly than HDF5. */
-    const int system_says = errno;
-    const bool full = file->part != NULL &&
-                      (system_says == ENOSPC || system_says == EDQUOT || system_says == EFBIG);
-    const bool failed = full || h5_is_system_failure(system_says);
-    return sae_err_set(err, failed ? SAE_EIO : code, "cannot %s '%s' in '%s': %s", doing, name,
-                       file->path, failed ? strerror(system_says) : why);
 }
 
 /* --- 2. open and close -------------------------------------------------------------------- */

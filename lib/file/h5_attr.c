@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* h5_attr : attributes and groups of HDF5 files.
- * Contents: 1. groups   2. attributes   3. names */
+ * Contents: 1. attributes   2. names */
 #include "lib/file/h5_inner.h"
 
 #include <errno.h>
@@ -10,62 +10,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 
-/* --- 1. groups ---------------------------------------------------------------------------- */
-
-/* Makes the group at path where it is not there yet. Groups carry timestamps unless told not to,
- * and HDF5's own making of intermediate groups cannot be told, so they are made here. */
-bool h5_make_group(hid_t file, const char *path)
-{
-    if (H5Lexists(file, path, H5P_DEFAULT) > 0)
-        return true;
-    const hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE);
-    const hid_t group = gcpl < 0 || H5Pset_obj_track_times(gcpl, 0) < 0
-                            ? H5I_INVALID_HID
-                            : H5Gcreate2(file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT);
-    H5Pclose(gcpl);
-    return group >= 0 && H5Gclose(group) >= 0;
-}
-
-/* Makes every group above `name`: "/a" and "/a/b" for "/a/b/c". */
-bool h5_make_parents(hid_t file, const char *name)
-{
-    char path[512];
-    if (strlen(name) >= sizeof path)
-        return false;
-    for (size_t i = 1; name[i] != '\0'; i++) {
-        if (name[i] != '/')
-            continue;
-        memcpy(path, name, i);
-        path[i] = '\0';
-        if (!h5_make_group(file, path))
-            return false;
-    }
-    return true;
-}
-
-bool sae_h5_has(const struct sae_h5 *file, const char *name)
-{
-    /* Each group on the way must exist before HDF5 may be asked for the next. */
-    char path[512];
-    if (strlen(name) >= sizeof path)
-        return false;
-    for (size_t i = 1; name[0] == '/' && i <= strlen(name); i++) {
-        if (name[i] != '/' && name[i] != '\0')
-            continue;
-        memcpy(path, name, i);
-        path[i] = '\0';
-        if (i == 1)
-            continue;
-        H5L_info_t info;
-        if (H5Lget_info(file->id, path, &info, H5P_DEFAULT) < 0)
-            return false;
-        if (info.type != H5L_TYPE_HARD)
-            return true; /* it is there, and refused when it is opened: not taken for absent */
-    }
-    return true;
-}
-
-/* --- 2. attributes ------------------------------------------------------------------------ */
+/* --- 1. attributes ------------------------------------------------------------------------ */
 
 /* Opens the object an attribute belongs to, making it a group where it is not there yet. */
 static hid_t object_open(const struct sae_h5 *file, const char *object)
@@ -240,7 +185,7 @@ enum sae_status sae_h5_attr_f64(const struct sae_h5 *file, const char *object, c
     return attr_number(file, object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, ret, err);
 }
 
-/* --- 3. names ----------------------------------------------------------------------------- */
+/* --- 2. names ----------------------------------------------------------------------------- */
 
 struct name_list {
     char **names;

@@ -30,17 +30,6 @@ static hid_t make_bf16(void)
     return H5I_INVALID_HID;
 }
 
-hid_t h5_text_type(size_t bytes, H5T_str_t padding)
-{
-    const hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 && H5Tset_size(type, bytes) >= 0 && H5Tset_strpad(type, padding) >= 0 &&
-        H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
-        return type;
-    if (type >= 0)
-        H5Tclose(type);
-    return H5I_INVALID_HID;
-}
-
 static size_t type_size(enum sae_h5_type type)
 {
     static const size_t size[] = {4, 8, 2, 1, 2, 4, 8, 4, 8};
@@ -461,9 +450,4 @@ enum sae_status sae_h5_get_strings(const struct sae_h5 *file, const char *name, 
     H5Tclose(type);
     H5Dclose(set);
     return st;
-}
-
-void sae_h5_strings_free(char **strings, size_t n)
-{
-    sae_fs_list_free(strings, n);
 }

@@ -107,12 +107,6 @@ enum sae_status h5_open_failed(const char *path, int system_says, struct sae_err
     return sae_err_set(err, SAE_EFORMAT, "'%s' is damaged or truncated: HDF5 cannot open it", path);
 }
 
-bool h5_is_system_failure(int why)
-{
-    return why == EIO || why == ESTALE || why == ENOTCONN || why == ETIMEDOUT || why == ENODEV ||
-           why == ENOMEM;
-}
-
 /* --- 3. links ----------------------------------------------------------------------------- */
 
 static enum sae_status check_link(const struct sae_h5 *file, const char *path, struct sae_err *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* tensors : files of named arrays, told apart by content.
- * Contents: 1. types   2. opening   3. values */
+ * Contents: 1. opening   2. values */
 #include "lib/file/tensors.h"
 
 #include <stdio.h>
@@ -17,40 +17,7 @@
 #include "lib/file/torch.h"
 #include "lib/file/zip.h"
 
-/* --- 1. types ----------------------------------------------------------------------------- */
-
-static const struct {
-    const char *st_name; /* as safetensors spells it */
-    size_t width;
-} types[] = {
-    [SAE_TENSOR_F32] = {"F32", 4}, [SAE_TENSOR_F64] = {"F64", 8},   [SAE_TENSOR_F16] = {"F16", 2},
-    [SAE_TENSOR_BF16] = {"BF16", 2}, [SAE_TENSOR_I64] = {"I64", 8}, [SAE_TENSOR_I32] = {"I32", 4},
-    [SAE_TENSOR_I16] = {"I16", 2}, [SAE_TENSOR_I8] = {"I8", 1},     [SAE_TENSOR_U8] = {"U8", 1},
-    [SAE_TENSOR_U16] = {"U16", 2}, [SAE_TENSOR_U32] = {"U32", 4},   [SAE_TENSOR_U64] = {"U64", 8},
-    [SAE_TENSOR_OTHER] = {"", 0},
-};
-
-size_t sae_tensor_width(enum sae_tensor_type type)
-{
-    return types[type].width;
-}
-
-const char *sae_tensor_type_name(enum sae_tensor_type type)
-{
-    return types[type].st_name;
-}
-
-const char *sae_tensor_shape(const struct sae_tensor *tensor, char to[SAE_TENSOR_SHAPE_BYTES])
-{
-    size_t len = (size_t)snprintf(to, SAE_TENSOR_SHAPE_BYTES, "[");
-    for (size_t i = 0; i < tensor->rank; i++)
-        len += (size_t)snprintf(to + len, SAE_TENSOR_SHAPE_BYTES - len, i ? ", %zu" : "%zu",
-                                tensor->shape[i]);
-    (void)snprintf(to + len, SAE_TENSOR_SHAPE_BYTES - len, "]");
-    return to;
-}
-
-/* --- 2. opening --------------------------------------------------------------------------- */
+/* --- 1. opening --------------------------------------------------------------------------- */
 
 static enum sae_status open_st(struct sae_tensors *to, const char *path, struct sae_err *err)
 {
@@ -64,7 +31,7 @@ static enum sae_status open_st(struct sae_tensors *to, const char *path, struct 
         SAE_TRY(sae_mem_strdup(&t->name, from->name, err));
         t->type = SAE_TENSOR_F32;
         while (t->type != SAE_TENSOR_OTHER &&
-               strcmp(types[t->type].st_name, from->dtype_name) != 0)
+               strcmp(sae_tensor_type_name(t->type), from->dtype_name) != 0)
             t->type++;
         t->rank = from->rank;
         t->n = from->n;
@@ -178,7 +145,7 @@ const struct sae_tensor *sae_tensors_find(const struct sae_tensors *tensors, con
     return NULL;
 }
 
-/* --- 3. values ---------------------------------------------------------------------------- */
+/* --- 2. values ---------------------------------------------------------------------------- */
 
 double sae_tensor_element(enum sae_tensor_type type, const uint8_t *p)
 {
@@ -192,7 +159,7 @@ double sae_tensor_element(enum sae_tensor_type type, const uint8_t *p)
         uint32_t w;
         uint64_t v;
     } u = {0};
-    memcpy(&u, p, types[type].width);
+    memcpy(&u, p, sae_tensor_width(type));
     switch (type) {
     case SAE_TENSOR_F32:
         return (double)u.f;
@@ -233,7 +200,7 @@ double sae_tensor_number(const struct sae_tensor *tensor)
 static void read_matrix(const struct sae_tensor *t, float *to)
 {
     enum { SIDE = 64 };
-    const size_t rows = t->shape[0], cols = t->shape[1], width = types[t->type].width;
+    const size_t rows = t->shape[0], cols = t->shape[1], width = sae_tensor_width(t->type);
     for (size_t r0 = 0; r0 < rows; r0 += SIDE)
         for (size_t c0 = 0; c0 < cols; c0 += SIDE)
             for (size_t r = r0; r < rows && r < r0 + SIDE; r++)
@@ -258,7 +225,7 @@ static bool in_order(const struct sae_tensor *t)
 
 enum sae_status sae_tensor_read(const struct sae_tensor *tensor, float *to, struct sae_err *err)
 {
-    const size_t width = types[tensor->type].width;
+    const size_t width = sae_tensor_width(tensor->type);
     if (tensor->type == SAE_TENSOR_OTHER)
         return sae_err_set(err, SAE_EFORMAT, "tensor '%s' is of a type that cannot be read",
                            tensor->name);
