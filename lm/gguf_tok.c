@@ -13,6 +13,8 @@
 /* Of tokenizer.ggml.token_type. */
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 
+enum { PIECE_MAX = 512 }; /* bytes: every cut of a piece is looked for; SentencePiece's have some 100 */
+
 #define TOK "tokenizer.ggml."
 
 /* --- 1. words ------------------------------------------------------------------------------- */
@@ -179,6 +181,9 @@ static enum sae_status add_cuts(struct pieces *p, const char *text, json_int_t r
                                 struct sae_err *err)
 {
     const size_t n = strlen(text);
+    if (n > PIECE_MAX)
+        return sae_err_set(err, SAE_EFORMAT, "token '%.40s...' has %zu bytes, at most %d", text, n,
+                           PIECE_MAX);
     for (size_t i = 1; i < n; i++) {
         if (((unsigned char)text[i] & 0xc0U) == 0x80)
             continue;

@@ -22,6 +22,7 @@ enum {
     NAME_MAX_LEN = 64,
     RANK_MAX = 4,
     NESTING_MAX = 4,                /* arrays of arrays */
+    ELEMENTS_MAX = 1 << 24,         /* of all arrays: one takes some 40 bytes of memory, and 1 of the file */
     ALIGNMENT = 32,                 /* where general.alignment is not given */
     TENSOR_MIN = 8 + 4 + 8 + 4 + 8, /* bytes of a tensor's entry */
     PAIR_MIN = 8 + 4 + 1            /* bytes of a key and its value */
@@ -36,7 +37,8 @@ static const uint8_t widths[N_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 struct reader {
     const uint8_t *bytes;
     size_t n, at;
-    const char *what; /* is read: for messages */
+    size_t n_elements; /* of arrays, read so far */
+    const char *what;  /* is read: for messages */
     struct sae_err *err;
 };
 
@@ -189,6 +191,11 @@ static enum sae_status read_array(struct reader *r, json_t **ret, int depth)
         return sae_err_set(r->err, SAE_EFORMAT,
                            "%s: %" PRIu64 " elements of at least %u bytes, the file has %zu more",
                            r->what, n, widths[type], left(r));
+    if (n > ELEMENTS_MAX - r->n_elements)
+        return sae_err_set(r->err, SAE_EFORMAT,
+                           "%s: %" PRIu64 " elements, %zu were read before; at most %d in a file",
+                           r->what, n, r->n_elements, ELEMENTS_MAX);
+    r->n_elements += (size_t)n;
     json_t *const array = json_array();
     if (!array)
         return sae_err_set(r->err, SAE_ENOMEM, "%s", r->what);

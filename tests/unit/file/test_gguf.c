@@ -19,6 +19,7 @@ static struct sae_err g_err;
 
 static uint8_t file[4096];
 static size_t n_file;
+static off_t n_zeros; /* behind it */
 
 static void number(uint64_t value, size_t n_bytes)
 {
@@ -72,7 +73,8 @@ static enum sae_status open_file(json_t **meta, struct sae_st **st)
 {
     char path[] = "/tmp/gguf-XXXXXX";
     const int fd = mkstemp(path);
-    assert_true(fd >= 0 && write(fd, file, n_file) == (ssize_t)n_file);
+    assert_true(fd >= 0 && write(fd, file, n_file) == (ssize_t)n_file &&
+                ftruncate(fd, (off_t)n_file + n_zeros) == 0);
     assert_int_equal(close(fd), 0);
     const enum sae_status status = sae_gguf_open(meta, st, path, &g_err);
     (void)remove(path);
@@ -187,6 +189,12 @@ static void test_keys(void **state)
     key("a", 9, 4, 4);
     number(1ULL << 62, 8);
     refuse("'a': 4611686018427387904 elements");
+    n_zeros = 1 << 25; /* the elements lie in the file, but take forty times as much memory */
+    head(3, 0, 1);
+    key("a", 9, 0, 4);
+    number((1U << 24) + 1, 8);
+    refuse("'a': 16777217 elements, 0 were read before; at most 16777216 in a file");
+    n_zeros = 0;
     head(3, 0, 1);
     key("a", 9, 9, 4);
     for (int i = 0; i < 8; i++) {

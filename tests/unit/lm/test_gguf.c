@@ -99,9 +99,62 @@ static void test_tokenizers(void **state)
     refuse_tokens("spm.gguf", "", "<0x0A>", "<0x0B>", "'<0x0B>' is given twice");
 }
 
+static size_t put(uint8_t *to, uint64_t value, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++)
+        to[i] = (uint8_t)(value >> (8 * i));
+    return n_bytes;
+}
+
+static size_t put_text(uint8_t *to, const char *text, size_t n)
+{
+    memcpy(to + put(to, n, 8), text, n);
+    return 8 + n;
+}
+
+/* A key whose value is an array of one element of `type`. */
+static size_t put_list(uint8_t *to, const char *key, uint64_t type)
+{
+    size_t n = put_text(to, key, strlen(key));
+    n += put(to + n, 9, 4);
+    n += put(to + n, type, 4);
+    return n + put(to + n, 1, 8);
+}
+
+/* Every cut of a piece is looked for: one of a megabyte would take hours. */
+static void test_long_piece(void **state)
+{
+    static uint8_t file[4096];
+    static char piece[513];
+    char *const path = strdup("/tmp/lm-gguf-XXXXXX");
+    void *tok = NULL;
+    (void)state;
+    memset(piece, 'x', sizeof piece);
+    memcpy(file, "GGUF", 4);
+    size_t n = 4;
+    n += put(file + n, 3, 4);
+    n += put(file + n, 0, 8);
+    n += put(file + n, 4, 8);
+    n += put_text(file + n, "tokenizer.ggml.model", strlen("tokenizer.ggml.model"));
+    n += put(file + n, 8, 4);
+    n += put_text(file + n, "llama", strlen("llama"));
+    n += put_list(file + n, "tokenizer.ggml.tokens", 8);
+    n += put_text(file + n, piece, sizeof piece);
+    n += put_list(file + n, "tokenizer.ggml.token_type", 5);
+    n += put(file + n, 1, 4);
+    n += put_list(file + n, "tokenizer.ggml.scores", 6);
+    n += put(file + n, 0, 4);
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, file, n) == (ssize_t)n && close(fd) == 0);
+    const enum sae_status st = sae_tok_gguf.open(&tok, path, &g_err);
+    assert_null(tok);
+    check(st, path, "has 513 bytes, at most 512");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_models),
-                                       cmocka_unit_test(test_tokenizers)};
+                                       cmocka_unit_test(test_tokenizers),
+                                       cmocka_unit_test(test_long_piece)};
     return cmocka_run_group_tests_name("lm_gguf_refusals", tests, NULL, NULL);
 }
