@@ -4,6 +4,7 @@
  * Contents:  1. the table   2. parts of config.json */
 #include "lm/family.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,5 +138,20 @@ enum sae_status sae_lm_read_tied(struct sae_lm_config *c, struct sae_lm_keys *ke
     bool tied;
     SAE_TRY(sae_lm_key_flag(keys, &tied, "tie_word_embeddings", absent));
     c->own_head = !tied;
+    return SAE_OK;
+}
+
+enum sae_status sae_lm_read_llama(struct sae_lm_config *c, struct sae_lm_keys *keys,
+                                  const struct sae_lm_rope_rules *rope)
+{
+    SAE_TRY(sae_lm_read_act(keys, "hidden_act", "silu"));
+    SAE_TRY(sae_lm_read_tied(c, keys, false));
+    SAE_TRY(sae_lm_key_positive(keys, &c->norm_eps, "rms_norm_eps", 1));
+    SAE_TRY(sae_lm_rope_read(c, keys, rope));
+    c->score_scale = 1 / sqrt((double)c->head_dim);
+    c->embed_scale = 1;
+    c->norm = SAE_LM_RMS;
+    c->act = SAE_LM_SILU;
+    c->gated = true;
     return SAE_OK;
 }

@@ -90,6 +90,19 @@ void sae_lm_family_list_gguf(char *text, size_t size);
     .layer = "blk.%zu.", .out = "attn_output", .up = "ffn_up", .down = "ffn_down"
 #define SAE_LM_GGUF_GATED                                                                          \
     SAE_LM_GGUF_NAMES, .qkv = {"attn_q", "attn_k", "attn_v"}, .gate = "ffn_gate"
+#define SAE_LM_GGUF_LLAMA SAE_LM_GGUF_GATED, .norms = {"attn_norm", NULL, "ffn_norm", NULL}
+/* What old files of Llama and Qwen2 leave out. */
+#define SAE_LM_GGUF_LAX                                                                            \
+    {"attention.head_count_kv", "num_key_value_heads", true},                                      \
+        {"attention.key_length", "head_dim", true},                                                \
+        {"rope.freq_base", "rope_theta", true}
+/* Names of Llama's tensors, which Qwen's are too. */
+#define SAE_LM_LLAMA_NAMES                                                                         \
+    .prefixes = {"model.", ""}, .embed = "embed_tokens", .norm = "norm", .heads = {"lm_head"},     \
+    .layer = "layers.%zu.", .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},  \
+    .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},                           \
+    .out = "self_attn.o_proj", .gate = "mlp.gate_proj", .up = "mlp.up_proj",                       \
+    .down = "mlp.down_proj", .ignored_ends = {".rotary_emb.inv_freq"}
 
 /* --- what several families read ------------------------------------------------------------- */
 
@@ -110,5 +123,9 @@ SAE_MUST_CHECK enum sae_status sae_lm_read_layer_types(struct sae_lm_config *c,
 /* tie_word_embeddings */
 SAE_MUST_CHECK enum sae_status sae_lm_read_tied(struct sae_lm_config *c, struct sae_lm_keys *keys,
                                                 bool absent);
+/* What Llama and Qwen have alike, after the shape: RMS norms, a gated MLP of SiLU, a tied or own head,
+ * rotary positions by the rules. */
+SAE_MUST_CHECK enum sae_status sae_lm_read_llama(struct sae_lm_config *c, struct sae_lm_keys *keys,
+                                                 const struct sae_lm_rope_rules *rope);
 
 #endif /* SAE_LM_FAMILY_H */

@@ -1,23 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* family_llama : Llama 2 and 3 and what follows them (SmolLM2 ...), and Mistral, which is Llama
  * whose layers all slide. */
-#include <math.h>
-
 #include "lm/family.h"
 
 static const struct sae_lm_names names = {
-    .prefixes = {"model.", ""},
-    .embed = "embed_tokens",
-    .norm = "norm",
-    .heads = {"lm_head"       },
-    .layer = "layers.%zu.",
-    .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},
-    .qkv = {"self_attn.q_proj",    "self_attn.k_proj", "self_attn.v_proj"},
-    .out = "self_attn.o_proj",
-    .gate = "mlp.gate_proj",
-    .up = "mlp.up_proj",
-    .down = "mlp.down_proj",
-    .ignored_ends = {".rotary_emb.inv_freq"   },
+    SAE_LM_LLAMA_NAMES,
 };
 
 static enum sae_status read_body(struct sae_lm_config *c, struct sae_lm_keys *keys)
@@ -27,16 +14,8 @@ static enum sae_status read_body(struct sae_lm_config *c, struct sae_lm_keys *ke
         .theta = 1e4,
         .theta_key = "rope_theta",
     };
-    SAE_TRY(sae_lm_read_act(keys, "hidden_act", "silu"));
-    SAE_TRY(sae_lm_read_tied(c, keys, false));
     SAE_TRY(sae_lm_read_shape(c, keys, true));
-    SAE_TRY(sae_lm_key_positive(keys, &c->norm_eps, "rms_norm_eps", 1));
-    SAE_TRY(sae_lm_rope_read(c, keys, &rope));
-    c->score_scale = 1 / sqrt((double)c->head_dim);
-    c->embed_scale = 1;
-    c->norm = SAE_LM_RMS;
-    c->act = SAE_LM_SILU;
-    c->gated = true;
+    SAE_TRY(sae_lm_read_llama(c, keys, &rope));
     c->window = c->max_context;
     return sae_lm_read_tokens(c, keys);
 }
@@ -59,8 +38,7 @@ static enum sae_status read_mistral(struct sae_lm_config *c, struct sae_lm_keys 
 }
 
 static const struct sae_lm_names gguf_names = {
-    SAE_LM_GGUF_GATED,
-    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+    SAE_LM_GGUF_LLAMA,
     .qkv_layout = SAE_LM_PAIRED,
     .ignored_ends = {"rope_freqs.weight"}, /* read with the config */
 };
@@ -68,9 +46,7 @@ static const struct sae_lm_names gguf_names = {
 static const struct sae_lm_gguf_key gguf_keys[] = {
     SAE_LM_GGUF_SHAPE,
     SAE_LM_GGUF_RMS,
-    {"attention.head_count_kv", "num_key_value_heads", true},
-    {"attention.key_length",    "head_dim",            true},
-    {"rope.freq_base",          "rope_theta",          true},
+    SAE_LM_GGUF_LAX,
     {0}
 };
 

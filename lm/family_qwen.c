@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* family_qwen : Qwen2 and 2.5 (biases of q, k and v) and Qwen3 (norms of the heads of q and k).
  * Later layers slide, where windows are used at all. */
-#include <math.h>
-
 #include "lm/family.h"
 
-#define QWEN_NAMES                                                                                 \
-    .prefixes = {"model.", ""}, .embed = "embed_tokens", .norm = "norm", .heads = {"lm_head"},     \
-    .layer = "layers.%zu.", .norms = {"input_layernorm", NULL, "post_attention_layernorm", NULL},  \
-    .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},                           \
-    .out = "self_attn.o_proj", .gate = "mlp.gate_proj", .up = "mlp.up_proj",                       \
-    .down = "mlp.down_proj", .ignored_ends = {".rotary_emb.inv_freq"}
-
-static const struct sae_lm_names names2 = {QWEN_NAMES};
+static const struct sae_lm_names names2 = {SAE_LM_LLAMA_NAMES};
 static const struct sae_lm_names names3 = {
-    QWEN_NAMES,
+    SAE_LM_LLAMA_NAMES,
     .head_norms = {"self_attn.q_norm", "self_attn.k_norm"},
 };
 
@@ -42,15 +33,7 @@ static enum sae_status read_body(struct sae_lm_config *c, struct sae_lm_keys *ke
         .theta = 1e4,
         .theta_key = "rope_theta",
     };
-    SAE_TRY(sae_lm_read_act(keys, "hidden_act", "silu"));
-    SAE_TRY(sae_lm_read_tied(c, keys, false));
-    SAE_TRY(sae_lm_key_positive(keys, &c->norm_eps, "rms_norm_eps", 1));
-    SAE_TRY(sae_lm_rope_read(c, keys, &rope));
-    c->score_scale = 1 / sqrt((double)c->head_dim);
-    c->embed_scale = 1;
-    c->norm = SAE_LM_RMS;
-    c->act = SAE_LM_SILU;
-    c->gated = true;
+    SAE_TRY(sae_lm_read_llama(c, keys, &rope));
     SAE_TRY(sae_lm_read_tokens(c, keys));
     return read_windows(c, keys);
 }
@@ -71,21 +54,17 @@ static enum sae_status read_qwen3(struct sae_lm_config *c, struct sae_lm_keys *k
 }
 
 static const struct sae_lm_names gguf_names2 = {
-    SAE_LM_GGUF_GATED,
-    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+    SAE_LM_GGUF_LLAMA,
 };
 static const struct sae_lm_names gguf_names3 = {
-    SAE_LM_GGUF_GATED,
-    .norms = {"attn_norm", NULL, "ffn_norm", NULL},
+    SAE_LM_GGUF_LLAMA,
     .head_norms = {"attn_q_norm", "attn_k_norm"},
 };
 
 static const struct sae_lm_gguf_key gguf_keys2[] = {
     SAE_LM_GGUF_SHAPE,
     SAE_LM_GGUF_RMS,
-    {"attention.head_count_kv", "num_key_value_heads", true},
-    {"attention.key_length",    "head_dim",            true},
-    {"rope.freq_base",          "rope_theta",          true},
+    SAE_LM_GGUF_LAX,
     {0}
 };
 static const struct sae_lm_gguf_key gguf_keys3[] = {
