@@ -39,6 +39,9 @@ void sae_cpu_topk_rows(size_t n, size_t m, size_t k, const float *pre, const flo
 void sae_cpu_close_gaps(size_t n, size_t k, struct sae_csr *csr);
 void sae_cpu_batchtopk(size_t n, size_t m, size_t k, const float *pre, const float *b_enc,
                        struct sae_csr *csr);
+/* start[t + 1] holds the entries of row t: makes them positions. False, with empty rows, where there
+ * are more than csr->cap. */
+bool sae_cpu_place_rows(struct sae_csr *csr, size_t *ret_nnz);
 void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                        struct sae_csr *csr, size_t *ret_nnz);
 void sae_cpu_above(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,

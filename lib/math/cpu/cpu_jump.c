@@ -102,17 +102,11 @@ void sae_cpu_above(size_t n, size_t m, const float *pre, const float *b_enc, con
                    struct sae_csr *csr, size_t *ret_nnz)
 {
     csr->n = n;
-    csr->start[0] = 0;
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = 0; t < n; t++)
         csr->start[t + 1] = span_above(m, pre + t * m, b_enc, theta);
-    for (size_t t = 0; t < n; t++)
-        csr->start[t + 1] += csr->start[t];
-    *ret_nnz = csr->start[n];
-    if (*ret_nnz > csr->cap) {
-        memset(csr->start, 0, (n + 1) * sizeof *csr->start);
+    if (!sae_cpu_place_rows(csr, ret_nnz))
         return;
-    }
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = 0; t < n; t++)
         write_above(m, pre + t * m, b_enc, theta, csr->idx + csr->start[t],

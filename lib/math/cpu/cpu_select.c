@@ -456,21 +456,27 @@ SAE_CLONES static size_t count_above(size_t m, const float *pre, const float *b,
     return above;
 }
 
+bool sae_cpu_place_rows(struct sae_csr *csr, size_t *ret_nnz)
+{
+    csr->start[0] = 0;
+    for (size_t t = 0; t < csr->n; t++)
+        csr->start[t + 1] += csr->start[t];
+    *ret_nnz = csr->start[csr->n];
+    if (*ret_nnz <= csr->cap)
+        return true;
+    memset(csr->start, 0, (csr->n + 1) * sizeof *csr->start);
+    return false;
+}
+
 void sae_cpu_threshold(size_t n, size_t m, const float *pre, const float *b_enc, const float *theta,
                        struct sae_csr *csr, size_t *ret_nnz)
 {
     csr->n = n;
-    csr->start[0] = 0;
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = 0; t < n; t++)
         csr->start[t + 1] = count_above(m, pre + t * m, b_enc, theta);
-    for (size_t t = 0; t < n; t++)
-        csr->start[t + 1] += csr->start[t];
-    *ret_nnz = csr->start[n];
-    if (*ret_nnz > csr->cap) {
-        memset(csr->start, 0, (n + 1) * sizeof *csr->start);
+    if (!sae_cpu_place_rows(csr, ret_nnz))
         return;
-    }
 #pragma omp parallel for schedule(dynamic, 8)
     for (size_t t = 0; t < n; t++) {
         fill_row(m, pre + t * m, b_enc, float_of(1), theta, csr->idx + csr->start[t],
