@@ -79,7 +79,8 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ROWS(given.eval),
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "Input",
-     .help = "folder with the tokenizer; default: that of the store's language model"},
+     .help = "folder or GGUF file with the tokenizer; default: that of the store's "
+             "language model"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "tokens encoded at a time"},
     {0}};

@@ -24,8 +24,8 @@ static struct {
 /* clang-format off */
 static const struct sae_opt opts[] = {
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "What to measure on",
-     .help = "folder of the language model; default: the one that made the "
-             "activations", .flags = SAE_OPT_MAIN},
+     .help = "folder or GGUF file of the language model; default: the one that made "
+             "the activations", .flags = SAE_OPT_MAIN},
     {"text", 0, SAE_OPT_STRS, &given.texts, NULL, .arg = "FILE", .group = "What to measure on",
      .help = "plain text or JSON lines, also compressed (.gz, .zst); default: the store's text, "
              "after what the store holds",

@@ -44,8 +44,8 @@ static const struct sae_opt opts[] = {
              "lists are made",
      .flags = SAE_OPT_MAIN},
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "What to measure on",
-     .help = "folder of the language model; default: the one that made the "
-             "activations", .flags = SAE_OPT_MAIN},
+     .help = "folder or GGUF file of the language model; default: the one that made "
+             "the activations", .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "What to measure on", 0),
     SAE_EVAL_ROWS(given.eval),
     {"multipliers", 0, SAE_OPT_REALS, &given.multipliers, "25,50,100,200", .min = 0, .max = 1e9,
