@@ -45,7 +45,7 @@ enum {
 };
 
 /* What the numbers of a step mean: as scheduled, and which of them are new. */
-struct told {
+struct note {
     struct step_stats stats;
     uint64_t step;
     bool measured, masked, pairs, ortsae, compared;
@@ -103,7 +103,7 @@ struct work {
     size_t tiles;
     struct {
         struct sae_readback *readback;
-        struct told told;
+        struct note note;
         bool posted;
     } slot[2];
     struct step_stats last; /* the latest that are known */
@@ -203,7 +203,7 @@ SAE_MUST_CHECK enum sae_status products_reserve_dz(struct trainer *t, const stru
 SAE_MUST_CHECK enum sae_status auxk_step(struct trainer *t, struct sae_err *err);
 /* Adds the gradients of the orthogonality terms to g.W_dec, and notes which of their numbers are
  * new. */
-SAE_MUST_CHECK enum sae_status orth_step(struct trainer *t, bool measure, struct told *told,
+SAE_MUST_CHECK enum sae_status orth_step(struct trainer *t, bool measure, struct note *note,
                                          struct sae_err *err);
 SAE_MUST_CHECK enum sae_status orth_open(struct trainer *t, struct sae_err *err);
 /* Dead latents of a fetched trainer, and their new start on rows of x; both arrays [n][d] are on the
@@ -231,12 +231,12 @@ void numbers_close(struct trainer *t);
 void numbers_begin(struct trainer *t); /* of a step: 0 but CUT */
 /* A number of this step, where the backend answers at once. */
 bool numbers_known(const struct trainer *t, size_t which, double *ret);
-/* Of the step just made (told->step; t->step is the next). *ret: the latest that are known: its own,
+/* Of the step just made (note->step; t->step is the next). *ret: the latest that are known: its own,
  * where the backend answers at once, or it measures, or the next step depends on them; else those of
  * the step before (of the first: 0).
  * Fails: SAE_ERANGE a loss is not finite; t->step is then that step, which changed nothing */
-SAE_MUST_CHECK enum sae_status numbers_post_stats(struct trainer *t, const struct told *told,
-                                           struct step_stats *ret, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status numbers_post_stats(struct trainer *t, const struct note *note,
+                                                  struct step_stats *ret, struct sae_err *err);
 /* Fails: SAE_ERANGE an update with a gradient of this norm would overflow the moments */
 SAE_MUST_CHECK enum sae_status numbers_check_grad(const struct trainer *t, uint64_t step,
                                                   double norm, struct sae_err *err);

@@ -98,22 +98,22 @@ static void read_sparsity(const struct trainer *t, const double *number, bool ma
 }
 
 /* Completes what was scheduled. */
-static void read_numbers(const struct trainer *t, const double *number, struct told *told)
+static void read_numbers(const struct trainer *t, const double *number, struct note *note)
 {
-    struct step_stats *const s = &told->stats;
+    struct step_stats *const s = &note->stats;
     const bool gate = t->arch->penalty == TRAIN_PENALTY_GATE;
     s->recon = number[RECON] / (double)t->n;
     s->dead = number[DEAD];
     s->aux = gate ? number[AUX] / (double)t->n : number[AUX];
     s->grad_norm = sqrt(number[GRAD_SQ]);
-    read_sparsity(t, number, told->masked, s);
-    if (told->pairs)
+    read_sparsity(t, number, note->masked, s);
+    if (note->pairs)
         read_pairs(t, number, s);
-    if (told->ortsae)
+    if (note->ortsae)
         s->orth = number[ORTSAE];
-    if (told->compared)
+    if (note->compared)
         read_comparison(t, number + COMPARED, s);
-    if (told->measured)
+    if (note->measured)
         s->explained_variance = number[VARIANCE] > 0 ? 1 - number[MISS] / number[VARIANCE] : NAN;
     s->loss = s->recon + s->sparse_weight * s->sparse + (gate ? 1 : t->set.auxk_alpha) * s->aux +
               (s->orth_weight > 0 ? s->orth_weight * s->orth : 0);
@@ -182,23 +182,23 @@ static enum sae_status take(struct trainer *t, size_t at, struct sae_err *err)
 {
     struct work *const a = t->work;
     double *const number = a->got;
-    const struct told *const told = &a->slot[at].told;
+    const struct note *const note = &a->slot[at].note;
     if (!a->slot[at].posted)
         return SAE_OK;
     a->ops->readback_wait(a->slot[at].readback, number);
     a->slot[at].posted = false;
-    read_numbers(t, number, &a->slot[at].told);
-    a->last = told->stats;
+    read_numbers(t, number, &a->slot[at].note);
+    a->last = note->stats;
     if (t->n_tiles > 0)
-        memcpy(t->partners + told->step % 2 * t->n_tiles, number + PARTNERS,
+        memcpy(t->partners + note->step % 2 * t->n_tiles, number + PARTNERS,
                t->n_tiles * sizeof *number);
     if (step_has_lp(t))
         lp_remember(t, number[LP], number[LP_NEXT]);
     const enum sae_status st = isfinite(a->last.loss)
-                                   ? numbers_check_grad(t, told->step, a->last.grad_norm, err)
-                                   : diverged(t, told->step, &a->last, err);
+                                   ? numbers_check_grad(t, note->step, a->last.grad_norm, err)
+                                   : diverged(t, note->step, &a->last, err);
     if (st != SAE_OK) {
-        t->step = told->step;
+        t->step = note->step;
         a->slot[0].posted = a->slot[1].posted = false;
     }
     return st;
@@ -211,19 +211,19 @@ enum sae_status numbers_collect_stats(struct trainer *t, struct sae_err *err)
     return take(t, 1 - older, err);
 }
 
-enum sae_status numbers_post_stats(struct trainer *t, const struct told *told, struct step_stats *ret,
-                            struct sae_err *err)
+enum sae_status numbers_post_stats(struct trainer *t, const struct note *note,
+                                   struct step_stats *ret, struct sae_err *err)
 {
     struct work *const a = t->work;
-    const size_t now = told->step % 2;
-    const bool moves = lp_moves(t, told->step);
+    const size_t now = note->step % 2;
+    const bool moves = lp_moves(t, note->step);
     a->ops->readback_post(a->slot[now].readback, a->number);
-    a->slot[now].told = *told;
+    a->slot[now].note = *note;
     a->slot[now].posted = true;
     SAE_TRY(take(t, 1 - now, err));
-    if (told->measured || moves || !a->ops->numbers_delayed)
+    if (note->measured || moves || !a->ops->numbers_delayed)
         SAE_TRY(take(t, now, err));
-    if (told->measured || !a->ops->numbers_delayed)
+    if (note->measured || !a->ops->numbers_delayed)
         SAE_TRY(a->ops->check(err));
     if (moves)
         lp_move(t);

@@ -34,11 +34,11 @@ enum sae_status orth_open(struct trainer *t, struct sae_err *err)
 
 /* Holds the gradient of the term, in orth_grad, against that of W_dec without it: what moves the
  * features is the part of each across them. */
-static void compare(struct trainer *t, struct told *told)
+static void compare(struct trainer *t, struct note *note)
 {
     struct work *const a = t->work;
     a->ops->compare_rows(t->m, t->d, a->w.W_dec, a->g.W_dec, a->orth_grad, a->number + COMPARED);
-    told->compared = true;
+    note->compared = true;
 }
 
 /* Without the term pairs are only looked at: not where they meet too often. */
@@ -51,13 +51,13 @@ static bool worth_counting(struct trainer *t, const struct sae_overlap_masks *ma
                               : (double)t->n * k * k <= TRAINER_COACTIVATIONS_MAX;
 }
 
-static enum sae_status competition(struct trainer *t, bool measure, struct told *told,
+static enum sae_status competition(struct trainer *t, bool measure, struct note *note,
                                    struct sae_err *err)
 {
     struct work *const a = t->work;
     const struct sae_ops *const ops = a->ops;
     const bool active = settings_competes(&t->set);
-    struct step_stats *const s = &told->stats;
+    struct step_stats *const s = &note->stats;
     struct sae_overlap_masks masks;
     struct sae_compete_rule rule;
     s->orth_weight = active ? s->lambda2 : 0;
@@ -76,11 +76,11 @@ static enum sae_status competition(struct trainer *t, bool measure, struct told 
         SAE_TRY(state_reserve(t, &a->orth_grad, t->m * t->d, err));
         ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, expected, NULL,
                         a->orth_grad, a->number + ORTH);
-        compare(t, told);
+        compare(t, note);
     }
     ops->orth_masks(t->m, t->d, a->w.W_dec, &masks, &rule, weight, per_pair, expected,
                     active ? a->g.W_dec : NULL, NULL, a->number + ORTH);
-    told->pairs = true;
+    note->pairs = true;
     return SAE_OK;
 }
 
@@ -95,13 +95,13 @@ static void draw_chunks(struct trainer *t)
     a->ops->put(a->order, a->chunk, t->m * sizeof *a->order);
 }
 
-static enum sae_status ortsae(struct trainer *t, bool measure, struct told *told,
+static enum sae_status ortsae(struct trainer *t, bool measure, struct note *note,
                               struct sae_err *err)
 {
     struct work *const a = t->work;
     const uint64_t every = t->set.ortsae_every;
     const bool acts = t->step % every == 0;
-    struct step_stats *const s = &told->stats;
+    struct step_stats *const s = &note->stats;
     if (!acts && !measure)
         return SAE_OK;
     draw_chunks(t);
@@ -110,17 +110,17 @@ static enum sae_status ortsae(struct trainer *t, bool measure, struct told *told
         SAE_TRY(state_reserve(t, &a->orth_grad, t->m * t->d, err));
         a->ops->ortsae(t->m, t->d, a->w.W_dec, a->n_chunks, a->order, s->lambda2, NULL,
                        a->orth_grad, a->number + ORTSAE);
-        compare(t, told);
+        compare(t, note);
     }
     if (acts)
         a->ops->ortsae(t->m, t->d, a->w.W_dec, a->n_chunks, a->order, s->orth_weight, a->g.W_dec,
                        NULL, a->number + ORTSAE);
-    told->ortsae = true;
+    note->ortsae = true;
     return SAE_OK;
 }
 
-enum sae_status orth_step(struct trainer *t, bool measure, struct told *told, struct sae_err *err)
+enum sae_status orth_step(struct trainer *t, bool measure, struct note *note, struct sae_err *err)
 {
-    SAE_TRY(competition(t, measure, told, err));
-    return t->set.orth == ORTH_ORTSAE ? ortsae(t, measure, told, err) : SAE_OK;
+    SAE_TRY(competition(t, measure, note, err));
+    return t->set.orth == ORTH_ORTSAE ? ortsae(t, measure, note, err) : SAE_OK;
 }

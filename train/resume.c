@@ -19,8 +19,8 @@
 
 /* --- 1. what is there --------------------------------------------------------------------- */
 
-/* The record of a run: of its furthest file that opens. Files that do not are told where their place
- * in the run is known. */
+/* The record of a run: of its furthest file that opens. A warning names those that do not, where their
+ * place in the run is known. */
 static enum sae_status record_of(json_t **ret, const char *path, uint64_t *ret_step,
                                  struct sae_err *err)
 {

@@ -137,7 +137,7 @@ done:
 
 /* --- 4. the step ---------------------------------------------------------------------------- */
 
-static enum sae_status gradients(struct trainer *t, bool measure, struct told *told,
+static enum sae_status gradients(struct trainer *t, bool measure, struct note *note,
                                  struct sae_err *err)
 {
     struct work *const a = t->work;
@@ -148,28 +148,28 @@ static enum sae_status gradients(struct trainer *t, bool measure, struct told *t
     numbers_begin(t);
     SAE_TRY(t->arch->forward(t, masks, err));
     SAE_TRY(t->arch->loss(t, err));
-    told->masked = masks->valid;
+    note->masked = masks->valid;
     a->ops->age(t->n, t->m, masks->valid ? masks->csc.start : NULL, a->active, t->set.dead_after,
                 a->idle, a->number + DEAD);
     if (measure)
         SAE_TRY(measure_variance(t, err));
-    SAE_TRY(t->arch->backward(t, masks, told->stats.sparse_weight, err));
+    SAE_TRY(t->arch->backward(t, masks, note->stats.sparse_weight, err));
     if (t->set.auxk_alpha > 0)
         SAE_TRY(auxk_step(t, err));
     backward_b_dec(t);
-    return orth_step(t, measure, told, err);
+    return orth_step(t, measure, note, err);
 }
 
 enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
                              struct step_stats *ret, struct sae_err *err)
 {
     struct work *const a = t->work;
-    struct told told = {.stats = blank, .step = t->step, .measured = measure};
-    struct step_stats *const s = &told.stats, latest;
+    struct note note = {.stats = blank, .step = t->step, .measured = measure};
+    struct step_stats *const s = &note.stats, latest;
     SAE_TRY(state_load(t, err));
     schedule(t, s);
     a->x = x;
-    SAE_TRY(gradients(t, measure, &told, err));
+    SAE_TRY(gradients(t, measure, &note, err));
     SAE_TRY(update(t, s->lr, err));
     if (step_has_cut(t) && t->step > t->set.cut_start)
         a->ops->cut_move(&a->ring[t->step % t->ring_len].csr, t->set.cut_momentum, a->number + CUT);
@@ -177,7 +177,7 @@ enum sae_status trainer_step(struct trainer *t, const float *x, bool measure,
         SAE_TRY(resample(t, s, err));
     t->tau = s->tau;
     t->step++;
-    SAE_TRY(numbers_post_stats(t, &told, &latest, err));
+    SAE_TRY(numbers_post_stats(t, &note, &latest, err));
     if (ret)
         *ret = latest;
     return SAE_OK;

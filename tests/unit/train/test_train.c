@@ -265,7 +265,7 @@ static void test_ortsae(void **state)
     struct settings set;
     struct sae_err err = {0};
     struct trainer *t = NULL;
-    struct told told = {.stats = {.lambda2 = 1}};
+    struct note note = {.stats = {.lambda2 = 1}};
     const float W[6] = {1, 0, 0.6F, 0.8F, -0.8F, 0.6F};
     const double want[6] = {0, 0.64, 0.512, -0.384, 0, 0};
     start(&set);
@@ -279,7 +279,7 @@ static void test_ortsae(void **state)
         fail_msg("%s", err.msg);
     assert_true(fabs(t->set.lambda2_max - 0.25) < 1e-15 && fabs(t->set.gamma) < 1e-15);
     memcpy(t->w.W_dec, W, sizeof W);
-    assert_int_equal(orth_step(t, true, &told, &err), SAE_OK);
+    assert_int_equal(orth_step(t, true, &note, &err), SAE_OK);
     assert_true(fabs(t->work->number[ORTSAE] - 0.24) < 1e-6);
     for (size_t i = 0; i < 6; i++)
         assert_true(fabs((double)t->work->g.W_dec[i] - want[i]) < 1e-6);
