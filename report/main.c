@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/host.h"
 #include "lib/base/log.h"
 #include "lib/base/str.h"
 #include "lib/cli/chart.h"
@@ -112,8 +113,7 @@ static enum sae_status print(const struct report *report, bool json, struct sae_
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     char self[PATH_MAX];
-    const ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[len > 0 ? len : 0] = '\0';
+    sae_host_program(self);
     const struct report_settings settings = {
         .operands = cli->args,
         .n_operands = cli->n_args,
@@ -124,7 +124,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .saebench = given.saebench.v,
         .n_saebench = given.saebench.n,
         .charts = given.draw ? given.charts : NULL,
-        .program = len > 0 ? self : NULL,
+        .program = self[0] ? self : NULL,
     };
     struct report report = {0};
     enum sae_status st = SAE_OK;

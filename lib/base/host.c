@@ -5,10 +5,15 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Text of a small file of /proc, "" where it cannot be read. */
@@ -75,6 +80,19 @@ uint64_t sae_host_started(int64_t pid)
     return at != NULL && sscanf(at, "%llu", &started) == 1 ? started : 0;
 }
 
+/* One that has ended stays a number until its parent asks; where /proc does not show it so, a
+ * descriptor of it does. */
+static bool has_ended(pid_t pid)
+{
+    const int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return errno == ESRCH;
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    const bool ended = poll(&end, 1, 0) == 1;
+    close(fd);
+    return ended;
+}
+
 bool sae_host_alive(int64_t pid, uint64_t started)
 {
     if (pid <= 0 || (pid_t)pid != pid || (kill((pid_t)pid, 0) != 0 && errno == ESRCH))
@@ -84,8 +102,18 @@ bool sae_host_alive(int64_t pid, uint64_t started)
     read_proc(stat, sizeof stat, path);
     const char *at = after_name(stat);
     if (at == NULL)
-        return true; /* it runs, but /proc does not show processes of others */
+        return !has_ended((pid_t)pid); /* there is no /proc, or it does not show those of others */
     if (*at == 'Z' || *at == 'X')
         return false;
     return started == 0 || sae_host_started(pid) == started;
+}
+
+void sae_host_program(char *to)
+{
+    const ssize_t n = readlink("/proc/self/exe", to, PATH_MAX - 1);
+    to[n < 0 ? 0 : n] = '\0';
+    /* Without /proc, as in a bare chroot, the kernel still says how the program was started. */
+    const char *const started_as = (const char *)getauxval(AT_EXECFN);
+    if (n < 0 && (!started_as || !realpath(started_as, to)))
+        to[0] = '\0';
 }

@@ -22,4 +22,8 @@ uint64_t sae_host_started(int64_t pid);
  * another process since; 0: any process of that number. */
 bool sae_host_alive(int64_t pid, uint64_t started);
 
+/* Path of the running program, "" where neither /proc nor the one who started it tells. to: PATH_MAX
+ * bytes. */
+void sae_host_program(char *to);
+
 #endif /* SAE_LIB_BASE_HOST_H */
