@@ -16,6 +16,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/utf8.h"
 #include "lib/cli/chart.h"
+#include "tests/unit/leave_out.h"
 
 static struct sae_err g_err;
 
@@ -204,7 +205,7 @@ static void hostile_text_draws_and_runs_nothing(void **state)
     (void)state;
     char dir[32], all[256];
     if (!have_gnuplot())
-        skip();
+        leave_out("there is no gnuplot");
     enter(dir);
     for (size_t i = 0; i < 255; i++)
         all[i] = (char)(i + 1);
@@ -226,7 +227,7 @@ static void text_stays_as_it_is(void **state)
     char dir[32], *svg = NULL;
     size_t len;
     if (!have_gnuplot())
-        skip();
+        leave_out("there is no gnuplot");
     enter(dir);
     assert_int_equal(draw("a_b^c{d}@e&f~g\\h i\"j`k%l", "charts", "x"), SAE_OK);
     assert_int_equal(sae_fs_read(&svg, &len, "charts/x.svg", 1 << 22, &g_err), SAE_OK);
@@ -247,7 +248,7 @@ static void hostile_names_are_only_names(void **state)
         "a'b\"c",      "a\nb",       "\xff"};
     char dir[32], path[128];
     if (!have_gnuplot())
-        skip();
+        leave_out("there is no gnuplot");
     enter(dir);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(draw("x", names[i], names[i]), SAE_OK);
@@ -269,7 +270,7 @@ static void gnuplot_is_run_alone(void **state)
     (void)state;
     char dir[32];
     if (!have_gnuplot())
-        skip();
+        leave_out("there is no gnuplot");
     enter(dir);
     assert_int_equal(sae_fs_write(".gnuplot", "system('touch RAN')\n", 20, &g_err), SAE_OK);
     assert_int_equal(setenv("HOME", dir, 1), 0);
@@ -312,7 +313,7 @@ static void formats_are_those_asked_for(void **state)
         .formats = {3, names}
     };
     if (!have_gnuplot())
-        skip();
+        leave_out("there is no gnuplot");
     enter(dir);
     assert_int_equal(sae_chart_check(&how, &g_err), SAE_OK);
     assert_int_equal(draw_as(&how, "x"), SAE_OK);
