@@ -94,7 +94,7 @@ grep -q '^run_2,run_1,100,heldout_ev,higher,2,1,0,0.92,0.9,0.02.*,cannot tell,4,
 "$report" --no-draw --csv numbers.txt run_1 >beside.txt 2>err.txt
 [ $? -eq 2 ] || complain "--csv numbers.txt should give exit 2"
 [ -e numbers.txt ] && complain "--csv numbers.txt made a folder"
-"$report" --no-draw --csv /proc/numbers.csv run_1 >beside.txt 2>err.txt
+"$report" --no-draw --csv run_1/ckpt_100.h5/numbers.csv run_1 >beside.txt 2>err.txt
 [ $? -eq 1 ] || complain "numbers that cannot be written should give exit 1"
 grep -q '^In short$' beside.txt || complain "notes are lost with the file of numbers"
 "$report" --no-draw --csv - --json run_1 >/dev/null 2>&1
