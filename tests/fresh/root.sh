@@ -95,7 +95,7 @@ inside() { # USER SCRIPT
     "${namespace[@]}" bash -c '
         root=$1 user=$2 script=$3 mounts=$4
         shift 4
-        if [ "$mounts" = 1 ]; then
+        if [ "$mounts" != 0 ]; then
             mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" || exit
         fi
         exec chroot --userspec="$user" "$root" env -i "$@" sh -ec "cd; $script"' \
