@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harvest/describe.h"
 #include "harvest/import.h"
 #include "harvest/labels.h"
 #include "harvest/origin.h"
@@ -38,7 +39,7 @@ static struct {
     struct sae_strs text, labels, import;
     struct harvest_columns columns;
     int split, separator;
-    bool words, spaced_only;
+    bool words, spaced_only, describe;
     int matmul;
 } wanted;
 
@@ -56,6 +57,9 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN},
     {"like", 0, SAE_OPT_PATH, &wanted.like, NULL, .arg = "ACTS", .group = "Model",
      .help = "store whose model, layer and folder are used", .flags = SAE_OPT_MAIN},
+    {"describe", 0, SAE_OPT_FLAG, &wanted.describe, NULL, .group = "Model",
+     .help = "print what the model of --model is (family, layers, width, context), and stop",
+     .flags = SAE_OPT_UNRECORDED},
     {"text", 0, SAE_OPT_STRS, &wanted.text, NULL, .arg = "FILE|DIR", .group = "Activation store",
      .help = "plain text, JSON lines, JSON or CSV: files, or folders of them; also compressed "
              "with gzip or zstd", .flags = SAE_OPT_MAIN},
@@ -230,6 +234,15 @@ static enum sae_status check_like(const struct harvest *h, struct sae_err *err)
     return st;
 }
 
+/* The layer is for the user to choose: which there are, and a usual choice. */
+static enum sae_status ask_layer(struct sae_err *err)
+{
+    struct sae_lm_config c;
+    SAE_TRY(sae_lm_config_read(&c, wanted.model, err));
+    return sae_err_set(err, SAE_EARG, "which layer? '%s' has layers 0 to %zu: give --layer %zu for the middle one",
+                       wanted.model, c.L - 1, harvest_middle_layer(&c));
+}
+
 static enum sae_status open_model(struct harvest *h, struct sae_err *err)
 {
     uint64_t layer = wanted.layer;
@@ -241,7 +254,7 @@ static enum sae_status open_model(struct harvest *h, struct sae_err *err)
     } else if (wanted.model == NULL) {
         return sae_err_set(err, SAE_EARG, "which model? give --model DIR, or --like ACTS");
     } else if (!sae_opt_given(h->cli, "layer")) {
-        return sae_err_set(err, SAE_EARG, "which layer? give --layer L (12 for gemma-2-2b)");
+        return ask_layer(err);
     } else {
         SAE_TRY(sae_mem_strdup(&h->folder, wanted.model, err));
     }
@@ -652,28 +665,46 @@ static enum sae_status check_files(const struct harvest *h, struct sae_err *err)
     return SAE_OK;
 }
 
+/* Options other than those of `known`, which ends with NULL. */
+static enum sae_status refuse_others(const struct harvest *h, const char *const known[],
+                                     const char *why, struct sae_err *err)
+{
+    for (const struct sae_opt *row = options; row->name; row++) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], row->name) != 0)
+            i++;
+        if (!known[i] && sae_opt_given(h->cli, row->name))
+            return sae_err_set(err, SAE_EARG, "--%s has no meaning with %s; leave it out", row->name, why);
+    }
+    return SAE_OK;
+}
+
 /* An import knows no language model, and makes a store and nothing else. */
 static enum sae_status check_import(const struct harvest *h, struct sae_err *err)
 {
     static const char *const known[] = {
         "import", "array", "token-array", "document-array", "position-array", "model-name",
         "layer",  "hook",  "shard-rows",  "out",            NULL};
-    for (const struct sae_opt *row = options; row->name; row++) {
-        size_t i = 0;
-        while (known[i] && strcmp(known[i], row->name) != 0)
-            i++;
-        if (!known[i] && sae_opt_given(h->cli, row->name))
-            return sae_err_set(err, SAE_EARG,
-                               "--%s has no meaning with --import, which runs no language model; "
-                               "leave it out",
-                               row->name);
-    }
+    SAE_TRY(refuse_others(h, known, "--import, which runs no language model", err));
     return check_files(h, err);
+}
+
+static enum sae_status check_describe(const struct harvest *h, struct sae_err *err)
+{
+    static const char *const known[] = {"model", "describe", NULL};
+    SAE_TRY(refuse_others(h, known, "--describe, which harvests nothing", err));
+    if (wanted.model == NULL)
+        return sae_err_set(err, SAE_EARG, "--describe: which model? give --model DIR");
+    return h->cli->n_args == 0 ? SAE_OK
+                               : sae_err_set(err, SAE_EARG, "'%s' has no meaning with --describe; leave it out",
+                                             h->cli->args[0]);
 }
 
 static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
 {
     const struct sae_cli *cli = h->cli;
+    if (wanted.describe)
+        return check_describe(h, err);
     if (wanted.import.n > 0)
         return check_import(h, err);
     if (h->texts.n == 0 && wanted.labels.n == 0 && !wanted.words)
@@ -708,6 +739,10 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, take_operands(cli, &h.texts, err));
     SAE_GO(st, check_asked(&h, err));
+    if (wanted.describe) {
+        st = harvest_describe(wanted.model, cli->json, err);
+        goto done;
+    }
     SAE_GO(st, sae_opt_record(&h.invocation, cli, err));
     if (wanted.import.n > 0) {
         st = harvest_arrays(&h, err);
@@ -742,6 +777,8 @@ static const struct sae_program program = {
         "sae-harvest --like acts --labels news.csv,reviews.jsonl.gz --words\n"
         "# two of SAEBench's sets, from folders of train.jsonl and test.jsonl\n"
         "sae-harvest --like acts --labels ag_news=ag_news,bias_in_bios_class_set1=bias_in_bios\n"
+        "# what a model is: its layers, its width\n"
+        "sae-harvest --model gemma-2-2b --describe\n"
         "# activations that another program saved\n"
         "sae-harvest --import part_0.npy part_1.npy --model-name my-model --layer 6 -o acts/\n",
     .about =

@@ -33,6 +33,20 @@ shows() {
 }
 at() { "$harvest" --model "$model" --layer 3 -q "$@"; }
 
+# --- what the model is ---
+expect 0 "" "$harvest" --model "$model" --describe
+shows 'language model tiny-g2: gemma2'
+shows 'layers +6, 0 to 5; the middle one is 2'
+expect 0 "" "$harvest" --model "$model" --describe --json
+shows '"middle_layer": 2,'
+shows '"width": 128,'
+expect 2 "which layer? '$model' has layers 0 to 5: give --layer 2 for the middle one" \
+    "$harvest" --model "$model" --words
+expect 2 'give --model DIR' "$harvest" --describe
+expect 2 '--words has no meaning with --describe' "$harvest" --model "$model" --describe --words
+expect 2 "'c.txt' has no meaning with --describe" "$harvest" --model "$model" --describe c.txt
+[ ! -e acts ] || wrong "--describe left a folder behind"
+
 # Texts: a folder of JSON lines (packed), plain text, and a file in another folder.
 mkdir -p texts/sub
 i=0
