@@ -39,7 +39,8 @@ double run_file_bytes(const struct settings *set, size_t d, bool full)
                               : 0;
     double bytes = weights + 8 * m + 8 * mask_entries(set) + 131072;
     bytes += points * (8 * SERIES_N + 12 * 3 * (double)set->pairs);
-    return full ? bytes + 2 * weights + window : bytes;
+    const double start = set->freeze == FREEZE_SOFT ? 4 * m * w : 0;
+    return full ? bytes + 2 * weights + window + start : bytes;
 }
 
 static double due_bytes(const struct run_plan *plan, size_t d)

@@ -58,6 +58,7 @@ struct work {
 
     /* state.c; on a host backend w, m1, m2, idle and ring are the trainer's own */
     struct params w, g, m1, m2;
+    float *start;         /* [m][d] of --freeze soft */
     uint64_t *idle;
     struct masks *ring;
     float *own_x;         /* [n][d] a batch from the host, where the backend is none */

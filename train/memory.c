@@ -36,6 +36,8 @@ double run_memory(const struct settings *set, size_t d)
         floats += n * m; /* topk has its room in the gradient */
     if (set->orth != ORTH_NONE)
         floats += m * w; /* gradient for the monitors */
+    if (set->freeze == FREEZE_SOFT)
+        floats += m * w; /* the decoder's start */
     if (settings_arch(set)->prefixes)
         floats += (double)set->groups.n * n * w + 6 * n * k; /* every prefix; masks by group */
     if (set->orth == ORTH_ORTSAE)

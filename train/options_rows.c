@@ -63,6 +63,11 @@ static bool is_ortsae(int orth)
     return orth == ORTH_ORTSAE;
 }
 
+static bool is_soft(int freeze)
+{
+    return freeze == FREEZE_SOFT;
+}
+
 static bool is_sigmoid(int competition)
 {
     return competition == SAE_COMPETE_SIGMOID;
@@ -83,6 +88,7 @@ static const struct sae_opt_when
     with_competes  = {.by = "orth", .holds = competes,
                       .without = "--orth static or --orth progressive"},
     with_ortsae    = {.by = "orth", .holds = is_ortsae, .without = "--orth ortsae"},
+    with_soft      = {.by = "freeze", .holds = is_soft, .without = "--freeze soft"},
     with_sigmoid   = {.by = "competition", .holds = is_sigmoid, .without = "--competition sigmoid"},
     /* Without the term these say what is counted, which is worth no run of its own. */
     with_counts    = {.by = "orth", .holds = competes, .in_sweeps = true};
@@ -240,6 +246,13 @@ const struct sae_opt options_rows[] = {
      .choices = sae_precision_names, .arg = "TYPE", .group = fit,
      .help = "operand type of matrix products; accumulation is f32. tf32 and bf16 need --backend "
              "cuda"},
+    {.name = "freeze", .kind = SAE_OPT_ENUM, .to = SET(freeze), .value = "none",
+     .choices = train_freeze_names, .arg = "PART", .group = fit, .flags = SWEEP,
+     .help = "control with random directions, to hold a trained run against: the decoder or the "
+             "encoder matrix keeps its random start; soft: each decoder row stays near its own"},
+    {.name = "freeze-cos", .kind = SAE_OPT_REAL, .to = SET(freeze_cos), .value = "0.8",
+     .max = 1, .arg = "X", .group = fit, .when = &with_soft, .flags = SWEEP,
+     .help = "least cosine of a decoder row to its start"},
     {.name = "seed", .kind = SAE_OPT_U64, .to = SET(seed), .value = "42", .arg = "N",
      .group = fit, .flags = MAIN | SWEEP,
      .help = "random seed for weights, data order, pairs"},

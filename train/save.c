@@ -7,6 +7,7 @@
  *   /state/b_enc, b_dec               biases in training units (the top-level ones take raw
  *                                     activations: they are multiplied by the norm); gated:
  *                                     b_gate, b_dec, b_mag, r_mag; jumprelu: threshold too
+ * * /state/W_dec_start f32 [m][d]     with --freeze soft: the rows that it is held to
  * * /state/anneal f64 [2 + 2 LP_KEPT]  weight of the lp term, batches kept, their means now and next
  * * /state/partners f64 [2][tiles]    with the term: struct trainer
  * * /state/window_<age>/start, idx    masks of recent batches (--overlap-window above 1)
@@ -110,6 +111,8 @@ static enum sae_status put_rest(struct sae_h5 *file, const struct trainer *t, st
     SAE_TRY(put_moments(file, t, &t->m1, "m", err));
     SAE_TRY(put_moments(file, t, &t->m2, "v", err));
     SAE_TRY(put_window(file, t, err));
+    if (t->start)
+        SAE_TRY(sae_h5_put2(file, "/state/W_dec_start", SAE_H5_F32, t->m, t->d, t->start, err));
     if (settings_has_lp(&t->set))
         SAE_TRY(put_anneal(file, &t->lp, err));
     if (!t->partners)
@@ -382,6 +385,8 @@ static enum sae_status get_state(const struct sae_h5 *file, struct run *run, str
     SAE_TRY(sae_h5_attr_f64(file, "/state", "norm", &run->norm, err));
     if (settings_has_cut(&t->set))
         SAE_TRY(sae_h5_attr_f64(file, "/state", "cut", &t->cut, err));
+    if (t->start)
+        SAE_TRY(get_into(file, "/state/W_dec_start", t->m, t->d, t->start, err));
     if (settings_has_lp(&t->set))
         SAE_TRY(get_anneal(file, t, err));
     if (t->partners)

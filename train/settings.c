@@ -8,6 +8,7 @@
 
 #include "lib/base/mem.h"
 
+const char *const train_freeze_names[] = {"none", "decoder", "encoder", "soft", NULL};
 const char *const train_orth_names[] = {"none", "static", "progressive", "ortsae", NULL};
 const char *const train_norm_names[] = {"none", "unit", NULL};
 const char *const train_normalizer_names[] = {"sum", "mean", "latent", NULL};
@@ -251,6 +252,30 @@ static enum sae_status resolve_orth(struct settings *set, struct sae_err *err)
     return SAE_OK;
 }
 
+/* What moves rows that are to stay. */
+static enum sae_status check_freeze(const struct settings *set, struct sae_err *err)
+{
+    const char *const name = train_freeze_names[set->freeze];
+    if (set->freeze == FREEZE_NONE)
+        return SAE_OK;
+    if (set->freeze == FREEZE_SOFT && !(set->freeze_cos > 0 && set->freeze_cos < 1))
+        return sae_err_set(err, SAE_EARG,
+                           "--freeze-cos %g: must be more than 0 and less than 1; a decoder that does "
+                           "not move at all is --freeze decoder",
+                           set->freeze_cos);
+    if (set->resample_every > 0)
+        return sae_err_set(err, SAE_EARG,
+                           "--freeze %s and --resample-every exclude each other: a latent that starts "
+                           "again gets new rows; leave one out",
+                           name);
+    if (set->freeze == FREEZE_DECODER && set->orth != ORTH_NONE)
+        return sae_err_set(err, SAE_EARG,
+                           "--freeze decoder and --orth %s exclude each other: the term moves the "
+                           "decoder alone; leave one out",
+                           train_orth_names[set->orth]);
+    return SAE_OK;
+}
+
 static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -306,6 +331,7 @@ enum sae_status settings_resolve(struct settings *set, size_t n_rows, size_t d, 
     if (set->k_anneal == SETTINGS_UNSET || set->k_anneal == 0)
         set->k_anneal = set->steps;
     SAE_TRY(resolve_orth(set, err));
+    SAE_TRY(check_freeze(set, err));
     return resolve_checkpoints(set, err);
 }
 

@@ -24,6 +24,11 @@ enum train_l0_step { L0_STEP_F, L0_STEP_Z };
 enum train_prefix_loss { PREFIX_MEAN, PREFIX_PUBLISHED };
 enum train_normalizer { NORMALIZER_SUM, NORMALIZER_MEAN, NORMALIZER_LATENT };
 
+/* Controls (Korznikov et al. 2026, arXiv 2602.14111): a matrix that stays as it was drawn, or a decoder
+ * whose rows stay near. */
+enum train_freeze { FREEZE_NONE, FREEZE_DECODER, FREEZE_ENCODER, FREEZE_SOFT };
+
+extern const char *const train_freeze_names[];
 extern const char *const train_orth_names[];
 extern const char *const train_norm_names[];
 extern const char *const train_normalizer_names[];
@@ -55,6 +60,8 @@ struct settings {
     uint64_t resample_every; /* standard; 0: never */
     double auxk_alpha;
     uint64_t dead_after;
+    int freeze;
+    double freeze_cos; /* soft: least cosine of a decoder row to its start */
     int orth;
     double lambda2_max, gamma, base_threshold;
     uint64_t ortsae_chunk, ortsae_every;

@@ -67,6 +67,20 @@ static enum sae_status open_ring(struct trainer *t, struct masks **ring, const s
     return SAE_OK;
 }
 
+static enum sae_status open_start(struct trainer *t, struct sae_err *err)
+{
+    struct work *const a = t->work;
+    const size_t n = t->m * t->d;
+    if (t->set.freeze != FREEZE_SOFT)
+        return SAE_OK;
+    SAE_TRY(a->ops->alloc(&a->start, n, sizeof *a->start, err));
+    t->start = a->start;
+    if (a->ops->host)
+        return SAE_OK;
+    t->start = NULL;
+    return t->ops->alloc(&t->start, n, sizeof *t->start, err);
+}
+
 /* On a host backend the arrays are the trainer's own, else it has copies. */
 static enum sae_status open_kept(struct trainer *t, struct sae_err *err)
 {
@@ -79,6 +93,7 @@ static enum sae_status open_kept(struct trainer *t, struct sae_err *err)
         else
             SAE_TRY(params_open(host[i], t, t->ops, err));
     }
+    SAE_TRY(open_start(t, err));
     SAE_TRY(a->ops->alloc(&a->idle, t->m, sizeof *a->idle, err));
     SAE_TRY(open_ring(t, &a->ring, a->ops, err));
     t->idle = a->idle;
@@ -153,7 +168,7 @@ static void close_ring(struct masks *ring, size_t n, const struct sae_ops *ops)
 static void close_host(struct trainer *t)
 {
     struct work *const a = t->work;
-    void *const arrays[] = {t->w.all, t->m1.all, t->m2.all, t->idle, a->host_xhat};
+    void *const arrays[] = {t->w.all, t->m1.all, t->m2.all, t->idle, t->start, a->host_xhat};
     if (a->ops->host)
         return;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
@@ -172,7 +187,7 @@ void state_close(struct trainer *t)
                             a->xc,      a->xhat,  a->grad,   a->r,      a->pre,   a->zero,
                             a->proj,    a->theta, a->active, a->f,      a->dzf,   a->sums,
                             a->dz,      a->aux_dz, a->lp_row, a->order, a->orth_grad,
-                            a->none.start};
+                            a->none.start, a->start};
     close_host(t);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         ops->free(arrays[i]);
@@ -222,6 +237,8 @@ enum sae_status state_load(struct trainer *t, struct sae_err *err)
         a->ops->put(a->w.all, t->w.all, bytes);
         a->ops->put(a->m1.all, t->m1.all, bytes);
         a->ops->put(a->m2.all, t->m2.all, bytes);
+        if (a->start)
+            a->ops->put(a->start, t->start, t->m * t->d * sizeof *t->start);
         a->ops->put(a->idle, t->idle, t->m * sizeof *t->idle);
         SAE_TRY(load_masks(t, err));
     }

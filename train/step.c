@@ -78,17 +78,28 @@ static void backward_b_dec(struct trainer *t)
 
 /* --- 3. update ------------------------------------------------------------------------------ */
 
-/* Projects, clips, steps, renormalises. Fails: SAE_ERANGE as numbers_check_grad, before that */
+/* The square of the whole gradient, of what is trained alone. */
+static void sum_gradient(struct trainer *t, size_t rest, size_t n_rest)
+{
+    struct work *const a = t->work;
+    const size_t md = t->m * t->d;
+    if (t->set.freeze != FREEZE_DECODER) /* the first: it overwrites */
+        a->ops->project_sum(t->m, t->d, a->w.W_dec, t->arch->project_eps, a->g.W_dec, a->proj,
+                            a->number + GRAD_SQ);
+    if (t->set.freeze != FREEZE_ENCODER)
+        a->ops->sq_sum(md, a->g.W_enc, a->number + GRAD_SQ);
+    a->ops->sq_sum(n_rest, a->g.all + rest, a->number + GRAD_SQ);
+}
+
+/* Projects, clips, steps, renormalises. A frozen matrix and its moments are not touched.
+ * Fails: SAE_ERANGE as numbers_check_grad, before that */
 static enum sae_status update(struct trainer *t, double lr, struct sae_err *err)
 {
     struct work *const a = t->work;
     const struct sae_ops *const ops = a->ops;
     const struct train_arch *const arch = t->arch;
     const size_t md = t->m * t->d, rest = (size_t)(a->w.b_enc - a->w.all), n_rest = a->w.n - rest;
-    ops->project_sum(t->m, t->d, a->w.W_dec, arch->project_eps, a->g.W_dec, a->proj,
-                     a->number + GRAD_SQ);
-    ops->sq_sum(md, a->g.W_enc, a->number + GRAD_SQ);
-    ops->sq_sum(n_rest, a->g.all + rest, a->number + GRAD_SQ);
+    sum_gradient(t, rest, n_rest);
     double sq = 0;
     if (numbers_known(t, GRAD_SQ, &sq) && isfinite(sq))
         SAE_TRY(numbers_check_grad(t, t->step, sqrt(sq), err));
@@ -101,9 +112,13 @@ static enum sae_status update(struct trainer *t, double lr, struct sae_err *err)
                                   .norm_sq = arch->clips ? a->number + GRAD_SQ : NULL,
                                   .guard = a->number + RECON,
                                   .n_guard = GUARDS};
-    ops->adam(md, &adam, a->w.W_enc, a->g.W_enc, a->m1.W_enc, a->m2.W_enc);
-    ops->adam_rows(t->m, t->d, &adam, a->proj, arch->unit_eps, a->w.W_dec, a->g.W_dec, a->m1.W_dec,
-                   a->m2.W_dec);
+    if (t->set.freeze != FREEZE_ENCODER)
+        ops->adam(md, &adam, a->w.W_enc, a->g.W_enc, a->m1.W_enc, a->m2.W_enc);
+    if (t->set.freeze != FREEZE_DECODER)
+        ops->adam_rows(t->m, t->d, &adam, a->proj, arch->unit_eps, a->w.W_dec, a->g.W_dec,
+                       a->m1.W_dec, a->m2.W_dec);
+    if (a->start)
+        ops->cap_rows(t->m, t->d, t->set.freeze_cos, a->start, a->w.W_dec);
     ops->adam(n_rest, &adam, a->w.all + rest, a->g.all + rest, a->m1.all + rest, a->m2.all + rest);
     return SAE_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* trainer : open, first weights, close. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 #include "train/inner.h"
@@ -49,4 +50,6 @@ void trainer_close(struct trainer *t)
 void trainer_init(struct trainer *t, const float *x)
 {
     t->arch->init(t, x);
+    if (t->start)
+        memcpy(t->start, t->w.W_dec, t->m * t->d * sizeof *t->start);
 }

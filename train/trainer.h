@@ -90,6 +90,7 @@ struct trainer {
     /* On the host: true after trainer_fetch. Where the backend is the host these are the arrays of
      * the step, else copies that the first step after they were filled takes over. */
     struct params w, m1, m2;
+    float *start;              /* [m][d] --freeze soft: the decoder's first rows; else NULL */
     uint64_t *idle;          /* [m] tokens since each latent was active */
     struct masks *ring;      /* [ring_len] batch of step s is at s % ring_len */
     size_t ring_len;
@@ -110,7 +111,7 @@ void trainer_close(struct trainer *t);
 size_t trainer_params(const struct trainer *t, const struct params *p,
                       struct param_array ret[PARAM_ARRAYS]);
 
-/* Random weights; x [n][d] is the first batch, on the host (with k: b_dec starts at its geometric
+/* Random weights, and what --freeze holds them to; x [n][d] is the first batch, on the host (with k: b_dec starts at its geometric
  * median). */
 void trainer_init(struct trainer *t, const float *x);
 /* Geometric median of n rows (Weiszfeld, at most 100 rounds). */

@@ -24,6 +24,7 @@ static const struct {
              OP(above),         OP(encode_scratch), OP(encode_topk),   OP(transpose),
              OP(decode),        OP(grad_dec),       OP(grad_enc),      OP(col_sum),
              OP(sum_sq),        OP(unit_rows),      OP(adam),          OP(adam_rows),
+             OP(cap_rows),
              OP(sq_sum),        OP(loss_sum),       OP(project_sum),   OP(spread_sum),
              OP(relu_sum),      OP(mask_grad),      OP(scatter),       OP(count_active),
              OP(age),           OP(cut_move),       OP(topk_idle),     OP(aux_loss),

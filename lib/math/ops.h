@@ -60,6 +60,9 @@ struct sae_jump {
     bool by_z;                    /* the step of L0 looks at z, else at f */
 };
 
+/* Of cap_rows: above what rounding to f32 moves a cosine by. */
+#define SAE_CAP_SLACK 1e-6
+
 struct sae_readback; /* see readback_open */
 struct sae_lm_ops; /* lib/math/lm.h */
 
@@ -153,6 +156,12 @@ struct sae_ops {
      * its norm (+ eps). */
     void (*adam_rows)(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                       float *W, const float *G, float *M, float *V);
+
+    /* Rows of W, which are unit, back into the cap of those whose cosine to the same row of `start`,
+     * unit too, is at least `least`: to its nearest point, and to `start` itself where a row is its
+     * opposite. A row that is outside by less than SAE_CAP_SLACK stays, so that doing it again changes
+     * nothing; one that is not finite stays too. */
+    void (*cap_rows)(size_t m, size_t d, double least, const float *start, float *W);
 
     /* Numbers that stay in backend memory, so that a step need not wait for the device. Sums are in
      * double; `sum` is overwritten unless it says otherwise. */

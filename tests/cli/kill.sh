@@ -22,6 +22,9 @@ standard="--arch standard --steps 300 --l1 0.1"
 standard_2024="--arch standard-2024 --steps 300 --l1 0.1"
 gated="--arch gated --steps 300 --lr 0.003 --orth progressive --normalize unit"
 jumprelu="--arch jumprelu --steps 300 --lr 0.003 --target-l0 5 --bandwidth 0.05"
+freeze_decoder="--arch batchtopk --k 4 --steps 300 --freeze decoder"
+freeze_encoder="--arch jumprelu --steps 300 --lr 0.003 --target-l0 5 --bandwidth 0.05 --freeze encoder"
+freeze_soft="--k 4 --steps 500 --lr 0.003 --orth progressive --freeze soft --freeze-cos 0.9"
 ortsae="--k 4 --steps 500 --orth ortsae"
 
 bad=0
@@ -162,6 +165,7 @@ else
         [ "$arch" = topk ] || strike_any "$name" 2
     done
     strike_any ortsae 2
+    for name in freeze_decoder freeze_encoder freeze_soft; do strike_any "$name" 2; done
     # training is above; what writes one file keeps nothing
     for name in $(works | grep -v '^train$\|^sweep$\|^resume$\|^convert\|^import$\|^export_acts$\|^report$'); do
         strike_any "$name" 2

@@ -102,6 +102,16 @@ static bool has_auxk(const char *name)
     return strstr(name, "-auxk") != NULL;
 }
 
+/* "topk-freeze-soft" */
+static void set_freeze(const char *name, struct settings *set)
+{
+    const char *const part = strstr(name, "-freeze-");
+    set->freeze_cos = 0.97;
+    for (int i = 0; part && train_freeze_names[i]; i++)
+        if (strcmp(part + strlen("-freeze-"), train_freeze_names[i]) == 0)
+            set->freeze = i;
+}
+
 static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
 {
     struct settings set;
@@ -133,6 +143,7 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         set.lambda2_max = 0.5;
     }
     set.l0_step = strstr(name, "jumprelu-z") ? L0_STEP_Z : L0_STEP_F;
+    set_freeze(name, &set);
     if (strcmp(name, "standard-resample") == 0) {
         set.l1 = 0.4;
         set.resample_every = 20;
@@ -155,6 +166,8 @@ static struct trainer *open_trainer(const char *name, const struct sae_ops *ops)
         fail_msg("%s", err.msg);
     draws(1, M * D, t->w.W_dec);
     unit_rows(M, D, t->w.W_dec);
+    if (t->start)
+        memcpy(t->start, t->w.W_dec, M * D * sizeof *t->start);
     draws(2, M * D, t->w.W_enc);
     draws(3, M, t->w.b_enc);
     for (size_t i = 0; i < M * D; i++)
@@ -279,7 +292,9 @@ static void test_trainers_cpu(void **state)
         "topk",      "topk-auxk",      "topk-decay", "topk-orth", "standard",    "standard-2024",
         "batchtopk", "batchtopk-auxk", "gated",      "jumprelu",  "jumprelu-low",
         "matryoshka", "matryoshka-auxk", "matryoshka-published", "topk-ortsae", "standard-ortsae",
-        "standard-resample", "standard-lpp", "standard-lp", "gated-lpp", "jumprelu-z", "jumprelu-z-low"};
+        "standard-resample", "standard-lpp", "standard-lp", "gated-lpp", "jumprelu-z", "jumprelu-z-low",
+        "topk-freeze-decoder", "topk-freeze-encoder", "topk-freeze-soft", "standard-freeze-decoder",
+        "standard-freeze-encoder", "standard-freeze-soft"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         agree(names[i], &sae_ops_cpu, 16);
     /* the same by sparse products alone */
@@ -307,7 +322,8 @@ static void test_trainers_cuda(void **state)
     (void)state;
     const struct sae_ops *const ops = test_device();
     static const char *const names[] = {"topk-orth",   "batchtopk-auxk",    "gated-lpp",
-                                        "jumprelu-low", "standard-resample", "standard-lp"};
+                                        "jumprelu-low", "standard-resample", "standard-lp",
+                                        "topk-freeze-encoder", "standard-freeze-soft"};
     static const char *const early[] = {"standard-2024", "gated",       "jumprelu",
                                         "jumprelu-z",    "topk-ortsae", "matryoshka-published",
                                         "standard-lpp",  "matryoshka-auxk"};

@@ -243,6 +243,32 @@ def with_ortsae(cls):
     return Trainer
 
 
+def with_freeze(cls, part, least=0.97):
+    """The controls of arXiv 2602.14111: a matrix that stays, or decoder rows held to a cosine of at
+    least `least` to their start. A gradient of 0 neither counts in clipping nor moves Adam."""
+
+    class Trainer(cls):
+        def update(self, step, x):
+            weight = self.ae.encoder.weight if part == "encoder" else self.ae.decoder.weight
+            if step == 0:
+                self.first = weight.detach().clone()
+                if part != "soft":
+                    weight.register_hook(torch.zeros_like)
+            loss = super().update(step, x)
+            with torch.no_grad():
+                weight.copy_(self.held(weight) if part == "soft" else self.first)
+            return loss
+
+        def held(self, weight):
+            w, w0 = weight.T.double(), self.first.T.double()
+            c = (w * w0).sum(1, keepdim=True)
+            across = w - c * w0
+            edge = least * w0 + (1 - least**2) ** 0.5 * across / across.norm(dim=1, keepdim=True)
+            return torch.where(c < least, edge, w).T.float()
+
+    return Trainer
+
+
 class Standard2024(standard.StandardTrainer):
     def loss(self, x, step, logging=False, **kwargs):
         x_hat, f = self.ae(x, output_features=True)
@@ -265,6 +291,9 @@ for name, cls in (("topk", topk.TopKTrainer), ("topk-auxk", topk.TopKTrainer),
                   ("topk-ortsae", with_ortsae(topk.TopKTrainer))):
     run(name, start(cls(k=K, decay_start=50 if name == "topk-decay" else None, **common), name),
         linear_arrays)
+for part in ("decoder", "encoder", "soft"):
+    name = "topk-freeze-" + part
+    run(name, start(with_freeze(topk.TopKTrainer, part)(k=K, **common), name), linear_arrays)
 cut = dict(k=K, threshold_start_step=5, threshold_beta=0.9)
 for name in ("batchtopk", "batchtopk-auxk"):
     run(name, start(batch_topk.BatchTopKTrainer(**cut, **common), name), with_threshold)
@@ -278,6 +307,10 @@ run("standard-ortsae", start(with_ortsae(standard.StandardTrainer)(**l1, **commo
     linear_arrays, False)
 run("standard-2024", start(Standard2024(l1_penalty=0.05, sparsity_warmup_steps=None, **common),
                            "standard-2024"), linear_arrays, False)
+for part in ("decoder", "encoder", "soft"):
+    name = "standard-freeze-" + part
+    run(name, start(with_freeze(standard.StandardTrainer, part)(**l1, **common), name),
+        linear_arrays, False)
 standard.print = lambda *words: print(*words, file=sys.stderr)
 resample = dict(l1_penalty=0.4, sparsity_warmup_steps=8, resample_steps=20)
 run("standard-resample", start(standard.StandardTrainer(**resample, **common),

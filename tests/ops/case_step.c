@@ -317,6 +317,57 @@ static void check_clip(const struct fix *f, void *const ref[OUTS], void *const g
     free(bound);
 }
 
+/* outputs: W within a cap around the unit rows of G, the same once more, a cap of nothing but G */
+static void sizes_cap(const struct fix *f, size_t bytes[OUTS])
+{
+    for (int i = 0; i < 4; i++)
+        bytes[i] = f->s.m * f->s.d * sizeof(float);
+}
+
+static const double CAP = 0.3;
+
+static void run_cap(const struct sae_ops *o, const struct fix *f, void *const a[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d, bytes = m * d * sizeof(float);
+    float *const start = a[3];
+    copy(o, start, f->G, bytes);
+    o->unit_rows(m, d, 0, start);
+    copy(o, a[0], f->W, bytes);
+    o->unit_rows(m, d, 0, a[0]);
+    copy(o, a[2], a[0], bytes);
+    o->cap_rows(m, d, CAP, start, a[0]);
+    copy(o, a[1], a[0], bytes);
+    o->cap_rows(m, d, CAP, start, a[1]);
+    o->cap_rows(m, d, 1, start, a[2]);
+}
+
+/* Whether a row is where rounding decides on which side of the bound, or along which way, it goes. */
+static bool is_edge(size_t d, const float *w, const float *start)
+{
+    double c = 0;
+    for (size_t i = 0; i < d; i++)
+        c += (double)w[i] * (double)start[i];
+    return fabs(c - CAP) < 2e-6 || fabs(c) > 1 - 1e-9;
+}
+
+static void check_cap(const struct fix *f, void *const ref[OUTS], void *const got[OUTS])
+{
+    const size_t m = f->s.m, d = f->s.d;
+    double *const bound = grab(m * d, sizeof *bound);
+    const float *const start = ref[3];
+    check_bits("rows done twice", f, m * d * sizeof(float), got[0], got[1]);
+    for (int k = 0; k < 3; k += 2) {
+        const float *const w = ref[k];
+        for (size_t j = 0; j < m; j++) {
+            const bool edge = k == 0 && is_edge(d, w + j * d, start + j * d);
+            for (size_t i = j * d; i < (j + 1) * d; i++)
+                bound[i] = (edge ? 4e-6 : 0) + 8 * EPS * (fabs((double)w[i]) + fabs((double)start[i]) + EPS);
+        }
+        check_near(k ? "rows at their start" : "rows in a cap", f, m * d, ref[k], got[k], bound);
+    }
+    free(bound);
+}
+
 const struct op_case cases_step[] = {
     {"sums and dense activations", sizes_dense, run_dense,     check_dense,     0   },
     {"count_active, age",          sizes_age,   run_age,       check_age,       2000},
@@ -325,5 +376,6 @@ const struct op_case cases_step[] = {
     {"aux_loss, grad_add",         sizes_aux,   run_aux,       check_aux,       0   },
     {"widen_rows",                 sizes_widen, run_widen,     check_widen,     0   },
     {"adam with clip and guard",   sizes_clip,  run_clip,      check_clip,      2000},
+    {"cap_rows",                   sizes_cap,   run_cap,       check_cap,       0   },
     {NULL,                         NULL,        NULL,          NULL,            0   }
 };

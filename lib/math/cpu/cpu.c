@@ -243,6 +243,7 @@ const struct sae_ops sae_ops_cpu = {
     .unit_rows = sae_cpu_unit_rows,
     .adam = sae_cpu_adam,
     .adam_rows = sae_cpu_adam_rows,
+    .cap_rows = sae_cpu_cap_rows,
     .sq_sum = sae_cpu_sq_sum,
     .loss_sum = sae_cpu_loss_sum,
     .project_sum = sae_cpu_project_sum,

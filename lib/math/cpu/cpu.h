@@ -78,6 +78,7 @@ void sae_cpu_adam(size_t n, const struct sae_adam *h, float *W, const float *G, 
 
 void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                        float *W, const float *G, float *M, float *V);
+void sae_cpu_cap_rows(size_t m, size_t d, double least, const float *start, float *W);
 
 void sae_cpu_compare_rows(size_t m, size_t d, const float *W, const float *A, const float *B,
                           double *sum);

@@ -263,6 +263,36 @@ void sae_cpu_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float
         adam_row(d, &s, proj[j], eps, W + j * d, G + j * d, M + j * d, V + j * d);
 }
 
+/* On a unit row the part across has the square 1 - c^2 but for rounding, which near the start is all
+ * there is: it is summed itself. */
+SAE_CLONES static void cap_row(size_t d, double least, const float *restrict start,
+                               float *restrict w)
+{
+    double c = 0, sq = 0;
+#pragma omp simd reduction(+ : c)
+    for (size_t i = 0; i < d; i++)
+        c += (double)w[i] * (double)start[i];
+    if (!(c < least - SAE_CAP_SLACK))
+        return;
+#pragma omp simd reduction(+ : sq)
+    for (size_t i = 0; i < d; i++) {
+        const double u = (double)w[i] - c * (double)start[i];
+        sq += u * u;
+    }
+    const double across = sqrt(sq);
+    const bool opposite = !(across > SAE_CAP_SLACK);
+    const double b = opposite ? 0 : sqrt(1 - least * least) / across, a = opposite ? 1 : least - b * c;
+    for (size_t i = 0; i < d; i++)
+        w[i] = (float)(a * (double)start[i] + b * (double)w[i]);
+}
+
+void sae_cpu_cap_rows(size_t m, size_t d, double least, const float *start, float *W)
+{
+#pragma omp parallel for schedule(dynamic, 4) if (m * d > SMALL)
+    for (size_t j = 0; j < m; j++)
+        cap_row(d, least, start + j * d, W + j * d);
+}
+
 struct parts {
     double aa, bb, ab;
 };

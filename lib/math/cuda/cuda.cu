@@ -163,6 +163,7 @@ const struct sae_ops sae_ops_cuda = {
     .unit_rows = sae_cuda_unit_rows,
     .adam = sae_cuda_adam,
     .adam_rows = sae_cuda_adam_rows,
+    .cap_rows = sae_cuda_cap_rows,
     .sq_sum = sae_cuda_sq_sum,
     .loss_sum = sae_cuda_loss_sum,
     .project_sum = sae_cuda_project_sum,

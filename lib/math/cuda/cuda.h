@@ -43,6 +43,7 @@ const float *sae_cuda_encode_topk(size_t n, size_t m, size_t d, size_t k, const 
                                   struct sae_csr *csr);
 void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const float *proj, float eps,
                         float *W, const float *G, float *M, float *V);
+void sae_cuda_cap_rows(size_t m, size_t d, double least, const float *start, float *W);
 
 enum sae_status sae_cuda_cos_hist(size_t m, size_t d, const float *U, size_t n_bins, uint64_t *hist,
                                   float *row_max, uint32_t *row_argmax, float *row_min,

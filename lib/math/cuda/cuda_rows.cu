@@ -277,3 +277,31 @@ void sae_cuda_adam_rows(size_t m, size_t d, const struct sae_adam *h, const floa
         SAE_LAUNCH(adam_rows_kernel, (unsigned)m, row_threads(d), 0, d, adam_numbers(h), proj, eps,
                    W, G, M, V);
 }
+
+/* One block a row, which is read three times and is in the cache after the first. */
+static __global__ void cap_rows_kernel(size_t d, double least, const float *start, float *W)
+{
+    const size_t at = blockIdx.x * d;
+    double dot = 0, sq = 0;
+    for (size_t i = at + threadIdx.x; i < at + d; i += blockDim.x)
+        dot += (double)W[i] * (double)start[i];
+    const double c = sae_block_sum(dot);
+    if (!(c < least - SAE_CAP_SLACK))
+        return;
+    for (size_t i = at + threadIdx.x; i < at + d; i += blockDim.x) {
+        const double u = (double)W[i] - c * (double)start[i];
+        sq += u * u;
+    }
+    const double across = sqrt(sae_block_sum(sq));
+    const bool opposite = !(across > SAE_CAP_SLACK);
+    const double b = opposite ? 0 : sqrt(1 - least * least) / across;
+    const double a = opposite ? 1 : least - b * c;
+    for (size_t i = at + threadIdx.x; i < at + d; i += blockDim.x)
+        W[i] = (float)(a * (double)start[i] + b * (double)W[i]);
+}
+
+void sae_cuda_cap_rows(size_t m, size_t d, double least, const float *start, float *W)
+{
+    if (m > 0)
+        SAE_LAUNCH(cap_rows_kernel, (unsigned)m, row_threads(d), 0, d, least, start, W);
+}

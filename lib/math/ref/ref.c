@@ -178,6 +178,30 @@ static void adam_rows(size_t m, size_t d, const struct sae_adam *h, const float 
     unit_rows(m, d, eps, W);
 }
 
+/* The cosine c and the part across, u = w - c start, give least start + sqrt(1 - least^2) u / |u|. */
+static void cap_row(size_t d, double least, const float *start, float *w)
+{
+    double c = 0, sq = 0;
+    for (size_t i = 0; i < d; i++)
+        c += (double)w[i] * start[i];
+    if (!(c < least - SAE_CAP_SLACK))
+        return;
+    for (size_t i = 0; i < d; i++)
+        sq += (w[i] - c * start[i]) * (w[i] - c * start[i]);
+    const double across = sqrt(sq);
+    for (size_t i = 0; i < d; i++)
+        w[i] = across > SAE_CAP_SLACK
+                   ? (float)(least * start[i] +
+                             sqrt(1 - least * least) * ((w[i] - c * start[i]) / across))
+                   : start[i];
+}
+
+static void cap_rows(size_t m, size_t d, double least, const float *start, float *W)
+{
+    for (size_t j = 0; j < m; j++)
+        cap_row(d, least, start + j * d, W + j * d);
+}
+
 static double step_bytes(size_t n, size_t m, size_t d, bool orth, bool window)
 {
     (void)d, (void)orth, (void)window;
@@ -214,6 +238,7 @@ const struct sae_ops sae_ops_ref = {
     .unit_rows = unit_rows,
     .adam = adam,
     .adam_rows = adam_rows,
+    .cap_rows = cap_rows,
     .sq_sum = sae_ref_sq_sum,
     .loss_sum = sae_ref_loss_sum,
     .project_sum = sae_ref_project_sum,

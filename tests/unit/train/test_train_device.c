@@ -321,8 +321,15 @@ static void agrees(void (*change)(struct settings *set))
     sae_acts_stream_close(stream);
 }
 
+static void use_soft(struct settings *set)
+{
+    set->freeze = FREEZE_SOFT;
+    set->freeze_cos = 0.98;
+}
+
 static void (*const changes[])(struct settings *set) = {
-    use_topk, use_window, use_few, use_batchtopk, use_matryoshka, use_standard, use_gated, use_jumprelu};
+    use_topk, use_window, use_few, use_batchtopk, use_matryoshka, use_standard, use_gated, use_jumprelu,
+    use_soft};
 enum { N_CHANGES = sizeof changes / sizeof *changes };
 
 static void test_agreement(void **state)
