@@ -448,6 +448,7 @@ static enum sae_status print_notes(const struct report *report, bool full, FILE 
     print_title(report, to);
     print_introduction(to);
     SAE_TRY(notes_summary(report, full, to, err));
+    SAE_TRY(notes_controls(report, to, err));
     SAE_TRY(report_grid_find(&grid, report, err));
     if (full || grid.n_axes == 0) /* a grid holds the same figures */
         SAE_TRY(notes_side_by_side(report, to, err));

@@ -18,6 +18,9 @@ SAE_MUST_CHECK enum sae_status notes_describe(char **ret, const struct report_ru
 /* full: the numbers of every comparison, however many there are. */
 SAE_MUST_CHECK enum sae_status notes_summary(const struct report *report, bool full, FILE *to,
                                              struct sae_err *err);
+/* A line for each group of seeds that has a control. */
+SAE_MUST_CHECK enum sae_status notes_controls(const struct report *report, FILE *to,
+                                              struct sae_err *err);
 /* The main figures, a column a group of seeds. */
 SAE_MUST_CHECK enum sae_status notes_side_by_side(const struct report *report, FILE *to,
                                                   struct sae_err *err);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/file/json.h"
-#include "report/compare.h"
+#include "report/control.h"
 #include "report/notes.h"
 
 static json_t *metrics_of(const struct report_phase *phase, const struct report_baseline *baseline)
@@ -73,6 +73,27 @@ static json_t *comparisons_json(const struct report *report)
                                 sae_json_number(report_group_l0(report, ref, percents[p])),
                                 "metrics", metrics));
         }
+    return list;
+}
+
+/* What the notes say of each group and its control. */
+static json_t *controls_json(const struct report *report)
+{
+    json_t *const list = json_array();
+    struct report_control c;
+    for (size_t at = 0; report_control_next(report, &at, &c);) {
+        json_t *const better = json_array(), *const worse = json_array();
+        for (size_t i = 0; i < c.n; i++)
+            if (c.counts[i])
+                json_array_append_new(c.of[i].verdict == REPORT_BETTER ? better : worse,
+                                      json_string(c.of[i].metric->id));
+        json_array_append_new(
+            list, json_pack("{s:I, s:I, s:s, s:i, s:s, s:I, s:o, s:o}", "group",
+                            (json_int_t)c.group, "control", (json_int_t)c.control, "frozen", c.part,
+                            "percent", c.percent, "verdict",
+                            report_control_verdict_names[c.verdict], "n_judged",
+                            (json_int_t)c.n_judged, "better", better, "worse", worse));
+    }
     return list;
 }
 
@@ -204,9 +225,9 @@ enum sae_status report_json(json_t **ret, const struct report *report, struct sa
                                         "targets", targets_of(NULL, one)));
     }
     json_t *all = json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "against",
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "against",
         report->runs[report->against].name, "runs", runs, "published", baselines, "seed_groups",
-        groups_json(report), "comparisons", comparisons_json(report),
+        groups_json(report), "comparisons", comparisons_json(report), "controls", controls_json(report),
         "missing_commands", lines_json(&report->missing_command), "problems",
         lines_json(&report->problems), "charts", charts_json(report), "metrics", metric_list());
     if (all == NULL)

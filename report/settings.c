@@ -196,6 +196,13 @@ enum sae_status notes_describe(char **ret, const struct report_run *run, struct 
             SAE_GO(st, add_option(&text, run, "threshold-schedule", "schedule", err));
         }
     }
+    const char *const freeze = option_text(run, "freeze", buf);
+    if (strcmp(freeze, "soft") == 0) {
+        SAE_GO(st, sae_str_printf(&text, err, "; control with a soft-frozen decoder"));
+        SAE_GO(st, add_option(&text, run, "freeze-cos", "cosine", err));
+    } else if (freeze[0] != '\0' && strcmp(freeze, "none") != 0) {
+        SAE_GO(st, sae_str_printf(&text, err, "; control with a frozen %s", freeze));
+    }
     *ret = text.s;
     return SAE_OK;
 done:
