@@ -19,75 +19,86 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, Gemma3ForConditionalGeneration
 
-B, T, V = 2, 19, 61
-BASE = dict(vocab_size=V, hidden_size=32, intermediate_size=44, num_hidden_layers=3,
-            num_attention_heads=4, max_position_embeddings=64, bos_token_id=2, eos_token_id=1)
-RMS = dict(rms_norm_eps=1e-5)
-SILU = dict(BASE, **RMS, hidden_act="silu")
-GEMMA = dict(BASE, rms_norm_eps=1e-6, hidden_activation="gelu_pytorch_tanh", num_key_value_heads=2,
-             head_dim=12, query_pre_attn_scalar=20, sliding_window=5)
-GEMMA3 = dict(GEMMA, num_hidden_layers=3, rope_local_base_freq=1e4, rope_theta=1e6,
-              rope_scaling={"rope_type": "linear", "factor": 8.0}, sliding_window_pattern=3)
-
-# name: config.json as a folder would have it. An old spelling stays as it is written here.
-MODELS = {
-    # four heads of keys, own head, no rope_theta, no head_dim
-    "llama_2": dict(SILU, model_type="llama", tie_word_embeddings=False),
-    "llama_3": dict(SILU, model_type="llama", num_key_value_heads=2, tie_word_embeddings=True,
-                    num_attention_heads=4, rope_theta=5e5, eos_token_id=[1, 3],
-                    rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
-                                  "high_freq_factor": 4.0,
-                                  "original_max_position_embeddings": 32}),
-    "llama_bias": dict(SILU, model_type="llama", num_key_value_heads=1, head_dim=10,
-                       attention_bias=True, mlp_bias=True, tie_word_embeddings=False,
-                       rope_parameters={"rope_type": "linear", "rope_theta": 1e4, "factor": 3.0}),
-    "mistral": dict(SILU, model_type="mistral", num_key_value_heads=2, head_dim=6,
-                    sliding_window=5, rope_theta=1e4, tie_word_embeddings=False),
-    "qwen2": dict(SILU, model_type="qwen2", num_key_value_heads=2, use_sliding_window=True,
-                  sliding_window=4, max_window_layers=1, rope_theta=1e6, tie_word_embeddings=True),
-    "qwen2_yarn": dict(SILU, model_type="qwen2", num_key_value_heads=4, use_sliding_window=False,
-                       sliding_window=4, max_window_layers=1, rope_theta=1e4,
-                       tie_word_embeddings=False,
-                       rope_scaling={"type": "yarn", "factor": 4.0,
-                                     "original_max_position_embeddings": 16}),
-    "qwen3": dict(SILU, model_type="qwen3", num_key_value_heads=2, head_dim=14, rope_theta=1e6,
-                  attention_bias=False, tie_word_embeddings=True),
-    "qwen3_yarn": dict(SILU, model_type="qwen3", num_key_value_heads=1, head_dim=16,
-                       attention_bias=False, tie_word_embeddings=False,
-                       rope_parameters={"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0,
-                                        "original_max_position_embeddings": 32}),
-    "gemma2": dict(GEMMA, model_type="gemma2", attn_logit_softcapping=2.0,
-                   final_logit_softcapping=3.0, rope_theta=1e4),
-    "gemma3_text": dict(GEMMA3, model_type="gemma3_text"),
-    "gpt_neox": dict(BASE, model_type="gpt_neox", hidden_act="gelu", layer_norm_eps=1e-5,
-                     rotary_pct=0.25, rotary_emb_base=10000, use_parallel_residual=True,
-                     tie_word_embeddings=False, bos_token_id=0, eos_token_id=0),
-    "gpt_neox_serial": dict(BASE, model_type="gpt_neox", hidden_act="gelu", layer_norm_eps=1e-5,
-                            use_parallel_residual=False, tie_word_embeddings=True,
-                            rope_parameters={"rope_type": "default", "rope_theta": 1000.0,
-                                             "partial_rotary_factor": 0.5}),
-    "gpt2": dict(model_type="gpt2", vocab_size=V, n_embd=32, n_layer=3, n_head=4, n_positions=64,
-                 n_ctx=64, n_inner=None, activation_function="gelu_new", layer_norm_epsilon=1e-5,
-                 bos_token_id=2, eos_token_id=2),
-}
+B = 2
+# What the committed vectors are made of, and what tests/parity/families.py asks for.
+SMALL = dict(T=19, V=61, D=32, F=44, layers=3, context=64, window=5, dtype=torch.bfloat16)
+LARGE = dict(T=300, V=499, D=96, F=140, layers=6, context=512, window=37, dtype=torch.float32)
 
 
-def randomise(model):
-    """Weights of a size at which every part matters; values that BF16 holds."""
+def configs(z):
+    """name: config.json as a folder would have it. An old spelling stays as it is written here."""
+    base = dict(vocab_size=z["V"], hidden_size=z["D"], intermediate_size=z["F"],
+                num_hidden_layers=z["layers"], num_attention_heads=4,
+                max_position_embeddings=z["context"], bos_token_id=2, eos_token_id=1)
+    silu = dict(base, rms_norm_eps=1e-5, hidden_act="silu")
+    gemma = dict(base, rms_norm_eps=1e-6, hidden_activation="gelu_pytorch_tanh",
+                 num_key_value_heads=2, head_dim=12, query_pre_attn_scalar=20,
+                 sliding_window=z["window"])
+    gemma3 = dict(gemma, rope_local_base_freq=1e4, rope_theta=1e6,
+                  rope_scaling={"rope_type": "linear", "factor": 8.0}, sliding_window_pattern=3)
+    neox = dict(base, model_type="gpt_neox", hidden_act="gelu", layer_norm_eps=1e-5)
+    return {
+        # four heads of keys, own head, no rope_theta, no head_dim
+        "llama_2": dict(silu, model_type="llama", tie_word_embeddings=False),
+        "llama_3": dict(silu, model_type="llama", num_key_value_heads=2, tie_word_embeddings=True,
+                        num_attention_heads=4, rope_theta=5e5, eos_token_id=[1, 3],
+                        rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                      "high_freq_factor": 4.0,
+                                      "original_max_position_embeddings": z["context"] // 2}),
+        "llama_bias": dict(silu, model_type="llama", num_key_value_heads=1, head_dim=10,
+                           attention_bias=True, mlp_bias=True, tie_word_embeddings=False,
+                           rope_parameters={"rope_type": "linear", "rope_theta": 1e4,
+                                            "factor": 3.0}),
+        "mistral": dict(silu, model_type="mistral", num_key_value_heads=2, head_dim=6,
+                        sliding_window=z["window"], rope_theta=1e4, tie_word_embeddings=False),
+        "qwen2": dict(silu, model_type="qwen2", num_key_value_heads=2, use_sliding_window=True,
+                      sliding_window=z["window"] - 1, max_window_layers=1, rope_theta=1e6,
+                      tie_word_embeddings=True),
+        "qwen2_yarn": dict(silu, model_type="qwen2", num_key_value_heads=4,
+                           use_sliding_window=False, sliding_window=4, max_window_layers=1,
+                           rope_theta=1e4, tie_word_embeddings=False,
+                           rope_scaling={"type": "yarn", "factor": 4.0,
+                                         "original_max_position_embeddings": z["context"] // 4}),
+        "qwen3": dict(silu, model_type="qwen3", num_key_value_heads=2, head_dim=14, rope_theta=1e6,
+                      attention_bias=False, tie_word_embeddings=True),
+        "qwen3_yarn": dict(silu, model_type="qwen3", num_key_value_heads=1, head_dim=16,
+                           attention_bias=False, tie_word_embeddings=False,
+                           rope_parameters={"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0,
+                                            "original_max_position_embeddings": z["context"] // 2}),
+        "gemma2": dict(gemma, model_type="gemma2", attn_logit_softcapping=2.0,
+                       final_logit_softcapping=3.0, rope_theta=1e4),
+        "gemma3_text": dict(gemma3, model_type="gemma3_text"),
+        # as transformers 5 saves it: rope_parameters of both kinds of layer, layer_types
+        "gemma3": dict(gemma3, model_type="gemma3"),
+        "gpt_neox": dict(neox, rotary_pct=0.25, rotary_emb_base=10000, use_parallel_residual=True,
+                         tie_word_embeddings=False, bos_token_id=0, eos_token_id=0),
+        "gpt_neox_serial": dict(neox, use_parallel_residual=False, tie_word_embeddings=True,
+                                rope_parameters={"rope_type": "default", "rope_theta": 1000.0,
+                                                 "partial_rotary_factor": 0.5}),
+        "gpt2": dict(model_type="gpt2", vocab_size=z["V"], n_embd=z["D"], n_layer=z["layers"],
+                     n_head=4, n_positions=z["context"], n_ctx=z["context"], n_inner=None,
+                     activation_function="gelu_new", layer_norm_epsilon=1e-5, bos_token_id=2,
+                     eos_token_id=2),
+    }
+
+
+def randomise(model, z):
+    """Weights of a size at which every part matters; values that the file's type holds."""
     torch.manual_seed(7)
+    wide = (32 / z["D"]) ** 0.5
     for name, p in model.named_parameters():
-        scale = 0.25 if p.dim() > 1 else 0.3
+        scale = 0.25 * wide if p.dim() > 1 else 0.3
         centre = 0.0
         if p.dim() == 1 and "norm" in name or ".ln_" in name:
             centre = 0.0 if "gemma" in model.config.model_type or name.endswith("bias") else 1.0
-        p.data = (centre + scale * torch.randn_like(p)).to(torch.bfloat16).to(torch.float32)
+        p.data = (centre + scale * torch.randn_like(p)).to(z["dtype"]).to(torch.float32)
 
 
-def save(model, folder, config):
+def save(model, folder, config, dtype):
     os.makedirs(folder, exist_ok=True)
     model.save_pretrained(folder)
     path = os.path.join(folder, "model.safetensors")
-    tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in load_file(path).items()}
+    tensors = {k: v.to(dtype).contiguous() for k, v in load_file(path).items()}
     save_file(tensors, path, metadata={"format": "pt"})
     for name in os.listdir(folder):
         if name not in ("model.safetensors", "config.json"):
@@ -127,41 +138,40 @@ def layers_of(model):
     raise SystemExit("no layers")
 
 
-def write(out, name, make, config, load):
-    folder = os.path.join(out, name)
-    model = make()
-    randomise(model)
-    save(model, folder, config)
-    model = load(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    gen = torch.Generator().manual_seed(3)
-    ids = torch.randint(3, V, (B, T), generator=gen)
-    ids[:, 0] = 2
-    save_file(vectors(model, layers_of(model), ids), folder + ".vectors.safetensors")
-    print(name, sum(p.numel() for p in model.parameters()))
+def seeing(config):
+    """Gemma 3 with a small model of vision around the text's."""
+    text = {k: v for k, v in config.items() if k != "model_type"}
+    vision = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
+                  image_size=14, patch_size=7)
+    return Gemma3ForConditionalGeneration(
+        AutoConfig.for_model("gemma3", text_config=text, vision_config=vision,
+                             mm_tokens_per_image=4))
 
 
-def main(out):
+def written(config):
+    given = {k: v for k, v in config.items() if k != "model_type"}
+    c = AutoConfig.for_model(config["model_type"], **json.loads(json.dumps(given)))
+    c._attn_implementation = "eager"
+    return AutoModelForCausalLM.from_config(c)
+
+
+def main(out, z=SMALL):
     transformers.logging.set_verbosity_error()
-    for name, config in MODELS.items():
-        given = {k: v for k, v in config.items() if k != "model_type"}
-
-        def make():
-            c = AutoConfig.for_model(config["model_type"], **json.loads(json.dumps(given)))
-            c._attn_implementation = "eager"
-            return AutoModelForCausalLM.from_config(c)
-
-        write(out, name, make, config, AutoModelForCausalLM.from_pretrained)
-
-    def make_seeing():
-        text = {k: v for k, v in GEMMA3.items() if k != "model_type"}
-        vision = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-                      num_attention_heads=1, image_size=14, patch_size=7)
-        c = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision,
-                                 mm_tokens_per_image=4)
-        return Gemma3ForConditionalGeneration(c)
-
-    # as transformers 5 saves it: rope_parameters of both kinds of layer, layer_types
-    write(out, "gemma3", make_seeing, None, Gemma3ForConditionalGeneration.from_pretrained)
+    transformers.utils.logging.disable_progress_bar()
+    for name, config in configs(z).items():
+        sees = config["model_type"] == "gemma3"
+        kind = Gemma3ForConditionalGeneration if sees else AutoModelForCausalLM
+        folder = os.path.join(out, name)
+        model = seeing(config) if sees else written(config)
+        randomise(model, z)
+        save(model, folder, None if sees else config, z["dtype"])
+        model = kind.from_pretrained(folder, dtype=torch.float32,
+                                     attn_implementation="eager").eval()
+        gen = torch.Generator().manual_seed(3)
+        ids = torch.randint(3, z["V"], (B, z["T"]), generator=gen)
+        ids[:, 0] = 2
+        save_file(vectors(model, layers_of(model), ids), folder + ".vectors.safetensors")
+        print(name, sum(p.numel() for p in model.parameters()), file=sys.stderr)
 
 
 if __name__ == "__main__":
