@@ -1,21 +1,45 @@
 #!/bin/sh
-# The whole study in small, on the language model that ships in data/tiny-g2 and the texts of
-# data/corpora/texts: harvest, train nine runs, analyze, splice, probe, absorb, ablate, unlearn, report.
-# Everything it makes is in ./demo; run it again and ./demo is made anew. About ten minutes of
-# computing on two cores.
-#   ./demo.sh            everything
-#   ./demo.sh --quick    less of everything, to see each program at work; its numbers say little
+# The whole study in small: harvest, train, analyze, splice, probe, absorb, ablate, unlearn, report, on the
+# texts of data/corpora/texts.
+#
+#   ./demo.sh                     on the language model that ships in data/tiny-g2: nine runs, about ten
+#                                 minutes of computing on two cores
+#   ./demo.sh --model MODEL       on a language model of yours, a folder or a GGUF file: six runs, every
+#                                 evaluation at 25, 50, 75 and 100 % of them. About 40 minutes on two cores
+#                                 for SmolLM2-135M (data/models brings it)
+#       --layer L                 layer to look at (default: the middle one)
+#       --tokens N                activations to harvest and train on, such as 1M (default: 250k)
+#       --steps N                 updates of a training, of 512 tokens each (default: each activation once)
+#   ./demo.sh --quick             with or without --model: less of everything, to see each program at work;
+#                                 its numbers say little
+#
+# Everything it makes is in ./demo, with --model in ./demo-NAME; run it again and that is made anew.
+# shellcheck disable=SC2086 # options in variables without quotes are several words
 set -eu
 cd "$(dirname "$0")"
-tokens=1M words='' m=2048 seeds=1,2,3
-case "${1:-}" in
-'') ;;
---quick) tokens=100k words='--max-words 800' m=512 seeds=1,2 ;;
-*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
-esac
 root=$PWD
-began=$(date +%s)
+usage() { sed -n '2,/^# shell/s/^# \{0,1\}//p' "$0" | sed '$d' >&2; }
+wrong() { echo "demo.sh: $*" >&2; exit 2; }
 
+model='' layer='' tokens='' steps='' quick=''
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --quick) quick=1 ;;
+    --model | --layer | --tokens | --steps)
+        [ $# -gt 1 ] || wrong "$1 takes a value; ./demo.sh --help shows all"
+        eval "${1#--}=\$2"
+        shift
+        ;;
+    --help | -h) usage 2>&1; exit 0 ;;
+    *) echo "demo.sh: found '$1', which is no option" >&2; usage; exit 2 ;;
+    esac
+    shift
+done
+[ -n "$model" ] || [ -z "$layer$tokens$steps" ] ||
+    wrong "--layer, --tokens and --steps go with --model; the shipped model's are fixed"
+[ -z "$model" ] || [ -e "$model" ] || wrong "there is no '$model'; --model takes a folder or a GGUF file"
+
+began=$(date +%s)
 step() { printf '\n== %s  (%d s)\n' "$*" "$(($(date +%s) - began))"; }
 # Shows a command as one would type it, then runs it.
 run() {
@@ -41,21 +65,43 @@ for main in */main.c; do
 done
 export PATH
 
-rm -rf demo
-mkdir demo
-cd demo
-texts=../data/corpora/texts
-began=$(date +%s) # the ten minutes are of computing: from here on
+# The sizes. Of a model of one's own they follow from what it is; of a stream of width d, 4 d latents.
+if [ -z "$model" ]; then
+    out=demo model=../data/tiny-g2 layer=3 m=2048 seeds=1,2,3 points=0,25,50,75,100 all=''
+    labels='' words='' contexts=64 # words, labels: all that there are
+    forget="--thresholds 0.001 --multipliers 10,25" # a fourth of the grid; these suit a stream of norm 20
+    tokens=1M
+    [ -z "$quick" ] || tokens=100k words='--max-words 800' m=512 seeds=1,2
+else
+    about=$(sae-harvest --model "$model" --describe --json)
+    of_model() { printf '%s\n' "$about" | sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p"; }
+    out=demo-$(of_model name | tr -c 'A-Za-z0-9._\n-' _)
+    layer=${layer:-$(of_model middle_layer)}
+    m=$((4 * $(of_model width))) seeds=1,2 points=25,50,75,100 all=--all contexts=32
+    labels='--max-train-per-class 100 --max-test-per-class 40' words='--max-words 2500'
+    tokens=${tokens:-250k}
+    case "$model" in /*) ;; *) model=../$model ;; esac
+    [ -z "$quick" ] || tokens=20k m=$((m / 2)) contexts=8 words='--max-words 200' \
+        labels='--max-train-per-class 20 --max-test-per-class 10'
+fi
+[ -z "$steps" ] || steps="--steps $steps"
 
-step "harvest: what layer 3 of the language model does on these texts"
-run sae-harvest --model ../data/tiny-g2 --layer 3 --text $texts/prose.jsonl.zst --tokens $tokens -o acts
-run sae-harvest --like acts --context 64 --labels "$(echo $texts/labels/*.csv.zst | tr ' ' ',')"
+rm -rf "./$out"
+mkdir "$out"
+cd "$out"
+texts=../data/corpora/texts
+began=$(date +%s) # the minutes are of computing: from here on
+
+step "harvest: what layer $layer of the language model does on these texts"
+[ "$out" = demo ] || run sae-harvest --model "$model" --describe
+run sae-harvest --model "$model" --layer "$layer" --text $texts/prose.jsonl.zst --tokens "$tokens" -o acts
+run sae-harvest --like acts --context 64 --labels "$(echo $texts/labels/*.csv.zst | tr ' ' ',')" $labels
 run sae-harvest --like acts --words $words
 
 step "train: TopK without the orthogonality term, with a weak one, with a strong one, several seeds each"
-small="--m $m --batch 512 --lr 1e-3" # what fits a width of 128 and a million tokens
-run sae-train --acts acts --arch topk --k 32 $small --orth none,progressive --lambda2-max 0.003,0.1 \
-    --seed $seeds -o sweep
+small="--m $m --batch 512 --lr 1e-3" # what fits few tokens and a narrow stream
+run sae-train --acts acts --arch topk --k 32 $small $steps --orth none,progressive --lambda2-max 0.003,0.1 \
+    --seed $seeds --checkpoints $points -o sweep
 # One seed of each, for what takes longer.
 first="sweep/run_none_s1 sweep/run_progressive_lam0.003_s1 sweep/run_progressive_lam0.1_s1"
 
@@ -63,31 +109,36 @@ step "analyze: how separated are the features, at every checkpoint"
 into analyze.txt sae-analyze --all sweep
 
 step "splice: what does the language model lose"
-into splice.txt sae-splice sweep
+into splice.txt sae-splice --contexts $contexts $all sweep
 
 step "probe: how well does one latent know a concept, against one neuron"
-into probe.txt sae-probe --k 1,2,5 sweep
+into probe.txt sae-probe --k 1,2,5 $all sweep
 
 step "absorb: does a first-letter latent stay silent where a word's own latent speaks"
-into absorb.txt sae-absorb sweep
+into absorb.txt sae-absorb $all sweep
 
 step "ablate: does zeroing a class's latents blind its own probe, and no other"
-into ablate.txt sae-ablate --n 2,10,20,50 $first
+into ablate.txt sae-ablate --n 2,10,20,50 $all $first
 
 step "unlearn: what clamping the latents of scripture makes the model forget"
-# A fourth of the full grid; multipliers that suit a stream of norm 20.
-into unlearn.txt sae-unlearn --task $texts/unlearn --thresholds 0.001 --multipliers 10,25 $first
+if [ "$out" != demo ]; then # one value, which suits the stream: one and a quarter of its mean norm
+    norm=$(sed -n 's/.*"mean_norm": \([0-9]*\).*/\1/p' acts/acts.json)
+    forget="--thresholds 0.001 --features 10 --multipliers $((norm * 5 / 4)) --rows 64 --context 256 --form cloze"
+fi
+into unlearn.txt sae-unlearn --task $texts/unlearn $forget $first
 
 step "report"
 into notes.txt sae-report sweep
 sed -n '/^In short/,/^What was run/p' notes.txt | sed '$d'
+times >times.txt # of the programs: the second line
 cat <<END
 
-== done in $(($(date +%s) - began)) s of computing. To look at, in $root/demo:
+== done in $(($(date +%s) - began)) s; the programs took $(sed -n '2s/ .*//p' times.txt) of processor time.
+   To look at, in $root/$out:
    notes.txt                               the runs side by side, in groups over seeds
    analyze.txt probe.txt absorb.txt ...    each tool's own tables
    report_charts/*.svg                     the same as charts
    sweep/*/charts/*.svg                    one checkpoint in detail
    h5dump -H sweep/run_none_s1/ckpt_50.h5  what a checkpoint holds
-The same commands work on google/gemma-2-2b: see README.md.
 END
+[ "$out" != demo ] || echo "The same on a real language model: ./demo.sh --model MODEL; see data/models and README.md."
