@@ -260,7 +260,9 @@ static enum sae_status open_model(struct harvest *h, struct sae_err *err)
     }
     SAE_TRY(harvest_tap_open(&h->tap, h->folder, layer, err));
     SAE_TRY(sae_lm_place(h->tap.model, h->ops, (enum sae_precision)wanted.matmul,
-                         wanted.words ? h->tap.config->L : (size_t)layer + 1, err));
+                         wanted.words ? h->tap.config->L
+                                      : sae_lm_layers_to(h->tap.config, sae_resid_post(h->tap.layer)),
+                         err));
     return wanted.like != NULL ? check_like(h, err) : SAE_OK;
 }
 

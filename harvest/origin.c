@@ -45,9 +45,10 @@ static int pick_options(json_t *record, const char *const *names, const struct h
 
 static json_t *site_of(const struct harvest_tap *tap, size_t context)
 {
-    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I}", "model", tap->config->name, "model_id",
+    char hook[SAE_HOOK_NAME];
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I}", "model", tap->config->name, "model_id",
                      tap->model_id, "layer", (json_int_t)tap->layer, "hook",
-                     json_sprintf("blocks.%zu.hook_resid_post", tap->layer), "d",
+                     sae_hook_name(hook, sae_resid_post(tap->layer)), "d",
                      (json_int_t)tap->d, "context", (json_int_t)context);
 }
 

@@ -81,7 +81,7 @@ static bool row_is_finite(const float *x, size_t d)
 enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
                                  struct sae_err *err)
 {
-    SAE_TRY(sae_lm_tap(tap->run, ids, B, T, tap->layer, tap->x, err));
+    SAE_TRY(sae_lm_tap(tap->run, ids, B, T, sae_resid_post(tap->layer), tap->x, err));
     for (size_t i = 0; i < B * T; i++)
         if (!row_is_finite(tap->x + i * tap->d, tap->d))
             return sae_err_set(err, SAE_EFORMAT,

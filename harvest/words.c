@@ -142,7 +142,7 @@ static size_t largest(const float *x, size_t n)
 static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t B, size_t T,
                                    struct sae_err *err)
 {
-    SAE_TRY(sae_lm_resume(w->tap->run, w->tap->x, B, T, w->tap->layer, err));
+    SAE_TRY(sae_lm_resume(w->tap->run, w->tap->x, NULL, B, T, sae_resid_post(w->tap->layer), err));
     for (size_t b = 0; b < B; b++) {
         SAE_TRY(sae_lm_logits(w->tap->run, b * T + T - 1, 1, w->logits, err));
         const uint8_t letter = w->words.v[word[b]].letter;

@@ -11,6 +11,7 @@
 #include "lib/base/bf16.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
+#include "lm/rows.h"
 
 enum {
     PIECE = 16 << 20,  /* elements of a weight converted and sent at a time */
@@ -317,8 +318,8 @@ void sae_lm_pass_close(struct sae_lm_pass *p)
 
 /* --- 3. layers ------------------------------------------------------------------------------ */
 
-/* a = the attention branch of all rows from h. */
-static void attend(struct sae_lm_pass *p, size_t B, size_t T, size_t layer)
+/* o = the heads of all rows from h. */
+static void run_heads(struct sae_lm_pass *p, size_t B, size_t T, size_t layer)
 {
     const struct sae_lm_device *const g = p->device;
     const struct sae_lm_config *c = &g->model->config;
@@ -342,9 +343,6 @@ static void attend(struct sae_lm_pass *p, size_t B, size_t T, size_t layer)
     if (half > 0)
         lm->rope(n, T, c->H + c->K, d, half, ld, p->cosines + at, p->sines + at, p->qkv);
     lm->attend(g->how, &heads, p->qkv, p->o);
-    lm->product(g->how, n, c->D, c->H * d, p->o, w->out, p->a);
-    if (w->out_bias)
-        lm->add(n, 1, c->D, w->out_bias, p->a);
 }
 
 /* a = W_down act(W_gate h) [* W_up h], as many rows at a time as fit. */
@@ -367,41 +365,155 @@ static void feed_forward(struct sae_lm_pass *p, size_t n, const struct device_la
     }
 }
 
-/* From the norm of the stream, h, through one layer; next: the norm of the layer after it. With a
- * parallel residual the MLP's norm reads the stream before attention's is added. */
-static void run_layer(struct sae_lm_pass *p, size_t B, size_t T, size_t layer, const float *next)
+/* One layer of a pass. */
+struct step {
+    const struct sae_lm_route *route;
+    size_t B, T, n, layer; /* n = B T */
+    unsigned parts;
+    const float *next; /* the norm before the layer after this one; NULL: none follows */
+};
+
+/* Rows of one place, x [n][D] on the device, to the hooks that are there; norm: those of a norm
+ * that comes before, on the host, or NULL. Hooks read by way of the host: few rows of few layers.
+ */
+static void keep(const struct sae_lm_pass *p, const struct step *s, enum sae_point point,
+                 const float *x, const float *norm)
 {
-    struct sae_lm_device *const g = p->device;
-    const struct sae_lm_ops *const lm = g->ops->lm;
-    const struct sae_lm_config *c = &g->model->config;
-    const struct device_layer *const w = &g->layers[layer];
-    const size_t n = B * T, D = c->D;
-    const float *const before_mlp = w->norms[SAE_LM_NORM_PRE_FF];
-    attend(p, B, T, layer);
-    if (c->parallel)
-        lm->norm(g->how, c->norm, n, D, c->norm_eps, p->x, before_mlp, p->h);
-    lm->join(g->how, c->norm, n, D, c->norm_eps, p->a, w->norms[SAE_LM_NORM_POST_ATTN], p->x,
-             c->parallel ? NULL : before_mlp, p->h);
-    feed_forward(p, n, w);
-    lm->join(g->how, c->norm, n, D, c->norm_eps, p->a, w->norms[SAE_LM_NORM_POST_FF], p->x, next,
-             p->h);
+    const struct sae_lm_config *c = &p->device->model->config;
+    for (size_t k = 0; k < s->route->n_hooks; k++) {
+        float *const to = sae_lm_route_wants(s->route, k, point, s->layer);
+        if (!to)
+            continue;
+        p->device->ops->get(to, x, s->n * c->D * sizeof *to);
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < s->n; i++)
+            if (norm)
+                sae_lm_row_norm(c->norm, to + i * c->D, to + i * c->D, norm, c->D, c->norm_eps);
+    }
 }
 
-/* The stream through layers [first, end). Each join adds one branch and norms for the next. */
-static enum sae_status run_layers(struct sae_lm_pass *p, size_t B, size_t T, size_t first,
-                                  size_t end, struct sae_err *err)
+/* Likewise of the heads, which are factors: bf16 comes into the upper half of `to` and is widened
+ * from there. */
+static void keep_heads(const struct sae_lm_pass *p, const struct step *s)
 {
-    struct sae_lm_device *const g = p->device;
+    const size_t n = s->n * sae_lm_width(&p->device->model->config, SAE_ATTN_Z);
+    const size_t size = sae_lm_factor(p->device->how);
+    for (size_t k = 0; k < s->route->n_hooks; k++) {
+        float *const to = sae_lm_route_wants(s->route, k, SAE_ATTN_Z, s->layer);
+        if (!to)
+            continue;
+        char *const at = (char *)to + n * (sizeof *to - size);
+        p->device->ops->get(at, p->o, n * size);
+        for (size_t i = 0; i < n && p->device->how == SAE_BF16; i++) {
+            uint16_t narrow;
+            memcpy(&narrow, at + i * size, size);
+            to[i] = sae_bf16_to_f32(narrow);
+        }
+    }
+}
+
+/* The heads' output product joins the stream; h: the norm before the MLP, unless with a parallel
+ * residual, where that reads the stream before attention's branch is added. */
+static void run_attention(struct sae_lm_pass *p, const struct step *s)
+{
+    const struct sae_lm_device *const g = p->device;
     const struct sae_lm_ops *const lm = g->ops->lm;
     const struct sae_lm_config *c = &g->model->config;
+    const struct device_layer *const w = &g->layers[s->layer];
+    const struct sae_lm_layer *const host = &g->model->layers[s->layer];
+    const size_t D = c->D, hd = c->H * c->head_dim;
+    const bool norms = (s->parts & SAE_PART_MLP_IN) && !c->parallel;
+    const float *const before_mlp = norms ? w->norms[SAE_LM_NORM_PRE_FF] : NULL;
+    const float *const z = sae_lm_route_given(s->route, SAE_ATTN_Z, s->layer);
+    const float *const a = sae_lm_route_given(s->route, SAE_ATTN_OUT, s->layer);
+    if (z) {
+        g->ops->put(p->qkv, z, s->n * hd * sizeof *z);
+        lm->factors(g->how, s->n * hd, p->qkv, p->o);
+    }
+    if (s->parts & SAE_PART_ATTN_OUT) {
+        lm->product(g->how, s->n, D, hd, p->o, w->out, p->a);
+        if (w->out_bias)
+            lm->add(s->n, 1, D, w->out_bias, p->a);
+        keep(p, s, SAE_ATTN_OUT, p->a, host->norms[SAE_LM_NORM_POST_ATTN]);
+        lm->join(g->how, c->norm, s->n, D, c->norm_eps, p->a, w->norms[SAE_LM_NORM_POST_ATTN], p->x,
+                 before_mlp, p->h);
+        keep(p, s, SAE_RESID_MID, p->x, NULL);
+    } else if (a) {
+        g->ops->put(p->a, a, s->n * D * sizeof *a);
+        lm->join(g->how, c->norm, s->n, D, c->norm_eps, p->a, NULL, p->x, before_mlp, p->h);
+    } else if (before_mlp) {
+        lm->norm(g->how, c->norm, s->n, D, c->norm_eps, p->x, before_mlp, p->h);
+    }
+}
+
+/* The MLP of h joins the stream; h: the next layer's norm. */
+static void run_mlp(struct sae_lm_pass *p, const struct step *s)
+{
+    const struct sae_lm_device *const g = p->device;
+    const struct sae_lm_ops *const lm = g->ops->lm;
+    const struct sae_lm_config *c = &g->model->config;
+    const struct device_layer *const w = &g->layers[s->layer];
+    const struct sae_lm_layer *const host = &g->model->layers[s->layer];
+    const float *const in = sae_lm_route_given(s->route, SAE_MLP_IN, s->layer);
+    const float *const out = sae_lm_route_given(s->route, SAE_MLP_OUT, s->layer);
+    const float *norm = w->norms[SAE_LM_NORM_POST_FF];
+    if (in) {
+        g->ops->put(p->a, in, s->n * c->D * sizeof *in);
+        lm->factors(g->how, s->n * c->D, p->a, p->h);
+    }
+    if (s->parts & SAE_PART_MLP) {
+        feed_forward(p, s->n, w);
+        keep(p, s, SAE_MLP_OUT, p->a, host->norms[SAE_LM_NORM_POST_FF]);
+    } else if (out) {
+        g->ops->put(p->a, out, s->n * c->D * sizeof *out);
+        norm = NULL;
+    } else {
+        return;
+    }
+    lm->join(g->how, c->norm, s->n, c->D, c->norm_eps, p->a, norm, p->x, s->next, p->h);
+    keep(p, s, SAE_RESID_POST, p->x, NULL);
+}
+
+/* From the norm of the stream, h, through one layer. */
+static void run_layer(struct sae_lm_pass *p, const struct step *s)
+{
+    const struct sae_lm_device *const g = p->device;
+    const struct sae_lm_config *c = &g->model->config;
+    const struct device_layer *const w = &g->layers[s->layer];
+    const float *const host_norm = g->model->layers[s->layer].norms[SAE_LM_NORM_PRE_FF];
+    if (s->parts & SAE_PART_HEADS) {
+        run_heads(p, s->B, s->T, s->layer);
+        keep_heads(p, s);
+    }
+    if (c->parallel && (s->parts & SAE_PART_MLP_IN)) {
+        g->ops->lm->norm(g->how, c->norm, s->n, c->D, c->norm_eps, p->x,
+                         w->norms[SAE_LM_NORM_PRE_FF], p->h);
+        keep(p, s, SAE_MLP_IN, p->x, host_norm);
+    }
+    run_attention(p, s);
+    if (!c->parallel && (s->parts & SAE_PART_MLP_IN))
+        keep(p, s, SAE_MLP_IN, p->x, host_norm);
+    run_mlp(p, s);
+}
+
+/* The stream through the layers of the route. Each join adds one branch and norms for the next. */
+static enum sae_status run_layers(struct sae_lm_pass *p, size_t B, size_t T,
+                                  const struct sae_lm_route *route, struct sae_err *err)
+{
+    struct sae_lm_device *const g = p->device;
+    const struct sae_lm_config *c = &g->model->config;
+    const size_t first = route->first, end = route->end;
+    struct step s = {.route = route, .B = B, .T = T, .n = B * T};
     SAE_TRY(send(g, first, end, err));
-    if (first < end)
-        lm->norm(g->how, c->norm, B * T, c->D, c->norm_eps, p->x,
-                 g->layers[first].norms[SAE_LM_NORM_IN], p->h);
-    for (size_t i = first; i < end; i++) {
+    if (first < end && (sae_lm_route_parts(route, first) & SAE_PART_HEADS))
+        g->ops->lm->norm(g->how, c->norm, B * T, c->D, c->norm_eps, p->x,
+                         g->layers[first].norms[SAE_LM_NORM_IN], p->h);
+    for (s.layer = first; s.layer < end; s.layer++) {
         if (p->may_stop && sae_stop_asked())
             return sae_err_set(err, SAE_EINTR, "stopped within a batch");
-        run_layer(p, B, T, i, i + 1 < end ? g->layers[i + 1].norms[SAE_LM_NORM_IN] : NULL);
+        s.parts = sae_lm_route_parts(route, s.layer);
+        s.next = s.layer + 1 < end ? g->layers[s.layer + 1].norms[SAE_LM_NORM_IN] : NULL;
+        run_layer(p, &s);
     }
     return SAE_OK;
 }
@@ -414,27 +526,28 @@ void sae_lm_pass_may_stop(struct sae_lm_pass *p)
 /* --- 4. tap and resume ---------------------------------------------------------------------- */
 
 enum sae_status sae_lm_pass_tap(struct sae_lm_pass *p, const uint32_t *ids, size_t B, size_t T,
-                                size_t layer, float *x, struct sae_err *err)
+                                const struct sae_lm_route *route, struct sae_err *err)
 {
     const struct sae_lm_device *const g = p->device;
     const size_t n = B * T, D = g->model->config.D;
-    SAE_TRY(send(p->device, 0, layer + 1, err));
+    const struct step start = {.route = route, .B = B, .T = T, .n = n};
+    SAE_TRY(send(p->device, 0, route->end, err));
     g->ops->put(p->ids, ids, n * sizeof *ids);
     g->ops->lm->embed(g->how, n, D, (float)g->model->config.embed_scale, p->ids, g->embed, p->x);
     if (g->positions)
         g->ops->lm->add(n, T, D, g->positions, p->x);
-    SAE_TRY(run_layers(p, B, T, 0, layer + 1, err));
-    g->ops->get(x, p->x, n * D * sizeof *x);
+    keep(p, &start, SAE_RESID_PRE, p->x, NULL);
+    SAE_TRY(run_layers(p, B, T, route, err));
     return g->ops->check(err);
 }
 
 enum sae_status sae_lm_pass_resume(struct sae_lm_pass *p, const float *x, size_t B, size_t T,
-                                   size_t layer, struct sae_err *err)
+                                   const struct sae_lm_route *route, struct sae_err *err)
 {
     const struct sae_lm_device *const g = p->device;
     const struct sae_lm_config *c = &g->model->config;
     g->ops->put(p->x, x, B * T * c->D * sizeof *x);
-    SAE_TRY(run_layers(p, B, T, layer + 1, c->L, err));
+    SAE_TRY(run_layers(p, B, T, route, err));
     g->ops->lm->norm(SAE_F32, c->norm, B * T, c->D, c->norm_eps, p->x, g->norm, p->y);
     return SAE_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "lib/math/lm.h"
 #include "lm/model.h"
+#include "lm/route.h"
 
 struct sae_lm_device;
 void sae_lm_device_close(struct sae_lm_device *device); /* accepts NULL */
@@ -20,12 +21,14 @@ SAE_MUST_CHECK enum sae_status sae_lm_pass_open(struct sae_lm_pass **ret,
 void sae_lm_pass_close(struct sae_lm_pass *pass);    /* accepts NULL */
 void sae_lm_pass_may_stop(struct sae_lm_pass *pass); /* as sae_lm_run_may_stop, between layers */
 
-/* As sae_lm_tap ... sae_lm_compare; all may fail as the device does (SAE_EBACKEND, SAE_ENOMEM). */
+/* As sae_lm_tap_all ... sae_lm_compare; all may fail as the device does (SAE_EBACKEND, SAE_ENOMEM).
+ * x: the stream that the pass begins with; what a branch gives is in the route. */
 SAE_MUST_CHECK enum sae_status sae_lm_pass_tap(struct sae_lm_pass *pass, const uint32_t *ids,
-                                               size_t B, size_t T, size_t layer, float *x,
+                                               size_t B, size_t T, const struct sae_lm_route *route,
                                                struct sae_err *err);
 SAE_MUST_CHECK enum sae_status sae_lm_pass_resume(struct sae_lm_pass *pass, const float *x,
-                                                  size_t B, size_t T, size_t layer,
+                                                  size_t B, size_t T,
+                                                  const struct sae_lm_route *route,
                                                   struct sae_err *err);
 SAE_MUST_CHECK enum sae_status sae_lm_pass_final(const struct sae_lm_pass *pass, size_t first,
                                                  size_t n, float *y, struct sae_err *err);

@@ -1,49 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* forward : batches of sequences through the layers.
- *
- * A small model, held in f32, goes group by group: one thread takes a few sequences through all
- * layers, its working set stays in cache, and threads meet once a batch. A large one goes layer
- * by layer over all tokens, so that each weight is read and converted once a batch.
- *
- * Each thread multiplies its own block of rows by a BLAS that is held to one thread: two pools of
- * threads would fight for the processors. Blocks depend on the model and the batch alone, so the
- * numbers do not depend on the count of threads. One forward pass at a time per process. */
-#include <cblas.h>
-#include <math.h>
+/* forward : a pass over a batch: embedding, layers (layers.c), final norm, logits. */
 #include <omp.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/base/stop.h"
 #include "lm/device.h"
-#include "lm/model.h"
 #include "lm/rope.h"
 #include "lm/rows.h"
+#include "lm/run.h"
 
 enum {
     BLOCK_SMALL = 128, /* rows of a block; the working set of a small model stays in cache */
     BLOCK_LARGE = 512, /* BLAS packs the weights again for each block */
-    PANEL_ROWS = 64,   /* weight rows converted at a time by one thread */
     HEAD_ROWS = 32768, /* vocabulary rows converted at a time */
     TILE_ROWS = 256,   /* tile of logits: rows by words */
     TILE_WORDS = 2048
-};
-
-struct sae_lm_run {
-    const struct sae_lm *model;
-    size_t n_max, T_max, block;
-    size_t n_threads;
-    size_t head_scratch, block_scratch; /* floats of one thread */
-    size_t n_done;                      /* rows of y */
-    float *x;                           /* [n][D] the stream */
-    float *qkv;                         /* [n][(H + 2K) d] */
-    float *o;                           /* [n][H d] */
-    float *y;                           /* [n][D] final normed */
-    float *panels;                      /* converted weights of a large model */
-    float *attend, *blocks;             /* [n_threads][...] */
-    float *cosines, *sines;             /* [2][T_max][rotary / 2], of full and sliding layers */
-    bool may_stop;                      /* within a batch */
-    struct sae_lm_pass *pass;           /* of a model on a device; none of the arrays above then */
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -151,256 +122,14 @@ void sae_lm_run_may_stop(struct sae_lm_run *run)
         sae_lm_pass_may_stop(run->pass);
 }
 
-static bool stops(const struct sae_lm_run *run)
-{
-    return run->may_stop && sae_stop_asked();
-}
-
 static enum sae_status check_stop(const struct sae_lm_run *run, struct sae_err *err)
 {
-    return stops(run) ? sae_err_set(err, SAE_EINTR, "stopped within a batch") : SAE_OK;
-}
-
-/* --- threads and products ------------------------------------------------------------------- */
-
-/* Holds a BLAS with threads of its own to one; one built on OpenMP does so by itself inside a
- * parallel region. Returns the count to restore, 0 = nothing to do. */
-static int hold_blas(void)
-{
-    if (openblas_get_parallel() != OPENBLAS_THREAD)
-        return 0;
-    const int n = openblas_get_num_threads();
-    openblas_set_num_threads(1);
-    return n;
-}
-
-static void release_blas(int n)
-{
-    if (n > 0)
-        openblas_set_num_threads(n);
-}
-
-/* Threads of one loop; scratch was made for n_threads. */
-static int threads_of(const struct sae_lm_run *run)
-{
-    return (int)min_size(run->n_threads, max_size(1, (size_t)omp_get_max_threads()));
-}
-
-/* Rows [first, first + n) of a panel in f32, converted by all threads where there is no copy. */
-static const float *fetch(const struct sae_lm_panel *panel, size_t first, size_t n, float *scratch)
-{
-    if (panel->copy != NULL)
-        return sae_lm_panel_rows(panel, first, n, NULL);
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i += PANEL_ROWS)
-        (void)sae_lm_panel_rows(panel, first + i, min_size(PANEL_ROWS, n - i),
-                                scratch + i * panel->n_cols);
-    return scratch;
-}
-
-/* y [n][n_out] = x [n][n_in] W^T, W [n_out][n_in]; rows of x and y are ld_x and ld_y apart. */
-static void multiply(float *y, size_t ld_y, const float *x, size_t ld_x, const float *W, size_t n,
-                     size_t n_out, size_t n_in)
-{
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)n, (blasint)n_out, (blasint)n_in,
-                1.0F, x, (blasint)ld_x, W, (blasint)n_in, 0.0F, y, (blasint)ld_y);
-}
-
-/* --- one layer ------------------------------------------------------------------------------ */
-
-/* A batch in flight: n = B T tokens. */
-struct batch {
-    size_t B, T, n;
-};
-
-/* Panels of one layer in f32. */
-struct weights {
-    const struct sae_lm_layer *layer;
-    const float *qkv, *out, *gate_up, *down;
-};
-
-static void add_bias(float *x, const float *bias, size_t rows, size_t cols)
-{
-    for (size_t i = 0; i < rows && bias != NULL; i++)
-        for (size_t k = 0; k < cols; k++)
-            x[i * cols + k] += bias[k];
-}
-
-/* Norms and rotation of the heads of q and k of a row at position t. */
-static void turn_heads(const struct sae_lm_run *run, size_t layer, float *row, size_t t)
-{
-    const struct sae_lm_config *c = &run->model->config;
-    const float *w = run->model->layers[layer].head_norms;
-    const size_t d = c->head_dim, half = c->rotary / 2;
-    for (size_t k = 0; k < c->H + c->K && w != NULL; k++)
-        sae_lm_row_norm(c->norm, row + k * d, row + k * d, k < c->H ? w : w + d, d, c->norm_eps);
-    if (half > 0) {
-        const size_t at = ((c->sliding[layer] ? run->T_max : 0) + t) * half;
-        sae_lm_row_rope(row, c->H + c->K, d, run->cosines + at, run->sines + at, half);
-    }
-}
-
-/* Rows [first, first + m): norm, q, k, v, rotation. */
-static void project_block(struct sae_lm_run *run, const struct batch *b, const struct weights *w,
-                          size_t first, size_t m, float *h)
-{
-    const struct sae_lm_config *c = &run->model->config;
-    const size_t D = c->D, ld = w->layer->qkv.n_rows;
-    float *qkv = run->qkv + first * ld;
-    for (size_t i = 0; i < m; i++)
-        sae_lm_row_norm(c->norm, h + i * D, run->x + (first + i) * D,
-                        w->layer->norms[SAE_LM_NORM_IN], D, c->norm_eps);
-    multiply(qkv, ld, h, D, w->qkv, m, ld, D);
-    add_bias(qkv, w->layer->qkv.bias, m, ld);
-    for (size_t i = 0; i < m; i++)
-        turn_heads(run, (size_t)(w->layer - run->model->layers), qkv + i * ld, (first + i) % b->T);
-}
-
-/* a [m][D] = the MLP of h [m][D]; gu [m][columns of its first product] */
-static void feed_forward(const struct sae_lm_run *run, const struct weights *w, size_t m,
-                         const float *h, float *gu, float *a)
-{
-    const struct sae_lm_config *c = &run->model->config;
-    const size_t D = c->D, F = c->F, ld = sae_lm_mlp_cols(c);
-    multiply(gu, ld, h, D, w->gate_up, m, ld, D);
-    add_bias(gu, w->layer->gate_up.bias, m, ld);
-    for (size_t i = 0; i < m; i++)
-        sae_lm_row_act(c->act, gu + i * ld, c->gated ? gu + i * ld + F : NULL, F);
-    multiply(a, D, gu, ld, w->down, m, D, F);
-    add_bias(a, w->layer->down.bias, m, D);
-}
-
-/* Rows [first, first + m): attention's output product, both residual adds, the MLP. With a parallel
- * residual the MLP's norm reads the stream before attention's is added.
- * `scratch` holds h [m][D], a [m][D] and the MLP's first product. */
-static void finish_block(struct sae_lm_run *run, const struct weights *w, size_t first, size_t m,
-                         float *scratch)
-{
-    const struct sae_lm_config *c = &run->model->config;
-    const size_t D = c->D, hd = c->H * c->head_dim;
-    const float *const *norms = w->layer->norms;
-    float *h = scratch, *a = h + m * D, *gu = a + m * D, *x = run->x + first * D;
-    multiply(a, D, run->o + first * hd, hd, w->out, m, D, hd);
-    add_bias(a, w->layer->out.bias, m, D);
-    for (size_t i = 0; i < m; i++) {
-        if (c->parallel)
-            sae_lm_row_norm(c->norm, h + i * D, x + i * D, norms[SAE_LM_NORM_PRE_FF], D,
-                            c->norm_eps);
-        sae_lm_row_join(c->norm, x + i * D, a + i * D, norms[SAE_LM_NORM_POST_ATTN], D,
-                        c->norm_eps);
-        if (!c->parallel)
-            sae_lm_row_norm(c->norm, h + i * D, x + i * D, norms[SAE_LM_NORM_PRE_FF], D,
-                            c->norm_eps);
-    }
-    feed_forward(run, w, m, h, gu, a);
-    for (size_t i = 0; i < m; i++)
-        sae_lm_row_join(c->norm, x + i * D, a + i * D, norms[SAE_LM_NORM_POST_FF], D, c->norm_eps);
-}
-
-/* Attention i of a batch: sequence i / H, head i % H. */
-static void attend_one(struct sae_lm_run *run, const struct batch *b, size_t layer, size_t i,
-                       float *scratch)
-{
-    const struct sae_lm_config *c = &run->model->config;
-    const size_t d = c->head_dim, ld = (c->H + 2 * c->K) * d, group = c->H / c->K;
-    const size_t seq = i / c->H, head = i % c->H;
-    const float *row = run->qkv + seq * b->T * ld;
-    const struct sae_lm_head job = {
-        .q = row + head * d,
-        .k = row + (c->H + head / group) * d,
-        .v = row + (c->H + c->K + head / group) * d,
-        .ld = ld,
-        .o = run->o + seq * b->T * c->H * d + head * d,
-        .ld_o = c->H * d,
-        .T = b->T,
-        .d = d,
-        .window = c->sliding[layer] ? c->window : b->T,
-        .scale = (float)c->score_scale,
-        .cap = (float)c->attn_cap,
-    };
-    sae_lm_head_attend(&job, scratch);
-}
-
-static float *block_scratch(const struct sae_lm_run *run)
-{
-    return run->blocks + (size_t)omp_get_thread_num() * run->block_scratch;
-}
-
-static float *attend_scratch(const struct sae_lm_run *run)
-{
-    return run->attend + (size_t)omp_get_thread_num() * run->head_scratch;
-}
-
-/* Large model: one layer over all tokens. */
-static void run_layer(struct sae_lm_run *run, const struct batch *b, size_t layer)
-{
-    struct weights w = {.layer = &run->model->layers[layer]};
-    const int threads = threads_of(run);
-    const size_t block = run->block, n_blocks = (b->n + block - 1) / block;
-    w.qkv = fetch(&w.layer->qkv, 0, w.layer->qkv.n_rows, run->panels);
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (size_t i = 0; i < n_blocks; i++)
-        if (!stops(run))
-            project_block(run, b, &w, i * block, min_size(block, b->n - i * block),
-                          block_scratch(run));
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (size_t i = 0; i < b->B * run->model->config.H; i++)
-        if (!stops(run))
-            attend_one(run, b, layer, i, attend_scratch(run));
-    if (stops(run))
-        return;
-    float *at = run->panels;
-    w.out = fetch(&w.layer->out, 0, w.layer->out.n_rows, at);
-    at += panel_size(&w.layer->out);
-    w.gate_up = fetch(&w.layer->gate_up, 0, w.layer->gate_up.n_rows, at);
-    at += panel_size(&w.layer->gate_up);
-    w.down = fetch(&w.layer->down, 0, w.layer->down.n_rows, at);
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (size_t i = 0; i < n_blocks; i++)
-        if (!stops(run))
-            finish_block(run, &w, i * block, min_size(block, b->n - i * block), block_scratch(run));
-}
-
-/* Small model: sequences [seq, seq + n_seq) through layers [first, end), by one thread. */
-static void run_group(struct sae_lm_run *run, const struct batch *b, size_t seq, size_t n_seq,
-                      size_t first, size_t end)
-{
-    const size_t H = run->model->config.H, block = run->block;
-    const size_t row = seq * b->T, row_end = row + n_seq * b->T;
-    float *const scratch = block_scratch(run), *const attend = attend_scratch(run);
-    for (size_t i = first; i < end; i++) {
-        const struct sae_lm_layer *layer = &run->model->layers[i];
-        const struct weights w = {layer, layer->qkv.copy, layer->out.copy, layer->gate_up.copy,
-                                  layer->down.copy};
-        for (size_t r = row; r < row_end; r += block)
-            project_block(run, b, &w, r, min_size(block, row_end - r), scratch);
-        for (size_t k = seq * H; k < (seq + n_seq) * H; k++)
-            attend_one(run, b, i, k, attend);
-        for (size_t r = row; r < row_end; r += block)
-            finish_block(run, &w, r, min_size(block, row_end - r), scratch);
-    }
-}
-
-/* Layers [first, end) over the batch. */
-static void run_layers(struct sae_lm_run *run, const struct batch *b, size_t first, size_t end)
-{
-    const int blas_threads = hold_blas(), threads = threads_of(run);
-    if (run->model->embed.copy != NULL) {
-        const size_t step = max_size(1, run->block / b->T);
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (size_t seq = 0; seq < b->B; seq += step)
-            if (!stops(run))
-                run_group(run, b, seq, min_size(step, b->B - seq), first, end);
-    } else {
-        for (size_t i = first; i < end && !stops(run); i++)
-            run_layer(run, b, i);
-    }
-    release_blas(blas_threads);
+    return sae_lm_run_stops(run) ? sae_err_set(err, SAE_EINTR, "stopped within a batch") : SAE_OK;
 }
 
 /* --- tap, resume, logits -------------------------------------------------------------------- */
 
-static enum sae_status check_batch(const struct sae_lm_run *run, struct batch *b, size_t layer,
+static enum sae_status check_batch(const struct sae_lm_run *run, struct sae_lm_batch *b,
                                    struct sae_err *err)
 {
     if (b->B == 0 || b->T == 0 || b->T > run->T_max || b->B > run->n_max / b->T)
@@ -408,11 +137,17 @@ static enum sae_status check_batch(const struct sae_lm_run *run, struct batch *b
                            "a batch of %zu sequences of %zu tokens; this run takes sequences of 1 "
                            "to %zu, at most %zu tokens in all",
                            b->B, b->T, run->T_max, run->n_max);
-    if (layer >= run->model->config.L)
-        return sae_err_set(err, SAE_ERANGE, "layer %zu, but the model has layers 0 to %zu", layer,
-                           run->model->config.L - 1);
     b->n = b->B * b->T;
     return SAE_OK;
+}
+
+static enum sae_status check_layer(const struct sae_lm_run *run, struct sae_hook hook,
+                                   struct sae_err *err)
+{
+    if (hook.layer < run->model->config.L)
+        return SAE_OK;
+    return sae_err_set(err, SAE_ERANGE, "layer %zu, but the model has layers 0 to %zu", hook.layer,
+                       run->model->config.L - 1);
 }
 
 static enum sae_status check_ids(const struct sae_lm_run *run, const uint32_t *ids, size_t n,
@@ -427,7 +162,7 @@ static enum sae_status check_ids(const struct sae_lm_run *run, const uint32_t *i
 }
 
 /* x = scale * embedding row, plus that of the position where positions are learned. */
-static void embed(struct sae_lm_run *run, const uint32_t *ids, const struct batch *b)
+static void embed(struct sae_lm_run *run, const uint32_t *ids, const struct sae_lm_batch *b)
 {
     const size_t D = run->model->config.D;
     const float scale = (float)run->model->config.embed_scale;
@@ -443,34 +178,49 @@ static void embed(struct sae_lm_run *run, const uint32_t *ids, const struct batc
     }
 }
 
-enum sae_status sae_lm_tap(struct sae_lm_run *run, const uint32_t *ids, size_t B, size_t T,
-                           size_t layer, float *x, struct sae_err *err)
+enum sae_status sae_lm_tap_all(struct sae_lm_run *run, const uint32_t *ids, size_t B, size_t T,
+                               const struct sae_hook *hooks, size_t n_hooks, float *const *x,
+                               struct sae_err *err)
 {
-    struct batch b = {B, T, 0};
-    SAE_TRY(check_batch(run, &b, layer, err));
+    struct sae_lm_batch b = {B, T, 0};
+    SAE_TRY(check_batch(run, &b, err));
+    for (size_t i = 0; i < n_hooks; i++)
+        SAE_TRY(check_layer(run, hooks[i], err));
     SAE_TRY(check_ids(run, ids, b.n, err));
+    const struct sae_lm_route route = sae_lm_route_to(&run->model->config, hooks, n_hooks, x);
     if (run->pass != NULL)
-        return sae_lm_pass_tap(run->pass, ids, B, T, layer, x, err);
+        return sae_lm_pass_tap(run->pass, ids, B, T, &route, err);
     embed(run, ids, &b);
-    run_layers(run, &b, 0, layer + 1);
-    SAE_TRY(check_stop(run, err));
-    memcpy(x, run->x, b.n * run->model->config.D * sizeof *x);
-    return SAE_OK;
+    sae_lm_run_keep(run, &route, b.n);
+    sae_lm_run_layers(run, &b, &route);
+    return check_stop(run, err);
 }
 
-enum sae_status sae_lm_resume(struct sae_lm_run *run, const float *x, size_t B, size_t T,
-                              size_t layer, struct sae_err *err)
+enum sae_status sae_lm_tap(struct sae_lm_run *run, const uint32_t *ids, size_t B, size_t T,
+                           struct sae_hook hook, float *x, struct sae_err *err)
 {
-    struct batch b = {B, T, 0};
-    SAE_TRY(check_batch(run, &b, layer, err));
+    return sae_lm_tap_all(run, ids, B, T, &hook, 1, &x, err);
+}
+
+enum sae_status sae_lm_resume(struct sae_lm_run *run, const float *x, const float *beside, size_t B,
+                              size_t T, struct sae_hook hook, struct sae_err *err)
+{
+    struct sae_lm_batch b = {B, T, 0};
+    struct sae_hook stream;
     const struct sae_lm_config *c = &run->model->config;
+    SAE_TRY(check_batch(run, &b, err));
+    SAE_TRY(sae_lm_check_hook(run->model, hook, err));
+    const bool branch = sae_lm_beside(&stream, hook);
+    const struct sae_lm_route route = sae_lm_route_from(c, hook, x);
     if (run->pass != NULL) {
-        SAE_TRY(sae_lm_pass_resume(run->pass, x, B, T, layer, err));
+        SAE_TRY(sae_lm_pass_resume(run->pass, branch ? beside : x, B, T, &route, err));
         run->n_done = b.n;
         return SAE_OK;
     }
-    memcpy(run->x, x, b.n * c->D * sizeof *x);
-    run_layers(run, &b, layer + 1, c->L);
+    memcpy(run->x, branch ? beside : x, b.n * c->D * sizeof *x);
+    if (hook.point == SAE_ATTN_Z)
+        memcpy(run->o, x, b.n * sae_lm_width(c, SAE_ATTN_Z) * sizeof *x);
+    sae_lm_run_layers(run, &b, &route);
     SAE_TRY(check_stop(run, err));
     for (size_t i = 0; i < b.n; i++)
         sae_lm_row_norm(c->norm, run->y + i * c->D, run->x + i * c->D, run->model->norm, c->D,
@@ -518,7 +268,7 @@ static void head_tile(const struct sae_lm_run *run, const float *y, const float 
                       size_t n_rows, size_t n_words)
 {
     const struct sae_lm_config *c = &run->model->config;
-    multiply(logits, c->V, y, c->D, E, n_rows, n_words, c->D);
+    sae_lm_multiply(logits, c->V, y, c->D, E, n_rows, n_words, c->D);
     for (size_t i = 0; i < n_rows && c->final_cap > 0; i++)
         sae_lm_row_cap(logits + i * c->V, n_words, (float)c->final_cap);
 }
@@ -529,18 +279,18 @@ static void run_head(struct sae_lm_run *run, const float *y, size_t n, float *lo
     const struct sae_lm_config *c = &run->model->config;
     const size_t D = c->D, V = c->V;
     const size_t step = run->model->embed.copy != NULL ? V : min_size(HEAD_ROWS, V);
-    const int blas_threads = hold_blas(), threads = threads_of(run);
-    for (size_t v = 0; v < V && n > 0 && !stops(run); v += step) {
+    const int blas_threads = sae_lm_hold_blas(), threads = sae_lm_run_threads(run);
+    for (size_t v = 0; v < V && n > 0 && !sae_lm_run_stops(run); v += step) {
         const size_t m = min_size(step, V - v);
-        const float *E = fetch(&run->model->head, v, m, run->panels);
+        const float *E = sae_lm_run_fetch(&run->model->head, v, m, run->panels);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
         for (size_t row = 0; row < n; row += TILE_ROWS)
             for (size_t word = 0; word < m; word += TILE_WORDS)
-                if (!stops(run))
+                if (!sae_lm_run_stops(run))
                     head_tile(run, y + row * D, E + word * D, logits + row * V + v + word,
                               min_size(TILE_ROWS, n - row), min_size(TILE_WORDS, m - word));
     }
-    release_blas(blas_threads);
+    sae_lm_release_blas(blas_threads);
 }
 
 enum sae_status sae_lm_logits(struct sae_lm_run *run, size_t first, size_t n, float *logits,

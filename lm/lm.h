@@ -3,7 +3,7 @@
  * (config.json, model.safetensors or shards with an index, tokenizer.model or tokenizer.json), or from
  * one GGUF file (gguf.h), whose path stands in every call for the folder's.
  * Exact architecture, f32 arithmetic with an f32 residual stream; on a device the factors of
- * products may be bf16. One tap and one splice at resid_post of any layer. Knows no SAE.
+ * products may be bf16. Taps and a splice at the hooks of lib/file/hook.h. Knows no SAE.
  *
  * Letters: T positions of a sequence, D width, V vocabulary, L layers. */
 #ifndef SAE_LM_LM_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/file/hook.h"
 #include "lib/math/lm.h"
 #include "lm/config.h"
 
@@ -60,17 +61,40 @@ void sae_lm_run_close(struct sae_lm_run *run);
  * batch is finished first. */
 void sae_lm_run_may_stop(struct sae_lm_run *run);
 
-/* Runs B sequences of T tokens (ids [B][T]) through layers 0..layer and copies resid_post of
- * `layer` to x, host f32 [B*T][D]. Causal; no padding logic: right padding is invisible to
- * earlier positions. Fails: SAE_ERANGE id >= V, B*T > n_max, T > T_max, layer >= L */
-SAE_MUST_CHECK enum sae_status sae_lm_tap(struct sae_lm_run *run, const uint32_t *ids, size_t B,
-                                          size_t T, size_t layer, float *x, struct sae_err *err);
+/* Refuses a hook that the model does not have, by name. Fails: SAE_EARG layer >= L; resid_mid with a
+ * parallel residual, where attention and MLP read the same stream */
+SAE_MUST_CHECK enum sae_status sae_lm_check_hook(const struct sae_lm *model, struct sae_hook hook,
+                                                 struct sae_err *err);
+/* Width of the activations at a point: D, or H d. */
+size_t sae_lm_width(const struct sae_lm_config *config, enum sae_point point);
+/* Layers that run up to a hook; at most L. */
+size_t sae_lm_layers_to(const struct sae_lm_config *config, struct sae_hook hook);
 
-/* Continues from resid_post of `layer` given as x [B*T][D] (as tapped, or replaced) through the
- * remaining layers and the final norm; the result stays in the run for sae_lm_logits.
- * Tap followed by resume with the same x equals a straight pass, bit for bit. */
-SAE_MUST_CHECK enum sae_status sae_lm_resume(struct sae_lm_run *run, const float *x, size_t B,
-                                             size_t T, size_t layer, struct sae_err *err);
+/* Runs B sequences of T tokens (ids [B][T]) as far as the hooks need, not further, and copies the
+ * activations of hooks[i] to x[i], host f32 [B*T][width of its point]. Causal; no padding logic:
+ * right padding is invisible to earlier positions. What one hook gives does not depend on the
+ * others. resid_mid with a parallel residual is the stream with attention's branch added.
+ * Fails: SAE_ERANGE id >= V, B*T > n_max, T > T_max, layer >= L */
+SAE_MUST_CHECK enum sae_status sae_lm_tap_all(struct sae_lm_run *run, const uint32_t *ids, size_t B,
+                                              size_t T, const struct sae_hook *hooks,
+                                              size_t n_hooks, float *const *x, struct sae_err *err);
+/* One hook alone. */
+SAE_MUST_CHECK enum sae_status sae_lm_tap(struct sae_lm_run *run, const uint32_t *ids, size_t B,
+                                          size_t T, struct sae_hook hook, float *x,
+                                          struct sae_err *err);
+
+/* The stream beside a hook of a branch: what the branch will be added to (of attention resid_pre, of
+ * the MLP resid_mid). False: the hook is of the stream. */
+bool sae_lm_beside(struct sae_hook *ret, struct sae_hook hook);
+
+/* Continues from the hook, whose activations are x [B*T][width] (as tapped, or replaced), through
+ * what follows and the final norm; the result stays in the run for sae_lm_logits.
+ *   beside [B*T][D] as tapped at sae_lm_beside; NULL for a hook of the stream
+ * Tap followed by resume with the same x equals a straight pass, bit for bit on the host.
+ * Fails: as sae_lm_check_hook; SAE_ERANGE */
+SAE_MUST_CHECK enum sae_status sae_lm_resume(struct sae_lm_run *run, const float *x,
+                                             const float *beside, size_t B, size_t T,
+                                             struct sae_hook hook, struct sae_err *err);
 
 /* Logits (capped) of rows [first, first + n) of the last resume: host f32 [n][V]. */
 SAE_MUST_CHECK enum sae_status sae_lm_logits(struct sae_lm_run *run, size_t first, size_t n,

@@ -90,6 +90,7 @@ static enum sae_status open_model(struct splice_group *group, const struct sae_e
                          err));
     (void)snprintf(group->cache_id, sizeof group->cache_id, "%s%s%s", group->model_id,
                    host ? "" : " ", host ? "" : sae_lm_numerics(group->lm));
+    SAE_TRY(sae_lm_check_hook(group->lm, group->source->hook, err));
     for (size_t k = 0; k < run->n_group; k++)
         SAE_TRY(check_model(group, &run->group[k]->ckpt, err));
     return SAE_OK;
@@ -114,13 +115,17 @@ static enum sae_status open_text(struct splice_group *group, struct sae_err *err
     return SAE_OK;
 }
 
-/* Folder of the cache, new memory, NULL for none: beside the store. Two arrays of D numbers a token
- * weigh little beside a store of one, but a long text in a wide model is worth a word. */
+/* Folder of the cache, new memory, NULL for none: beside the store. Two or three arrays of D
+ * numbers a token weigh little beside a store of one, but a long text in a wide model is worth a
+ * word. */
 static enum sae_status find_cache(char **ret, const struct splice_group *group, struct sae_err *err)
 {
     const struct splice_settings *const settings = &group->settings;
-    const size_t D = sae_lm_config(group->lm)->D;
-    const uint64_t bytes = (uint64_t)group->text.n * group->text.context * (2 * D * 4 + 3 * 8);
+    const struct sae_lm_config *const config = sae_lm_config(group->lm);
+    const enum sae_point point = group->source->hook.point;
+    const size_t floats =
+        sae_lm_width(config, point) + config->D * (sae_points[point].of_branch ? 2 : 1);
+    const uint64_t bytes = (uint64_t)group->text.n * group->text.context * (floats * 4 + 3 * 8);
     if (!settings->keep)
         return SAE_OK;
     if (bytes > settings->cache_bytes) {
@@ -152,10 +157,10 @@ static enum sae_status run_pass(struct splice_group *group, const struct sae_eva
         models[k] = &run->group[k]->ckpt.model;
         group->partials[k].path = run->group[k]->partial;
         splice_partial_key(group->partials[k].key, run->group[k]->ckpt.id, group->cache_id,
-                           group->source->layer, &group->text, group->settings.batch);
+                           group->source->hook, &group->text, group->settings.batch);
     }
     const struct splice_job job = {.lm = group->lm,
-                                   .layer = group->source->layer,
+                                   .hook = group->source->hook,
                                    .text = &group->text,
                                    .batch = group->settings.batch,
                                    .cache = cache,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sae-splice : what does the language model lose when the reconstruction replaces its stream? */
+/* sae-splice : what does the language model lose when the reconstruction replaces its activations? */
 #include <math.h>
 #include <stdio.h>
 
@@ -12,7 +12,7 @@
 
 static struct {
     struct sae_eval_options eval;
-    const char *model, *field;
+    const char *model, *field, *hook;
     struct sae_strs texts;
     uint64_t skip, layer, contexts, context, batch, reference_size;
     const char *reference;
@@ -44,7 +44,10 @@ static const struct sae_opt opts[] = {
     SAE_EVAL_ROWS(given.eval),
     {"layer", 0, SAE_OPT_U64, &given.layer, NULL, .min = 0, .max = 255, .arg = "N",
      .group = "What to measure on",
-     .help = "layer whose resid_post is replaced; default: the one trained on"},
+     .help = "layer where activations are replaced; default: the one trained on"},
+    {"hook", 0, SAE_OPT_STR, &given.hook, NULL, .arg = "NAME", .group = "What to measure on",
+     .help = "place in the layer where they are replaced: " SAE_HOOK_HELP
+             "; default: the one trained on"},
     {"field", 0, SAE_OPT_STR, &given.field, NULL, .arg = "NAME", .group = "What to measure on",
      .help = "field of JSON lines that holds the text; default: as in the store"},
     {"split", 0, SAE_OPT_ENUM, &given.split, "none", .choices = sae_docs_split_names,
@@ -121,6 +124,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
             .split = sae_opt_given(cli, "split") ? sae_docs_split_names[given.split] : NULL,
             .skip = sae_opt_given(cli, "skip") ? given.skip : UINT64_MAX,
             .layer = sae_opt_given(cli, "layer") ? given.layer : UINT64_MAX,
+            .hook = given.hook,
             .n_contexts = (size_t)given.contexts,
             .context = (size_t)given.context,
             .batch = (size_t)given.batch,
@@ -151,7 +155,7 @@ int main(int argc, char **argv)
     static const struct sae_program program = {
         .name = "sae-splice",
         .summary = "measure what a language model loses when the reconstruction replaces its "
-                   "stream",
+                   "activations",
         .usage = "sae-splice [options] [RUN|CHECKPOINT ...]",
         .examples = "# the last checkpoint of a run, on text that its store does not hold\n"
                     "sae-splice run_2\n"
@@ -161,8 +165,8 @@ int main(int argc, char **argv)
                     "sae-splice --text openwebtext.jsonl.zst --contexts 3200 run_2\n",
         .about =
             "sae-splice is SAEBench's core evaluation. The language model reads the text three "
-            "times: unchanged, with the autoencoder's reconstruction in place of the residual "
-            "stream (BOS, EOS and PAD keep their own vectors), and with zeros in place of it. "
+            "times: unchanged, with the autoencoder's reconstruction in place of the activations at "
+            "its hook (BOS, EOS and PAD keep their own vectors), and with zeros in place of them. "
             "Cross-entropy and KL divergence of the predictions show how much of the model "
             "survives: a score of 1 means that nothing is lost, 0 that it is as bad as zeros. On "
             "the same text it measures the reconstruction (explained variance by three formulas, "

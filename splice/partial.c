@@ -14,9 +14,9 @@
 static const char kind[] = "core part";
 
 void splice_partial_key(char key[SAE_DIGEST_HEX], const char *ckpt_id, const char *model_id,
-                        size_t layer, const struct splice_text *text, size_t batch)
+                        struct sae_hook hook, const struct splice_text *text, size_t batch)
 {
-    const uint64_t shape[] = {layer, text->n, text->context, batch};
+    const uint64_t shape[] = {hook.layer, hook.point, text->n, text->context, batch};
     struct sae_digest digest;
     sae_digest_init(&digest);
     sae_digest_update(&digest, SAE_VERSION, strlen(SAE_VERSION));

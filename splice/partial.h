@@ -10,9 +10,9 @@
 #include "lib/base/err.h"
 #include "splice/splice.h"
 
-/* What unfinished sums belong to, as one digest: checkpoint, model, layer, text, batch. */
+/* What unfinished sums belong to, as one digest: checkpoint, model, hook, text, batch. */
 void splice_partial_key(char key[SAE_DIGEST_HEX], const char *ckpt_id, const char *model_id,
-                     size_t layer, const struct splice_text *text, size_t batch);
+                     struct sae_hook hook, const struct splice_text *text, size_t batch);
 
 /* Fails: SAE_EIO */
 SAE_MUST_CHECK enum sae_status splice_partial_save(const char *path, const char *key,

@@ -3,7 +3,7 @@
  *
  * A batch (16 contexts) is tapped once. Then, for as many contexts at a time as the logits of V
  * words leave room for: the clean model, the zero-ablated one, and each checkpoint in turn -
- * encode and decode the kept rows, put them back into the stream, run on. Positions of BOS, EOS
+ * encode and decode the kept rows, put them back, run on. Positions of BOS, EOS
  * and PAD keep their own vectors and are not averaged over.
  *
  * What does not depend on a checkpoint is taken from the cache where it is there (cache.h), and
@@ -34,8 +34,9 @@ struct pass {
     const struct sae_lm *lm;
     const struct sae_lm_config *config;
     struct sae_lm_run *run;
-    bool on_device; /* logits stay there: none of the three arrays of them here */
-    size_t layer, T, D, V, batch, chunk; /* contexts of a batch, of a chunk */
+    bool on_device;               /* logits stay there: none of the three arrays of them here */
+    struct sae_hook hook, stream; /* stream: what is beside a hook of a branch */
+    size_t width, T, D, V, batch, chunk; /* of the hook; contexts of a batch, of a chunk */
     size_t n_models;
     const struct splice_job *job;
     struct splice_cache cache;
@@ -47,11 +48,11 @@ struct pass {
     double saved;                    /* when partials were written last */
     uint64_t saved_to;               /* contexts they hold */
     bool is_cache_closed;            /* nothing more is put on the cache: it cannot be written */
-    float *stream;                   /* [chunk*T][D] what runs on */
-    float *kept, *xhat;              /* [chunk*T][D] kept rows, their reconstruction */
+    float *spliced;                  /* [chunk*T][width] what runs on */
+    float *kept, *xhat;              /* [chunk*T][width] kept rows, their reconstruction */
     float *log_p, *p, *logits;       /* [chunk*T][V] */
     double *ce, *kl;                 /* [chunk*T] */
-    double *mean;                    /* [D] of the batch's kept rows */
+    double *mean;                    /* [width] of the batch's kept rows */
     bool *keep;                      /* [batch*T] */
     uint32_t *target;                /* [batch*T] next token, or SPLICE_NO_TARGET */
     uint64_t *context;               /* [chunk*T] of each kept row */
@@ -64,10 +65,11 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
 {
     const size_t n = p->chunk * p->T, all = p->batch * p->T, f = sizeof(float);
     SAE_TRY(sae_lm_run_open(&p->run, p->lm, all, p->T, err));
-    SAE_TRY(splice_baseline_init(&p->baseline, all, p->D, err));
-    SAE_TRY(sae_mem_alloc(&p->stream, n, p->D * f, err));
-    SAE_TRY(sae_mem_alloc(&p->kept, n, p->D * f, err));
-    SAE_TRY(sae_mem_alloc(&p->xhat, n, p->D * f, err));
+    SAE_TRY(splice_baseline_init(&p->baseline, all, p->D, p->width,
+                                 sae_lm_beside(&p->stream, p->hook), err));
+    SAE_TRY(sae_mem_alloc(&p->spliced, n, p->width * f, err));
+    SAE_TRY(sae_mem_alloc(&p->kept, n, p->width * f, err));
+    SAE_TRY(sae_mem_alloc(&p->xhat, n, p->width * f, err));
     if (!p->on_device) {
         SAE_TRY(sae_mem_alloc(&p->log_p, n, p->V * f, err));
         SAE_TRY(sae_mem_alloc(&p->p, n, p->V * f, err));
@@ -75,19 +77,19 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
     }
     SAE_TRY(sae_mem_alloc(&p->ce, n, sizeof *p->ce, err));
     SAE_TRY(sae_mem_alloc(&p->kl, n, sizeof *p->kl, err));
-    SAE_TRY(sae_mem_alloc(&p->mean, p->D, sizeof *p->mean, err));
+    SAE_TRY(sae_mem_alloc(&p->mean, p->width, sizeof *p->mean, err));
     SAE_TRY(sae_mem_alloc(&p->keep, all, sizeof *p->keep, err));
     SAE_TRY(sae_mem_alloc(&p->target, all, sizeof *p->target, err));
     SAE_TRY(sae_mem_alloc(&p->context, n, sizeof *p->context, err));
     SAE_TRY(sae_mem_alloc(&p->coders, p->n_models, sizeof(struct sae_coder *), err));
     for (size_t i = 0; i < p->n_models; i++) {
-        if (models[i]->d != p->D)
+        if (models[i]->d != p->width)
             return sae_err_set(err, SAE_EARG,
-                               "the autoencoder has width %zu, but the language model %zu; name "
-                               "the model it was trained on with --model",
-                               models[i]->d, p->D);
+                               "the autoencoder has width %zu, but the language model %zu at "
+                               "%s; name the model it was trained on with --model",
+                               models[i]->d, p->width, sae_points[p->hook.point].name);
         SAE_TRY(sae_coder_open(&p->coders[i], models[i], ops, n, err));
-        SAE_TRY(splice_stats_init(&p->sums[i].stats, p->D, models[i]->m, err));
+        SAE_TRY(splice_stats_init(&p->sums[i].stats, p->width, models[i]->m, err));
         if (p->job->partials != NULL)
             SAE_TRY(splice_partial_load(&p->sums[i], p->job->partials[i].path,
                                         p->job->partials[i].key, err));
@@ -102,7 +104,7 @@ static void close_pass(struct pass *p)
     free(p->coders);
     sae_lm_run_close(p->run);
     splice_baseline_clear(&p->baseline);
-    free(p->stream);
+    free(p->spliced);
     free(p->kept);
     free(p->xhat);
     free(p->log_p);
@@ -122,7 +124,7 @@ static void close_pass(struct pass *p)
 static size_t survey(struct pass *p, const uint32_t *ids, size_t B)
 {
     size_t n = 0;
-    memset(p->mean, 0, p->D * sizeof *p->mean);
+    memset(p->mean, 0, p->width * sizeof *p->mean);
     for (size_t at = 0; at < B * p->T; at++) {
         const uint32_t id = ids[at];
         p->keep[at] = id != p->config->bos && id != p->config->eos && id != p->config->pad;
@@ -130,10 +132,10 @@ static size_t survey(struct pass *p, const uint32_t *ids, size_t B)
         if (!p->keep[at])
             continue;
         n++;
-        for (size_t j = 0; j < p->D; j++)
-            p->mean[j] += (double)p->baseline.x[at * p->D + j];
+        for (size_t j = 0; j < p->width; j++)
+            p->mean[j] += (double)p->baseline.x[at * p->width + j];
     }
-    for (size_t j = 0; j < p->D && n > 0; j++)
+    for (size_t j = 0; j < p->width && n > 0; j++)
         p->mean[j] /= (double)n;
     return n;
 }
@@ -168,21 +170,29 @@ static enum sae_status compare(struct pass *p, size_t n, const uint32_t *target,
     return SAE_OK;
 }
 
+/* The model from the hook on, whose rows [from, from + n) of the batch are x. */
+static enum sae_status resume(struct pass *p, const float *x, size_t from, size_t n,
+                              struct sae_err *err)
+{
+    const float *const beside = p->baseline.beside;
+    return sae_lm_resume(p->run, x, beside != NULL ? beside + from * p->D : NULL, n / p->T, p->T,
+                         p->hook, err);
+}
+
 /* The untouched model over the rows [from, from + n) of the batch; where they are new, the
  * zero-ablated model too. */
 static enum sae_status run_reference(struct pass *p, size_t from, size_t n, struct sae_err *err)
 {
-    const size_t B = n / p->T;
     struct splice_baseline *r = &p->baseline;
     if (p->is_cached) {
         SAE_TRY(sae_lm_put_final(p->run, r->final + from * p->D, n, err));
         return set_reference(p, n, p->target + from, p->ce, err);
     }
-    SAE_TRY(sae_lm_resume(p->run, r->x + from * p->D, B, p->T, p->layer, err));
+    SAE_TRY(resume(p, r->x + from * p->width, from, n, err));
     SAE_TRY(sae_lm_final(p->run, 0, n, r->final + from * p->D, err));
     SAE_TRY(set_reference(p, n, p->target + from, r->ce_clean + from, err));
-    memset(p->stream, 0, n * p->D * sizeof(float));
-    SAE_TRY(sae_lm_resume(p->run, p->stream, B, p->T, p->layer, err));
+    memset(p->spliced, 0, n * p->width * sizeof(float));
+    SAE_TRY(resume(p, p->spliced, from, n, err));
     return compare(p, n, p->target + from, r->ce_ablated + from, r->kl_ablated + from, err);
 }
 
@@ -210,23 +220,23 @@ static enum sae_status run_model(struct pass *p, size_t model, size_t from, size
                                  uint64_t first, struct sae_err *err)
 {
     struct splice_sums *const sums = &p->sums[model];
-    const size_t bytes = p->D * sizeof(float);
+    const size_t W = p->width, bytes = W * sizeof(float);
     const struct sae_csr *f = NULL;
     size_t n_kept = 0;
     for (size_t t = 0; t < n; t++) {
         if (!p->keep[from + t])
             continue;
         p->context[n_kept] = first + t / p->T;
-        memcpy(p->kept + n_kept++ * p->D, p->baseline.x + (from + t) * p->D, bytes);
+        memcpy(p->kept + n_kept++ * W, p->baseline.x + (from + t) * W, bytes);
     }
     SAE_TRY(sae_coder_encode(p->coders[model], p->kept, n_kept, &f, err));
     SAE_TRY(sae_coder_decode(p->coders[model], f, p->xhat, err));
     splice_stats_add(&sums->stats, n_kept, p->kept, p->xhat, f, p->context);
-    memcpy(p->stream, p->baseline.x + from * p->D, n * bytes);
+    memcpy(p->spliced, p->baseline.x + from * W, n * bytes);
     for (size_t t = 0, at = 0; t < n; t++)
         if (p->keep[from + t])
-            memcpy(p->stream + t * p->D, p->xhat + at++ * p->D, bytes);
-    SAE_TRY(sae_lm_resume(p->run, p->stream, n / p->T, p->T, p->layer, err));
+            memcpy(p->spliced + t * W, p->xhat + at++ * W, bytes);
+    SAE_TRY(resume(p, p->spliced, from, n, err));
     SAE_TRY(compare(p, n, p->target + from, p->ce, p->kl, err));
     for (size_t t = 0; t < n; t++) {
         sums->ce += p->target[from + t] != SPLICE_NO_TARGET ? p->ce[t] : 0;
@@ -254,9 +264,11 @@ static enum sae_status tap(struct pass *p, const uint32_t *ids, struct sae_err *
 {
     struct splice_baseline *r = &p->baseline;
     SAE_TRY(splice_cache_load(r, &p->is_cached, &p->cache, ids, err));
-    if (!p->is_cached)
-        SAE_TRY(sae_lm_tap(p->run, ids, r->B, p->T, p->layer, r->x, err));
-    return SAE_OK;
+    const struct sae_hook hooks[] = {p->hook, p->stream};
+    float *const to[] = {r->x, r->beside};
+    if (p->is_cached)
+        return SAE_OK;
+    return sae_lm_tap_all(p->run, ids, r->B, p->T, hooks, r->beside != NULL ? 2 : 1, to, err);
 }
 
 /* The unfinished sums of each checkpoint that got anywhere. */
@@ -291,11 +303,11 @@ static enum sae_status run_batch(struct pass *p, const uint32_t *ids, uint64_t f
     const uint64_t end = first + B;
     SAE_TRY(tap(p, ids, err));
     const size_t n_kept = survey(p, ids, B);
-    for (size_t j = 0; j < p->D; j++)
+    for (size_t j = 0; j < p->width; j++)
         if (!isfinite(p->mean[j]))
             return sae_err_set(err, SAE_EFORMAT,
                                "the language model's activations at layer %zu are not finite",
-                               p->layer);
+                               p->hook.layer);
     for (size_t i = 0; i < p->n_models; i++)
         if (is_behind(p, i, end))
             splice_stats_begin(&p->sums[i].stats, n_kept, p->mean);
@@ -364,7 +376,8 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
         .lm = job->lm,
         .on_device = on_device,
         .config = config,
-        .layer = job->layer,
+        .hook = job->hook,
+        .width = sae_lm_width(config, job->hook.point),
         .T = text->context,
         .D = config->D,
         .V = config->V,
@@ -374,7 +387,7 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
                                   : of_batch,
         .n_models = n,
         .job = job,
-        .cache = {job->cache, job->model_id, job->layer},
+        .cache = {job->cache, job->model_id, job->hook},
         .sums = sums,
         .saved = sae_stop_clock()
     };

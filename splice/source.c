@@ -24,7 +24,7 @@ void splice_source_clear(struct splice_source *source)
 
 bool splice_source_same(const struct splice_source *a, const struct splice_source *b)
 {
-    if (a->layer != b->layer || a->skip != b->skip || a->n_texts != b->n_texts ||
+    if (!sae_hook_same(a->hook, b->hook) || a->skip != b->skip || a->n_texts != b->n_texts ||
         !sae_fs_same(a->model, b->model) || strcmp(a->field, b->field) != 0 ||
         strcmp(a->split, b->split) != 0)
         return false;
@@ -112,7 +112,7 @@ enum sae_status splice_source_find(struct splice_source *ret, const struct sae_c
     enum sae_status st = SAE_OK;
     SAE_GO(st, sae_store_recorded(&store, ckpt, err));
     SAE_GO(st, sae_store_model(&source.model, ckpt, settings->model, err));
-    SAE_GO(st, sae_store_layer(&source.layer, ckpt, settings->layer, err));
+    SAE_GO(st, sae_store_hook(&source.hook, ckpt, settings->layer, settings->hook, err));
     SAE_GO(st, find_texts(&source, ckpt, store_record, store, settings, err));
     source.store = store;
     store = NULL;

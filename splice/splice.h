@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* splice : SAEBench's core evaluation - what a language model loses when an autoencoder's
- * reconstruction replaces its residual stream. One pass over the text serves any number of
- * checkpoints of one model and layer: the clean and the zero-ablated model run once. */
+ * reconstruction replaces its activations at a hook. One pass over the text serves any number of
+ * checkpoints of one model and hook: the clean and the zero-ablated model run once. */
 #ifndef SAE_SPLICE_SPLICE_H
 #define SAE_SPLICE_SPLICE_H
 
@@ -26,6 +26,7 @@ struct splice_settings {
     const char *field, *split;         /* NULL = as recorded */
     uint64_t skip;                     /* documents; UINT64_MAX = as recorded */
     uint64_t layer;                    /* UINT64_MAX = as recorded */
+    const char *hook;                  /* NULL = as recorded */
     size_t n_contexts, context, batch; /* contexts; tokens in one; contexts of a batch */
     bool features;                     /* per-latent rows in the result */
     bool keep;                         /* the untouched model's passes, for the next checkpoint */
@@ -38,7 +39,7 @@ struct splice_settings {
 struct splice_source {
     char *model;
     char *store; /* folder; NULL where none is recorded */
-    size_t layer;
+    struct sae_hook hook;
     char **texts;
     size_t n_texts;
     char *field, *split;
@@ -86,7 +87,7 @@ struct splice_partial {
 
 struct splice_job {
     const struct sae_lm *lm;
-    size_t layer;
+    struct sae_hook hook;
     const struct splice_text *text;
     size_t batch;         /* contexts */
     const char *cache;    /* folder of batches (cache.h), NULL for none */
@@ -95,7 +96,7 @@ struct splice_job {
     const struct splice_partial *partials; /* [n], NULL: an interrupted pass is lost */
 };
 
-/* Runs the text once for n models, all of width D at the job's layer.
+/* Runs the text once for n models, all of the hook's width.
  *   sums   [n]; on success their stats are the caller's to clear
  * Fails: SAE_EARG widths differ; SAE_EFORMAT activations or logits are not finite; SAE_EINTR,
  * partials are written then */

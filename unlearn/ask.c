@@ -20,37 +20,39 @@ struct unlearn_model {
     const struct sae_lm_config *config;
     const struct unlearn_speech *speech;
     struct sae_lm_run *run;
-    size_t layer, n_max, chunk; /* tokens of a batch; rows of logits at a time */
-    uint32_t *ids;              /* [n_max] */
-    float *x;                   /* [n_max][D] */
-    float *logits;              /* [chunk][V] */
-    double *whole;              /* [chunk] log-sum-exp of each */
-    size_t *rows;               /* [n_max] rows of the batch whose logits are wanted */
-    size_t *order;              /* scratch of one call */
+    struct sae_hook hook, stream; /* stream: beside the hook, where that is of a branch */
+    bool branch;
+    size_t n_max, chunk; /* tokens of a batch; rows of logits at a time */
+    size_t width;        /* of the hook */
+    uint32_t *ids;       /* [n_max] */
+    float *x, *beside;   /* [n_max][width], [n_max][D] */
+    float *logits;       /* [chunk][V] */
+    double *whole;       /* [chunk] log-sum-exp of each */
+    size_t *rows;        /* [n_max] rows of the batch whose logits are wanted */
+    size_t *order;       /* scratch of one call */
 };
 
 enum sae_status unlearn_model_open(struct unlearn_model **ret, const struct sae_lm *lm,
-                                   const struct unlearn_speech *speech, size_t layer, size_t batch,
-                                   struct sae_err *err)
+                                   const struct unlearn_speech *speech, struct sae_hook hook,
+                                   size_t batch, struct sae_err *err)
 {
     struct unlearn_model *m = NULL;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
     m->config = sae_lm_config(lm);
     m->speech = speech;
-    m->layer = layer;
+    m->hook = hook;
+    m->branch = sae_lm_beside(&m->stream, hook);
+    m->width = sae_lm_width(m->config, hook.point);
     const size_t T = m->config->max_context < 4096 ? m->config->max_context : 4096;
     m->n_max = batch > T ? batch : T;
     m->chunk = LOGIT_BYTES / (m->config->V * sizeof(float));
     m->chunk = m->chunk < 1 ? 1 : m->chunk;
-    if (layer >= m->config->L) {
-        st = sae_err_set(err, SAE_EARG, "layer %zu, but the language model has layers 0 to %zu",
-                         layer, m->config->L - 1);
-        goto done;
-    }
     SAE_GO(st, sae_lm_run_open(&m->run, lm, m->n_max, T, err));
     SAE_GO(st, sae_mem_alloc(&m->ids, m->n_max, sizeof *m->ids, err));
-    SAE_GO(st, sae_mem_alloc(&m->x, m->n_max, m->config->D * sizeof *m->x, err));
+    SAE_GO(st, sae_mem_alloc(&m->x, m->n_max, m->width * sizeof *m->x, err));
+    if (m->branch)
+        SAE_GO(st, sae_mem_alloc(&m->beside, m->n_max, m->config->D * sizeof *m->beside, err));
     SAE_GO(st, sae_mem_alloc(&m->logits, m->chunk, m->config->V * sizeof *m->logits, err));
     SAE_GO(st, sae_mem_alloc(&m->whole, m->chunk, sizeof *m->whole, err));
     SAE_GO(st, sae_mem_alloc(&m->rows, m->n_max, sizeof *m->rows, err));
@@ -61,6 +63,11 @@ done:
     return st;
 }
 
+size_t unlearn_model_floats(const struct unlearn_model *m)
+{
+    return m->width + (m->branch ? m->config->D : 0);
+}
+
 void unlearn_model_close(struct unlearn_model *m)
 {
     if (m == NULL)
@@ -68,6 +75,7 @@ void unlearn_model_close(struct unlearn_model *m)
     sae_lm_run_close(m->run);
     free(m->ids);
     free(m->x);
+    free(m->beside);
     free(m->logits);
     free(m->whole);
     free(m->rows);
@@ -128,13 +136,22 @@ static struct batch next_batch(const struct unlearn_model *m, const struct unlea
     return b;
 }
 
-/* m->x [B][T][D] from the tokens. */
+/* The hook, and what is beside it, of a batch. */
+static enum sae_status tap_ids(struct unlearn_model *m, const uint32_t *ids, size_t B, size_t T,
+                               float *x, float *beside, struct sae_err *err)
+{
+    const struct sae_hook hooks[] = {m->hook, m->stream};
+    float *const to[] = {x, beside};
+    return sae_lm_tap_all(m->run, ids, B, T, hooks, beside != NULL ? 2 : 1, to, err);
+}
+
+/* m->x [B][T][width] from the tokens. */
 static enum sae_status tap(struct unlearn_model *m, const struct batch *b, struct sae_err *err)
 {
     for (size_t i = 0; i < b->B; i++)
         for (size_t t = 0; t < b->T; t++)
             m->ids[i * b->T + t] = t < at(b, i)->n ? at(b, i)->ids[t] : m->config->pad;
-    return sae_lm_tap(m->run, m->ids, b->B, b->T, m->layer, m->x, err);
+    return tap_ids(m, m->ids, b->B, b->T, m->x, m->beside, err);
 }
 
 /* --- scores --------------------------------------------------------------------------------- */
@@ -171,7 +188,7 @@ static enum sae_status finish(struct unlearn_model *m, const struct batch *b, do
     const bool cloze = m->speech->form == UNLEARN_CLOZE;
     const size_t V = m->config->V;
     size_t n = 0;
-    SAE_TRY(sae_lm_resume(m->run, m->x, b->B, b->T, m->layer, err));
+    SAE_TRY(sae_lm_resume(m->run, m->x, m->beside, b->B, b->T, m->hook, err));
     for (size_t i = 0; i < b->B; i++) {
         const struct unlearn_prompt *p = at(b, i);
         memset(score[b->order[i]], 0, p->n_scores * sizeof **score);
@@ -197,10 +214,33 @@ static enum sae_status finish(struct unlearn_model *m, const struct batch *b, do
     return SAE_OK;
 }
 
+/* A prompt's rows in the batch, from `row` on, to its own memory and back: those of the hook, then
+ * those beside it. Behind the prompt's end come zeros. */
+static enum sae_status keep_rows(const struct unlearn_model *m, struct unlearn_prompt *p,
+                                 size_t row, struct sae_err *err)
+{
+    const size_t W = m->width, D = m->branch ? m->config->D : 0;
+    SAE_TRY(sae_mem_alloc(&p->x, p->n, (W + D) * sizeof *p->x, err));
+    memcpy(p->x, m->x + row * W, p->n * W * sizeof *p->x);
+    if (m->branch)
+        memcpy(p->x + p->n * W, m->beside + row * D, p->n * D * sizeof *p->x);
+    return SAE_OK;
+}
+
+static void put_rows(struct unlearn_model *m, const struct unlearn_prompt *p, size_t row, size_t T)
+{
+    const size_t W = m->width, D = m->branch ? m->config->D : 0;
+    memcpy(m->x + row * W, p->x, p->n * W * sizeof *p->x);
+    memset(m->x + (row + p->n) * W, 0, (T - p->n) * W * sizeof *p->x);
+    if (!m->branch)
+        return;
+    memcpy(m->beside + row * D, p->x + p->n * W, p->n * D * sizeof *p->x);
+    memset(m->beside + (row + p->n) * D, 0, (T - p->n) * D * sizeof *p->x);
+}
+
 enum sae_status unlearn_model_ask(struct unlearn_model *m, struct unlearn_prompts *prompts,
                                   bool keep, const char *what, struct sae_err *err)
 {
-    const size_t D = m->config->D;
     double **score = NULL;
     size_t n = 0;
     struct sae_progress bar;
@@ -217,11 +257,8 @@ enum sae_status unlearn_model_ask(struct unlearn_model *m, struct unlearn_prompt
             goto done;
         }
         SAE_GO(st, tap(m, &b, err));
-        for (size_t i = 0; keep && i < b.B; i++) {
-            struct unlearn_prompt *p = &prompts->v[b.order[i]];
-            SAE_GO(st, sae_mem_alloc(&p->x, p->n, D * sizeof *p->x, err));
-            memcpy(p->x, m->x + i * b.T * D, p->n * D * sizeof *p->x);
-        }
+        for (size_t i = 0; keep && i < b.B; i++)
+            SAE_GO(st, keep_rows(m, &prompts->v[b.order[i]], i * b.T, err));
         SAE_GO(st, finish(m, &b, score, err));
         first += b.B;
         sae_progress_step(&bar, first, NULL);
@@ -235,12 +272,12 @@ done:
 enum sae_status unlearn_model_stream(struct unlearn_model *m, const struct unlearn_prompt *prompt,
                                      float *x, struct sae_err *err)
 {
-    const size_t bytes = prompt->n * m->config->D * sizeof *x;
+    const size_t bytes = prompt->n * m->width * sizeof *x;
     if (prompt->x != NULL) {
         memcpy(x, prompt->x, bytes);
         return SAE_OK;
     }
-    return sae_lm_tap(m->run, prompt->ids, 1, prompt->n, m->layer, x, err);
+    return tap_ids(m, prompt->ids, 1, prompt->n, x, NULL, err);
 }
 
 /* --- edits ---------------------------------------------------------------------------------- */
@@ -271,7 +308,6 @@ enum sae_status unlearn_model_edited(struct unlearn_model *m, const struct unlea
                                      const struct unlearn_edit *edit, double *const *score,
                                      struct sae_err *err)
 {
-    const size_t D = m->config->D;
     size_t n = 0;
     SAE_TRY(sort_by_length(m, prompts, edit, &n, err));
     for (size_t first = 0; first < n;) {
@@ -284,13 +320,9 @@ enum sae_status unlearn_model_edited(struct unlearn_model *m, const struct unlea
         if (!kept)
             SAE_TRY(tap(m, &b, err));
         for (size_t i = 0; i < b.B; i++) {
-            const struct unlearn_prompt *p = at(&b, i);
-            float *x = m->x + i * b.T * D;
-            if (kept) {
-                memcpy(x, p->x, p->n * D * sizeof *x);
-                memset(x + p->n * D, 0, (b.T - p->n) * D * sizeof *x);
-            }
-            unlearn_edit_apply(edit, b.order[i], x);
+            if (kept)
+                put_rows(m, at(&b, i), i * b.T, b.T);
+            unlearn_edit_apply(edit, b.order[i], m->x + i * b.T * m->width);
         }
         SAE_TRY(finish(m, &b, score, err));
         first += b.B;

@@ -48,7 +48,7 @@ static enum sae_status find_fired(struct fired *f, struct unlearn_group *g,
                                   const struct sae_model *model, const struct unlearn_grid *grid,
                                   struct sae_err *err)
 {
-    const size_t D = g->config->D, n_all = grid->n_thresholds * g->prompts.n;
+    const size_t d = model->d, n_all = grid->n_thresholds * g->prompts.n;
     struct sae_coder *coder = NULL;
     uint32_t **rank = NULL;
     float *x = NULL;
@@ -61,7 +61,7 @@ static enum sae_status find_fired(struct fired *f, struct unlearn_group *g,
     SAE_GO(st, sae_mem_alloc(&f->v, n_all, sizeof *f->v, err));
     SAE_GO(st, sae_mem_alloc(&f->n, n_all, sizeof *f->n, err));
     SAE_GO(st, sae_mem_alloc(&f->cap, n_all, sizeof *f->cap, err));
-    SAE_GO(st, sae_mem_alloc(&x, longest, D * sizeof *x, err));
+    SAE_GO(st, sae_mem_alloc(&x, longest, d * sizeof *x, err));
     SAE_GO(st, sae_mem_alloc(&rank, grid->n_thresholds, sizeof(uint32_t *), err));
     for (size_t t = 0; t < grid->n_thresholds; t++) {
         SAE_GO(st, sae_mem_alloc(&rank[t], model->m, sizeof(uint32_t), err));
@@ -79,7 +79,7 @@ static enum sae_status find_fired(struct fired *f, struct unlearn_group *g,
             goto done;
         }
         SAE_GO(st, unlearn_model_stream(g->model, p, x, err));
-        SAE_GO(st, sae_coder_encode(coder, x + D, p->n - 1, &codes, err));
+        SAE_GO(st, sae_coder_encode(coder, x + d, p->n - 1, &codes, err));
         SAE_GO(st, note_fired(f, i, codes, grid, rank, p->n - 1, err));
         sae_progress_step(&bar, i + 1, NULL);
     }

@@ -12,8 +12,9 @@
 struct pass {
     struct sae_lm_run *run;
     struct sae_coder **coders; /* [n_models] */
-    size_t n_models, D, layer, rows; /* rows of the text in a batch */
-    float *x, *kept; /* [rows * context][D] */
+    struct sae_hook hook;
+    size_t n_models, width, rows; /* rows of the text in a batch */
+    float *x, *kept;              /* [rows * context][width] */
     uint64_t n_tokens;
     const struct sae_lm_config *config;
 };
@@ -24,8 +25,8 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
 {
     const size_t n = p->rows * T;
     SAE_TRY(sae_lm_run_open(&p->run, lm, n, T, err));
-    SAE_TRY(sae_mem_alloc(&p->x, n, p->D * sizeof *p->x, err));
-    SAE_TRY(sae_mem_alloc(&p->kept, n, p->D * sizeof *p->kept, err));
+    SAE_TRY(sae_mem_alloc(&p->x, n, p->width * sizeof *p->x, err));
+    SAE_TRY(sae_mem_alloc(&p->kept, n, p->width * sizeof *p->kept, err));
     SAE_TRY(sae_mem_alloc(&p->coders, p->n_models, sizeof(struct sae_coder *), err));
     for (size_t i = 0; i < p->n_models; i++)
         SAE_TRY(sae_coder_open(&p->coders[i], models[i], ops, n, err));
@@ -46,17 +47,17 @@ static enum sae_status run_rows(struct pass *p, double *const *count, const uint
                                 size_t B, size_t T, struct sae_err *err)
 {
     size_t n = 0;
-    SAE_TRY(sae_lm_tap(p->run, ids, B, T, p->layer, p->x, err));
+    SAE_TRY(sae_lm_tap(p->run, ids, B, T, p->hook, p->x, err));
     for (size_t i = 0; i < B * T; i++) {
         if (ids[i] == p->config->bos || ids[i] == p->config->eos || ids[i] == p->config->pad)
             continue;
-        memcpy(p->kept + n++ * p->D, p->x + i * p->D, p->D * sizeof *p->x);
+        memcpy(p->kept + n++ * p->width, p->x + i * p->width, p->width * sizeof *p->x);
     }
-    for (size_t i = 0; i < n * p->D; i++)
+    for (size_t i = 0; i < n * p->width; i++)
         if (!isfinite(p->kept[i]))
             return sae_err_set(err, SAE_EFORMAT,
                                "the language model's activations at layer %zu are not finite",
-                               p->layer);
+                               p->hook.layer);
     p->n_tokens += n;
     for (size_t c = 0; c < p->n_models && n > 0; c++) {
         const struct sae_csr *f = NULL;
@@ -69,17 +70,17 @@ static enum sae_status run_rows(struct pass *p, double *const *count, const uint
 
 enum sae_status unlearn_density(double *const *density, const struct sae_model *const *models,
                                 size_t n_models, const struct unlearn_text *text, const char *what,
-                                const struct sae_lm *lm, size_t layer, size_t batch,
+                                const struct sae_lm *lm, struct sae_hook hook, size_t batch,
                                 const struct sae_ops *ops, struct sae_err *err)
 {
     const size_t T = text->context, fit = batch / T;
     struct pass p = {.n_models = n_models,
                      .config = sae_lm_config(lm),
-                     .layer = layer,
+                     .hook = hook,
                      .rows = fit < 1 ? 1 : fit};
     struct sae_progress bar;
     enum sae_status st;
-    p.D = p.config->D;
+    p.width = sae_lm_width(p.config, hook.point);
     for (size_t c = 0; c < n_models; c++)
         memset(density[c], 0, models[c]->m * sizeof **density);
     SAE_GO(st, open_pass(&p, models, lm, T, ops, err));

@@ -37,7 +37,7 @@ enum sae_status unlearn_group_check(struct sae_evaluation *run, struct sae_eval_
     SAE_TRY(sae_mem_alloc(&member, 1, sizeof *member, err));
     subject->own = member;
     SAE_TRY(sae_store_model(&member->model, &subject->ckpt, g->given.model, err));
-    return sae_store_layer(&member->layer, &subject->ckpt, g->given.layer, err);
+    return sae_store_hook(&member->hook, &subject->ckpt, g->given.layer, g->given.hook, err);
 }
 
 void unlearn_group_drop(void *own)
@@ -51,7 +51,7 @@ void unlearn_group_drop(void *own)
 bool unlearn_group_same(const struct sae_eval_subject *a, const struct sae_eval_subject *b)
 {
     const struct unlearn_member *const x = a->own, *const y = b->own;
-    return x->layer == y->layer && sae_fs_same(x->model, y->model);
+    return sae_hook_same(x->hook, y->hook) && sae_fs_same(x->model, y->model);
 }
 
 const struct sae_model *unlearn_group_model(const struct unlearn_group *g, size_t k)
@@ -70,18 +70,20 @@ struct unlearn_partial *unlearn_group_partial(const struct unlearn_group *g, siz
 static json_t *key_of(const struct unlearn_group *g, const struct sae_ckpt *ckpt)
 {
     const struct unlearn_settings *s = &g->settings;
+    char hook[SAE_HOOK_NAME];
     json_t *sets = json_array();
     for (size_t i = 0; i < g->task.n_sets; i++)
         json_array_append_new(sets,
                               json_pack("{s:s, s:s, s:I}", "name", g->task.sets[i].name, "id",
                                         g->task.sets[i].id, "n", (json_int_t)g->task.sets[i].n));
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}",
                      "version", SAE_VERSION, "checkpoint", ckpt->id, "model", g->model_id,
-                     "numerics", sae_lm_numerics(g->lm), "layer", (json_int_t)g->layer, "form",
-                     unlearn_form_names[g->speech.form], "forget", g->task.forget_id, "retain",
-                     g->task.retain_id, "field", s->field, "split", s->split, "dataset_size",
-                     (json_int_t)s->dataset_size, "context", (json_int_t)s->context, "min_length",
-                     (json_int_t)s->min_length, "seed", (json_int_t)s->seed, "sets", sets);
+                     "numerics", sae_lm_numerics(g->lm), "hook", sae_hook_name(hook, g->hook),
+                     "form", unlearn_form_names[g->speech.form], "forget", g->task.forget_id,
+                     "retain", g->task.retain_id, "field", s->field, "split", s->split,
+                     "dataset_size", (json_int_t)s->dataset_size, "context", (json_int_t)s->context,
+                     "min_length", (json_int_t)s->min_length, "seed", (json_int_t)s->seed, "sets",
+                     sets);
 }
 
 static enum sae_status open_partials(struct unlearn_group *g, struct sae_err *err)
@@ -124,11 +126,13 @@ static enum sae_status check_model(const struct unlearn_group *g, const struct s
                                    struct sae_err *err)
 {
     const char *id = sae_json_str(sae_store_site(ckpt->record), "model_id", NULL);
-    if (ckpt->model.d != g->config->D)
+    const size_t width = sae_lm_width(g->config, g->hook.point);
+    if (ckpt->model.d != width)
         return sae_err_set(err, SAE_EARG,
-                           "'%s' has width %zu, but the language model '%s' %zu; name a model of "
-                           "the one it was trained on with --model",
-                           ckpt->path, ckpt->model.d, g->folder, g->config->D);
+                           "'%s' has width %zu, but the language model '%s' has %zu at %s; name a "
+                           "model of the one it was trained on with --model",
+                           ckpt->path, ckpt->model.d, g->folder, width,
+                           sae_points[g->hook.point].name);
     if (id == NULL || strcmp(id, g->model_id) != 0)
         sae_log_warn("'%s' was trained on %s '%s', and is measured on '%s'", ckpt->path,
                      id == NULL ? "an unknown model," : "model",
@@ -144,13 +148,14 @@ static enum sae_status open_model(struct unlearn_group *g, struct sae_err *err)
     g->config = sae_lm_config(g->lm);
     if (g->config->max_context < g->settings.context)
         g->settings.context = g->config->max_context;
+    SAE_TRY(sae_lm_check_hook(g->lm, g->hook, err));
     for (size_t k = 0; k < g->n; k++)
         SAE_TRY(check_model(g, &g->subjects[k]->ckpt, err));
     SAE_TRY(sae_tok_open(&g->tok, g->folder, g->config, err));
     sae_lm_set_specials(g->lm, g->tok);
     SAE_TRY(unlearn_speech_make(&g->speech, g->tok, g->config, g->settings.form, err));
     g->task.form = g->speech.form;
-    return unlearn_model_open(&g->model, g->lm, &g->speech, g->layer, g->settings.batch, err);
+    return unlearn_model_open(&g->model, g->lm, &g->speech, g->hook, g->settings.batch, err);
 }
 
 /* --- 3. beginning and ending -------------------------------------------------------------- */
@@ -163,7 +168,7 @@ enum sae_status unlearn_group_begin(struct sae_evaluation *run, struct sae_err *
     g->settings = g->given;
     g->ops = run->ops;
     g->folder = first->model;
-    g->layer = first->layer;
+    g->hook = first->hook;
     g->n = run->n_group;
     g->subjects = run->group;
     SAE_TRY(open_model(g, err));
@@ -225,7 +230,7 @@ enum sae_status unlearn_group_one(struct sae_evaluation *run, struct sae_eval_su
                                               .model_name = g->config->name,
                                               .model_id = g->model_id,
                                               .numerics = sae_lm_numerics(g->lm),
-                                              .layer = g->layer,
+                                              .hook = g->hook,
                                               .context = g->settings.context};
     parts[0] = unlearn_result_parts(&measured);
     st = unlearn_result_inputs(record, &measured, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* group : SAEs of one language model and layer, evaluated together; the callbacks of
+/* group : SAEs of one language model and hook, evaluated together; the callbacks of
  * lib/eval/evaluate.h, whose data is a struct unlearn_group. What does not depend on the SAE - which
  * questions are known, the streams of their prompts - is done once (shared.c), and both texts are
  * read once for all; then one SAE after another goes through its grid (cells.c). */
@@ -13,7 +13,7 @@
 /* Of one SAE: what its `own` points to. */
 struct unlearn_member {
     char *model; /* folder of its language model */
-    size_t layer;
+    struct sae_hook hook;
     struct unlearn_partial partial;
 };
 
@@ -24,7 +24,8 @@ struct unlearn_group {
     struct unlearn_settings settings; /* with the context as the language model has it */
     const struct sae_ops *ops;
     const char *folder;
-    size_t layer, n;
+    struct sae_hook hook;
+    size_t n;
     struct sae_eval_subject *const *subjects; /* [n] */
     struct sae_lm *lm;
     const struct sae_lm_config *config;
@@ -42,7 +43,7 @@ struct unlearn_partial *unlearn_group_partial(const struct unlearn_group *g, siz
 
 /* Reads the task. Fails: as unlearn_task_open */
 SAE_MUST_CHECK enum sae_status unlearn_group_open(struct sae_evaluation *run, struct sae_err *err);
-/* Finds an SAE's language model and layer. Fails: as sae_store_model, sae_store_layer */
+/* Finds an SAE's language model and hook. Fails: as sae_store_model, sae_store_hook */
 SAE_MUST_CHECK enum sae_status unlearn_group_check(struct sae_evaluation *run,
                                                    struct sae_eval_subject *subject,
                                                    struct sae_err *err);

@@ -13,7 +13,7 @@
 
 static struct {
     struct sae_eval_options eval;
-    const char *task, *forget, *retain, *known, *model, *field;
+    const char *task, *forget, *retain, *known, *model, *field, *hook;
     struct sae_strs forget_questions, retain_questions, subjects;
     struct sae_reals thresholds, multipliers;
     struct sae_u64s features;
@@ -84,7 +84,10 @@ static const struct sae_opt opts[] = {
              "line"},
     {"layer", 0, SAE_OPT_U64, &given.layer, NULL, .min = 0, .max = 255, .arg = "N",
      .group = "What to measure on",
-     .help = "layer whose resid_post is edited; default: the one trained on"},
+     .help = "layer where activations are edited; default: the one trained on"},
+    {"hook", 0, SAE_OPT_STR, &given.hook, NULL, .arg = "NAME", .group = "What to measure on",
+     .help = "place in the layer where they are edited: " SAE_HOOK_HELP
+             "; default: the one trained on"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 16, .max = 1e7, .arg = "N",
      .group = "What to measure on",
      .help = "tokens that go through the model at a time"},
@@ -160,6 +163,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .known = given.known,
         .model = given.model,
         .layer = sae_opt_given(cli, "layer") ? given.layer : UINT64_MAX,
+        .hook = given.hook,
         .form = (enum unlearn_form)given.form,
         .field = given.field,
         .split = sae_docs_split_names[given.split],

@@ -21,6 +21,7 @@ static json_t *reals(const double *v, size_t n)
 static json_t *config_of(const struct unlearn_measured *o)
 {
     const struct unlearn_settings *s = o->settings;
+    char hook[SAE_HOOK_NAME];
     json_t *names = json_array(), *counts = json_array();
     for (size_t i = 0; i < o->task->n_sets; i++)
         json_array_append_new(names, json_string(o->task->sets[i].name));
@@ -28,7 +29,7 @@ static json_t *config_of(const struct unlearn_measured *o)
         json_array_append_new(counts, json_integer((json_int_t)s->n_latents[i]));
     return json_pack(
         "{s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:i, s:s, s:b, s:s, s:I, s:s, s:s, s:s, s:s, "
-        "s:s, s:I, s:s}",
+        "s:s, s:I, s:s, s:s}",
         "random_seed", sae_json_whole(s->seed), "dataset_names", names, "intervention_method",
         "clamp_feature_activation", "retain_thresholds", reals(s->thresholds, s->n_thresholds),
         "n_features_list", counts, "multipliers", reals(s->multipliers, s->n_multipliers),
@@ -38,7 +39,8 @@ static json_t *config_of(const struct unlearn_measured *o)
         strstr(o->numerics, "bf16") != NULL ? "bfloat16" : "float32", "task_name", o->task->name,
         "question_form", unlearn_form_names[o->task->form], "forget_corpus",
         sae_fs_base(o->task->forget), "retain_corpus", sae_fs_base(o->task->retain), "hook_layer",
-        (json_int_t)o->layer, "llm_numerics", o->numerics);
+        (json_int_t)o->hook.layer, "hook_name", sae_hook_name(hook, o->hook), "llm_numerics",
+        o->numerics);
 }
 
 static json_t *metrics_of(const struct unlearn_measured *o)

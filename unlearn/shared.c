@@ -133,9 +133,9 @@ enum sae_status unlearn_group_densities(struct unlearn_group *g, struct sae_err 
     }
     if (n == 0)
         goto done;
-    SAE_GO(st, unlearn_density(forget, models, n, &g->forget, "text to forget", g->lm, g->layer,
+    SAE_GO(st, unlearn_density(forget, models, n, &g->forget, "text to forget", g->lm, g->hook,
                                g->settings.batch, g->ops, err));
-    SAE_GO(st, unlearn_density(retain, models, n, &g->retain, "text to retain", g->lm, g->layer,
+    SAE_GO(st, unlearn_density(retain, models, n, &g->retain, "text to retain", g->lm, g->hook,
                                g->settings.batch, g->ops, err));
     for (size_t k = 0, at = 0; k < g->n && at < n; k++) {
         struct unlearn_partial *partial = unlearn_group_partial(g, k);
@@ -182,7 +182,7 @@ enum sae_status unlearn_group_ask(struct unlearn_group *g, struct sae_err *err)
         }
     for (size_t i = 0; i < g->prompts.n; i++)
         tokens += g->prompts.v[i].n;
-    const bool keep = tokens <= KEEP_BYTES / (g->config->D * sizeof(float));
+    const bool keep = tokens <= KEEP_BYTES / (unlearn_model_floats(g->model) * sizeof(float));
     if (!keep)
         sae_log_info("the streams of %zu prompts are too large to keep; they are computed again "
                      "for each setting",

@@ -35,6 +35,7 @@ struct unlearn_settings {
     const char *known; /* folder of NAME_correct.csv; NULL = found out by asking */
     const char *model; /* folder; NULL = the one recorded */
     uint64_t layer;    /* UINT64_MAX = as recorded */
+    const char *hook;  /* NULL = as recorded */
     enum unlearn_form form;
     const char *field, *split; /* of the texts */
     const double *thresholds, *multipliers;
@@ -84,7 +85,7 @@ void unlearn_text_clear(struct unlearn_text *text);
 SAE_MUST_CHECK enum sae_status
 unlearn_density(double *const *density, const struct sae_model *const *models, size_t n_models,
                 const struct unlearn_text *text, const char *what, const struct sae_lm *lm,
-                size_t layer, size_t batch, const struct sae_ops *ops, struct sae_err *err);
+                struct sae_hook hook, size_t batch, const struct sae_ops *ops, struct sae_err *err);
 
 /* Latents by falling density on the text to be forgotten, of those that fire on less than
  * `threshold` of the other; never those that do not fire. Equal densities: lower index first.
@@ -99,7 +100,7 @@ struct unlearn_prompt {
     size_t set, question, option;
     size_t n, n_prompt; /* tokens; those before the option (cloze) */
     uint32_t *ids;      /* BOS first */
-    float *x;           /* [n][D] stream at the hook; NULL = not kept */
+    float *x;           /* of the hook, as ask.c keeps it; NULL = not kept */
     double *score;      /* [n_scores] of the untouched model: one an option */
     size_t n_scores;
 };
@@ -155,8 +156,10 @@ bool unlearn_edit_touches(const struct unlearn_edit *edit, size_t i);
 struct unlearn_model; /* the language model, open for questions */
 SAE_MUST_CHECK enum sae_status unlearn_model_open(struct unlearn_model **ret,
                                                   const struct sae_lm *lm,
-                                                  const struct unlearn_speech *speech, size_t layer,
-                                                  size_t batch, struct sae_err *err);
+                                                  const struct unlearn_speech *speech,
+                                                  struct sae_hook hook, size_t batch, struct sae_err *err);
+/* Numbers that a token takes where its prompt's activations are kept. */
+size_t unlearn_model_floats(const struct unlearn_model *model);
 void unlearn_model_close(struct unlearn_model *model);
 /* Scores of the untouched model into prompts->v[i].score. keep: also their streams. */
 SAE_MUST_CHECK enum sae_status unlearn_model_ask(struct unlearn_model *model,
@@ -168,7 +171,7 @@ SAE_MUST_CHECK enum sae_status unlearn_model_edited(struct unlearn_model *model,
                                                     const struct unlearn_prompts *prompts,
                                                     const struct unlearn_edit *edit,
                                                     double *const *score, struct sae_err *err);
-/* The stream of prompt i into x [n][D]. */
+/* The activations of a prompt at the hook into x [n][width]. */
 SAE_MUST_CHECK enum sae_status unlearn_model_stream(struct unlearn_model *model,
                                                     const struct unlearn_prompt *prompt, float *x,
                                                     struct sae_err *err);
@@ -259,7 +262,8 @@ struct unlearn_measured {
     const struct unlearn_text *forget, *retain;
     const double *forget_density, *retain_density;
     const char *model, *model_name, *model_id, *numerics;
-    size_t layer, context;
+    struct sae_hook hook;
+    size_t context;
 };
 /* result.c: what the result is made of, and the inputs it names besides the checkpoint. */
 struct sae_result_parts unlearn_result_parts(const struct unlearn_measured *measured);

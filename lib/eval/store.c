@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/cli/target.h"
+#include "lib/file/hook.h"
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "lib/sae/import.h"
@@ -104,30 +105,49 @@ done:
 
 /* What both sides say of themselves; an SAE from elsewhere knows no hash of a model. */
 struct side {
-    const char *model, *id, *hook;
-    uint64_t layer; /* UINT64_MAX: unknown */
+    const char *model, *id, *hook; /* hook: as it is written there */
+    uint64_t layer;                /* UINT64_MAX: unknown */
+    bool has_place;
+    struct sae_hook place;
 };
 
 static struct side side_of(const json_t *record)
 {
     const json_t *const site = sae_store_site(record);
-    const struct side side = {site ? sae_json_str(site, "model", NULL) : NULL,
-                              site ? sae_json_str(site, "model_id", NULL) : NULL,
-                              site ? sae_json_str(site, "hook", NULL) : NULL,
-                              site ? sae_json_u64(site, "layer", UINT64_MAX) : UINT64_MAX};
+    struct side side = {.layer = UINT64_MAX};
+    if (site == NULL)
+        return side;
+    side.model = sae_json_str(site, "model", NULL);
+    side.id = sae_json_str(site, "model_id", NULL);
+    side.hook = sae_json_str(site, "hook", NULL);
+    side.has_place = sae_hook_of_site(&side.place, site);
+    side.layer = side.has_place ? side.place.layer : sae_json_u64(site, "layer", UINT64_MAX);
     return side;
 }
 
-/* Two hooks that cannot be one: by name, where one of them is not the stream after a block (those
- * go by their layer, whatever the package that named them). */
-static bool other_hook(const struct side *want, const struct side *got)
+/* Two points that cannot be one; a name that is not known here is one with itself alone. */
+static bool other_point(const struct side *want, const struct side *got)
 {
-    uint64_t layer;
-    const char *point;
-    if (want->hook == NULL || strcmp(want->hook, got->hook ? got->hook : "") == 0)
+    if (want->has_place && got->has_place)
+        return want->place.point != got->place.point && !sae_hook_same(want->place, got->place);
+    if (want->hook == NULL || (want->has_place && got->hook == NULL))
         return false;
-    return !sae_import_hook(want->hook, &layer, &point) ||
-           (got->hook != NULL && !sae_import_hook(got->hook, &layer, &point));
+    return strcmp(want->hook, got->hook ? got->hook : "") != 0;
+}
+
+static bool other_layer(const struct side *want, const struct side *got)
+{
+    if (want->has_place && got->has_place)
+        return !sae_hook_same(want->place, got->place);
+    return want->layer != UINT64_MAX && got->layer != UINT64_MAX && want->layer != got->layer;
+}
+
+/* A side's hook for a message: as known here, else as it is written. */
+static const char *hook_text(const struct side *side, char name[SAE_HOOK_NAME])
+{
+    if (side->has_place)
+        return sae_hook_name(name, side->place);
+    return side->hook ? side->hook : "an unknown hook";
 }
 
 static void warn_unknown(const struct side *want, const struct side *got, const char *set_path,
@@ -150,13 +170,12 @@ enum sae_status sae_store_check(const struct sae_ckpt *ckpt, const char *set_pat
 {
     const struct side want = side_of(ckpt->record), got = side_of(set_record);
     const bool other_model = want.id && got.id && strcmp(want.id, got.id) != 0;
-    const bool other_layer =
-        want.layer != UINT64_MAX && got.layer != UINT64_MAX && want.layer != got.layer;
-    if (other_hook(&want, &got))
+    char wants[SAE_HOOK_NAME], gets[SAE_HOOK_NAME];
+    if (other_point(&want, &got))
         return sae_err_set(
-            err, SAE_EARG, "cannot use '%s': it holds %s, but '%s' was trained on '%s'", set_path,
-            got.hook ? got.hook : "the residual stream after a block", ckpt->path, want.hook);
-    if (other_model || other_layer)
+            err, SAE_EARG, "cannot use '%s': it holds '%s', but '%s' was trained on '%s'", set_path,
+            hook_text(&got, gets), ckpt->path, hook_text(&want, wants));
+    if (other_model || other_layer(&want, &got))
         return sae_err_set(
             err, SAE_EARG,
             "cannot use '%s': it holds layer %" PRIu64 " of model '%s' (%.12s), but '%s' was "
@@ -298,18 +317,49 @@ enum sae_status sae_store_model(char **ret, const struct sae_ckpt *ckpt, const c
     return st;
 }
 
-enum sae_status sae_store_layer(size_t *ret, const struct sae_ckpt *ckpt, uint64_t given,
-                                struct sae_err *err)
+/* The place asked for by options, what they leave open being recorded. */
+static enum sae_status choose_hook(struct sae_hook *ret, bool *ret_has_layer,
+                                   const struct side *recorded, uint64_t layer, const char *text,
+                                   struct sae_err *err)
 {
-    const uint64_t recorded = sae_json_u64(sae_store_site(ckpt->record), "layer", UINT64_MAX);
-    const uint64_t layer = given != UINT64_MAX ? given : recorded;
-    if (layer == UINT64_MAX)
+    struct sae_hook hook = recorded->has_place ? recorded->place : sae_resid_post(0);
+    bool whole = recorded->has_place;
+    if (text != NULL) {
+        const size_t before = hook.layer;
+        const bool known = whole;
+        SAE_TRY(sae_hook_option(&hook, &whole, text, err));
+        if (whole && layer != UINT64_MAX && layer != hook.layer)
+            return sae_err_set(err, SAE_EARG, "--hook %s is of layer %zu, --layer says %" PRIu64,
+                               text, hook.layer, layer);
+        if (!whole)
+            hook.layer = before;
+        whole |= known;
+    }
+    if (layer != UINT64_MAX)
+        hook.layer = (size_t)layer;
+    *ret = hook;
+    *ret_has_layer = whole || layer != UINT64_MAX;
+    return SAE_OK;
+}
+
+enum sae_status sae_store_hook(struct sae_hook *ret, const struct sae_ckpt *ckpt, uint64_t layer,
+                               const char *text, struct sae_err *err)
+{
+    const struct side recorded = side_of(ckpt->record);
+    char was[SAE_HOOK_NAME], is[SAE_HOOK_NAME];
+    bool has_layer = false;
+    SAE_TRY(choose_hook(ret, &has_layer, &recorded, layer, text, err));
+    if (!recorded.has_place && recorded.hook != NULL && text == NULL)
+        return sae_err_set(err, SAE_EARG,
+                           "'%s' was trained on '%s', which is no hook that this program can "
+                           "replace; if it is one by another name, give --hook",
+                           ckpt->path, recorded.hook);
+    if (!has_layer)
         return sae_err_set(err, SAE_EARG,
                            "'%s' does not say which layer it was trained on; name it with --layer",
                            ckpt->path);
-    if (recorded != UINT64_MAX && recorded != layer)
-        sae_log_warn("'%s' was trained on layer %llu and is measured on layer %llu (--layer)",
-                     ckpt->path, (unsigned long long)recorded, (unsigned long long)layer);
-    *ret = (size_t)layer;
+    if (recorded.has_place && !sae_hook_same(recorded.place, *ret))
+        sae_log_warn("'%s' was trained on '%s' and is measured on '%s' (--layer, --hook)",
+                     ckpt->path, sae_hook_name(was, recorded.place), sae_hook_name(is, *ret));
     return SAE_OK;
 }

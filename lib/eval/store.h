@@ -12,6 +12,7 @@
 
 #include "lib/base/err.h"
 #include "lib/file/acts.h"
+#include "lib/file/hook.h"
 #include "lib/sae/ckpt.h"
 
 /* The "site" of a record: its own, else that of its activation store; NULL where neither. */
@@ -55,9 +56,11 @@ SAE_MUST_CHECK enum sae_status sae_store_locate(char **ret, const char *store, c
  * Fails: SAE_EARG not recorded or not there any more: names the option --model */
 SAE_MUST_CHECK enum sae_status sae_store_model(char **ret, const struct sae_ckpt *ckpt,
                                                const char *given, struct sae_err *err);
-/* Layer of its residual stream: `given`, or, where that is UINT64_MAX, the one recorded.
- * Fails: SAE_EARG not recorded */
-SAE_MUST_CHECK enum sae_status sae_store_layer(size_t *ret, const struct sae_ckpt *ckpt,
-                                               uint64_t given, struct sae_err *err);
+/* The hook in it: as options say (layer UINT64_MAX, text NULL: not given), the rest as recorded;
+ * where no hook is recorded, resid_post. Warns if it is another than the recorded one.
+ * Fails: SAE_EARG the layer is not recorded, a hook without a name here, options that differ */
+SAE_MUST_CHECK enum sae_status sae_store_hook(struct sae_hook *ret, const struct sae_ckpt *ckpt,
+                                              uint64_t layer, const char *text,
+                                              struct sae_err *err);
 
 #endif /* SAE_LIB_EVAL_STORE_H */

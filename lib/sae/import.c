@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* import : which format, its reader, and what all have in common after it.
- * Contents: 1. what readers share   2. decoder norms   3. hooks   4. the record   5. loading */
+ * Contents: 1. what readers share   2. decoder norms   3. the record   4. loading */
 #include "lib/sae/import.h"
 
 #include <limits.h>
@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+#include "lib/file/hook.h"
 #include "lib/file/json.h"
 #include "lib/sae/import_inner.h"
 
@@ -318,44 +319,7 @@ size_t sae_import_fold_norms(struct sae_model *model, double *ret_min, double *r
     return n_changed;
 }
 
-/* --- 3. hooks ----------------------------------------------------------------------------- */
-
-bool sae_import_hook(const char *hook, uint64_t *ret_layer, const char **ret_point)
-{
-    static const struct {
-        const char *before, *after;
-        bool is_input;
-    } forms[] = {
-        {"blocks.",           ".hook_resid_post", false},
-        {"blocks.",           ".hook_resid_pre",  true },
-        {"resid_post_layer_", "",                 false},
-        {"model.layers.",     "",                 false},
-        {"model.layers.",     ".output",          false},
-        {"layers.",           "",                 false},
-        {"gpt_neox.layers.",  "",                 false},
-        {"transformer.h.",    "",                 false},
-        {"h.",                "",                 false},
-    };
-    for (size_t i = 0; hook != NULL && i < sizeof forms / sizeof *forms; i++) {
-        const size_t skip = strlen(forms[i].before);
-        char digits[8] = "";
-        if (strncmp(hook, forms[i].before, skip) != 0)
-            continue;
-        const size_t n = strspn(hook + skip, "0123456789");
-        uint64_t layer;
-        if (n == 0 || n >= sizeof digits || strcmp(hook + skip + n, forms[i].after) != 0)
-            continue;
-        memcpy(digits, hook + skip, n);
-        if (!sae_str_u64(digits, &layer) || (forms[i].is_input && layer == 0))
-            continue;
-        *ret_layer = layer - forms[i].is_input;
-        *ret_point = "resid_post";
-        return true;
-    }
-    return false;
-}
-
-/* --- 4. the record ------------------------------------------------------------------------ */
+/* --- 3. the record ------------------------------------------------------------------------ */
 
 /* {"name", "sha256"} of a file; the identity of all goes on with it. */
 static enum sae_status add_file(json_t *files, const char *path, struct sae_digest *whole,
@@ -375,10 +339,10 @@ static enum sae_status add_file(json_t *files, const char *path, struct sae_dige
 static json_t *site_of(const struct sae_import *in)
 {
     uint64_t layer = in->layer;
-    const char *point;
+    struct sae_hook hook;
     json_t *const site = json_object();
-    if (in->hook != NULL)
-        (void)sae_import_hook(in->hook, &layer, &point);
+    if (in->hook != NULL && sae_hook_parse(&hook, in->hook))
+        layer = hook.layer;
     if (in->model_name != NULL)
         json_object_set_new(site, "model", json_string(in->model_name));
     if (layer != UINT64_MAX)
@@ -417,7 +381,7 @@ const json_t *sae_import_of(const struct sae_ckpt *ckpt)
     return ckpt->record != NULL ? json_object_get(ckpt->record, "imported") : NULL;
 }
 
-/* --- 5. loading --------------------------------------------------------------------------- */
+/* --- 4. loading --------------------------------------------------------------------------- */
 
 /* A file of settings in a folder, if it is there. */
 static enum sae_status read_cfg_in(struct sae_import *in, char **ret_path, const char *folder,

@@ -54,9 +54,4 @@ struct sae_dict_class {
 };
 const struct sae_dict_class *sae_dict_class(const char *name);
 
-/* Layer and point of a hook's name: "blocks.3.hook_resid_post" -> 3, "resid_post"; the input of
- * block 3 is the output of block 2: "blocks.3.hook_resid_pre" -> 2, "resid_post". False where it
- * is not of that kind. *ret_point is static. */
-bool sae_import_hook(const char *hook, uint64_t *ret_layer, const char **ret_point);
-
 #endif /* SAE_LIB_SAE_IMPORT_H */

@@ -12,6 +12,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/file/hook.h"
 #include "lib/file/json.h"
 #include "lib/sae/import_inner.h"
 
@@ -45,13 +46,12 @@ static enum sae_status find_k(size_t *ret, const struct sae_import *in, size_t m
 static enum sae_status find_hook(struct sae_import *in, struct sae_err *err)
 {
     char real[PATH_MAX], *folder = NULL;
-    uint64_t layer;
-    const char *point;
+    struct sae_hook hook;
     SAE_TRY(sae_fs_dir(&folder, in->path, err));
     const char *const whole = realpath(folder, real);
     free(folder);
     const char *const base = whole != NULL ? sae_fs_base(whole) : "";
-    if (strlen(base) >= sizeof in->folder || !sae_import_hook(base, &layer, &point))
+    if (strlen(base) >= sizeof in->folder || !sae_hook_parse(&hook, base))
         return SAE_OK;
     memcpy(in->folder, base, strlen(base) + 1);
     in->hook = in->folder;

@@ -210,7 +210,7 @@ static void close_bench(struct bench *b)
 static void harvest(struct bench *b)
 {
     struct sae_err err = {0};
-    need(sae_lm_tap(b->run, b->ids, b->B, b->T, b->layer, b->x, &err), &err);
+    need(sae_lm_tap(b->run, b->ids, b->B, b->T, sae_resid_post(b->layer), b->x, &err), &err);
 }
 
 /* Cross-entropies of the rows run last, row `first` of the text the first of them. */
@@ -231,7 +231,7 @@ static void whole_pass(struct bench *b)
     harvest(b);
     for (size_t c = 0; c < b->B; c += b->chunk) {
         const size_t m = b->chunk < b->B - c ? b->chunk : b->B - c, at = c * b->T;
-        need(sae_lm_resume(b->run, b->x + at * b->D, m, b->T, b->layer, &err), &err);
+        need(sae_lm_resume(b->run, b->x + at * b->D, NULL, m, b->T, sae_resid_post(b->layer), &err), &err);
         cross_entropy(b, at, m * b->T);
     }
 }

@@ -99,7 +99,7 @@ gzip -k text.jsonl
     complain "passes over more than there is"
 grep -q 'left after --skip 12' err.txt || complain "does not name --skip: $(cat err.txt)"
 "$splice" -q --layer 1 --contexts 2 --context 64 run_1 2>err.txt >/dev/null || complain "--layer failed"
-grep -q 'trained on layer 3 and is measured on layer 1' err.txt ||
+grep -qF "trained on 'blocks.3.hook_resid_post' and is measured on 'blocks.1.hook_resid_post'" err.txt ||
     complain "no word of another layer: $(cat err.txt)"
 
 # The whole text was taken: said so. Nothing there any more: the option to use is named.

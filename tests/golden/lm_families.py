@@ -5,7 +5,9 @@
     lm_families.py OUT
 
 writes OUT/NAME/config.json, OUT/NAME/model.safetensors (BF16) and OUT/NAME.vectors.safetensors: ids
-[B][T], stream.I [B][T][D] after layer I, logits [B][T][V], in f32 with eager attention. Sizes are odd
+[B][T], stream.I [B][T][D] after layer I, logits [B][T][V], in f32 with eager attention; and
+OUT/NAME.hooks.safetensors: POINT [B][T][width] at points of layer 1 (lib/file/hook.h), and spliced.POINT
+[B][V], logits of the last token where half of the activations is in place of them. Sizes are odd
 where they may be: heads of keys that several heads of queries share, windows shorter than the text,
 heads wider or narrower than width / heads, own and shared heads of logits, biases. Some configs are
 written as older versions of transformers did; all are read back from the folder before they are run.
@@ -128,6 +130,66 @@ def vectors(model, layers, ids):
     return out
 
 
+def places(layer):
+    """Module and side ("in", "out") of each point of a layer."""
+    attn = getattr(layer, "self_attn", None) or getattr(layer, "attention", None) or layer.attn
+    product = next(getattr(attn, n) for n in ("o_proj", "dense", "c_proj") if hasattr(attn, n))
+    out = {"resid_pre": (layer, "in"), "attn_z": (product, "in"), "mlp_in": (layer.mlp, "in"),
+           "resid_post": (layer, "out")}
+    if hasattr(layer, "post_feedforward_layernorm"):  # norms after the branches
+        out["attn_out"] = (layer.post_attention_layernorm, "out")
+        out["mlp_out"] = (layer.post_feedforward_layernorm, "out")
+        before_mlp = layer.pre_feedforward_layernorm
+    else:
+        out["attn_out"] = (product, "out")
+        out["mlp_out"] = (layer.mlp, "out")
+        before_mlp = layer.ln_2 if hasattr(layer, "ln_2") else layer.post_attention_layernorm
+    if not getattr(layer, "use_parallel_residual", False):
+        out["resid_mid"] = (before_mlp, "in")
+    return out
+
+
+def hooked(model, ids, module, side, change):
+    """The logits with change(x) in place of what goes in or out of a module."""
+    def swap_in(_module, args):
+        return (change(args[0]), *args[1:])
+
+    def swap_out(_module, _args, output):
+        return change(output) if torch.is_tensor(output) else (change(output[0]), *output[1:])
+
+    hook = (module.register_forward_pre_hook(swap_in) if side == "in"
+            else module.register_forward_hook(swap_out))
+    with torch.no_grad():
+        logits = model(input_ids=ids, use_cache=False).logits
+    hook.remove()
+    return logits
+
+
+def hook_vectors(model, layer, ids):
+    out, points = {}, places(layer)
+
+    def keep(name):
+        def change(x):
+            out[name] = x.detach().clone().to(torch.float32).contiguous()
+            return x
+        return change
+
+    for name, (module, side) in points.items():
+        hooked(model, ids, module, side, keep(name))
+    for name, (module, side) in points.items():
+        def change(x):
+            return 0.5 * x
+        if name == "resid_mid":  # it is added up within the layer: its half by way of attn_out
+            (module, side) = points["attn_out"]
+
+            def change(x):
+                return 0.5 * (out["resid_pre"] + x) - out["resid_pre"]
+        logits = hooked(model, ids, module, side, change)
+        out["spliced." + name] = logits[:, -1].to(torch.float32).contiguous()
+    del out["resid_pre"], out["resid_post"]  # stream.0, stream.1
+    return out
+
+
 def layers_of(model):
     for path in ("model.layers", "gpt_neox.layers", "transformer.h", "model.language_model.layers"):
         at = model
@@ -171,6 +233,7 @@ def main(out, z=SMALL):
         ids = torch.randint(3, z["V"], (B, z["T"]), generator=gen)
         ids[:, 0] = 2
         save_file(vectors(model, layers_of(model), ids), folder + ".vectors.safetensors")
+        save_file(hook_vectors(model, layers_of(model)[1], ids), folder + ".hooks.safetensors")
         print(name, sum(p.numel() for p in model.parameters()), file=sys.stderr)
 
 

@@ -123,8 +123,8 @@ static void compute(const struct sae_lm *model, size_t layer, float *x, float *z
     for (size_t i = 0; i < B * T; i++)
         ids[i] = i % T == 0 ? 2 : (uint32_t)(3 + i * 7 % 50);
     OK(sae_lm_run_open(&run, model, B * T, T, &g_err));
-    OK(sae_lm_tap(run, ids, B, T, layer, x, &g_err));
-    OK(sae_lm_resume(run, x, B, T, layer, &g_err));
+    OK(sae_lm_tap(run, ids, B, T, sae_resid_post(layer), x, &g_err));
+    OK(sae_lm_resume(run, x, NULL, B, T, sae_resid_post(layer), &g_err));
     OK(sae_lm_logits(run, 0, B * T, z, &g_err));
     sae_lm_run_close(run);
 }

@@ -102,9 +102,9 @@ static void check_text(const struct opened *o, const json_t *text)
     uint32_t *ids = check_ids(o, text, &n);
     float *x = calloc(n * o->D, sizeof *x), *logits = calloc(n * o->V, sizeof *logits);
     assert_true(x != NULL && logits != NULL);
-    OK(sae_lm_tap(o->run, ids, 1, n, o->layer, x, &g_err));
+    OK(sae_lm_tap(o->run, ids, 1, n, sae_resid_post(o->layer), x, &g_err));
     check_resid(o, text, x);
-    OK(sae_lm_resume(o->run, x, 1, n, o->layer, &g_err));
+    OK(sae_lm_resume(o->run, x, NULL, 1, n, sae_resid_post(o->layer), &g_err));
     OK(sae_lm_logits(o->run, 0, n, logits, &g_err));
     close_to(mean_ce(o, ids, logits, n), json_number_value(json_object_get(text, "cross_entropy")),
              1e-5, "cross-entropy over tokens", n);

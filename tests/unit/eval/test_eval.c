@@ -169,6 +169,66 @@ static void test_site(void **state)
     json_decref(ckpt.record);
 }
 
+/* Sides that name hooks: of one place by two names, of two points of a layer, of an unknown point. */
+static void test_hook_site(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *want, *got;
+        enum sae_status st;
+        const char *says;
+    } cases[] = {
+        {"{\"layer\": 4, \"hook\": \"blocks.4.hook_resid_pre\"}", "{\"layer\": 3}", SAE_OK, ""},
+        {"{\"layer\": 3, \"hook\": \"mlp_out\"}",
+         "{\"layer\": 3, \"hook\": \"blocks.3.hook_mlp_out\"}", SAE_OK, ""},
+        {"{\"layer\": 3, \"hook\": \"blocks.3.hook_mlp_out\"}", "{\"layer\": 3}", SAE_EARG,
+         "it holds 'blocks.3.hook_resid_post', but 'c.h5' was trained on 'blocks.3.hook_mlp_out'"},
+        {"{\"layer\": 3, \"hook\": \"blocks.3.hook_mlp_out\"}",
+         "{\"layer\": 4, \"hook\": \"blocks.4.hook_mlp_out\"}", SAE_EARG, "layer 4"},
+        {"{\"hook\": \"blocks.3.attn.hook_q\"}", "{\"layer\": 3}", SAE_EARG, "attn.hook_q"},
+        {"{\"hook\": \"blocks.3.attn.hook_q\"}", "{\"hook\": \"blocks.3.attn.hook_q\"}", SAE_OK, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sae_err err = {0};
+        struct sae_ckpt ckpt = {.path = (char *)"c.h5"};
+        json_t *const got = json_pack("{s:o}", "site", json_loads(cases[i].got, 0, NULL));
+        ckpt.model.d = 8;
+        ckpt.record = json_pack("{s:o}", "site", json_loads(cases[i].want, 0, NULL));
+        assert_int_equal(sae_store_check(&ckpt, "s.h5", 8, got, &err), cases[i].st);
+        assert_non_null(strstr(err.msg, cases[i].says));
+        json_decref(got);
+        json_decref(ckpt.record);
+    }
+}
+
+/* Options and the record together say which hook. */
+static void test_choose_hook(void **state)
+{
+    (void)state;
+    struct sae_err err = {0};
+    struct sae_hook hook;
+    struct sae_ckpt ckpt = {.path = (char *)"c.h5"}, none = ckpt;
+    none.record = json_pack("{s:{s:s}}", "site", "model", "m");
+    ckpt.record = json_pack("{s:{s:i, s:s}}", "site", "layer", 3, "hook", "blocks.3.hook_mlp_out");
+    assert_int_equal(sae_store_hook(&hook, &ckpt, UINT64_MAX, NULL, &err), SAE_OK);
+    assert_true(hook.point == SAE_MLP_OUT && hook.layer == 3);
+    assert_int_equal(sae_store_hook(&hook, &ckpt, 1, NULL, &err), SAE_OK);
+    assert_true(hook.point == SAE_MLP_OUT && hook.layer == 1);
+    assert_int_equal(sae_store_hook(&hook, &ckpt, UINT64_MAX, "attn_z", &err), SAE_OK);
+    assert_true(hook.point == SAE_ATTN_Z && hook.layer == 3);
+    assert_int_equal(sae_store_hook(&hook, &none, UINT64_MAX, "blocks.2.hook_attn_out", &err), SAE_OK);
+    assert_true(hook.point == SAE_ATTN_OUT && hook.layer == 2);
+    assert_int_equal(sae_store_hook(&hook, &none, UINT64_MAX, "mlp_out", &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "--layer"));
+    assert_int_equal(sae_store_hook(&hook, &none, 1, "blocks.2.hook_attn_out", &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "is of layer 2, --layer says 1"));
+    json_object_set_new(json_object_get(ckpt.record, "site"), "hook", json_string("blocks.3.attn.hook_q"));
+    assert_int_equal(sae_store_hook(&hook, &ckpt, UINT64_MAX, NULL, &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "attn.hook_q"));
+    json_decref(ckpt.record);
+    json_decref(none.record);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +240,8 @@ int main(void)
         cmocka_unit_test(test_means),
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_site),
+        cmocka_unit_test(test_hook_site),
+        cmocka_unit_test(test_choose_hook),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

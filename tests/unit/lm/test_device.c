@@ -116,8 +116,8 @@ static struct outcome *forward(const struct shipped *s)
     assert_non_null(o);
     OK(sae_lm_run_open(&run, s->model, N, T, &g_err));
     for (size_t i = 0; i < TAPS; i++)
-        OK(sae_lm_tap(run, s->ids, B, T, tapped[i], o->x[i], &g_err));
-    OK(sae_lm_resume(run, o->x[1], B, T, tapped[1], &g_err));
+        OK(sae_lm_tap(run, s->ids, B, T, sae_resid_post(tapped[i]), o->x[i], &g_err));
+    OK(sae_lm_resume(run, o->x[1], NULL, B, T, sae_resid_post(tapped[1]), &g_err));
     OK(sae_lm_logits(run, 0, N, o->z, &g_err));
     sae_lm_run_close(run);
     return o;
@@ -206,18 +206,18 @@ static void test_rows(void **state)
     (void)state;
     struct small s = open_small(SAE_BF16);
     static float x[N_X], y[N_X], want[N_Z], have[N_Z], some[3 * FIX_V];
-    OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, FIX_L - 1, x, &g_err));
-    OK(sae_lm_resume(s.run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(FIX_L - 1), x, &g_err));
+    OK(sae_lm_resume(s.run, x, NULL, FIX_B, FIX_T, sae_resid_post(FIX_L - 1), &g_err));
     OK(sae_lm_logits(s.run, 0, ROWS, want, &g_err));
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
-        OK(sae_lm_resume(s.run, x, FIX_B, FIX_T, layer, &g_err));
+        OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(layer), x, &g_err));
+        OK(sae_lm_resume(s.run, x, NULL, FIX_B, FIX_T, sae_resid_post(layer), &g_err));
         OK(sae_lm_logits(s.run, 0, ROWS, have, &g_err));
         assert_memory_equal(have, want, sizeof want);
     }
     OK(sae_lm_final(s.run, 0, ROWS, y, &g_err));
     memset(x, 0, sizeof x);
-    OK(sae_lm_resume(s.run, x, FIX_B, FIX_T, 0, &g_err));
+    OK(sae_lm_resume(s.run, x, NULL, FIX_B, FIX_T, sae_resid_post(0), &g_err));
     OK(sae_lm_put_final(s.run, y, ROWS, &g_err));
     OK(sae_lm_logits(s.run, 0, ROWS, have, &g_err));
     assert_memory_equal(have, want, sizeof want);
@@ -234,9 +234,9 @@ static void test_batch(void **state)
     (void)state;
     struct small s = open_small(SAE_BF16);
     static float both[N_X], one[N_X];
-    OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, 3, both, &g_err));
+    OK(sae_lm_tap(s.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(3), both, &g_err));
     for (size_t b = 0; b < FIX_B; b++) {
-        OK(sae_lm_tap(s.run, fix_tokens + b * FIX_T, 1, FIX_T, 3, one, &g_err));
+        OK(sae_lm_tap(s.run, fix_tokens + b * FIX_T, 1, FIX_T, sae_resid_post(3), one, &g_err));
         assert_true(apart(one, both + b * FIX_T * FIX_D, FIX_T * FIX_D) < 1e-2);
     }
     close_small(&s);
@@ -265,8 +265,8 @@ static void test_compare(void **state)
     OK(sae_lm_run_open(&run, model, ROWS, FIX_T, &g_err));
     for (size_t i = 0; i < ROWS; i++)
         target[i] = i % FIX_T == FIX_T - 1 ? SAE_LM_NO_TARGET : fix_tokens[i + 1];
-    OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
-    OK(sae_lm_resume(run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, sae_resid_post(1), x, &g_err));
+    OK(sae_lm_resume(run, x, NULL, FIX_B, FIX_T, sae_resid_post(1), &g_err));
     OK(sae_lm_set_reference(run, ROWS, target, ce, &g_err));
     for (size_t i = 0; i < ROWS; i++)
         clean += ce[i] / (ROWS - FIX_B);
@@ -276,7 +276,7 @@ static void test_compare(void **state)
     assert_true(ce[FIX_T - 1] == 0);
     for (size_t b = 0; b < FIX_B; b++)
         memset(x + (b * FIX_T + 1) * FIX_D, 0, (FIX_T - 1) * FIX_D * sizeof *x);
-    OK(sae_lm_resume(run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_resume(run, x, NULL, FIX_B, FIX_T, sae_resid_post(1), &g_err));
     OK(sae_lm_compare(run, ROWS, target, ce, kl, &g_err));
     for (size_t i = 0; i < ROWS; i++) {
         zeroed += ce[i] / (ROWS - FIX_B);
@@ -335,7 +335,7 @@ static void test_memory(void **state)
         allowed = most;
         st = sae_lm_run_open(&run, model, ROWS, FIX_T, &g_err);
         if (st == SAE_OK)
-            st = sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, 0, x, &g_err);
+            st = sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, sae_resid_post(0), x, &g_err);
         if (st != SAE_OK)
             refuse(st, SAE_ENOMEM, "use a smaller batch or --backend cpu");
         sae_lm_run_close(run);

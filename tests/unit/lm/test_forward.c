@@ -125,13 +125,13 @@ static void check_golden_f32(struct sae_lm_run *run)
 {
     static float x[N_X], logits[N_LOGITS];
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
+        OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, sae_resid_post(layer), x, &g_err));
         close_to(sum(x, N_X, false), golden_sum[layer], 1e-3, "sum of resid_post");
         close_to(sum(x, N_X, true), golden_sq[layer], 4e-3, "sum of squares of resid_post");
         for (size_t i = 0; i < 12; i++)
             close_to((double)x[golden_at[i / 4] + i % 4], golden_x[layer][i], 2e-5, "resid_post");
     }
-    OK(sae_lm_resume(run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_resume(run, x, NULL, FIX_B, FIX_T, sae_resid_post(FIX_L - 1), &g_err));
     OK(sae_lm_logits(run, 0, ROWS, logits, &g_err));
     close_to(sum(logits, N_LOGITS, false), -54.158019, 1e-3, "sum of logits");
     close_to(sum(logits, N_LOGITS, true), 933.781377, 1e-3, "sum of squares of logits");
@@ -150,10 +150,10 @@ static void check_golden_bf16(struct sae_lm_run *run)
 {
     static float x[N_X], logits[N_LOGITS];
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
+        OK(sae_lm_tap(run, fix_tokens, FIX_B, FIX_T, sae_resid_post(layer), x, &g_err));
         close_to(sum(x, N_X, true), golden_bf16_sq[layer], 4e-3, "sum of squares, bf16 weights");
     }
-    OK(sae_lm_resume(run, x, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_resume(run, x, NULL, FIX_B, FIX_T, sae_resid_post(FIX_L - 1), &g_err));
     OK(sae_lm_logits(run, 0, ROWS, logits, &g_err));
     close_to(mean_ce(logits), 4.46334706, 2e-6, "mean CE, bf16 weights");
 }
@@ -197,7 +197,7 @@ static void test_layer_types_matter(void **state)
     const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 1, .config = swapped_config};
     struct opened o = open_form(&form, ROWS, FIX_T);
     float x[N_X];
-    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 2, x, &g_err));
+    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(2), x, &g_err));
     assert_true(fabs(sum(x, N_X, true) - golden_sq[2]) > 1);
     close_form(&o);
 }
@@ -212,12 +212,12 @@ static void test_identity_splice(void **state)
     struct opened o = open_form(&plain, ROWS, FIX_T);
     float x[N_X], last[N_X];
     static float want[N_LOGITS], found[N_LOGITS];
-    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, FIX_L - 1, last, &g_err));
-    OK(sae_lm_resume(o.run, last, FIX_B, FIX_T, FIX_L - 1, &g_err));
+    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(FIX_L - 1), last, &g_err));
+    OK(sae_lm_resume(o.run, last, NULL, FIX_B, FIX_T, sae_resid_post(FIX_L - 1), &g_err));
     OK(sae_lm_logits(o.run, 0, ROWS, want, &g_err));
     for (size_t layer = 0; layer < FIX_L; layer++) {
-        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, layer, x, &g_err));
-        OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, layer, &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(layer), x, &g_err));
+        OK(sae_lm_resume(o.run, x, NULL, FIX_B, FIX_T, sae_resid_post(layer), &g_err));
         OK(sae_lm_logits(o.run, 0, ROWS, found, &g_err));
         assert_memory_equal(found, want, sizeof want);
     }
@@ -243,12 +243,12 @@ static void test_zero_splice(void **state)
     struct opened o = open_form(&plain, ROWS, FIX_T);
     float x[N_X];
     static float orig[N_LOGITS], ablated[N_LOGITS];
-    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
-    OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(1), x, &g_err));
+    OK(sae_lm_resume(o.run, x, NULL, FIX_B, FIX_T, sae_resid_post(1), &g_err));
     OK(sae_lm_logits(o.run, 0, ROWS, orig, &g_err));
     for (size_t b = 0; b < FIX_B; b++)
         memset(x + (b * FIX_T + 1) * FIX_D, 0, (FIX_T - 1) * FIX_D * sizeof *x);
-    OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+    OK(sae_lm_resume(o.run, x, NULL, FIX_B, FIX_T, sae_resid_post(1), &g_err));
     OK(sae_lm_logits(o.run, 0, ROWS, ablated, &g_err));
     close_to(mean_ce(ablated), 4.70313286, 4e-6, "CE, layer 1 zeroed");
     double all = 0, inner = 0;
@@ -277,9 +277,9 @@ static void test_batch_invariance(void **state)
     static float all[B * T * FIX_D], one[T * FIX_D], again[B * T * FIX_D];
     for (size_t i = 0; i < B * T; i++)
         ids[i] = (uint32_t)(i % T == 0 ? 2 : (i * i * 7 + 3 * i) % FIX_V);
-    OK(sae_lm_tap(o.run, ids, B, T, 3, all, &g_err));
+    OK(sae_lm_tap(o.run, ids, B, T, sae_resid_post(3), all, &g_err));
     for (size_t b = 0; b < B; b++) {
-        OK(sae_lm_tap(o.run, ids + b * T, 1, T, 3, one, &g_err));
+        OK(sae_lm_tap(o.run, ids + b * T, 1, T, sae_resid_post(3), one, &g_err));
         for (size_t i = 0; i < (size_t)T * FIX_D; i++)
             close_to((double)one[i], (double)all[b * T * FIX_D + i],
                      invariance * fmax(1, fabs((double)one[i])), "one sequence against eight");
@@ -290,7 +290,7 @@ static void test_batch_invariance(void **state)
     }
     const int threads = omp_get_max_threads();
     omp_set_num_threads(threads == 1 ? 2 : 1);
-    OK(sae_lm_tap(o.run, ids, B, T, 3, again, &g_err));
+    OK(sae_lm_tap(o.run, ids, B, T, sae_resid_post(3), again, &g_err));
     omp_set_num_threads(threads);
     assert_memory_equal(again, all, sizeof all);
     close_form(&o);
@@ -308,10 +308,10 @@ static void test_lengths(void **state)
         ids[i] = (uint32_t)((i * 11 + 5) % FIX_V);
     ids[0] = 0;
     ids[1] = FIX_V - 1; /* first and last row of the embedding */
-    OK(sae_lm_tap(o.run, ids, 1, T, 3, all, &g_err));
+    OK(sae_lm_tap(o.run, ids, 1, T, sae_resid_post(3), all, &g_err));
     static const size_t lengths[] = {1, 2, 3, 4, 5, 6, 15, 16, 17, 63};
     for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++) {
-        OK(sae_lm_tap(o.run, ids, 1, lengths[k], 3, some, &g_err));
+        OK(sae_lm_tap(o.run, ids, 1, lengths[k], sae_resid_post(3), some, &g_err));
         for (size_t i = 0; i < lengths[k] * FIX_D; i++)
             close_to((double)some[i], (double)all[i], 1e-5 * fmax(1, fabs((double)all[i])),
                      "beginning of a sequence");
@@ -335,16 +335,20 @@ static void test_refusals(void **state)
     memcpy(ids, fix_tokens, sizeof ids);
     refuse(sae_lm_logits(o.run, 0, 1, logits, &g_err), SAE_ERANGE, "0 rows were run");
     ids[5] = FIX_V;
-    refuse(sae_lm_tap(o.run, ids, FIX_B, FIX_T, 1, x, &g_err), SAE_ERANGE, "token id 67");
+    refuse(sae_lm_tap(o.run, ids, FIX_B, FIX_T, sae_resid_post(1), x, &g_err), SAE_ERANGE,
+           "token id 67");
     ids[5] = 1;
-    refuse(sae_lm_tap(o.run, ids, FIX_B, FIX_T, 4, x, &g_err), SAE_ERANGE, "layer 4");
-    refuse(sae_lm_tap(o.run, ids, 3, FIX_T, 1, x, &g_err), SAE_ERANGE, "3 sequences");
-    refuse(sae_lm_tap(o.run, ids, 1, 13, 1, x, &g_err), SAE_ERANGE, "13 tokens");
-    refuse(sae_lm_tap(o.run, ids, SIZE_MAX, 2, 1, x, &g_err), SAE_ERANGE, "sequences");
-    refuse(sae_lm_tap(o.run, ids, 0, 2, 1, x, &g_err), SAE_ERANGE, "0 sequences");
-    refuse(sae_lm_resume(o.run, x, 1, 0, 1, &g_err), SAE_ERANGE, "0 tokens");
-    OK(sae_lm_tap(o.run, ids, 1, 3, 1, x, &g_err));
-    OK(sae_lm_resume(o.run, x, 1, 3, 1, &g_err));
+    refuse(sae_lm_tap(o.run, ids, FIX_B, FIX_T, sae_resid_post(4), x, &g_err), SAE_ERANGE,
+           "layer 4");
+    refuse(sae_lm_tap(o.run, ids, 3, FIX_T, sae_resid_post(1), x, &g_err), SAE_ERANGE,
+           "3 sequences");
+    refuse(sae_lm_tap(o.run, ids, 1, 13, sae_resid_post(1), x, &g_err), SAE_ERANGE, "13 tokens");
+    refuse(sae_lm_tap(o.run, ids, SIZE_MAX, 2, sae_resid_post(1), x, &g_err), SAE_ERANGE,
+           "sequences");
+    refuse(sae_lm_tap(o.run, ids, 0, 2, sae_resid_post(1), x, &g_err), SAE_ERANGE, "0 sequences");
+    refuse(sae_lm_resume(o.run, x, NULL, 1, 0, sae_resid_post(1), &g_err), SAE_ERANGE, "0 tokens");
+    OK(sae_lm_tap(o.run, ids, 1, 3, sae_resid_post(1), x, &g_err));
+    OK(sae_lm_resume(o.run, x, NULL, 1, 3, sae_resid_post(1), &g_err));
     refuse(sae_lm_logits(o.run, 1, 3, logits, &g_err), SAE_ERANGE, "3 rows were run");
     refuse(sae_lm_logits(o.run, SIZE_MAX, 2, logits, &g_err), SAE_ERANGE, "rows were run");
     struct sae_lm_run *run = NULL;
@@ -442,8 +446,8 @@ static void test_own_head(void **state)
     for (size_t i = 0; i < 3; i++) {
         const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 2, .head = (float)i};
         struct opened o = open_form(&form, ROWS, FIX_T);
-        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
-        OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(1), x, &g_err));
+        OK(sae_lm_resume(o.run, x, NULL, FIX_B, FIX_T, sae_resid_post(1), &g_err));
         OK(sae_lm_logits(o.run, 0, ROWS, to[i], &g_err));
         close_form(&o);
     }
@@ -463,18 +467,20 @@ static void test_may_stop(void **state)
         const struct fix_form form = {.dtype = SAE_ST_F32, .n_shards = 1};
         copy_max = copies ? SIZE_MAX : 0;
         struct opened o = open_form(&form, ROWS, FIX_T);
-        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, want, &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(1), want, &g_err));
         if (copies == 0) {
             sae_stop_install();
             assert_int_equal(raise(SIGINT), 0);
         }
-        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err));
+        OK(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(1), x, &g_err));
         assert_memory_equal(x, want, sizeof x);
-        OK(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err));
+        OK(sae_lm_resume(o.run, x, NULL, FIX_B, FIX_T, sae_resid_post(1), &g_err));
         sae_lm_run_may_stop(o.run);
         assert_int_equal(sae_lm_logits(o.run, 0, ROWS, logits, &g_err), SAE_EINTR);
-        assert_int_equal(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, 1, x, &g_err), SAE_EINTR);
-        assert_int_equal(sae_lm_resume(o.run, x, FIX_B, FIX_T, 1, &g_err), SAE_EINTR);
+        assert_int_equal(sae_lm_tap(o.run, fix_tokens, FIX_B, FIX_T, sae_resid_post(1), x, &g_err),
+                         SAE_EINTR);
+        assert_int_equal(sae_lm_resume(o.run, x, NULL, FIX_B, FIX_T, sae_resid_post(1), &g_err),
+                         SAE_EINTR);
         close_form(&o);
     }
 }

@@ -142,20 +142,13 @@ static void test_record(void **state)
         SAE_OK);
     assert_string_equal(sae_json_str(ckpt.record, "imported.format", ""), "saelens");
     assert_string_equal(sae_json_str(ckpt.record, "site.model", ""), "tiny-g2");
-    assert_int_equal(sae_json_u64(ckpt.record, "site.layer", 99), 3); /* block 4's input */
+    assert_int_equal(sae_json_u64(ckpt.record, "site.layer", 99), 4);
     assert_int_equal(sae_json_u64(ckpt.record, "site.d", 0), D);
     assert_int_equal(json_array_size(sae_json_at(ckpt.record, "imported.files")), 2);
     assert_int_equal(strlen(ckpt.id), 64);
     assert_int_equal(ckpt.model.k, 3);
     assert_true(sae_import_of(&ckpt) != NULL);
     sae_ckpt_clear(&ckpt);
-    uint64_t layer = 0;
-    const char *point = "";
-    assert_true(sae_import_hook("blocks.12.hook_resid_post", &layer, &point) && layer == 12);
-    assert_true(sae_import_hook("model.layers.5", &layer, &point) && layer == 5);
-    assert_false(sae_import_hook("blocks.12.hook_mlp_out", &layer, &point));
-    assert_false(sae_import_hook("blocks.0.hook_resid_pre", &layer, &point));
-    assert_false(sae_import_hook("blocks.99999999999.hook_resid_post", &layer, &point));
 }
 
 /* By hand: row (3, 4) has norm 5; its encoder row, bias and threshold are multiplied by it. */

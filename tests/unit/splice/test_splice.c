@@ -270,7 +270,7 @@ static void test_known_autoencoders(void **state)
     identity(&id, config->D);
     assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
     fill_text(&text, config->V, config->bos);
-    const struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 2};
+    const struct splice_job job = {.lm = lm, .hook = {SAE_RESID_POST, 3}, .text = &text, .batch = 2};
     if (splice_pass(&ref, answers, models, 2, &job, ops, &err) != SAE_OK)
         fail_msg("%s", err.msg);
     /* 48 positions, 4 of them BOS; CE leaves out the last position of each context too */
@@ -313,7 +313,7 @@ static void test_zero_is_ablation(void **state)
     assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
     assert_int_equal(sae_model_alloc(&zero, SAE_ARCH_STANDARD, config->D, 8, 0, NULL), SAE_OK);
     fill_text(&text, config->V, 300);
-    const struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 16};
+    const struct splice_job job = {.lm = lm, .hook = {SAE_RESID_POST, 3}, .text = &text, .batch = 16};
     assert_int_equal(splice_pass(&ref, &answer, models, 1, &job, ops, NULL), SAE_OK);
     assert_int_equal(ref.n_kl, 48);
     near(splice_recover_score(ref.ce_clean, answer.ce, ref.ce_ablated), 0, 0);
@@ -336,7 +336,7 @@ static void test_width_is_checked(void **state)
     assert_int_equal(sae_ops_open(&ops, "cpu", 1, NULL), SAE_OK);
     assert_int_equal(sae_model_alloc(&wide, SAE_ARCH_STANDARD, 7, 8, 0, NULL), SAE_OK);
     fill_text(&text, sae_lm_config(lm)->V, 300);
-    const struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 16};
+    const struct splice_job job = {.lm = lm, .hook = {SAE_RESID_POST, 3}, .text = &text, .batch = 16};
     assert_int_equal(splice_pass(&ref, &answer, models, 1, &job, ops, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "width 7"));
     splice_text_clear(&text);
@@ -407,7 +407,7 @@ static void test_cache_and_part(void **state)
     snprintf(cache, sizeof cache, "%s/cache", dir);
     snprintf(part, sizeof part, "%s/part.h5", dir);
     fill_text(&text, config->V, config->bos);
-    struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 2};
+    struct splice_job job = {.lm = lm, .hook = {SAE_RESID_POST, 3}, .text = &text, .batch = 2};
     run(&ref, &answer, &job);
     job.cache = cache;
     job.model_id = "a model";
@@ -424,7 +424,7 @@ static void test_cache_and_part(void **state)
 
     /* the first batch alone, kept as a part of the whole; then the whole from there on */
     struct splice_partial keep = {.path = part};
-    splice_partial_key(keep.key, "a checkpoint", "a model", 3, &text, 2);
+    splice_partial_key(keep.key, "a checkpoint", "a model", sae_resid_post(3), &text, 2);
     struct splice_text head = text;
     head.n = 2;
     job.text = &head;
@@ -515,7 +515,7 @@ static void test_device(void **state)
     struct splice_text text;
     assert_int_equal(sae_cuda_open(&device, NULL), SAE_OK);
     fill_text(&text, sae_lm_config(lm)->V, sae_lm_config(lm)->bos);
-    struct splice_job job = {.lm = lm, .layer = 3, .text = &text, .batch = 2};
+    struct splice_job job = {.lm = lm, .hook = {SAE_RESID_POST, 3}, .text = &text, .batch = 2};
     pass_on(&host, &sae_ops_cpu, SAE_F32, &job);
     for (size_t k = 0; k < 2; k++) {
         pass_on(&there, device, bounds[k].how, &job);

@@ -295,7 +295,7 @@ static void open_embedded(struct embedded *e, enum unlearn_form form)
     ok(sae_lm_open(&e->lm, path, &err));
     ok(sae_tok_open(&e->tok, path, sae_lm_config(e->lm), &err));
     ok(unlearn_speech_make(&e->speech, e->tok, sae_lm_config(e->lm), form, &err));
-    ok(unlearn_model_open(&e->model, e->lm, &e->speech, 3, 256, &err));
+    ok(unlearn_model_open(&e->model, e->lm, &e->speech, sae_resid_post(3), 256, &err));
 }
 
 static void close_embedded(struct embedded *e)
@@ -334,10 +334,10 @@ static void asks_cloze(void **state)
         float *x = malloc(p->n * D * sizeof *x), *z = malloc(p->n * V * sizeof *z);
         double sum = 0;
         ok(sae_lm_run_open(&run, e.lm, p->n, p->n, &err));
-        ok(sae_lm_tap(run, p->ids, 1, p->n, 3, x, &err));
+        ok(sae_lm_tap(run, p->ids, 1, p->n, sae_resid_post(3), x, &err));
         for (size_t k = 0; k < p->n * D; k++)
             assert_float_equal(x[k], p->x[k], 1e-4); /* sums fall otherwise in another batch */
-        ok(sae_lm_resume(run, x, 1, p->n, 3, &err));
+        ok(sae_lm_resume(run, x, NULL, 1, p->n, sae_resid_post(3), &err));
         ok(sae_lm_logits(run, 0, p->n, z, &err));
         for (size_t t = p->n_prompt - 1; t + 1 < p->n; t++) {
             double whole = 0;
