@@ -9,7 +9,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
 build="gcc g++ meson ninja-build pkg-config libhdf5-dev libopenblas-openmp-dev
- liblinear-dev libsentencepiece-dev libjansson-dev libzstd-dev zlib1g-dev nettle-dev
+ liblinear-dev libsentencepiece-dev libjansson-dev libzstd-dev zlib1g-dev libsnappy-dev nettle-dev
  libcurl4-openssl-dev libpcre2-dev libutf8proc-dev gnuplot-nox"
 demo="hdf5-tools"
 tests="libcmocka-dev hdf5-tools jq zstd python3-numpy python3-h5py"

@@ -22,7 +22,8 @@
 
 enum sae_status harvest_dataset_name(char **ret, const char *source, struct sae_err *err)
 {
-    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".json"};
+    static const char *const suffixes[] = {".gz",    ".zst",    ".csv",  ".tsv",
+                                           ".jsonl", ".ndjson", ".json", ".parquet"};
     const struct harvest_preset *preset;
     const char *path;
     char *name = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* dataset : labelled texts from CSV (with a header), JSON lines or JSON arrays, a file or a folder of
+/* dataset : labelled texts from CSV (with a header), JSON lines, JSON arrays or Parquet, a file or a folder of
  * them, and the draw of those that are harvested. Knows no language model. */
 #ifndef SAE_HARVEST_DATASET_H
 #define SAE_HARVEST_DATASET_H

@@ -61,14 +61,15 @@ static const struct sae_opt options[] = {
      .help = "print what the model of --model is (family, layers, width, context), and stop",
      .flags = SAE_OPT_UNRECORDED},
     {"text", 0, SAE_OPT_STRS, &wanted.text, NULL, .arg = "FILE|DIR", .group = "Activation store",
-     .help = "plain text, JSON lines, JSON or CSV: files, or folders of them; also compressed "
-             "with gzip or zstd", .flags = SAE_OPT_MAIN},
+     .help = "plain text, JSON lines, JSON, CSV or Parquet: files, or folders of them; texts also "
+             "compressed with gzip or zstd", .flags = SAE_OPT_MAIN},
     {"glob", 0, SAE_OPT_STR, &wanted.glob, NULL, .arg = "PATTERN", .group = "Activation store",
      .help = "in folders of --text, read only the files whose names match, e.g. '*.txt'"},
     {"tokens", 0, SAE_OPT_COUNT, &wanted.n_tokens, "0", .arg = "N", .group = "Activation store",
      .help = "activations to store, e.g. 5M; 0: all that the text gives", .flags = SAE_OPT_MAIN},
     {"field", 0, SAE_OPT_STR, &wanted.field, "text", .arg = "NAME", .group = "Activation store",
-     .help = "field of JSON objects, or column of CSV, that holds the text"},
+     .help = "field of JSON objects, or column of CSV or Parquet, that holds the text, or lists of "
+             "token ids; text: of Parquet also its only column of strings, else input_ids"},
     {"split", 0, SAE_OPT_ENUM, &wanted.split, "none", .choices = sae_docs_split_names,
      .group = "Activation store",
      .help = "where a document of plain text ends: with the file (none), at a blank line, at "
@@ -80,7 +81,7 @@ static const struct sae_opt options[] = {
      .help = "rows in a shard; 0: 65536, or fewer if they would take more than 128 MiB"},
     {"labels", 0, SAE_OPT_STRS, &wanted.labels, NULL, .arg = "[NAME=]FILE",
      .group = "Labelled sets",
-     .help = "labelled texts: CSV (text,label), JSON lines, or NAME=FILE for a set of SAEBench; "
+     .help = "labelled texts: CSV (text,label), JSON lines, Parquet, or NAME=FILE for a set of SAEBench; "
              "each becomes labels_<name>.h5", .flags = SAE_OPT_MAIN},
     {"text-column", 0, SAE_OPT_STR, &wanted.columns.text, "text", .arg = "NAME",
      .group = "Labelled sets", .help = "column or field that holds the text"},
@@ -786,11 +787,12 @@ static const struct sae_program program = {
     .about =
         "Text comes from files or folders (every file below, sorted by path, except hidden ones). "
         "The kind of a file is recognised by its content, after gzip or zstd: JSON lines, an array "
-        "of JSON objects, CSV or TSV (each row a document, its text the field --field names), or "
-        "plain text. In folders, files that are no text are left out and counted: images, PDF, "
+        "of JSON objects, CSV or TSV, Parquet (each row a document, its text the field --field "
+        "names), or plain text. In folders, files that are no text are left out and counted: images, PDF, "
         "archives, HTML, tables without that field, and README and LICENSE files beside tables and "
         "objects; --glob selects by name. Rows that cannot be used are left out and counted; bytes "
-        "that are not UTF-8 become U+FFFD and are counted. Documents are tokenized and packed as "
+        "that are not UTF-8 become U+FFFD and are counted. A field that holds lists of token ids "
+        "(input_ids) is taken as it is, without the tokenizer. Documents are tokenized and packed as "
         "SAELens packs them: each context starts with BOS, each document that begins inside one "
         "has a BOS before it, and long documents run on into the next context. The model runs up "
         "to the layer, and the residual stream at every position but BOS, EOS and PAD is stored in "

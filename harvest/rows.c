@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rows : CSV and JSON objects into labelled texts.
+/* rows : CSV, JSON objects and rows of Parquet into labelled texts.
  *
  * Contents:  1. texts   2. CSV   3. JSON */
 #include "harvest/rows.h"
@@ -22,6 +22,7 @@
 struct where {
     const char *path;
     uint64_t line;
+    const char *unit; /* "line", or "row" of Parquet */
 };
 
 static enum sae_status parse_split(uint8_t *ret, const char *text, struct where at,
@@ -33,9 +34,9 @@ static enum sae_status parse_split(uint8_t *ret, const char *text, struct where 
         *ret = 1;
     else
         return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 ": split '%.40s', expected "
+                           "'%s' %s %" PRIu64 ": split '%.40s', expected "
                            "'train' or 'test'",
-                           at.path, at.line, text);
+                           at.path, at.unit, at.line, text);
     return SAE_OK;
 }
 
@@ -61,8 +62,8 @@ static enum sae_status add_text(struct harvest_dataset *set, const char *text, s
     if (!sae_utf8_is_valid(label, strlen(label)) ||
         (attribute != NULL && !sae_utf8_is_valid(attribute, strlen(attribute))))
         return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 ": the label is not valid UTF-8; convert the file",
-                           at.path, at.line);
+                           "'%s' %s %" PRIu64 ": the label is not valid UTF-8; convert the file",
+                           at.path, at.unit, at.line);
     if (split != NULL)
         SAE_TRY(parse_split(&part, split, at, err));
     if (len == 0) {
@@ -245,7 +246,7 @@ static enum sae_status read_csv(struct harvest_rows *rows, struct sae_csv *csv, 
             .split = has_split ? csv->field[p.split].s : NULL,
             .attribute = p.attribute < p.n_fields ? csv->field[p.attribute].s : NULL,
         };
-        SAE_TRY(add_row(rows, row, (struct where){csv->path, csv->line}, err));
+        SAE_TRY(add_row(rows, row, (struct where){csv->path, csv->line, "line"}, err));
     }
     return SAE_OK;
 }
@@ -284,6 +285,11 @@ static bool label_text(char *to, size_t size, struct sae_json_rows *json, const 
     return true;
 }
 
+static struct where where_of(const struct harvest_rows *rows, const struct sae_json_rows *json)
+{
+    return (struct where){rows->path, json->line, json->parquet != NULL ? "row" : "line"};
+}
+
 static bool json_has(const void *row, const char *column)
 {
     return json_object_get(row, column) != NULL;
@@ -302,8 +308,8 @@ static enum sae_status check_first(const struct harvest_rows *rows, const json_t
         if (json_has(object, fields[i]))
             continue;
         return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' line %" PRIu64 " has no field '%s'; it has: %s; see --%s-column",
-                           at.path, at.line, fields[i], keys[0] != '\0' ? keys : "none",
+                           "'%s' %s %" PRIu64 " has no field '%s'; it has: %s; see --%s-column",
+                           at.path, at.unit, at.line, fields[i], keys[0] != '\0' ? keys : "none",
                            i == 0 ? "text" : "label");
     }
     return check_asked(rows, json_has, object, keys, err);
@@ -316,8 +322,8 @@ static enum sae_status check_same(bool has, bool had, const char *field, struct 
     if (has == had)
         return SAE_OK;
     return sae_err_set(err, SAE_EFORMAT,
-                       "'%s' line %" PRIu64 " has %s field '%s', unlike the lines before", at.path,
-                       at.line, has ? "a" : "no", field);
+                       "'%s' %s %" PRIu64 " has %s field '%s', unlike the %ss before", at.path, at.unit,
+                       at.line, has ? "a" : "no", field, at.unit);
 }
 
 static enum sae_status add_object(struct harvest_rows *rows, struct sae_json_rows *json,
@@ -325,7 +331,7 @@ static enum sae_status add_object(struct harvest_rows *rows, struct sae_json_row
 {
     struct harvest_dataset *set = rows->set;
     const struct harvest_columns *columns = rows->columns;
-    const struct where at = {rows->path, json->line};
+    const struct where at = where_of(rows, json);
     struct row row = {0};
     size_t split_len;
     char label[256], attribute[256];
@@ -378,7 +384,7 @@ static enum sae_status add_preset_object(struct harvest_rows *rows, struct sae_j
             return SAE_OK;
         row.attribute = attribute;
     }
-    SAE_TRY(add_row(rows, row, (struct where){rows->path, json->line}, err));
+    SAE_TRY(add_row(rows, row, where_of(rows, json), err));
     *full = is_full(rows, layout.class);
     return SAE_OK;
 }
@@ -426,7 +432,10 @@ enum sae_status harvest_rows_read(struct harvest_rows *rows, struct sae_err *err
         st = sae_err_set(err, SAE_EFORMAT, "cannot use '%s': %s", rows->path, found.why);
         goto done;
     }
-    if (found.kind == SAE_KIND_JSON_LINES || found.kind == SAE_KIND_JSON_ARRAY) {
+    if (found.kind == SAE_KIND_PARQUET) {
+        SAE_GO(st, sae_json_rows_parquet(&json, rows->path, NULL, &rows->set->left, err));
+        SAE_GO(st, read_json(rows, &json, err));
+    } else if (found.kind == SAE_KIND_JSON_LINES || found.kind == SAE_KIND_JSON_ARRAY) {
         sae_json_rows_init(&json, &bytes, rows->path, found.kind == SAE_KIND_JSON_ARRAY,
                            &rows->set->left);
         SAE_GO(st, read_json(rows, &json, err));

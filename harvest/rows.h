@@ -11,7 +11,7 @@ struct harvest_rows {
     struct harvest_dataset *set; /* to which the texts are added */
     const struct harvest_columns *columns;
     const struct harvest_preset *preset; /* NULL: the columns are those of `columns` */
-    const char *path;                    /* CSV, TSV, JSON lines, or a JSON array */
+    const char *path;                    /* CSV, TSV, JSON lines, a JSON array, Parquet */
     const char *split;                   /* of the whole file; NULL: what its column says */
     char strange[64];                    /* first label that is no class of the preset */
 };

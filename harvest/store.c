@@ -237,6 +237,18 @@ static enum sae_status pack_tokens(struct pass *p, const uint32_t *ids, size_t n
     return SAE_OK;
 }
 
+static enum sae_status pass_document(struct pass *p, struct sae_err *err)
+{
+    uint32_t *made = NULL;
+    size_t n = p->docs.n_ids;
+    if (!p->docs.has_ids)
+        SAE_TRY(sae_tok_encode(p->tap->tok, p->docs.text.s, p->docs.text.len, &made, &n, err));
+    p->n_empty += n == 0 && !p->docs.continues;
+    const enum sae_status st = pack_tokens(p, p->docs.has_ids ? p->docs.ids : made, n, err);
+    free(made);
+    return st;
+}
+
 static enum sae_status pass_text(struct pass *p, struct sae_err *err)
 {
     bool more = true;
@@ -246,13 +258,7 @@ static enum sae_status pass_text(struct pass *p, struct sae_err *err)
             break;
         if (p->docs.n_docs > UINT32_MAX)
             return sae_err_set(err, SAE_ERANGE, "more than 2^32 documents; harvest them in parts");
-        uint32_t *ids = NULL;
-        size_t n = 0;
-        SAE_TRY(sae_tok_encode(p->tap->tok, p->docs.text.s, p->docs.text.len, &ids, &n, err));
-        p->n_empty += n == 0 && !p->docs.continues;
-        const enum sae_status st = pack_tokens(p, ids, n, err);
-        free(ids);
-        SAE_TRY(st);
+        SAE_TRY(pass_document(p, err));
         if (sae_stop_asked())
             return stopped(p, err);
     }
@@ -327,6 +333,7 @@ static enum sae_status pass_init(struct pass *p, struct sae_err *err)
     p->limit = set->n_tokens == 0 ? UINT64_MAX : set->n_tokens;
     sae_docs_init(&p->docs, set->files, set->field, set->split);
     p->docs.piece = SAE_DOCS_PIECE;
+    p->docs.n_vocab = config->V;
     return SAE_OK;
 }
 

@@ -107,7 +107,8 @@ static enum sae_status open_text(struct splice_group *group, struct sae_err *err
                                               .skip = source->skip,
                                               .skip_asked = source->skip_asked,
                                               .n_contexts = group->settings.n_contexts,
-                                              .context = group->settings.context};
+                                              .context = group->settings.context,
+                                              .n_vocab = config->V};
     SAE_TRY(sae_tok_open(&group->tok, source->model, config, err));
     sae_lm_set_specials(group->lm, group->tok);
     SAE_TRY(splice_text_load(&group->text, &text, group->tok, config->bos, err));

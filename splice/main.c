@@ -27,7 +27,7 @@ static const struct sae_opt opts[] = {
      .help = "folder or GGUF file of the language model; default: the one that made "
              "the activations", .flags = SAE_OPT_MAIN},
     {"text", 0, SAE_OPT_STRS, &given.texts, NULL, .arg = "FILE", .group = "What to measure on",
-     .help = "plain text or JSON lines, also compressed (.gz, .zst); default: the store's text, "
+     .help = "plain text, JSON lines, Parquet and the like, as sae-harvest reads them; default: the store's text, "
              "after what the store holds",
      .flags = SAE_OPT_MAIN},
     {"contexts", 0, SAE_OPT_COUNT, &given.contexts, "64", .min = 1, .max = 1e9, .arg = "N",
@@ -49,7 +49,7 @@ static const struct sae_opt opts[] = {
      .help = "place in the layer where they are replaced: " SAE_HOOK_HELP
              "; default: the one trained on"},
     {"field", 0, SAE_OPT_STR, &given.field, NULL, .arg = "NAME", .group = "What to measure on",
-     .help = "field of JSON lines that holds the text; default: as in the store"},
+     .help = "field or column that holds the text; default: as in the store"},
     {"split", 0, SAE_OPT_ENUM, &given.split, "none", .choices = sae_docs_split_names,
      .group = "What to measure on",
      .help = "where a document of plain text ends: with the file (none), at a blank line, at each "

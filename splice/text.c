@@ -65,6 +65,7 @@ struct reader {
     const struct sae_files *files;
     const char *field;
     enum sae_docs_split split;
+    size_t n_vocab;
 };
 
 static enum sae_status find_split(enum sae_docs_split *ret, const char *name, struct sae_err *err)
@@ -85,13 +86,15 @@ static enum sae_status add_document(struct splice_pack *pack, const struct reade
                                     const struct sae_docs *docs, size_t stop_at,
                                     struct sae_err *err)
 {
-    uint32_t *ids = NULL;
-    size_t n = 0;
+    uint32_t *made = NULL;
+    size_t n = docs->n_ids;
     if (docs->n_docs > UINT32_MAX)
         return sae_err_set(err, SAE_ERANGE, "more than 2^32 documents; give fewer with --text");
-    SAE_TRY(sae_tok_encode(r->tok, docs->text.s, docs->text.len, &ids, &n, err));
-    splice_pack_add(pack, ids, n, !docs->continues, (uint32_t)(docs->n_docs - 1), stop_at);
-    free(ids);
+    if (!docs->has_ids)
+        SAE_TRY(sae_tok_encode(r->tok, docs->text.s, docs->text.len, &made, &n, err));
+    splice_pack_add(pack, docs->has_ids ? docs->ids : made, n, !docs->continues,
+                    (uint32_t)(docs->n_docs - 1), stop_at);
+    free(made);
     return sae_stop_asked() ? sae_err_set(err, SAE_EINTR, "stopped while reading text") : SAE_OK;
 }
 
@@ -105,6 +108,7 @@ static enum sae_status read_all(struct splice_pack *pack, const struct reader *r
     sae_docs_init(&docs, r->files, r->field, r->split);
     docs.skip = skip;
     docs.piece = SAE_DOCS_PIECE;
+    docs.n_vocab = r->n_vocab;
     while (pack->n_total < stop_at) {
         SAE_GO(st, sae_docs_next(&docs, &more, err));
         if (!more)
@@ -138,7 +142,8 @@ enum sae_status splice_text_load(struct splice_text *ret,
 {
     struct splice_pack pack = {0};
     struct sae_files files = {0};
-    struct reader r = {.tok = tok, .files = &files, .field = settings->field};
+    struct reader r = {
+        .tok = tok, .files = &files, .field = settings->field, .n_vocab = settings->n_vocab};
     enum sae_status st = SAE_OK;
     bool is_tail = false;
     SAE_GO(st, find_split(&r.split, settings->split, err));

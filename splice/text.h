@@ -15,11 +15,12 @@
 struct splice_text_settings {
     char *const *files; /* text, .jsonl or .ndjson, plain, .gz or .zst */
     size_t n_files;
-    const char *field; /* of JSON lines */
+    const char *field; /* of rows: JSON lines, tables, Parquet */
     const char *split; /* of plain text: "none", "blank", "line" */
     uint64_t skip;     /* documents passed over: those the store was made from */
     bool skip_asked;   /* then a text that ends before is refused, its tail not taken instead */
     size_t n_contexts, context;
+    size_t n_vocab; /* of the model: texts may be given as token ids below it */
 };
 
 struct splice_text {

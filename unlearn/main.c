@@ -34,7 +34,7 @@ static const struct sae_opt opts[] = {
      .help = "text on which they must not fire; default: retain.* of the task", .flags = SAE_OPT_MAIN},
     {"forget-questions", 0, SAE_OPT_STRS, &given.forget_questions, NULL, .arg = "FILE,..",
      .group = "What to forget",
-     .help = "questions to forget, JSON lines or CSV; default: forget/* of the task",
+     .help = "questions to forget, JSON lines, CSV or Parquet; default: forget/* of the task",
      .flags = SAE_OPT_MAIN},
     {"retain-questions", 0, SAE_OPT_STRS, &given.retain_questions, NULL, .arg = "FILE,..",
      .group = "What to forget",
@@ -77,7 +77,7 @@ static const struct sae_opt opts[] = {
      .group = "Texts",
      .help = "documents of this many characters or fewer are skipped"},
     {"field", 0, SAE_OPT_STR, &given.field, "text", .arg = "NAME", .group = "Texts",
-     .help = "field of JSON lines that holds the text"},
+     .help = "field or column that holds the text"},
     {"split", 0, SAE_OPT_ENUM, &given.split, "line", .choices = sae_docs_split_names,
      .group = "Texts",
      .help = "where a document of plain text ends: with the file (none), at a blank line, at each "
@@ -229,8 +229,8 @@ int main(int argc, char **argv)
             "The result is written beside the checkpoint as ckpt_XX.unlearn.json in SAEBench's "
             "shape, every setting of the grid in eval_result_details. An interrupted evaluation "
             "keeps known questions, densities and finished settings in ckpt_XX.unlearn.part.json "
-            "and continues from there. Question files are JSON lines or CSV as Hugging Face "
-            "exports them; parquet must be converted to JSON lines first.\n\n"
+            "and continues from there. Question files are Parquet as on Hugging Face, JSON "
+            "lines or CSV.\n\n"
             "Formulas and versions: docs/math-unlearning.md.",
         .operands = "RUN|CHECKPOINT ...",
         .opts = opts,

@@ -28,6 +28,7 @@ struct reader {
     const char *path;
     struct sae_left left; /* rows that are no objects */
     size_t n_rows;
+    const char *unit; /* of `line`: "line", or "row" of Parquet */
     uint64_t first_bad; /* line of the first row left out */
     char why[160];
 };
@@ -200,9 +201,9 @@ static enum sae_status add_object(struct reader *r, const json_t *object, uint64
     for (size_t i = 0; i < 2; i++)
         if (json_object_get(object, need[i]) == NULL)
             return sae_err_set(err, SAE_EFORMAT,
-                               "'%s' line %" PRIu64 " has no field '%s'; expected question, "
+                               "'%s' %s %" PRIu64 " has no field '%s'; expected question, "
                                "choices and answer",
-                               r->path, line, need[i]);
+                               r->path, r->unit, line, need[i]);
     size_t n = json_array_size(choices);
     SAE_GO(st, dup_field(&q.text, json_object_get(object, "question"), err));
     SAE_GO(st, dup_field(&q.subject, json_object_get(object, "subject"), err));
@@ -217,13 +218,17 @@ done:
     return st;
 }
 
-static enum sae_status read_json(struct reader *r, struct sae_bytes *bytes, bool array,
+static enum sae_status read_json(struct reader *r, struct sae_bytes *bytes, enum sae_kind kind,
                                  struct sae_err *err)
 {
-    struct sae_json_rows json;
+    struct sae_json_rows json = {0};
     bool more = true;
     enum sae_status st;
-    sae_json_rows_init(&json, bytes, r->path, array, &r->left);
+    if (kind == SAE_KIND_PARQUET)
+        SAE_TRY(sae_json_rows_parquet(&json, r->path, NULL, &r->left, err));
+    else
+        sae_json_rows_init(&json, bytes, r->path, kind == SAE_KIND_JSON_ARRAY, &r->left);
+    r->unit = r->left.unit != NULL ? r->left.unit : "line";
     for (;;) {
         json_t *object = NULL;
         SAE_GO(st, sae_json_rows_next(&json, &more, err));
@@ -349,7 +354,8 @@ done:
 /* "wmdp-bio" of dir/wmdp-bio.jsonl.gz. */
 static enum sae_status name_of(char **ret, const char *path, struct sae_err *err)
 {
-    static const char *const suffixes[] = {".gz", ".zst", ".csv", ".tsv", ".jsonl", ".ndjson", ".json"};
+    static const char *const suffixes[] = {".gz",    ".zst",    ".csv",  ".tsv",
+                                           ".jsonl", ".ndjson", ".json", ".parquet"};
     SAE_TRY(sae_mem_strdup(ret, sae_fs_base(path), err));
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
         if (sae_str_ends(*ret, suffixes[i]) && strlen(*ret) > strlen(suffixes[i]))
@@ -363,15 +369,16 @@ static enum sae_status read_rows(struct reader *r, struct sae_bytes *bytes, stru
     SAE_TRY(sae_kind_find(&found, bytes, r->path, NULL, err));
     if (!found.usable)
         return sae_err_set(err, SAE_EFORMAT, "cannot use '%s': %s", r->path, found.why);
-    if (found.kind == SAE_KIND_JSON_LINES || found.kind == SAE_KIND_JSON_ARRAY)
-        return read_json(r, bytes, found.kind == SAE_KIND_JSON_ARRAY, err);
+    if (found.kind == SAE_KIND_JSON_LINES || found.kind == SAE_KIND_JSON_ARRAY ||
+        found.kind == SAE_KIND_PARQUET)
+        return read_json(r, bytes, found.kind, err);
     return read_csv(r, bytes, found.kind == SAE_KIND_TSV, err);
 }
 
 enum sae_status unlearn_set_load(struct unlearn_set *ret, const char *path, struct sae_err *err)
 {
     struct unlearn_set set = {0};
-    struct reader r = {.set = &set, .path = path};
+    struct reader r = {.set = &set, .path = path, .unit = "line"};
     struct sae_bytes bytes = {0};
     enum sae_status st;
     SAE_GO(st, name_of(&set.name, path, err));
@@ -384,15 +391,15 @@ enum sae_status unlearn_set_load(struct unlearn_set *ret, const char *path, stru
         goto done;
     }
     if (set.n == 0) {
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' has no usable question in %zu rows (line %" PRIu64
+        st = sae_err_set(err, SAE_EFORMAT, "'%s' has no usable question in %zu rows (%s %" PRIu64
                                            ": %s)",
-                         path, r.n_rows, r.first_bad, r.why);
+                         path, r.n_rows, r.unit, r.first_bad, r.why);
         goto done;
     }
     if (set.n_left_out > 0)
-        sae_log_warn("'%s': %zu of %zu rows are no usable question and left out (the first, line "
+        sae_log_warn("'%s': %zu of %zu rows are no usable question and left out (the first, %s "
                      "%" PRIu64 ": %s)",
-                     path, set.n_left_out, r.n_rows, r.first_bad, r.why);
+                     path, set.n_left_out, r.n_rows, r.unit, r.first_bad, r.why);
     *ret = set;
     set = (struct unlearn_set){0};
 done:

@@ -186,6 +186,11 @@ enum sae_status sae_bytes_peek(struct sae_bytes *bytes, size_t n, struct sae_err
     return SAE_OK;
 }
 
+bool sae_bytes_packed(const struct sae_bytes *bytes)
+{
+    return bytes->inner != NULL && bytes->inner->packing != PLAIN;
+}
+
 static enum packing packing_of(const unsigned char *in, size_t n)
 {
     if (n >= 2 && in[0] == 0x1f && in[1] == 0x8b)

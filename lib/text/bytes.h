@@ -24,6 +24,8 @@ SAE_MUST_CHECK enum sae_status sae_bytes_open(struct sae_bytes *ret, const char 
                                               struct sae_err *err);
 void sae_bytes_close(struct sae_bytes *bytes); /* accepts a zeroed struct */
 
+bool sae_bytes_packed(const struct sae_bytes *bytes); /* gzip or zstd */
+
 /* Makes [at, end) non-empty; at the end of the file it stays empty. Call when at == end.
  * Fails: SAE_EIO, SAE_EFORMAT damaged or truncated compressed data */
 SAE_MUST_CHECK enum sae_status sae_bytes_fill(struct sae_bytes *bytes, struct sae_err *err);

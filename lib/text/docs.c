@@ -4,8 +4,12 @@
  * Contents:  1. pieces   2. plain text   3. rows   4. files */
 #include "lib/text/docs.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 
 const char *const sae_docs_split_names[] = {"none", "blank", "line", NULL};
@@ -30,6 +34,7 @@ void sae_docs_clear(struct sae_docs *docs)
     sae_str_clear(&docs->text);
     sae_str_clear(&docs->row);
     sae_str_clear(&docs->rest);
+    free(docs->ids);
     *docs = (struct sae_docs){0};
 }
 
@@ -113,6 +118,48 @@ static enum sae_status next_paragraph(struct sae_docs *docs, bool *ret_more, str
 
 /* --- 3. rows ------------------------------------------------------------------------------ */
 
+/* A list of whole numbers. One with anything else in it is left out. */
+static enum sae_status take_ids(struct sae_docs *docs, const json_t *list, struct sae_err *err)
+{
+    const size_t n = json_array_size(list);
+    SAE_TRY(sae_mem_grow(&docs->ids, &docs->cap_ids, n + 1, sizeof *docs->ids, err));
+    docs->has_ids = true;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *const value = json_array_get(list, i);
+        const json_int_t id = json_integer_value(value);
+        if (!json_is_integer(value)) {
+            sae_left_add(&docs->left, docs->rows.path, docs->line,
+                         "field '%s' is a list with something else than token ids", docs->field);
+            return SAE_OK;
+        }
+        if (id < 0 || (uint64_t)id >= docs->n_vocab)
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s' %s %" PRIu64 ": token id %" JSON_INTEGER_FORMAT
+                               ", but the vocabulary has %" PRIu64 "; are they of another tokenizer?",
+                               docs->rows.path, docs->rows.parquet != NULL ? "row" : "line", docs->line,
+                               id, docs->n_vocab);
+        docs->ids[i] = (uint32_t)id;
+    }
+    docs->n_ids = n;
+    return SAE_OK;
+}
+
+/* The field of a row: a text, or, where the reader has a vocabulary, token ids. */
+static enum sae_status take_field(struct sae_docs *docs, const json_t *object, struct sae_err *err)
+{
+    const json_t *const value = json_object_get(object, docs->field);
+    size_t len;
+    if (json_is_array(value) && docs->n_vocab > 0)
+        return take_ids(docs, value, err);
+    if (json_is_array(value) && docs->rows.parquet != NULL)
+        return sae_err_set(err, SAE_EFORMAT,
+                           "'%s': field '%s' holds lists of token ids, and texts are needed here; see "
+                           "--field",
+                           docs->rows.path, docs->field);
+    const char *const text = sae_json_rows_text(&docs->rows, object, docs->field, &len);
+    return text == NULL ? SAE_OK : sae_str_append(&docs->rest, text, len, err);
+}
+
 static enum sae_status next_object(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
     json_t *object = NULL;
@@ -121,11 +168,7 @@ static enum sae_status next_object(struct sae_docs *docs, bool *ret_more, struct
     if (!*ret_more || docs->n_docs < docs->skip)
         return SAE_OK;
     SAE_TRY(sae_json_rows_object(&docs->rows, &object, err));
-    size_t len;
-    const char *const text =
-        object == NULL ? NULL : sae_json_rows_text(&docs->rows, object, docs->field, &len);
-    const enum sae_status st =
-        text == NULL ? SAE_OK : sae_str_append(&docs->rest, text, len, err);
+    const enum sae_status st = object == NULL ? SAE_OK : take_field(docs, object, err);
     json_decref(object);
     return st;
 }
@@ -158,6 +201,17 @@ static enum sae_status read_header(struct sae_docs *docs, const char *path, stru
 
 /* --- 4. files ----------------------------------------------------------------------------- */
 
+static enum sae_status open_parquet(struct sae_docs *docs, const char *path, struct sae_err *err)
+{
+    sae_bytes_close(&docs->bytes);
+    SAE_TRY(sae_json_rows_parquet(&docs->rows, path, docs->field, &docs->left, err));
+    const char *const name = sae_parquet_selected(docs->rows.parquet);
+    if (strcmp(name, docs->field) != 0 && !docs->said_column)
+        sae_log_info("'%s' has no column '%s'; '%s' is read in its place", path, docs->field, name);
+    docs->said_column = true;
+    return SAE_OK;
+}
+
 static enum sae_status open_next(struct sae_docs *docs, struct sae_err *err)
 {
     const char *const path = docs->files->v[docs->file].path;
@@ -169,6 +223,8 @@ static enum sae_status open_next(struct sae_docs *docs, struct sae_err *err)
     if (!found.usable)
         return sae_err_set(err, SAE_EFORMAT, "cannot use '%s': %s", path, found.why);
     docs->kind = found.kind;
+    if (found.kind == SAE_KIND_PARQUET)
+        return open_parquet(docs, path, err);
     if (found.kind == SAE_KIND_CSV || found.kind == SAE_KIND_TSV)
         return read_header(docs, path, err);
     sae_json_rows_init(&docs->rows, &docs->bytes, path, found.kind == SAE_KIND_JSON_ARRAY,
@@ -209,6 +265,8 @@ enum sae_status sae_docs_next(struct sae_docs *docs, bool *ret_more, struct sae_
         }
         docs->continues = docs->inside;
         docs->ended &= docs->inside;
+        docs->has_ids = false;
+        docs->n_ids = 0;
         SAE_TRY(read_more(docs, ret_more, err));
         if (!*ret_more) {
             close_file(docs);

@@ -142,10 +142,33 @@ void sae_json_rows_init(struct sae_json_rows *rows, struct sae_bytes *bytes, con
                         bool array, struct sae_left *left)
 {
     *rows = (struct sae_json_rows){.bytes = bytes, .path = path, .left = left, .array = array};
+    left->unit = NULL;
+}
+
+enum sae_status sae_json_rows_parquet(struct sae_json_rows *rows, const char *path, const char *field,
+                                      struct sae_left *left, struct sae_err *err)
+{
+    struct sae_parquet *parquet = NULL;
+    size_t column = SIZE_MAX;
+    char why[300];
+    SAE_TRY(sae_parquet_open(&parquet, path, err));
+    if (field != NULL)
+        column = sae_parquet_find(parquet, field, why, sizeof why);
+    const enum sae_status st = field != NULL && column == SIZE_MAX
+                                   ? sae_err_set(err, SAE_EFORMAT, "cannot use '%s': %s", path, why)
+                                   : sae_parquet_select(parquet, column, field, err);
+    if (st != SAE_OK) {
+        sae_parquet_close(parquet);
+        return st;
+    }
+    *rows = (struct sae_json_rows){.path = path, .left = left, .parquet = parquet};
+    left->unit = "row";
+    return SAE_OK;
 }
 
 void sae_json_rows_clear(struct sae_json_rows *rows)
 {
+    sae_parquet_close(rows->parquet);
     sae_str_clear(&rows->row);
     *rows = (struct sae_json_rows){0};
 }
@@ -245,6 +268,10 @@ static enum sae_status next_element(struct sae_json_rows *rows, bool *ret_more, 
 
 enum sae_status sae_json_rows_next(struct sae_json_rows *rows, bool *ret_more, struct sae_err *err)
 {
+    if (rows->parquet != NULL) {
+        rows->line++;
+        return sae_parquet_next(rows->parquet, ret_more, err);
+    }
     if (!rows->array && !rows->begun)
         return next_line(rows, ret_more, err);
     if (rows->array)
@@ -267,6 +294,11 @@ enum sae_status sae_json_rows_object(struct sae_json_rows *rows, json_t **ret, s
     uint64_t n_replaced = 0;
     json_t *value = NULL;
     *ret = NULL;
+    if (rows->parquet != NULL) {
+        SAE_TRY(sae_parquet_row(rows->parquet, ret, &n_replaced, err));
+        sae_left_replaced(rows->left, rows->path, rows->line, n_replaced);
+        return SAE_OK;
+    }
     if (rows->too_long) {
         sae_left_add(rows->left, rows->path, rows->line, "longer than %d MiB",
                      SAE_JSON_ROW_MAX >> 20);

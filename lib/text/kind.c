@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* kind : see the header.
  *
- * Contents:  1. files that are no text   2. encodings   3. JSON   4. tables   5. all together */
+ * Contents:  1. files that are no text   2. encodings   3. JSON   4. tables   5. Parquet   6. all together */
 #include "lib/text/kind.h"
 
 #include <inttypes.h>
@@ -14,6 +14,7 @@
 #include "lib/base/utf8.h"
 #include "lib/text/csv.h"
 #include "lib/text/json_rows.h"
+#include "lib/text/parquet.h"
 
 /* The first bytes of a file. */
 struct window {
@@ -37,7 +38,7 @@ bool sae_kind_named(const char *path, const char *suffix)
 bool sae_kind_has_rows(enum sae_kind kind)
 {
     return kind == SAE_KIND_JSON_LINES || kind == SAE_KIND_JSON_ARRAY || kind == SAE_KIND_CSV ||
-           kind == SAE_KIND_TSV;
+           kind == SAE_KIND_TSV || kind == SAE_KIND_PARQUET;
 }
 
 /* --- 1. files that are no text ------------------------------------------------------------ */
@@ -67,8 +68,7 @@ static const struct mark {
     {"7z", "a 7z archive", 0, 6, "7z\xbc\xaf\x27\x1c", unpack},
     {"gzip inside gzip", "gzip inside gzip", 0, 3, "\x1f\x8b\x08", leave_it},
     {"tar", "a tar archive", 257, 5, "ustar", unpack},
-    {"Parquet", "Parquet", 0, 4, "PAR1",
-     "write it as JSON lines: pandas.read_parquet(...).to_json(..., orient='records', lines=True)"},
+    {"encrypted Parquet", "an encrypted Parquet file", 0, 4, "PARE", "write it without encryption"},
     {"Arrow", "Arrow", 0, 6, "ARROW1", arrow},
     {"Arrow", "Arrow", 0, 4, "\xff\xff\xff\xff", arrow},
     {"HDF5", "HDF5", 0, 8, "\x89HDF\r\n\x1a\n", leave_it},
@@ -383,7 +383,28 @@ static enum sae_status find_table(struct sae_kind_found *ret, bool *found, const
     return SAE_OK;
 }
 
-/* --- 5. all together ---------------------------------------------------------------------- */
+/* --- 5. Parquet --------------------------------------------------------------------------- */
+
+static enum sae_status find_parquet(struct sae_kind_found *ret, bool *found, const struct window *w,
+                                    bool packed, struct sae_err *err)
+{
+    struct sae_parquet *parquet = NULL;
+    *found = w->n >= 4 && memcmp(w->s, "PAR1", 4) == 0;
+    if (!*found)
+        return SAE_OK;
+    if (packed) {
+        set_other(ret, "compressed Parquet", "a compressed Parquet file", unpack);
+        return SAE_OK;
+    }
+    SAE_TRY(sae_parquet_open(&parquet, w->path, err));
+    *ret = (struct sae_kind_found){SAE_KIND_PARQUET, "Parquet", true, ""};
+    ret->usable = w->field == NULL ||
+                  sae_parquet_find(parquet, w->field, ret->why, sizeof ret->why) != SIZE_MAX;
+    sae_parquet_close(parquet);
+    return SAE_OK;
+}
+
+/* --- 6. all together ---------------------------------------------------------------------- */
 
 enum sae_status sae_kind_find(struct sae_kind_found *ret, struct sae_bytes *bytes, const char *path,
                               const char *field, struct sae_err *err)
@@ -396,7 +417,8 @@ enum sae_status sae_kind_find(struct sae_kind_found *ret, struct sae_bytes *byte
                              .whole = bytes->end - bytes->at < SAE_BYTES_PEEK_MAX,
                              .path = path,
                              .field = field};
-    if (w.n > 0)
+    SAE_TRY(find_parquet(&found, &is_known, &w, sae_bytes_packed(bytes), err));
+    if (w.n > 0 && !is_known)
         is_known = find_mark(&found, &w) || find_binary(&found, &w) ||
                    find_encoding(&found, &w) || find_markup(&found, &w);
     if (w.n > 0 && !is_known)

@@ -8,6 +8,11 @@
 
 #include "lib/base/log.h"
 
+static const char *unit_of(const struct sae_left *left)
+{
+    return left->unit != NULL ? left->unit : "line";
+}
+
 void sae_left_add(struct sae_left *left, const char *path, uint64_t line, const char *fmt, ...)
 {
     if (left->n++ > 0)
@@ -17,9 +22,10 @@ void sae_left_add(struct sae_left *left, const char *path, uint64_t line, const 
     va_start(args, fmt);
     vsnprintf(why, sizeof why, fmt, args);
     va_end(args);
-    snprintf(left->first, sizeof left->first, "'%.80s' line %" PRIu64 ": %s", path, line, why);
-    sae_log_warn("'%s' line %" PRIu64 ": %s; rows like this are left out and counted", path, line,
-                 why);
+    snprintf(left->first, sizeof left->first, "'%.80s' %s %" PRIu64 ": %s", path, unit_of(left), line,
+             why);
+    sae_log_warn("'%s' %s %" PRIu64 ": %s; rows like this are left out and counted", path,
+                 unit_of(left), line, why);
 }
 
 void sae_left_replaced(struct sae_left *left, const char *path, uint64_t line, uint64_t n)
@@ -27,7 +33,7 @@ void sae_left_replaced(struct sae_left *left, const char *path, uint64_t line, u
     if (n > 0 && left->n_replaced == 0) {
         char where[40] = "";
         if (line > 0)
-            snprintf(where, sizeof where, " line %" PRIu64, line);
+            snprintf(where, sizeof where, " %s %" PRIu64, unit_of(left), line);
         sae_log_warn("'%s'%s: not everything is UTF-8; what is not becomes U+FFFD and is counted",
                      path, where);
     }

@@ -11,6 +11,7 @@
 struct sae_left {
     uint64_t n;          /* rows left out */
     uint64_t n_replaced; /* sequences of bytes or escapes that were no UTF-8 and became U+FFFD */
+    const char *unit;    /* what lines are: "row" of Parquet; NULL: "line" */
     char first[300];     /* "'t.jsonl' line 7: field 'text' is null", the first row left out */
 };
 

@@ -92,7 +92,7 @@ FNR == 1 {
 function tells(name, room,   word) {
     word = name
     sub(/_.*/, "", word)
-    if (room == "lib") return word == "sae" || word == "h5"
+    if (room == "lib") return word == "sae" || word == "h5" || word == "pq"
     return word == room || word == "sae" || index(stems[room], " " word) > 0
 }
 END {

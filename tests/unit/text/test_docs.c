@@ -547,7 +547,7 @@ static void kinds_are_told_by_content(void **state)
         {"a", "un caf\xe9 noir, s'il vous pla\xeet", "plain text", true},
         {"a", "<!doctype html>\n<p>", "HTML", true},
         {"a", "  <svg width=\"1\"/>", "SVG", true},
-        {"a", "PAR1....", "Parquet", false},
+        {"a", "PARE....", "encrypted Parquet", false},
         {"a", "", "plain text", true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -98,6 +98,10 @@ static void reads_every_layout(void **state)
     check_two(file("e.csv", "\"What, then, is \"\"yeast\"\"?\",a fungus,it's a virus,ash,"
                             "\"a, b and c\",A\nq,1,2,3,4,D\n"),
               "e");
+    char parquet[1000];
+    snprintf(parquet, sizeof parquet, "%s/tests/golden/parquet/questions.parquet",
+             getenv("SAE_SOURCE_ROOT"));
+    check_two(parquet, "questions");
 }
 
 /* Answers and choices as numbers, one array of objects, a row that JSON does not allow. */
@@ -165,7 +169,7 @@ static void refuses_other_files(void **state)
     refuses("x.csv", "question,choices,answer\nq,none,0\n", SAE_EFORMAT, "no usable question");
     refuses("x.csv", "question,choices,answer\nq\n", SAE_EFORMAT,
             "line 2: not as many fields as the first line");
-    refuses("x.parquet", "PAR1", SAE_EFORMAT, "it is Parquet, not text; write it as JSON lines");
+    refuses("x.parquet", "PAR1", SAE_EFORMAT, "is Parquet without its end");
 }
 
 static void lists(void **state)
