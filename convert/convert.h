@@ -6,8 +6,11 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
 
 enum convert_to { CONVERT_AUTO, CONVERT_SAEKIT, CONVERT_SAELENS, CONVERT_DICTIONARY, CONVERT_NPZ };
@@ -52,5 +55,20 @@ struct convert_site convert_site_of(const struct sae_ckpt *ckpt);
  * not `force`; SAE_EIO, also too little free disk space; SAE_EFORMAT; SAE_EINTR */
 SAE_MUST_CHECK enum sae_status convert_acts(const char *out, const char *store, bool force,
                                             size_t *ret_rows, size_t *ret_d, struct sae_err *err);
+
+struct convert_latents {
+    size_t n_rows, n_latents;
+    uint64_t n_entries; /* active latents, of all rows */
+};
+
+/* The latents that the SAE finds in the rows of a store: every one as f32 [rows][latents] (.npy), or the
+ * active ones (.safetensors), of which row i has entries [start[i], start[i + 1]) of `latent` (u32) and
+ * `value` (f32). Whole or not at all; 32 MiB of latents are in memory. Fails: SAE_EARG out is named
+ * otherwise, or there and not `force`; another width or layer; SAE_EIO, also too little free disk space;
+ * SAE_EFORMAT; SAE_EINTR */
+SAE_MUST_CHECK enum sae_status convert_latents(const char *out, const char *store,
+                                               const struct sae_ckpt *ckpt, const struct sae_ops *ops,
+                                               bool force, struct convert_latents *ret,
+                                               struct sae_err *err);
 
 #endif /* SAE_CONVERT_CONVERT_H */

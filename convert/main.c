@@ -17,7 +17,7 @@
 #include "lib/sae/import.h"
 
 static struct {
-    const char *out, *export_acts;
+    const char *out, *export_acts, *export_latents;
     int to;
     bool fold;
 } given;
@@ -34,6 +34,10 @@ static const struct sae_opt options[] = {
     {"export-acts", 0, SAE_OPT_PATH, &given.export_acts, NULL, .arg = "STORE", .group = "Output",
      .help = "in place of an SAE write the rows of an activation store: FILE.npy (f32) or "
              "FILE.safetensors (bf16, with tokens, documents and positions)",
+     .flags = SAE_OPT_MAIN},
+    {"export-latents", 0, SAE_OPT_PATH, &given.export_latents, NULL, .arg = "STORE", .group = "Output",
+     .help = "in place of the SAE write its latents on the rows of an activation store: "
+             "FILE.safetensors (the active ones) or FILE.npy (all of them, f32)",
      .flags = SAE_OPT_MAIN},
     {0}};
 
@@ -142,6 +146,36 @@ static enum sae_status export_store(const struct sae_cli *cli, struct sae_err *e
     return st;
 }
 
+static enum sae_status answer_latents(const struct sae_cli *cli, const struct sae_ckpt *ckpt,
+                                      const struct convert_latents *made, struct sae_err *err)
+{
+    const double l0 = (double)made->n_entries / (double)made->n_rows;
+    if (!cli->json) {
+        sae_utf8_print(stdout, "%s, latents of %s (%zu rows of %zu latents, %.1f active) -> %s\n",
+                       given.export_latents, ckpt->path, made->n_rows, made->n_latents, l0, given.out);
+        return SAE_OK;
+    }
+    json_t *const said =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f}", "in", given.export_latents, "sae", ckpt->path,
+                  "id", ckpt->id, "out", given.out, "rows", (json_int_t)made->n_rows, "m",
+                  (json_int_t)made->n_latents, "l0", l0);
+    if (said == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory");
+    const enum sae_status st = sae_json_print(stdout, said, err);
+    json_decref(said);
+    return st;
+}
+
+static enum sae_status export_latents(const struct sae_cli *cli, const struct sae_ckpt *ckpt,
+                                      struct sae_err *err)
+{
+    const struct sae_ops *ops;
+    struct convert_latents made;
+    SAE_TRY(sae_ops_open(&ops, cli->backend, cli->threads, err));
+    SAE_TRY(convert_latents(given.out, given.export_latents, ckpt, ops, cli->force, &made, err));
+    return answer_latents(cli, ckpt, &made, err);
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     char **paths = NULL;
@@ -151,19 +185,29 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     if (given.out == NULL)
         return sae_err_set(err, SAE_EARG, "name what to write with -o PATH");
+    if (given.export_latents != NULL && (given.export_acts != NULL || sae_opt_given(cli, "to"))) {
+        st = sae_err_set(err, SAE_EARG, "--export-latents writes latents and nothing else; leave %s out",
+                         given.export_acts != NULL ? "--export-acts" : "--to");
+        goto done;
+    }
     if (given.export_acts != NULL) {
         json_decref(folded);
         return export_store(cli, err);
     }
     const enum convert_to to =
         given.to != CONVERT_AUTO ? (enum convert_to)given.to : convert_guess(given.out);
-    SAE_GO(st, check_name(given.out, to, err));
+    if (given.export_latents == NULL)
+        SAE_GO(st, check_name(given.out, to, err));
     SAE_GO(st, sae_target_find(&paths, &n, cli->args, cli->n_args, false, err));
     if (n != 1) {
         st = sae_err_set(err, SAE_EARG, "%zu SAEs found, expected one to convert; name it", n);
         goto done;
     }
     SAE_GO(st, sae_import_load(&ckpt, paths[0], given.fold, err));
+    if (given.export_latents != NULL) {
+        st = export_latents(cli, &ckpt, err);
+        goto done;
+    }
     SAE_GO(st, save(cli, &ckpt, to, folded, err));
     st = answer(cli, &ckpt, to, folded, err);
 done:
@@ -185,7 +229,9 @@ int main(int argc, char **argv)
                     "sae-convert run_2 -o run_2_saelens\n"
                     "sae-convert run_2/ckpt_50.h5 --to dictionary_learning -o run_2_dict\n"
                     "# an activation store for other programs\n"
-                    "sae-convert --export-acts acts -o acts.safetensors\n",
+                    "sae-convert --export-acts acts -o acts.safetensors\n"
+                    "# the latents of every row of a store\n"
+                    "sae-convert run_2 --export-latents acts -o latents.safetensors\n",
         .about = "Reads a checkpoint of sae-train, a folder of SAELens (cfg.json, "
                  "sae_weights.safetensors), sparsify (cfg.json, sae.safetensors), Gemma Scope 2 "
                  "(config.json, params.safetensors) or dictionary_learning (ae.pt, config.json), "
@@ -196,7 +242,9 @@ int main(int argc, char **argv)
                  "folded into one that it can; stderr says so. The pickle inside an ae.pt is never "
                  "run.\n\n"
                  "--export-acts writes the rows of an activation store, in its order and without "
-                 "loss; sae-harvest --import makes an equal store of them.\n\n"
+                 "loss; sae-harvest --import makes an equal store of them. "
+                 "--export-latents encodes those rows, 32 MiB of latents at a time; saekit.py reads "
+                 "them.\n\n"
                  "The evaluating programs read all these formats themselves, without conversion. "
                  "Formats and foldings: docs/FORMATS.md.",
         .operands = "SAE",

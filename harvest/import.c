@@ -334,6 +334,20 @@ static enum sae_status pass_init(struct pass *p, const struct harvest_import_pla
     return sae_mem_alloc(&p->whole, p->block, sizeof *p->whole, err);
 }
 
+/* What the files hold cannot be stored: they will be mended, and then be other files, whose store would
+ * not continue after these shards. */
+static void drop_shards(const struct pass *p)
+{
+    for (size_t i = 0; i < p->to.n_shards; i++) {
+        struct sae_err err;
+        char *path = NULL;
+        if (harvest_shards_path(&path, p->to.dir, i, &err) != SAE_OK ||
+            harvest_shards_remove_file(path, &err) != SAE_OK)
+            sae_log_warn("%s", err.msg);
+        free(path);
+    }
+}
+
 static enum sae_status run_pass(struct pass *p, const struct harvest_import_plan *plan,
                                 const struct sae_files *files, struct sae_err *err)
 {
@@ -394,7 +408,11 @@ enum sae_status harvest_import_write(const struct harvest_import_plan *plan,
         *ret = found_totals(acts);
         goto done;
     }
-    SAE_GO(st, run_pass(&p, plan, files, err));
+    st = run_pass(&p, plan, files, err);
+    if (st == SAE_EFORMAT)
+        drop_shards(&p);
+    if (st != SAE_OK)
+        goto done;
     *ret = (struct harvest_import_totals){.n_rows = plan->n_rows,
                                           .n_shards = p.to.n_shards,
                                           .mean_norm = p.to.sum_norm / (double)plan->n_rows,

@@ -6,6 +6,7 @@
     sae = saekit.checkpoint("run_1/ckpt_100.h5")    # sae["W_dec"], sae["heldout/val"], sae["attrs"]["k"]
     curves = saekit.series("run_1/ckpt_100.h5")     # curves["explained_variance"]
     metrics = saekit.results("run_1")               # a row a result: file, type, metrics
+    z = saekit.Latents("latents.safetensors")       # z.shape, z.dense(0, 256), z.value; of sae-convert
     saekit.write_store("mine", x, layer=6)          # x [rows][width]; sae-train --acts mine
 
 Needs numpy and h5py (Debian: python3-numpy python3-h5py). Where pandas is there, series() and results()
@@ -66,6 +67,32 @@ class Store:
         """All rows in order, n at a time."""
         for first in range(0, self.shape[0], n):
             yield self.rows(first, min(first + n, self.shape[0]))
+
+
+class Latents:
+    """Latents of a store's rows, as sae-convert --export-latents writes them to a .safetensors. The active
+    ones of row i are entries start[i] to start[i + 1] of `latent` and `value`, which stay on disk."""
+
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            size = int.from_bytes(f.read(8), "little")
+            head = json.loads(f.read(size))
+        self.meta = head.pop("__metadata__")
+        self.shape = (int(self.meta["rows"]), int(self.meta["latents"]))
+        kinds = {"U64": "<u8", "U32": "<u4", "F32": "<f4"}
+        for name, array in head.items():
+            n = tuple(array["shape"])
+            setattr(self, name, np.memmap(path, kinds[array["dtype"]], "r", 8 + size + array["data_offsets"][0], n)
+                    if all(n) else np.empty(n, kinds[array["dtype"]]))
+
+    def dense(self, first=0, last=None):
+        """Rows [first, last) as float32 [rows][latents]."""
+        last = self.shape[0] if last is None else last
+        start = self.start[first:last + 1].astype(np.int64)
+        out = np.zeros((last - first, self.shape[1]), np.float32)
+        row = np.repeat(np.arange(last - first), np.diff(start))
+        out[row, self.latent[start[0]:start[-1]]] = self.value[start[0]:start[-1]]
+        return out
 
 
 def checkpoint(path):

@@ -101,6 +101,28 @@ echo '{"question": "one", "choices": ["a", "b"], "answer": 0}' |
 refused 2 "$imported" "$build/unlearn/sae-unlearn" --task task run
 refused 2 "was imported" $harvest --like plain --words
 
+# --- latents ---
+$convert run --export-latents plain -o z.safetensors >out || complain "no latents"
+grep -q '^plain, latents of run/ckpt_100.h5 (3000 rows of 32 latents, 4.0 active) -> z.safetensors$' out ||
+    complain "it says $(cat out)"
+$convert run --export-latents acts -o z.npy >/dev/null || complain "no dense latents"
+[ "$(wc -c <z.npy)" = $((128 + 3000 * 32 * 4)) ] || complain "z.npy has $(wc -c <z.npy) bytes"
+refused 2 "is there already" $convert run --export-latents acts -o z.npy
+refused 2 "latents go to FILE.safetensors (sparse) or FILE.npy (dense)" \
+    $convert run --export-latents acts -o z.h5
+refused 2 "leave --to out" $convert run --export-latents acts --to npz -o zz.npy
+refused 2 "leave --export-acts out" $convert --export-acts acts --export-latents acts -o zz.npy
+head -c 4096 /dev/zero | npy "'<f4'" '(128, 8)' >thin.npy
+$harvest --import thin.npy -o thin >/dev/null
+refused 2 "'thin' has rows of width 8, but 'run/ckpt_100.h5' takes 16" \
+    $convert run --export-latents thin -o zz.npy
+$harvest --import x.npy --layer 6 -o six >/dev/null
+"$build/train/sae-train" -q --acts six --m 32 --k 4 --batch 64 --heldout-rows 256 --steps 2 -o run_six >/dev/null
+$harvest --import x.npy --layer 7 -o seven >/dev/null
+refused 2 "'seven' is of layer 7, but 'run_six/ckpt_100.h5' was trained on layer 6" \
+    $convert run_six --export-latents seven -o zz.npy
+ls zz* *.part 2>/dev/null && complain "what failed left a file"
+
 # --- what is refused ---
 echo 'plain text' >prose.txt
 head -c 4096 /dev/zero | npy "'<f4'" '(64, 16)' >zeros.npy
@@ -114,6 +136,14 @@ refused 1 "'narrow.npy' has rows of width 8, but 'zeros.npy' of 16" \
 refused 1 "'nan.npy' row 16, column 2: not a number" $harvest --import zeros.npy nan.npy -o no
 refused 1 "'big.npy' row 16, column 2: infinite or beyond the range of bf16" \
     $harvest --import big.npy -o no
+# What fails in the middle of a file is in nobody's way when the file is mended.
+{ head -c 200000 /dev/zero; printf '\000\000\300\177'; head -c 55996 /dev/zero; } |
+    npy "'<f4'" '(4000, 16)' >late.npy
+mkdir late && echo keep >late/notes
+refused 1 "'late.npy' row 3125, column 0: not a number" $harvest --import late.npy --shard-rows 1000 -o late
+[ "$(ls late)" = notes ] || complain "a failed import left $(ls late)"
+head -c 256000 /dev/zero | npy "'<f4'" '(4000, 16)' >late.npy
+$harvest --import late.npy --shard-rows 1000 -o late >/dev/null || complain "the mended file is refused"
 refused 1 "it is empty" $harvest --import none.npy -o no
 refused 1 "is it transposed?" $harvest --import wide.npy -o no
 refused 1 "cannot read 'lost.npy'" $harvest --import lost.npy -o no

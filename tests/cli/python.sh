@@ -16,6 +16,9 @@ export OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$root/data/
 "$build/convert/sae-convert" -q --export-acts acts -o x.npy >/dev/null
 train="$build/train/sae-train -q --m 32 --k 4 --batch 64 --heldout-rows 256 --steps 20"
 $train --acts acts -o run >/dev/null
+for to in z.npy z.safetensors; do
+    "$build/convert/sae-convert" -q run/ckpt_100.h5 --export-latents acts -o $to >/dev/null
+done
 "$build/analyze/sae-analyze" -q --no-charts run >/dev/null
 "$python" - <<'END'
 import numpy as np
@@ -40,6 +43,15 @@ assert np.isfinite(np.asarray(curves["explained_variance"])).any() and int(np.ma
 metrics = saekit.results("run")
 row = metrics.iloc[0] if hasattr(metrics, "iloc") else metrics[0]
 assert len(metrics) == 1 and row["type"] and len(row) > 10, row
+
+z = saekit.Latents("z.safetensors")
+dense = np.load("z.npy")
+assert z.shape == (3000, 32) == dense.shape and np.array_equal(z.dense(), dense)
+assert np.array_equal(z.dense(1000, 1007), dense[1000:1007])
+assert z.meta["store"] == acts.index["id"] and z.meta["sae"] in str(sae["attrs"]["id"])
+want = (x - sae["b_dec"]) @ sae["W_enc"].T + sae["b_enc"]
+want[want < np.sort(want, 1)[:, -4:-3]] = 0  # the four largest
+assert np.allclose(np.maximum(want, 0), dense, atol=1e-4), np.abs(np.maximum(want, 0) - dense).max()
 
 made = saekit.write_store("mine", x, token=token, layer=3)
 assert np.array_equal(made.rows(), x) and np.array_equal(made.column("token"), token)
