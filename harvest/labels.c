@@ -11,6 +11,7 @@
 #include "harvest/origin.h"
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
+#include "lib/base/host.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
@@ -98,15 +99,13 @@ static enum sae_status sort_by_length(struct work *w, struct sae_err *err)
     return SAE_OK;
 }
 
-static enum sae_status prepare(struct work *w, struct sae_err *err)
+static enum sae_status tokenize_all(struct work *w, struct sae_err *err)
 {
     const size_t n = w->data.n;
-    SAE_TRY(harvest_tap_reserve(w->tap, w->set->batch * w->set->context, w->set->context, err));
     SAE_TRY(sae_mem_alloc(&w->ids, n, sizeof *w->ids, err));
     SAE_TRY(sae_mem_alloc(&w->n_ids, n, sizeof *w->n_ids, err));
     SAE_TRY(sae_mem_alloc(&w->order, n, sizeof *w->order, err));
     SAE_TRY(sae_mem_alloc(&w->start, n + 1, sizeof *w->start, err));
-    SAE_TRY(sae_mem_alloc(&w->batch, w->set->batch * w->set->context, sizeof *w->batch, err));
     for (size_t t = 0; t < n; t++) {
         if (sae_stop_asked())
             return stopped(w, err);
@@ -117,8 +116,16 @@ static enum sae_status prepare(struct work *w, struct sae_err *err)
                                w->data.name, w->data.v[t].label, w->data.v[t].text);
         w->start[t + 1] = w->start[t] + kept;
     }
-    SAE_TRY(sort_by_length(w, err));
-    return sae_mem_alloc(&w->rows, (size_t)w->start[n] * w->tap->d, sizeof *w->rows, err);
+    return sort_by_length(w, err);
+}
+
+static enum sae_status prepare(struct work *w, struct sae_err *err)
+{
+    const size_t n_batch = w->set->batch * w->set->context;
+    SAE_TRY(harvest_tap_reserve(w->tap, n_batch, w->set->context, err));
+    SAE_TRY(sae_mem_alloc(&w->batch, n_batch, sizeof *w->batch, err));
+    SAE_TRY(tokenize_all(w, err));
+    return sae_mem_alloc(&w->rows, (size_t)w->start[w->data.n] * w->tap->d, sizeof *w->rows, err);
 }
 
 /* --- batches ------------------------------------------------------------------------------ */
@@ -314,5 +321,28 @@ enum sae_status harvest_labels_write(struct harvest_tap *tap, const char *source
 done:
     work_clear(&w);
     free(path);
+    return st;
+}
+
+enum sae_status harvest_labels_measure(struct harvest_tap *tap, const char *source,
+                                       const struct harvest_labels_settings *settings,
+                                       struct harvest_labels_size *ret, struct sae_err *err)
+{
+    struct work w = {.tap = tap, .set = settings};
+    struct harvest_labels_size size = {0};
+    enum sae_status st;
+    sae_host_memory_trim();
+    const double before = sae_host_memory_held();
+    SAE_GO(st, harvest_dataset_load(&w.data, source, &settings->columns, err));
+    SAE_GO(st, harvest_dataset_draw(&w.data, &settings->draw, err));
+    SAE_GO(st, tokenize_all(&w, err));
+    size.n_texts = w.data.n;
+    size.n_rows = (size_t)w.start[w.data.n];
+    size.text_bytes = sae_host_memory_held() - before;
+    for (size_t t = 0; t < w.data.n; t++)
+        size.n_tokens += w.n_ids[t];
+    *ret = size;
+done:
+    work_clear(&w);
     return st;
 }

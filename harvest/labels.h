@@ -38,4 +38,14 @@ SAE_MUST_CHECK enum sae_status harvest_labels_write(struct harvest_tap *tap, con
                                                     struct harvest_labels_totals *ret,
                                                     struct sae_err *err);
 
+/* How much work that is: texts are read, drawn and tokenized, and no model is run. */
+struct harvest_labels_size {
+    size_t n_texts, n_rows, n_tokens; /* rows: tokens but for BOS, EOS and PAD */
+    double text_bytes;                /* of memory that texts and ids took here */
+};
+SAE_MUST_CHECK enum sae_status harvest_labels_measure(struct harvest_tap *tap, const char *source,
+                                                      const struct harvest_labels_settings *settings,
+                                                      struct harvest_labels_size *ret,
+                                                      struct sae_err *err);
+
 #endif /* SAE_HARVEST_LABELS_H */

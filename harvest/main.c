@@ -12,6 +12,7 @@
 #include "harvest/import.h"
 #include "harvest/labels.h"
 #include "harvest/origin.h"
+#include "harvest/plan.h"
 #include "harvest/preset.h"
 #include "harvest/shards.h"
 #include "harvest/store.h"
@@ -39,7 +40,7 @@ static struct {
     struct sae_strs text, labels, import;
     struct harvest_columns columns;
     int split, separator;
-    bool words, spaced_only, describe;
+    bool words, spaced_only, describe, plan;
     int matmul;
 } wanted;
 
@@ -134,6 +135,7 @@ static const struct sae_opt options[] = {
     SAE_CLI_LM_MATMUL(&wanted.matmul, "Common"),
     {"seed", 0, SAE_OPT_U64, &wanted.seed, "42", .arg = "N", .group = "Common",
      .help = "random seed for the draws and shuffles of sets (a store has none)"},
+    SAE_PLAN_ROW(&wanted.plan, SAE_OPT_MAIN),
     {"out", 'o', SAE_OPT_PATH, &wanted.out, NULL, .arg = "DIR", .group = "Output",
      .help = "output folder; default: that of --like, else acts",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
@@ -366,14 +368,46 @@ static int answer_store(json_t *answer, const struct harvest_store_totals *t)
 }
 
 /* Finds the files of the text, tells what they hold, and hashes them. */
-static enum sae_status find_text(struct harvest *h, struct sae_files *files, struct sae_err *err)
+static enum sae_status find_text(struct harvest *h, struct sae_files *files, bool hash,
+                                 struct sae_err *err)
 {
     for (size_t i = 0; i < h->texts.n; i++)
         SAE_TRY(sae_files_add(files, h->texts.v[i], err));
     SAE_TRY(sae_files_sort_out(files, wanted.field, err));
     SAE_TRY(sae_files_say(files, &h->taken, err));
     sae_log_info("text: %s", h->taken.s);
-    return hash_files(files, "reading text", err);
+    return hash ? hash_files(files, "reading text", err) : SAE_OK;
+}
+
+static size_t shard_rows(const struct harvest *h)
+{
+    return wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_shards_rows(h->tap.d);
+}
+
+static struct harvest_store_settings store_settings(const struct harvest *h,
+                                                    const struct sae_files *files)
+{
+    return (struct harvest_store_settings){
+        .dir = h->dir,
+        .files = files,
+        .field = wanted.field,
+        .split = (enum sae_docs_split)wanted.split,
+        .separator = (enum harvest_separator)wanted.separator,
+        .context = (size_t)wanted.context,
+        .batch = (size_t)wanted.batch,
+        .shard_rows = shard_rows(h),
+        .n_tokens = wanted.n_tokens,
+        .force = h->cli->force};
+}
+
+/* Warns where memory or disk do not suffice. Of labelled sets and words --plan alone knows. */
+static void warn_of(const struct harvest *h, const struct harvest_store_settings *settings)
+{
+    const struct sae_lm_cost cost = {h->tap.model, 1, 1, 1, NAN, NAN};
+    struct sae_plan plan;
+    sae_plan_init(&plan, false, h->dir);
+    harvest_plan_store(&plan, &cost, &h->tap, settings);
+    sae_plan_warn(&plan);
 }
 
 static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
@@ -381,25 +415,14 @@ static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
     struct sae_files files = {.glob = wanted.glob};
     struct harvest_store_totals totals;
     json_t *record = NULL;
-    const size_t rows =
-        wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_shards_rows(h->tap.d);
     enum sae_status st;
-    SAE_GO(st, find_text(h, &files, err));
+    SAE_GO(st, find_text(h, &files, true, err));
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_store, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
     SAE_GO(st, harvest_origin_files(record, "text", &files, err));
-    json_object_set_new(record, "packing", packing_of(rows));
-    const struct harvest_store_settings settings = {.dir = h->dir,
-                                                    .files = &files,
-                                                    .field = wanted.field,
-                                                    .split = (enum sae_docs_split)wanted.split,
-                                                    .separator =
-                                                        (enum harvest_separator)wanted.separator,
-                                                    .context = (size_t)wanted.context,
-                                                    .batch = (size_t)wanted.batch,
-                                                    .shard_rows = rows,
-                                                    .n_tokens = wanted.n_tokens,
-                                                    .force = h->cli->force};
+    json_object_set_new(record, "packing", packing_of(shard_rows(h)));
+    const struct harvest_store_settings settings = store_settings(h, &files);
+    warn_of(h, &settings);
     SAE_GO(st, harvest_store_write(&h->tap, &settings, record, &totals, err));
     if (!h->cli->json)
         print_store(h, &totals);
@@ -431,6 +454,22 @@ static void answer_labels(struct harvest *h, const struct harvest_labels_totals 
     sae_table_count(h->labels_table, (double)t->n_truncated);
 }
 
+static struct harvest_labels_settings labels_settings(const struct harvest *h)
+{
+    wanted.columns.need_split = sae_opt_given(h->cli, "split-column");
+    wanted.columns.need_attribute = sae_opt_given(h->cli, "attribute-column");
+    wanted.columns.first = (size_t)(wanted.max_train + wanted.max_test) + 1; /* as SAEBench */
+    return (struct harvest_labels_settings){
+        .dir = h->dir,
+        .columns = wanted.columns,
+        .draw = {(size_t)wanted.max_train, (size_t)wanted.max_test, (size_t)wanted.min_texts,
+                 wanted.seed},
+        .context = (size_t)wanted.context,
+        .batch = (size_t)wanted.batch,
+        .force = h->cli->force
+    };
+}
+
 static enum sae_status harvest_one_set(struct harvest *h, const char *source, struct sae_err *err)
 {
     struct sae_files files = {0};
@@ -449,18 +488,7 @@ static enum sae_status harvest_one_set(struct harvest *h, const char *source, st
     json_object_set_new(json_object_get(record, "options"), "labels", json_string(path));
     if (preset != NULL)
         json_object_set_new(record, "dataset", json_string(preset->name));
-    wanted.columns.need_split = sae_opt_given(h->cli, "split-column");
-    wanted.columns.need_attribute = sae_opt_given(h->cli, "attribute-column");
-    wanted.columns.first = (size_t)(wanted.max_train + wanted.max_test) + 1; /* as SAEBench */
-    const struct harvest_labels_settings settings = {
-        .dir = h->dir,
-        .columns = wanted.columns,
-        .draw = {(size_t)wanted.max_train, (size_t)wanted.max_test, (size_t)wanted.min_texts,
-                 wanted.seed},
-        .context = (size_t)wanted.context,
-        .batch = (size_t)wanted.batch,
-        .force = h->cli->force
-    };
+    const struct harvest_labels_settings settings = labels_settings(h);
     SAE_GO(st, harvest_labels_write(&h->tap, source, &settings, record, &totals, err));
     answer_labels(h, &totals);
 done:
@@ -495,6 +523,16 @@ static void print_words(const struct harvest *h, const struct harvest_words_tota
            100.0 * (double)t->n_correct / (double)t->n);
 }
 
+static struct harvest_words_settings words_settings(const struct harvest *h)
+{
+    return (struct harvest_words_settings){.dir = h->dir,
+                                           .seed = wanted.seed,
+                                           .max_words = (size_t)wanted.max_words,
+                                           .spaced_only = wanted.spaced_only,
+                                           .n_batch = (size_t)(wanted.batch * wanted.context),
+                                           .force = h->cli->force};
+}
+
 static enum sae_status harvest_words(struct harvest *h, struct sae_err *err)
 {
     struct harvest_words_totals t;
@@ -502,13 +540,7 @@ static enum sae_status harvest_words(struct harvest *h, struct sae_err *err)
     enum sae_status st;
     SAE_GO(st, harvest_origin_make(&record, h->invocation, of_words, &h->tap,
                                    (size_t)wanted.context, h->dir, err));
-    const struct harvest_words_settings settings = {.dir = h->dir,
-                                                    .seed = wanted.seed,
-                                                    .max_words = (size_t)wanted.max_words,
-                                                    .spaced_only = wanted.spaced_only,
-                                                    .n_batch =
-                                                        (size_t)(wanted.batch * wanted.context),
-                                                    .force = h->cli->force};
+    const struct harvest_words_settings settings = words_settings(h);
     SAE_GO(st, harvest_words_write(&h->tap, &settings, record, &t, err));
     if (!h->cli->json)
         print_words(h, &t);
@@ -723,9 +755,38 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
     return check_files(h, err);
 }
 
+/* --plan: what all parts would take, as if nothing of them were there. */
+static enum sae_status plan_parts(struct harvest *h, struct sae_err *err)
+{
+    struct sae_files files = {.glob = wanted.glob};
+    struct sae_lm_cost cost;
+    struct sae_plan plan;
+    enum sae_status st;
+    sae_plan_init(&plan, true, h->dir);
+    if (h->texts.n > 0)
+        SAE_GO(st, find_text(h, &files, false, err));
+    const struct harvest_store_settings store = store_settings(h, &files);
+    const struct harvest_labels_settings labels = labels_settings(h);
+    const struct harvest_words_settings words = words_settings(h);
+    SAE_GO(st, harvest_plan_measure(&cost, &h->tap, store.batch, store.context, wanted.words, err));
+    if (h->texts.n > 0)
+        harvest_plan_store(&plan, &cost, &h->tap, &store);
+    for (size_t i = 0; i < wanted.labels.n; i++)
+        SAE_GO(st, harvest_plan_labels(&plan, &cost, &h->tap, wanted.labels.v[i], &labels, err));
+    if (wanted.words)
+        SAE_GO(st, harvest_plan_words(&plan, &cost, &h->tap, &words, err));
+    sae_plan_hold(&plan); /* what the parts tried is given back */
+    st = sae_plan_print(&plan, h->cli, err);
+done:
+    sae_files_clear(&files);
+    return st;
+}
+
 static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
 {
     SAE_TRY(open_model(h, err));
+    if (wanted.plan)
+        return plan_parts(h, err);
     SAE_TRY(check_folder(h, err));
     if (h->texts.n > 0)
         SAE_TRY(harvest_text(h, err));

@@ -15,6 +15,7 @@
 #include "lib/file/json.h"
 #include "lib/file/sets.h"
 
+#define LOGIT_BYTES ((size_t)64 << 20) /* of the prompts whose answers are looked at together */
 enum { LETTERS = 26 };
 
 struct prompt {
@@ -32,7 +33,9 @@ struct work {
     float *probe, *eval; /* [n][d] */
     uint8_t *correct;
     uint32_t *order, *batch;
-    float *logits; /* [V] */
+    size_t chunk;    /* prompts whose logits are formed at a time: a large head is read once for all */
+    size_t *row;     /* [chunk] */
+    float *logits;   /* [chunk][V] */
     struct sae_progress bar;
 };
 
@@ -142,12 +145,18 @@ static size_t largest(const float *x, size_t n)
 static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t B, size_t T,
                                    struct sae_err *err)
 {
+    const size_t V = w->tap->config->V;
     SAE_TRY(sae_lm_resume(w->tap->run, w->tap->x, NULL, B, T, sae_resid_post(w->tap->layer), err));
-    for (size_t b = 0; b < B; b++) {
-        SAE_TRY(sae_lm_logits(w->tap->run, b * T + T - 1, 1, w->logits, err));
-        const uint8_t letter = w->words.v[word[b]].letter;
-        w->correct[word[b]] =
-            w->letter_is_one[letter] && largest(w->logits, w->tap->config->V) == w->letter[letter];
+    for (size_t from = 0, n; from < B; from += n) {
+        n = B - from < w->chunk ? B - from : w->chunk;
+        for (size_t i = 0; i < n; i++)
+            w->row[i] = (from + i) * T + T - 1;
+        SAE_TRY(sae_lm_logits_at(w->tap->run, w->row, n, w->logits, err));
+        for (size_t i = 0; i < n; i++) {
+            const uint8_t letter = w->words.v[word[from + i]].letter;
+            w->correct[word[from + i]] = w->letter_is_one[letter] &&
+                                         largest(w->logits + i * V, V) == w->letter[letter];
+        }
     }
     return SAE_OK;
 }
@@ -183,6 +192,12 @@ static enum sae_status run_prompts(struct work *w, size_t from, float *to, bool 
 
 /* --- the set ------------------------------------------------------------------------------ */
 
+static size_t chunk_of(size_t V)
+{
+    const size_t fit = LOGIT_BYTES / (V * sizeof(float));
+    return fit < 1 ? 1 : fit < 128 ? fit : 128;
+}
+
 static enum sae_status prepare(struct work *w, struct sae_rng *rng, struct sae_err *err)
 {
     SAE_TRY(harvest_prompts_words(&w->words, w->tap->tok, w->set->spaced_only, w->set->max_words,
@@ -194,7 +209,9 @@ static enum sae_status prepare(struct work *w, struct sae_rng *rng, struct sae_e
     SAE_TRY(sae_mem_alloc(&w->eval, n * w->tap->d, sizeof *w->eval, err));
     SAE_TRY(sae_mem_alloc(&w->correct, n, 1, err));
     SAE_TRY(sae_mem_alloc(&w->order, n, sizeof *w->order, err));
-    return sae_mem_alloc(&w->logits, w->tap->config->V, sizeof *w->logits, err);
+    w->chunk = chunk_of(w->tap->config->V);
+    SAE_TRY(sae_mem_alloc(&w->row, w->chunk, sizeof *w->row, err));
+    return sae_mem_alloc(&w->logits, w->chunk, w->tap->config->V * sizeof *w->logits, err);
 }
 
 static enum sae_status run_all(struct work *w, struct sae_err *err)
@@ -211,6 +228,50 @@ static enum sae_status run_all(struct work *w, struct sae_err *err)
     SAE_TRY(run_prompts(w, n_train, w->eval, false, err));
     sae_progress_end(&w->bar);
     return SAE_OK;
+}
+
+static void work_clear(struct work *w)
+{
+    for (size_t i = 0; w->prompt != NULL && i < w->words.n; i++)
+        free(w->prompt[i].ids);
+    free(w->prompt);
+    free(w->probe);
+    free(w->eval);
+    free(w->correct);
+    free(w->order);
+    free(w->batch);
+    free(w->row);
+    free(w->logits);
+    harvest_prompts_clear(&w->words);
+}
+
+static void add_lengths(const struct work *w, size_t from, struct harvest_words_size *to)
+{
+    to->n_prompts += w->words.n - from;
+    for (size_t i = from; i < w->words.n; i++) {
+        to->n_tokens += w->prompt[i].n;
+        to->longest = w->prompt[i].n > to->longest ? w->prompt[i].n : to->longest;
+    }
+}
+
+enum sae_status harvest_words_measure(struct harvest_tap *tap,
+                                      const struct harvest_words_settings *settings,
+                                      struct harvest_words_size *ret, struct sae_err *err)
+{
+    struct work w = {.tap = tap, .set = settings};
+    struct sae_rng rng = sae_rng_make(settings->seed, SAE_RNG_WORDS);
+    struct harvest_words_size size = {.chunk = chunk_of(tap->config->V)};
+    enum sae_status st;
+    SAE_GO(st, prepare(&w, &rng, err));
+    SAE_GO(st, make_prompts(&w, 0, true, &rng, err));
+    add_lengths(&w, 0, &size);
+    size.n_words = w.words.n;
+    SAE_GO(st, make_prompts(&w, w.words.n_train, false, &rng, err));
+    add_lengths(&w, w.words.n_train, &size);
+    *ret = size;
+done:
+    work_clear(&w);
+    return st;
 }
 
 static json_t *totals_of(const struct harvest_words_totals *t, const struct work *w)
@@ -297,20 +358,6 @@ static enum sae_status find_made(const char *path, const json_t *record, bool fo
         };
     json_decref(old);
     return st;
-}
-
-static void work_clear(struct work *w)
-{
-    for (size_t i = 0; w->prompt != NULL && i < w->words.n; i++)
-        free(w->prompt[i].ids);
-    free(w->prompt);
-    free(w->probe);
-    free(w->eval);
-    free(w->correct);
-    free(w->order);
-    free(w->batch);
-    free(w->logits);
-    harvest_prompts_clear(&w->words);
 }
 
 enum sae_status harvest_words_write(struct harvest_tap *tap,

@@ -30,4 +30,14 @@ SAE_MUST_CHECK enum sae_status
 harvest_words_write(struct harvest_tap *tap, const struct harvest_words_settings *settings,
                     const json_t *record, struct harvest_words_totals *ret, struct sae_err *err);
 
+/* How much work that is: prompts are made, and no model is run. */
+struct harvest_words_size {
+    size_t n_words, n_prompts, n_tokens, longest; /* of all prompts; tokens of the longest */
+    size_t chunk;                                 /* rows of logits at a time */
+};
+SAE_MUST_CHECK enum sae_status harvest_words_measure(struct harvest_tap *tap,
+                                                     const struct harvest_words_settings *settings,
+                                                     struct harvest_words_size *ret,
+                                                     struct sae_err *err);
+
 #endif /* SAE_HARVEST_WORDS_H */

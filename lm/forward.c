@@ -176,6 +176,8 @@ static void embed(struct sae_lm_run *run, const uint32_t *ids, const struct sae_
         for (size_t k = 0; k < D && positions != NULL; k++)
             x[k] += positions[i % b->T * D + k];
     }
+    if (run->model->embed.copy == NULL)
+        sae_lm_panel_drop(&run->model->embed, 0, run->model->embed.n_rows);
 }
 
 enum sae_status sae_lm_tap_all(struct sae_lm_run *run, const uint32_t *ids, size_t B, size_t T,

@@ -61,9 +61,12 @@ const float *sae_lm_run_fetch(const struct sae_lm_panel *panel, size_t first, si
     if (panel->copy != NULL)
         return sae_lm_panel_rows(panel, first, n, NULL);
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i += PANEL_ROWS)
-        (void)sae_lm_panel_rows(panel, first + i, min_size(PANEL_ROWS, n - i),
-                                scratch + i * panel->n_cols);
+    for (size_t i = 0; i < n; i += PANEL_ROWS) {
+        const size_t some = min_size(PANEL_ROWS, n - i);
+        (void)sae_lm_panel_rows(panel, first + i, some, scratch + i * panel->n_cols);
+        sae_lm_panel_drop(panel, first + i, some);
+    }
+    sae_lm_panel_drop(panel, first, n);
     return scratch;
 }
 

@@ -9,6 +9,7 @@
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/file/gguf.h"
@@ -346,6 +347,23 @@ const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, s
         top += rows;
     }
     return scratch;
+}
+
+void sae_lm_panel_drop(const struct sae_lm_panel *panel, size_t first, size_t n)
+{
+    size_t top = 0;
+    for (size_t i = 0; i < panel->n_parts; i++) {
+        const struct sae_st_tensor *const t = panel->parts[i];
+        const bool is_scattered = panel->layout == SAE_LM_TRANSPOSED || is_laid_out(panel, i);
+        const size_t rows = t->shape[panel->layout == SAE_LM_TRANSPOSED ? 1 : 0],
+                     bytes = (t->end - t->begin) / rows;
+        const size_t from = first > top ? first - top : 0, to = first + n > top ? first + n - top : 0;
+        if (is_scattered && n == panel->n_rows)
+            sae_map_drop(t->data, t->end - t->begin);
+        else if (!is_scattered && from < rows && to > from)
+            sae_map_drop(t->data + from * bytes, ((to < rows ? to : rows) - from) * bytes);
+        top += rows;
+    }
 }
 
 static size_t panel_size(const struct sae_lm_panel *panel)

@@ -60,5 +60,8 @@ SAE_MUST_CHECK enum sae_status sae_lm_open_with(struct sae_lm **ret, const char 
 /* The panel's rows [first, first + n) as f32: its copy, or converted into scratch. */
 const float *sae_lm_panel_rows(const struct sae_lm_panel *panel, size_t first, size_t n,
                                float *scratch);
+/* Gives back the memory of the file behind those rows, which stay readable: else a pass over a large
+ * model would come to hold all of it. Rows that lie scattered in the file go where all are named. */
+void sae_lm_panel_drop(const struct sae_lm_panel *panel, size_t first, size_t n);
 
 #endif /* SAE_LM_MODEL_H */

@@ -42,7 +42,8 @@ int sae_lm_run_threads(const struct sae_lm_run *run); /* of one loop; scratch is
  * parallel region. Returns the count to restore, 0 = nothing to do. */
 int sae_lm_hold_blas(void);
 void sae_lm_release_blas(int n);
-/* Rows [first, first + n) of a panel in f32, converted by all threads where there is no copy. */
+/* Rows [first, first + n) of a panel in f32, converted by all threads where there is no copy; the file
+ * behind them is not held besides. */
 const float *sae_lm_run_fetch(const struct sae_lm_panel *panel, size_t first, size_t n,
                               float *scratch);
 /* y [n][n_out] = x [n][n_in] W^T, W [n_out][n_in]; rows of x and y are ld_x and ld_y apart. */

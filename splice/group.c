@@ -116,23 +116,28 @@ static enum sae_status open_text(struct splice_group *group, struct sae_err *err
     return SAE_OK;
 }
 
+double splice_group_cache_bytes(const struct splice_group *group)
+{
+    const struct sae_lm_config *const config = sae_lm_config(group->lm);
+    const enum sae_point point = group->source->hook.point;
+    const size_t floats =
+        sae_lm_width(config, point) + config->D * (sae_points[point].of_branch ? 2 : 1);
+    return (double)group->text.n * (double)group->text.context * ((double)floats * 4 + 3 * 8 + 4);
+}
+
 /* Folder of the cache, new memory, NULL for none: beside the store. Two or three arrays of D
  * numbers a token weigh little beside a store of one, but a long text in a wide model is worth a
  * word. */
 static enum sae_status find_cache(char **ret, const struct splice_group *group, struct sae_err *err)
 {
     const struct splice_settings *const settings = &group->settings;
-    const struct sae_lm_config *const config = sae_lm_config(group->lm);
-    const enum sae_point point = group->source->hook.point;
-    const size_t floats =
-        sae_lm_width(config, point) + config->D * (sae_points[point].of_branch ? 2 : 1);
-    const uint64_t bytes = (uint64_t)group->text.n * group->text.context * (floats * 4 + 3 * 8);
+    const double bytes = splice_group_cache_bytes(group);
     if (!settings->keep)
         return SAE_OK;
-    if (bytes > settings->cache_bytes) {
+    if (bytes > (double)settings->cache_bytes) {
         sae_log_info("the untouched model's passes would take %.1f GB and are not kept for the "
                      "next checkpoint; see --reference-size",
-                     (double)bytes / 1e9);
+                     bytes / 1e9);
         return SAE_OK;
     }
     if (settings->cache)
@@ -142,47 +147,49 @@ static enum sae_status find_cache(char **ret, const struct splice_group *group, 
     return sae_fs_join(ret, group->source->store, "reference", err);
 }
 
-/* --- 3. the pass -------------------------------------------------------------------------- */
-
-static enum sae_status run_pass(struct splice_group *group, const struct sae_evaluation *run,
-                                struct sae_err *err)
-{
-    const struct sae_model **models = NULL;
-    char *cache = NULL;
-    enum sae_status st;
-    SAE_GO(st, find_cache(&cache, group, err));
-    SAE_GO(st, sae_mem_alloc(&models, run->n_group, sizeof(struct sae_model *), err));
-    SAE_GO(st, sae_mem_alloc(&group->sums, run->n_group, sizeof *group->sums, err));
-    SAE_GO(st, sae_mem_alloc(&group->partials, run->n_group, sizeof *group->partials, err));
-    for (size_t k = 0; k < run->n_group; k++) {
-        models[k] = &run->group[k]->ckpt.model;
-        group->partials[k].path = run->group[k]->partial;
-        splice_partial_key(group->partials[k].key, run->group[k]->ckpt.id, group->cache_id,
-                           group->source->hook, &group->text, group->settings.batch);
-    }
-    const struct splice_job job = {.lm = group->lm,
-                                   .hook = group->source->hook,
-                                   .text = &group->text,
-                                   .batch = group->settings.batch,
-                                   .cache = cache,
-                                   .model_id = group->cache_id,
-                                   .partials = group->partials};
-    SAE_GO(st,
-           splice_pass(&group->reference, group->sums, models, run->n_group, &job, run->ops, err));
-    group->n = run->n_group;
-done:
-    free(cache);
-    free(models);
-    return st;
-}
-
 enum sae_status splice_group_begin(struct sae_evaluation *run, struct sae_err *err)
 {
     struct splice_group *const group = run->eval->data;
     group->source = run->group[0]->own;
     SAE_TRY(open_model(group, run, err));
     SAE_TRY(open_text(group, err));
-    return run_pass(group, run, err);
+    SAE_TRY(find_cache(&group->cache, group, err));
+    SAE_TRY(sae_mem_alloc(&group->models, run->n_group, sizeof *group->models, err));
+    for (size_t k = 0; k < run->n_group; k++)
+        group->models[k] = &run->group[k]->ckpt.model;
+    return SAE_OK;
+}
+
+/* --- 3. the pass -------------------------------------------------------------------------- */
+
+struct splice_job splice_group_job(const struct splice_group *group)
+{
+    return (struct splice_job){.lm = group->lm,
+                               .hook = group->source->hook,
+                               .text = &group->text,
+                               .batch = group->settings.batch,
+                               .cache = group->cache,
+                               .model_id = group->cache_id,
+                               .partials = group->partials};
+}
+
+enum sae_status splice_group_share(struct sae_evaluation *run, struct sae_err *err)
+{
+    struct splice_group *const group = run->eval->data;
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&group->sums, run->n_group, sizeof *group->sums, err));
+    SAE_GO(st, sae_mem_alloc(&group->partials, run->n_group, sizeof *group->partials, err));
+    for (size_t k = 0; k < run->n_group; k++) {
+        group->partials[k].path = run->group[k]->partial;
+        splice_partial_key(group->partials[k].key, run->group[k]->ckpt.id, group->cache_id,
+                           group->source->hook, &group->text, group->settings.batch);
+    }
+    const struct splice_job job = splice_group_job(group);
+    SAE_GO(st, splice_pass(&group->reference, group->sums, group->models, run->n_group, &job,
+                           run->ops, err));
+    group->n = run->n_group;
+done:
+    return st;
 }
 
 void splice_group_end(struct sae_evaluation *run)
@@ -192,6 +199,8 @@ void splice_group_end(struct sae_evaluation *run)
         splice_stats_clear(&group->sums[k].stats);
     free(group->sums);
     free(group->partials);
+    free(group->models);
+    free(group->cache);
     splice_text_clear(&group->text);
     sae_tok_close(group->tok);
     sae_lm_close(group->lm);

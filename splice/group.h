@@ -19,6 +19,8 @@ struct splice_group {
     struct splice_reference reference;
     struct splice_sums *sums;
     struct splice_partial *partials;
+    const struct sae_model **models;
+    char *cache; /* folder, or NULL */
     size_t n;
 };
 
@@ -27,9 +29,16 @@ SAE_MUST_CHECK enum sae_status splice_group_check(struct sae_evaluation *run,
                                                   struct sae_eval_subject *subject,
                                                   struct sae_err *err);
 bool splice_group_same(const struct sae_eval_subject *a, const struct sae_eval_subject *b);
-/* Opens what the group shares and runs the pass. Fails: as sae_lm_open, splice_text_load,
- * splice_pass; SAE_EARG the model found is not the one recorded */
+/* Opens what the group shares. Fails: as sae_lm_open, splice_text_load; SAE_EARG the model found is not
+ * the one recorded */
 SAE_MUST_CHECK enum sae_status splice_group_begin(struct sae_evaluation *run, struct sae_err *err);
+/* plan.c */
+SAE_MUST_CHECK enum sae_status splice_group_plan(struct sae_evaluation *run, struct sae_plan *plan,
+                                                 struct sae_err *err);
+/* Runs the pass. Fails: as splice_pass */
+SAE_MUST_CHECK enum sae_status splice_group_share(struct sae_evaluation *run, struct sae_err *err);
+double splice_group_cache_bytes(const struct splice_group *group); /* of the whole text */
+struct splice_job splice_group_job(const struct splice_group *group); /* borrows from the group */
 SAE_MUST_CHECK enum sae_status splice_group_one(struct sae_evaluation *run,
                                                 struct sae_eval_subject *subject,
                                                 struct sae_result_parts parts[], json_t *record,

@@ -142,6 +142,8 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .check = splice_group_check,
         .same = splice_group_same,
         .begin = splice_group_begin,
+        .plan = splice_group_plan,
+        .share = splice_group_share,
         .one = splice_group_one,
         .end = splice_group_end,
         .print_all = print_table,

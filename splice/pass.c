@@ -97,6 +97,32 @@ static enum sae_status open_pass(struct pass *p, const struct sae_model *const *
     return SAE_OK;
 }
 
+size_t splice_pass_chunk(const struct splice_job *job)
+{
+    const size_t a_context = job->text->context * sae_lm_config(job->lm)->V * sizeof(float);
+    const size_t fit = sae_lm_on_device(job->lm) ? DEVICE_LOGIT_BYTES / a_context
+                                                 : LOGIT_BYTES / (3 * a_context);
+    const size_t of_batch = job->batch < job->text->n ? job->batch : job->text->n;
+    return fit < 1 ? 1 : fit < of_batch ? fit : of_batch;
+}
+
+double splice_pass_bytes(const struct splice_job *job, const struct sae_model *const *models,
+                         size_t n_models)
+{
+    const struct sae_lm_config *const config = sae_lm_config(job->lm);
+    const size_t of_batch = job->batch < job->text->n ? job->batch : job->text->n,
+                 chunk = splice_pass_chunk(job) * job->text->context;
+    const bool of_branch = sae_points[job->hook.point].of_branch;
+    const double n = (double)chunk, all = (double)(of_batch * job->text->context),
+                 D = (double)config->D, w = (double)sae_lm_width(config, job->hook.point);
+    double bytes = all * (4 * (w + D + (of_branch ? D : 0)) + 3 * 8 + 5) + n * (12 * w + 3 * 8) + 8 * w;
+    if (!sae_lm_on_device(job->lm))
+        bytes += 12 * n * (double)config->V;
+    for (size_t i = 0; i < n_models; i++)
+        bytes += sae_coder_bytes(models[i], chunk) + 24 * (double)models[i]->m + 8 * w;
+    return bytes;
+}
+
 static void close_pass(struct pass *p)
 {
     for (size_t i = 0; p->coders != NULL && i < p->n_models; i++)
@@ -369,8 +395,6 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
     const struct sae_lm_config *config = sae_lm_config(job->lm);
     const struct splice_text *text = job->text;
     const bool on_device = sae_lm_on_device(job->lm);
-    const size_t a_context = text->context * config->V * sizeof(float);
-    const size_t fit = on_device ? DEVICE_LOGIT_BYTES / a_context : LOGIT_BYTES / (3 * a_context);
     const size_t of_batch = job->batch < text->n ? job->batch : text->n;
     struct pass p = {
         .lm = job->lm,
@@ -382,9 +406,7 @@ enum sae_status splice_pass(struct splice_reference *ret_reference, struct splic
         .D = config->D,
         .V = config->V,
         .batch = of_batch,
-        .chunk = fit < 1          ? 1
-                 : fit < of_batch ? fit
-                                  : of_batch,
+        .chunk = splice_pass_chunk(job),
         .n_models = n,
         .job = job,
         .cache = {job->cache, job->model_id, job->hook},

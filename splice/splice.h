@@ -96,6 +96,10 @@ struct splice_job {
     const struct splice_partial *partials; /* [n], NULL: an interrupted pass is lost */
 };
 
+/* Contexts whose logits are formed at a time; bytes that the pass takes besides the language model's. */
+size_t splice_pass_chunk(const struct splice_job *job);
+double splice_pass_bytes(const struct splice_job *job, const struct sae_model *const *models,
+                         size_t n_models);
 /* Runs the text once for n models, all of the hook's width.
  *   sums   [n]; on success their stats are the caller's to clear
  * Fails: SAE_EARG widths differ; SAE_EFORMAT activations or logits are not finite; SAE_EINTR,

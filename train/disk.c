@@ -7,17 +7,8 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/cli/plan.h"
 #include "train/job.h"
-
-void job_size_text(char *to, size_t size, double bytes)
-{
-    if (bytes < 1e9)
-        snprintf(to, size, "%.3g MB", bytes / 1e6);
-    else if (bytes < 1e12)
-        snprintf(to, size, "%.3g GB", bytes / 1e9);
-    else
-        snprintf(to, size, "%.3g TB", bytes / 1e12);
-}
 
 /* Entries of the held-out masks: heldout.c keeps at most so many, k of each row where there is a k. */
 static double mask_entries(const struct settings *set)
@@ -92,9 +83,9 @@ enum sae_status job_check_disk(const struct job *job, size_t most, struct sae_er
         return SAE_OK;
     const double on_the_way = (double)(most + 1) * state, free_bytes = sae_fs_free_bytes(job->dir);
     char keeps[32], more[32], has[32];
-    job_size_text(keeps, sizeof keeps, stay);
-    job_size_text(more, sizeof more, on_the_way);
-    job_size_text(has, sizeof has, free_bytes > 0 ? free_bytes : 0);
+    sae_plan_size_text(keeps, sizeof keeps, stay);
+    sae_plan_size_text(more, sizeof more, on_the_way);
+    sae_plan_size_text(has, sizeof has, free_bytes > 0 ? free_bytes : 0);
     sae_log_info("'%s' will hold about %s of checkpoints, and up to %s more (state.h5) while it trains; "
                  "%s are free",
                  job->dir, keeps, more, free_bytes < 0 ? "an unknown number of bytes" : has);

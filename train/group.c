@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/host.h"
 #include "lib/base/log.h"
 #include "lib/base/str.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
+#include "lib/cli/plan.h"
 #include "lib/cli/progress.h"
 #include "train/job.h"
 
@@ -39,11 +41,9 @@ struct loop {
 
 /* --- 1. groups ---------------------------------------------------------------------------- */
 
-/* Numbers the groups, group_of [n]: in order of the runs, a group is open to the runs of its feed
- * until its memory is full. SIZE_MAX: finished already. Returns how many there are; *ret_most gets
- * the size of the largest, *ret_bytes what the most demanding one takes. */
-static size_t form_groups(const struct job *job, double memory, size_t *group_of, size_t *ret_most,
-                          double *ret_bytes)
+/* In order of the runs, a group is open to the runs of its feed until its memory is full. */
+size_t job_groups(const struct job *job, double memory, size_t *group_of, size_t *ret_most,
+                  double *ret_bytes)
 {
     const size_t d = sae_acts_d(job->acts), n_rows = sae_acts_n_rows(job->acts);
     size_t n_groups = 0;
@@ -74,6 +74,20 @@ static size_t form_groups(const struct job *job, double memory, size_t *group_of
     return n_groups;
 }
 
+double job_memory(const struct job *job)
+{
+    return job->memory ? (double)job->memory : 0.75 * sae_host_memory_free();
+}
+
+/* Warns where memory does not suffice; of the disk job_check_disk decides. */
+static void warn_of(const struct job *job, double planned)
+{
+    struct sae_plan plan;
+    sae_plan_init(&plan, false, job->dir);
+    sae_plan_memory(&plan, planned, "run");
+    sae_plan_warn(&plan);
+}
+
 /* Says what will be done and what it takes. */
 static void tell_plan(const struct job *job, double memory, size_t n_groups, size_t most)
 {
@@ -88,8 +102,8 @@ static void tell_plan(const struct job *job, double memory, size_t n_groups, siz
     if (n == 0 || !job->sweep)
         return;
     char each[32], limit[32];
-    job_size_text(each, sizeof each, one);
-    job_size_text(limit, sizeof limit, memory);
+    sae_plan_size_text(each, sizeof each, one);
+    sae_plan_size_text(limit, sizeof limit, memory);
     sae_log_info("sweep: %zu run%s to train%s in %zu group%s; a group of up to %zu shares one pass "
                  "over the activations; about %s a run, %s may be taken (--memory)",
                  n, n == 1 ? "" : "s", n < job->n ? ", the others are finished," : "", n_groups,
@@ -351,8 +365,8 @@ static void tell_clock(const struct job *job, double planned)
                   "rest %.2f",
                   job->seconds, c->step, c->read, c->watch, c->save,
                   job->seconds - c->step - c->read - c->watch - c->save);
-    job_size_text(plan, sizeof plan, planned);
-    job_size_text(peak, sizeof peak, memory_peak());
+    sae_plan_size_text(plan, sizeof plan, planned);
+    sae_plan_size_text(peak, sizeof peak, sae_host_memory_peak());
     sae_log_debug("memory: %s at most, about %s were planned", peak, plan);
 }
 
@@ -361,13 +375,14 @@ enum sae_status job_train(struct job *job, struct sae_err *err)
     struct loop loop = {.job = job};
     size_t *group_of = NULL;
     const double began = sae_stop_clock();
-    const double limit = job->memory ? (double)job->memory : 0.75 * memory_available();
+    const double limit = job_memory(job);
     size_t most = 0;
     double planned = 0;
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&group_of, job->n, sizeof *group_of, err));
-    loop.n_groups = form_groups(job, limit, group_of, &most, &planned);
+    loop.n_groups = job_groups(job, limit, group_of, &most, &planned);
     tell_plan(job, limit, loop.n_groups, most);
+    warn_of(job, planned);
     tell_short(job);
     tell_epochs(job);
     SAE_GO(st, job_check_disk(job, most, err));

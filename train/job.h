@@ -57,6 +57,18 @@ void job_clear(struct job *job);
  * Fails: SAE_EINTR stopped by a signal; SAE_ERANGE some run failed (already reported in a sweep) */
 SAE_MUST_CHECK enum sae_status job_train(struct job *job, struct sae_err *err);
 
+/* Bytes that the runs of a group may take. */
+double job_memory(const struct job *job);
+/* Numbers the groups of runs that are trained side by side, group_of [n]; SIZE_MAX: finished already.
+ * Returns how many there are; *ret_most gets the size of the largest, *ret_bytes what the most demanding
+ * one takes, by the formulas of memory.c. */
+size_t job_groups(const struct job *job, double memory, size_t *group_of, size_t *ret_most,
+                  double *ret_bytes);
+/* plan.c: says what job_train would take, from some steps of the most demanding run (--plan). Changes
+ * nothing on disk. Fails: as run_open, feed_begin, trainer_step */
+SAE_MUST_CHECK enum sae_status job_plan_print(const struct job *job, const struct sae_cli *cli,
+                                              struct sae_err *err);
+
 /* The table of checkpoints, or of the runs of a sweep; as JSON. */
 SAE_MUST_CHECK enum sae_status job_print(const struct job *job, bool as_json, struct sae_err *err);
 
@@ -77,7 +89,6 @@ SAE_MUST_CHECK enum sae_status job_run_files(char ***ret_names, size_t *ret_n, c
 /* Plans as the command line says, whatever the folders hold. */
 SAE_MUST_CHECK enum sae_status job_plan(struct job *job, const struct asked *asked,
                                         struct sae_err *err);
-void job_size_text(char *to, size_t size, double bytes); /* "840 MB", "1.5 GB", "2 TB" */
 /* Says what will be written. most: runs of the largest group.
  * Fails: SAE_EIO the disk has less free */
 SAE_MUST_CHECK enum sae_status job_check_disk(const struct job *job, size_t most,

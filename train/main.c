@@ -39,11 +39,18 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
     enum sae_status st;
     if (given->list_arch)
         return options_list_arch(cli->json, err);
+    if (given->plan && (given->go_on || given->resume))
+        return sae_err_set(err, SAE_EARG, "--plan is for a new run; leave out %s",
+                           given->resume ? "--resume" : "--continue");
     SAE_GO(st, sae_cli_backend(&job.ops, cli, "training ", err));
     SAE_GO(st, given->go_on    ? job_continue(&job, &asked, err)
                : given->resume ? job_resume(&job, &asked, err)
                                : job_start(&job, &asked, err));
     SAE_GO(st, job.ops->precision((enum sae_precision)given->matmul, err));
+    if (given->plan) {
+        st = job_plan_print(&job, cli, err);
+        goto done;
+    }
     if (given->verify)
         SAE_GO(st, verify_store(&job, err));
     st = job_train(&job, err);

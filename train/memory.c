@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory : how much a run takes, and how much there is. Planning only: nothing is refused by it. */
+/* memory : how much a run takes. Planning only: nothing is refused by it. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "train/run.h"
 
@@ -72,41 +69,4 @@ double feed_memory(const struct settings *set, size_t n_rows, size_t d)
     const double window = n_train < WINDOW_ROWS ? n_train : WINDOW_ROWS;
     return (double)d *
            (2 * window + 4 * (3 * (double)set->batch + (double)set->heldout_rows));
-}
-
-/* The number after `key` in a file of the kernel; negative where there is none ("max" too). */
-static double number_in(const char *path, const char *key)
-{
-    FILE *const file = fopen(path, "r");
-    char line[256];
-    double ret = -1;
-    while (file && ret < 0 && fgets(line, sizeof line, file))
-        if (strncmp(line, key, strlen(key)) == 0) {
-            char *end;
-            const double v = strtod(line + strlen(key), &end);
-            if (end != line + strlen(key))
-                ret = v;
-        }
-    if (file)
-        fclose(file);
-    return ret;
-}
-
-double memory_available(void)
-{
-    double ret = number_in("/proc/meminfo", "MemAvailable:") * 1024;
-    const double limit = number_in("/sys/fs/cgroup/memory.max", ""),
-                 used = number_in("/sys/fs/cgroup/memory.current", ""),
-                 cached = number_in("/sys/fs/cgroup/memory.stat", "inactive_file ");
-    if (limit > 0 && used >= 0) {
-        const double left = limit - used + (cached > 0 ? cached : 0);
-        ret = ret < 0 || left < ret ? left : ret;
-    }
-    return ret > 0 ? ret : 4e9; /* a system that does not tell */
-}
-
-double memory_peak(void)
-{
-    const double kib = number_in("/proc/self/status", "VmHWM:");
-    return kib > 0 ? kib * 1024 : 0;
 }

@@ -14,7 +14,7 @@ extern struct options_given {
     const char *acts, *out, *resume;
     uint64_t memory; /* bytes that the runs of a group may take; 0: a rule */
     bool go_on;      /* --continue */
-    bool any_space, verify, list_arch;
+    bool any_space, verify, list_arch, plan;
     int matmul;
 } options_given;
 extern const struct sae_opt options_rows[]; /* ends with a name of NULL */

@@ -2,6 +2,7 @@
 /* options_rows : the table of options.
  * Contents: 1. when options have a meaning   2. the rows */
 #include "lib/math/ops.h"
+#include "lib/cli/plan.h"
 #include "train/options.h"
 
 struct options_given options_given;
@@ -118,6 +119,7 @@ const struct sae_opt options_rows[] = {
     {.name = "continue", .kind = SAE_OPT_FLAG, .to = &options_given.go_on, .value = "false",
      .group = in_out, .flags = MAIN | UNRECORDED,
      .help = "start the run or sweep of -o, or continue it, or do nothing if it is finished"},
+    SAE_PLAN_ROW(&options_given.plan, 0),
     {.name = "verify", .kind = SAE_OPT_FLAG, .to = &options_given.verify, .value = "false",
      .group = in_out, .flags = UNRECORDED,
      .help = "first read the whole store and check its contents against its ids"},

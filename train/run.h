@@ -100,8 +100,5 @@ double run_memory(const struct settings *set, size_t d);
 /* Bytes of a device's memory that a run takes after it was opened. */
 double run_later_bytes(const struct settings *set, const struct sae_ops *ops, size_t d);
 double feed_memory(const struct settings *set, size_t n_rows, size_t d);
-/* Bytes that this process may still take: of the machine and of its control group. */
-double memory_available(void);
-double memory_peak(void); /* the most that this process has held so far; 0: the system does not tell */
 
 #endif /* SAE_TRAIN_RUN_H */

@@ -172,11 +172,16 @@ enum sae_status unlearn_group_begin(struct sae_evaluation *run, struct sae_err *
     g->n = run->n_group;
     g->subjects = run->group;
     SAE_TRY(open_model(g, err));
-    SAE_TRY(open_partials(g, err));
-    SAE_TRY(unlearn_group_known(g, err));
     SAE_TRY(
         unlearn_text_load(&g->forget, g->task.forget, s->dataset_size, s, g->tok, g->config, err));
-    SAE_TRY(unlearn_text_load(&g->retain, g->task.retain, 0, s, g->tok, g->config, err));
+    return unlearn_text_load(&g->retain, g->task.retain, 0, s, g->tok, g->config, err);
+}
+
+enum sae_status unlearn_group_share(struct sae_evaluation *run, struct sae_err *err)
+{
+    struct unlearn_group *const g = run->eval->data;
+    SAE_TRY(open_partials(g, err));
+    SAE_TRY(unlearn_group_known(g, err));
     SAE_TRY(unlearn_group_densities(g, err));
     return unlearn_group_ask(g, err);
 }

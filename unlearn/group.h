@@ -48,8 +48,13 @@ SAE_MUST_CHECK enum sae_status unlearn_group_check(struct sae_evaluation *run,
                                                    struct sae_eval_subject *subject,
                                                    struct sae_err *err);
 bool unlearn_group_same(const struct sae_eval_subject *a, const struct sae_eval_subject *b);
-/* Everything that is done for all SAEs of the group. */
+/* Opens what the group shares. */
 SAE_MUST_CHECK enum sae_status unlearn_group_begin(struct sae_evaluation *run, struct sae_err *err);
+/* plan.c */
+SAE_MUST_CHECK enum sae_status unlearn_group_plan(struct sae_evaluation *run, struct sae_plan *plan,
+                                                  struct sae_err *err);
+/* Everything that is done for all SAEs of the group. */
+SAE_MUST_CHECK enum sae_status unlearn_group_share(struct sae_evaluation *run, struct sae_err *err);
 SAE_MUST_CHECK enum sae_status unlearn_group_one(struct sae_evaluation *run,
                                                  struct sae_eval_subject *subject,
                                                  struct sae_result_parts parts[], json_t *record,
@@ -57,6 +62,8 @@ SAE_MUST_CHECK enum sae_status unlearn_group_one(struct sae_evaluation *run,
 void unlearn_group_end(struct sae_evaluation *run);
 void unlearn_group_drop(void *member);
 void unlearn_group_close(struct sae_evaluation *run);
+
+#define UNLEARN_KEEP_BYTES ((size_t)4 << 30) /* of streams held in memory; beyond, they are made anew */
 
 /* --- shared.c ----------------------------------------------------------------------------- */
 

@@ -189,6 +189,8 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .check = unlearn_group_check,
         .same = unlearn_group_same,
         .begin = unlearn_group_begin,
+        .plan = unlearn_group_plan,
+        .share = unlearn_group_share,
         .one = unlearn_group_one,
         .end = unlearn_group_end,
         .print_all = print_table,

@@ -10,8 +10,6 @@
 #include "lib/file/json.h"
 #include "unlearn/group.h"
 
-#define KEEP_BYTES ((size_t)4 << 30) /* of streams held in memory; beyond, they are made anew */
-
 static enum sae_status save_partials(const struct unlearn_group *g, struct sae_err *err)
 {
     for (size_t k = 0; k < g->n; k++)
@@ -182,7 +180,8 @@ enum sae_status unlearn_group_ask(struct unlearn_group *g, struct sae_err *err)
         }
     for (size_t i = 0; i < g->prompts.n; i++)
         tokens += g->prompts.v[i].n;
-    const bool keep = tokens <= KEEP_BYTES / (unlearn_model_floats(g->model) * sizeof(float));
+    const bool keep =
+        tokens <= UNLEARN_KEEP_BYTES / (unlearn_model_floats(g->model) * sizeof(float));
     if (!keep)
         sae_log_info("the streams of %zu prompts are too large to keep; they are computed again "
                      "for each setting",

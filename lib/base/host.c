@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* host : name of the machine, processes on it. */
+/* host : name of the machine, its memory, processes on it. */
 #include "lib/base/host.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -106,6 +107,58 @@ bool sae_host_alive(int64_t pid, uint64_t started)
     if (*at == 'Z' || *at == 'X')
         return false;
     return started == 0 || sae_host_started(pid) == started;
+}
+
+/* The number after `key` in a file of the kernel; negative where there is none ("max" too). */
+static double number_in(const char *path, const char *key)
+{
+    FILE *const file = fopen(path, "r");
+    char line[256];
+    double ret = -1;
+    while (file && ret < 0 && fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0) {
+            char *end;
+            const double v = strtod(line + strlen(key), &end);
+            if (end != line + strlen(key))
+                ret = v;
+        }
+    if (file)
+        fclose(file);
+    return ret;
+}
+
+double sae_host_memory_free(void)
+{
+    double ret = number_in("/proc/meminfo", "MemAvailable:") * 1024;
+    const double limit = number_in("/sys/fs/cgroup/memory.max", ""),
+                 used = number_in("/sys/fs/cgroup/memory.current", ""),
+                 cached = number_in("/sys/fs/cgroup/memory.stat", "inactive_file ");
+    if (limit > 0 && used >= 0) {
+        const double left = limit - used + (cached > 0 ? cached : 0);
+        ret = ret < 0 || left < ret ? left : ret;
+    }
+    return ret > 0 ? ret : 4e9;
+}
+
+static double of_status(const char *key)
+{
+    const double kib = number_in("/proc/self/status", key);
+    return kib > 0 ? kib * 1024 : 0;
+}
+
+double sae_host_memory_held(void)
+{
+    return of_status("VmRSS:");
+}
+
+double sae_host_memory_peak(void)
+{
+    return of_status("VmHWM:");
+}
+
+void sae_host_memory_trim(void)
+{
+    malloc_trim(0);
 }
 
 void sae_host_program(char *to)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* host : which machine this is, and whether another process on it is alive. */
+/* host : which machine this is, what memory it has, and whether another process on it is alive. */
 #ifndef SAE_LIB_BASE_HOST_H
 #define SAE_LIB_BASE_HOST_H
 
@@ -21,6 +21,15 @@ uint64_t sae_host_started(int64_t pid);
 /* Whether process `pid` of this machine runs. `started` guards against a number that was given to
  * another process since; 0: any process of that number. */
 bool sae_host_alive(int64_t pid, uint64_t started);
+
+/* Bytes of memory that this process may still take, of the machine and of its control group (4e9 where
+ * the system does not tell); that it holds now; that it has held at most (0 where the system does not
+ * tell). */
+double sae_host_memory_free(void);
+double sae_host_memory_held(void);
+double sae_host_memory_peak(void);
+/* Gives freed memory back to the system, so that what is held is what is in use. */
+void sae_host_memory_trim(void);
 
 /* Path of the running program, "" where neither /proc nor the one who started it tells. to: PATH_MAX
  * bytes. */

@@ -20,7 +20,7 @@ static void clear_line(void)
     fputs("\r\033[K", stderr);
 }
 
-static void duration(char *to, size_t n, double seconds)
+void sae_progress_duration(char *to, size_t n, double seconds)
 {
     const long s = (long)(seconds + 0.5);
     if (s < 60)
@@ -54,7 +54,7 @@ static const char *rate_text(char to[32], double rate)
 static void time_left(char *to, size_t n, const struct sae_progress *bar, double rate)
 {
     if (rate > 0 && bar->total >= bar->done)
-        duration(to, n, (double)(bar->total - bar->done) / rate);
+        sae_progress_duration(to, n, (double)(bar->total - bar->done) / rate);
     else
         snprintf(to, n, "?");
 }
@@ -131,7 +131,7 @@ void sae_progress_end(struct sae_progress *bar)
         return;
     const double now = sae_stop_clock();
     char took[32], digits[32];
-    duration(took, sizeof took, now - bar->began);
+    sae_progress_duration(took, sizeof took, now - bar->began);
     if (now - bar->began < WORTH_SECONDS) {
         if (bar->terminal)
             clear_line();

@@ -22,6 +22,9 @@ void sae_progress_step(struct sae_progress *bar, uint64_t done, const char *note
  * three seconds ends without. */
 void sae_progress_end(struct sae_progress *bar);
 
+/* "41 s", "3 min 05 s", "2 h 10 min". */
+void sae_progress_duration(char *to, size_t size, double seconds);
+
 /* The line of a terminal of that many columns, without line end; for tests. `to` holds `size`. */
 void sae_progress_line(char *to, size_t size, const struct sae_progress *bar, double now,
                        const char *note, size_t columns);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* evaluate : see the header.
- * Contents: 1. finding   2. preparing   3. measuring   4. groups   5. an invocation */
+ * Contents: 1. finding   2. preparing   3. measuring   4. plans   5. groups   6. an invocation */
 #include "lib/eval/evaluate.h"
 
 #include <stdio.h>
@@ -179,7 +179,39 @@ done:
     return st;
 }
 
-/* --- 4. groups ---------------------------------------------------------------------------- */
+/* --- 4. plans ----------------------------------------------------------------------------- */
+
+static enum sae_status plan_group(struct sae_evaluation *run, struct sae_err *err)
+{
+    const struct sae_eval *const e = run->eval;
+    const bool is_asked = e->options->plan;
+    struct sae_plan *plan = NULL;
+    char *folder = NULL;
+    enum sae_status st;
+    if (!e->plan)
+        return is_asked ? sae_err_set(err, SAE_EARG, "%s has no --plan", run->cli->program->name)
+                        : SAE_OK;
+    SAE_TRY(sae_mem_alloc(&plan, 1, sizeof *plan, err));
+    SAE_GO(st, e->options->out ? sae_mem_strdup(&folder, e->options->out, err)
+                               : sae_target_run(&folder, run->group[0]->path, err));
+    sae_plan_init(plan, is_asked, folder);
+    SAE_GO(st, e->plan(run, plan, err));
+    if (!is_asked) {
+        sae_plan_warn(plan);
+        goto done;
+    }
+    if (run->n > run->n_group) {
+        sae_log_info("every group of SAEs is planned as the first, that of '%s'", run->group[0]->path);
+        sae_plan_repeat(plan, (double)run->n / (double)run->n_group);
+    }
+    st = sae_plan_print(plan, run->cli, err);
+done:
+    free(folder);
+    free(plan);
+    return st;
+}
+
+/* --- 5. groups ---------------------------------------------------------------------------- */
 
 /* Of an interrupted group. */
 static void tell_partial(const struct sae_evaluation *run)
@@ -204,10 +236,16 @@ static enum sae_status run_group(struct sae_evaluation *run, struct sae_err *err
     enum sae_status st = SAE_OK;
     for (size_t k = 0; k < run->n_group; k++) {
         SAE_GO(st, load(run, run->group[k], err));
-        SAE_GO(st, name_files(run, run->group[k], err));
+        if (!e->options->plan)
+            SAE_GO(st, name_files(run, run->group[k], err));
     }
     if (e->begin)
         SAE_GO(st, e->begin(run, err));
+    SAE_GO(st, plan_group(run, err));
+    if (e->options->plan)
+        goto done;
+    if (e->share)
+        SAE_GO(st, e->share(run, err));
     for (size_t k = 0; k < run->n_group; k++)
         SAE_GO(st, measure(run, run->group[k], err));
 done:
@@ -234,7 +272,7 @@ static void pick_group(struct sae_evaluation *run, size_t first)
     }
 }
 
-/* --- 5. an invocation --------------------------------------------------------------------- */
+/* --- 6. an invocation --------------------------------------------------------------------- */
 
 static enum sae_status run_all(struct sae_evaluation *run, struct sae_err *err)
 {
@@ -245,6 +283,8 @@ static enum sae_status run_all(struct sae_evaluation *run, struct sae_err *err)
             continue;
         pick_group(run, i);
         SAE_TRY(run_group(run, err));
+        if (run->eval->options->plan)
+            break;
     }
     return SAE_OK;
 }
@@ -305,7 +345,7 @@ enum sae_status sae_evaluate(const struct sae_eval *eval, const struct sae_cli *
         SAE_GO(st, sae_cli_backend(&run.ops, cli, "", err));
     SAE_GO(st, find(&run, err));
     SAE_GO(st, run_all(&run, err));
-    st = finish(&run, err);
+    st = eval->options->plan ? SAE_OK : finish(&run, err);
 done:
     if (eval->close)
         eval->close(&run);

@@ -7,7 +7,10 @@
  *   for each group of SAEs (of one, unless the evaluation has `same`):
  *     load, check        each SAE, with the store of --acts, and the sets that belong to it
  *     paths              of its results (-o, --force) and of unfinished work, before the work
- *     begin              what the group shares
+ *     begin              the inputs that the group shares are opened
+ *     plan               what the group will take: with --plan it is printed, and that is all;
+ *                        else there is a warning where memory or disk do not suffice
+ *     share              what is measured of all SAEs of the group together
  *     one                each SAE is measured; its results are written, the unfinished work is
  *                        removed, the table printed
  *     end
@@ -24,6 +27,7 @@
 
 #include "lib/base/err.h"
 #include "lib/cli/opt.h"
+#include "lib/cli/plan.h"
 #include "lib/file/result.h"
 #include "lib/math/ops.h"
 #include "lib/sae/ckpt.h"
@@ -33,7 +37,7 @@ enum { SAE_EVAL_RESULTS = 2 }; /* of one SAE, at most */
 /* Options of every evaluation; rows for its table. */
 struct sae_eval_options {
     const char *acts, *out;
-    bool all;
+    bool all, plan;
     bool brief; /* of several SAEs no table of each; set by open */
 };
 /* The option --all; more: flags besides SAE_OPT_MAIN. */
@@ -48,6 +52,7 @@ struct sae_eval_options {
      .help = "activation store to evaluate on; default: the one the SAE was trained on. "          \
              "Required for SAEs from other packages",                                              \
      .flags = SAE_OPT_MAIN},                                                                       \
+    SAE_PLAN_ROW(&(given).plan, SAE_OPT_MAIN),                                                     \
     {                                                                                              \
         "out", 'o', SAE_OPT_PATH, &(given).out, NULL, .arg = "DIR|FILE.json", .group = "Output",   \
         .help = "file or folder of the results (in DIR, named as by SAEBench); default: "          \
@@ -98,6 +103,10 @@ struct sae_eval {
     /* Whether two SAEs, both checked, are measured together. All are loaded first then. */
     bool (*same)(const struct sae_eval_subject *a, const struct sae_eval_subject *b);
     enum sae_status (*begin)(struct sae_evaluation *run, struct sae_err *err);
+    /* Lists what the group takes, seconds where plan->is_asked. It must write nothing: with --plan no
+     * paths have been made. */
+    enum sae_status (*plan)(struct sae_evaluation *run, struct sae_plan *plan, struct sae_err *err);
+    enum sae_status (*share)(struct sae_evaluation *run, struct sae_err *err);
     /* Measures an SAE and fills parts[r] for each of eval->results that it has: config, metrics,
      * details, versions and what else differs from sae_output_make. The record is of this
      * invocation and SAE; further inputs are added to it. */

@@ -121,6 +121,22 @@ static enum sae_status make_scratch(struct sae_coder *c, struct sae_err *err)
     return sae_mem_alloc(&c->start, n + 1, sizeof *c->start, err);
 }
 
+static size_t chunk_of(const struct sae_model *model, size_t n_max)
+{
+    const size_t fit =
+        SCRATCH_BYTES / (model->m * sizeof(float) * (1 + sae_arch_desc(model->arch)->n_dense));
+    return fit < 1 ? 1 : fit < n_max ? fit : n_max;
+}
+
+double sae_coder_bytes(const struct sae_model *model, size_t n_max)
+{
+    const double m = (double)model->m, d = (double)model->d, n = (double)chunk_of(model, n_max),
+                 all = (double)n_max, k = (double)kept_per_token(model);
+    double bytes = 4 * n * (m + d) + 8 * (n + all) * (k + 1);
+    bytes += 4 * (double)sae_arch_desc(model->arch)->n_dense * n * m;
+    return model->norm == SAE_NORM_NONE ? bytes : bytes + 4 * n * d + 16 * all;
+}
+
 enum sae_status sae_coder_open(struct sae_coder **ret, const struct sae_model *model,
                                const struct sae_ops *ops, size_t n_max, struct sae_err *err)
 {
@@ -137,8 +153,7 @@ enum sae_status sae_coder_open(struct sae_coder **ret, const struct sae_model *m
     c->w = (struct sae_model){.d = model->d, .m = model->m};
     c->ops = ops;
     c->n_max = n_max;
-    const size_t fit = SCRATCH_BYTES / (model->m * sizeof(float) * (1 + c->arch->n_dense));
-    c->chunk = fit < 1 ? 1 : fit < n_max ? fit : n_max;
+    c->chunk = chunk_of(model, n_max);
     SAE_GO(st, place_weights(c, err));
     SAE_GO(st, make_scratch(c, err));
     *ret = c;

@@ -46,6 +46,8 @@ SAE_MUST_CHECK enum sae_status sae_coder_open(struct sae_coder **ret, const stru
                                               const struct sae_ops *ops, size_t n_max,
                                               struct sae_err *err);
 void sae_coder_close(struct sae_coder *coder);
+/* Bytes that it takes on the host, if tokens keep no more than k latents (or 64). */
+double sae_coder_bytes(const struct sae_model *model, size_t n_max);
 
 /* x: host f32 [n][d], raw activations, n <= n_max (else SAE_EARG). *ret_f is borrowed, host memory, valid until
  * the next call. Only entries > 0 are kept. */
