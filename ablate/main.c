@@ -107,8 +107,8 @@ static enum sae_status find_sets(struct sae_evaluation *run, struct sae_eval_sub
                                  struct sae_err *err)
 {
     struct work *const w = run->eval->data;
-    return sae_store_sets(&w->paths, &w->n_paths, &subject->ckpt, given.labels.v, given.labels.n,
-                          err);
+    return sae_store_sets(&w->paths, &w->n_paths, SAE_STORE_LABELS, &subject->ckpt,
+                          given.labels.v, given.labels.n, err);
 }
 
 /* What a set was cut to by harvest, BOS included; 128 as upstream where it does not say. */

@@ -186,7 +186,8 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *so
     struct sae_files files = {0};
     const char *path;
     enum sae_status st;
-    SAE_GO(st, harvest_dataset_name(&set.name, source, err));
+    SAE_GO(st, columns->name != NULL ? sae_mem_strdup(&set.name, columns->name, err)
+                                     : harvest_dataset_name(&set.name, source, err));
     SAE_GO(st, harvest_preset_parse(&rows.preset, &path, source, err));
     SAE_GO(st, sae_files_add(&files, path, err));
     SAE_GO(st, sae_files_sort_out(&files, NULL, err));

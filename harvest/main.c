@@ -11,6 +11,7 @@
 #include "harvest/describe.h"
 #include "harvest/import.h"
 #include "harvest/labels.h"
+#include "harvest/lasts.h"
 #include "harvest/origin.h"
 #include "harvest/plan.h"
 #include "harvest/preset.h"
@@ -37,7 +38,7 @@ static struct {
     const char *array, *token_array, *document_array, *position_array, *model_name, *hook;
     uint64_t layer, context, n_tokens, shard_rows, batch, seed;
     uint64_t max_train, max_test, min_texts, max_words;
-    struct sae_strs text, labels, import;
+    struct sae_strs text, labels, sae_probes, import;
     struct harvest_columns columns;
     int split, separator;
     bool words, spaced_only, describe, plan;
@@ -84,6 +85,10 @@ static const struct sae_opt options[] = {
      .group = "Labelled sets",
      .help = "labelled texts: CSV (text,label), JSON lines, Parquet, or NAME=FILE for a set of SAEBench; "
              "each becomes labels_<name>.h5", .flags = SAE_OPT_MAIN},
+    {"sae-probes", 0, SAE_OPT_STRS, &wanted.sae_probes, NULL, .arg = "FILE|DIR",
+     .group = "Labelled sets",
+     .help = "labelled texts of the package sae-probes (CSV with columns prompt and target), or its "
+             "folder of them; each of two classes becomes last_<name>.h5", .flags = SAE_OPT_MAIN},
     {"text-column", 0, SAE_OPT_STR, &wanted.columns.text, "text", .arg = "NAME",
      .group = "Labelled sets", .help = "column or field that holds the text"},
     {"label-column", 0, SAE_OPT_STR, &wanted.columns.label, "label", .arg = "NAME",
@@ -303,8 +308,11 @@ static enum sae_status check_folder(struct harvest *h, struct sae_err *err)
             }
     }
     const bool force = h->cli->force;
-    const struct harvest_origin_renewed renewed = {force && h->texts.n > 0, force && wanted.words,
-                                                   force ? wanted.labels.n : 0, names};
+    const struct harvest_origin_renewed renewed = {.store = force && h->texts.n > 0,
+                                                   .words = force && wanted.words,
+                                                   .lasts = force && wanted.sae_probes.n > 0,
+                                                   .n_labels = force ? wanted.labels.n : 0,
+                                                   .labels = names};
     SAE_GO(st, lock_folder(h, err));
     SAE_GO(st, harvest_origin_folder(h->dir, &h->tap, &renewed, err));
 done:
@@ -509,6 +517,22 @@ static enum sae_status harvest_labels(struct harvest *h, struct sae_err *err)
     if (st == SAE_OK && !h->cli->json)
         st = sae_table_print(h->labels_table, stdout, 0, err);
     return st;
+}
+
+static enum sae_status harvest_lasts(struct harvest *h, struct sae_err *err)
+{
+    const size_t most = h->tap.config->max_context;
+    const size_t usual = most < HARVEST_LASTS_CONTEXT ? most : HARVEST_LASTS_CONTEXT;
+    const size_t context = sae_opt_given(h->cli, "context") ? (size_t)wanted.context : usual;
+    const size_t batch = (size_t)(wanted.batch * wanted.context) / context;
+    const struct harvest_lasts_settings settings = {.dir = h->dir,
+                                                    .sources = &wanted.sae_probes,
+                                                    .invocation = h->invocation,
+                                                    .context = context,
+                                                    .batch = batch > 0 ? batch : 1,
+                                                    .force = h->cli->force,
+                                                    .answer = h->cli->json ? h->answer : NULL};
+    return harvest_lasts_write(&h->tap, &settings, err);
 }
 
 static void print_words(const struct harvest *h, const struct harvest_words_totals *t)
@@ -742,12 +766,13 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
         return check_describe(h, err);
     if (wanted.import.n > 0)
         return check_import(h, err);
-    if (h->texts.n == 0 && wanted.labels.n == 0 && !wanted.words)
+    const bool sets = wanted.labels.n > 0 || wanted.sae_probes.n > 0;
+    if (h->texts.n == 0 && !sets && !wanted.words)
         return sae_err_set(err, SAE_EARG,
-                           "nothing to harvest: give --text FILE, --labels FILE, --words or "
-                           "--import FILE");
+                           "nothing to harvest: give --text FILE, --labels FILE, --sae-probes FILE, "
+                           "--words or --import FILE");
     SAE_TRY(check_meaning(h, err));
-    if (cli->n_args > 0 && wanted.text.n == 0 && wanted.labels.n > 0)
+    if (cli->n_args > 0 && wanted.text.n == 0 && sets)
         return sae_err_set(err, SAE_EARG,
                            "is '%s' a text or a labelled set? several sets are named as --labels "
                            "A,B; texts beside them by --text",
@@ -792,6 +817,8 @@ static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
         SAE_TRY(harvest_text(h, err));
     if (wanted.labels.n > 0)
         SAE_TRY(harvest_labels(h, err));
+    if (wanted.sae_probes.n > 0)
+        SAE_TRY(harvest_lasts(h, err));
     if (wanted.words)
         SAE_TRY(harvest_words(h, err));
     return h->cli->json ? sae_json_print(stdout, h->answer, err) : SAE_OK;
@@ -874,6 +901,11 @@ static const struct sae_program program = {
         "characters cut, shorter files left out); ag_news (text, label); europarl (translation, or "
         "a column a language; pairs en-fr, fr-it, de-en, es-fr, nl-pt). Rows of other classes are "
         "skipped; bias_in_bios and amazon_reviews are balanced over gender and rating.\n\n"
+        "--sae-probes takes the labelled texts of the Python package sae-probes as it ships them "
+        "(its folder data/cleaned_data): of each file with two classes the first 5,000 texts, in "
+        "their order, BOS first, of a longer text the last tokens (1,024 with BOS, or --context), "
+        "and of each the activation at its last token, in f32. sae-probe --protocol sae-probes "
+        "draws from them.\n\n"
         "The word set holds two first-letter prompts for each word of the vocabulary that is a "
         "single token: one with ten examples from the word's own split, one with ten from all "
         "words.\n\n"

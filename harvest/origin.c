@@ -13,6 +13,7 @@
 #include "lib/base/str.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
+#include "lib/file/lasts.h"
 #include "lib/file/record.h"
 
 enum { MAX_DIFFERENCES = 3 };
@@ -97,7 +98,8 @@ enum sae_status harvest_origin_files(json_t *record, const char *role,
  * which follow from the rest. */
 static json_t *essence(const json_t *record)
 {
-    static const char *const names[] = {"model", "text", "like", "labels", "import", NULL};
+    static const char *const names[] = {"model",  "text",       "like", "labels",
+                                        "import", "sae-probes", NULL};
     json_t *copy = json_deep_copy(record);
     json_object_del(copy, "command");
     json_object_del(copy, "totals");
@@ -252,6 +254,8 @@ static bool is_renewed(const struct harvest_origin_renewed *renewed, const char 
         return renewed->store;
     if (strcmp(name, "words.h5") == 0)
         return renewed->words;
+    if (strncmp(name, SAE_LASTS_PREFIX, strlen(SAE_LASTS_PREFIX)) == 0)
+        return renewed->lasts;
     for (size_t i = 0; i < renewed->n_labels; i++)
         if (strcmp(name, renewed->labels[i]) == 0)
             return true;

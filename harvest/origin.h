@@ -33,7 +33,7 @@ bool harvest_origin_other_text(const json_t *old, const json_t *new);
 
 /* What this command is going to replace in the folder, so that it need not match. */
 struct harvest_origin_renewed {
-    bool store, words;
+    bool store, words, lasts; /* lasts: last_*.h5 */
     size_t n_labels;
     char *const *labels; /* file names "labels_x.h5" */
 };

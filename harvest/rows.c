@@ -211,7 +211,7 @@ static enum sae_status read_header(struct harvest_rows *rows, const struct sae_c
         SAE_TRY(need_column(csv, layout.label, &ret->label, err));
     if (layout.attribute != NULL)
         ret->attribute = sae_csv_column(csv, layout.attribute);
-    if (rows->preset == NULL && rows->split == NULL)
+    if (rows->preset == NULL && rows->split == NULL && columns->split != NULL)
         ret->split = sae_csv_column(csv, columns->split);
     ret->class = layout.class;
     return SAE_OK;
@@ -292,7 +292,7 @@ static struct where where_of(const struct harvest_rows *rows, const struct sae_j
 
 static bool json_has(const void *row, const char *column)
 {
-    return json_object_get(row, column) != NULL;
+    return column != NULL && json_object_get(row, column) != NULL;
 }
 
 /* The first row must have the fields that were asked for: else they are of another name. */

@@ -10,6 +10,7 @@
 #include "lib/eval/evaluate.h"
 #include "lib/eval/output.h"
 #include "lib/eval/store.h"
+#include "probe/last.h"
 #include "probe/probe.h"
 
 static struct {
@@ -17,18 +18,31 @@ static struct {
     struct sae_u64s k, seeds;
     struct sae_strs labels;
     uint64_t train_size, test_size, batch;
+    int protocol, setting;
     bool full;
 } given;
 
+enum { SAEBENCH, SAE_PROBES };
+static const char *const protocols[] = {"saebench", "sae-probes", NULL};
+static const char *const settings[] = {"normal", "scarcity", "imbalance", NULL};
+
 /* clang-format off */
 static const struct sae_opt options[] = {
+    {"protocol", 0, SAE_OPT_ENUM, &given.protocol, "saebench", .choices = protocols,
+     .group = "Probes",
+     .help = "saebench: latents averaged over a text, every class against the others; sae-probes: "
+             "latents at the last token of a text, as the package of that name has it",
+     .flags = SAE_OPT_MAIN},
+    {"setting", 0, SAE_OPT_ENUM, &given.setting, "normal", .choices = settings, .group = "Probes",
+     .help = "of --protocol sae-probes: how many texts of each class there are to train on; only "
+             "normal is computed"},
     {"k", 0, SAE_OPT_U64S, &given.k, "1,2,5", .min = 1, .max = 1000000, .arg = "K,..",
      .group = "Probes", .help = "number of latents that a probe uses; one column for each number",
      .flags = SAE_OPT_MAIN},
     {"seeds", 0, SAE_OPT_U64S, &given.seeds, "42,43,44,45,46", .min = 0, .max = 4294967295.0,
      .arg = "S,..", .group = "Probes",
      .help = "random seeds for the draws of negative examples; the mean over seeds and its "
-             "standard error are reported",
+             "standard error are reported. With --protocol sae-probes one seed, by default 42",
      .flags = SAE_OPT_MAIN},
     {"train-size", 0, SAE_OPT_COUNT, &given.train_size, "4000", .min = 2, .max = 1e9, .arg = "N",
      .group = "Probes", .help = "training texts per task, at most; half of them are positive",
@@ -37,11 +51,12 @@ static const struct sae_opt options[] = {
      .group = "Probes", .help = "test texts per task, at most; half of them are "
                                 "positive", .flags = SAE_OPT_MAIN},
     {"full", 0, SAE_OPT_FLAG, &given.full, "true", .group = "Probes",
-     .help = "also probe with all latents and with all neurons, as SAEBench's form requires; "
-             "--no-full: do not",
+     .help = "also probe with all latents and with all neurons, as SAEBench's form requires (with "
+             "--protocol sae-probes with all neurons); --no-full: do not",
      .flags = SAE_OPT_MAIN},
     {"labels", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "FILE,..", .group = "Input",
-     .help = "labelled sets; default: labels_*.h5 beside the run's activation store",
+     .help = "labelled sets; default: labels_*.h5 beside the run's activation store (last_*.h5 with "
+             "--protocol sae-probes)",
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "Input", 0),
     SAE_EVAL_ROWS(given.eval),
@@ -109,7 +124,8 @@ static enum sae_status select_sets(struct sae_evaluation *run, struct sae_eval_s
     char **paths = NULL;
     size_t n = 0;
     enum sae_status st;
-    SAE_TRY(sae_store_sets(&paths, &n, &subject->ckpt, given.labels.v, given.labels.n, err));
+    SAE_TRY(sae_store_sets(&paths, &n, SAE_STORE_LABELS, &subject->ckpt, given.labels.v,
+                           given.labels.n, err));
     for (size_t i = 0; i < n; i++)
         SAE_GO(st, select_set(w, i, paths[i], &subject->ckpt, err));
     w->n_sets = n;
@@ -172,9 +188,55 @@ static void close_work(struct sae_evaluation *run)
     free(w->set_cache);
 }
 
+/* What --protocol sae-probes fixes by itself is refused by name. */
+static enum sae_status check_protocol(const struct sae_cli *cli, struct sae_err *err)
+{
+    static const char *const of_saebench[] = {"train-size", "test-size"};
+    if (given.protocol == SAEBENCH && sae_opt_given(cli, "setting"))
+        return sae_err_set(err, SAE_EARG,
+                           "--setting has no meaning without --protocol sae-probes; leave it out");
+    if (given.protocol == SAEBENCH)
+        return SAE_OK;
+    for (size_t i = 0; i < sizeof of_saebench / sizeof *of_saebench; i++)
+        if (sae_opt_given(cli, of_saebench[i]))
+            return sae_err_set(err, SAE_EARG,
+                               "--%s has no meaning with --protocol sae-probes, which fixes the "
+                               "sizes itself; leave it out",
+                               of_saebench[i]);
+    if (given.setting != 0)
+        return sae_err_set(err, SAE_EARG,
+                           "--setting %s is not computed here; expected normal, the one that "
+                           "SAEBench takes",
+                           settings[given.setting]);
+    if (sae_opt_given(cli, "seeds") && (given.seeds.n != 1 || given.seeds.v[0] > UINT32_MAX))
+        return sae_err_set(err, SAE_EARG,
+                           "--seeds: --protocol sae-probes takes one seed, of 32 bits; give one");
+    if (given.k.n == 0)
+        return sae_err_set(err, SAE_EARG, "--k needs at least one number");
+    return SAE_OK;
+}
+
+static enum sae_status run_last(const struct sae_cli *cli, struct sae_err *err)
+{
+    struct probe_last_work work = {
+        .settings = {.k = given.k.v,
+                     .n_k = sae_u64s_distinct(&given.k),
+                     .seed = sae_opt_given(cli, "seeds") ? (uint32_t)given.seeds.v[0] : 42,
+                     .batch = given.batch,
+                     .full = given.full},
+        .labels = given.labels.v,
+        .n_labels = given.labels.n,
+    };
+    const struct sae_eval eval = probe_last_eval(&work, &given.eval);
+    return sae_evaluate(&eval, cli, err);
+}
+
 static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 {
     struct work work = {0};
+    SAE_TRY(check_protocol(cli, err));
+    if (given.protocol == SAE_PROBES)
+        return run_last(cli, err);
     const struct sae_eval eval = {
         .results = {{"sparse_probing", "sparse_probing", "probe.json"}},
         .partial = ".part.json",
@@ -200,7 +262,9 @@ int main(int argc, char **argv)
                     "# every checkpoint of one run\n"
                     "sae-probe --all run_2\n"
                     "# labelled sets of your own\n"
-                    "sae-probe --labels acts/labels_topic.h5 run_2/ckpt_50.h5\n",
+                    "sae-probe --labels acts/labels_topic.h5 run_2/ckpt_50.h5\n"
+                    "# the sets of the package sae-probes, from sae-harvest --sae-probes\n"
+                    "sae-probe --protocol sae-probes run_2/ckpt_50.h5\n",
         .about = "For every class of every labelled set, sae-probe makes a balanced task (the "
                  "class against the others), picks the k latents whose means differ most between "
                  "the two sides, and fits a logistic regression on them. The same is done with the "
@@ -209,6 +273,14 @@ int main(int argc, char **argv)
                  "Results go to ckpt_<n>.probe.json beside the checkpoint, in SAEBench's "
                  "sparse_probing form. An interrupted run keeps its finished sets in "
                  "ckpt_<n>.probe.part.json and continues from there.\n\n"
+                 "--protocol sae-probes is k-sparse probing as the package sae-probes 0.4 does it "
+                 "(SAEBench's sparse_probing_sae_probes), which an audit of SAEBench's metrics "
+                 "found the most reliable of them (arXiv 2605.18229): the activation at the last "
+                 "token of each text, two classes a set, up to 1,024 texts to train on; latents "
+                 "ranked by the difference of their class means over their mean where they fire; "
+                 "L1 logistic regression whose C is chosen on a held-out tail, and as the bar an L2 "
+                 "regression on the activation itself (the package's method logreg; its pca, knn, "
+                 "xgboost and mlp are not computed). Results go to ckpt_<n>.sae_probes.json.\n\n"
                  "Formulas and versions: docs/math-probing.md.",
         .operands = "CHECKPOINT|RUN ...",
         .opts = options,

@@ -45,6 +45,18 @@ const struct report_source_row report_sources[SAE_SOURCE_N] = {
                    "bars: standard error of the evaluation of one run",
                    "accuracy of the best latent (k = 1) and the best five, by phase and "
                    "setting, against raw neurons; higher is better"}},
+    [SAE_SOURCE_SAE_PROBES] =
+        {.id = "sae_probes",
+         .suffix = "sae_probes.json",
+         .saebench = {"sparse_probing_sae_probes"},
+         .title = "Sparse probing at the last token (sae-probes)",
+         .note = "Can few latents at a text's last token tell its class? AUC from 0.5 (chance) to 1; the "
+                 "most reliable of SAEBench's metrics by an audit (arXiv 2605.18229).",
+         .command = "sae-probe --protocol sae-probes",
+         .chart = {"sae_probes", "k-sparse probing at the last token",
+                   "higher is better; 0.5 is chance; dashed: the whole activation",
+                   "AUC of one latent and of five at the last token, by phase and setting, against the "
+                   "whole activation; higher is better"}},
     [SAE_SOURCE_ABSORB] =
         { .id = "absorb",
                               .suffix = "absorb.json",

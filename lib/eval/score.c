@@ -23,6 +23,15 @@ struct sae_score sae_score_decide(const double *score, const uint8_t *label, siz
     return s;
 }
 
+double sae_score_f1_weighted(const struct sae_score *s)
+{
+    const double wrong = (double)(s->fp + s->fn), n_pos = (double)(s->tp + s->fn);
+    const double n_neg = (double)(s->tn + s->fp);
+    const double pos = s->tp ? 2.0 * (double)s->tp / (2.0 * (double)s->tp + wrong) : 0.0;
+    const double neg = s->tn ? 2.0 * (double)s->tn / (2.0 * (double)s->tn + wrong) : 0.0;
+    return (n_pos * pos + n_neg * neg) / (n_pos + n_neg);
+}
+
 struct ranked {
     double score;
     uint8_t label;

@@ -15,6 +15,8 @@ struct sae_score {
     double f1; /* of the positive class: 2 tp / (2 tp + fp + fn); 0 where nothing is positive */
 };
 struct sae_score sae_score_decide(const double *score, const uint8_t *label, size_t n);
+/* Mean of the F1 of both classes, each weighted by the number of its examples. */
+double sae_score_f1_weighted(const struct sae_score *score);
 
 /* Area under the ROC curve: the share of (positive, negative) pairs in the right order, a tie
  * counting one half. NaN where a class is missing. Fails: SAE_ENOMEM */

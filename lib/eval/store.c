@@ -16,6 +16,7 @@
 #include "lib/cli/target.h"
 #include "lib/file/hook.h"
 #include "lib/file/json.h"
+#include "lib/file/lasts.h"
 #include "lib/file/record.h"
 #include "lib/sae/import.h"
 
@@ -194,46 +195,57 @@ enum sae_status sae_store_check(const struct sae_ckpt *ckpt, const char *set_pat
 
 /* --- 3. labelled sets ---------------------------------------------------------------------- */
 
+static const struct {
+    const char *prefix, *option; /* of the files' names; of sae-harvest, which makes them */
+} kinds[] = {
+    [SAE_STORE_LABELS] = {"labels_", "--labels"},
+    [SAE_STORE_LASTS] = {SAE_LASTS_PREFIX, "--sae-probes"},
+};
+
 /* The texts that a set is made of, given in place of the set. */
-static enum sae_status check_set_name(const char *path, struct sae_err *err)
+static enum sae_status check_set_name(const char *path, enum sae_store_kind kind,
+                                      struct sae_err *err)
 {
     static const char *const texts[] = {".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (sae_str_ends(path, texts[i]))
             return sae_err_set(err, SAE_EARG,
-                               "--labels %s: expected a labelled set, labels_*.h5; make it of these "
-                               "texts with: sae-harvest --like ACTS --labels %s",
-                               path, sae_str_shell(path).s);
+                               "--labels %s: expected a labelled set, %s*.h5; make it of these "
+                               "texts with: sae-harvest --like ACTS %s %s",
+                               path, kinds[kind].prefix, kinds[kind].option,
+                               sae_str_shell(path).s);
     return SAE_OK;
 }
 
-enum sae_status sae_store_sets(char ***ret, size_t *ret_n, const struct sae_ckpt *ckpt,
-                               char *const *given, size_t n_given, struct sae_err *err)
+enum sae_status sae_store_sets(char ***ret, size_t *ret_n, enum sae_store_kind kind,
+                               const struct sae_ckpt *ckpt, char *const *given, size_t n_given,
+                               struct sae_err *err)
 {
+    const char *const prefix = kinds[kind].prefix, *const option = kinds[kind].option;
     char *folder = NULL, **names = NULL, **paths = NULL;
     size_t n = n_given, n_names = 0;
     enum sae_status st;
     for (size_t i = 0; i < n_given; i++)
-        SAE_TRY(check_set_name(given[i], err));
+        SAE_TRY(check_set_name(given[i], kind, err));
     if (n == 0) {
         SAE_GO(st, sae_store_find(&folder, ckpt, "--labels", err));
-        SAE_GO(st, sae_fs_list(&names, &n_names, folder, "labels_", ".h5", err));
+        SAE_GO(st, sae_fs_list(&names, &n_names, folder, prefix, ".h5", err));
         n = n_names;
         if (n == 0 && sae_store_imported(ckpt)) {
             st = sae_err_set(err, SAE_EIO,
                              "'%s' was trained on an imported store, '%s', which has no labelled "
                              "sets; make some with the language model that the activations came "
-                             "from (sae-harvest --model DIR --layer L --labels FILE.csv -o OTHER) "
-                             "and name them with --labels OTHER/labels_NAME.h5",
-                             ckpt->path, folder);
+                             "from (sae-harvest --model DIR --layer L %s FILE.csv -o OTHER) "
+                             "and name them with --labels OTHER/%sNAME.h5",
+                             ckpt->path, folder, option, prefix);
             goto done;
         }
         if (n == 0) {
             st = sae_err_set(err, SAE_EIO,
-                             "no labelled sets (labels_*.h5) in '%s', the store of '%s'; name some "
+                             "no labelled sets (%s*.h5) in '%s', the store of '%s'; name some "
                              "with --labels FILE.h5, or make one with: sae-harvest --like %s "
-                             "--labels FILE.csv",
-                             folder, ckpt->path, sae_str_shell(folder).s);
+                             "%s FILE.csv",
+                             prefix, folder, ckpt->path, sae_str_shell(folder).s, option);
             goto done;
         }
     }

@@ -40,9 +40,12 @@ SAE_MUST_CHECK enum sae_status sae_store_check(const struct sae_ckpt *ckpt, cons
                                                size_t set_d, const json_t *set_record,
                                                struct sae_err *err);
 
-/* Paths of a checkpoint's labelled sets: those given, or else labels_*.h5 beside its store. Free
+/* Labelled sets of every token (labels_*.h5, sets.h), or of the last one of each text (last_*.h5,
+ * lasts.h). */
+enum sae_store_kind { SAE_STORE_LABELS, SAE_STORE_LASTS };
+/* Paths of a checkpoint's labelled sets: those given, or else all of that kind beside its store. Free
  * with sae_fs_list_free. Fails: as sae_store_find; SAE_EIO none there */
-SAE_MUST_CHECK enum sae_status sae_store_sets(char ***ret, size_t *ret_n,
+SAE_MUST_CHECK enum sae_status sae_store_sets(char ***ret, size_t *ret_n, enum sae_store_kind kind,
                                               const struct sae_ckpt *ckpt, char *const *given,
                                               size_t n_given, struct sae_err *err);
 

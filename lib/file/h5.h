@@ -4,7 +4,7 @@
  * Law: a file appears whole or not at all (temporary file, fsync, rename); no timestamps inside, so
  * equal runs give equal bytes; every array of more than 64 bytes is chunked with a fletcher32
  * checksum, so damage is noticed on reading (scalars, /record among them, have none). Each file has the root attributes
- *   kind            "activations", "labels", "words", "checkpoint"
+ *   kind            "activations", "labels", "last", "words", "checkpoint"
  *   format_version  1
  *   id              SHA-256 over kind, dataset names, contents and /record in writing order
  * and the scalar string dataset /record, JSON, which says what made it (record.h). */

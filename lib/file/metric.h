@@ -13,6 +13,7 @@ enum sae_source {
     SAE_SOURCE_HELDOUT, /* the checkpoint itself */
     SAE_SOURCE_ANALYZE,
     SAE_SOURCE_PROBE,
+    SAE_SOURCE_SAE_PROBES,
     SAE_SOURCE_ABSORB,
     SAE_SOURCE_CORE,
     SAE_SOURCE_UNLEARN,

@@ -16,6 +16,7 @@
 #include "lib/base/err.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
+#include "lib/base/mt.h"
 #include "lib/base/name.h"
 #include "lib/base/rng.h"
 #include "lib/base/str.h"
@@ -167,6 +168,29 @@ static void shuffle_is_a_permutation(void **state)
 }
 
 /* FIPS 180-2, appendix B.1: SHA-256 of "abc". */
+/* RandomState(0).randint(0, 2**32), RandomState(42).permutation(10), then .permutation(7) (of which
+ * .choice(7, 3, replace=False) are the first) and .randint(1, 2**31 - 1), by numpy 2.4. */
+static void mt_draws_as_numpy_does(void **state)
+{
+    (void)state;
+    static const uint32_t want[] = {8, 1, 5, 0, 7, 2, 9, 4, 3, 6}, chosen[] = {4, 1, 0};
+    uint32_t a[10], b[7];
+    struct sae_mt mt = sae_mt_make(0);
+    assert_true(sae_mt_u32(&mt) == 2357136044U && sae_mt_u32(&mt) == 2546248239U &&
+                sae_mt_u32(&mt) == 3071714933U);
+    mt = sae_mt_make(42);
+    for (uint32_t i = 0; i < 10; i++)
+        a[i] = i;
+    sae_mt_shuffle_u32(&mt, a, 10);
+    assert_memory_equal(a, want, sizeof want);
+    for (uint32_t i = 0; i < 7; i++)
+        b[i] = i;
+    sae_mt_shuffle_u32(&mt, b, 7);
+    assert_memory_equal(b, chosen, sizeof chosen);
+    assert_true(1 + sae_mt_upto(&mt, 2147483645U) == 613608296U);
+    assert_true(sae_mt_upto(&mt, 0) == 0);
+}
+
 static void digest_gives_the_published_answer(void **state)
 {
     (void)state;
@@ -339,6 +363,7 @@ int main(void)
         cmocka_unit_test(rng_is_a_function_of_its_counter),
         cmocka_unit_test(rng_moments_are_right),
         cmocka_unit_test(shuffle_is_a_permutation),
+        cmocka_unit_test(mt_draws_as_numpy_does),
         cmocka_unit_test(digest_gives_the_published_answer),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(paths_are_joined_and_compared),

@@ -242,7 +242,7 @@ static void load_preset(struct harvest_dataset *set, const char *preset, const c
 {
     struct sae_str source = {0};
     struct sae_err err = {0};
-    const struct harvest_columns columns = {"x", "y", "split", "attribute", first};
+    const struct harvest_columns columns = {"x", "y", "split", "attribute", .first = first};
     assert_int_equal(sae_str_printf(&source, NULL, "%s=%s/%s", preset, dir, file), SAE_OK);
     if (harvest_dataset_load(set, source.s, &columns, &err) != SAE_OK)
         fail_msg("%s", err.msg);

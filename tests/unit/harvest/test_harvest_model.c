@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "harvest/labels.h"
+#include "harvest/lasts.h"
 #include "harvest/origin.h"
 #include "harvest/prompts.h"
 #include "harvest/store.h"
@@ -23,6 +24,7 @@
 #include "lib/base/str.h"
 #include "lib/file/acts.h"
 #include "lib/file/json.h"
+#include "lib/file/lasts.h"
 #include "lib/file/sets.h"
 
 enum { LAYER = 3, CONTEXT = 16, SHARD = 100, TOKENS = 450 };
@@ -335,6 +337,84 @@ static void pooled_is_the_mean_of_rows(void **state)
     free(path);
 }
 
+/* --- last tokens -------------------------------------------------------------------------- */
+
+/* The activation at the last token, of a text that fits and of one that loses its beginning. */
+static void check_last(const struct sae_lasts *lasts, size_t t, const char *text, size_t context)
+{
+    struct sae_err err = {0};
+    uint32_t *ids = NULL, with_bos[24];
+    size_t n = 0;
+    expect_ok(sae_tok_encode(tap.tok, text, strlen(text), &ids, &n, &err), &err);
+    const size_t kept = n < context - 1 ? n : context - 1;
+    assert_true(context <= 24);
+    with_bos[0] = tap.config->bos;
+    memcpy(with_bos + 1, ids + (n - kept), kept * sizeof *ids);
+    free(ids);
+    expect_ok(harvest_tap_reserve(&tap, context, context, &err), &err);
+    expect_ok(harvest_tap_rows(&tap, with_bos, 1, kept + 1, &err), &err);
+    for (size_t j = 0; j < tap.d; j++) {
+        const float want = tap.x[kept * tap.d + j];
+        assert_true(fabsf(lasts->x[t * tap.d + j] - want) < 1e-4F * (1.0F + fabsf(want)));
+    }
+}
+
+static void last_token_is_kept(void **state)
+{
+    (void)state;
+    enum { LAST_CONTEXT = 12 };
+    static const char *const texts[] = {
+        "The cat sat on the mat.", "A dog barked, and \"barked\" again.",
+        "Once there was a cat that went away over the hills to the north and came back.",
+        "There was a dog in the middle of the night that nobody had heard of before."};
+    struct sae_str csv = {0};
+    struct sae_err err = {0};
+    /* in pandas' own form: quotes doubled, an index that nobody asked for */
+    assert_int_equal(sae_str_printf(&csv, NULL,
+                                    ",prompt,prompt_len,target\n0,%s,7,True\n1,\"A dog barked, and "
+                                    "\"\"barked\"\" again.\",9,False\n2,%s,17,True\n3,%s,16,False\n",
+                                    texts[0], texts[2], texts[3]),
+                     SAE_OK);
+    char *folder = in_dir("cleaned"), *out = in_dir("lasts");
+    char path[300];
+    assert_int_equal(sae_fs_make_dirs(folder, NULL), SAE_OK);
+    snprintf(path, sizeof path, "%s/9_pets and others.csv", folder);
+    assert_int_equal(sae_fs_write(path, csv.s, csv.len, NULL), SAE_OK);
+    snprintf(path, sizeof path, "%s/8_many.csv", folder);
+    static const char many[] = "prompt,target\na b,1\nb c,2\nc d,3\n";
+    assert_int_equal(sae_fs_write(path, many, strlen(many), NULL), SAE_OK);
+    char *named[] = {folder};
+    json_t *invocation = json_object(), *answer = json_object();
+    const struct sae_strs sources = {1, named};
+    const struct harvest_lasts_settings set = {.dir = out, .sources = &sources,
+                                               .invocation = invocation, .context = LAST_CONTEXT,
+                                               .batch = 2, .answer = answer};
+    expect_ok(harvest_lasts_write(&tap, &set, &err), &err);
+    const json_t *const made = json_object_get(answer, "sae_probes");
+    assert_int_equal(json_array_size(made), 1); /* three classes are passed over */
+    assert_in_range(sae_json_u64(json_array_get(made, 0), "truncated", 0), 2, 3);
+    struct sae_lasts lasts;
+    snprintf(path, sizeof path, "%s/last_9_pets and others.h5", out);
+    expect_ok(sae_lasts_load(&lasts, path, &err), &err);
+    assert_string_equal(lasts.name, "9_pets and others");
+    assert_string_equal(lasts.classes[1], "True");
+    assert_string_equal(sae_json_str(lasts.record, "pooling.token", ""), "last");
+    for (size_t t = 0; t < 4; t++) {
+        assert_int_equal(lasts.label[t], t % 2 == 0);
+        check_last(&lasts, t, texts[t], LAST_CONTEXT);
+    }
+    sae_lasts_clear(&lasts);
+    /* by name, a file must have two classes */
+    snprintf(path, sizeof path, "%s/8_many.csv", folder);
+    named[0] = path;
+    assert_int_equal(harvest_lasts_write(&tap, &set, &err), SAE_EFORMAT);
+    sae_str_clear(&csv);
+    json_decref(invocation);
+    json_decref(answer);
+    free(folder);
+    free(out);
+}
+
 /* --- words -------------------------------------------------------------------------------- */
 
 static void words_are_letters(void **state)
@@ -473,6 +553,7 @@ int main(void)
         cmocka_unit_test(another_store_is_refused),
         cmocka_unit_test(short_text_is_refused),
         cmocka_unit_test(pooled_is_the_mean_of_rows),
+        cmocka_unit_test(last_token_is_kept),
         cmocka_unit_test(words_are_letters),
         cmocka_unit_test(examples_are_drawn_without_the_word),
         cmocka_unit_test(prompts_read_as_they_should),
