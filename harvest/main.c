@@ -787,6 +787,9 @@ static enum sae_status plan_parts(struct harvest *h, struct sae_err *err)
     struct sae_lm_cost cost;
     struct sae_plan plan;
     enum sae_status st;
+    if (wanted.sae_probes.n > 0)
+        return sae_err_set(err, SAE_EARG,
+                           "--plan does not measure --sae-probes; leave one of them out");
     sae_plan_init(&plan, true, h->dir);
     if (h->texts.n > 0)
         SAE_GO(st, find_text(h, &files, false, err));

@@ -411,6 +411,7 @@ enum sae_status report_load(struct report *ret, const struct report_settings *se
               by_percent);
     elsewhere_last(&report);
     SAE_GO(st, report_name_runs(&report, settings->labels, settings->n_labels, err));
+    report.doubtful = settings->doubtful;
     SAE_GO(st, choose_against(&report, settings->against, err));
     SAE_GO(st, load_baselines(&report, settings, err));
     for (size_t i = 0; i < settings->n_saebench; i++)

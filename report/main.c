@@ -20,7 +20,7 @@
 static struct {
     const char *against, *baselines, *charts, *csv, *title;
     struct sae_strs saebench, labels;
-    bool draw, full;
+    bool draw, full, doubtful;
 } given;
 
 static struct sae_chart_options drawing;
@@ -43,6 +43,9 @@ static const struct sae_opt opts[] = {
     {"full", 0, SAE_OPT_FLAG, &given.full, "false", .group = "Output",
      .help = "print every metric with its meaning, at every phase of training",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
+    {"doubtful", 0, SAE_OPT_FLAG, &given.doubtful, "false", .group = "Output",
+     .help = "show in the notes what an audit advises against, too: SCR and TPP (--csv and --json "
+             "always have them)", .flags = SAE_OPT_UNRECORDED},
     {"against", 0, SAE_OPT_STR, &given.against, NULL, .arg = "RUN", .group = "Comparison",
      .help = "run that the others are compared with; default: the first", .flags = SAE_OPT_MAIN},
     {"label", 0, SAE_OPT_STRS, &given.labels, NULL, .arg = "NAME=RUN", .group = "Comparison",
@@ -123,6 +126,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .baselines = given.baselines,
         .saebench = given.saebench.v,
         .n_saebench = given.saebench.n,
+        .doubtful = given.doubtful,
         .charts = given.draw ? given.charts : NULL,
         .program = self[0] ? self : NULL,
     };

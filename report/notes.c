@@ -304,16 +304,26 @@ static void caution_unlearning(const struct report *report, FILE *to)
         }
 }
 
+static bool is_measured(const struct report *report, enum sae_source source)
+{
+    bool is_published = false;
+    for (size_t b = 0; b < report->n_baselines; b++)
+        is_published |= report->baselines[b].part[source] != NULL;
+    return is_published || report_has(report, source);
+}
+
 /* What is to be known of an evaluation before its numbers are used; two may share it. */
 static void caution_sources(const struct report *report, FILE *to)
 {
     for (enum sae_source s = 0; s < SAE_SOURCE_N; s++) {
         const char *const caution = report_sources[s].caution;
-        bool said = caution == NULL || !report_has(report, s);
+        bool said = caution == NULL || !is_measured(report, s);
         for (enum sae_source before = 0; before < s && !said; before++)
-            said = report_has(report, before) && report_sources[before].caution == caution;
+            said = is_measured(report, before) && report_sources[before].caution == caution;
         if (!said)
-            report_wrap(to, "  * ", 4, "%s", caution);
+            report_wrap(to, "  * ", 4, "%s%s", caution,
+                        report_shows(report, s) ? "" : " They are left out here: --doubtful shows "
+                                                       "them.");
     }
 }
 

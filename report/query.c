@@ -65,6 +65,11 @@ bool report_has(const struct report *report, enum sae_source source)
     return false;
 }
 
+bool report_shows(const struct report *report, enum sae_source source)
+{
+    return report->doubtful || report_sources[source].caution == NULL;
+}
+
 const json_t *report_site(const struct report_run *run)
 {
     const json_t *site = sae_json_at(run->record, "site");

@@ -102,6 +102,7 @@ struct report {
     size_t n_lost;              /* problems that are files which could not be read */
     struct report_lines charts; /* "file<TAB>caption" */
     struct report_lines missing_why, missing_command;
+    bool doubtful; /* evaluations with a caution are shown too, not only named */
 };
 
 struct report_settings {
@@ -113,6 +114,7 @@ struct report_settings {
     const char *baselines; /* folder, NULL = the published ones of this installation */
     char *const *saebench; /* folders of SAEBench's result files, to be shown beside the runs */
     size_t n_saebench;
+    bool doubtful;         /* also show the evaluations that have a caution (source.c) */
     const char *charts;    /* folder, NULL = no charts */
     const char *program;   /* path of the running program, to find the installed data; or NULL */
 };
@@ -154,6 +156,8 @@ const struct report_phase *report_phase_last(const struct report_run *run);
 /* The last phase whose checkpoint could be read; NULL if none. */
 const struct report_phase *report_phase_readable(const struct report_run *run);
 bool report_has(const struct report *report, enum sae_source source);
+/* Whether the notes show an evaluation: one with a caution only where that is asked for. */
+bool report_shows(const struct report *report, enum sae_source source);
 const json_t *report_site(const struct report_run *run); /* record's "site", NULL if unknown */
 /* "gemma-2-2b layer 12" of the published rows, or that they differ. buf of 128 bytes. */
 const char *report_baselines_site(char buf[128], const struct report *report);

@@ -464,7 +464,8 @@ static enum sae_status print_main(const struct report *report, const struct colu
     {
         char buf[64];
         bool any = false;
-        for (size_t c = 0; metric->name != NULL && c < n_all; c++)
+        const bool is_row = metric->name != NULL && report_shows(report, metric->source);
+        for (size_t c = 0; is_row && c < n_all; c++)
             any |= cell_text(buf, report, &all[c], metric) > 0;
         if (!any)
             continue;

@@ -211,6 +211,8 @@ enum sae_status notes_family(const struct report *report, enum sae_source source
                              struct sae_err *err)
 {
     struct columns columns = {0};
+    if (!report_shows(report, source))
+        return SAE_OK;
     SAE_EACH_METRIC(metric)
     {
         if (columns.n < MAX_COLUMNS && metric->source == source && !metric->extra && metric_seen(report, metric)) {

@@ -71,6 +71,25 @@ grep -q '1 of 3 SAEs could not be read' err.txt || complain "does not count: $(c
     complain "the others have no result"
 rm run_1/ckpt_75.h5
 
+# sae-probes' protocol: one activation a text, of which one in ten says the other class.
+last() { "$probe" -q --protocol sae-probes "$@"; }
+out=$(last run_1 2>err.txt) || complain "--protocol sae-probes failed: $(cat err.txt)"
+printf '%s\n' "$out" | grep -Eq '^ *tone +140 +99 +1 +0\.9[0-9]+ +0\.9[0-9]+ +0\.9[0-9]+ +[01]$' ||
+    complain "tone is not 0.9: $out"
+printf '%s\n' "$out" | grep -Eq '^ *tone .* activation +0\.9' || complain "no bar: $out"
+sh "$root/tests/cli/saebench.sh" "$root" run_1/ckpt_100.sae_probes.json || complain "not SAEBench's form"
+[ -f run_1/ckpt_100.sae_probes.part.json ] && complain "the part file stayed"
+cp run_1/ckpt_100.sae_probes.json first.json
+last --threads 1 run_1 >/dev/null
+strip first.json >a.txt
+strip run_1/ckpt_100.sae_probes.json | cmp -s - a.txt || complain "one thread gives other probes"
+last --json --no-full --k 3 --seeds 7 --all run_1 >two.json || complain "--all, --json failed"
+jq -se 'flatten | length == 2 and all(.[]; .eval_config.random_seed == 7 and
+    .eval_result_metrics.llm.llm_test_auc == null and
+    .eval_result_metrics.sae.sae_top_3_test_auc > 0.8 and
+    (.eval_result_unstructured.choices.tone.latents | length) == 3)' two.json >/dev/null ||
+    complain "--k, --seeds or --no-full is ignored"
+
 # Refusals: one line, status, what to do
 expect() { # status, part of the message, arguments...
     want=$1 part=$2
@@ -87,6 +106,21 @@ expect 1 'nothing.h5' -q --labels nothing.h5 run_1
 expect 1 'kind' -q --labels acts/words.h5 run_1
 head -c 3000 acts/labels_mood.h5 >acts/short.h5
 expect 1 'short.h5' -q --labels acts/short.h5 run_1
+expect 2 'is not computed here; expected normal' -q --protocol sae-probes --setting scarcity run_1
+expect 2 'no meaning without --protocol sae-probes' -q --setting normal run_1
+expect 2 'takes one seed' -q --protocol sae-probes --seeds 1,2 run_1
+expect 2 '--train-size has no meaning' -q --protocol sae-probes --train-size 9 run_1
+expect 2 'the autoencoder has 130 features' -q --protocol sae-probes --k 1000 run_1
+expect 1 "'few' has 30 texts" -q --protocol sae-probes --labels acts/few.h5 run_1
+expect 1 'kind' -q --protocol sae-probes --labels acts/labels_mood.h5 run_1
+expect 1 'kind' -q --labels acts/last_tone.h5 run_1
+expect 2 'with: sae-harvest --like ACTS --sae-probes mood.csv' -q --protocol sae-probes \
+    --labels mood.csv run_1
+head -c 3000 acts/last_tone.h5 >acts/short.h5
+expect 1 'short.h5' -q --protocol sae-probes --labels acts/short.h5 run_1
+mv acts/last_tone.h5 gone.h5
+expect 1 'no labelled sets (last_*.h5)' -q --protocol sae-probes run_1
+mv gone.h5 acts/last_tone.h5
 mv acts gone
 expect 1 "is not at 'acts' any more; put it back, or name its new place with --acts DIR, or the sets with --labels" \
     -q run_1

@@ -233,10 +233,23 @@ grep -Eq '\[a\] +0.0300 ' bench.txt || complain "absorption of 2024 is not (A)"
 grep -Eq '\[c\] +- +0.0500 +0.2500 ' bench.txt || complain "absorption of April 2025 is not (C)"
 grep -Eq '\[d\] +- +0.0500 +0.2500 ' bench.txt || complain "today's absorption is not under (C)"
 grep -Eq "($row).* 0.7700" bench.txt || complain "the old explained variance is not the legacy one"
+# sae-probes has a table of its own
+mkdir -p bench/probes
+result probes/a sparse_probing_sae_probes 1764000000000 '{"llm": {"llm_test_auc": 0.97},
+    "sae": {"sae_test_accuracy": null, "sae_top_1_test_auc": 0.71, "sae_top_5_test_auc": 0.83}}'
+"$report" --no-draw --full --saebench bench run_1 2>/dev/null >probes.txt
+sed -n '/^Sparse probing at the last token/,/^Absorption/p' probes.txt |
+    grep -Eq '\[a\] +0.7100 +0.8300 +0.9700' || complain "no row of sae-probes: $(cat probes.txt)"
 # SCR and TPP stand under the names that the runs' own results have: rows of one table
 echo '{"eval_result_metrics": {"scr_metrics": {"scr_metric_threshold_10": 0.11,
     "scr_metric_threshold_20": 0.12}}}' >run_1/ckpt_100.scr.json
 "$report" --no-draw --full --saebench bench run_1 >scr.txt 2>/dev/null
+grep -q '^Spurious correlation\|^Targeted probe\|SCR by 10' scr.txt && complain "SCR is shown unasked"
+tr -s ' \n' ' ' <scr.txt | grep -q 'They are left out here: --doubtful shows them' ||
+    complain "does not say that SCR is left out"
+"$report" --no-draw --csv - --saebench bench run_1 2>/dev/null | grep -q ',scr_10,' ||
+    complain "no SCR in the CSV"
+"$report" --no-draw --full --doubtful --saebench bench run_1 >scr.txt 2>/dev/null
 sed -n '/^Spurious correlation/,/^Targeted probe/p' scr.txt >scr_table.txt
 grep -Eq '^  100 %  run_1 +0.1100 ' scr_table.txt || complain "no SCR row of the run"
 grep -Eq '\[a\] +0.2100 +0.3300' scr_table.txt || complain "no published row in the SCR table"

@@ -16,6 +16,8 @@ from pydantic import TypeAdapter
 
 MODELS = {"core": ("core", "CoreEvalOutput"),
           "sparse_probing": ("sparse_probing", "SparseProbingEvalOutput"),
+          "sparse_probing_sae_probes": ("sparse_probing_sae_probes",
+                                        "SparseProbingSaeProbesEvalOutput"),
           "absorption_first_letter": ("absorption", "AbsorptionEvalOutput"),
           "unlearning": ("unlearning", "UnlearningEvalOutput"),
           "autointerp": ("autointerp", "AutoInterpEvalOutput"),
