@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sae-harvest : what does one layer of a language model do on this text? */
+/* sae-harvest : what do layers of a language model do on this text? */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -16,8 +16,8 @@
 #include "harvest/plan.h"
 #include "harvest/preset.h"
 #include "harvest/shards.h"
+#include "harvest/sites.h"
 #include "harvest/store.h"
-#include "harvest/tap.h"
 #include "harvest/words.h"
 #include "lib/base/fs.h"
 #include "lib/base/lock.h"
@@ -35,8 +35,10 @@
 
 static struct {
     const char *model, *like, *out, *field, *glob;
-    const char *array, *token_array, *document_array, *position_array, *model_name, *hook;
-    uint64_t layer, context, n_tokens, shard_rows, batch, seed;
+    const char *array, *token_array, *document_array, *position_array, *model_name;
+    struct sae_u64s layers;
+    struct sae_strs hooks;
+    uint64_t context, n_tokens, shard_rows, batch, seed;
     uint64_t max_train, max_test, min_texts, max_words;
     struct sae_strs text, labels, sae_probes, import;
     struct harvest_columns columns;
@@ -54,11 +56,15 @@ static const struct sae_opt options[] = {
      .help = "folder of the language model: config.json, *.safetensors, tokenizer.model or tokenizer.json; or its "
              "GGUF file",
      .flags = SAE_OPT_MAIN},
-    {"layer", 0, SAE_OPT_U64, &wanted.layer, NULL, .min = 0, .max = 255, .arg = "L",
-     .group = "Model", .help = "layer, counted from 0, after which the residual stream is stored",
+    {"layer", 0, SAE_OPT_U64S, &wanted.layers, NULL, .min = 0, .max = 255, .arg = "L",
+     .group = "Model",
+     .help = "layer, from 0, after which the stream is stored; 5,12: a store each; --hook: other places",
      .flags = SAE_OPT_MAIN},
+    {"hook", 0, SAE_OPT_STRS, &wanted.hooks, NULL, .arg = "NAME", .group = "Model",
+     .help = "place in the layer: " SAE_HOOK_HELP "; several become a store each; default: "
+             "resid_post, the residual stream after the layer. With --import any name, for the record"},
     {"like", 0, SAE_OPT_PATH, &wanted.like, NULL, .arg = "ACTS", .group = "Model",
-     .help = "store whose model, layer and folder are used", .flags = SAE_OPT_MAIN},
+     .help = "store whose model, layer, hook and folder are used", .flags = SAE_OPT_MAIN},
     {"describe", 0, SAE_OPT_FLAG, &wanted.describe, NULL, .group = "Model",
      .help = "print what the model of --model is (family, layers, width, context), and stop",
      .flags = SAE_OPT_UNRECORDED},
@@ -129,9 +135,6 @@ static const struct sae_opt options[] = {
      .group = "Import", .help = "likewise its position in its context, 0 to 65535"},
     {"model-name", 0, SAE_OPT_STR, &wanted.model_name, NULL, .arg = "NAME", .group = "Import",
      .help = "name of the model that the rows come from, for the record; default: unknown"},
-    {"hook", 0, SAE_OPT_STR, &wanted.hook, NULL, .arg = "NAME", .group = "Import",
-     .help = "place in the model, such as blocks.12.hook_resid_post, for the record (--layer says "
-             "the layer); default: unknown"},
     {"context", 0, SAE_OPT_U64, &wanted.context, "128", .min = 2, .max = 65535, .arg = "N",
      .group = "Common", .help = "tokens in a context, BOS included; longer labelled texts are cut",
      .flags = SAE_OPT_MAIN},
@@ -170,13 +173,11 @@ static const char *const of_words[] = {"max-words", "spaced-only", "context",
 struct harvest {
     const struct sae_cli *cli;
     const char *dir;
-    bool made_dir;         /* it was not there before; an empty one does not stay after an error */
     char *folder;          /* of the model */
     char *beside;          /* of the store that --like names */
     struct sae_strs texts; /* those of --text and the operands; the names are borrowed */
     const struct sae_ops *ops;
-    struct harvest_tap tap;
-    struct sae_lock *lock; /* of the folder; NULL where it cannot be written */
+    struct harvest_sites sites; /* an import has one, without a model */
     json_t *invocation;
     json_t *answer;
     struct sae_table *labels_table;
@@ -185,8 +186,8 @@ struct harvest {
 
 /* --- model and folder --------------------------------------------------------------------- */
 
-/* Model and layer of another store; its folder is where --out points by default. */
-static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct sae_err *err)
+/* Model and hook of another store; its folder is where --out points by default. */
+static enum sae_status resolve_like(struct harvest *h, struct sae_hook *hook, struct sae_err *err)
 {
     struct sae_acts *acts = NULL;
     enum sae_status st;
@@ -197,7 +198,7 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
     const json_t *record = sae_acts_record(acts);
     const json_t *model = sae_record_find_input(record, "model");
     const char *path = model != NULL ? sae_json_str(model, "path", NULL) : NULL;
-    *layer = sae_json_u64(record, "site.layer", 0);
+    const bool known = sae_hook_of_site(hook, json_object_get(record, "site"));
     if (sae_record_find_input(record, "import") != NULL) {
         st = sae_err_set(err, SAE_EARG,
                          "'%s' was imported (--import), so it names no language model that could "
@@ -205,9 +206,9 @@ static enum sae_status resolve_like(struct harvest *h, uint64_t *layer, struct s
                          wanted.like);
         goto done;
     }
-    if (path == NULL) {
+    if (path == NULL || !known) {
         st = sae_err_set(err, SAE_EFORMAT,
-                         "'%s' does not say which model made it; give --model "
+                         "'%s' does not say which model and layer made it; give --model "
                          "and --layer",
                          wanted.like);
         goto done;
@@ -233,9 +234,10 @@ static enum sae_status check_like(const struct harvest *h, struct sae_err *err)
     SAE_TRY(sae_acts_open(&acts, wanted.like, err));
     const char *id = sae_json_str(sae_acts_record(acts), "site.model_id", "unknown");
     enum sae_status st = SAE_OK;
-    if (strcmp(id, h->tap.model_id) != 0)
+    const char *const here = h->sites.v->tap.model_id;
+    if (strcmp(id, here) != 0)
         st = sae_err_set(err, SAE_EARG, "'%s' was made by another model (%.12s) than '%s' (%.12s)",
-                         wanted.like, id, h->folder, h->tap.model_id);
+                         wanted.like, id, h->folder, here);
     if (st == SAE_OK) /* one shard takes a second; all are read by sae-train --verify */
         st = sae_acts_verify(acts, 1, NULL, NULL, err);
     sae_acts_close(acts);
@@ -251,26 +253,59 @@ static enum sae_status ask_layer(struct sae_err *err)
                        wanted.model, c.L - 1, harvest_middle_layer(&c));
 }
 
+/* The site of --like; --layer and --hook may repeat it. */
+static enum sae_status choose_like(struct harvest *h, struct sae_err *err)
+{
+    struct sae_hook hook;
+    char name[SAE_HOOK_NAME];
+    SAE_TRY(resolve_like(h, &hook, err));
+    (void)sae_hook_name(name, hook);
+    const struct sae_strs one = {1, (char *[]){name}};
+    const struct sae_u64s none = {0};
+    SAE_TRY(harvest_sites_choose(&h->sites, &none, &one, err));
+    for (size_t i = 0; i < wanted.layers.n; i++)
+        if (wanted.layers.v[i] != hook.layer)
+            return sae_err_set(err, SAE_EARG, "--layer %" PRIu64 ": '%s' is of layer %zu",
+                               wanted.layers.v[i], wanted.like, hook.layer);
+    for (size_t i = 0; i < wanted.hooks.n; i++) {
+        struct sae_hook given;
+        bool whole;
+        SAE_TRY(sae_hook_option(&given, &whole, wanted.hooks.v[i], err));
+        given.layer = whole ? given.layer : hook.layer;
+        if (!sae_hook_same(given, hook))
+            return sae_err_set(err, SAE_EARG, "--hook %s: '%s' is of '%s'", wanted.hooks.v[i],
+                               wanted.like, name);
+    }
+    return SAE_OK;
+}
+
+static enum sae_status choose_sites(struct harvest *h, struct sae_err *err)
+{
+    if (wanted.like != NULL)
+        return choose_like(h, err);
+    if (wanted.model == NULL)
+        return sae_err_set(err, SAE_EARG, "which model? give --model DIR, or --like ACTS");
+    if (wanted.layers.n == 0 && wanted.hooks.n == 0)
+        return ask_layer(err);
+    SAE_TRY(sae_mem_strdup(&h->folder, wanted.model, err));
+    return harvest_sites_choose(&h->sites, &wanted.layers, &wanted.hooks, err);
+}
+
 static enum sae_status open_model(struct harvest *h, struct sae_err *err)
 {
-    uint64_t layer = wanted.layer;
-    if (wanted.like != NULL) {
-        SAE_TRY(resolve_like(h, &layer, err));
-        if (sae_opt_given(h->cli, "layer") && layer != wanted.layer)
-            return sae_err_set(err, SAE_EARG, "--layer %" PRIu64 ": '%s' is of layer %" PRIu64,
-                               wanted.layer, wanted.like, layer);
-    } else if (wanted.model == NULL) {
-        return sae_err_set(err, SAE_EARG, "which model? give --model DIR, or --like ACTS");
-    } else if (!sae_opt_given(h->cli, "layer")) {
-        return ask_layer(err);
-    } else {
-        SAE_TRY(sae_mem_strdup(&h->folder, wanted.model, err));
+    size_t n_layers = 0;
+    SAE_TRY(choose_sites(h, err));
+    if (wanted.sae_probes.n > 0 && h->sites.n > 1)
+        return sae_err_set(err, SAE_EARG, "--sae-probes makes its sets at one hook; name one, or use "
+                                          "--like with each store");
+    SAE_TRY(harvest_sites_open(&h->sites, h->folder, h->dir, err));
+    struct harvest_tap *const first = &h->sites.v->tap;
+    for (size_t i = 0; i < h->sites.n; i++) {
+        const size_t n = sae_lm_layers_to(first->config, h->sites.v[i].hook);
+        n_layers = n > n_layers ? n : n_layers;
     }
-    SAE_TRY(harvest_tap_open(&h->tap, h->folder, layer, err));
-    SAE_TRY(sae_lm_place(h->tap.model, h->ops, (enum sae_precision)wanted.matmul,
-                         wanted.words ? h->tap.config->L
-                                      : sae_lm_layers_to(h->tap.config, sae_resid_post(h->tap.layer)),
-                         err));
+    SAE_TRY(sae_lm_place(first->model, h->ops, (enum sae_precision)wanted.matmul,
+                         wanted.words ? first->config->L : n_layers, err));
     return wanted.like != NULL ? check_like(h, err) : SAE_OK;
 }
 
@@ -281,19 +316,8 @@ static void free_names(char **names, size_t n)
     free(names);
 }
 
-/* One harvest at a time writes into a folder. One that cannot be written may hold all that is asked
- * for, complete; whoever writes finds out. */
-static enum sae_status lock_folder(struct harvest *h, struct sae_err *err)
-{
-    h->made_dir = !sae_fs_is_dir(h->dir);
-    SAE_TRY(sae_fs_make_dirs(h->dir, err));
-    const enum sae_status st = sae_lock_take(&h->lock, h->dir, "sae-harvest", err);
-    h->tap.lock = h->lock;
-    return st == SAE_EIO ? SAE_OK : st;
-}
-
-/* Nothing in the folder may be of another model or layer, except what is now replaced. */
-static enum sae_status check_folder(struct harvest *h, struct sae_err *err)
+/* Nothing in the folders may be of another model or hook, except what is now replaced. */
+static enum sae_status check_folders(struct harvest *h, struct sae_err *err)
 {
     char **names = NULL;
     enum sae_status st;
@@ -313,8 +337,9 @@ static enum sae_status check_folder(struct harvest *h, struct sae_err *err)
                                                    .lasts = force && wanted.sae_probes.n > 0,
                                                    .n_labels = force ? wanted.labels.n : 0,
                                                    .labels = names};
-    SAE_GO(st, lock_folder(h, err));
-    SAE_GO(st, harvest_origin_folder(h->dir, &h->tap, &renewed, err));
+    SAE_GO(st, harvest_sites_lock(&h->sites, h->dir, err));
+    for (size_t i = 0; i < h->sites.n; i++)
+        SAE_GO(st, harvest_origin_folder(h->sites.v[i].dir, &h->sites.v[i].tap, &renewed, err));
 done:
     free_names(names, wanted.labels.n);
     return st;
@@ -343,11 +368,16 @@ static json_t *packing_of(size_t shard_rows)
                      "shard_rows", (json_int_t)shard_rows);
 }
 
-static void print_store(const struct harvest *h, const struct harvest_store_totals *t)
+static void print_store(const struct harvest *h, const struct harvest_store *store)
 {
-    sae_utf8_print(stdout, "activation store %s%s: layer %zu of %s\n", h->dir,
-                   t->found ? " (complete before)" : "", h->tap.layer, h->tap.config->name);
-    printf("  rows        %zu of width %zu, bf16, in %zu shard%s\n", t->n_rows, h->tap.d,
+    const struct harvest_store_totals *const t = &store->totals;
+    const struct harvest_tap *const tap = store->tap;
+    const bool post = tap->hook.point == SAE_RESID_POST;
+    sae_utf8_print(stdout, "activation store %s%s: %s%slayer %zu of %s\n", store->dir,
+                   t->found ? " (complete before)" : "",
+                   post ? "" : sae_points[tap->hook.point].name, post ? "" : " of ",
+                   tap->hook.layer, tap->config->name);
+    printf("  rows        %zu of width %zu, bf16, in %zu shard%s\n", t->n_rows, tap->d,
            t->n_shards, t->n_shards == 1 ? "" : "s");
     printf("  documents   %" PRIu64 ", %.1f tokens each; %zu contexts of %" PRIu64 "\n",
            t->n_documents, (double)t->n_rows / (double)t->n_documents, t->n_contexts,
@@ -362,17 +392,35 @@ static void print_store(const struct harvest *h, const struct harvest_store_tota
            sqrt(t->mean_square), t->max_norm);
 }
 
-static int answer_store(json_t *answer, const struct harvest_store_totals *t)
+static json_t *json_of_store(const struct harvest_store *store)
 {
-    return json_object_set_new(
-        answer, "store",
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b}", "rows",
-                  (json_int_t)t->n_rows,
-                  "shards", (json_int_t)t->n_shards, "contexts", (json_int_t)t->n_contexts,
-                  "documents", (json_int_t)t->n_documents, "empty_documents",
-                  (json_int_t)t->n_empty, "rows_left_out", (json_int_t)t->n_left, "replaced",
-                  (json_int_t)t->n_replaced, "mean_norm", t->mean_norm,
-                  "mean_square_norm", t->mean_square, "max_norm", t->max_norm, "found", t->found));
+    const struct harvest_store_totals *const t = &store->totals;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b}", "rows",
+                     (json_int_t)t->n_rows, "shards", (json_int_t)t->n_shards, "contexts",
+                     (json_int_t)t->n_contexts, "documents", (json_int_t)t->n_documents,
+                     "empty_documents", (json_int_t)t->n_empty, "rows_left_out",
+                     (json_int_t)t->n_left, "replaced", (json_int_t)t->n_replaced, "mean_norm",
+                     t->mean_norm, "mean_square_norm", t->mean_square, "max_norm", t->max_norm,
+                     "found", t->found);
+}
+
+/* "store": the one, or "stores": {hook: store, ...}. */
+static enum sae_status answer_stores(const struct harvest *h, const struct harvest_store *stores,
+                                     struct sae_err *err)
+{
+    const size_t n = h->sites.n;
+    json_t *const all = json_object();
+    char name[SAE_HOOK_NAME];
+    bool good = true;
+    for (size_t i = 0; i < n && n > 1; i++)
+        good &= json_object_set_new(all, sae_hook_name(name, h->sites.v[i].hook),
+                                    json_of_store(&stores[i])) == 0;
+    if (n > 1)
+        good &= json_object_set(h->answer, "stores", all) == 0;
+    else
+        good &= json_object_set_new(h->answer, "store", json_of_store(stores)) == 0;
+    json_decref(all);
+    return good ? SAE_OK : sae_err_set(err, SAE_ENOMEM, "out of memory");
 }
 
 /* Finds the files of the text, tells what they hold, and hashes them. */
@@ -387,73 +435,99 @@ static enum sae_status find_text(struct harvest *h, struct sae_files *files, boo
     return hash ? hash_files(files, "reading text", err) : SAE_OK;
 }
 
-static size_t shard_rows(const struct harvest *h)
-{
-    return wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_shards_rows(h->tap.d);
-}
-
 static struct harvest_store_settings store_settings(const struct harvest *h,
                                                     const struct sae_files *files)
 {
     return (struct harvest_store_settings){
-        .dir = h->dir,
         .files = files,
         .field = wanted.field,
         .split = (enum sae_docs_split)wanted.split,
         .separator = (enum harvest_separator)wanted.separator,
         .context = (size_t)wanted.context,
         .batch = (size_t)wanted.batch,
-        .shard_rows = shard_rows(h),
         .n_tokens = wanted.n_tokens,
         .force = h->cli->force};
 }
 
-/* Warns where memory or disk do not suffice. Of labelled sets and words --plan alone knows. */
-static void warn_of(const struct harvest *h, const struct harvest_store_settings *settings)
+static struct harvest_store store_of(struct harvest_site *site)
 {
-    const struct sae_lm_cost cost = {h->tap.model, 1, 1, 1, NAN, NAN};
+    return (struct harvest_store){
+        .tap = &site->tap,
+        .dir = site->dir,
+        .shard_rows =
+            wanted.shard_rows != 0 ? (size_t)wanted.shard_rows : harvest_shards_rows(site->tap.d)};
+}
+
+/* Warns where memory or disk do not suffice. Of labelled sets and words --plan alone knows. */
+static void warn_of(const struct harvest *h, const struct harvest_store *stores,
+                    const struct harvest_store_settings *settings)
+{
+    const struct sae_lm_cost cost = {h->sites.v->tap.model, 1, 1, 1, NAN, NAN};
     struct sae_plan plan;
     sae_plan_init(&plan, false, h->dir);
-    harvest_plan_store(&plan, &cost, &h->tap, settings);
+    harvest_plan_store(&plan, &cost, stores, h->sites.n, settings);
     sae_plan_warn(&plan);
+}
+
+/* The store of a site, its record in new memory. */
+static enum sae_status make_store(struct harvest_store *store, const struct harvest *h,
+                                  struct harvest_site *site, const struct sae_files *files,
+                                  struct sae_err *err)
+{
+    json_t *record = NULL;
+    *store = store_of(site);
+    SAE_TRY(harvest_origin_make(&record, h->invocation, of_store, &site->tap, (size_t)wanted.context,
+                                site->dir, err));
+    store->record = record;
+    SAE_TRY(harvest_origin_files(record, "text", files, err));
+    json_object_set_new(record, "packing", packing_of(store->shard_rows));
+    return SAE_OK;
 }
 
 static enum sae_status harvest_text(struct harvest *h, struct sae_err *err)
 {
     struct sae_files files = {.glob = wanted.glob};
-    struct harvest_store_totals totals;
-    json_t *record = NULL;
+    struct harvest_store *stores = NULL;
+    const size_t n = h->sites.n;
     enum sae_status st;
     SAE_GO(st, find_text(h, &files, true, err));
-    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_store, &h->tap,
-                                   (size_t)wanted.context, h->dir, err));
-    SAE_GO(st, harvest_origin_files(record, "text", &files, err));
-    json_object_set_new(record, "packing", packing_of(shard_rows(h)));
+    SAE_GO(st, sae_mem_alloc(&stores, n, sizeof *stores, err));
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, make_store(&stores[i], h, &h->sites.v[i], &files, err));
     const struct harvest_store_settings settings = store_settings(h, &files);
-    warn_of(h, &settings);
-    SAE_GO(st, harvest_store_write(&h->tap, &settings, record, &totals, err));
-    if (!h->cli->json)
-        print_store(h, &totals);
-    else if (answer_store(h->answer, &totals) != 0)
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+    warn_of(h, stores, &settings);
+    SAE_GO(st, harvest_store_write(stores, n, &settings, err));
+    for (size_t i = 0; i < n && !h->cli->json; i++)
+        print_store(h, &stores[i]);
+    if (h->cli->json)
+        st = answer_stores(h, stores, err);
 done:
-    json_decref(record);
+    for (size_t i = 0; stores != NULL && i < n; i++)
+        json_decref((json_t *)(uintptr_t)stores[i].record);
+    free(stores);
     sae_files_clear(&files);
     return st;
 }
 
-static void answer_labels(struct harvest *h, const struct harvest_labels_totals *t)
+static void answer_labels(struct harvest *h, const struct harvest_site *site,
+                          const struct harvest_labels_totals *t)
 {
+    char hook[SAE_HOOK_NAME] = "";
+    if (h->sites.n > 1)
+        (void)sae_hook_name(hook, site->hook);
     if (h->cli->json) {
-        json_t *list = json_object_get(h->answer, "labels");
-        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name",
-                                              t->name, "classes", (json_int_t)t->n_classes, "train",
-                                              (json_int_t)t->n_train, "test", (json_int_t)t->n_test,
-                                              "rows", (json_int_t)t->n_rows, "truncated",
-                                              (json_int_t)t->n_truncated, "found", t->found));
+        json_t *const set = json_pack(
+            "{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", t->name, "classes",
+            (json_int_t)t->n_classes, "train", (json_int_t)t->n_train, "test",
+            (json_int_t)t->n_test, "rows", (json_int_t)t->n_rows, "truncated",
+            (json_int_t)t->n_truncated, "found", t->found);
+        if (hook[0] != '\0')
+            json_object_set_new(set, "hook", json_string(hook));
+        json_array_append_new(json_object_get(h->answer, "labels"), set);
         return;
     }
-    sae_table_text(h->labels_table, "%s%s", t->name, t->found ? " (made before)" : "");
+    sae_table_text(h->labels_table, "%s%s%s%s", t->name, hook[0] != '\0' ? " at " : "", hook,
+                   t->found ? " (made before)" : "");
     sae_table_count(h->labels_table, (double)t->n_classes);
     sae_table_count(h->labels_table, (double)t->n_train);
     sae_table_count(h->labels_table, (double)t->n_test);
@@ -462,13 +536,13 @@ static void answer_labels(struct harvest *h, const struct harvest_labels_totals 
     sae_table_count(h->labels_table, (double)t->n_truncated);
 }
 
-static struct harvest_labels_settings labels_settings(const struct harvest *h)
+static struct harvest_labels_settings labels_settings(const struct harvest *h, const char *dir)
 {
     wanted.columns.need_split = sae_opt_given(h->cli, "split-column");
     wanted.columns.need_attribute = sae_opt_given(h->cli, "attribute-column");
     wanted.columns.first = (size_t)(wanted.max_train + wanted.max_test) + 1; /* as SAEBench */
     return (struct harvest_labels_settings){
-        .dir = h->dir,
+        .dir = dir,
         .columns = wanted.columns,
         .draw = {(size_t)wanted.max_train, (size_t)wanted.max_test, (size_t)wanted.min_texts,
                  wanted.seed},
@@ -478,7 +552,8 @@ static struct harvest_labels_settings labels_settings(const struct harvest *h)
     };
 }
 
-static enum sae_status harvest_one_set(struct harvest *h, const char *source, struct sae_err *err)
+static enum sae_status harvest_one_set(struct harvest *h, struct harvest_site *site,
+                                       const char *source, struct sae_err *err)
 {
     struct sae_files files = {0};
     struct harvest_labels_totals totals;
@@ -490,15 +565,15 @@ static enum sae_status harvest_one_set(struct harvest *h, const char *source, st
     SAE_GO(st, sae_files_add(&files, path, err));
     SAE_GO(st, sae_files_sort_out(&files, NULL, err));
     SAE_GO(st, hash_files(&files, "reading labels", err));
-    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_labels, &h->tap,
-                                   (size_t)wanted.context, h->dir, err));
+    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_labels, &site->tap,
+                                   (size_t)wanted.context, site->dir, err));
     SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
     json_object_set_new(json_object_get(record, "options"), "labels", json_string(path));
     if (preset != NULL)
         json_object_set_new(record, "dataset", json_string(preset->name));
-    const struct harvest_labels_settings settings = labels_settings(h);
-    SAE_GO(st, harvest_labels_write(&h->tap, source, &settings, record, &totals, err));
-    answer_labels(h, &totals);
+    const struct harvest_labels_settings settings = labels_settings(h, site->dir);
+    SAE_GO(st, harvest_labels_write(&site->tap, source, &settings, record, &totals, err));
+    answer_labels(h, site, &totals);
 done:
     json_decref(record);
     sae_files_clear(&files);
@@ -512,8 +587,9 @@ static enum sae_status harvest_labels(struct harvest *h, struct sae_err *err)
     SAE_TRY(sae_table_make(&h->labels_table, sizeof heads / sizeof *heads, heads, err));
     json_object_set_new(h->answer, "labels", json_array());
     enum sae_status st = SAE_OK;
-    for (size_t i = 0; st == SAE_OK && i < wanted.labels.n; i++)
-        st = harvest_one_set(h, wanted.labels.v[i], err);
+    for (size_t k = 0; k < h->sites.n; k++)
+        for (size_t i = 0; st == SAE_OK && i < wanted.labels.n; i++)
+            st = harvest_one_set(h, &h->sites.v[k], wanted.labels.v[i], err);
     if (st == SAE_OK && !h->cli->json)
         st = sae_table_print(h->labels_table, stdout, 0, err);
     return st;
@@ -521,23 +597,24 @@ static enum sae_status harvest_labels(struct harvest *h, struct sae_err *err)
 
 static enum sae_status harvest_lasts(struct harvest *h, struct sae_err *err)
 {
-    const size_t most = h->tap.config->max_context;
+    struct harvest_site *const site = h->sites.v;
+    const size_t most = site->tap.config->max_context;
     const size_t usual = most < HARVEST_LASTS_CONTEXT ? most : HARVEST_LASTS_CONTEXT;
     const size_t context = sae_opt_given(h->cli, "context") ? (size_t)wanted.context : usual;
     const size_t batch = (size_t)(wanted.batch * wanted.context) / context;
-    const struct harvest_lasts_settings settings = {.dir = h->dir,
+    const struct harvest_lasts_settings settings = {.dir = site->dir,
                                                     .sources = &wanted.sae_probes,
                                                     .invocation = h->invocation,
                                                     .context = context,
                                                     .batch = batch > 0 ? batch : 1,
                                                     .force = h->cli->force,
                                                     .answer = h->cli->json ? h->answer : NULL};
-    return harvest_lasts_write(&h->tap, &settings, err);
+    return harvest_lasts_write(&site->tap, &settings, err);
 }
 
-static void print_words(const struct harvest *h, const struct harvest_words_totals *t)
+static void print_words(const char *dir, const struct harvest_words_totals *t)
 {
-    sae_utf8_print(stdout, "word set %s/words.h5%s\n", h->dir, t->found ? " (made before)" : "");
+    sae_utf8_print(stdout, "word set %s/words.h5%s\n", dir, t->found ? " (made before)" : "");
     printf("  words       %zu%s: %zu train, %zu test\n", t->n,
            wanted.spaced_only ? " with a leading space" : " with and without a leading space",
            t->n_train, t->n_test);
@@ -547,9 +624,9 @@ static void print_words(const struct harvest *h, const struct harvest_words_tota
            100.0 * (double)t->n_correct / (double)t->n);
 }
 
-static struct harvest_words_settings words_settings(const struct harvest *h)
+static struct harvest_words_settings words_settings(const struct harvest *h, const char *dir)
 {
-    return (struct harvest_words_settings){.dir = h->dir,
+    return (struct harvest_words_settings){.dir = dir,
                                            .seed = wanted.seed,
                                            .max_words = (size_t)wanted.max_words,
                                            .spaced_only = wanted.spaced_only,
@@ -557,17 +634,18 @@ static struct harvest_words_settings words_settings(const struct harvest *h)
                                            .force = h->cli->force};
 }
 
-static enum sae_status harvest_words(struct harvest *h, struct sae_err *err)
+static enum sae_status harvest_words(struct harvest *h, struct harvest_site *site,
+                                     struct sae_err *err)
 {
     struct harvest_words_totals t;
     json_t *record = NULL;
     enum sae_status st;
-    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_words, &h->tap,
-                                   (size_t)wanted.context, h->dir, err));
-    const struct harvest_words_settings settings = words_settings(h);
-    SAE_GO(st, harvest_words_write(&h->tap, &settings, record, &t, err));
+    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_words, &site->tap,
+                                   (size_t)wanted.context, site->dir, err));
+    const struct harvest_words_settings settings = words_settings(h, site->dir);
+    SAE_GO(st, harvest_words_write(&site->tap, &settings, record, &t, err));
     if (!h->cli->json)
-        print_words(h, &t);
+        print_words(site->dir, &t);
     else if (json_object_set_new(
                  h->answer, "words",
                  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "words", (json_int_t)t.n, "train",
@@ -652,15 +730,18 @@ static enum sae_status harvest_arrays(struct harvest *h, struct sae_err *err)
         .document = wanted.document_array,
         .position = wanted.position_array,
         .model = wanted.model_name,
-        .hook = wanted.hook,
-        .layer = sae_opt_given(h->cli, "layer") ? wanted.layer : UINT64_MAX,
+        .hook = wanted.hooks.n > 0 ? wanted.hooks.v[0] : NULL,
+        .layer = wanted.layers.n > 0 ? wanted.layers.v[0] : UINT64_MAX,
         .shard_rows = (size_t)wanted.shard_rows,
         .force = h->cli->force,
     };
     SAE_GO(st, find_imports(h, &files, err));
     SAE_GO(st, harvest_import_plan(&plan, &files, &settings, err));
-    SAE_GO(st, lock_folder(h, err));
-    settings.lock = h->lock;
+    SAE_GO(st, sae_mem_alloc(&h->sites.v, 1, sizeof *h->sites.v, err));
+    h->sites.n = 1;
+    SAE_GO(st, sae_mem_strdup(&h->sites.v->dir, h->dir, err));
+    SAE_GO(st, harvest_sites_lock(&h->sites, h->dir, err));
+    settings.lock = h->sites.v->lock;
     SAE_GO(st, hash_files(&files, "hashing", err));
     SAE_GO(st, harvest_import_record(&record, h->invocation, &plan, &files, &settings, err));
     SAE_GO(st, harvest_import_write(&plan, &files, &settings, record, &totals, err));
@@ -704,7 +785,7 @@ static enum sae_status check_meaning(const struct harvest *h, struct sae_err *er
         {wanted.labels.n > 0 || wanted.words, "--labels or --words", {"seed"}},
         {false,
          "--import",
-         {"array", "token-array", "document-array", "position-array", "model-name", "hook"}},
+         {"array", "token-array", "document-array", "position-array", "model-name"}},
     };
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
         for (const char *const *name = groups[g].names; !groups[g].needed && *name; name++)
@@ -745,6 +826,8 @@ static enum sae_status check_import(const struct harvest *h, struct sae_err *err
         "import", "array", "token-array", "document-array", "position-array", "model-name",
         "layer",  "hook",  "shard-rows",  "out",            NULL};
     SAE_TRY(refuse_others(h, known, "--import, which runs no language model", err));
+    if (wanted.layers.n > 1 || wanted.hooks.n > 1)
+        return sae_err_set(err, SAE_EARG, "--import makes one store; name one --layer and one --hook");
     return check_files(h, err);
 }
 
@@ -780,12 +863,26 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
     return check_files(h, err);
 }
 
+/* What the labelled sets and words of a site would take. */
+static enum sae_status plan_site(struct sae_plan *plan, const struct sae_lm_cost *cost,
+                                 const struct harvest *h, struct harvest_site *site,
+                                 struct sae_err *err)
+{
+    const struct harvest_labels_settings labels = labels_settings(h, site->dir);
+    const struct harvest_words_settings words = words_settings(h, site->dir);
+    for (size_t i = 0; i < wanted.labels.n; i++)
+        SAE_TRY(harvest_plan_labels(plan, cost, &site->tap, wanted.labels.v[i], &labels, err));
+    return wanted.words ? harvest_plan_words(plan, cost, &site->tap, &words, err) : SAE_OK;
+}
+
 /* --plan: what all parts would take, as if nothing of them were there. */
 static enum sae_status plan_parts(struct harvest *h, struct sae_err *err)
 {
     struct sae_files files = {.glob = wanted.glob};
+    struct harvest_store *stores = NULL;
     struct sae_lm_cost cost;
     struct sae_plan plan;
+    const size_t n = h->sites.n;
     enum sae_status st;
     if (wanted.sae_probes.n > 0)
         return sae_err_set(err, SAE_EARG,
@@ -793,19 +890,20 @@ static enum sae_status plan_parts(struct harvest *h, struct sae_err *err)
     sae_plan_init(&plan, true, h->dir);
     if (h->texts.n > 0)
         SAE_GO(st, find_text(h, &files, false, err));
-    const struct harvest_store_settings store = store_settings(h, &files);
-    const struct harvest_labels_settings labels = labels_settings(h);
-    const struct harvest_words_settings words = words_settings(h);
-    SAE_GO(st, harvest_plan_measure(&cost, &h->tap, store.batch, store.context, wanted.words, err));
+    SAE_GO(st, sae_mem_alloc(&stores, n, sizeof *stores, err));
+    for (size_t i = 0; i < n; i++)
+        stores[i] = store_of(&h->sites.v[i]);
+    const struct harvest_store_settings settings = store_settings(h, &files);
+    SAE_GO(st, harvest_plan_measure(&cost, stores->tap, settings.batch, settings.context,
+                                    wanted.words, err));
     if (h->texts.n > 0)
-        harvest_plan_store(&plan, &cost, &h->tap, &store);
-    for (size_t i = 0; i < wanted.labels.n; i++)
-        SAE_GO(st, harvest_plan_labels(&plan, &cost, &h->tap, wanted.labels.v[i], &labels, err));
-    if (wanted.words)
-        SAE_GO(st, harvest_plan_words(&plan, &cost, &h->tap, &words, err));
+        harvest_plan_store(&plan, &cost, stores, n, &settings);
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, plan_site(&plan, &cost, h, &h->sites.v[i], err));
     sae_plan_hold(&plan); /* what the parts tried is given back */
     st = sae_plan_print(&plan, h->cli, err);
 done:
+    free(stores);
     sae_files_clear(&files);
     return st;
 }
@@ -815,15 +913,15 @@ static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
     SAE_TRY(open_model(h, err));
     if (wanted.plan)
         return plan_parts(h, err);
-    SAE_TRY(check_folder(h, err));
+    SAE_TRY(check_folders(h, err));
     if (h->texts.n > 0)
         SAE_TRY(harvest_text(h, err));
     if (wanted.labels.n > 0)
         SAE_TRY(harvest_labels(h, err));
     if (wanted.sae_probes.n > 0)
         SAE_TRY(harvest_lasts(h, err));
-    if (wanted.words)
-        SAE_TRY(harvest_words(h, err));
+    for (size_t i = 0; i < h->sites.n && wanted.words; i++)
+        SAE_TRY(harvest_words(h, &h->sites.v[i], err));
     return h->cli->json ? sae_json_print(stdout, h->answer, err) : SAE_OK;
 }
 
@@ -847,10 +945,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
 done:
     sae_table_free(h.labels_table);
     sae_str_clear(&h.taken);
-    harvest_tap_close(&h.tap);
-    sae_lock_release(h.lock);
-    if (st != SAE_OK && h.made_dir)
-        (void)rmdir(h.dir); /* fails where something is in it, as it should */
+    harvest_sites_close(&h.sites, h.dir, st != SAE_OK);
     json_decref(h.invocation);
     json_decref(h.answer);
     free(h.folder);
@@ -861,7 +956,7 @@ done:
 
 static const struct sae_program program = {
     .name = "sae-harvest",
-    .summary = "store the activations of one layer of a language model on texts",
+    .summary = "store the activations of a language model on texts, at one or more hooks",
     .usage = "sae-harvest --model DIR --layer L --text FILE|DIR ... [options] -o DIR",
     .operands = "FILE|DIR ...",
     .examples =
@@ -871,6 +966,8 @@ static const struct sae_program program = {
         "sae-harvest --like acts --labels news.csv,reviews.jsonl.gz --words\n"
         "# two of SAEBench's sets, from folders of train.jsonl and test.jsonl\n"
         "sae-harvest --like acts --labels ag_news=ag_news,bias_in_bios_class_set1=bias_in_bios\n"
+        "# two layers and two hooks in one pass: four stores, acts/blocks.5.hook_mlp_out and so on\n"
+        "sae-harvest --model gemma-2-2b --layer 5,12 --hook resid_post,mlp_out --text pile/ -o acts/\n"
         "# what a model is: its layers, its width\n"
         "sae-harvest --model gemma-2-2b --describe\n"
         "# activations that another program saved\n"
@@ -885,14 +982,15 @@ static const struct sae_program program = {
         "that are not UTF-8 become U+FFFD and are counted. A field that holds lists of token ids "
         "(input_ids) is taken as it is, without the tokenizer. Documents are tokenized and packed as "
         "SAELens packs them: each context starts with BOS, each document that begins inside one "
-        "has a BOS before it, and long documents run on into the next context. The model runs up "
-        "to the layer, and the residual stream at every position but BOS, EOS and PAD is stored in "
-        "bf16.\n\n"
+        "has a BOS before it, and long documents run on into the next context. The model runs as "
+        "far as the hooks need, and their activations at every position but BOS, EOS and PAD are "
+        "stored in bf16. Several layers or hooks are read in one pass; each has a store of its own, "
+        "in a folder of its hook's name in that of -o, equal to the one that it would have alone.\n\n"
         "A store is written shard by shard. When it is interrupted, the same command continues "
         "after the last whole shard, and the result is equal, byte for byte, to an unbroken pass "
         "on the same machine with the same number of threads. If the text was changed in between, "
-        "the shards whose tokens are still the same are kept. A folder holds one layer of one "
-        "model; anything else is refused.\n\n"
+        "the shards whose tokens are still the same are kept. A folder holds one hook of one "
+        "layer of one model; anything else is refused.\n\n"
         "Labelled sets keep every token of each text, truncated to the context, and are pooled as "
         "in SAEBench. Without a split column a fifth of each class becomes its test set; in a "
         "folder, files named train* and test* give the split.\n\n"

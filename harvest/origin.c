@@ -28,11 +28,13 @@ static bool is_listed(const char *const *names, const char *name)
     return false;
 }
 
-/* The options that matter to this product; model and layer as resolved (--like names neither). */
+/* The options that matter to this product; model, layer and hook as resolved (--like names none). */
 static int pick_options(json_t *record, const char *const *names, const struct harvest_tap *tap)
 {
     json_t *picked =
-        json_pack("{s:s, s:o}", "model", tap->folder, "layer", json_sprintf("%zu", tap->layer));
+        json_pack("{s:s, s:o}", "model", tap->folder, "layer", json_sprintf("%zu", tap->hook.layer));
+    if (tap->hook.point != SAE_RESID_POST) /* of before there were others */
+        json_object_set_new(picked, "hook", json_string(sae_points[tap->hook.point].name));
     const json_t *options = json_object_get(record, "options");
     const char *key;
     json_t *value;
@@ -48,8 +50,8 @@ static json_t *site_of(const struct harvest_tap *tap, size_t context)
 {
     char hook[SAE_HOOK_NAME];
     return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I}", "model", tap->config->name, "model_id",
-                     tap->model_id, "layer", (json_int_t)tap->layer, "hook",
-                     sae_hook_name(hook, sae_resid_post(tap->layer)), "d",
+                     tap->model_id, "layer", (json_int_t)tap->hook.layer, "hook",
+                     sae_hook_name(hook, tap->hook), "d",
                      (json_int_t)tap->d, "context", (json_int_t)context);
 }
 
@@ -235,15 +237,18 @@ static enum sae_status check_site(const char *path, const struct harvest_tap *ta
     json_t *record = NULL;
     SAE_TRY(harvest_origin_read(&record, path, err));
     const char *id = sae_json_str(record, "site.model_id", "unknown");
-    const uint64_t layer = sae_json_u64(record, "site.layer", UINT64_MAX);
+    char was[SAE_HOOK_NAME], is[SAE_HOOK_NAME];
+    struct sae_hook hook;
+    const bool known = sae_hook_of_site(&hook, json_object_get(record, "site"));
     enum sae_status st = SAE_OK;
-    if (layer != tap->layer || strcmp(id, tap->model_id) != 0)
+    if (!known || !sae_hook_same(hook, tap->hook) || strcmp(id, tap->model_id) != 0)
         st = sae_err_set(err, SAE_EARG,
-                         "'%s' comes from layer %" PRId64 " of model '%s' (%.12s), "
-                         "but layer %zu of '%s' (%.12s) was asked for; a folder holds one layer of "
-                         "one model: choose another with -o",
-                         path, (int64_t)layer, sae_json_str(record, "site.model", "unknown"), id,
-                         tap->layer, tap->config->name, tap->model_id);
+                         "'%s' comes from %s of model '%s' (%.12s), but %s of '%s' (%.12s) was "
+                         "asked for; a folder holds one hook of one layer of one model: choose "
+                         "another with -o",
+                         path, known ? sae_hook_name(was, hook) : "an unknown hook",
+                         sae_json_str(record, "site.model", "unknown"), id,
+                         sae_hook_name(is, tap->hook), tap->config->name, tap->model_id);
     json_decref(record);
     return st;
 }

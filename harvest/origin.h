@@ -37,7 +37,7 @@ struct harvest_origin_renewed {
     size_t n_labels;
     char *const *labels; /* file names "labels_x.h5" */
 };
-/* Refuses a folder that holds anything of another model or layer. The folder may be missing.
+/* Refuses a folder that holds anything of another model or hook. The folder may be missing.
  * Fails: SAE_EARG */
 SAE_MUST_CHECK enum sae_status harvest_origin_folder(const char *dir, const struct harvest_tap *tap,
                                                      const struct harvest_origin_renewed *renewed,

@@ -18,25 +18,38 @@ static double tap_bytes(const struct harvest_tap *tap, size_t n_max, size_t T_ma
     return sae_lm_run_bytes(tap->model, n_max, T_max) + (double)n_max * (4 * (double)tap->d + 8);
 }
 
+/* That run up to its hook; a part of the last counts as one. */
+static double layers_of(const struct harvest_tap *tap)
+{
+    return (double)sae_lm_layers_to(tap->config, tap->hook);
+}
+
 void harvest_plan_store(struct sae_plan *plan, const struct sae_lm_cost *cost,
-                        const struct harvest_tap *tap,
+                        const struct harvest_store *stores, size_t n,
                         const struct harvest_store_settings *settings)
 {
+    const struct harvest_tap *const first = stores->tap;
     const size_t T = settings->context, n_batch = settings->batch * T;
     const bool is_guess = settings->n_tokens == 0;
     const double rows = (double)(is_guess ? sae_files_bytes(settings->files) / 4 : settings->n_tokens);
-    const double tokens = rows * (double)T / (double)(T - 1), layers = (double)tap->layer + 1;
-    const double a_row = 2 * (double)tap->d + BYTES_A_ROW;
+    const double tokens = rows * (double)T / (double)(T - 1);
+    double layers = 0, bytes = sae_lm_run_bytes(first->model, n_batch, T) + 8 * (double)n_batch;
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)stores[i].tap->d;
+        layers = fmax(layers, layers_of(stores[i].tap));
+        bytes += 4 * d * (double)n_batch + (double)stores[i].shard_rows * (2 * d + BYTES_A_ROW);
+    }
     const struct sae_plan_stage stage = {
         .unit = "tokens",
         .n = tokens,
         .seconds = sae_lm_cost_layers(cost, layers, tokens),
-        .flops = layers * sae_lm_layer_flops(tap->model, tokens, T),
-        .bytes = tap_bytes(tap, n_batch, T) + (double)settings->shard_rows * a_row +
-                 2 * (double)SAE_DOCS_PIECE + SAE_PLAN_H5_BYTES};
-    sae_plan_stage(plan, &stage, "layers 0 to %zu over the text%s", tap->layer,
+        .flops = layers * sae_lm_layer_flops(first->model, tokens, T),
+        .bytes = bytes + 2 * (double)SAE_DOCS_PIECE + SAE_PLAN_H5_BYTES};
+    sae_plan_stage(plan, &stage, "%.0f layers over the text%s", layers,
                    is_guess ? ", four bytes of its files a token" : "");
-    sae_plan_disk(plan, rows * a_row, "%.4g rows of width %zu", rows, tap->d);
+    for (size_t i = 0; i < n; i++)
+        sae_plan_disk(plan, rows * (2 * (double)stores[i].tap->d + BYTES_A_ROW),
+                      "%.4g rows of width %zu", rows, stores[i].tap->d);
 }
 
 enum sae_status harvest_plan_labels(struct sae_plan *plan, const struct sae_lm_cost *cost,
@@ -45,7 +58,7 @@ enum sae_status harvest_plan_labels(struct sae_plan *plan, const struct sae_lm_c
                                     struct sae_err *err)
 {
     const size_t T = settings->context;
-    const double layers = (double)tap->layer + 1, d = (double)tap->d;
+    const double layers = layers_of(tap), d = (double)tap->d;
     struct harvest_labels_size size;
     SAE_TRY(harvest_labels_measure(tap, source, settings, &size, err));
     const double tokens = (double)size.n_tokens, rows = (double)size.n_rows;
@@ -66,7 +79,7 @@ enum sae_status harvest_plan_words(struct sae_plan *plan, const struct sae_lm_co
                                    const struct harvest_words_settings *settings,
                                    struct sae_err *err)
 {
-    const double L = (double)tap->config->L, layers = (double)tap->layer + 1, d = (double)tap->d;
+    const double L = (double)tap->config->L, layers = layers_of(tap), d = (double)tap->d;
     struct harvest_words_size size;
     SAE_TRY(harvest_words_measure(tap, settings, &size, err));
     /* each word's first prompt is answered, the second of a test word is not */

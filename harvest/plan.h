@@ -16,7 +16,7 @@ SAE_MUST_CHECK enum sae_status harvest_plan_measure(struct sae_lm_cost *ret,
                                                     size_t context, bool logits,
                                                     struct sae_err *err);
 void harvest_plan_store(struct sae_plan *plan, const struct sae_lm_cost *cost,
-                        const struct harvest_tap *tap,
+                        const struct harvest_store *stores, size_t n,
                         const struct harvest_store_settings *settings);
 SAE_MUST_CHECK enum sae_status harvest_plan_labels(struct sae_plan *plan,
                                                    const struct sae_lm_cost *cost,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* store : the pass over text that writes an activation store.
+/* store : the pass over text that writes activation stores.
  *
  * Contents:  1. what is there already   2. rows into shards   3. shards of an earlier text
  *            4. batches   5. the pass */
@@ -22,10 +22,18 @@
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
 
-struct pass {
-    struct harvest_tap *tap;
-    const struct harvest_store_settings *set;
+/* A store of the pass. */
+struct out {
+    struct harvest_store *store;
     struct harvest_shards to;
+};
+
+struct pass {
+    struct harvest_tap *tap; /* of the first store: its model and tokenizer are those of all */
+    const struct harvest_store_settings *set;
+    size_t n;
+    struct out *out;           /* [n] */
+    struct harvest_tap **taps; /* [n] those that a batch is for */
     struct sae_docs docs;
     struct sae_pack pack;
     uint64_t limit; /* rows wanted */
@@ -35,7 +43,7 @@ struct pass {
 
     uint64_t n_rows; /* passed so far */
     size_t n_contexts;
-    struct old_shard *old; /* these rows are compared with theirs, in place of a run of the model */
+    struct old_shard *old; /* of the only store: rows are compared with these, and no model runs */
     uint64_t last_document, n_empty;
     struct sae_progress bar;
 };
@@ -43,11 +51,11 @@ struct pass {
 /* --- 1. what is there already ------------------------------------------------------------- */
 
 /* A complete store with this record answers by itself. */
-static enum sae_status find_complete(struct pass *p, struct harvest_store_totals *ret,
-                                     struct sae_err *err)
+static enum sae_status find_complete(const struct harvest_shards *to,
+                                     struct harvest_store_totals *ret, struct sae_err *err)
 {
     struct sae_acts *acts;
-    SAE_TRY(harvest_shards_find_complete(&acts, &p->to, err));
+    SAE_TRY(harvest_shards_find_complete(&acts, to, err));
     if (acts == NULL)
         return SAE_OK;
     const json_t *totals = json_object_get(sae_acts_record(acts), "totals");
@@ -70,14 +78,16 @@ static enum sae_status find_complete(struct pass *p, struct harvest_store_totals
 
 /* --- 2. rows into shards ------------------------------------------------------------------ */
 
-static enum sae_status add_row(struct pass *p, size_t at, size_t position, struct sae_err *err)
+static enum sae_status add_row(const struct pass *p, struct out *out, size_t at,
+                               struct sae_err *err)
 {
-    const size_t d = p->tap->d, r = p->to.shard.n++;
-    sae_bf16_narrow(p->to.rows + r * d, p->tap->x + at * d, d);
-    p->to.token[r] = p->ids[at];
-    p->to.document[r] = p->doc[at];
-    p->to.position[r] = (uint16_t)position;
-    return p->to.shard.n == p->to.cap ? harvest_shards_write(&p->to, err) : SAE_OK;
+    struct harvest_shards *const to = &out->to;
+    const size_t d = to->d, r = to->shard.n++;
+    sae_bf16_narrow(to->rows + r * d, out->store->tap->x + at * d, d);
+    to->token[r] = p->ids[at];
+    to->document[r] = p->doc[at];
+    to->position[r] = (uint16_t)(at % p->set->context);
+    return to->shard.n == to->cap ? harvest_shards_write(to, err) : SAE_OK;
 }
 
 /* --- 3. shards of an earlier text --------------------------------------------------------- */
@@ -102,20 +112,21 @@ static void old_clear(struct old_shard *old)
 static enum sae_status old_open(struct pass *p, struct sae_err *err)
 {
     struct old_shard *const old = p->old;
+    const struct harvest_shards *const to = &p->out->to;
     struct sae_h5 *file = NULL;
     json_t *record = NULL;
     char *path = NULL;
     size_t dims[2];
     enum sae_status st;
     old_clear(old);
-    SAE_GO(st, harvest_shards_path(&path, p->set->dir, p->to.n_shards, err));
+    SAE_GO(st, harvest_shards_path(&path, to->dir, to->n_shards, err));
     if (!sae_fs_is_file(path))
         goto done;
     SAE_GO(st, sae_h5_open(&file, path, "activations", err));
     SAE_GO(st, sae_json_parse(&record, sae_h5_record(file), path, err));
     SAE_GO(st, sae_h5_shape(file, "/rows", 2, dims, err));
-    if (!harvest_origin_other_text(record, p->to.record) || dims[0] != p->to.cap ||
-        dims[1] != p->tap->d)
+    if (!harvest_origin_other_text(record, to->record) || dims[0] != to->cap ||
+        dims[1] != to->d)
         goto done;
     SAE_GO(st, sae_mem_alloc(&old->token, dims[0], sizeof *old->token, err));
     SAE_GO(st, sae_mem_alloc(&old->document, dims[0], sizeof *old->document, err));
@@ -123,7 +134,7 @@ static enum sae_status old_open(struct pass *p, struct sae_err *err)
     SAE_GO(st, sae_h5_read_rows(file, "/token", SAE_H5_U32, 0, dims[0], old->token, err));
     SAE_GO(st, sae_h5_read_rows(file, "/document", SAE_H5_U32, 0, dims[0], old->document, err));
     SAE_GO(st, sae_h5_read_rows(file, "/position", SAE_H5_U16, 0, dims[0], old->position, err));
-    SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], p->to.rows, err));
+    SAE_GO(st, sae_h5_read_rows(file, "/rows", SAE_H5_BF16, 0, dims[0], to->rows, err));
     old->n = dims[0];
 done:
     sae_h5_close(file);
@@ -135,13 +146,14 @@ done:
 static enum sae_status old_take(struct pass *p, struct sae_err *err)
 {
     const struct old_shard *const old = p->old;
-    const struct sae_acts_shard shard = {old->n,      p->tap->d,     p->to.rows,
+    struct harvest_shards *const to = &p->out->to;
+    const struct sae_acts_shard shard = {old->n,      to->d,         to->rows,
                                          old->token, old->document, old->position};
-    SAE_TRY(harvest_tap_check_lock(p->tap, err));
-    SAE_TRY(sae_acts_shard_write(p->set->dir, p->to.n_shards, &shard, p->to.record, true, err));
-    harvest_shards_add_norms(&p->to, p->to.rows, old->n);
-    p->to.n_shards++;
-    p->to.n_stored += old->n;
+    SAE_TRY(harvest_shards_check_lock(to, err));
+    SAE_TRY(sae_acts_shard_write(to->dir, to->n_shards, &shard, to->record, true, err));
+    harvest_shards_add_norms(to, to->rows, old->n);
+    to->n_shards++;
+    to->n_stored += old->n;
     return SAE_OK;
 }
 
@@ -164,13 +176,17 @@ static enum sae_status old_compare(struct pass *p, size_t at, struct sae_err *er
 
 static enum sae_status stopped(const struct pass *p, struct sae_err *err)
 {
-    const uint64_t kept = p->old == NULL && p->n_rows - p->to.shard.n > p->to.n_stored
-                              ? p->n_rows - p->to.shard.n
-                              : p->to.n_stored;
+    const struct harvest_shards *const to = &p->out->to;
+    const uint64_t kept = p->old == NULL && p->n_rows - to->shard.n > to->n_stored
+                              ? p->n_rows - to->shard.n
+                              : to->n_stored;
+    char more[60] = "";
+    if (p->n > 1)
+        (void)snprintf(more, sizeof more, ", and those of %zu more stores", p->n - 1);
     return sae_err_set(err, SAE_EINTR,
                        "stopped; %zu whole shards (%" PRIu64 " rows) are kept in "
-                       "'%s': the same command%s continues after them",
-                       p->to.n_shards, kept, p->set->dir, p->set->force ? " without --force" : "");
+                       "'%s'%s: the same command%s continues after them",
+                       to->n_shards, kept, to->dir, more, p->set->force ? " without --force" : "");
 }
 
 /* Rows that one context gives. */
@@ -182,27 +198,53 @@ static size_t count_rows(const struct pass *p, const uint32_t *ids)
     return n;
 }
 
-/* Runs the batch where a row of it is missing on disk, and passes over it where none is. */
+/* Runs the batch for the stores that lack a row of it on disk, and passes over it where none does. */
+static enum sae_status run_batch(struct pass *p, struct sae_err *err)
+{
+    const size_t T = p->set->context;
+    size_t n = 0;
+    for (size_t i = 0; i < p->n && p->old == NULL; i++) {
+        const uint64_t stored = p->out[i].to.n_stored;
+        if (p->n_rows + p->batch_rows > stored && stored < p->limit)
+            p->taps[n++] = p->out[i].store->tap;
+    }
+    if (n == 0)
+        return SAE_OK;
+    const enum sae_status st = harvest_tap_rows_all(p->out->store->tap->run, p->taps, n, p->ids,
+                                                    p->n_ctx, T, err);
+    return st == SAE_EINTR ? stopped(p, err) : st;
+}
+
+/* A row of the batch, to the stores that lack it. */
+static enum sae_status take_row(struct pass *p, size_t at, struct sae_err *err)
+{
+    const uint64_t row = p->n_rows++;
+    p->last_document = p->doc[at];
+    for (size_t i = 0; i < p->n; i++)
+        if (row >= p->out[i].to.n_stored)
+            SAE_TRY(p->old != NULL ? old_compare(p, at, err) : add_row(p, &p->out[i], at, err));
+    return SAE_OK;
+}
+
+/* Rows that all stores have on disk. */
+static uint64_t least_stored(const struct pass *p)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < p->n; i++)
+        least = p->out[i].to.n_stored < least ? p->out[i].to.n_stored : least;
+    return least;
+}
+
 static enum sae_status flush_batch(struct pass *p, struct sae_err *err)
 {
-    const size_t T = p->set->context, n = p->n_ctx;
-    const bool needed =
-        p->old == NULL && p->n_rows + p->batch_rows > p->to.n_stored && p->to.n_stored < p->limit;
-    const enum sae_status st = needed ? harvest_tap_rows(p->tap, p->ids, n, T, err) : SAE_OK;
-    if (st == SAE_EINTR)
-        return stopped(p, err);
-    SAE_TRY(st);
-    for (size_t at = 0; at < n * T && p->n_rows < p->limit; at++) {
-        if (harvest_tap_is_special(p->tap, p->ids[at]))
-            continue;
-        p->last_document = p->doc[at];
-        const bool stored = p->n_rows++ < p->to.n_stored;
-        if (!stored)
-            SAE_TRY(p->old != NULL ? old_compare(p, at, err) : add_row(p, at, at % T, err));
-    }
+    const size_t n = p->n_ctx;
+    SAE_TRY(run_batch(p, err));
+    for (size_t at = 0; at < n * p->set->context && p->n_rows < p->limit; at++)
+        if (!harvest_tap_is_special(p->tap, p->ids[at]))
+            SAE_TRY(take_row(p, at, err));
     p->n_contexts += n;
     p->n_ctx = p->batch_rows = 0;
-    if (p->n_rows > p->to.n_stored && p->old == NULL)
+    if (p->n_rows > least_stored(p) && p->old == NULL)
         sae_progress_step(&p->bar, p->n_rows, NULL);
     return SAE_OK;
 }
@@ -272,11 +314,12 @@ static enum sae_status check_end(const struct pass *p, struct sae_err *err)
                            "the text gives %zu tokens, less than one context of "
                            "%zu; give more text or a smaller --context",
                            p->pack.n, p->set->context);
-    if (p->n_rows < p->to.n_stored)
-        return sae_err_set(err, SAE_EFORMAT,
-                           "'%s' holds %" PRIu64 " rows, but the text gives "
-                           "%" PRIu64 "; give --force to start again",
-                           p->set->dir, p->to.n_stored, p->n_rows);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->n_rows < p->out[i].to.n_stored)
+            return sae_err_set(err, SAE_EFORMAT,
+                               "'%s' holds %" PRIu64 " rows, but the text gives "
+                               "%" PRIu64 "; give --force to start again",
+                               p->out[i].to.dir, p->out[i].to.n_stored, p->n_rows);
     if (p->set->n_tokens > p->n_rows)
         sae_log_warn("the text ended after %" PRIu64 " tokens; %" PRIu64 " were asked for",
                      p->n_rows, p->set->n_tokens);
@@ -294,42 +337,45 @@ static enum sae_status check_end(const struct pass *p, struct sae_err *err)
 }
 
 /* acts.json, whose record also tells what came out. */
-static enum sae_status finish(struct pass *p, struct harvest_store_totals *ret, struct sae_err *err)
+static enum sae_status finish(struct pass *p, struct out *out, struct sae_err *err)
 {
     const double n = (double)p->n_rows;
-    *ret = (struct harvest_store_totals){
+    struct harvest_store_totals *const totals = &out->store->totals;
+    *totals = (struct harvest_store_totals){
         .n_rows = (size_t)p->n_rows,
-        .n_shards = p->to.n_shards,
+        .n_shards = out->to.n_shards,
         .n_contexts = p->n_contexts,
         .n_documents = p->last_document + 1,
         .n_empty = p->n_empty - p->docs.left.n,
         .n_left = p->docs.left.n,
         .n_replaced = p->docs.left.n_replaced,
-        .mean_norm = p->to.sum_norm / n,
-        .mean_square = p->to.sum_square / n,
-        .max_norm = p->to.max_norm,
+        .mean_norm = out->to.sum_norm / n,
+        .mean_square = out->to.sum_square / n,
+        .max_norm = out->to.max_norm,
     };
     json_t *const more = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I}", "contexts", (json_int_t)ret->n_contexts, "documents",
-        (json_int_t)ret->n_documents, "empty_documents", (json_int_t)ret->n_empty, "rows_left_out",
-        (json_int_t)ret->n_left, "replaced", (json_int_t)ret->n_replaced);
-    const enum sae_status st = harvest_shards_finish(&p->to, p->n_rows, more, err);
+        "{s:I, s:I, s:I, s:I, s:I}", "contexts", (json_int_t)totals->n_contexts, "documents",
+        (json_int_t)totals->n_documents, "empty_documents", (json_int_t)totals->n_empty,
+        "rows_left_out", (json_int_t)totals->n_left, "replaced", (json_int_t)totals->n_replaced);
+    const enum sae_status st = harvest_shards_finish(&out->to, p->n_rows, more, err);
     json_decref(more);
     return st;
 }
 
-static enum sae_status pass_init(struct pass *p, struct sae_err *err)
+/* Memory of a pass over the text for n stores; out is filled by the caller. */
+static enum sae_status pass_init(struct pass *p, const struct harvest_tap *tap, size_t n,
+                                 struct sae_err *err)
 {
     const struct harvest_store_settings *set = p->set;
-    const struct sae_lm_config *config = p->tap->config;
+    const struct sae_lm_config *config = tap->config;
     const size_t n_batch = set->batch * set->context;
-    SAE_TRY(harvest_tap_reserve(p->tap, n_batch, set->context, err));
     SAE_TRY(sae_pack_init(&p->pack, set->context, config->bos,
                           set->separator != HARVEST_SEPARATE_NONE,
                           set->separator == HARVEST_SEPARATE_EOS ? config->eos : config->bos, err));
     SAE_TRY(sae_mem_alloc(&p->ids, n_batch, sizeof *p->ids, err));
     SAE_TRY(sae_mem_alloc(&p->doc, n_batch, sizeof *p->doc, err));
-    SAE_TRY(harvest_shards_init(&p->to, p->tap->d, set->shard_rows, err));
+    SAE_TRY(sae_mem_alloc(&p->out, n, sizeof *p->out, err));
+    SAE_TRY(sae_mem_alloc(&p->taps, n, sizeof(struct harvest_tap *), err));
     p->limit = set->n_tokens == 0 ? UINT64_MAX : set->n_tokens;
     sae_docs_init(&p->docs, set->files, set->field, set->split);
     p->docs.piece = SAE_DOCS_PIECE;
@@ -343,14 +389,16 @@ static void pass_clear(struct pass *p)
     sae_pack_clear(&p->pack);
     free(p->ids);
     free(p->doc);
-    harvest_shards_clear(&p->to);
+    for (size_t i = 0; i < p->n; i++)
+        harvest_shards_clear(&p->out[i].to);
+    free(p->out);
+    free(p->taps);
 }
 
-static struct harvest_shards begin(const struct harvest_store_settings *set,
-                                   const struct harvest_tap *tap, const json_t *record)
+static struct harvest_shards begin(const struct harvest_store *store, const json_t *record)
 {
-    return (struct harvest_shards){.dir = set->dir,
-                                   .lock = tap->lock,
+    return (struct harvest_shards){.dir = store->dir,
+                                   .lock = store->tap->lock,
                                    .record = json_incref((json_t *)(uintptr_t)record)};
 }
 
@@ -364,24 +412,27 @@ static void continue_at(struct harvest_shards *to, const struct harvest_shards *
 }
 
 /* Takes over the shards of an earlier text that the text now would give too, and removes the others. */
-static enum sae_status renew_shards(struct pass *p, struct sae_err *err)
+static enum sae_status renew_shards(const struct pass *p, struct out *out, struct sae_err *err)
 {
     struct old_shard old = {0};
     struct pass q = {.tap = p->tap, .set = p->set, .old = &old};
     char *path = NULL;
     enum sae_status st;
-    q.to = begin(p->set, p->tap, p->to.record);
-    continue_at(&q.to, &p->to);
-    SAE_GO(st, pass_init(&q, err));
+    SAE_GO(st, pass_init(&q, q.tap, 1, err));
+    q.n = 1;
+    q.out->store = out->store;
+    q.out->to = begin(out->store, out->to.record);
+    continue_at(&q.out->to, &out->to);
+    SAE_GO(st, harvest_shards_init(&q.out->to, out->to.d, out->to.cap, err));
     SAE_GO(st, pass_text(&q, err));
     sae_log_warn("the text was changed since '%s' was begun; %zu whole shards (%" PRIu64
                  " rows) come before the change and are kept",
-                 p->set->dir, q.to.n_shards, q.to.n_stored);
-    continue_at(&p->to, &q.to);
-    for (size_t i = p->to.n_shards;; i++) {
+                 out->to.dir, q.out->to.n_shards, q.out->to.n_stored);
+    continue_at(&out->to, &q.out->to);
+    for (size_t i = out->to.n_shards;; i++) {
         free(path);
         path = NULL;
-        SAE_GO(st, harvest_shards_path(&path, p->set->dir, i, err));
+        SAE_GO(st, harvest_shards_path(&path, out->to.dir, i, err));
         if (!sae_fs_is_file(path))
             break;
         SAE_GO(st, harvest_shards_remove_file(path, err));
@@ -399,39 +450,64 @@ static uint64_t expected_rows(const struct harvest_store_settings *set)
     return set->n_tokens != 0 ? set->n_tokens : sae_files_bytes(set->files) / 4;
 }
 
-enum sae_status harvest_store_write(struct harvest_tap *tap,
+/* Takes a store into the pass, after what it has on disk, unless it is complete. */
+static enum sae_status open_out(struct pass *p, struct harvest_store *store, struct sae_err *err)
+{
+    struct out *const out = &p->out[p->n];
+    SAE_TRY(sae_fs_make_dirs(store->dir, err));
+    *out = (struct out){.store = store, .to = begin(store, store->record)};
+    p->n++;
+    out->to.replaces = p->set->force;
+    store->totals = (struct harvest_store_totals){0};
+    if (!out->to.replaces)
+        SAE_TRY(find_complete(&out->to, &store->totals, err));
+    if (store->totals.found) {
+        harvest_shards_clear(&out->to);
+        p->n--;
+        return SAE_OK;
+    }
+    SAE_TRY(harvest_shards_init(&out->to, store->tap->d, store->shard_rows, err));
+    if (!out->to.replaces)
+        SAE_TRY(harvest_shards_adopt(&out->to, err));
+    if (out->to.other_text)
+        SAE_TRY(renew_shards(p, out, err));
+    if (out->to.n_stored > 0)
+        sae_log_info("continuing after %zu whole shards (%" PRIu64 " rows) of '%s'",
+                     out->to.n_shards, out->to.n_stored, store->dir);
+    return SAE_OK;
+}
+
+static enum sae_status write_all(struct pass *p, struct sae_err *err)
+{
+    const size_t T = p->set->context;
+    for (size_t i = 0; i < p->n; i++)
+        p->taps[i] = p->out[i].store->tap;
+    SAE_TRY(harvest_tap_reserve_all(p->taps, p->n, p->set->batch * T, T, err));
+    sae_progress_begin(&p->bar, "harvest", "tokens", least_stored(p), expected_rows(p->set));
+    const enum sae_status st = pass_text(p, err);
+    if (st == SAE_OK && p->n_rows > least_stored(p))
+        sae_progress_step(&p->bar, p->n_rows, NULL);
+    sae_progress_end(&p->bar);
+    SAE_TRY(st);
+    SAE_TRY(check_end(p, err));
+    for (size_t i = 0; i < p->n; i++)
+        SAE_TRY(harvest_shards_write(&p->out[i].to, err));
+    for (size_t i = 0; i < p->n; i++)
+        SAE_TRY(finish(p, &p->out[i], err));
+    return SAE_OK;
+}
+
+enum sae_status harvest_store_write(struct harvest_store *stores, size_t n,
                                     const struct harvest_store_settings *settings,
-                                    const json_t *record, struct harvest_store_totals *ret,
                                     struct sae_err *err)
 {
-    struct pass p = {.tap = tap, .set = settings, .to = begin(settings, tap, record)};
-    struct harvest_store_totals totals = {0};
+    struct pass p = {.tap = stores[0].tap, .set = settings};
     enum sae_status st;
-    SAE_GO(st, sae_fs_make_dirs(settings->dir, err));
-    p.to.replaces = settings->force;
-    if (!p.to.replaces)
-        SAE_GO(st, find_complete(&p, &totals, err));
-    if (!totals.found) {
-        SAE_GO(st, pass_init(&p, err));
-        if (!p.to.replaces)
-            SAE_GO(st, harvest_shards_adopt(&p.to, err));
-        if (p.to.other_text)
-            SAE_GO(st, renew_shards(&p, err));
-        if (p.to.n_stored > 0)
-            sae_log_info("continuing after %zu whole shards (%" PRIu64 " rows)", p.to.n_shards,
-                         p.to.n_stored);
-        sae_progress_begin(&p.bar, "harvest", "tokens", p.to.n_stored, expected_rows(settings));
-        st = pass_text(&p, err);
-        if (st == SAE_OK && p.n_rows > p.to.n_stored)
-            sae_progress_step(&p.bar, p.n_rows, NULL);
-        sae_progress_end(&p.bar);
-        if (st != SAE_OK)
-            goto done;
-        SAE_GO(st, check_end(&p, err));
-        SAE_GO(st, harvest_shards_write(&p.to, err));
-        SAE_GO(st, finish(&p, &totals, err));
-    }
-    *ret = totals;
+    SAE_GO(st, pass_init(&p, p.tap, n, err));
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, open_out(&p, &stores[i], err));
+    if (p.n > 0)
+        st = write_all(&p, err);
 done:
     pass_clear(&p);
     return st;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* store : text into an activation store (acts.h), shard by shard.
+/* store : text into activation stores (acts.h), shard by shard: one for each hook, in one pass.
  *
  * Every position that is not BOS, EOS or PAD is kept. A pass that was interrupted leaves whole
  * shards; the same pass run again continues after the last of them and gives the same bytes as
  * an unbroken one: batches are cut at the same contexts, so each row comes out of the same
  * arithmetic. Where the text was changed since, the shards before the change are kept: those whose
- * tokens the text now gives too. */
+ * tokens the text now gives too. The bytes of a store do not depend on the others of its pass. */
 #ifndef SAE_HARVEST_STORE_H
 #define SAE_HARVEST_STORE_H
 
@@ -22,13 +22,12 @@
 enum harvest_separator { HARVEST_SEPARATE_BOS = 0, HARVEST_SEPARATE_EOS, HARVEST_SEPARATE_NONE };
 
 struct harvest_store_settings {
-    const char *dir;
     const struct sae_files *files;
     const char *field;
     enum sae_docs_split split;
     enum harvest_separator separator;
-    size_t context, batch, shard_rows; /* batch: contexts in one pass through the model */
-    uint64_t n_tokens;                 /* rows wanted; 0 = all the text gives */
+    size_t context, batch; /* batch: contexts in one pass through the model */
+    uint64_t n_tokens;     /* rows wanted; 0 = all the text gives */
     bool force;
 };
 
@@ -42,11 +41,19 @@ struct harvest_store_totals {
     bool found; /* it was complete already */
 };
 
-/* record: of this store (origin.h). The folder is made.
- * Fails: SAE_EARG the folder has another store, or the text is shorter than one context; SAE_EINTR
+/* One of the stores of a pass. */
+struct harvest_store {
+    struct harvest_tap *tap; /* of the model of the first */
+    const char *dir;         /* made if need be */
+    size_t shard_rows;
+    const json_t *record; /* of this store (origin.h) */
+    struct harvest_store_totals totals;
+};
+/* Writes those of n stores that are not complete, and fills the totals of all.
+ * Fails: SAE_EARG a folder has another store, or the text is shorter than one context; SAE_EINTR
  * whole shards are kept; SAE_EFORMAT text or activations; SAE_EIO */
-SAE_MUST_CHECK enum sae_status
-harvest_store_write(struct harvest_tap *tap, const struct harvest_store_settings *settings,
-                    const json_t *record, struct harvest_store_totals *ret, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status harvest_store_write(struct harvest_store *stores, size_t n,
+                                                   const struct harvest_store_settings *settings,
+                                                   struct sae_err *err);
 
 #endif /* SAE_HARVEST_STORE_H */

@@ -9,7 +9,15 @@
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 
-enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, uint64_t layer,
+/* What the hook is of an open model. */
+static enum sae_status set_hook(struct harvest_tap *tap, struct sae_hook hook, struct sae_err *err)
+{
+    tap->hook = hook;
+    tap->d = sae_lm_width(tap->config, hook.point);
+    return sae_lm_check_hook(tap->model, hook, err);
+}
+
+enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, struct sae_hook hook,
                                  struct sae_err *err)
 {
     struct harvest_tap tap = {0};
@@ -17,13 +25,7 @@ enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, ui
     SAE_GO(st, sae_mem_strdup(&tap.folder, folder, err));
     SAE_GO(st, sae_lm_open(&tap.model, folder, err));
     tap.config = sae_lm_config(tap.model);
-    if (layer >= tap.config->L) {
-        st = sae_err_set(err, SAE_EARG, "--layer %" PRIu64 ": '%s' has layers 0 to %zu", layer,
-                         folder, tap.config->L - 1);
-        goto done;
-    }
-    tap.layer = (size_t)layer;
-    tap.d = tap.config->D;
+    SAE_GO(st, set_hook(&tap, hook, err));
     SAE_GO(st, sae_lm_id(tap.model, tap.model_id, err));
     SAE_GO(st, sae_tok_open(&tap.tok, folder, tap.config, err));
     sae_lm_set_specials(tap.model, tap.tok);
@@ -35,39 +37,74 @@ done:
     return st;
 }
 
-void harvest_tap_close(struct harvest_tap *tap)
+enum sae_status harvest_tap_share(struct harvest_tap *ret, const struct harvest_tap *first,
+                                  struct sae_hook hook, struct sae_err *err)
+{
+    struct harvest_tap tap = *first;
+    tap.shares = true;
+    tap.run = NULL;
+    tap.x = tap.beside = NULL;
+    tap.n_max = tap.T_max = 0;
+    tap.lock = NULL;
+    SAE_TRY(set_hook(&tap, hook, err));
+    *ret = tap;
+    return SAE_OK;
+}
+
+static void free_scratch(struct harvest_tap *tap)
 {
     if (tap->run != NULL)
         sae_lm_run_close(tap->run);
-    if (tap->tok != NULL)
-        sae_tok_close(tap->tok);
-    if (tap->model != NULL)
-        sae_lm_close(tap->model);
     free(tap->x);
-    free(tap->folder);
+    free(tap->beside);
+    tap->run = NULL;
+    tap->x = tap->beside = NULL;
+    tap->n_max = tap->T_max = 0;
+}
+
+void harvest_tap_close(struct harvest_tap *tap)
+{
+    free_scratch(tap);
+    if (!tap->shares) {
+        if (tap->tok != NULL)
+            sae_tok_close(tap->tok);
+        if (tap->model != NULL)
+            sae_lm_close(tap->model);
+        free(tap->folder);
+    }
     *tap = (struct harvest_tap){0};
+}
+
+enum sae_status harvest_tap_reserve_all(struct harvest_tap *const *taps, size_t n, size_t n_max,
+                                        size_t T_max, struct sae_err *err)
+{
+    struct harvest_tap *const first = taps[0];
+    if (T_max > first->config->max_context)
+        return sae_err_set(err, SAE_EARG,
+                           "contexts of %zu tokens: '%s' takes at most %zu; "
+                           "see --context",
+                           T_max, first->folder, first->config->max_context);
+    for (size_t i = 0; i < n; i++) {
+        struct harvest_tap *const tap = taps[i];
+        const bool runs = (tap->run != NULL) == (i == 0);
+        if (runs && tap->n_max == n_max && tap->T_max == T_max)
+            continue;
+        free_scratch(tap);
+        if (i == 0)
+            SAE_TRY(sae_lm_run_open(&tap->run, tap->model, n_max, T_max, err));
+        if (i == 0)
+            sae_lm_run_may_stop(tap->run); /* what is not written yet is harvested again */
+        SAE_TRY(sae_mem_alloc(&tap->x, n_max * tap->d, sizeof *tap->x, err));
+        tap->n_max = n_max;
+        tap->T_max = T_max;
+    }
+    return SAE_OK;
 }
 
 enum sae_status harvest_tap_reserve(struct harvest_tap *tap, size_t n_max, size_t T_max,
                                     struct sae_err *err)
 {
-    if (T_max > tap->config->max_context)
-        return sae_err_set(err, SAE_EARG,
-                           "contexts of %zu tokens: '%s' takes at most %zu; "
-                           "see --context",
-                           T_max, tap->folder, tap->config->max_context);
-    if (tap->run != NULL && tap->n_max == n_max && tap->T_max == T_max)
-        return SAE_OK;
-    if (tap->run != NULL)
-        sae_lm_run_close(tap->run);
-    tap->run = NULL;
-    free(tap->x);
-    tap->x = NULL;
-    SAE_TRY(sae_lm_run_open(&tap->run, tap->model, n_max, T_max, err));
-    sae_lm_run_may_stop(tap->run); /* what is not written yet is harvested again */
-    tap->n_max = n_max;
-    tap->T_max = T_max;
-    return sae_mem_alloc(&tap->x, n_max * tap->d, sizeof *tap->x, err);
+    return harvest_tap_reserve_all(&tap, 1, n_max, T_max, err);
 }
 
 static bool row_is_finite(const float *x, size_t d)
@@ -78,17 +115,58 @@ static bool row_is_finite(const float *x, size_t d)
     return finite;
 }
 
-enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
-                                 struct sae_err *err)
+static enum sae_status check_rows(const struct harvest_tap *tap, const uint32_t *ids, size_t B,
+                                  size_t T, struct sae_err *err)
 {
-    SAE_TRY(sae_lm_tap(tap->run, ids, B, T, sae_resid_post(tap->layer), tap->x, err));
+    char name[SAE_HOOK_NAME];
     for (size_t i = 0; i < B * T; i++)
         if (!row_is_finite(tap->x + i * tap->d, tap->d))
             return sae_err_set(err, SAE_EFORMAT,
-                               "layer %zu of '%s' gives NaN or infinity (token "
+                               "'%s' of '%s' gives NaN or infinity (token "
                                "%" PRIu32 " at position %zu); the weights may be damaged",
-                               tap->layer, tap->folder, ids[i], i % T);
+                               sae_hook_name(name, tap->hook), tap->folder, ids[i], i % T);
     return SAE_OK;
+}
+
+enum sae_status harvest_tap_rows_all(struct sae_lm_run *run, struct harvest_tap *const *taps,
+                                     size_t n, const uint32_t *ids, size_t B, size_t T,
+                                     struct sae_err *err)
+{
+    struct sae_hook *hooks = NULL;
+    float **x = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_mem_alloc(&hooks, n, sizeof *hooks, err));
+    SAE_GO(st, sae_mem_alloc(&x, n, sizeof *x, err));
+    for (size_t i = 0; i < n; i++) {
+        hooks[i] = taps[i]->hook;
+        x[i] = taps[i]->x;
+    }
+    SAE_GO(st, sae_lm_tap_all(run, ids, B, T, hooks, n, x, err));
+    for (size_t i = 0; i < n; i++)
+        SAE_GO(st, check_rows(taps[i], ids, B, T, err));
+done:
+    free(hooks);
+    free(x);
+    return st;
+}
+
+enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
+                                 struct sae_err *err)
+{
+    return harvest_tap_rows_all(tap->run, &tap, 1, ids, B, T, err);
+}
+
+enum sae_status harvest_tap_pass(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
+                                 struct sae_err *err)
+{
+    struct sae_hook hooks[2] = {tap->hook};
+    const bool branch = sae_lm_beside(&hooks[1], tap->hook);
+    if (branch && tap->beside == NULL)
+        SAE_TRY(sae_mem_alloc(&tap->beside, tap->n_max * tap->config->D, sizeof *tap->beside, err));
+    float *const x[] = {tap->x, tap->beside};
+    SAE_TRY(sae_lm_tap_all(tap->run, ids, B, T, hooks, branch ? 2 : 1, x, err));
+    SAE_TRY(check_rows(tap, ids, B, T, err));
+    return sae_lm_resume(tap->run, tap->x, tap->beside, B, T, tap->hook, err);
 }
 
 enum sae_status harvest_tap_check_lock(const struct harvest_tap *tap, struct sae_err *err)

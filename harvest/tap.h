@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* tap : a language model opened at one layer, ready to turn tokens into activations. */
+/* tap : a language model opened at one hook, ready to turn tokens into activations. Several taps may
+ * share a model; it then runs once for all. */
 #ifndef SAE_HARVEST_TAP_H
 #define SAE_HARVEST_TAP_H
 
@@ -14,20 +15,27 @@
 
 struct harvest_tap {
     char *folder;
-    size_t layer, d;
+    struct sae_hook hook;
+    size_t d;    /* width of the hook */
+    bool shares; /* the model and all that belongs to it is another tap's */
     char model_id[SAE_DIGEST_HEX], tokenizer[SAE_DIGEST_HEX];
     struct sae_lm *model;
     struct sae_tok *tok;
     const struct sae_lm_config *config;
     struct sae_lm_run *run; /* NULL until harvest_tap_reserve */
     size_t n_max, T_max;
-    float *x; /* [n_max][d], result of the last harvest_tap_rows */
+    float *x;      /* [n_max][d], result of the last harvest_tap_rows */
+    float *beside; /* of harvest_tap_pass: [n_max][D], where the hook is of a branch */
     const struct sae_lock *lock; /* of the folder that is written to; NULL: none is held */
 };
 
-/* layer: of resid_post, from 0. Fails: SAE_EARG no such layer; as sae_lm_open */
+/* Fails: SAE_EARG the model has no such hook; as sae_lm_open */
 SAE_MUST_CHECK enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder,
-                                                uint64_t layer, struct sae_err *err);
+                                                struct sae_hook hook, struct sae_err *err);
+/* Another hook of the model of `first`, which must outlive it. Fails: SAE_EARG the model has no such hook */
+SAE_MUST_CHECK enum sae_status harvest_tap_share(struct harvest_tap *ret,
+                                                 const struct harvest_tap *first,
+                                                 struct sae_hook hook, struct sae_err *err);
 void harvest_tap_close(struct harvest_tap *tap); /* accepts a zeroed struct */
 
 /* Allocates for batches of n_max tokens in sequences of up to T_max.
@@ -35,10 +43,23 @@ void harvest_tap_close(struct harvest_tap *tap); /* accepts a zeroed struct */
 SAE_MUST_CHECK enum sae_status harvest_tap_reserve(struct harvest_tap *tap, size_t n_max,
                                                    size_t T_max, struct sae_err *err);
 
-/* resid_post of B sequences of T tokens in tap->x [B*T][d].
+/* Likewise for several taps of one model that are read together; the first gets the run. n >= 1 */
+SAE_MUST_CHECK enum sae_status harvest_tap_reserve_all(struct harvest_tap *const *taps, size_t n,
+                                                       size_t n_max, size_t T_max,
+                                                       struct sae_err *err);
+
+/* The hook's activations of B sequences of T tokens in tap->x [B*T][d].
  * Fails: SAE_EFORMAT NaN or infinity (the message says at which sequence and position) */
 SAE_MUST_CHECK enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids,
                                                 size_t B, size_t T, struct sae_err *err);
+/* As harvest_tap_rows, and then through the rest of the model, for sae_lm_logits of tap->run. */
+SAE_MUST_CHECK enum sae_status harvest_tap_pass(struct harvest_tap *tap, const uint32_t *ids,
+                                                size_t B, size_t T, struct sae_err *err);
+/* Those of several taps at once, by the run of one of them. */
+SAE_MUST_CHECK enum sae_status harvest_tap_rows_all(struct sae_lm_run *run,
+                                                    struct harvest_tap *const *taps, size_t n,
+                                                    const uint32_t *ids, size_t B, size_t T,
+                                                    struct sae_err *err);
 
 /* Call it before a file is published. Fails: SAE_EIO the folder was taken over by another process */
 SAE_MUST_CHECK enum sae_status harvest_tap_check_lock(const struct harvest_tap *tap,

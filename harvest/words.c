@@ -146,7 +146,6 @@ static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t 
                                    struct sae_err *err)
 {
     const size_t V = w->tap->config->V;
-    SAE_TRY(sae_lm_resume(w->tap->run, w->tap->x, NULL, B, T, sae_resid_post(w->tap->layer), err));
     for (size_t from = 0, n; from < B; from += n) {
         n = B - from < w->chunk ? B - from : w->chunk;
         for (size_t i = 0; i < n; i++)
@@ -179,7 +178,8 @@ static enum sae_status run_prompts(struct work *w, size_t from, float *to, bool 
         const size_t T = w->prompt[word[0]].n;
         for (B = 0; at + B < n && w->prompt[word[B]].n == T && (B + 1) * T <= capacity; B++)
             memcpy(w->batch + B * T, w->prompt[word[B]].ids, T * sizeof *w->batch);
-        SAE_TRY(harvest_tap_rows(w->tap, w->batch, B, T, err));
+        SAE_TRY(ask ? harvest_tap_pass(w->tap, w->batch, B, T, err)
+                    : harvest_tap_rows(w->tap, w->batch, B, T, err));
         for (size_t b = 0; b < B; b++)
             memcpy(to + word[b] * d, w->tap->x + (b * T + w->prompt[word[b]].at) * d,
                    d * sizeof *to);

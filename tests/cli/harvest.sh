@@ -70,7 +70,7 @@ expect 0 "" at --text texts c.txt --context 64 --shard-rows 2000 -o acts # there
 shows 'complete before'
 expect 2 'options.context is "64" there, "32" here' \
     at --text texts c.txt --context 32 --shard-rows 2000 -o acts
-expect 2 'a folder holds one layer of one model' \
+expect 2 'a folder holds one hook of one layer of one model' \
     "$harvest" --model "$model" --layer 2 --words -o acts
 expect 0 "" at --text texts c.txt --context 64 --shard-rows 2000 -o other
 cmp acts/acts.json other/acts.json || wrong "two equal runs differ"
@@ -184,7 +184,7 @@ if kill -STOP $pid 2>/dev/null; then
     wait $pid || wrong "a second harvest disturbed the first"
     # the first may have ended between the two looks: then the folder is of another layer
     [ $code = 2 ] || wrong "exit $code of a second harvest into one folder"
-    grep -qE 'is writing there|holds one layer' err2 || wrong "a second harvest says $(cat err2)"
+    grep -qE 'is writing there|holds one hook' err2 || wrong "a second harvest says $(cat err2)"
 fi
 
 # --- labelled sets ---
@@ -278,7 +278,7 @@ expect 2 '--spaced-only has no meaning without --words' at --text texts --spaced
 expect 2 '--seed has no meaning without --labels or --words' at --text texts --seed 1 -o x
 expect 2 'which model' "$harvest" --text c.txt
 expect 2 'which layer' "$harvest" --model "$model" --text c.txt
-expect 2 "--layer 17: '$model' has layers 0 to 5" "$harvest" --model "$model" --layer 17 --text c.txt
+expect 2 "layer 17: 'tiny-g2' has layers 0 to 5" "$harvest" --model "$model" --layer 17 --text c.txt
 expect 1 "cannot read 'nowhere.txt'" at --text nowhere.txt
 expect 2 'less than one context of 128' at --text c.txt -o short
 expect 2 'takes at most 256' at --text texts --context 512 -o long

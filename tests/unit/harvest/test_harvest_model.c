@@ -49,7 +49,7 @@ static int setup(void **state)
     if (mkdtemp(dir) == NULL ||
         sae_str_printf(&folder, NULL, "%s/data/tiny-g2", getenv("SAE_SOURCE_ROOT")) != SAE_OK)
         return -1;
-    if (harvest_tap_open(&tap, folder.s, LAYER, &err) != SAE_OK) {
+    if (harvest_tap_open(&tap, folder.s, sae_resid_post(LAYER), &err) != SAE_OK) {
         fprintf(stderr, "%s\n", err.msg);
         return -1;
     }
@@ -86,14 +86,14 @@ static void expect_ok(enum sae_status st, const struct sae_err *err)
 
 /* --- the store ---------------------------------------------------------------------------- */
 
-static json_t *record_for(const char *store, size_t tokens)
+static json_t *record_of(const struct harvest_tap *of, const char *store, size_t tokens)
 {
     static const char *const no_options[] = {NULL};
     json_t *invocation = json_pack("{s:s, s:{}, s:[]}", "program", "test", "options", "inputs");
     json_t *record = NULL;
     struct sae_err err = {0};
     expect_ok(sae_fs_make_dirs(store, &err), &err);
-    expect_ok(harvest_origin_make(&record, invocation, no_options, &tap, CONTEXT, store, &err),
+    expect_ok(harvest_origin_make(&record, invocation, no_options, of, CONTEXT, store, &err),
               &err);
     expect_ok(harvest_origin_files(record, "text", &files, &err), &err);
     json_object_set_new(record, "tokens", json_integer((json_int_t)tokens));
@@ -101,19 +101,24 @@ static json_t *record_for(const char *store, size_t tokens)
     return record;
 }
 
+static json_t *record_for(const char *store, size_t tokens)
+{
+    return record_of(&tap, store, tokens);
+}
+
 static enum sae_status write_store(const char *store, size_t tokens, bool force,
                                    struct harvest_store_totals *totals, struct sae_err *err)
 {
     json_t *record = record_for(store, tokens);
-    const struct harvest_store_settings set = {.dir = store,
-                                               .files = &files,
+    struct harvest_store one = {.tap = &tap, .dir = store, .shard_rows = SHARD, .record = record};
+    const struct harvest_store_settings set = {.files = &files,
                                                .field = "text",
                                                .context = CONTEXT,
                                                .batch = 4,
-                                               .shard_rows = SHARD,
                                                .n_tokens = tokens,
                                                .force = force};
-    const enum sae_status st = harvest_store_write(&tap, &set, record, totals, err);
+    const enum sae_status st = harvest_store_write(&one, 1, &set, err);
+    *totals = one.totals;
     json_decref(record);
     return st;
 }
@@ -236,31 +241,110 @@ static void another_store_is_refused(void **state)
     /* Another layer in the folder, whatever is asked of it. */
     const struct harvest_origin_renewed nothing = {0};
     expect_ok(harvest_origin_folder(store, &tap, &nothing, &err), &err);
-    tap.layer = LAYER - 1;
+    tap.hook.layer = LAYER - 1;
     assert_int_equal(harvest_origin_folder(store, &tap, &nothing, &err), SAE_EARG);
     const struct harvest_origin_renewed anew = {.store = true};
     assert_int_equal(harvest_origin_folder(store, &tap, &anew, NULL), SAE_OK);
-    tap.layer = LAYER;
+    tap.hook.layer = LAYER;
     free(store);
+}
+
+/* --- several stores in one pass --- */
+
+enum { N_SITES = 4 };
+static const struct sae_hook sites[N_SITES] = {
+    {SAE_RESID_POST, LAYER}, {SAE_ATTN_Z, 1}, {SAE_MLP_OUT, LAYER}, {SAE_RESID_PRE, 0}};
+
+/* Sites [first, first + n) into folders NAME_K. */
+static void write_sites(const char *name, size_t first, size_t n, bool shared)
+{
+    struct harvest_tap taps[N_SITES];
+    struct harvest_store stores[N_SITES];
+    const struct harvest_store_settings set = {
+        .files = &files, .field = "text", .context = CONTEXT, .batch = 4, .n_tokens = TOKENS};
+    struct sae_err err = {0};
+    for (size_t i = 0; i < n; i++) {
+        char folder[40];
+        snprintf(folder, sizeof folder, "%s_%zu", name, first + i);
+        if (shared)
+            expect_ok(harvest_tap_share(&taps[i], &tap, sites[first + i], &err), &err);
+        else
+            expect_ok(harvest_tap_open(&taps[i], tap.folder, sites[first + i], &err), &err);
+        char *const store = in_dir(folder);
+        stores[i] = (struct harvest_store){.tap = &taps[i],
+                                           .dir = store,
+                                           .shard_rows = SHARD,
+                                           .record = record_of(&taps[i], store, TOKENS)};
+    }
+    expect_ok(harvest_store_write(stores, n, &set, &err), &err);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(stores[i].totals.n_rows, TOKENS);
+        json_decref((json_t *)(uintptr_t)stores[i].record);
+        free((char *)(uintptr_t)stores[i].dir);
+        harvest_tap_close(&taps[i]);
+    }
+}
+
+static void expect_same_sites(void)
+{
+    static const char *const names[] = {"acts.json",     "acts_00000.h5", "acts_00001.h5",
+                                        "acts_00002.h5", "acts_00003.h5", "acts_00004.h5"};
+    for (size_t i = 0; i < N_SITES; i++) {
+        char a[40], b[40];
+        snprintf(a, sizeof a, "alone_%zu", i);
+        snprintf(b, sizeof b, "both_%zu", i);
+        char *const alone = in_dir(a), *const both = in_dir(b);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            expect_same_file(alone, both, names[k]);
+        free(alone);
+        free(both);
+    }
+}
+
+static void remove_from(size_t site, const char *name)
+{
+    char path[80];
+    snprintf(path, sizeof path, "both_%zu/%s", site, name);
+    char *const whole = in_dir(path);
+    assert_int_equal(remove(whole), 0);
+    free(whole);
+}
+
+/* Each store of a pass has the bytes that it has alone; also after an end that left one store without
+ * a shard, one with two, one whole but for its index and one complete. */
+static void together_as_alone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SITES; i++)
+        write_sites("alone", i, 1, false);
+    write_sites("both", 0, N_SITES, true);
+    expect_same_sites();
+    for (size_t k = 0; k < 5; k++) {
+        char name[20];
+        snprintf(name, sizeof name, "acts_%05zu.h5", k);
+        remove_from(0, name);
+        if (k >= 2)
+            remove_from(1, name);
+    }
+    for (size_t i = 0; i < 3; i++)
+        remove_from(i, "acts.json");
+    write_sites("both", 0, N_SITES, true);
+    expect_same_sites();
 }
 
 static void short_text_is_refused(void **state)
 {
     (void)state;
     struct sae_files one = {0};
-    struct harvest_store_totals totals;
     struct sae_err err = {0};
     char *path = in_dir("short.txt"), *store = in_dir("short");
     assert_int_equal(sae_fs_write(path, "one two", 7, NULL), SAE_OK);
     assert_int_equal(sae_files_add(&one, path, NULL), SAE_OK);
-    const struct harvest_store_settings set = {.dir = store,
-                                               .files = &one,
-                                               .field = "text",
-                                               .context = CONTEXT,
-                                               .batch = 4,
-                                               .shard_rows = SHARD};
+    const struct harvest_store_settings set = {
+        .files = &one, .field = "text", .context = CONTEXT, .batch = 4};
     json_t *record = json_object();
-    assert_int_equal(harvest_store_write(&tap, &set, record, &totals, &err), SAE_EARG);
+    struct harvest_store to = {.tap = &tap, .dir = store, .shard_rows = SHARD, .record = record};
+    assert_int_equal(harvest_store_write(&to, 1, &set, &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "less than one context of 16"));
     json_decref(record);
     sae_files_clear(&one);
@@ -540,8 +624,8 @@ static void no_such_layer(void **state)
     (void)state;
     struct harvest_tap other;
     struct sae_err err = {0};
-    assert_int_equal(harvest_tap_open(&other, tap.folder, 99, &err), SAE_EARG);
-    assert_non_null(strstr(err.msg, "--layer 99"));
+    assert_int_equal(harvest_tap_open(&other, tap.folder, sae_resid_post(99), &err), SAE_EARG);
+    assert_non_null(strstr(err.msg, "layer 99"));
     assert_int_equal(harvest_tap_reserve(&tap, 1 << 20, 1 << 20, &err), SAE_EARG);
 }
 
@@ -551,6 +635,7 @@ int main(void)
         cmocka_unit_test(rows_are_the_models),
         cmocka_unit_test(an_interrupted_pass_continues),
         cmocka_unit_test(another_store_is_refused),
+        cmocka_unit_test(together_as_alone),
         cmocka_unit_test(short_text_is_refused),
         cmocka_unit_test(pooled_is_the_mean_of_rows),
         cmocka_unit_test(last_token_is_kept),
