@@ -128,7 +128,7 @@ static void bad_files_are_refused(void **state)
                    "line 1 has no field 'label'; it has: text, class; see --label-column");
     expect_refusal("x.jsonl", "{\"text\": \"a\", \"label\": 1.5}\n",
                    "1 of 1 rows cannot be used; the first: ");
-    expect_refusal("x.csv", "PAR1", "it is Parquet, not text; write it as JSON lines");
+    expect_refusal("x.csv", "PAR1", "is Parquet without its end");
     struct harvest_dataset set;
     struct sae_err err;
     assert_int_equal(harvest_dataset_load(&set, "/nowhere/x.csv", &usual, &err), SAE_EIO);
