@@ -8,8 +8,10 @@
 #                                 evaluation at 25, 50, 75 and 100 % of them. About 40 minutes on two cores
 #                                 for SmolLM2-135M (data/models brings it)
 #       --layer L                 layer to look at (default: the middle one)
-#       --tokens N                activations to harvest and train on, such as 1M (default: 250k)
+#       --tokens N                activations to harvest, such as 1M; the words and labelled texts follow
+#                                 (default: 250k)
 #       --steps N                 updates of a training, of 512 tokens each (default: each activation once)
+#       --seeds LIST              seeds of each setting (default: 1,2)
 #   ./demo.sh --quick             with or without --model: less of everything, to see each program at work;
 #                                 its numbers say little
 #
@@ -21,11 +23,11 @@ root=$PWD
 usage() { sed -n '2,/^# shell/s/^# \{0,1\}//p' "$0" | sed '$d' >&2; }
 wrong() { echo "demo.sh: $*" >&2; exit 2; }
 
-model='' layer='' tokens='' steps='' quick=''
+model='' layer='' tokens='' steps='' seeds='' quick=''
 while [ $# -gt 0 ]; do
     case "$1" in
     --quick) quick=1 ;;
-    --model | --layer | --tokens | --steps)
+    --model | --layer | --tokens | --steps | --seeds)
         [ $# -gt 1 ] || wrong "$1 takes a value; ./demo.sh --help shows all"
         eval "${1#--}=\$2"
         shift
@@ -35,8 +37,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ -n "$model" ] || [ -z "$layer$tokens$steps" ] ||
-    wrong "--layer, --tokens and --steps go with --model; the shipped model's are fixed"
+[ -n "$model" ] || [ -z "$layer$tokens$steps$seeds" ] ||
+    wrong "--layer, --tokens, --steps and --seeds go with --model; the shipped model's are fixed"
 [ -z "$model" ] || [ -e "$model" ] || wrong "there is no '$model'; --model takes a folder or a GGUF file"
 
 began=$(date +%s)
@@ -77,12 +79,14 @@ else
     of_model() { printf '%s\n' "$about" | sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p"; }
     out=demo-$(of_model name | tr -c 'A-Za-z0-9._\n-' _)
     layer=${layer:-$(of_model middle_layer)}
-    m=$((4 * $(of_model width))) seeds=1,2 points=25,50,75,100 all=--all contexts=32
-    labels='--max-train-per-class 100 --max-test-per-class 40' words='--max-words 2500'
+    m=$((4 * $(of_model width))) seeds=${seeds:-1,2} points=25,50,75,100 all=--all contexts=32
+    [ -z "$quick" ] || tokens=20k m=$((m / 2)) contexts=8
     tokens=${tokens:-250k}
+    number=$(echo "$tokens" | sed 's/[kK]$/000/; s/[mM]$/000000/')
+    case "$number" in '' | *[!0-9]*) wrong "--tokens $tokens: expected a number such as 250k" ;; esac
+    words="--max-words $((number / 100))" # a prompt has about a hundred tokens
+    labels="--max-train-per-class $((number / 2500)) --max-test-per-class $((number / 6250 + 5))"
     case "$model" in /*) ;; *) model=../$model ;; esac
-    [ -z "$quick" ] || tokens=20k m=$((m / 2)) contexts=8 words='--max-words 200' \
-        labels='--max-train-per-class 20 --max-test-per-class 10'
 fi
 [ -z "$steps" ] || steps="--steps $steps"
 
@@ -103,7 +107,7 @@ small="--m $m --batch 512 --lr 1e-3" # what fits few tokens and a narrow stream
 run sae-train --acts acts --arch topk --k 32 $small $steps --orth none,progressive --lambda2-max 0.003,0.1 \
     --seed $seeds --checkpoints $points -o sweep
 # One seed of each, for what takes longer.
-first="sweep/run_none_s1 sweep/run_progressive_lam0.003_s1 sweep/run_progressive_lam0.1_s1"
+first=$(for run in none progressive_lam0.003 progressive_lam0.1; do ls -d sweep/run_$run* | head -n 1; done)
 
 step "analyze: how separated are the features, at every checkpoint"
 into analyze.txt sae-analyze --all sweep
@@ -133,12 +137,12 @@ sed -n '/^In short/,/^What was run/p' notes.txt | sed '$d'
 times >times.txt # of the programs: the second line
 cat <<END
 
-== done in $(($(date +%s) - began)) s; the programs took $(sed -n '2s/ .*//p' times.txt) of processor time.
+== done in $(($(date +%s) - began)) s; the programs took $(sed -n '2s/[.].*/s/p' times.txt) of processor time.
    To look at, in $root/$out:
    notes.txt                               the runs side by side, in groups over seeds
    analyze.txt probe.txt absorb.txt ...    each tool's own tables
    report_charts/*.svg                     the same as charts
    sweep/*/charts/*.svg                    one checkpoint in detail
-   h5dump -H sweep/run_none_s1/ckpt_50.h5  what a checkpoint holds
+   h5dump -H sweep/run_none*/ckpt_50.h5    what a checkpoint holds
 END
 [ "$out" != demo ] || echo "The same on a real language model: ./demo.sh --model MODEL; see data/models and README.md."

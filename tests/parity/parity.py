@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""saekit beside SAEBench on the same autoencoders: trains three small ones on a demo's activation
-store, runs sae-splice, sae-probe and sae-absorb, runs SAEBench's own functions on the same texts,
-tokens and activations, and writes every metric of both as a table.
+"""saekit beside SAEBench on the same autoencoders: makes a small store of the shipped model, trains
+three autoencoders on it, runs sae-splice, sae-probe and sae-absorb, runs SAEBench's own functions on
+the same texts, tokens and activations, and writes every metric of both as a table, as docs/PARITY.md
+has them.
 
-    ./demo.sh                                    # or any folder with acts/ and texts/
-    pip install sae-bench==0.6.0 h5py            # torch on the CPU will do
-    tests/parity/parity.py --demo demo
-    tests/parity/speed.py --demo demo            # whole programs beside whole programs
+    tests/parity/remake.sh saebench              # with the packages it needs
+    tests/parity/parity.py                       # once they are there; torch on the CPU will do
+    tests/parity/speed.py                        # whole programs beside whole programs
 
-Needs the Python packages; no part of ./test.sh. Exits 1 where a difference exceeds its bound."""
+Needs a build, zstd, and the Python packages; no part of ./test.sh. Exits 1 where a difference exceeds
+its bound."""
 import argparse
 import json
 import os
@@ -47,17 +48,26 @@ def answer(text):
 # --- what both sides read --------------------------------------------------------------------
 
 
+def harvest(args):
+    """The store, the labelled sets and the word set, as ./demo.sh makes them, of fewer tokens."""
+    texts = os.path.join(root, "data", "corpora", "texts")
+    labels = os.path.join(texts, "labels")
+    say("harvesting")
+    tool(args, "sae-harvest", "--model", os.path.abspath(args.model), "--layer", str(LAYER), "--text",
+         os.path.join(texts, "prose.jsonl.zst"), "--tokens", "600k", "-o", "acts")
+    tool(args, "sae-harvest", "--like", "acts", "--context", "64", "--labels",
+         ",".join(os.path.join(labels, n) for n in sorted(os.listdir(labels))))
+    tool(args, "sae-harvest", "--like", "acts", "--words")
+    lines = subprocess.run(["zstd", "-dc", os.path.join(texts, "prose.jsonl.zst")], check=True,
+                           stdout=subprocess.PIPE).stdout.splitlines(keepends=True)
+    with open(os.path.join(args.work, "core.jsonl"), "wb") as f:
+        f.writelines(lines[-200:])
+
+
 def prepare(args):
     os.makedirs(args.work, exist_ok=True)
-    acts = os.path.join(args.work, "acts")
-    if not os.path.exists(acts):
-        os.symlink(os.path.realpath(os.path.join(args.demo, "acts")), acts)
-    core = os.path.join(args.work, "core.jsonl")
-    if not os.path.exists(core):
-        with open(os.path.join(args.demo, "texts", "prose", "prose.jsonl")) as f:
-            lines = f.readlines()[-200:]
-        with open(core, "w") as f:
-            f.writelines(lines)
+    if not os.path.exists(os.path.join(args.work, "core.jsonl")):
+        harvest(args)
     for arch, options in ARCHS.items():
         run = f"run_{arch}"
         if os.path.exists(os.path.join(args.work, run, "ckpt_100.h5")):
@@ -71,24 +81,60 @@ def prepare(args):
 
 
 class Table:
+    """Lines of Markdown, and what exceeded its bound."""
+
     def __init__(self):
-        self.lines, self.failed, self.worst = [], [], 0.0
+        self.lines, self.failed = [], []
 
     def head(self, *columns):
-        self.lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+        self.lines += ["", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
 
     def row(self, *cells):
         self.lines.append("| " + " | ".join(str(c) for c in cells) + " |")
 
-    def pair(self, what, saekit, upstream, bound, relative=False, digits=5):
-        off = abs(saekit - upstream)
-        if relative and upstream:
-            off /= abs(upstream)
-        good = off <= bound
-        if not good:
-            self.failed.append(f"{what}: {saekit} against {upstream}, bound {bound}")
-        self.row(what, f"{saekit:.{digits}f}", f"{upstream:.{digits}f}", f"{off:.1e}",
-                 f"{bound:g}{' rel.' if relative else ''}", "yes" if good else "**no**")
+    def judge(self, what, off, bound):
+        if not off <= bound:
+            self.failed.append(f"{what}: {off:g} off, bound {bound:g}")
+
+
+class Pairs:
+    """A metric a row, two columns an autoencoder: what saekit found and what SAEBench found."""
+
+    def __init__(self):
+        self.rows = {}  # metric: {arch: (saekit, SAEBench)}, bound, relative, digits
+
+    def add(self, what, arch, saekit, upstream, bound, relative=False, digits=5):
+        row = self.rows.setdefault(what, ({}, bound, relative, digits))
+        row[0][arch] = (saekit, upstream)
+
+    def write(self, table):
+        archs = list(next(iter(self.rows.values()))[0])
+        table.head("metric", *[c for a in archs for c in (f"{a}: saekit", "SAEBench")],
+                   "off by at most", "bound")
+        for what, (found, bound, relative, digits) in self.rows.items():
+            off = [abs(x - y) / (abs(y) if relative and y else 1) for x, y in found.values()]
+            worst = max(off) if all(o == o for o in off) else float("nan")
+            table.judge(what, worst, bound)
+            table.row(f"`{what}`", *[f"{v:.{digits}f}" for pair in found.values() for v in pair],
+                      f"{worst:.0e}", f"{bound:g}{' rel.' if relative else ''}")
+
+
+class Worst:
+    """The largest difference over latents or letters, a column an autoencoder."""
+
+    def __init__(self, head):
+        self.head, self.rows = head, {}
+
+    def add(self, what, arch, off, bound):
+        self.rows.setdefault(what, ({}, {}))[0][arch] = off
+        self.rows[what][1][arch] = bound
+
+    def write(self, table, bound_text):
+        table.head(self.head, *next(iter(self.rows.values()))[0], "bound")
+        for what, (off, bound) in self.rows.items():
+            for arch in off:
+                table.judge(f"{what}, {arch}", off[arch], bound[arch])
+            table.row(f"`{what}`", *[f"{v:.1e}" for v in off.values()], bound_text)
 
 
 # --- core --------------------------------------------------------------------------------------
@@ -150,6 +196,7 @@ def core(args, up, model, table):
     import numpy as np
 
     texts = [json.loads(line)["text"] for line in open(os.path.join(args.work, "core.jsonl"))]
+    pairs, worst = Pairs(), Worst("per latent, largest difference")
     for arch in ARCHS:
         say(f"core, {arch}: saekit")
         mine = answer(tool(args, "sae-splice", "--json", "--model", os.path.abspath(args.model), "--text",
@@ -158,17 +205,17 @@ def core(args, up, model, table):
         sae = up.load_sae(os.path.join(args.work, f"run_{arch}", "ckpt_100.h5"), LAYER)
         theirs, features = up.core(model, sae, texts, args.batches)
         metrics = mine["eval_result_metrics"]
-        table.lines += ["", f"### {arch}", ""]
-        table.head("metric", "saekit", "SAEBench", "off by", "bound", "within")
         for key, group, relative in CORE:
-            table.pair(key, metrics[group][key], theirs[key], 1e-3, relative)
-        table.pair("explained_variance_pooled (numpy)",
-                   metrics["reconstruction_quality"]["explained_variance_pooled"],
-                   pooled_variance(up, model, sae, texts, args.batches), 1e-3)
+            pairs.add(key, arch, metrics[group][key], theirs[key], 1e-3, relative)
+        pairs.add("explained_variance_pooled", arch,
+                  metrics["reconstruction_quality"]["explained_variance_pooled"],
+                  pooled_variance(up, model, sae, texts, args.batches), 1e-3)
         for key in PER_LATENT:
             a = np.array([row[key] for row in mine["eval_result_details"]])
             b = np.nan_to_num(np.array(features[key]), nan=-1)
-            table.pair(f"{key}, largest over latents", float(np.abs(a - b).max()), 0.0, 1e-3)
+            worst.add(key, arch, float(np.abs(a - b).max()), 1e-3)
+    pairs.write(table)
+    worst.write(table, "0.001")
 
 
 # --- sparse probing ------------------------------------------------------------------------------
@@ -226,9 +273,8 @@ def probing(args, up, table):
     paths = [os.path.join("acts", f"labels_{n}.h5") for n in sets]
     say(f"probing: upstream reads {', '.join(sets)}")
     theirs = [up.Probing(up.read_labels(os.path.join(args.work, p))) for p in paths]
-    table.lines += ["### The same texts", ""]
-    table.head("features", "k", "tasks", "saekit", "SAEBench", "off by", "bound", "within",
-               "tasks that differ", "by at most", "after an exact solve")
+    table.head("features", "k", "tasks", "saekit", "SAEBench", "off by", "bound", "tasks that differ",
+               "by at most", "after an exact solve")
     for i, arch in enumerate(ARCHS):
         sae = up.load_sae(os.path.join(args.work, f"run_{arch}", "ckpt_100.h5"), LAYER)
         for s in theirs:
@@ -238,16 +284,15 @@ def probing(args, up, table):
         for side, k in [(side, k) for side in ("llm", "sae")[i > 0 :] for k in KS]:
             name = arch if side == "sae" else "neurons"
             a, b, exact = same_draws(side, k, sets, mine, theirs)
-            off, good = a.mean() - b.mean(), abs(a.mean() - b.mean()) <= 0.005
-            if not good:
-                table.failed.append(f"{name}, k = {k}: {a.mean()} against {b.mean()}, bound 0.005")
+            off = a.mean() - b.mean()
+            table.judge(f"probing, {name}, k = {k}", abs(off), 0.005)
             table.row(name, k, len(a), f"{a.mean():.5f}", f"{b.mean():.5f}", f"{off:+.1e}", 0.005,
-                      "yes" if good else "**no**", (abs(a - b) > 1e-9).sum(),
+                      (abs(a - b) > 1e-9).sum(),
                       f"{abs(a - b).max():.4f}", (abs(a - exact) > 1e-9).sum())
             say(table.lines[-1])
     say(f"probing, neurons: {args.own_seeds} draws of each side's own")
     mean = probe(args, range(1, args.own_seeds + 1), paths, next(iter(ARCHS)))
-    table.lines += ["", f"### Each side's own draws, {args.own_seeds} of them", ""]
+    table.lines += ["", f"On each side's own draws, {args.own_seeds} of them:"]
     own_draws(args, up, mean["eval_result_metrics"]["llm"], theirs, table)
 
 
@@ -264,36 +309,33 @@ def kept_truth(args):
         return f["w"][()], f["b"][()]
 
 
-def per_letter(table, what, found):
+def per_letter(worst, what, arch, found):
     """The worst of (difference, words): a word that falls on the other side of a border moves its
     letter's share by 1 / words, so that much is allowed where it is more than 0.01."""
     off, bound = max(((d, max(0.01, 1.001 / max(n, 1))) for d, n in found), key=lambda x: x[0] / x[1])
-    table.pair(what, off, 0.0, bound)
+    worst.add(what, arch, off, bound)
 
 
 def absorption(args, up, table):
     import numpy as np
 
     words = up.Words(os.path.join(args.work, "acts", "words.h5"))
-    first = True
+    pairs, worst = Pairs(), Worst("largest difference over letters")
     for arch in ARCHS:
         say(f"absorption, {arch}: saekit")
         mine = answer(tool(args, "sae-absorb", "--json", "--seed", "42", f"run_{arch}"))
         truth = kept_truth(args)
-        if first:
+        if not pairs.rows:
             say("absorption: upstream trains its ground-truth probe")
-            stage_truth(args, up, words, truth, mine, table)
-            first = False
+            stage_truth(up, words, truth, mine, table)
         say(f"absorption, {arch}: upstream")
         sae = up.load_sae(os.path.join(args.work, f"run_{arch}", "ckpt_100.h5"), LAYER)
         letters = {row["first_letter"]: row for row in mine["eval_result_details"]}
         splits = {c: row["split_latents"] for c, row in letters.items()}
         tried = {c: row["tried_latents"] for c, row in letters.items()}
         f1 = up.k_sparse_f1(words, sae, tried)
-        table.lines += ["", f"### {arch}: the same probe direction, the same candidates", ""]
-        table.head("metric", "saekit", "SAEBench", "off by", "bound", "within")
         words_of = {c: row["num_probe_true_positives"] for c, row in letters.items()}
-        per_letter(table, "F1 of the k-sparse probes, largest over letters and k",
+        per_letter(worst, "F1 of the k-sparse probes", arch,
                    [(abs(a - b), words_of[c]) for c, row in letters.items()
                     for a, b in zip(row["tried_f1"], f1[c])])
         theirs = up.word_tests(words, sae, truth, splits, LAYER)
@@ -301,24 +343,28 @@ def absorption(args, up, table):
                           ("mean_absorption_fraction", "mean_absorption_fraction_score")):
             counted = [c for c, row in letters.items() if row["in_mean"]]
             ours = mine["eval_result_metrics"]["version_d"][mean]
-            table.pair(f"{mean} (D)", ours if ours is not None else float("nan"),
-                       np.mean([theirs[c][key] for c in counted]), 0.01)
-            per_letter(table, f"{key}, largest over letters",
+            pairs.add(mean, arch, ours if ours is not None else float("nan"),
+                      np.mean([theirs[c][key] for c in counted]), 0.01)
+            per_letter(worst, key, arch,
                        [(abs(letters[c][key] - theirs[c][key]), words_of[c]) for c in letters])
-        table.pair("num_probe_true_positives, sum over letters", sum(words_of.values()),
-                   sum(t["num_probe_true_positives"] for t in theirs.values()), 1, digits=0)
+        pairs.add("num_probe_true_positives", arch, sum(words_of.values()),
+                  sum(t["num_probe_true_positives"] for t in theirs.values()), 1, digits=0)
+    pairs.write(table)
+    worst.write(table, "0.01, or one word")
 
 
-def stage_truth(args, up, words, truth, mine, table):
+def stage_truth(up, words, truth, mine, table):
+    """Each side trains its own."""
     import numpy as np
 
-    w, f1 = up.train_truth(words, seed=1)
+    w, theirs = up.train_truth(words, seed=1)
     cos = (w * truth[0]).sum(1) / np.linalg.norm(w, axis=1) / np.linalg.norm(truth[0], axis=1)
-    table.lines += ["", "### Ground-truth probe, each side training its own", ""]
-    table.head("metric", "saekit", "SAEBench", "off by", "bound", "within")
-    table.pair("F1, mean over letters", np.mean([r["probe_f1"] for r in mine["eval_result_details"]]),
-               np.mean(list(f1.values())), 0.02)
-    table.pair("cosine of the directions, median over letters", float(np.median(cos)), 1.0, 0.05)
+    f1 = np.mean([r["probe_f1"] for r in mine["eval_result_details"] if r["probe_f1"] is not None])
+    table.head("ground-truth probe", "saekit", "SAEBench")
+    table.row("F1, mean over letters", f"{f1:.4f}", f"{np.mean(list(theirs.values())):.4f}")
+    table.row("cosine of the directions, median over letters", f"{np.median(cos):.4f}", "")
+    table.judge("F1 of the ground-truth probe", abs(f1 - np.mean(list(theirs.values()))), 0.02)
+    table.judge("cosine of the ground-truth probes", 1 - np.median(cos), 0.05)
 
 
 # --- the page ----------------------------------------------------------------------------------
@@ -326,10 +372,10 @@ def stage_truth(args, up, words, truth, mine, table):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--demo", default=os.path.join(root, "demo"), help="folder with acts/ and texts/")
     p.add_argument("--model", default=os.path.join(root, "data", "tiny-g2"))
     p.add_argument("--build", default=os.path.join(root, "build"))
-    p.add_argument("--work", default=os.path.join(root, "demo", "parity"), help="for runs made here")
+    p.add_argument("--work", default=os.path.join(root, "build", "parity"),
+                   help="for the store and the runs made here, which stay")
     p.add_argument("--parts", default="core,probing,absorption")
     p.add_argument("--batches", type=int, default=4, help="core: batches of 16 contexts")
     p.add_argument("--seeds", type=int, default=5, help="probing: draws both sides share")

@@ -4,8 +4,9 @@
 # their own (some gigabytes: PyTorch's package brings its libraries for GPUs along).
 #
 # usage: tests/parity/remake.sh [families] [saebench] [speed]      default: families saebench
-#   families   every family of language models beside transformers; needs ./build
-#   saebench   every metric beside SAEBench's own code; needs a finished ./demo.sh
+#   families   every family of language models beside transformers
+#   saebench   every metric beside SAEBench's own code; makes a store and three
+#              autoencoders in build/parity
 #   speed      whole programs beside SAEBench's functions; after saebench
 #
 # VENV=FOLDER names the environment (build/parity-venv), TORCH the package to install, such as a
@@ -18,6 +19,7 @@ python=$venv/bin/python3
 [ -x "$python" ] || python3 -m venv "$venv"
 "$python" -c 'import h5py, sae_bench, torch, transformers' 2>/dev/null ||
     "$venv/bin/pip" install "${TORCH:-torch}" transformers h5py sae-bench==0.6.0
+[ -f build/build.ninja ] || meson setup build --buildtype=release
 status=0
 for table; do
     case "$table" in
@@ -25,8 +27,11 @@ for table; do
         ninja -C build tests/golden/golden_lm_families >/dev/null
         "$python" tests/parity/families.py || status=1
         ;;
-    saebench) "$python" tests/parity/parity.py --demo demo || status=1 ;;
-    speed) "$python" tests/parity/speed.py --demo demo || status=1 ;;
+    saebench)
+        ninja -C build programs >/dev/null
+        "$python" tests/parity/parity.py || status=1
+        ;;
+    speed) "$python" tests/parity/speed.py || status=1 ;;
     *)
         echo "remake.sh: found '$table', expected families, saebench or speed" >&2
         exit 2

@@ -6,8 +6,8 @@ activations (no side runs the language model) and end with the scores; nothing k
 runs is used. Each program of saekit runs before and after SAEBench's, so that a change of load
 shows; its seconds are the mean of the two.
 
-    tests/parity/parity.py --demo demo --parts none     # trains the autoencoders, once
-    tests/parity/speed.py --demo demo
+    tests/parity/parity.py --parts none          # trains the autoencoders, once
+    tests/parity/speed.py
 
 SAEBench's seconds are given with and without the start of Python and its imports. Its absorption
 takes some minutes. Prints the seconds, then the scores of both."""
@@ -50,10 +50,9 @@ def compare(name, ours, theirs, args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--demo", default=os.path.join(root, "demo"))
     p.add_argument("--build", default=os.path.join(root, "build"))
-    p.add_argument("--work", default=os.path.join(root, "demo", "parity"))
-    p.add_argument("--sets", default="category,section", help="labelled sets for probing")
+    p.add_argument("--work", default=os.path.join(root, "build", "parity"))
+    p.add_argument("--sets", default="category,source", help="labelled sets for probing")
     p.add_argument("--run", default="run_topk")
     p.add_argument("--layer", default="3")
     p.add_argument("--parts", default="absorption,probing,full", help="full: on all features")
