@@ -120,7 +120,7 @@ struct pq_column {
     struct pq_runs reps, defs, indices;
     struct pq_delta prefixes, lengths;
     const uint8_t *bytes, *bytes_end;
-    uint64_t n_truths; /* PLAIN truths: bits read */
+    size_t n_taken, n_split; /* PLAIN truths, BYTE_STREAM_SPLIT: values read, and in the page */
     struct pq_buffer last; /* DELTA_BYTE_ARRAY: the value before */
     size_t n_last;
     /* the repetition level of the next entry, read ahead */

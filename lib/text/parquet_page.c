@@ -221,7 +221,7 @@ static enum sae_status begin_values(struct pq_column *c, const uint8_t *at, cons
     bool ok = true;
     c->bytes = at;
     c->bytes_end = end;
-    c->n_truths = 0;
+    c->n_taken = 0;
     c->n_last = 0;
     c->prefixes = c->lengths = (struct pq_delta){0};
     if (at == end) /* all of them are null */
@@ -234,6 +234,9 @@ static enum sae_status begin_values(struct pq_column *c, const uint8_t *at, cons
         break;
     case RLE:
         ok = take_levels(&c->indices, &at, end, 1);
+        break;
+    case BYTE_STREAM_SPLIT:
+        c->n_split = (size_t)(end - at) / width_of(c);
         break;
     case DELTA_BINARY_PACKED:
         ok = pq_delta_init(&c->lengths, at, end);
@@ -268,6 +271,7 @@ static enum sae_status check_encoding(const struct pq_column *c, struct sae_err 
     const bool dictionary = encoding == PLAIN_DICTIONARY || encoding == RLE_DICTIONARY;
     if (encoding == PLAIN || (dictionary && type != PQ_BOOLEAN) ||
         (encoding == RLE && type == PQ_BOOLEAN) ||
+        (encoding == BYTE_STREAM_SPLIT && width_of(c) > 0) ||
         (encoding == DELTA_BINARY_PACKED && (type == PQ_INT32 || type == PQ_INT64)) ||
         ((encoding == DELTA_LENGTH_BYTE_ARRAY || encoding == DELTA_BYTE_ARRAY) && type == PQ_BYTES))
         return SAE_OK;
@@ -357,10 +361,10 @@ static bool take_plain(struct pq_column *c, struct pq_value *ret)
 {
     const size_t left = (size_t)(c->bytes_end - c->bytes), width = width_of(c);
     if (c->leaf->type == PQ_BOOLEAN) {
-        if (c->n_truths / 8 >= left)
+        if (c->n_taken / 8 >= left)
             return false;
-        ret->whole = c->bytes[c->n_truths / 8] >> (c->n_truths % 8) & 1;
-        c->n_truths++;
+        ret->whole = c->bytes[c->n_taken / 8] >> (c->n_taken % 8) & 1;
+        c->n_taken++;
         return true;
     }
     if (width > 0) {
@@ -375,6 +379,19 @@ static bool take_plain(struct pq_column *c, struct pq_value *ret)
     ret->n = pq_u32(c->bytes);
     ret->s = (const char *)c->bytes + 4;
     c->bytes += 4 + ret->n;
+    return true;
+}
+
+/* The first bytes of all values, then the second ones, ... */
+static bool take_split(struct pq_column *c, struct pq_value *ret)
+{
+    uint8_t bytes[8] = {0};
+    if (c->n_taken >= c->n_split)
+        return false;
+    for (size_t i = 0; i < width_of(c); i++)
+        bytes[i] = c->bytes[i * c->n_split + c->n_taken];
+    c->n_taken++;
+    set_fixed(c, ret, bytes);
     return true;
 }
 
@@ -435,6 +452,9 @@ static enum sae_status take_value(struct pq_column *c, struct pq_value *ret, str
     case PLAIN_DICTIONARY:
     case RLE_DICTIONARY:
         ok = take_index(c, ret);
+        break;
+    case BYTE_STREAM_SPLIT:
+        ok = take_split(c, ret);
         break;
     case RLE:
         ok = pq_runs_next(&c->indices, &truth);

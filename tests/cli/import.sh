@@ -145,6 +145,8 @@ refused 1 "'late.npy' row 3125, column 0: not a number" $harvest --import late.n
 head -c 256000 /dev/zero | npy "'<f4'" '(4000, 16)' >late.npy
 $harvest --import late.npy --shard-rows 1000 -o late >/dev/null || complain "the mended file is refused"
 refused 1 "it is empty" $harvest --import none.npy -o no
+head -c 2048 /dev/zero | npy "'|O'" '(16, 16)' >objects.npy
+refused 1 "'objects.npy': elements of type '|O' are Python objects" $harvest --import objects.npy -o no
 refused 1 "is it transposed?" $harvest --import wide.npy -o no
 refused 1 "cannot read 'lost.npy'" $harvest --import lost.npy -o no
 refused 1 "of no known kind" $harvest --import prose.txt -o no

@@ -12,7 +12,8 @@ void fuzz_seeds(void)
     static const char *const names[] = {
         "dictionary_gzip_v1", "dictionary_gzip_v2", "plain_gzip_v1", "plain_gzip_v2", "delta_gzip_v1",
         "delta_gzip_v2",      "front_gzip_v1",      "front_gzip_v2", "plain_none_v1", "front_zstd_v2",
-        "ids",                "two",                "labels",        "lists",         "decimal"};
+        "ids",                "two",                "labels",        "lists",         "decimal",
+        "split_zstd_v2"};
     char path[100];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         (void)snprintf(path, sizeof path, "tests/golden/parquet/%s.parquet", names[i]);

@@ -14,6 +14,19 @@ import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
+
+
+
+class Keys(pe.KmsClient):
+    """Keys that are no secret."""
+
+    def wrap_key(self, key, name):
+        return key.hex()
+
+    def unwrap_key(self, wrapped, name):
+        return bytes.fromhex(wrapped)
+
 
 out = sys.argv[1]
 os.makedirs(out, exist_ok=True)
@@ -75,6 +88,7 @@ ENCODINGS = {
     "plain": dict(use_dictionary=False),
     "delta": dict(use_dictionary=False, column_encoding={
         **{c: "DELTA_BINARY_PACKED" for c in WHOLE}, **{c: "DELTA_LENGTH_BYTE_ARRAY" for c in TEXTS}}),
+    "split": dict(use_dictionary=False, use_byte_stream_split=["id", "n", "unsigned", "x", "y"]),
     "front": dict(use_dictionary=False, column_encoding={
         **{c: "DELTA_BINARY_PACKED" for c in WHOLE}, **{c: "DELTA_BYTE_ARRAY" for c in TEXTS}}),
 }
@@ -84,8 +98,8 @@ with open(f"{out}/rows.jsonl", "w") as rows:
         rows.write(json.dumps(null_struct(plain(made))) + "\n")
 
 for encoding, options in ENCODINGS.items():
-    for codec in ["NONE", "SNAPPY", "GZIP", "ZSTD"]:
-        for version in ["1.0", "2.0"]:
+    for codec in ["NONE", "SNAPPY", "GZIP", "ZSTD"] if encoding != "split" else ["ZSTD"]:
+        for version in ["1.0", "2.0"] if encoding != "split" else ["2.0"]:
             path = f"{out}/{encoding}_{codec.lower()}_v{version[0]}.parquet"
             with pq.ParquetWriter(path, SCHEMA, compression=codec, data_page_version=version,
                                   version="1.0" if version == "1.0" else "2.6", store_schema=False,
@@ -99,13 +113,22 @@ for encoding, options in ENCODINGS.items():
 
 
 def small(name, columns, schema=None, **options):
+    options.setdefault("compression", "ZSTD")
     pq.write_table(pa.table(columns, schema=schema), f"{out}/{name}.parquet", store_schema=False,
                    write_statistics=False, **options)
 
 
 small("brotli", {"text": ["a", "b"]}, compression="BROTLI")
 small("lz4", {"text": ["a", "b"]}, compression="LZ4")
-small("split", {"text": [[1.0], [2.0]]}, use_dictionary=False, use_byte_stream_split=True)
+small("reals", {"text": [[1.0], [2.0]]})
+for name, plaintext in [("locked", False), ("locked_column", True)]:  # the footer too, or one column alone
+    keys = pe.CryptoFactory(lambda config: Keys())
+    with open(f"{out}/{name}.parquet", "wb") as f, pq.ParquetWriter(
+            f, pa.schema([("text", pa.string()), ("other", pa.string())]),
+            encryption_properties=keys.file_encryption_properties(pe.KmsConnectionConfig(), pe.EncryptionConfiguration(
+                footer_key="key", column_keys={"key": ["text"]}, plaintext_footer=plaintext,
+                double_wrapping=False))) as writer:
+        writer.write_table(pa.table({"text": ["a"], "other": ["b"]}))
 small("lists", {"text": [[["a"], ["b"]], [["c"]]]})
 small("decimal", {"text": pa.array([1, 2]).cast(pa.decimal128(22, 2))})
 small("big", {"content": ["a" * 300000 + "end", "short"]}, compression="ZSTD")

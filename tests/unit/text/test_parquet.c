@@ -91,6 +91,37 @@ static void test_all(void **state)
                     snprintf(name, sizeof name, "%s_%s_v%d.parquet", encodings[e], codecs[c], version);
                     check_file(golden(name), step);
                 }
+    check_file(golden("split_zstd_v2.parquet"), 1);
+}
+
+/* Whichever memory is not there, that is said, and nothing is left behind. */
+static void test_memory(void **state)
+{
+    (void)state;
+    for (size_t n = 1;; n++) {
+        struct sae_parquet *p = NULL;
+        json_t *row = NULL;
+        bool more = false;
+        uint64_t n_replaced = 0;
+        sae_mem_fail_after(n);
+        enum sae_status st = sae_parquet_open(&p, golden("front_zstd_v2.parquet"), &err);
+        if (st == SAE_OK)
+            st = sae_parquet_select(p, SIZE_MAX, NULL, &err);
+        for (int rows = 0; st == SAE_OK && rows < 20; rows++) {
+            st = sae_parquet_next(p, &more, &err);
+            row = NULL;
+            if (st == SAE_OK)
+                st = sae_parquet_row(p, &row, &n_replaced, &err);
+            json_decref(row);
+        }
+        sae_mem_fail_after(0);
+        sae_parquet_close(p);
+        if (st == SAE_OK) {
+            assert_true(n > 30);
+            return;
+        }
+        assert_int_equal(st, SAE_ENOMEM);
+    }
 }
 
 /* --- columns -------------------------------------------------------------------------------- */
@@ -128,7 +159,7 @@ static void test_columns(void **state)
     find("two.parquet", "text", NULL, "no column 'text'; its columns are: title, body");
     find(all, "x", NULL, "its column 'x' holds neither strings nor lists of token ids");
     find(all, "words", NULL, "its column 'words' holds neither");
-    find("split.parquet", "text", NULL, "neither strings");
+    find("reals.parquet", "text", NULL, "neither strings");
     find("decimal.parquet", "text", NULL, "neither strings");
     find("lists.parquet", "text", NULL, "neither strings");
 }
@@ -160,7 +191,8 @@ static void test_refused(void **state)
     (void)state;
     refuse_rows(golden("brotli.parquet"), "column 'text' is compressed with brotli (codec 4)");
     refuse_rows(golden("lz4.parquet"), "column 'text' is compressed with lz4_raw (codec 7)");
-    refuse_rows(golden("split.parquet"), "column 'text' is encoded as BYTE_STREAM_SPLIT (9)");
+    refuse_rows(golden("locked.parquet"), "is an encrypted Parquet file");
+    refuse_rows(golden("locked_column.parquet"), "is an encrypted Parquet file");
     refuse_rows(golden("lists.parquet"), "column 'text' is a list of lists or of a type that is not read");
     refuse_rows(golden("decimal.parquet"), "column 'text' is a list of lists or of a type that is not read");
 }
@@ -368,7 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),      cmocka_unit_test(test_columns), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_checksum), cmocka_unit_test(test_any_byte),
-        cmocka_unit_test(test_docs),     cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_docs),     cmocka_unit_test(test_ids),     cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests_name("parquet", tests, NULL, NULL);
 }
