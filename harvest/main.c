@@ -995,7 +995,7 @@ static const struct sae_program program = {
         "in SAEBench. Without a split column a fifth of each class becomes its test set; in a "
         "folder, files named train* and test* give the split.\n\n"
         "The data sets of SAEBench's sparse probing have names, with columns and classes as "
-        "Hugging Face exports them (to_json, to_csv): NAME=FILE or NAME=DIR, where NAME is "
+        "Hugging Face has them (Parquet, or to_json, to_csv): NAME=FILE or NAME=DIR, where NAME is "
         "bias_in_bios_class_set1, _set2 or _set3 (hard_text, profession, gender); "
         "amazon_reviews_mcauley_1and5 (text, category, rating) or the same with _sentiment (text, "
         "rating; ratings 1 and 5); github-code (code, language, or content and path; the first 150 "

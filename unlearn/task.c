@@ -3,7 +3,7 @@
  *
  *   forget.jsonl        text with the latents to look for (also .txt, .gz, .zst)
  *   retain.jsonl        text that must not light them
- *   forget/NAME.jsonl   questions that are to be forgotten (also .csv)
+ *   forget/NAME.jsonl   questions that are to be forgotten (also .csv, .parquet)
  *   retain/NAME.jsonl   questions that are to stay known, a file a subject */
 #include <stdio.h>
 #include <stdlib.h>

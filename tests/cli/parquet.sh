@@ -61,9 +61,20 @@ printf '{"input_ids": [300, 301, 70000]}\n' >beyond.jsonl
 refused 1 "'beyond.jsonl' line 1: token id 70000, but the vocabulary has" \
     at --text beyond.jsonl --field input_ids -o x
 
+# --- a field of a struct; rows without it are left out ---
+at --text "$files/plain_zstd_v1.parquet" --field translation.en --context 8 -o field --json 2>/dev/null |
+    jq -e '.store.rows_left_out == 2' >/dev/null || complain "translation.en is not read"
+
 # --- labels ---
 at --labels "$files/labels.parquet" -o ids/labels >labels.out 2>&1 && grep -q 'labels  *2 ' labels.out ||
     complain "labels: $(cat labels.out)"
+mkdir -p ag/data
+cp "$files/labels.parquet" ag/data/train-00000-of-00001.parquet
+cp "$files/labels.parquet" ag/data/test-00000-of-00001.parquet
+echo '# AG News' >ag/README.md
+at --labels ag_news=ag --json -o ids/labels >ag.json 2>/dev/null || complain "ag_news is refused"
+jq -e '.labels[0] | .classes == 2 and .train == 60 and .test == 60' ag.json >/dev/null ||
+    complain "ag_news: $(cat ag.json)"
 refused 1 "row 1 has no field 'topic'; it has: text, label; see --label-column" \
     at --labels "$files/labels.parquet" --label-column topic -o x
 
