@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/sample.h"
+
 const char *const report_verdict_names[REPORT_VERDICT_N] = {
     [REPORT_BETTER] = "better",
     [REPORT_WORSE] = "worse",
@@ -105,21 +107,6 @@ int report_last_shared(const struct report *report, size_t group, size_t other)
 
 /* --- one comparison ----------------------------------------------------------------------- */
 
-static struct stats_sample sample_of(const struct report *report, size_t group, int percent,
-                                     const struct sae_metric *metric)
-{
-    struct stats_sample sample = {0};
-    for (size_t i = 0; i < report->n_runs && sample.n < STATS_MOST; i++) {
-        const struct report_run *const run = &report->runs[i];
-        const double x = report_value(report_phase_at(run, percent), metric);
-        if (run->group != group || !isfinite(x))
-            continue;
-        sample.seed[sample.n] = run->seed;
-        sample.x[sample.n++] = x;
-    }
-    return sample;
-}
-
 /* Whether an evaluation ran with the same options on all runs of both groups. */
 static bool measured_alike(const struct report *report, size_t group, size_t against, int percent,
                            enum sae_source source)
@@ -160,8 +147,9 @@ static enum report_verdict judge(const struct stats_difference *by,
 struct report_comparison report_compare(const struct report *report, size_t group, size_t against,
                                         int percent, const struct sae_metric *metric)
 {
-    const struct stats_sample mine = sample_of(report, group, percent, metric);
-    const struct stats_sample ref = sample_of(report, against, percent, metric);
+    struct stats_sample mine, ref;
+    report_sample(&mine, report, group, percent, metric);
+    report_sample(&ref, report, against, percent, metric);
     struct report_comparison c = {.metric = metric, .by = stats_difference(&mine, &ref)};
     c.verdict = judge(&c.by, metric,
                       measured_alike(report, group, against, percent, metric->source),

@@ -6,6 +6,7 @@
 #include "lib/file/json.h"
 #include "lib/file/record.h"
 #include "report/report.h"
+#include "report/sample.h"
 
 static enum sae_status options_but_seed(json_t **ret, const struct report_run *run,
                                         struct sae_err *err)
@@ -78,29 +79,18 @@ enum sae_status report_group(struct report *report, struct sae_err *err)
 size_t report_group_stats(const struct report *report, size_t group, int percent,
                           const struct sae_metric *metric, double *mean, double *se)
 {
+    struct stats_sample sample;
     double sum = 0, sq = 0;
-    size_t n = 0;
+    const size_t n_runs = report_sample(&sample, report, group, percent, metric), n = sample.n;
     *mean = *se = NAN;
-    for (size_t i = 0; i < report->n_runs; i++) {
-        if (report->runs[i].group != group)
-            continue;
-        const double x = report_value(report_phase_at(&report->runs[i], percent), metric);
-        if (isfinite(x)) {
-            sum += x;
-            n++;
-        }
-    }
     if (n == 0)
         return 0;
+    for (size_t i = 0; i < n; i++)
+        sum += sample.x[i];
     *mean = sum / (double)n;
-    for (size_t i = 0; i < report->n_runs; i++) {
-        if (report->runs[i].group != group)
-            continue;
-        const double x = report_value(report_phase_at(&report->runs[i], percent), metric);
-        if (isfinite(x))
-            sq += (x - *mean) * (x - *mean);
-    }
+    for (size_t i = 0; i < n; i++)
+        sq += (sample.x[i] - *mean) * (sample.x[i] - *mean);
     if (n > 1)
         *se = sqrt(sq / (double)(n - 1) / (double)n);
-    return n;
+    return n_runs;
 }

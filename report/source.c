@@ -115,6 +115,17 @@ const struct report_source_row report_sources[SAE_SOURCE_N] = {
                               .note =
                             "Does ablating a class's latents blind its own probe, and no other?",                                                                                     .command = "sae-ablate --no-scr",
                               .caution = audited},
+    [SAE_SOURCE_MATCH] =
+        {.id = "match",
+         .suffix = "match.json",
+         .saebench = {"match"},
+         .title = "Features over seeds",
+         .note = "Matched one to one with the runs that differ in their seed alone; error over seeds.",
+         .command = "sae-match",
+         .chart = {"match", "Are features found again, and when are they fixed?",
+                   "higher is better on the left; dashed: random dictionaries",
+                   "how much of a dictionary other seeds find again, by phase and setting, beside "
+                   "random dictionaries, and how much of it is already as at the end"}},
 };
 
 enum sae_source report_source_of(const char *saebench)

@@ -28,6 +28,7 @@ enum sae_rng_stream {
     SAE_RNG_AUTOINTERP, /* latents and excerpts of automated interpretability */
     SAE_RNG_UNLEARN,   /* draws of text for unlearning */
     SAE_RNG_ABLATE,    /* probes of the ablation evaluations */
+    SAE_RNG_MATCH,     /* random dictionaries that matchings are held against */
     SAE_RNG_TEST = 1000
 };
 

@@ -7,6 +7,7 @@
 #define REC "eval_result_metrics.reconstruction_quality."
 #define MEAN "eval_result_metrics.mean."
 #define INTERP "eval_result_metrics.autointerp."
+#define MATCH "eval_result_metrics.match."
 #define VERSION "eval_result_metrics.version_"
 
 /* clang-format off */
@@ -247,6 +248,34 @@ static const struct sae_metric all[] = {
     {.id = "tpp_20", .source = SAE_SOURCE_TPP,
      .path = {"eval_result_metrics.tpp_metrics.tpp_threshold_20_total_metric"}, .head = "20 latents",
      .digits = 4, .better = +1, .meaning = "the same with twenty latents"},
+
+    /* matching */
+    {.id = "pw_mcc", .source = SAE_SOURCE_MATCH, .pairwise = true, .path = {MATCH "mcc_decoder"}, .head = "PW-MCC",
+     .column = "PW-MCC", .name = "features found again with other seeds (PW-MCC)", .digits = 4, .better = +1,
+     .panel = "features found again with other seeds", .axis = "mean matched cosine", .level = "pw_mcc_random",
+     .meaning = "mean |cosine| of decoder rows in the best one-to-one matching with each other seed; its mean over seeds is PW-MCC",
+     .version = "arXiv 2505.20254"},
+    {.id = "pw_mcc_random", .source = SAE_SOURCE_MATCH, .path = {MATCH "random_mcc_decoder"},
+     .head = "by chance", .name = "the same of random dictionaries", .digits = 4,
+     .meaning = "what random dictionaries of equal spectrum come to"},
+    {.id = "pw_mcc_alive", .source = SAE_SOURCE_MATCH, .pairwise = true, .path = {MATCH "mcc_decoder_alive"},
+     .head = "of alive", .digits = 4, .better = +1, .meaning = "over the latents that fired on the held-out tokens"},
+    {.id = "match_share_07", .source = SAE_SOURCE_MATCH, .pairwise = true, .path = {MATCH "share_decoder_07"}, .head = ">= 0.7",
+     .name = "features with a match of cosine 0.7", .digits = 4, .better = +1,
+     .meaning = "share of matched pairs with a cosine of at least 0.7"},
+    {.id = "match_share_09", .source = SAE_SOURCE_MATCH, .pairwise = true, .path = {MATCH "share_decoder_09"}, .head = ">= 0.9",
+     .digits = 4, .better = +1, .meaning = "of at least 0.9"},
+    {.id = "match_encoder", .source = SAE_SOURCE_MATCH, .pairwise = true, .path = {MATCH "mcc_encoder"}, .head = "encoder",
+     .digits = 4, .better = +1, .meaning = "mean matched |cosine| of encoder rows, matched by themselves"},
+    {.id = "match_agree", .source = SAE_SOURCE_MATCH, .pairwise = true, .path = {MATCH "share_agree"}, .head = "agree",
+     .digits = 4, .better = +1, .meaning = "share of latents with the same partner by decoder and by encoder"},
+    {.id = "match_firing", .source = SAE_SOURCE_MATCH, .pairwise = true, .path = {MATCH "mean_firing"}, .head = "firing",
+     .digits = 4, .better = +1,
+     .meaning = "mean Jaccard index of the held-out tokens that matched latents fire on, matched by it"},
+    {.id = "match_fixed", .source = SAE_SOURCE_MATCH, .path = {MATCH "share_fixed_09"}, .head = "fixed",
+     .name = "features already fixed", .digits = 4,
+     .panel = "features already as at the end", .axis = "share within cosine 0.9",
+     .meaning = "share of latents whose decoder row is within cosine 0.9 of that at the end of the run"},
 };
 /* clang-format on */
 

@@ -20,6 +20,7 @@ enum sae_source {
     SAE_SOURCE_AUTOINTERP,
     SAE_SOURCE_SCR,
     SAE_SOURCE_TPP,
+    SAE_SOURCE_MATCH,
     SAE_SOURCE_N
 };
 
@@ -31,6 +32,7 @@ struct sae_metric {
                             * "": it is not there */
     int digits;
     int better;   /* +1 higher, -1 lower, 0 neither */
+    bool pairwise; /* of a run: a mean over its pairs with the other seeds, so that seeds share pairs */
     bool percent; /* a share that sae-analyze prints as 100 times */
 
     /* sae-report */

@@ -10,7 +10,8 @@
  * SOURCE_DATE_EPOCH or 0: equal runs give equal bytes.
  *
  * A result of checkpoint run_2/ckpt_50.h5 by evaluation `name` is run_2/ckpt_50.<name>.json;
- * names: analyze, probe, sae_probes, absorb, core, autointerp, unlearn, scr, tpp. Charts go to run_2/charts/ckpt_50.<what>.svg. */
+ * names: analyze, probe, sae_probes, absorb, core, autointerp, unlearn, scr, tpp, match. Charts go to
+ * run_2/charts/ckpt_50.<what>.svg. */
 #ifndef SAE_LIB_FILE_RESULT_H
 #define SAE_LIB_FILE_RESULT_H
 

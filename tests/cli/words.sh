@@ -5,7 +5,7 @@ set -eu
 cd "$1"
 words=$(sed -n 's/^|.*|.*|\(.*\)|$/\1/p' docs/WORDS.md | grep -o '`[^`]*`' | tr -d '`')
 [ -n "$words" ] || { echo "no table of words in docs/WORDS.md"; exit 1; }
-rooms="lib/base lib/file lib/text lib/cli lib/eval lm harvest convert analyze probe absorb ablate autointerp splice unlearn report lib/math lib/sae train"
+rooms="lib/base lib/file lib/text lib/cli lib/eval lm harvest convert analyze probe absorb ablate autointerp splice unlearn match report lib/math lib/sae train"
 # Names with a dot are files; the others are sought between the underscores of identifiers.
 files=$(for word in $words; do case "$word" in *.*) echo "/$word" ;; esac; done)
 names=$(for word in $words; do case "$word" in *.*) ;; *) echo "$word" ;; esac; done)

@@ -78,6 +78,12 @@ make_run() {
 make_analyze() { make_run; }
 do_analyze() { $run "$build/analyze/sae-analyze" -q --threads 1 --sample 8 run_1; }
 
+make_match() {
+    make_train
+    run= do_sweep >/dev/null
+}
+do_match() { $run "$build/match/sae-match" -q --threads 1 sweep; }
+
 make_convert() { make_run; }
 do_convert() { $run "$build/convert/sae-convert" -q run_1 -o lens; }
 again_convert() { $run "$build/convert/sae-convert" -q --force run_1 -o lens; }

@@ -22,7 +22,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tests/recovery/assign.h"
+#include "tests/unit/fixtures/assign_dense.h"
 #include "tests/unit/fixtures/synth.h"
 #include "train/options.h"
 #include "train/trainer.h"
@@ -150,7 +150,8 @@ static void match(const struct trainer *t, const struct synth *s, uint32_t *near
     for (size_t f = 0; f < FEATURES; f++)
         for (size_t j = 0; j < M; j++)
             gain[f * M + j] = fabs(cosine(s->F + f * D, t->w.W_dec + j * D));
-    assign(FEATURES, M, gain, seat);
+    if (assign_dense(FEATURES, M, gain, seat, NULL) != SAE_OK)
+        exit(1);
     double sum = 0;
     size_t different = 0;
     for (size_t f = 0; f < FEATURES; f++)
