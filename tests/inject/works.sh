@@ -30,6 +30,11 @@ do_harvest() {
     $run "$build/harvest/sae-harvest" -q --threads 1 --model "$model" --layer 2 --text text.jsonl \
         --tokens 300 --context 32 --shard-rows 120 -o acts
 }
+make_parquet() { cp "$root/tests/golden/parquet/story_1.parquet" .; }
+do_parquet() {
+    $run "$build/harvest/sae-harvest" -q --threads 1 --model "$model" --layer 2 --text story_1.parquet \
+        --tokens 300 --context 32 --shard-rows 120 -o acts
+}
 
 make_import_acts() {
     "$build/tests/unit/fixtures/make_store" made 600 16 1 ortho 4 >/dev/null &&
@@ -102,6 +107,11 @@ again_convert_torch() {
 make_export_acts() { make_train; }
 do_export_acts() { $run "$build/convert/sae-convert" -q --export-acts acts -o rows.npy; }
 again_export_acts() { $run "$build/convert/sae-convert" -q --force --export-acts acts -o rows.npy; }
+make_export_latents() { make_run; }
+do_export_latents() { $run "$build/convert/sae-convert" -q --threads 1 run_1 --export-latents acts -o z.safetensors; }
+again_export_latents() {
+    $run "$build/convert/sae-convert" -q --threads 1 --force run_1 --export-latents acts -o z.safetensors
+}
 make_import() { cp -r "$root/tests/golden/sae/lens_topk" lens && cp -r "$root/tests/golden/sae/dict_topk" dict; }
 do_import() { $run "$build/convert/sae-convert" -q dict -o sae.h5; }
 again_import() { $run "$build/convert/sae-convert" -q --force dict -o sae.h5; }
