@@ -124,6 +124,39 @@ static void test_memory(void **state)
     }
 }
 
+/* Lists of other writers (tests/golden/parquet_lists.py). */
+static void check_lists(const char *file, const char *const *want)
+{
+    struct sae_parquet *p = NULL;
+    bool more;
+    uint64_t n_replaced = 0;
+    expect(sae_parquet_open(&p, golden(file), &err));
+    expect(sae_parquet_select(p, SIZE_MAX, NULL, &err));
+    for (; *want != NULL; want++) {
+        json_t *row = NULL;
+        expect(sae_parquet_next(p, &more, &err));
+        assert_true(more);
+        expect(sae_parquet_row(p, &row, &n_replaced, &err));
+        char *const text = json_dumps(row, JSON_COMPACT);
+        assert_string_equal(text, *want);
+        free(text);
+        json_decref(row);
+    }
+    expect(sae_parquet_next(p, &more, &err));
+    assert_false(more);
+    sae_parquet_close(p);
+}
+
+static void test_lists(void **state)
+{
+    static const char *const two[] = {"{\"ids\":[5,6]}", "{\"ids\":[]}", "{\"ids\":null}",
+                                      "{\"ids\":[7,8,9]}", NULL};
+    static const char *const bare[] = {"{\"ids\":[5,6]}", "{\"ids\":[]}", "{\"ids\":[7,8,9]}", NULL};
+    (void)state;
+    check_lists("list_two.parquet", two);
+    check_lists("list_bare.parquet", bare);
+}
+
 /* --- columns -------------------------------------------------------------------------------- */
 
 static void find(const char *file, const char *field, const char *column, const char *why_not)
@@ -401,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_all),      cmocka_unit_test(test_columns), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_cut),      cmocka_unit_test(test_checksum), cmocka_unit_test(test_any_byte),
         cmocka_unit_test(test_docs),     cmocka_unit_test(test_ids),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests_name("parquet", tests, NULL, NULL);
 }
