@@ -32,6 +32,14 @@ for package in $wanted; do
 done
 [ -n "$missing" ] || exit 0
 
+# Where nothing else is missing, and no network or no rights are there, all else goes on without it.
+optional="libsnappy-dev"
+if [ "$missing" = " $optional" ] && [ -z "${SAE_PACKAGES_OPTIONAL:-}" ]; then
+    SAE_PACKAGES_OPTIONAL=1 "$here/packages.sh" "$1" ||
+        echo "packages.sh: without $optional Parquet files that are compressed with snappy are not read; all else is built" >&2
+    exit 0
+fi
+
 if [ "$(id -u)" = 0 ]; then
     as_root=""
 elif command -v sudo >/dev/null; then

@@ -33,4 +33,16 @@ kill -0 "$(cat child)" 2>/dev/null && complain "interrupted: the command goes on
 
 "$source/packages.sh" nonsense 2>err && complain "packages.sh takes any word"
 grep -q '^usage:' err || complain "packages.sh says: $(cat err)"
+
+# Without a network, what is optional stops nothing; what is needed does.
+mkdir bin
+for tool in apt-get sudo; do
+    printf '#!/bin/sh\nexit 100\n' >bin/$tool
+done
+printf '#!/bin/sh\ncase "$*" in *"$LACKS"*) exit 1 ;; esac\nprintf "install ok installed"\n' >bin/dpkg-query
+chmod +x bin/*
+LACKS=libsnappy-dev PATH=$PWD/bin:$PATH "$source/packages.sh" build 2>err ||
+    complain "packages.sh stops without libsnappy-dev: $(cat err)"
+grep -q 'without libsnappy-dev Parquet files' err || complain "packages.sh says: $(cat err)"
+LACKS=libhdf5-dev PATH=$PWD/bin:$PATH "$source/packages.sh" build 2>err && complain "packages.sh goes on without HDF5"
 exit $bad
