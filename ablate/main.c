@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ablate/ablate.h"
+#include "ablate/plan.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/cli/opt.h"
@@ -48,16 +49,16 @@ static const struct sae_opt options[] = {
      .group = "Probes", .help = "training texts per probe, at most; half of them are positive"},
     {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 4, .max = 1e9, .arg = "N",
      .group = "Probes", .help = "test texts per probe, at most; half of them are positive"},
-    {"epochs", 0, SAE_OPT_U64, &given.epochs, "20", .min = 1, .max = 100000, .arg = "N",
+    {"epochs", 0, SAE_OPT_COUNT, &given.epochs, "20", .min = 1, .max = 100000, .arg = "N",
      .group = "Probes", .help = "passes of a probe over its training texts"},
-    {"probe-batch", 0, SAE_OPT_U64, &given.probe_batch, "16", .min = 1, .max = 1e6, .arg = "N",
+    {"probe-batch", 0, SAE_OPT_COUNT, &given.probe_batch, "16", .min = 1, .max = 1e6, .arg = "N",
      .group = "Probes", .help = "texts in one step of a probe; how much of a correlation it learns "
                                 "depends on this"},
     {"lr", 0, SAE_OPT_REAL, &given.lr, "0.001", .min = 1e-9, .max = 10, .arg = "X",
      .group = "Probes", .help = "learning rate"},
     {"l1", 0, SAE_OPT_REAL, &given.l1, "0.001", .min = 0, .max = 10, .arg = "X",
      .group = "Probes", .help = "L1 weight of a probe"},
-    {"padding", 0, SAE_OPT_U64, &given.padding, NULL, .min = 0, .max = 65536, .arg = "N",
+    {"padding", 0, SAE_OPT_COUNT, &given.padding, NULL, .min = 0, .max = 65536, .arg = "N",
      .group = "Input", .help = "tokens to which texts are padded, since SAEBench counts padding "
                                "in; 0: no padding; default: the context of the set"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
@@ -159,6 +160,26 @@ static enum sae_status check_scr(const struct sae_evaluation *run, const struct 
     return SAE_OK;
 }
 
+static enum sae_status plan_one(struct sae_evaluation *run, struct sae_plan *plan,
+                                struct sae_err *err)
+{
+    const struct work *const w = run->eval->data;
+    for (size_t i = 0; i < w->n_paths; i++) {
+        struct sae_labels labels = {0};
+        SAE_TRY(sae_labels_open(&labels, w->paths[i], err));
+        const bool scr = given.scr && labels.n_attributes > 0;
+        const enum sae_status st =
+            scr || given.tpp ? ablate_plan_set(plan, &labels, &run->group[0]->ckpt.model, run->ops,
+                                               &w->settings, scr, given.tpp, err)
+                             : SAE_OK;
+        sae_labels_close(&labels);
+        SAE_TRY(st);
+    }
+    if (plan->is_asked)
+        sae_plan_hold(plan);
+    return SAE_OK;
+}
+
 static enum sae_status ablate_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
                                   struct sae_result_parts parts[], json_t *record,
                                   struct sae_err *err)
@@ -215,6 +236,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .data = &work,
         .open = open_work,
         .check = find_sets,
+        .plan = plan_one,
         .one = ablate_one,
         .print = print,
         .end = end_checkpoint,

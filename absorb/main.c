@@ -5,6 +5,7 @@
 
 #include "absorb/absorb.h"
 #include "absorb/cache.h"
+#include "absorb/plan.h"
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
@@ -34,10 +35,10 @@ static const struct sae_opt options[] = {
      .group = "Probes", .help = "increase of F1 by which one more latent counts as a split"},
     {"l1", 0, SAE_OPT_REAL, &given.l1, "0.01", .min = 0, .max = 1e6, .arg = "X",
      .group = "Probes", .help = "L1 weight of the probe that ranks latents"},
-    {"l1-batch", 0, SAE_OPT_U64, &given.l1_batch, "0", .min = 0, .max = 1e9, .arg = "N",
+    {"l1-batch", 0, SAE_OPT_COUNT, &given.l1_batch, "0", .min = 0, .max = 1e9, .arg = "N",
      .group = "Probes",
      .help = "batch of that probe; 0: 4096, or less if an epoch would have under 20 steps"},
-    {"epochs", 0, SAE_OPT_U64, &given.epochs, "50", .min = 1, .max = 1e6, .arg = "N",
+    {"epochs", 0, SAE_OPT_COUNT, &given.epochs, "50", .min = 1, .max = 1e6, .arg = "N",
      .group = "Probes", .help = "epochs of both trained probes"},
     {"min-probe-f1", 0, SAE_OPT_REAL, &given.min_probe_f1, "0.6", .min = 0, .max = 1, .arg = "X",
      .group = "Means", .help = "least F1 of the ground-truth probe for a letter to count in "
@@ -149,6 +150,15 @@ done:
     return st;
 }
 
+static enum sae_status plan_one(struct sae_evaluation *run, struct sae_plan *plan,
+                                struct sae_err *err)
+{
+    struct work *const w = run->eval->data;
+    struct absorb_settings settings = w->settings;
+    settings.sparse_batch = given.l1_batch;
+    return absorb_plan(plan, &run->group[0]->ckpt, &w->lexicon.words, &settings, run->ops, err);
+}
+
 static enum sae_status absorb_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
                                   struct sae_result_parts parts[], json_t *record,
                                   struct sae_err *err)
@@ -195,6 +205,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .options = &given.eval,
         .data = &work,
         .check = use_words,
+        .plan = plan_one,
         .one = absorb_one,
         .print = print,
         .close = close_work,

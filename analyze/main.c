@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "analyze/analyze.h"
+#include "analyze/plan.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -30,23 +31,23 @@ static const struct sae_opt options[] = {
     {"weights-only", 0, SAE_OPT_FLAG, &given.settings.weights_only, NULL, .group = "Measures",
      .help = "measure only directions and spectrum, which need no held-out "
              "masks", .flags = SAE_OPT_MAIN},
-    {"floor", 0, SAE_OPT_U64, &given.settings.floor, "5", .min = 1, .max = 1e9, .arg = "N",
+    {"floor", 0, SAE_OPT_COUNT, &given.settings.floor, "5", .min = 1, .max = 1e9, .arg = "N",
      .group = "Measures",
      .help = "held-out tokens on which a latent must fire to count in overlaps",
      .flags = SAE_OPT_MAIN},
-    {"bins", 0, SAE_OPT_U64, &given.settings.n_bins, "200", .min = 10, .max = 10000, .arg = "N",
+    {"bins", 0, SAE_OPT_COUNT, &given.settings.n_bins, "200", .min = 10, .max = 10000, .arg = "N",
      .group = "Measures",
      .help = "bins of the cosine histogram over [-1, 1]", .flags = SAE_OPT_MAIN},
-    {"sample", 0, SAE_OPT_U64, &given.settings.n_sample, "64", .min = 2, .max = 1024, .arg = "N",
+    {"sample", 0, SAE_OPT_COUNT, &given.settings.n_sample, "64", .min = 2, .max = 1024, .arg = "N",
      .group = "Measures",
      .help = "latents in the similarity matrix: those that fire most often", .flags = SAE_OPT_MAIN},
-    {"top", 0, SAE_OPT_U64, &given.settings.n_top, "20", .min = 0, .max = 100000, .arg = "N",
+    {"top", 0, SAE_OPT_COUNT, &given.settings.n_top, "20", .min = 0, .max = 100000, .arg = "N",
      .group = "Measures",
      .help = "pairs to list, those with the largest |cos|", .flags = SAE_OPT_MAIN},
     {"duplicate", 0, SAE_OPT_REAL, &given.settings.duplicate, "0.9", .min = 0.2, .max = 1,
      .arg = "COS", .group = "Measures",
      .help = "cosine above which a pair counts as near duplicates"},
-    {"tokens", 0, SAE_OPT_U64, &given.settings.n_tokens, "2048", .min = 1, .max = 1e6, .arg = "N",
+    {"tokens", 0, SAE_OPT_COUNT, &given.settings.n_tokens, "2048", .min = 1, .max = 1e6, .arg = "N",
      .group = "Input",
      .help = "with --acts: tokens at the end of the store on which overlaps are counted"},
     SAE_EVAL_ROWS(given.eval),
@@ -77,6 +78,12 @@ static enum sae_status open_work(struct sae_evaluation *run, struct sae_err *err
     given.settings.stage = report_stage;
     given.eval.brief = !given.full;
     return sae_chart_check(&given.drawing, err);
+}
+
+static enum sae_status plan_one(struct sae_evaluation *run, struct sae_plan *plan,
+                                struct sae_err *err)
+{
+    return analyze_plan(plan, &run->group[0]->ckpt, run->ops, &given.settings, err);
 }
 
 static enum sae_status analyze_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
@@ -153,6 +160,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .options = &given.eval,
         .data = &work,
         .open = open_work,
+        .plan = plan_one,
         .one = analyze_one,
         .print = print,
         .end = end_checkpoint,

@@ -11,6 +11,7 @@
 
 #include "autointerp/autointerp.h"
 #include "autointerp/guard.h"
+#include "autointerp/plan.h"
 #include "lib/base/digest.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -71,7 +72,7 @@ static const struct sae_opt options[] = {
     {"transcript", 0, SAE_OPT_FLAG, &given.transcript, "false", .group = "What is asked",
      .help = "also write the prompts and answers to ckpt_<n>.autointerp.txt",
      .flags = SAE_OPT_MAIN | SAE_OPT_UNRECORDED},
-    {"min-active", 0, SAE_OPT_U64, &given.min_active, "15", .min = 0, .max = 1e9, .arg = "N",
+    {"min-active", 0, SAE_OPT_COUNT, &given.min_active, "15", .min = 0, .max = 1e9, .arg = "N",
      .group = "What is asked", .help = "a latent is live if it fires on more tokens than this"},
     SAE_EVAL_ALL(given.eval, "Input", 0),
     {"tokens", 0, SAE_OPT_COUNT, &given.tokens, "2M", .min = 0, .max = 4e9, .arg = "N",
@@ -325,7 +326,7 @@ static enum sae_status open_work(struct sae_evaluation *run, struct sae_err *err
     struct work *const w = run->eval->data;
     if (given.dry_run && run->cli->json)
         return sae_err_set(err, SAE_EARG, "--dry-run prints prompts; it has no JSON");
-    return open_chat(&w->chat, run->cli, err);
+    return given.eval.plan ? SAE_OK : open_chat(&w->chat, run->cli, err);
 }
 
 static enum sae_status find_source(struct sae_evaluation *run, struct sae_eval_subject *subject,
@@ -339,6 +340,14 @@ static enum sae_status find_source(struct sae_evaluation *run, struct sae_eval_s
                                      .tok = w->source.tok,
                                      .acts_id = sae_acts_id(w->source.acts)};
     return SAE_OK;
+}
+
+static enum sae_status plan_one(struct sae_evaluation *run, struct sae_plan *plan,
+                                struct sae_err *err)
+{
+    const struct work *const w = run->eval->data;
+    return autointerp_plan(plan, &run->group[0]->ckpt.model, run->ops, &w->source.corpus,
+                           &w->settings, err);
 }
 
 /* Asks what is open. A dry run prints it, and has no result. */
@@ -408,6 +417,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .data = &work,
         .open = open_work,
         .check = find_source,
+        .plan = plan_one,
         .one = autointerp_one,
         .print = print,
         .end = end_checkpoint,

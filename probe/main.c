@@ -11,6 +11,7 @@
 #include "lib/eval/output.h"
 #include "lib/eval/store.h"
 #include "probe/last.h"
+#include "probe/plan.h"
 #include "probe/probe.h"
 
 static struct {
@@ -158,6 +159,18 @@ static enum sae_status probe_sets(const struct work *w, const struct sae_eval_su
     return SAE_OK;
 }
 
+static enum sae_status plan_one(struct sae_evaluation *run, struct sae_plan *plan,
+                                struct sae_err *err)
+{
+    const struct work *const w = run->eval->data;
+    for (size_t i = 0; i < w->n_sets; i++)
+        SAE_TRY(probe_plan_set(plan, w->set_cache[i].path, &run->group[0]->ckpt.model, run->ops,
+                               &w->settings, err));
+    if (plan->is_asked)
+        sae_plan_hold(plan);
+    return SAE_OK;
+}
+
 static enum sae_status probe_one(struct sae_evaluation *run, struct sae_eval_subject *subject,
                                  struct sae_result_parts parts[], json_t *record,
                                  struct sae_err *err)
@@ -244,6 +257,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .data = &work,
         .open = open_work,
         .check = select_sets,
+        .plan = plan_one,
         .one = probe_one,
         .print = print,
         .close = close_work,

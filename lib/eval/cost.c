@@ -4,11 +4,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/host.h"
 #include "lib/base/mem.h"
 #include "lib/base/rng.h"
 #include "lib/base/stop.h"
+#include "lib/eval/codes.h"
 
 enum { PROBE_ROWS = 512, PAIR_ROWS = 2048, BINS = 64 };
 
@@ -98,5 +100,65 @@ done:
     free(arg);
     free(most);
     free(least);
+    return st;
+}
+
+double sae_cost_codes_bytes(double n_rows, double n_entries)
+{
+    double cap = 16; /* lists double as they grow */
+    while (cap < n_entries)
+        cap *= 2;
+    return 8 * (cap + n_rows + 1);
+}
+
+double sae_cost_pool_bytes(const struct sae_model *model, const struct sae_labels *labels,
+                           size_t batch, double n_entries)
+{
+    return sae_coder_bytes(model, batch) + 16 * (double)model->m +
+           4 * (double)batch * (double)labels->d + 2.3e6 + /* chunks of HDF5 */
+           sae_cost_codes_bytes((double)labels->n_texts, n_entries);
+}
+
+enum sae_status sae_cost_pool(struct sae_pool *ret, double *ret_seconds,
+                              const struct sae_labels *labels, const struct sae_model *model,
+                              const struct sae_ops *ops, size_t batch, struct sae_err *err)
+{
+    enum { SOME = 4 * PROBE_ROWS };
+    struct sae_labels part = *labels;
+    struct sae_pool pool = {0};
+    size_t n = 0;
+    enum sae_status st = SAE_OK;
+    while (n < labels->n_texts && (n == 0 || labels->start[n] < SOME))
+        n++;
+    part.n_texts = n;
+    part.n_rows = (size_t)labels->start[n];
+    const double from = sae_stop_clock();
+    SAE_GO(st, sae_pool_latents(&pool, &part, model, ops, batch < SOME ? batch : SOME, err));
+    *ret_seconds =
+        (sae_stop_clock() - from) * (double)labels->n_rows / (double)part.n_rows;
+    size_t *start = NULL;
+    SAE_GO(st, sae_mem_alloc(&start, labels->n_texts + 1, sizeof *start, err));
+    memcpy(start, pool.x.start, (n + 1) * sizeof *start);
+    free(pool.x.start);
+    pool.x.start = start;
+    for (size_t t = n; t < labels->n_texts; t++) {
+        const size_t at = pool.x.start[t % n], size = pool.x.start[t % n + 1] - at;
+        uint32_t *idx = NULL;
+        float *val = NULL;
+        SAE_GO(st, sae_mem_alloc(&idx, size, sizeof *idx, err));
+        st = sae_mem_alloc(&val, size, sizeof *val, err);
+        if (st == SAE_OK) {
+            memcpy(idx, pool.x.idx + at, size * sizeof *idx);
+            memcpy(val, pool.x.val + at, size * sizeof *val);
+            st = sae_codes_append(&pool.x, idx, val, size, err);
+        }
+        free(idx);
+        free(val);
+        SAE_GO(st, st);
+    }
+    *ret = pool;
+    pool = (struct sae_pool){0};
+done:
+    sae_pool_clear(&pool);
     return st;
 }

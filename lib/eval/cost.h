@@ -3,6 +3,8 @@
 #ifndef SAE_LIB_EVAL_COST_H
 #define SAE_LIB_EVAL_COST_H
 
+#include "lib/eval/pool.h"
+#include "lib/file/sets.h"
 #include "lib/math/ops.h"
 #include "lib/sae/model.h"
 
@@ -20,5 +22,17 @@ SAE_MUST_CHECK enum sae_status sae_cost_code(double *ret_encode, double *ret_dec
 /* Seconds for the cosines of all pairs of rows, from a part of them. */
 SAE_MUST_CHECK enum sae_status sae_cost_pairs(double *ret, const struct sae_model *model,
                                               const struct sae_ops *ops, struct sae_err *err);
+
+/* Latents of a labelled set as sae_pool_latents makes them, of its first texts; the others repeat those, so
+ * that what is done with them can be tried. ret_seconds: what encoding all would take. */
+SAE_MUST_CHECK enum sae_status sae_cost_pool(struct sae_pool *ret, double *ret_seconds,
+                                             const struct sae_labels *labels,
+                                             const struct sae_model *model,
+                                             const struct sae_ops *ops, size_t batch,
+                                             struct sae_err *err);
+/* Bytes that sae_pool_latents takes for a set whose texts have n_entries latents; that stay. */
+double sae_cost_pool_bytes(const struct sae_model *model, const struct sae_labels *labels,
+                           size_t batch, double n_entries);
+double sae_cost_codes_bytes(double n_rows, double n_entries);
 
 #endif /* SAE_LIB_EVAL_COST_H */

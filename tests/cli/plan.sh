@@ -60,6 +60,15 @@ check 'train, orthogonality' run_2 train --acts acts --arch topk --k 16 --m 1024
 check 'splice' . splice --contexts 32 run_1
 check 'unlearn' run_1 unlearn --task "$texts/unlearn" --rows 64 --multipliers 50 --features 10 run_1
 
+check 'analyze' run_1 analyze --no-charts run_1
+check 'probe' run_1 probe run_1
+check 'absorb' . absorb run_1
+check 'ablate' run_1 ablate run_1
+# the time of another model's answers is not known
+"$build/autointerp/sae-autointerp" --plan --json --latents 5 --model "$source/data/tiny-g2" run_1 >plan.out 2>err.out ||
+    { cat err.out; fail "autointerp: --plan failed"; }
+grep -q '^  "seconds": null' plan.out || fail "autointerp: it knows how fast another model answers"
+
 # less free than is needed: a warning before the work, here of memory that no machine has
 "$build/train/sae-train" --acts acts --arch topk --k 16 --m 64M --batch 512 \
     --any-space --plan --json -o big >plan.out 2>err.out || { cat err.out; fail "a plan beyond memory"; }
