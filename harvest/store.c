@@ -35,6 +35,8 @@ struct pass {
     struct out *out;           /* [n] */
     struct harvest_tap **taps; /* [n] those that a batch is for */
     struct sae_docs docs;
+    struct sae_tok_rest rest; /* of the document being read */
+    size_t n_of_doc;          /* its tokens so far */
     struct sae_pack pack;
     uint64_t limit; /* rows wanted */
 
@@ -270,7 +272,7 @@ static enum sae_status pack_tokens(struct pass *p, const uint32_t *ids, size_t n
 {
     const uint32_t number = (uint32_t)(p->docs.n_docs - 1);
     for (size_t from = 0; from < n && p->n_rows < p->limit;) {
-        from = sae_pack_add(&p->pack, ids, n, from, !p->docs.continues, number);
+        from = sae_pack_add(&p->pack, ids, n, from, p->n_of_doc == 0, number);
         if (sae_pack_is_full(&p->pack))
             SAE_TRY(end_context(p, err));
         if (sae_stop_asked())
@@ -284,10 +286,13 @@ static enum sae_status pass_document(struct pass *p, struct sae_err *err)
     uint32_t *made = NULL;
     size_t n = p->docs.n_ids;
     if (!p->docs.has_ids)
-        SAE_TRY(sae_tok_encode(p->tap->tok, p->docs.text.s, p->docs.text.len, &made, &n, err));
-    p->n_empty += n == 0 && !p->docs.continues;
+        SAE_TRY(sae_tok_encode_part(p->tap->tok, &p->rest, p->docs.text.s, p->docs.text.len,
+                                    !p->docs.inside, &made, &n, err));
+    p->n_of_doc = p->docs.continues ? p->n_of_doc : 0;
     const enum sae_status st = pack_tokens(p, p->docs.has_ids ? p->docs.ids : made, n, err);
     free(made);
+    p->n_of_doc += n;
+    p->n_empty += p->n_of_doc == 0 && !p->docs.inside;
     return st;
 }
 
@@ -386,6 +391,7 @@ static enum sae_status pass_init(struct pass *p, const struct harvest_tap *tap, 
 static void pass_clear(struct pass *p)
 {
     sae_docs_clear(&p->docs);
+    sae_tok_rest_clear(&p->rest);
     sae_pack_clear(&p->pack);
     free(p->ids);
     free(p->doc);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/base/str.h"
 #include "lib/file/hook.h"
 #include "lib/math/lm.h"
 #include "lm/config.h"
@@ -150,6 +151,21 @@ SAE_MUST_CHECK enum sae_status sae_tok_encode_first(const struct sae_tok *tok, c
                                                     size_t len, size_t max, uint32_t **ret,
                                                     size_t *ret_n, bool *ret_all,
                                                     struct sae_err *err);
+/* A text that comes in parts, and what of it has not been encoded yet; born as {0}. */
+struct sae_tok_rest {
+    struct sae_str text;
+    size_t wait; /* bytes from which on it is looked at again */
+    bool began, continues;
+};
+/* Token ids of the next part of a text, valid UTF-8 or repaired part by part, as far as what follows
+ * cannot change them: all ids of all parts are those of the whole text. ends: nothing follows; the
+ * next call begins another text. At most some parts are kept, with a tokenizer.json that looks behind
+ * or at a text's ends the whole text. Fails: as sae_tok_encode */
+SAE_MUST_CHECK enum sae_status sae_tok_encode_part(const struct sae_tok *tok,
+                                                   struct sae_tok_rest *rest, const char *text,
+                                                   size_t len, bool ends, uint32_t **ret,
+                                                   size_t *ret_n, struct sae_err *err);
+void sae_tok_rest_clear(struct sae_tok_rest *rest);
 /* Set the config's eos and pad, or a model's, to those of the tokenizer. */
 void sae_tok_set_specials(const struct sae_tok *tok, struct sae_lm_config *config);
 void sae_lm_set_specials(struct sae_lm *model, const struct sae_tok *tok);

@@ -20,7 +20,8 @@
 enum {
     CHUNK = 4096,         /* bytes after which the next safe cut is taken */
     CHUNK_LINE = 1 << 16, /* bytes of one line after which a cut at a space is taken */
-    CHUNK_MAX = 1 << 20   /* bytes of one line after which any cut is taken */
+    CHUNK_MAX = 1 << 20,  /* bytes of one line after which any cut is taken */
+    PART = 1 << 16        /* bytes of a text that a tokenizer.json is given at once */
 };
 
 struct sae_tok {
@@ -118,26 +119,51 @@ static size_t next_cut(const struct sae_tok *tok, const char *text, size_t len)
     return cut < max || len <= CHUNK_MAX ? cut : cut_line(text, CHUNK_MAX);
 }
 
-/* Chunks are encoded until there are `max` tokens; *ret_used is where the last one ends. */
-static enum sae_status encode_valid(const struct sae_tok *tok, const char *text, size_t len,
-                                    size_t max, uint32_t **ret, size_t *ret_n, size_t *ret_used,
-                                    struct sae_err *err)
+/* The next chunk or part of text[*at, len). */
+static enum sae_status encode_next(const struct sae_tok *tok, const char *text, size_t len,
+                                   bool goes_on, struct sae_tok_place *place, size_t *at,
+                                   size_t *part, struct sae_tok_ids *ids, struct sae_err *err)
 {
-    struct sae_tok_ids ids = {0};
-    enum sae_status st = sae_mem_grow(&ids.v, &ids.cap, 1, sizeof *ids.v, err);
-    size_t at = 0;
-    while (at < len && ids.n < max && st == SAE_OK) {
-        const size_t step = next_cut(tok, text + at, len - at);
-        st = tok->kind->encode(tok->state, text + at, step, &ids, err);
-        at += step;
+    const size_t left = len - *at;
+    size_t step = left, used = 0;
+    if (tok->kind->is_plain)
+        step = next_cut(tok, text + *at, left);
+    else if (left > *part)
+        step = sae_utf8_cut(text + *at, *part);
+    place->goes_on = goes_on || step < left;
+    SAE_TRY(tok->kind->encode(tok->state, text + *at, step, place, ids, &used, err));
+    *at += used;
+    *part = used > 0 ? PART : 2 * *part;
+    return SAE_OK;
+}
+
+/* Chunks are encoded until there are `max` tokens; *at is where the last one ends. */
+static enum sae_status encode_valid(const struct sae_tok *tok, const char *text, size_t len,
+                                    bool goes_on, size_t max, struct sae_tok_place *place,
+                                    struct sae_tok_ids *ids, size_t *at, struct sae_err *err)
+{
+    size_t part = PART;
+    SAE_TRY(sae_mem_grow(&ids->v, &ids->cap, 1, sizeof *ids->v, err));
+    while (*at < len && ids->n < max) {
+        const size_t before = *at;
+        const bool all = part >= len - *at;
+        SAE_TRY(encode_next(tok, text, len, goes_on, place, at, &part, ids, err));
+        if (*at == before && all)
+            break; /* of all that is left nothing is sure */
     }
-    if (st != SAE_OK) {
-        free(ids.v);
-        return st;
-    }
-    *ret = ids.v;
-    *ret_n = ids.n;
-    *ret_used = at;
+    return SAE_OK;
+}
+
+/* text, or a copy with U+FFFD in `repaired` where it is not valid. */
+static enum sae_status repair(const char **text, size_t *len, struct sae_str *repaired,
+                              struct sae_err *err)
+{
+    uint64_t n_replaced = 0;
+    if (sae_utf8_is_valid(*text, *len))
+        return SAE_OK;
+    SAE_TRY(sae_utf8_append(repaired, *text, *len, &n_replaced, err));
+    *text = repaired->s;
+    *len = repaired->len;
     return SAE_OK;
 }
 
@@ -147,17 +173,17 @@ enum sae_status sae_tok_encode_first(const struct sae_tok *tok, const char *text
 {
     size_t used = 0;
     struct sae_str repaired = {0};
-    uint64_t n_replaced = 0;
+    struct sae_tok_place place = {.is_first = true};
+    struct sae_tok_ids ids = {0};
     enum sae_status st = SAE_OK;
-    if (!sae_utf8_is_valid(text, len)) {
-        SAE_GO(st, sae_utf8_append(&repaired, text, len, &n_replaced, err));
-        text = repaired.s;
-        len = repaired.len;
-    }
-    SAE_GO(st, encode_valid(tok, text, len, max, ret, ret_n, &used, err));
-    *ret_all = used == len && *ret_n <= max;
-    *ret_n = *ret_n < max ? *ret_n : max;
+    SAE_GO(st, repair(&text, &len, &repaired, err));
+    SAE_GO(st, encode_valid(tok, text, len, false, max, &place, &ids, &used, err));
+    *ret_all = used == len && ids.n <= max;
+    *ret_n = ids.n < max ? ids.n : max;
+    *ret = ids.v;
+    ids.v = NULL;
 done:
+    free(ids.v);
     sae_str_clear(&repaired);
     return st;
 }
@@ -167,6 +193,41 @@ enum sae_status sae_tok_encode(const struct sae_tok *tok, const char *text, size
 {
     bool all;
     return sae_tok_encode_first(tok, text, len, SIZE_MAX, ret, ret_n, &all, err);
+}
+
+void sae_tok_rest_clear(struct sae_tok_rest *rest)
+{
+    sae_str_clear(&rest->text);
+    *rest = (struct sae_tok_rest){0};
+}
+
+enum sae_status sae_tok_encode_part(const struct sae_tok *tok, struct sae_tok_rest *rest,
+                                    const char *text, size_t len, bool ends, uint32_t **ret,
+                                    size_t *ret_n, struct sae_err *err)
+{
+    struct sae_str repaired = {0};
+    struct sae_tok_place place = {.is_first = !rest->began, .continues = rest->continues};
+    struct sae_tok_ids ids = {0};
+    size_t used = 0;
+    enum sae_status st = SAE_OK;
+    SAE_GO(st, repair(&text, &len, &repaired, err));
+    SAE_GO(st, sae_str_append(&rest->text, text, len, err));
+    if (ends || rest->text.len >= rest->wait)
+        SAE_GO(st, encode_valid(tok, rest->text.s, rest->text.len, !ends, SIZE_MAX, &place, &ids,
+                                &used, err));
+    rest->text.len -= used;
+    memmove(rest->text.s, rest->text.s + used, rest->text.len);
+    /* Text of which nothing is sure is looked at again when it is twice as long. */
+    rest->wait = ends || used > 0 ? 0 : 2 * rest->text.len;
+    rest->began = !ends && !place.is_first;
+    rest->continues = !ends && place.continues;
+    *ret = ids.v;
+    *ret_n = ids.n;
+    ids.v = NULL;
+done:
+    free(ids.v);
+    sae_str_clear(&repaired);
+    return st;
 }
 
 /* --- checks after loading ------------------------------------------------------------------- */

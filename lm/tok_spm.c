@@ -50,11 +50,14 @@ static long special(const void *tok, enum sae_tok_special which)
 }
 
 static enum sae_status encode(const void *tok, const char *text, size_t len,
-                              struct sae_tok_ids *ids, struct sae_err *err)
+                              struct sae_tok_place *place, struct sae_tok_ids *ids, size_t *used,
+                              struct sae_err *err)
 {
     int *found = NULL;
     size_t n = 0, cap = 0;
     enum sae_status st = SAE_OK;
+    (void)place; /* a model that is read puts nothing in front of a text (tok.c) */
+    *used = len;
     if (!sae_spm_encode(tok, text, len, &found, &n, &cap))
         st = sae_err_set(err, SAE_EBACKEND, "SentencePiece cannot encode %zu bytes of text", len);
     if (st == SAE_OK)

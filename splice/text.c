@@ -82,18 +82,22 @@ static enum sae_status find_split(enum sae_docs_split *ret, const char *name, st
                        name);
 }
 
+/* A document, or the next piece of it. *n_of_doc: its tokens so far. */
 static enum sae_status add_document(struct splice_pack *pack, const struct reader *r,
-                                    const struct sae_docs *docs, size_t stop_at,
-                                    struct sae_err *err)
+                                    const struct sae_docs *docs, struct sae_tok_rest *rest,
+                                    size_t *n_of_doc, size_t stop_at, struct sae_err *err)
 {
     uint32_t *made = NULL;
     size_t n = docs->n_ids;
     if (docs->n_docs > UINT32_MAX)
         return sae_err_set(err, SAE_ERANGE, "more than 2^32 documents; give fewer with --text");
+    *n_of_doc = docs->continues ? *n_of_doc : 0;
     if (!docs->has_ids)
-        SAE_TRY(sae_tok_encode(r->tok, docs->text.s, docs->text.len, &made, &n, err));
-    splice_pack_add(pack, docs->has_ids ? docs->ids : made, n, !docs->continues,
+        SAE_TRY(sae_tok_encode_part(r->tok, rest, docs->text.s, docs->text.len, !docs->inside,
+                                    &made, &n, err));
+    splice_pack_add(pack, docs->has_ids ? docs->ids : made, n, *n_of_doc == 0,
                     (uint32_t)(docs->n_docs - 1), stop_at);
+    *n_of_doc += n;
     free(made);
     return sae_stop_asked() ? sae_err_set(err, SAE_EINTR, "stopped while reading text") : SAE_OK;
 }
@@ -103,6 +107,8 @@ static enum sae_status read_all(struct splice_pack *pack, const struct reader *r
                                 size_t stop_at, struct sae_err *err)
 {
     struct sae_docs docs;
+    struct sae_tok_rest rest = {0};
+    size_t n_of_doc = 0;
     enum sae_status st = SAE_OK;
     bool more = true;
     sae_docs_init(&docs, r->files, r->field, r->split);
@@ -113,10 +119,11 @@ static enum sae_status read_all(struct splice_pack *pack, const struct reader *r
         SAE_GO(st, sae_docs_next(&docs, &more, err));
         if (!more)
             break;
-        SAE_GO(st, add_document(pack, r, &docs, stop_at, err));
+        SAE_GO(st, add_document(pack, r, &docs, &rest, &n_of_doc, stop_at, err));
     }
 done:
     sae_docs_clear(&docs);
+    sae_tok_rest_clear(&rest);
     return st;
 }
 

@@ -88,7 +88,7 @@ static void read_json(const uint8_t *bytes, size_t n)
     const size_t size = sae_tok_bpe.size(tok);
     for (uint32_t id = 0; id < size && id < 300; id++)
         (void)sae_tok_bpe.piece(tok, id, &piece, &err);
-    if (sae_tok_bpe.encode(tok, text, sizeof text - 1, &ids, &err) == SAE_OK)
+    if (sae_tok_encode_all(&sae_tok_bpe, tok, text, sizeof text - 1, &ids, &err) == SAE_OK)
         for (size_t i = 0; i < ids.n; i++)
             FUZZ_REQUIRE(ids.v[i] < size);
     free(ids.v);

@@ -34,6 +34,12 @@ TEXTS = ["", " ", "a", "The river is wide.", " The old bridge  has   been closed
          "x" * 40 + " " * 17 + "y", "a\x00b\x7f", "the the the thethethe", "\u0301alone e\u0301\u0323"]
 
 
+TEXTS += ["  \u0130stanbul STRASSE \u01c5 \u03a3\u03a3 \u00c5ngstr\u00f6m\u3000 ",
+          "[MASK] x [MASK]y  [MASK]\u3000 z  [SEP]  \n w[SEP] word swords word_ word, \u00e9word word",
+          "a--b -- c---d- -e", "__x__ $5+3=8 <a>^`|~ \u00bfqu\u00e9? \u2014 \u3001 \u200dz\u200c\u180e\u2160\u24b6",
+          "\u2581 \u2581x a\u2581b  "]
+
+
 def level(use_regex=True, prefix=False):
     return pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=use_regex)
 
@@ -42,13 +48,13 @@ def split(pattern):
     return pre_tokenizers.Split(Regex(pattern), behavior="isolated")
 
 
-def byte_level(pre, normalizer=None, ignore_merges=False):
+def byte_level(pre, normalizer=None, ignore_merges=False, size=480):
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre
     if normalizer is not None:
         tok.normalizer = normalizer
     tok.train_from_iterator(CORPUS, trainers.BpeTrainer(
-        vocab_size=480, special_tokens=["<|endoftext|>"], show_progress=False,
+        vocab_size=size, special_tokens=["<|endoftext|>"], show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
     data = json.loads(tok.to_str())
     data["model"]["ignore_merges"] = ignore_merges
@@ -73,6 +79,26 @@ def fallback(normalizer, pre, fuse=True):
 def unknown():
     data = fallback(None, pre_tokenizers.Metaspace(prepend_scheme="always", split=True))
     data["model"]["byte_fallback"] = False
+    return data
+
+
+def small(normalizer, pre):
+    """Few merges; bytes at the end."""
+    return byte_level(P.Sequence([pre, level(False)]), normalizer, size=290)
+
+
+def flags(data):
+    n = len(data["model"]["vocab"])
+    for i, (c, flag) in enumerate([("[MASK]", "lstrip"), ("[SEP]", "rstrip"), ("word", "single_word")]):
+        t = dict(id=n + i, content=c, single_word=False, lstrip=False, rstrip=False, normalized=i == 2, special=i < 2)
+        t[flag] = True
+        data["added_tokens"].append(t)
+    return data
+
+
+def marks():
+    data = fallback(None, P.Sequence([P.Digits(individual_digits=True),
+                                      P.Metaspace(prepend_scheme="always", split=True)]))
     return data
 
 
@@ -103,7 +129,17 @@ MADE = {
     "mistral": lambda: fallback(None, P.Metaspace(prepend_scheme="first", split=False)),
     "never": lambda: fallback(N.NFKD(), P.Metaspace(prepend_scheme="never", split=True), False),
     "unknown": unknown,
+    "lower": lambda: small(N.Sequence([N.NFD(), N.Lowercase(), N.Sequence([N.StripAccents(), N.Strip()])]),
+                           P.Sequence([P.Whitespace(), P.Punctuation()])),
+    "regex": lambda: small(N.Sequence([N.Replace(Regex(r"\s+"), " "), N.Strip(left=True, right=False)]),
+                           P.Sequence([P.WhitespaceSplit(), P.Digits()])),
+    "flags": lambda: flags(small(None, P.Punctuation("contiguous"))),
+    "marks": lambda: marks(),
 }
+for b in ("removed", "isolated", "contiguous", "merged_with_previous", "merged_with_next"):
+    for invert in (False, True):
+        MADE["split_%s%s" % (b, "_inverted" * invert)] = lambda b=b, invert=invert: small(
+            None, P.Sequence([P.Split(Regex(r"-|\s+(?=\S)|[aeiou](?!\w)"), b, invert)]))
 
 
 def main(out):

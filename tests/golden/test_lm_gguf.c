@@ -236,7 +236,7 @@ static void test_ids(void **state)
             const json_t *const text = json_array_get(texts, i), *const want =
                                                                      json_array_get(all, i);
             struct sae_tok_ids ids = {0};
-            OK(sae_tok_gguf.encode(tok, json_string_value(text), json_string_length(text), &ids,
+            OK(sae_tok_encode_all(&sae_tok_gguf, tok, json_string_value(text), json_string_length(text), &ids,
                                    &g_err));
             if (ids.n != json_array_size(want))
                 fail_msg("%s, text %zu: %zu ids, expected %zu", names[k], i, ids.n,
@@ -253,8 +253,8 @@ static void test_ids(void **state)
 static void same_ids(const void *have, const void *want, const char *text, size_t n)
 {
     struct sae_tok_ids a = {0}, b = {0};
-    OK(sae_tok_gguf.encode(have, text, n, &a, &g_err));
-    OK(sae_tok_spm.encode(want, text, n, &b, &g_err));
+    OK(sae_tok_encode_all(&sae_tok_gguf, have, text, n, &a, &g_err));
+    OK(sae_tok_encode_all(&sae_tok_spm, want, text, n, &b, &g_err));
     for (size_t i = 0; i < a.n || i < b.n; i++)
         if (i >= a.n || i >= b.n || a.v[i] != b.v[i])
             fail_msg("'%.40s': id %zu differs from SentencePiece's", text, i);

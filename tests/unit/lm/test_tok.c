@@ -418,6 +418,39 @@ static void test_refusals(void **state)
     fix_remove(folder);
 }
 
+/* A text of 300 KB in parts of 70 KB has the ids of the whole, twice in a row, whether a part ends
+ * in a word, in spaces or in broken bytes. */
+static void check_parts(const struct sae_tok *tok)
+{
+    enum { N = 300000, PART = 70001 };
+    static const char words[] = " The river <|endoftext|>is   42 wide,\xff\xc3\xa9\n\n and x";
+    char *const text = malloc(N);
+    uint32_t *want = NULL, *ids = NULL;
+    size_t n_want = 0, n = 0;
+    struct sae_tok_rest rest = {0};
+    assert_non_null(text);
+    for (size_t i = 0; i < N; i++)
+        text[i] = words[i % (sizeof words - 1)];
+    OK(sae_tok_encode(tok, text, N, &want, &n_want, &g_err));
+    for (int twice = 0; twice < 2; twice++) {
+        size_t at = 0;
+        for (size_t from = 0, step; from < N; from += step) {
+            step = N - from > PART ? sae_utf8_cut(text + from, PART) : N - from;
+            OK(sae_tok_encode_part(tok, &rest, text + from, step, from + step == N, &ids, &n,
+                                   &g_err));
+            assert_true(n <= n_want - at && rest.text.len < 100);
+            if (n > 0)
+                assert_memory_equal(ids, want + at, n * sizeof *ids);
+            at += n;
+            free(ids);
+        }
+        assert_int_equal(at, n_want);
+    }
+    sae_tok_rest_clear(&rest);
+    free(want);
+    free(text);
+}
+
 /* tokenizer.json where there is no tokenizer.model, and of a family whose own is not plain, before
  * it. */
 static void test_json(void **state)
@@ -437,6 +470,7 @@ static void test_json(void **state)
     assert_true(c.eos == 3 && c.pad == 4); /* not known there */
     assert_true(sae_tok_is_control(tok, 0) && !sae_tok_is_control(tok, 5));
     assert_string_equal(sae_tok_piece(tok, 0), "<|endoftext|>");
+    check_parts(tok);
     uint32_t *ids = NULL;
     struct sae_str joined = {0};
     OK(sae_tok_encode(tok, text, strlen(text), &ids, &n, &g_err));
