@@ -24,16 +24,9 @@
 #include "lib/eval/codes.h"
 #include "lib/eval/logit.h"
 #include "lib/eval/score.h"
+#include "lib/math/clones.h"
 
 enum { C = ABSORB_LETTERS, LANES = 32, HALF = 16 };
-
-/* One build for every machine: the loops over lanes take the widest vectors that it has. They are
- * elementwise, so the width changes no digit. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define WIDE
-#endif
 
 size_t absorb_auto_batch(size_t n_train)
 {
@@ -74,9 +67,9 @@ static enum sae_status trainer_init(struct trainer *t, size_t m, size_t n,
     return sae_mem_alloc(&t->letter, s->sparse_batch, sizeof *t->letter, err);
 }
 
-/* Logits of one row. */
-WIDE static void forward_row(float *z, const uint32_t *idx, const float *val, size_t n,
-                             const float *w, const float *b)
+/* Logits of one row. Its loops over lanes are elementwise: the width of the vectors changes no digit. */
+SAE_CLONES static void forward_row(float *z, const uint32_t *idx, const float *val, size_t n,
+                                   const float *w, const float *b)
 {
     float sum[LANES];
     memcpy(sum, b, sizeof sum);
@@ -90,8 +83,8 @@ WIDE static void forward_row(float *z, const uint32_t *idx, const float *val, si
 }
 
 /* Half of the lanes of the gradient of one row: dw[idx_e] += val_e dz. */
-WIDE static void backward_row(float *dw, const uint32_t *idx, const float *val, size_t n,
-                              const float *dz)
+SAE_CLONES static void backward_row(float *dw, const uint32_t *idx, const float *val, size_t n,
+                                    const float *dz)
 {
     for (size_t e = 0; e < n; e++) {
         const float v = val[e];

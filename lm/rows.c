@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/math/clones.h"
 #include "lm/vec.h"
 
 SAE_LM_INLINE float inverse_rms(const float *x, size_t D, double eps)
@@ -31,8 +32,8 @@ SAE_LM_INLINE float inverse_deviation(const float *x, size_t D, double eps, floa
     return (float)(1.0 / sqrt(square / (double)D + eps));
 }
 
-SAE_LM_CLONES void sae_lm_row_norm(enum sae_lm_norm kind, float *h, const float *x, const float *w,
-                                   size_t D, double eps)
+SAE_CLONES void sae_lm_row_norm(enum sae_lm_norm kind, float *h, const float *x, const float *w,
+                                size_t D, double eps)
 {
     if (kind == SAE_LM_LAYER) {
         float mean;
@@ -48,8 +49,8 @@ SAE_LM_CLONES void sae_lm_row_norm(enum sae_lm_norm kind, float *h, const float 
         h[i] = x[i] * r * (one + w[i]);
 }
 
-SAE_LM_CLONES void sae_lm_row_join(enum sae_lm_norm kind, float *x, const float *a, const float *w,
-                                   size_t D, double eps)
+SAE_CLONES void sae_lm_row_join(enum sae_lm_norm kind, float *x, const float *a, const float *w,
+                                size_t D, double eps)
 {
     float mean = 0, r = 1;
     if (w == NULL) {
@@ -99,7 +100,7 @@ SAE_LM_INLINE float silu(float g)
         }                                                                                          \
     } while (0)
 
-SAE_LM_CLONES void sae_lm_row_act(enum sae_lm_act act, float *gate, const float *up, size_t n)
+SAE_CLONES void sae_lm_row_act(enum sae_lm_act act, float *gate, const float *up, size_t n)
 {
     switch (act) {
     case SAE_LM_GELU_TANH:
@@ -114,7 +115,7 @@ SAE_LM_CLONES void sae_lm_row_act(enum sae_lm_act act, float *gate, const float 
     }
 }
 
-SAE_LM_CLONES void sae_lm_row_cap(float *z, size_t n, float cap)
+SAE_CLONES void sae_lm_row_cap(float *z, size_t n, float cap)
 {
     const float inverse = 1.0F / cap;
 #pragma omp simd
@@ -122,8 +123,8 @@ SAE_LM_CLONES void sae_lm_row_cap(float *z, size_t n, float cap)
         z[i] = cap * sae_lm_tanh(z[i] * inverse);
 }
 
-SAE_LM_CLONES void sae_lm_row_rope(float *heads, size_t n_heads, size_t d, const float *cosines,
-                                   const float *sines, size_t half)
+SAE_CLONES void sae_lm_row_rope(float *heads, size_t n_heads, size_t d, const float *cosines,
+                                const float *sines, size_t half)
 {
     for (size_t n = 0; n < n_heads; n++) {
         float *a = heads + n * d, *b = a + half;
@@ -263,7 +264,7 @@ SAE_LM_INLINE void attend_rows(const struct sae_lm_head *h, size_t t0, const flo
     }
 }
 
-SAE_LM_CLONES void sae_lm_head_attend(const struct sae_lm_head *head, float *scratch)
+SAE_CLONES void sae_lm_head_attend(const struct sae_lm_head *head, float *scratch)
 {
     float *kt = scratch, *v = kt + head->d * round_up(head->T);
     float *s = v + head->T * round_up(head->d);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* vec : exp and tanh that the compiler vectorises, and functions built for several processors.
+/* vec : exp and tanh that the compiler vectorises.
  * Both are within 2e-7 relative of the exact value; tests hold them to it. */
 #ifndef SAE_LM_VEC_H
 #define SAE_LM_VEC_H
@@ -7,15 +7,6 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-
-/* The best of three builds of a function is taken at start. Not under sanitizers, which
- * instrument the resolver that runs before them. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define SAE_LM_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define SAE_LM_CLONES
-#endif
 
 #define SAE_LM_INLINE static inline __attribute__((always_inline))
 
