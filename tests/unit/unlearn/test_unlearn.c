@@ -368,26 +368,29 @@ static void asks_cloze(void **state)
     close_embedded(&e);
 }
 
-/* An edit by a latent whose decoder row is zero but for one place moves the stream just there. */
-static void asks_edited(void **state)
+/* An edit by a latent moves the activations where it fired, and what follows; of none that did not. */
+static void ask_edited_at(enum sae_point point)
 {
-    (void)state;
     struct embedded e = {0};
     struct unlearn_set set = {.name = S("quiz"), .n = 2, .v = quiz};
     struct unlearn_prompts prompts = {0};
     bool fits = false;
     open_embedded(&e, UNLEARN_CLOZE);
+    unlearn_model_close(e.model);
+    const size_t d = sae_lm_width(sae_lm_config(e.lm), point);
+    ok(unlearn_model_open(&e.model, e.lm, &e.speech, (struct sae_hook){point, 3}, 256, &err));
     for (size_t q = 0; q < 2; q++)
         ok(unlearn_prompts_add(&prompts, &fits, &e.speech, &set, 0, q, NULL, &err));
     ok(unlearn_model_ask(e.model, &prompts, true, "quiz", &err));
-    float W_dec[128];
-    for (size_t j = 0; j < 128; j++)
+    float W_dec[192];
+    assert_true(d <= 192);
+    for (size_t j = 0; j < d; j++)
         W_dec[j] = j % 2 ? 0.0884F : -0.0884F;
     const uint32_t latent = 0;
     const struct unlearn_fired fired = {4, 0, 1};
     const struct unlearn_fired *of[5] = {&fired, NULL, NULL, &fired, NULL};
     const size_t n[5] = {1, 0, 0, 1, 0};
-    struct unlearn_edit edit = {W_dec, &latent, 1, -1, of, n, 128};
+    struct unlearn_edit edit = {W_dec, &latent, 1, -1, of, n, d};
     double got[5] = {9, 9, 9, 9, 9}, *score[5];
     for (size_t i = 0; i < 5; i++)
         score[i] = &got[i];
@@ -407,6 +410,13 @@ static void asks_edited(void **state)
     assert_float_equal(got[0], kept, 1e-6);
     unlearn_prompts_clear(&prompts);
     close_embedded(&e);
+}
+
+static void asks_edited(void **state)
+{
+    (void)state;
+    for (size_t point = 0; point < SAE_N_POINTS; point++)
+        ask_edited_at((enum sae_point)point);
 }
 
 static void refuses_letters(void **state)
