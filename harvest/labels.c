@@ -16,12 +16,14 @@
 #include "lib/file/sets.h"
 
 struct work {
-    struct harvest_tap *tap;
+    size_t n;                  /* taps; the token ids are those of the first */
+    struct harvest_tap **taps; /* [n] */
+    const char *dir;           /* of the first */
     const struct harvest_labels_settings *set;
     struct harvest_dataset data;
     struct harvest_texts texts;
     uint64_t *start; /* [n_texts + 1] */
-    uint16_t *rows;  /* [start[n_texts]][d] */
+    uint16_t **rows; /* [n], each [start[n_texts]][d] */
 };
 
 enum sae_status harvest_labels_path(char **ret, const char *dir, const char *source,
@@ -45,9 +47,10 @@ done:
 static enum sae_status tokenize(struct work *w, struct sae_err *err)
 {
     const size_t n = w->data.n;
-    w->texts = (struct harvest_texts){.tap = w->tap,
+    w->texts = (struct harvest_texts){.taps = w->taps,
+                                      .n_taps = w->n,
                                       .name = w->data.name,
-                                      .dir = w->set->dir,
+                                      .dir = w->dir,
                                       .context = w->set->context,
                                       .batch = w->set->batch};
     SAE_TRY(harvest_texts_read(&w->texts, w->data.v, n, err));
@@ -55,18 +58,18 @@ static enum sae_status tokenize(struct work *w, struct sae_err *err)
     for (size_t t = 0; t < n; t++) {
         w->start[t + 1] = w->start[t];
         for (size_t i = 0; i < w->texts.n_ids[t]; i++)
-            w->start[t + 1] += !harvest_tap_is_special(w->tap, w->texts.ids[t][i]);
+            w->start[t + 1] += !harvest_tap_is_special(w->taps[0], w->texts.ids[t][i]);
     }
     return SAE_OK;
 }
 
-static void store_text(void *to, size_t t, const float *x)
+static void store_text(void *to, size_t tap, size_t t, const float *x)
 {
     const struct work *const w = to;
-    const size_t d = w->tap->d;
-    uint16_t *row = w->rows + (size_t)w->start[t] * d;
+    const size_t d = w->taps[tap]->d;
+    uint16_t *row = w->rows[tap] + (size_t)w->start[t] * d;
     for (size_t i = 0; i < w->texts.n_ids[t]; i++) {
-        if (harvest_tap_is_special(w->tap, w->texts.ids[t][i]))
+        if (harvest_tap_is_special(w->taps[0], w->texts.ids[t][i]))
             continue;
         sae_bf16_narrow(row, x + i * d, d);
         row += d;
@@ -93,13 +96,13 @@ static json_t *totals_of(const struct work *w)
                      w->data.split_given ? "given" : "drawn");
 }
 
-static enum sae_status save(const struct work *w, const char *path, const json_t *record,
-                            struct sae_err *err)
+static enum sae_status save(const struct work *w, size_t tap, const char *path,
+                            const json_t *record, struct sae_err *err)
 {
     const struct harvest_dataset *data = &w->data;
     struct sae_labels labels = {.n_texts = data->n,
                                 .n_rows = (size_t)w->start[data->n],
-                                .d = w->tap->d,
+                                .d = w->taps[tap]->d,
                                 .n_classes = data->n_classes,
                                 .start = w->start};
     json_t *with_totals = json_copy((json_t *)record);
@@ -123,7 +126,7 @@ static enum sae_status save(const struct work *w, const char *path, const json_t
         st = sae_err_set(err, SAE_ENOMEM, "out of memory (record)");
         goto done;
     }
-    SAE_GO(st, sae_labels_save(path, &labels, w->rows, with_totals, w->set->force, err));
+    SAE_GO(st, sae_labels_save(path, &labels, w->rows[tap], with_totals, w->set->force, err));
 done:
     free(labels.label);
     free(labels.split);
@@ -167,45 +170,88 @@ static enum sae_status find_made(const char *path, const json_t *record, bool fo
 static void work_clear(struct work *w)
 {
     harvest_texts_clear(&w->texts);
-    free(w->start);
+    for (size_t i = 0; w->rows != NULL && i < w->n; i++)
+        free(w->rows[i]);
     free(w->rows);
+    free(w->taps);
+    free(w->start);
     harvest_dataset_clear(&w->data);
 }
 
-enum sae_status harvest_labels_write(struct harvest_tap *tap, const char *source,
-                                     const struct harvest_labels_settings *settings,
-                                     const json_t *record, struct harvest_labels_totals *ret,
-                                     struct sae_err *err)
+/* Texts, their tokens, and what comes out of them at every tap. */
+static enum sae_status read_texts(struct work *w, const char *source, struct sae_err *err)
 {
-    struct work w = {.tap = tap, .set = settings};
-    struct harvest_labels_totals totals = {0};
-    char *path = NULL;
-    enum sae_status st;
-    SAE_GO(st, harvest_labels_path(&path, settings->dir, source, err));
-    SAE_GO(st, sae_fs_make_dirs(settings->dir, err));
-    SAE_GO(st, find_made(path, record, settings->force, &totals, err));
-    if (!totals.found) {
-        SAE_GO(st, harvest_dataset_load(&w.data, source, &settings->columns, err));
-        SAE_GO(st, harvest_dataset_draw(&w.data, &settings->draw, err));
-        SAE_GO(st, tokenize(&w, err));
-        SAE_GO(st, sae_mem_alloc(&w.rows, (size_t)w.start[w.data.n] * tap->d, sizeof *w.rows, err));
-        SAE_GO(st, harvest_texts_run(&w.texts, store_text, &w, err));
-        SAE_GO(st, harvest_tap_check_lock(tap, err));
-        SAE_GO(st, save(&w, path, record, err));
-        totals.n_classes = w.data.n_classes;
-        totals.n_rows = (size_t)w.start[w.data.n];
-        totals.n_truncated = w.texts.n_truncated;
-        for (size_t c = 0; c < w.data.n_classes; c++) {
-            totals.n_train += w.data.classes[c].n_train;
-            totals.n_test += w.data.classes[c].n_test;
-        }
+    SAE_TRY(harvest_dataset_load(&w->data, source, &w->set->columns, err));
+    SAE_TRY(harvest_dataset_draw(&w->data, &w->set->draw, err));
+    return tokenize(w, err);
+}
+
+static enum sae_status run_texts(struct work *w, struct sae_err *err)
+{
+    const size_t n = (size_t)w->start[w->data.n];
+    SAE_TRY(sae_mem_alloc(&w->rows, w->n, sizeof *w->rows, err));
+    for (size_t i = 0; i < w->n; i++)
+        SAE_TRY(sae_mem_alloc(&w->rows[i], n * w->taps[i]->d, sizeof **w->rows, err));
+    return harvest_texts_run(&w->texts, store_text, w, err);
+}
+
+static void set_totals(struct harvest_labels_totals *to, const struct work *w)
+{
+    to->n_classes = w->data.n_classes;
+    to->n_rows = (size_t)w->start[w->data.n];
+    to->n_truncated = w->texts.n_truncated;
+    for (size_t c = 0; c < w->data.n_classes; c++) {
+        to->n_train += w->data.classes[c].n_train;
+        to->n_test += w->data.classes[c].n_test;
     }
-    snprintf(totals.name, sizeof totals.name, "%s", sae_fs_base(path) + 7 /* "labels_" */);
-    totals.name[strlen(totals.name) - 3] = '\0';
-    *ret = totals;
+}
+
+/* Which sets are not there yet; the others' totals. */
+static enum sae_status find_all(struct work *w, char **paths, const struct harvest_target *targets,
+                                size_t n, const char *source, struct harvest_labels_totals *totals,
+                                struct sae_err *err)
+{
+    SAE_TRY(sae_mem_alloc(&w->taps, n, sizeof(struct harvest_tap *), err));
+    for (size_t i = 0; i < n; i++) {
+        SAE_TRY(harvest_labels_path(&paths[i], targets[i].dir, source, err));
+        SAE_TRY(sae_fs_make_dirs(targets[i].dir, err));
+        SAE_TRY(find_made(paths[i], targets[i].record, w->set->force, &totals[i], err));
+        (void)snprintf(totals[i].name, sizeof totals[i].name, "%s",
+                       sae_fs_base(paths[i]) + 7 /* "labels_" */);
+        totals[i].name[strlen(totals[i].name) - 3] = '\0';
+        if (!totals[i].found)
+            w->taps[w->n++] = targets[i].tap;
+    }
+    return SAE_OK;
+}
+
+enum sae_status harvest_labels_write(const struct harvest_target *targets, size_t n,
+                                     const char *source,
+                                     const struct harvest_labels_settings *settings,
+                                     struct harvest_labels_totals *ret, struct sae_err *err)
+{
+    struct work w = {.dir = targets[0].dir, .set = settings};
+    char **paths = NULL;
+    enum sae_status st;
+    memset(ret, 0, n * sizeof *ret);
+    SAE_GO(st, sae_mem_alloc(&paths, n, sizeof *paths, err));
+    SAE_GO(st, find_all(&w, paths, targets, n, source, ret, err));
+    if (w.n > 0) {
+        SAE_GO(st, read_texts(&w, source, err));
+        SAE_GO(st, run_texts(&w, err));
+    }
+    for (size_t i = 0, k = 0; i < n; i++) {
+        if (ret[i].found)
+            continue;
+        SAE_GO(st, harvest_tap_check_lock(targets[i].tap, err));
+        SAE_GO(st, save(&w, k++, paths[i], targets[i].record, err));
+        set_totals(&ret[i], &w);
+    }
 done:
     work_clear(&w);
-    free(path);
+    for (size_t i = 0; paths != NULL && i < n; i++)
+        free(paths[i]);
+    free(paths);
     return st;
 }
 
@@ -213,14 +259,14 @@ enum sae_status harvest_labels_measure(struct harvest_tap *tap, const char *sour
                                        const struct harvest_labels_settings *settings,
                                        struct harvest_labels_size *ret, struct sae_err *err)
 {
-    struct work w = {.tap = tap, .set = settings};
+    struct work w = {.n = 1, .dir = "", .set = settings};
     struct harvest_labels_size size = {0};
     enum sae_status st;
     sae_host_memory_trim();
     const double before = sae_host_memory_held();
-    SAE_GO(st, harvest_dataset_load(&w.data, source, &settings->columns, err));
-    SAE_GO(st, harvest_dataset_draw(&w.data, &settings->draw, err));
-    SAE_GO(st, tokenize(&w, err));
+    SAE_GO(st, sae_mem_alloc(&w.taps, 1, sizeof(struct harvest_tap *), err));
+    w.taps[0] = tap;
+    SAE_GO(st, read_texts(&w, source, err));
     size.n_texts = w.data.n;
     size.n_rows = (size_t)w.start[w.data.n];
     size.text_bytes = sae_host_memory_held() - before;

@@ -13,7 +13,6 @@
 #include "lib/base/err.h"
 
 struct harvest_labels_settings {
-    const char *dir;
     struct harvest_columns columns;
     struct harvest_draw draw;
     size_t context, batch; /* batch: contexts' worth of tokens in one pass through the model */
@@ -30,11 +29,13 @@ struct harvest_labels_totals {
 SAE_MUST_CHECK enum sae_status harvest_labels_path(char **ret, const char *dir, const char *source,
                                                    struct sae_err *err);
 
-/* record: of this set, with the source file as an input (origin.h).
- * Fails: SAE_EARG the folder has another set of that name; as harvest_dataset_load and _draw */
-SAE_MUST_CHECK enum sae_status harvest_labels_write(struct harvest_tap *tap, const char *source,
+/* One set for each of n taps of a model, which runs once for those that are not there. Their records
+ * have the source file as an input.
+ *   ret [n]
+ * Fails: SAE_EARG a folder has another set of that name; as harvest_dataset_load and _draw */
+SAE_MUST_CHECK enum sae_status harvest_labels_write(const struct harvest_target *targets, size_t n,
+                                                    const char *source,
                                                     const struct harvest_labels_settings *settings,
-                                                    const json_t *record,
                                                     struct harvest_labels_totals *ret,
                                                     struct sae_err *err);
 

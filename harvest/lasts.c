@@ -35,8 +35,9 @@ struct totals {
     bool found, passed_over;
 };
 
-static void keep_last(void *to, size_t t, const float *x)
+static void keep_last(void *to, size_t tap, size_t t, const float *x)
 {
+    (void)tap; /* there is one */
     struct work *const w = to;
     const size_t d = w->tap->d;
     memcpy(w->lasts.x + t * d, x + (w->texts.n_ids[t] - 1) * d, d * sizeof *x);
@@ -126,7 +127,8 @@ static enum sae_status make_set(struct harvest_tap *tap, const char *source, boo
                          w.data.n_classes);
         goto done;
     }
-    w.texts = (struct harvest_texts){.tap = tap,
+    w.texts = (struct harvest_texts){.taps = &w.tap,
+                                     .n_taps = 1,
                                      .name = totals->name,
                                      .dir = s->dir,
                                      .context = s->context,

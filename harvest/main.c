@@ -536,13 +536,12 @@ static void answer_labels(struct harvest *h, const struct harvest_site *site,
     sae_table_count(h->labels_table, (double)t->n_truncated);
 }
 
-static struct harvest_labels_settings labels_settings(const struct harvest *h, const char *dir)
+static struct harvest_labels_settings labels_settings(const struct harvest *h)
 {
     wanted.columns.need_split = sae_opt_given(h->cli, "split-column");
     wanted.columns.need_attribute = sae_opt_given(h->cli, "attribute-column");
     wanted.columns.first = (size_t)(wanted.max_train + wanted.max_test) + 1; /* as SAEBench */
     return (struct harvest_labels_settings){
-        .dir = dir,
         .columns = wanted.columns,
         .draw = {(size_t)wanted.max_train, (size_t)wanted.max_test, (size_t)wanted.min_texts,
                  wanted.seed},
@@ -552,30 +551,58 @@ static struct harvest_labels_settings labels_settings(const struct harvest *h, c
     };
 }
 
-static enum sae_status harvest_one_set(struct harvest *h, struct harvest_site *site,
-                                       const char *source, struct sae_err *err)
+/* Where what is made at each site goes; its record has these options. */
+static enum sae_status make_targets(struct harvest_target **ret, const struct harvest *h,
+                                    const char *const *named, struct sae_err *err)
+{
+    SAE_TRY(sae_mem_alloc(ret, h->sites.n, sizeof **ret, err));
+    for (size_t i = 0; i < h->sites.n; i++) {
+        struct harvest_site *const site = &h->sites.v[i];
+        json_t *record = NULL;
+        SAE_TRY(harvest_origin_make(&record, h->invocation, named, &site->tap,
+                                    (size_t)wanted.context, site->dir, err));
+        (*ret)[i] = (struct harvest_target){&site->tap, site->dir, record};
+    }
+    return SAE_OK;
+}
+
+static void free_targets(struct harvest_target *targets, size_t n)
+{
+    for (size_t i = 0; targets != NULL && i < n; i++)
+        json_decref((json_t *)(uintptr_t)targets[i].record);
+    free(targets);
+}
+
+/* A set at every site. */
+static enum sae_status harvest_one_set(struct harvest *h, const char *source, struct sae_err *err)
 {
     struct sae_files files = {0};
-    struct harvest_labels_totals totals;
+    struct harvest_labels_totals *totals = NULL;
+    struct harvest_target *targets = NULL;
     const struct harvest_preset *preset;
     const char *path;
-    json_t *record = NULL;
+    const size_t n = h->sites.n;
     enum sae_status st;
     SAE_GO(st, harvest_preset_parse(&preset, &path, source, err));
     SAE_GO(st, sae_files_add(&files, path, err));
     SAE_GO(st, sae_files_sort_out(&files, NULL, err));
     SAE_GO(st, hash_files(&files, "reading labels", err));
-    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_labels, &site->tap,
-                                   (size_t)wanted.context, site->dir, err));
-    SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
-    json_object_set_new(json_object_get(record, "options"), "labels", json_string(path));
-    if (preset != NULL)
-        json_object_set_new(record, "dataset", json_string(preset->name));
-    const struct harvest_labels_settings settings = labels_settings(h, site->dir);
-    SAE_GO(st, harvest_labels_write(&site->tap, source, &settings, record, &totals, err));
-    answer_labels(h, site, &totals);
+    SAE_GO(st, make_targets(&targets, h, of_labels, err));
+    for (size_t i = 0; i < n; i++) {
+        json_t *const record = (json_t *)(uintptr_t)targets[i].record;
+        SAE_GO(st, harvest_origin_files(record, "labels", &files, err));
+        json_object_set_new(json_object_get(record, "options"), "labels", json_string(path));
+        if (preset != NULL)
+            json_object_set_new(record, "dataset", json_string(preset->name));
+    }
+    const struct harvest_labels_settings settings = labels_settings(h);
+    SAE_GO(st, sae_mem_alloc(&totals, n, sizeof *totals, err));
+    SAE_GO(st, harvest_labels_write(targets, n, source, &settings, totals, err));
+    for (size_t i = 0; i < n; i++)
+        answer_labels(h, &h->sites.v[i], &totals[i]);
 done:
-    json_decref(record);
+    free_targets(targets, n);
+    free(totals);
     sae_files_clear(&files);
     return st;
 }
@@ -587,9 +614,8 @@ static enum sae_status harvest_labels(struct harvest *h, struct sae_err *err)
     SAE_TRY(sae_table_make(&h->labels_table, sizeof heads / sizeof *heads, heads, err));
     json_object_set_new(h->answer, "labels", json_array());
     enum sae_status st = SAE_OK;
-    for (size_t k = 0; k < h->sites.n; k++)
-        for (size_t i = 0; st == SAE_OK && i < wanted.labels.n; i++)
-            st = harvest_one_set(h, &h->sites.v[k], wanted.labels.v[i], err);
+    for (size_t i = 0; st == SAE_OK && i < wanted.labels.n; i++)
+        st = harvest_one_set(h, wanted.labels.v[i], err);
     if (st == SAE_OK && !h->cli->json)
         st = sae_table_print(h->labels_table, stdout, 0, err);
     return st;
@@ -624,37 +650,51 @@ static void print_words(const char *dir, const struct harvest_words_totals *t)
            100.0 * (double)t->n_correct / (double)t->n);
 }
 
-static struct harvest_words_settings words_settings(const struct harvest *h, const char *dir)
+static struct harvest_words_settings words_settings(const struct harvest *h)
 {
-    return (struct harvest_words_settings){.dir = dir,
-                                           .seed = wanted.seed,
+    return (struct harvest_words_settings){.seed = wanted.seed,
                                            .max_words = (size_t)wanted.max_words,
                                            .spaced_only = wanted.spaced_only,
                                            .n_batch = (size_t)(wanted.batch * wanted.context),
                                            .force = h->cli->force};
 }
 
-static enum sae_status harvest_words(struct harvest *h, struct harvest_site *site,
-                                     struct sae_err *err)
+/* "words": of the one site, or {hook: ...}. */
+static int answer_words(struct harvest *h, const struct harvest_site *site,
+                        const struct harvest_words_totals *t)
 {
-    struct harvest_words_totals t;
-    json_t *record = NULL;
+    char name[SAE_HOOK_NAME];
+    json_t *const words = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "words", (json_int_t)t->n, "train",
+        (json_int_t)t->n_train, "test", (json_int_t)t->n_test, "candidates",
+        (json_int_t)t->n_candidates, "skipped", (json_int_t)t->n_skipped, "correct",
+        (json_int_t)t->n_correct, "found", t->found);
+    if (h->sites.n == 1)
+        return json_object_set_new(h->answer, "words", words);
+    if (json_object_get(h->answer, "words") == NULL)
+        json_object_set_new(h->answer, "words", json_object());
+    return json_object_set_new(json_object_get(h->answer, "words"),
+                               sae_hook_name(name, site->hook), words);
+}
+
+static enum sae_status harvest_words(struct harvest *h, struct sae_err *err)
+{
+    struct harvest_words_totals *totals = NULL;
+    struct harvest_target *targets = NULL;
+    const size_t n = h->sites.n;
+    const struct harvest_words_settings settings = words_settings(h);
     enum sae_status st;
-    SAE_GO(st, harvest_origin_make(&record, h->invocation, of_words, &site->tap,
-                                   (size_t)wanted.context, site->dir, err));
-    const struct harvest_words_settings settings = words_settings(h, site->dir);
-    SAE_GO(st, harvest_words_write(&site->tap, &settings, record, &t, err));
-    if (!h->cli->json)
-        print_words(site->dir, &t);
-    else if (json_object_set_new(
-                 h->answer, "words",
-                 json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "words", (json_int_t)t.n, "train",
-                           (json_int_t)t.n_train, "test", (json_int_t)t.n_test, "candidates",
-                           (json_int_t)t.n_candidates, "skipped", (json_int_t)t.n_skipped,
-                           "correct", (json_int_t)t.n_correct, "found", t.found)) != 0)
-        st = sae_err_set(err, SAE_ENOMEM, "out of memory");
+    SAE_GO(st, make_targets(&targets, h, of_words, err));
+    SAE_GO(st, sae_mem_alloc(&totals, n, sizeof *totals, err));
+    SAE_GO(st, harvest_words_write(targets, n, &settings, totals, err));
+    for (size_t i = 0; i < n; i++)
+        if (!h->cli->json)
+            print_words(h->sites.v[i].dir, &totals[i]);
+        else if (answer_words(h, &h->sites.v[i], &totals[i]) != 0)
+            st = sae_err_set(err, SAE_ENOMEM, "out of memory");
 done:
-    json_decref(record);
+    free_targets(targets, n);
+    free(totals);
     return st;
 }
 
@@ -863,26 +903,17 @@ static enum sae_status check_asked(const struct harvest *h, struct sae_err *err)
     return check_files(h, err);
 }
 
-/* What the labelled sets and words of a site would take. */
-static enum sae_status plan_site(struct sae_plan *plan, const struct sae_lm_cost *cost,
-                                 const struct harvest *h, struct harvest_site *site,
-                                 struct sae_err *err)
-{
-    const struct harvest_labels_settings labels = labels_settings(h, site->dir);
-    const struct harvest_words_settings words = words_settings(h, site->dir);
-    for (size_t i = 0; i < wanted.labels.n; i++)
-        SAE_TRY(harvest_plan_labels(plan, cost, &site->tap, wanted.labels.v[i], &labels, err));
-    return wanted.words ? harvest_plan_words(plan, cost, &site->tap, &words, err) : SAE_OK;
-}
-
 /* --plan: what all parts would take, as if nothing of them were there. */
 static enum sae_status plan_parts(struct harvest *h, struct sae_err *err)
 {
     struct sae_files files = {.glob = wanted.glob};
     struct harvest_store *stores = NULL;
+    struct harvest_tap **taps = NULL;
     struct sae_lm_cost cost;
     struct sae_plan plan;
     const size_t n = h->sites.n;
+    const struct harvest_labels_settings labels = labels_settings(h);
+    const struct harvest_words_settings words = words_settings(h);
     enum sae_status st;
     if (wanted.sae_probes.n > 0)
         return sae_err_set(err, SAE_EARG,
@@ -891,19 +922,25 @@ static enum sae_status plan_parts(struct harvest *h, struct sae_err *err)
     if (h->texts.n > 0)
         SAE_GO(st, find_text(h, &files, false, err));
     SAE_GO(st, sae_mem_alloc(&stores, n, sizeof *stores, err));
-    for (size_t i = 0; i < n; i++)
+    SAE_GO(st, sae_mem_alloc(&taps, n, sizeof(struct harvest_tap *), err));
+    for (size_t i = 0; i < n; i++) {
         stores[i] = store_of(&h->sites.v[i]);
+        taps[i] = stores[i].tap;
+    }
     const struct harvest_store_settings settings = store_settings(h, &files);
     SAE_GO(st, harvest_plan_measure(&cost, stores->tap, settings.batch, settings.context,
                                     wanted.words, err));
     if (h->texts.n > 0)
         harvest_plan_store(&plan, &cost, stores, n, &settings);
-    for (size_t i = 0; i < n; i++)
-        SAE_GO(st, plan_site(&plan, &cost, h, &h->sites.v[i], err));
+    for (size_t i = 0; i < wanted.labels.n; i++)
+        SAE_GO(st, harvest_plan_labels(&plan, &cost, taps, n, wanted.labels.v[i], &labels, err));
+    if (wanted.words)
+        SAE_GO(st, harvest_plan_words(&plan, &cost, taps, n, &words, err));
     sae_plan_hold(&plan); /* what the parts tried is given back */
     st = sae_plan_print(&plan, h->cli, err);
 done:
     free(stores);
+    free(taps);
     sae_files_clear(&files);
     return st;
 }
@@ -920,8 +957,8 @@ static enum sae_status run_parts(struct harvest *h, struct sae_err *err)
         SAE_TRY(harvest_labels(h, err));
     if (wanted.sae_probes.n > 0)
         SAE_TRY(harvest_lasts(h, err));
-    for (size_t i = 0; i < h->sites.n && wanted.words; i++)
-        SAE_TRY(harvest_words(h, &h->sites.v[i], err));
+    if (wanted.words)
+        SAE_TRY(harvest_words(h, err));
     return h->cli->json ? sae_json_print(stdout, h->answer, err) : SAE_OK;
 }
 

@@ -12,16 +12,23 @@ enum sae_status harvest_plan_measure(struct sae_lm_cost *ret, const struct harve
     return sae_lm_cost_measure(ret, tap->model, batch * context, context, logits ? 64 : 0, err);
 }
 
-/* Of the model and its tap for such batches. */
-static double tap_bytes(const struct harvest_tap *tap, size_t n_max, size_t T_max)
+
+/* That run up to the last hook; a part of a layer counts as one. */
+static double layers_of(struct harvest_tap *const *taps, size_t n)
 {
-    return sae_lm_run_bytes(tap->model, n_max, T_max) + (double)n_max * (4 * (double)tap->d + 8);
+    double layers = 0;
+    for (size_t i = 0; i < n; i++)
+        layers = fmax(layers, (double)sae_lm_layers_to(taps[i]->config, taps[i]->hook));
+    return layers;
 }
 
-/* That run up to its hook; a part of the last counts as one. */
-static double layers_of(const struct harvest_tap *tap)
+/* Widths of all hooks together. */
+static double width_of(struct harvest_tap *const *taps, size_t n)
 {
-    return (double)sae_lm_layers_to(tap->config, tap->hook);
+    double d = 0;
+    for (size_t i = 0; i < n; i++)
+        d += (double)taps[i]->d;
+    return d;
 }
 
 void harvest_plan_store(struct sae_plan *plan, const struct sae_lm_cost *cost,
@@ -36,7 +43,7 @@ void harvest_plan_store(struct sae_plan *plan, const struct sae_lm_cost *cost,
     double layers = 0, bytes = sae_lm_run_bytes(first->model, n_batch, T) + 8 * (double)n_batch;
     for (size_t i = 0; i < n; i++) {
         const double d = (double)stores[i].tap->d;
-        layers = fmax(layers, layers_of(stores[i].tap));
+        layers = fmax(layers, layers_of(&stores[i].tap, 1));
         bytes += 4 * d * (double)n_batch + (double)stores[i].shard_rows * (2 * d + BYTES_A_ROW);
     }
     const struct sae_plan_stage stage = {
@@ -52,22 +59,29 @@ void harvest_plan_store(struct sae_plan *plan, const struct sae_lm_cost *cost,
                       "%.4g rows of width %zu", rows, stores[i].tap->d);
 }
 
+/* Of the model and its taps for such batches. */
+static double tap_bytes(struct harvest_tap *const *taps, size_t n, size_t n_max, size_t T_max)
+{
+    return sae_lm_run_bytes(taps[0]->model, n_max, T_max) +
+           (double)n_max * (4 * width_of(taps, n) + 8);
+}
+
 enum sae_status harvest_plan_labels(struct sae_plan *plan, const struct sae_lm_cost *cost,
-                                    struct harvest_tap *tap, const char *source,
+                                    struct harvest_tap *const *taps, size_t n, const char *source,
                                     const struct harvest_labels_settings *settings,
                                     struct sae_err *err)
 {
     const size_t T = settings->context;
-    const double layers = layers_of(tap), d = (double)tap->d;
+    const double layers = layers_of(taps, n), d = width_of(taps, n);
     struct harvest_labels_size size;
-    SAE_TRY(harvest_labels_measure(tap, source, settings, &size, err));
+    SAE_TRY(harvest_labels_measure(taps[0], source, settings, &size, err));
     const double tokens = (double)size.n_tokens, rows = (double)size.n_rows;
     const struct sae_plan_stage stage = {
         .unit = "tokens",
         .n = tokens,
         .seconds = sae_lm_cost_layers(cost, layers, tokens),
-        .flops = layers * sae_lm_layer_flops(tap->model, tokens, T),
-        .bytes = tap_bytes(tap, settings->batch * T, T) + 2 * d * rows + size.text_bytes +
+        .flops = layers * sae_lm_layer_flops(taps[0]->model, tokens, T),
+        .bytes = tap_bytes(taps, n, settings->batch * T, T) + 2 * d * rows + size.text_bytes +
                  4 * d * (double)size.n_texts + SAE_PLAN_H5_BYTES};
     sae_plan_stage(plan, &stage, "%zu texts of '%s'", size.n_texts, source);
     sae_plan_disk(plan, 2 * d * rows + 4 * d * (double)size.n_texts, "labelled set of '%s'", source);
@@ -75,13 +89,14 @@ enum sae_status harvest_plan_labels(struct sae_plan *plan, const struct sae_lm_c
 }
 
 enum sae_status harvest_plan_words(struct sae_plan *plan, const struct sae_lm_cost *cost,
-                                   struct harvest_tap *tap,
+                                   struct harvest_tap *const *taps, size_t n,
                                    const struct harvest_words_settings *settings,
                                    struct sae_err *err)
 {
-    const double L = (double)tap->config->L, layers = layers_of(tap), d = (double)tap->d;
+    const struct harvest_tap *const tap = taps[0];
+    const double L = (double)tap->config->L, layers = layers_of(taps, n), d = width_of(taps, n);
     struct harvest_words_size size;
-    SAE_TRY(harvest_words_measure(tap, settings, &size, err));
+    SAE_TRY(harvest_words_measure(taps[0], settings, &size, err));
     /* each word's first prompt is answered, the second of a test word is not */
     const double words = (double)size.n_words, a_prompt = (double)size.n_tokens / (double)size.n_prompts,
                  answered = words * a_prompt, tapped = (double)size.n_tokens - answered;
@@ -93,7 +108,7 @@ enum sae_status harvest_plan_words(struct sae_plan *plan, const struct sae_lm_co
                    sae_lm_cost_head(cost, words),
         .flops = sae_lm_layer_flops(tap->model, L * answered + layers * tapped, size.longest) +
                  sae_lm_head_flops(tap->model, words),
-        .bytes = tap_bytes(tap, n_max, size.longest) + words * (8 * d + 2 * WORD_BYTES) +
+        .bytes = tap_bytes(taps, n, n_max, size.longest) + words * (8 * d + 2 * WORD_BYTES) +
                  4 * (double)size.n_tokens + 4 * (double)size.chunk * (double)tap->config->V +
                  SAE_PLAN_H5_BYTES};
     sae_plan_stage(plan, &stage, "%zu prompts of %zu words", size.n_prompts, size.n_words);

@@ -20,12 +20,13 @@ void harvest_plan_store(struct sae_plan *plan, const struct sae_lm_cost *cost,
                         const struct harvest_store_settings *settings);
 SAE_MUST_CHECK enum sae_status harvest_plan_labels(struct sae_plan *plan,
                                                    const struct sae_lm_cost *cost,
-                                                   struct harvest_tap *tap, const char *source,
+                                                   struct harvest_tap *const *taps, size_t n,
+                                                   const char *source,
                                                    const struct harvest_labels_settings *settings,
                                                    struct sae_err *err);
 SAE_MUST_CHECK enum sae_status harvest_plan_words(struct sae_plan *plan,
                                                   const struct sae_lm_cost *cost,
-                                                  struct harvest_tap *tap,
+                                                  struct harvest_tap *const *taps, size_t n,
                                                   const struct harvest_words_settings *settings,
                                                   struct sae_err *err);
 

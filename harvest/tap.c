@@ -43,7 +43,7 @@ enum sae_status harvest_tap_share(struct harvest_tap *ret, const struct harvest_
     struct harvest_tap tap = *first;
     tap.shares = true;
     tap.run = NULL;
-    tap.x = tap.beside = NULL;
+    tap.x = tap.last = NULL;
     tap.n_max = tap.T_max = 0;
     tap.lock = NULL;
     SAE_TRY(set_hook(&tap, hook, err));
@@ -56,9 +56,9 @@ static void free_scratch(struct harvest_tap *tap)
     if (tap->run != NULL)
         sae_lm_run_close(tap->run);
     free(tap->x);
-    free(tap->beside);
+    free(tap->last);
     tap->run = NULL;
-    tap->x = tap->beside = NULL;
+    tap->x = tap->last = NULL;
     tap->n_max = tap->T_max = 0;
 }
 
@@ -101,12 +101,6 @@ enum sae_status harvest_tap_reserve_all(struct harvest_tap *const *taps, size_t 
     return SAE_OK;
 }
 
-enum sae_status harvest_tap_reserve(struct harvest_tap *tap, size_t n_max, size_t T_max,
-                                    struct sae_err *err)
-{
-    return harvest_tap_reserve_all(&tap, 1, n_max, T_max, err);
-}
-
 static bool row_is_finite(const float *x, size_t d)
 {
     bool finite = true;
@@ -128,20 +122,23 @@ static enum sae_status check_rows(const struct harvest_tap *tap, const uint32_t 
     return SAE_OK;
 }
 
-enum sae_status harvest_tap_rows_all(struct sae_lm_run *run, struct harvest_tap *const *taps,
-                                     size_t n, const uint32_t *ids, size_t B, size_t T,
-                                     struct sae_err *err)
+/* last: where the stream after the last layer goes, too; or NULL. */
+static enum sae_status run_all(struct sae_lm_run *run, struct harvest_tap *const *taps, size_t n,
+                               const uint32_t *ids, size_t B, size_t T, float *last,
+                               struct sae_err *err)
 {
     struct sae_hook *hooks = NULL;
     float **x = NULL;
     enum sae_status st;
-    SAE_GO(st, sae_mem_alloc(&hooks, n, sizeof *hooks, err));
-    SAE_GO(st, sae_mem_alloc(&x, n, sizeof *x, err));
+    SAE_GO(st, sae_mem_alloc(&hooks, n + 1, sizeof *hooks, err));
+    SAE_GO(st, sae_mem_alloc(&x, n + 1, sizeof *x, err));
     for (size_t i = 0; i < n; i++) {
         hooks[i] = taps[i]->hook;
         x[i] = taps[i]->x;
     }
-    SAE_GO(st, sae_lm_tap_all(run, ids, B, T, hooks, n, x, err));
+    hooks[n] = sae_resid_post(taps[0]->config->L - 1);
+    x[n] = last;
+    SAE_GO(st, sae_lm_tap_all(run, ids, B, T, hooks, n + (last != NULL), x, err));
     for (size_t i = 0; i < n; i++)
         SAE_GO(st, check_rows(taps[i], ids, B, T, err));
 done:
@@ -150,23 +147,23 @@ done:
     return st;
 }
 
-enum sae_status harvest_tap_rows(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
-                                 struct sae_err *err)
+enum sae_status harvest_tap_rows_all(struct sae_lm_run *run, struct harvest_tap *const *taps,
+                                     size_t n, const uint32_t *ids, size_t B, size_t T,
+                                     struct sae_err *err)
 {
-    return harvest_tap_rows_all(tap->run, &tap, 1, ids, B, T, err);
+    return run_all(run, taps, n, ids, B, T, NULL, err);
 }
 
-enum sae_status harvest_tap_pass(struct harvest_tap *tap, const uint32_t *ids, size_t B, size_t T,
-                                 struct sae_err *err)
+enum sae_status harvest_tap_pass_all(struct harvest_tap *const *taps, size_t n, const uint32_t *ids,
+                                     size_t B, size_t T, struct sae_err *err)
 {
-    struct sae_hook hooks[2] = {tap->hook};
-    const bool branch = sae_lm_beside(&hooks[1], tap->hook);
-    if (branch && tap->beside == NULL)
-        SAE_TRY(sae_mem_alloc(&tap->beside, tap->n_max * tap->config->D, sizeof *tap->beside, err));
-    float *const x[] = {tap->x, tap->beside};
-    SAE_TRY(sae_lm_tap_all(tap->run, ids, B, T, hooks, branch ? 2 : 1, x, err));
-    SAE_TRY(check_rows(tap, ids, B, T, err));
-    return sae_lm_resume(tap->run, tap->x, tap->beside, B, T, tap->hook, err);
+    struct harvest_tap *const first = taps[0];
+    const size_t D = first->config->D;
+    if (first->last == NULL)
+        SAE_TRY(sae_mem_alloc(&first->last, first->n_max * D, sizeof *first->last, err));
+    SAE_TRY(run_all(first->run, taps, n, ids, B, T, first->last, err));
+    return sae_lm_resume(first->run, first->last, NULL, B, T, sae_resid_post(first->config->L - 1),
+                         err);
 }
 
 enum sae_status harvest_tap_check_lock(const struct harvest_tap *tap, struct sae_err *err)

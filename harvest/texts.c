@@ -24,10 +24,10 @@ static enum sae_status encode(struct harvest_texts *t, const struct harvest_text
     const size_t most = t->context - 1;
     bool all = true;
     if (!t->keep_end) {
-        SAE_TRY(sae_tok_encode_first(t->tap->tok, text->text, text->len, most, ret, ret_n, &all,
+        SAE_TRY(sae_tok_encode_first(t->taps[0]->tok, text->text, text->len, most, ret, ret_n, &all,
                                      err));
     } else {
-        SAE_TRY(sae_tok_encode(t->tap->tok, text->text, text->len, ret, ret_n, err));
+        SAE_TRY(sae_tok_encode(t->taps[0]->tok, text->text, text->len, ret, ret_n, err));
         all = *ret_n <= most;
         if (!all)
             memmove(*ret, *ret + (*ret_n - most), most * sizeof **ret);
@@ -45,12 +45,12 @@ static enum sae_status tokenize(struct harvest_texts *t, size_t i, const struct 
     SAE_TRY(encode(t, text, &ids, &n, err));
     const enum sae_status st = sae_mem_alloc(&t->ids[i], n + 1, sizeof **t->ids, err);
     if (st == SAE_OK) {
-        t->ids[i][0] = t->tap->config->bos;
+        t->ids[i][0] = t->taps[0]->config->bos;
         memcpy(t->ids[i] + 1, ids, n * sizeof *ids);
         t->n_ids[i] = n + 1;
     }
     for (size_t j = 0; j < n; j++)
-        kept += !harvest_tap_is_special(t->tap, ids[j]);
+        kept += !harvest_tap_is_special(t->taps[0], ids[j]);
     free(ids);
     SAE_TRY(st);
     return kept > 0 ? SAE_OK
@@ -113,30 +113,31 @@ static size_t batch_size(const struct harvest_texts *t, size_t first)
 }
 
 static enum sae_status run_batch(const struct harvest_texts *t, size_t first, size_t n,
-                                 void (*store)(void *to, size_t t, const float *x), void *to,
+                                 void (*store)(void *to, size_t tap, size_t t, const float *x), void *to,
                                  struct sae_err *err)
 {
     const size_t T = t->n_ids[t->order[first + n - 1]];
     for (size_t b = 0; b < n; b++) {
         const size_t i = t->order[first + b];
         for (size_t j = 0; j < T; j++)
-            t->tokens[b * T + j] = j < t->n_ids[i] ? t->ids[i][j] : t->tap->config->pad;
+            t->tokens[b * T + j] = j < t->n_ids[i] ? t->ids[i][j] : t->taps[0]->config->pad;
     }
-    const enum sae_status st = harvest_tap_rows(t->tap, t->tokens, n, T, err);
+    const enum sae_status st = harvest_tap_rows_all(t->taps[0]->run, t->taps, t->n_taps, t->tokens, n, T, err);
     if (st == SAE_EINTR)
         return stopped(t, err);
     SAE_TRY(st);
-    for (size_t b = 0; b < n; b++)
-        store(to, t->order[first + b], t->tap->x + b * T * t->tap->d);
+    for (size_t k = 0; k < t->n_taps; k++)
+        for (size_t b = 0; b < n; b++)
+            store(to, k, t->order[first + b], t->taps[k]->x + b * T * t->taps[k]->d);
     return SAE_OK;
 }
 
 enum sae_status harvest_texts_run(struct harvest_texts *t,
-                                  void (*store)(void *to, size_t t, const float *x), void *to,
+                                  void (*store)(void *to, size_t tap, size_t t, const float *x), void *to,
                                   struct sae_err *err)
 {
     struct sae_progress bar;
-    SAE_TRY(harvest_tap_reserve(t->tap, t->batch * t->context, t->context, err));
+    SAE_TRY(harvest_tap_reserve_all(t->taps, t->n_taps, t->batch * t->context, t->context, err));
     SAE_TRY(sae_mem_alloc(&t->tokens, t->batch * t->context, sizeof *t->tokens, err));
     sae_progress_begin(&bar, t->name, "texts", 0, t->n);
     for (size_t at = 0; at < t->n;) {

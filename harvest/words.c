@@ -23,14 +23,21 @@ struct prompt {
     size_t n, at;  /* length; place of the word's token */
 };
 
+/* What comes out at one tap. */
+struct out {
+    float *probe, *eval; /* [n][d] */
+};
+
 struct work {
-    struct harvest_tap *tap;
+    struct harvest_tap *tap; /* the first of those below: its tokenizer and model */
+    size_t n_taps;
+    struct harvest_tap **taps; /* [n_taps] */
+    struct out *out;           /* [n_taps] */
     const struct harvest_words_settings *set;
     struct harvest_vocabulary words;
     struct prompt *prompt;    /* [n], of one kind at a time */
     uint32_t letter[LETTERS]; /* token of " A" ... */
     bool letter_is_one[LETTERS];
-    float *probe, *eval; /* [n][d] */
     uint8_t *correct;
     uint32_t *order, *batch;
     size_t chunk;    /* prompts whose logits are formed at a time: a large head is read once for all */
@@ -160,13 +167,24 @@ static enum sae_status ask_letters(struct work *w, const uint32_t *word, size_t 
     return SAE_OK;
 }
 
-/* The prompts of words [from, n), their activations into to [n][d]. */
-static enum sae_status run_prompts(struct work *w, size_t from, float *to, bool ask,
-                                   struct sae_err *err)
+/* The activations at the words of a batch of prompts, to each tap's probe or eval. */
+static void keep_rows(const struct work *w, const uint32_t *word, size_t B, size_t T, bool probe)
 {
-    const size_t most = longest(w, from), d = w->tap->d, n = w->words.n - from;
+    for (size_t k = 0; k < w->n_taps; k++) {
+        const struct harvest_tap *const tap = w->taps[k];
+        float *const to = probe ? w->out[k].probe : w->out[k].eval;
+        for (size_t b = 0; b < B; b++)
+            memcpy(to + word[b] * tap->d, tap->x + (b * T + w->prompt[word[b]].at) * tap->d,
+                   tap->d * sizeof *to);
+    }
+}
+
+/* The prompts of words [from, n) into each tap's probe, where they are answered too, or eval. */
+static enum sae_status run_prompts(struct work *w, size_t from, bool probe, struct sae_err *err)
+{
+    const size_t most = longest(w, from), n = w->words.n - from;
     const size_t capacity = w->set->n_batch > most ? w->set->n_batch : most;
-    SAE_TRY(harvest_tap_reserve(w->tap, capacity, most, err));
+    SAE_TRY(harvest_tap_reserve_all(w->taps, w->n_taps, capacity, most, err));
     SAE_TRY(sort_by_length(w, from, most, err));
     free(w->batch);
     w->batch = NULL;
@@ -178,12 +196,10 @@ static enum sae_status run_prompts(struct work *w, size_t from, float *to, bool 
         const size_t T = w->prompt[word[0]].n;
         for (B = 0; at + B < n && w->prompt[word[B]].n == T && (B + 1) * T <= capacity; B++)
             memcpy(w->batch + B * T, w->prompt[word[B]].ids, T * sizeof *w->batch);
-        SAE_TRY(ask ? harvest_tap_pass(w->tap, w->batch, B, T, err)
-                    : harvest_tap_rows(w->tap, w->batch, B, T, err));
-        for (size_t b = 0; b < B; b++)
-            memcpy(to + word[b] * d, w->tap->x + (b * T + w->prompt[word[b]].at) * d,
-                   d * sizeof *to);
-        if (ask)
+        SAE_TRY(probe ? harvest_tap_pass_all(w->taps, w->n_taps, w->batch, B, T, err)
+                      : harvest_tap_rows_all(w->tap->run, w->taps, w->n_taps, w->batch, B, T, err));
+        keep_rows(w, word, B, T, probe);
+        if (probe)
             SAE_TRY(ask_letters(w, word, B, T, err));
         sae_progress_step(&w->bar, w->bar.done + B, NULL);
     }
@@ -205,8 +221,11 @@ static enum sae_status prepare(struct work *w, struct sae_rng *rng, struct sae_e
     const size_t n = w->words.n;
     SAE_TRY(find_letters(w, err));
     SAE_TRY(sae_mem_alloc(&w->prompt, n, sizeof *w->prompt, err));
-    SAE_TRY(sae_mem_alloc(&w->probe, n * w->tap->d, sizeof *w->probe, err));
-    SAE_TRY(sae_mem_alloc(&w->eval, n * w->tap->d, sizeof *w->eval, err));
+    SAE_TRY(sae_mem_alloc(&w->out, w->n_taps, sizeof *w->out, err));
+    for (size_t k = 0; k < w->n_taps; k++) {
+        SAE_TRY(sae_mem_alloc(&w->out[k].probe, n * w->taps[k]->d, sizeof(float), err));
+        SAE_TRY(sae_mem_alloc(&w->out[k].eval, n * w->taps[k]->d, sizeof(float), err));
+    }
     SAE_TRY(sae_mem_alloc(&w->correct, n, 1, err));
     SAE_TRY(sae_mem_alloc(&w->order, n, sizeof *w->order, err));
     w->chunk = chunk_of(w->tap->config->V);
@@ -221,11 +240,12 @@ static enum sae_status run_all(struct work *w, struct sae_err *err)
     const size_t n = w->words.n, n_train = w->words.n_train;
     sae_progress_begin(&w->bar, "words", "prompts", 0, n + (n - n_train));
     SAE_TRY(make_prompts(w, 0, true, &rng, err));
-    SAE_TRY(run_prompts(w, 0, w->probe, true, err));
+    SAE_TRY(run_prompts(w, 0, true, err));
     /* Evaluations read fresh prompts of test words only: the training words keep theirs. */
-    memcpy(w->eval, w->probe, n_train * w->tap->d * sizeof *w->eval);
+    for (size_t k = 0; k < w->n_taps; k++)
+        memcpy(w->out[k].eval, w->out[k].probe, n_train * w->taps[k]->d * sizeof(float));
     SAE_TRY(make_prompts(w, n_train, false, &rng, err));
-    SAE_TRY(run_prompts(w, n_train, w->eval, false, err));
+    SAE_TRY(run_prompts(w, n_train, false, err));
     sae_progress_end(&w->bar);
     return SAE_OK;
 }
@@ -235,8 +255,11 @@ static void work_clear(struct work *w)
     for (size_t i = 0; w->prompt != NULL && i < w->words.n; i++)
         free(w->prompt[i].ids);
     free(w->prompt);
-    free(w->probe);
-    free(w->eval);
+    for (size_t k = 0; w->out != NULL && k < w->n_taps; k++) {
+        free(w->out[k].probe);
+        free(w->out[k].eval);
+    }
+    free(w->out);
     free(w->correct);
     free(w->order);
     free(w->batch);
@@ -258,7 +281,7 @@ enum sae_status harvest_words_measure(struct harvest_tap *tap,
                                       const struct harvest_words_settings *settings,
                                       struct harvest_words_size *ret, struct sae_err *err)
 {
-    struct work w = {.tap = tap, .set = settings};
+    struct work w = {.tap = tap, .set = settings}; /* no taps: nothing comes out */
     struct sae_rng rng = sae_rng_make(settings->seed, SAE_RNG_WORDS);
     struct harvest_words_size size = {.chunk = chunk_of(tap->config->V)};
     enum sae_status st;
@@ -290,12 +313,13 @@ static json_t *totals_of(const struct harvest_words_totals *t, const struct work
                      (json_int_t)t->n_correct, "letters", letters);
 }
 
-static enum sae_status fill_words(struct sae_words *to, const struct work *w, struct sae_err *err)
+static enum sae_status fill_words(struct sae_words *to, const struct work *w, size_t d,
+                                  struct sae_err *err)
 {
     const size_t n = w->words.n;
     SAE_TRY(sae_mem_alloc(&to->words, n, sizeof *to->words, err));
     to->n = n;
-    to->d = w->tap->d;
+    to->d = d;
     SAE_TRY(sae_mem_alloc(&to->token, n, sizeof *to->token, err));
     SAE_TRY(sae_mem_alloc(&to->letter, n, 1, err));
     SAE_TRY(sae_mem_alloc(&to->split, n, 1, err));
@@ -308,7 +332,7 @@ static enum sae_status fill_words(struct sae_words *to, const struct work *w, st
     return SAE_OK;
 }
 
-static enum sae_status save(struct work *w, const char *path, const json_t *record,
+static enum sae_status save(struct work *w, size_t tap, const char *path, const json_t *record,
                             struct harvest_words_totals *totals, struct sae_err *err)
 {
     struct sae_words words = {0};
@@ -325,10 +349,10 @@ static enum sae_status save(struct work *w, const char *path, const json_t *reco
         st = sae_err_set(err, SAE_ENOMEM, "out of memory (record)");
         goto done;
     }
-    SAE_GO(st, fill_words(&words, w, err));
+    SAE_GO(st, fill_words(&words, w, w->taps[tap]->d, err));
     words.correct = w->correct;
-    words.probe = w->probe;
-    words.eval = w->eval;
+    words.probe = w->out[tap].probe;
+    words.eval = w->out[tap].eval;
     st = sae_words_save(path, &words, with_totals, w->set->force, err);
     words.correct = NULL; /* still w's */
     words.probe = words.eval = NULL;
@@ -360,26 +384,45 @@ static enum sae_status find_made(const char *path, const json_t *record, bool fo
     return st;
 }
 
-enum sae_status harvest_words_write(struct harvest_tap *tap,
-                                    const struct harvest_words_settings *settings,
-                                    const json_t *record, struct harvest_words_totals *ret,
-                                    struct sae_err *err)
+/* Which sets are not there yet; the others' totals. */
+static enum sae_status find_all(struct work *w, char **paths, const struct harvest_target *targets,
+                                size_t n, struct harvest_words_totals *totals, struct sae_err *err)
 {
-    struct work w = {.tap = tap, .set = settings};
-    struct harvest_words_totals totals = {0};
-    char *path = NULL;
-    enum sae_status st;
-    SAE_GO(st, sae_fs_join(&path, settings->dir, "words.h5", err));
-    SAE_GO(st, sae_fs_make_dirs(settings->dir, err));
-    SAE_GO(st, find_made(path, record, settings->force, &totals, err));
-    if (!totals.found) {
-        SAE_GO(st, run_all(&w, err));
-        SAE_GO(st, harvest_tap_check_lock(tap, err));
-        SAE_GO(st, save(&w, path, record, &totals, err));
+    SAE_TRY(sae_mem_alloc(&w->taps, n, sizeof(struct harvest_tap *), err));
+    for (size_t i = 0; i < n; i++) {
+        SAE_TRY(sae_fs_join(&paths[i], targets[i].dir, "words.h5", err));
+        SAE_TRY(sae_fs_make_dirs(targets[i].dir, err));
+        SAE_TRY(find_made(paths[i], targets[i].record, w->set->force, &totals[i], err));
+        if (!totals[i].found)
+            w->taps[w->n_taps++] = targets[i].tap;
     }
-    *ret = totals;
+    w->tap = w->taps[0];
+    return SAE_OK;
+}
+
+enum sae_status harvest_words_write(const struct harvest_target *targets, size_t n,
+                                    const struct harvest_words_settings *settings,
+                                    struct harvest_words_totals *ret, struct sae_err *err)
+{
+    struct work w = {.set = settings};
+    char **paths = NULL;
+    enum sae_status st;
+    memset(ret, 0, n * sizeof *ret);
+    SAE_GO(st, sae_mem_alloc(&paths, n, sizeof *paths, err));
+    SAE_GO(st, find_all(&w, paths, targets, n, ret, err));
+    if (w.n_taps > 0)
+        SAE_GO(st, run_all(&w, err));
+    for (size_t i = 0, k = 0; i < n; i++) {
+        if (ret[i].found)
+            continue;
+        SAE_GO(st, harvest_tap_check_lock(targets[i].tap, err));
+        SAE_GO(st, save(&w, k++, paths[i], targets[i].record, &ret[i], err));
+    }
 done:
     work_clear(&w);
-    free(path);
+    free(w.taps);
+    for (size_t i = 0; paths != NULL && i < n; i++)
+        free(paths[i]);
+    free(paths);
     return st;
 }

@@ -12,7 +12,6 @@
 #include "lib/base/err.h"
 
 struct harvest_words_settings {
-    const char *dir;
     uint64_t seed;
     size_t max_words; /* 0 = all */
     bool spaced_only;
@@ -25,10 +24,13 @@ struct harvest_words_totals {
     bool found; /* it was there already */
 };
 
-/* Fails: SAE_EARG the folder has another word set, too few words; SAE_EINTR nothing is kept */
-SAE_MUST_CHECK enum sae_status
-harvest_words_write(struct harvest_tap *tap, const struct harvest_words_settings *settings,
-                    const json_t *record, struct harvest_words_totals *ret, struct sae_err *err);
+/* One set for each of n taps of a model, which runs once for those that are not there.
+ *   ret [n]
+ * Fails: SAE_EARG a folder has another word set, too few words; SAE_EINTR nothing is kept */
+SAE_MUST_CHECK enum sae_status harvest_words_write(const struct harvest_target *targets, size_t n,
+                                                   const struct harvest_words_settings *settings,
+                                                   struct harvest_words_totals *ret,
+                                                   struct sae_err *err);
 
 /* How much work that is: prompts are made, and no model is run. */
 struct harvest_words_size {

@@ -44,6 +44,17 @@ for hook in hook_resid_pre attn.hook_z hook_attn_out hook_resid_mid mlp.hook_in 
     jq -e --arg hook $name '.stores[$hook].rows == 3000' out.json >/dev/null || complain "--json lacks $name"
 done
 
+# Sets at several hooks in one run of the model.
+printf 'text,label\n' >set.csv
+for i in $(seq 30); do printf 'red number %d,red\nblue number %d,blue\n' "$i" "$i"; done >>set.csv
+"$harvest" -q --model model --layer 3 --hook mlp_out,attn_z --labels set.csv --words --max-words 80 --json \
+    --context 64 -o sets >out.json || complain "sets at two hooks failed"
+jq -e '(.labels | length) == 2 and .words["blocks.3.attn.hook_z"].words == 80' out.json >/dev/null ||
+    complain "--json of sets: $(cat out.json)"
+for hook in attn.hook_z hook_mlp_out; do
+    [ -f sets/blocks.3.$hook/words.h5 ] && [ -f sets/blocks.3.$hook/labels_set.h5 ] || complain "no sets at $hook"
+done
+
 # Stopped and continued, every file is that of an unbroken pass.
 at --layer 1,3 --hook mlp_out,blocks.2.hook_attn_out --shard-rows 500 -o whole >/dev/null || exit 1
 at --layer 1,3 --hook mlp_out,blocks.2.hook_attn_out --shard-rows 500 -o broken >/dev/null 2>err.txt &

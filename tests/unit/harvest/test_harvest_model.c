@@ -84,6 +84,18 @@ static void expect_ok(enum sae_status st, const struct sae_err *err)
         fail_msg("%s", err->msg);
 }
 
+static enum sae_status reserve(size_t n_max, size_t T_max, struct sae_err *err)
+{
+    struct harvest_tap *const one = &tap;
+    return harvest_tap_reserve_all(&one, 1, n_max, T_max, err);
+}
+
+static enum sae_status run_rows(const uint32_t *ids, size_t B, size_t T, struct sae_err *err)
+{
+    struct harvest_tap *const one = &tap;
+    return harvest_tap_rows_all(tap.run, &one, 1, ids, B, T, err);
+}
+
 /* --- the store ---------------------------------------------------------------------------- */
 
 static json_t *record_of(const struct harvest_tap *of, const char *store, size_t tokens)
@@ -181,8 +193,8 @@ static void rows_are_the_models(void **state)
         context[position[n_kept]] = token[n_kept];
         n_kept++;
     }
-    expect_ok(harvest_tap_reserve(&tap, CONTEXT, CONTEXT, &err), &err);
-    expect_ok(harvest_tap_rows(&tap, context, 1, CONTEXT, &err), &err);
+    expect_ok(reserve(CONTEXT, CONTEXT, &err), &err);
+    expect_ok(run_rows(context, 1, CONTEXT, &err), &err);
     for (size_t i = 0; i < n_kept; i++)
         for (size_t j = 0; j < tap.d; j++) {
             const float want = tap.x[position[i] * tap.d + j], got = x[i * tap.d + j];
@@ -372,7 +384,6 @@ static void pooled_is_the_mean_of_rows(void **state)
     assert_int_equal(sae_fs_write(source, csv.s, csv.len, NULL), SAE_OK);
     sae_str_clear(&csv);
     const struct harvest_labels_settings set = {
-        .dir = dir,
         .columns = {"text", "label", "split", "attribute"},
         .draw = { 100,   100,       5,       1},
         .context = 24,
@@ -381,7 +392,8 @@ static void pooled_is_the_mean_of_rows(void **state)
     struct harvest_labels_totals totals;
     struct sae_err err = {0};
     json_t *record = json_object();
-    expect_ok(harvest_labels_write(&tap, source, &set, record, &totals, &err), &err);
+    const struct harvest_target target = {&tap, dir, record};
+    expect_ok(harvest_labels_write(&target, 1, source, &set, &totals, &err), &err);
     assert_string_equal(totals.name, "pets");
     assert_int_equal(totals.n_train, 16);
     assert_int_equal(totals.n_test, 4);
@@ -401,8 +413,8 @@ static void pooled_is_the_mean_of_rows(void **state)
     assert_int_equal(labels.start[2] - labels.start[1], n);
     with_bos[0] = tap.config->bos;
     memcpy(with_bos + 1, ids, n * sizeof *ids);
-    expect_ok(harvest_tap_reserve(&tap, 24, 24, &err), &err);
-    expect_ok(harvest_tap_rows(&tap, with_bos, 1, n + 1, &err), &err);
+    expect_ok(reserve(24, 24, &err), &err);
+    expect_ok(run_rows(with_bos, 1, n + 1, &err), &err);
     for (size_t j = 0; j < tap.d; j++) {
         double sum = 0, scale = 0;
         for (size_t t = 1; t <= n; t++) {
@@ -435,8 +447,8 @@ static void check_last(const struct sae_lasts *lasts, size_t t, const char *text
     with_bos[0] = tap.config->bos;
     memcpy(with_bos + 1, ids + (n - kept), kept * sizeof *ids);
     free(ids);
-    expect_ok(harvest_tap_reserve(&tap, context, context, &err), &err);
-    expect_ok(harvest_tap_rows(&tap, with_bos, 1, kept + 1, &err), &err);
+    expect_ok(reserve(context, context, &err), &err);
+    expect_ok(run_rows(with_bos, 1, kept + 1, &err), &err);
     for (size_t j = 0; j < tap.d; j++) {
         const float want = tap.x[kept * tap.d + j];
         assert_true(fabsf(lasts->x[t * tap.d + j] - want) < 1e-4F * (1.0F + fabsf(want)));
@@ -589,11 +601,12 @@ static void word_sets_are_made(void **state)
 {
     (void)state;
     const struct harvest_words_settings set = {
-        .dir = dir, .seed = 7, .max_words = 80, .spaced_only = true, .n_batch = 512};
+        .seed = 7, .max_words = 80, .spaced_only = true, .n_batch = 512};
     struct harvest_words_totals totals;
     struct sae_err err = {0};
     json_t *record = json_object();
-    expect_ok(harvest_words_write(&tap, &set, record, &totals, &err), &err);
+    const struct harvest_target target = {&tap, dir, record};
+    expect_ok(harvest_words_write(&target, 1, &set, &totals, &err), &err);
     assert_int_equal(totals.n_train, 64);
     assert_int_equal(totals.n_test, 16);
     char *path = in_dir("words.h5");
@@ -611,12 +624,67 @@ static void word_sets_are_made(void **state)
     assert_int_equal(n_test, 16);
     sae_words_clear(&words);
     /* Again: found; with another record: refused. */
-    expect_ok(harvest_words_write(&tap, &set, record, &totals, &err), &err);
+    expect_ok(harvest_words_write(&target, 1, &set, &totals, &err), &err);
     assert_true(totals.found);
     json_object_set_new(record, "other", json_true());
-    assert_int_equal(harvest_words_write(&tap, &set, record, &totals, &err), SAE_EARG);
+    assert_int_equal(harvest_words_write(&target, 1, &set, &totals, &err), SAE_EARG);
     json_decref(record);
     free(path);
+}
+
+/* Labelled sets and word sets of several taps at once have the bytes that each has alone; so have those
+ * that are made beside one that is there. */
+static void write_sets(const char *name, size_t first, size_t n, const char *source)
+{
+    static const struct harvest_labels_settings labels = {
+        .columns = {"text", "label", "split", "attribute"},
+        .draw = {100, 100, 5, 1},
+        .context = 24,
+        .batch = 3,
+    };
+    static const struct harvest_words_settings words = {.seed = 7, .max_words = 70, .n_batch = 512};
+    struct harvest_tap taps[N_SITES];
+    struct harvest_target targets[N_SITES];
+    struct harvest_labels_totals of_labels[N_SITES];
+    struct harvest_words_totals of_words[N_SITES];
+    struct sae_err err = {0};
+    json_t *const record = json_object();
+    for (size_t i = 0; i < n; i++) {
+        char folder[40];
+        snprintf(folder, sizeof folder, "%s_%zu", name, first + i);
+        expect_ok(harvest_tap_share(&taps[i], &tap, sites[first + i], &err), &err);
+        targets[i] = (struct harvest_target){&taps[i], in_dir(folder), record};
+    }
+    expect_ok(harvest_labels_write(targets, n, source, &labels, of_labels, &err), &err);
+    expect_ok(harvest_words_write(targets, n, &words, of_words, &err), &err);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(of_labels[i].n_train, 16);
+        assert_int_equal(of_words[i].n, 70);
+        free((char *)(uintptr_t)targets[i].dir);
+        harvest_tap_close(&taps[i]);
+    }
+    json_decref(record);
+}
+
+static void sets_together_as_alone(void **state)
+{
+    (void)state;
+    char *const source = in_dir("pets.csv"); /* of the test above */
+    for (size_t i = 0; i < N_SITES; i++)
+        write_sets("set", i, 1, source);
+    write_sets("sets", 1, 1, source); /* this one is there already */
+    write_sets("sets", 0, N_SITES, source);
+    for (size_t i = 0; i < N_SITES; i++) {
+        char a[40], b[40];
+        snprintf(a, sizeof a, "set_%zu", i);
+        snprintf(b, sizeof b, "sets_%zu", i);
+        char *const alone = in_dir(a), *const both = in_dir(b);
+        expect_same_file(alone, both, "labels_pets.h5");
+        expect_same_file(alone, both, "words.h5");
+        free(alone);
+        free(both);
+    }
+    free(source);
 }
 
 static void no_such_layer(void **state)
@@ -626,7 +694,7 @@ static void no_such_layer(void **state)
     struct sae_err err = {0};
     assert_int_equal(harvest_tap_open(&other, tap.folder, sae_resid_post(99), &err), SAE_EARG);
     assert_non_null(strstr(err.msg, "layer 99"));
-    assert_int_equal(harvest_tap_reserve(&tap, 1 << 20, 1 << 20, &err), SAE_EARG);
+    assert_int_equal(reserve(1 << 20, 1 << 20, &err), SAE_EARG);
 }
 
 int main(void)
@@ -644,6 +712,7 @@ int main(void)
         cmocka_unit_test(prompts_read_as_they_should),
         cmocka_unit_test(vocabulary_stands_alone),
         cmocka_unit_test(word_sets_are_made),
+        cmocka_unit_test(sets_together_as_alone),
         cmocka_unit_test(no_such_layer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
