@@ -24,6 +24,7 @@ static struct {
 } given;
 
 enum { SAEBENCH, SAE_PROBES };
+enum { LAST_BATCH = 512 }; /* a set is a few thousand rows: scratch that is soon full of them */
 static const char *const protocols[] = {"saebench", "sae-probes", NULL};
 static const char *const settings[] = {"normal", "scarcity", "imbalance", NULL};
 
@@ -62,7 +63,7 @@ static const struct sae_opt options[] = {
     SAE_EVAL_ALL(given.eval, "Input", 0),
     SAE_EVAL_ROWS(given.eval),
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
-     .group = "Input", .help = "tokens encoded at a time"},
+     .group = "Input", .help = "tokens encoded at a time; with --protocol sae-probes 512 unless it is given"},
     {0}};
 /* clang-format on */
 
@@ -235,7 +236,7 @@ static enum sae_status run_last(const struct sae_cli *cli, struct sae_err *err)
         .settings = {.k = given.k.v,
                      .n_k = sae_u64s_distinct(&given.k),
                      .seed = sae_opt_given(cli, "seeds") ? (uint32_t)given.seeds.v[0] : 42,
-                     .batch = given.batch,
+                     .batch = sae_opt_given(cli, "batch") ? given.batch : LAST_BATCH,
                      .full = given.full},
         .labels = given.labels.v,
         .n_labels = given.labels.n,

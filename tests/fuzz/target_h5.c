@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Our own HDF5 files with their structure changed: the mode says which (% 6: checkpoints of two
- * architectures, a shard of a store, a labelled set, a word set, a checkpoint whose record is text
- * of the input); the rest is for h5_mutate. A checkpoint that is read must be written and read
+/* Our own HDF5 files with their structure changed: the mode says which (% 7: checkpoints of
+ * three architectures, a shard of a store, a labelled set, a word set, a set of last tokens); the rest
+ * is for h5_mutate. A checkpoint that is read must be written and read
  * again as the same. */
 #include <math.h>
 #include <stdio.h>
@@ -10,13 +10,14 @@
 #include <sys/stat.h>
 
 #include "lib/file/acts.h"
+#include "lib/file/lasts.h"
 #include "lib/file/sets.h"
 #include "lib/sae/ckpt.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/h5_mutate.h"
 #include "tests/unit/fixtures/make_ckpt.h"
 
-enum { TOPK, GATED, SHARD, LABELS, WORDS, JUMPRELU, N_KINDS, D = 4, ROWS = 12 };
+enum { TOPK, GATED, SHARD, LABELS, WORDS, JUMPRELU, LASTS, N_KINDS, D = 4, ROWS = 12 };
 
 static struct {
     uint8_t *image;
@@ -102,6 +103,10 @@ static void make_sets(void)
     take(LABELS, fuzz_path("labels_x.h5"));
     must(sae_words_save(fuzz_path("words.h5"), &set, record, true, &err), &err);
     take(WORDS, fuzz_path("words.h5"));
+    const struct sae_lasts lasts = {
+        .n = ROWS, .d = D, .n_classes = 2, .classes = classes, .x = at, .label = word_split};
+    must(sae_lasts_save(fuzz_path("last_x.h5"), &lasts, record, true, &err), &err);
+    take(LASTS, fuzz_path("last_x.h5"));
     json_decref(record);
 }
 
@@ -203,6 +208,20 @@ static void read_words(const char *path)
     sae_words_clear(&words);
 }
 
+static void read_lasts(const char *path)
+{
+    struct sae_lasts lasts = {0};
+    struct sae_err err = {0};
+    if (!fuzz_ok(sae_lasts_load(&lasts, path, &err), &err))
+        return;
+    FUZZ_REQUIRE(lasts.n > 0 && lasts.d > 0 && lasts.n_classes == 2);
+    for (size_t i = 0; i < lasts.n; i++)
+        FUZZ_REQUIRE(lasts.label[i] < 2);
+    for (size_t i = 0; i < lasts.n * lasts.d; i++)
+        FUZZ_REQUIRE(isfinite(lasts.x[i]));
+    sae_lasts_clear(&lasts);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     if (n < 1)
@@ -218,6 +237,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         read_labels(path);
     else if (kind == WORDS)
         read_words(path);
+    else if (kind == LASTS)
+        read_lasts(path);
     else
         read_checkpoint(path);
     return 0;
