@@ -977,7 +977,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         st = harvest_arrays(&h, err);
         goto done;
     }
-    SAE_GO(st, sae_cli_lm_backend(&h.ops, cli, (enum sae_precision)wanted.matmul, err));
+    SAE_GO(st, sae_cli_lm_backend(&h.ops, cli, &wanted.matmul, err));
     st = run_parts(&h, err);
 done:
     sae_table_free(h.labels_table);

@@ -4,16 +4,12 @@
 #include "lm/cost.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 
 #include "lib/base/host.h"
 #include "lib/base/mem.h"
 #include "lib/base/stop.h"
-#include "lm/model.h"
-#include "lm/rows.h"
-
-enum { BLOCK_SMALL = 128, BLOCK_LARGE = 512, HEAD_ROWS = 32768 };
+#include "lm/run.h"
 
 static double size_of(const struct sae_lm_panel *panel)
 {
@@ -26,29 +22,17 @@ static double layer_size(const struct sae_lm *m)
     return size_of(&y->qkv) + size_of(&y->out) + size_of(&y->gate_up) + size_of(&y->down);
 }
 
-/* Floats of the converted weights of a large model that are in use at one time. */
-static double panels(const struct sae_lm *m)
-{
-    if (m->embed.copy != NULL)
-        return 0;
-    const struct sae_lm_layer *const y = &m->layers[0];
-    const double V = (double)m->config.V,
-                 head = (V < HEAD_ROWS ? V : HEAD_ROWS) * (double)m->config.D;
-    return fmax(fmax(size_of(&y->qkv), layer_size(m) - size_of(&y->qkv)), head);
-}
-
 double sae_lm_run_bytes(const struct sae_lm *model, size_t n_max, size_t T_max)
 {
     const struct sae_lm_config *const c = &model->config;
-    const size_t most = model->embed.copy != NULL ? BLOCK_SMALL : BLOCK_LARGE;
+    struct sae_lm_run run = {0};
+    sae_lm_run_size(&run, model, n_max, T_max);
     const double n = (double)n_max, D = (double)c->D, d = (double)c->head_dim, H = (double)c->H,
-                 K = (double)c->K, threads = (double)omp_get_max_threads(),
-                 block = (double)(n_max < most ? n_max : most);
+                 K = (double)c->K, threads = (double)run.n_threads;
     double floats = 2 * (double)T_max * (double)c->rotary;
-    floats += n * (2 * D + (H + 2 * K) * d + H * d) + panels(model);
-    floats += threads * ((double)sae_lm_head_scratch(T_max, c->head_dim) + 15);
-    floats += threads * (block * (2 * D + (double)sae_lm_mlp_cols(c)) + 15);
-    return floats * sizeof(float);
+    floats += n * (2 * D + (H + 2 * K) * d + H * d);
+    floats += threads * (double)(run.head_scratch + run.block_scratch);
+    return floats * sizeof(float) + threads * (double)run.factor_scratch + (double)run.panel_bytes;
 }
 
 double sae_lm_layers_from(const struct sae_lm *model, struct sae_hook hook)

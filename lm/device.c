@@ -57,9 +57,12 @@ enum sae_status sae_lm_place(struct sae_lm *model, const struct sae_ops *ops,
                              enum sae_precision how, size_t n_layers, struct sae_err *err)
 {
     const struct sae_lm_config *c = &model->config;
+    if (ops->host && how == SAE_TF32)
+        return sae_err_set(err, SAE_EARG, "the cpu has no products of tf32");
     if (ops->host) {
         sae_lm_device_close(model->device);
         model->device = NULL;
+        model->gemm = how == SAE_BF16 ? sae_gemm_find(how) : NULL;
         return SAE_OK;
     }
     if (!ops->lm)
@@ -97,7 +100,11 @@ enum sae_status sae_lm_place(struct sae_lm *model, const struct sae_ops *ops,
 
 const char *sae_lm_numerics(const struct sae_lm *model)
 {
-    return model->device ? model->device->numerics : "cpu f32";
+    if (model->device != NULL)
+        return model->device->numerics;
+    if (model->gemm == NULL)
+        return "cpu f32";
+    return sae_gemm_by_pairs(model->gemm) ? "cpu bf16 pairs" : "cpu bf16";
 }
 
 bool sae_lm_on_device(const struct sae_lm *model)

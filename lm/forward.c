@@ -11,7 +11,7 @@
 
 enum {
     BLOCK_SMALL = 128, /* rows of a block; the working set of a small model stays in cache */
-    BLOCK_LARGE = 512, /* BLAS packs the weights again for each block */
+    BLOCK_LARGE = 85 * SAE_GEMM_ROWS, /* a block and one of the weights fit the caches */
     HEAD_ROWS = 32768, /* vocabulary rows converted at a time */
     TILE_ROWS = 256,   /* tile of logits: rows by words */
     TILE_WORDS = 2048
@@ -38,21 +38,19 @@ static void fill_rope(struct sae_lm_run *run)
                          run->sines + kind * size);
 }
 
-static size_t panel_size(const struct sae_lm_panel *panel)
+static size_t packed_size(const struct sae_lm_run *run, const struct sae_lm_panel *panel)
 {
-    return panel->n_rows * panel->n_cols;
+    return sae_lm_packed_size(run, panel->n_rows, panel->n_cols);
 }
 
-/* Scratch for the panels that are in use at one time; none where the model keeps copies. */
-static size_t panels_size(const struct sae_lm *m)
+static size_t panel_bytes(const struct sae_lm_run *run)
 {
-    if (m->embed.copy != NULL)
-        return 0;
-    const struct sae_lm_layer *layer = &m->layers[0];
+    const struct sae_lm_layer *layer = &run->model->layers[0];
+    const struct sae_lm_config *c = &run->model->config;
     const size_t second =
-        panel_size(&layer->out) + panel_size(&layer->gate_up) + panel_size(&layer->down);
-    const size_t head = min_size(HEAD_ROWS, m->config.V) * m->config.D;
-    return max_size(max_size(panel_size(&layer->qkv), second), head);
+        packed_size(run, &layer->out) + packed_size(run, &layer->gate_up) + packed_size(run, &layer->down);
+    const size_t head = sae_lm_packed_size(run, min_size(HEAD_ROWS, c->V), c->D);
+    return max_size(max_size(packed_size(run, &layer->qkv), second), head) + SAE_GEMM_ALIGN;
 }
 
 static enum sae_status alloc_all(struct sae_lm_run *run, struct sae_err *err)
@@ -69,9 +67,33 @@ static enum sae_status alloc_all(struct sae_lm_run *run, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&run->y, n, D * f, err));
     SAE_TRY(sae_mem_alloc(&run->qkv, n, (c->H + 2 * c->K) * d * f, err));
     SAE_TRY(sae_mem_alloc(&run->o, n, c->H * d * f, err));
-    SAE_TRY(sae_mem_alloc(&run->panels, panels_size(run->model), f, err));
+    SAE_TRY(sae_mem_alloc(&run->panel_memory, run->panel_bytes, 1, err));
+    run->panels = run->panel_memory + (SAE_GEMM_ALIGN - (uintptr_t)run->panel_memory % SAE_GEMM_ALIGN);
+    SAE_TRY(sae_mem_alloc(&run->factors, run->n_threads, run->factor_scratch, err));
     SAE_TRY(sae_mem_alloc(&run->attend, run->n_threads, run->head_scratch * f, err));
     return sae_mem_alloc(&run->blocks, run->n_threads, run->block_scratch * f, err);
+}
+
+void sae_lm_run_size(struct sae_lm_run *run, const struct sae_lm *model, size_t n_max, size_t T_max)
+{
+    const struct sae_lm_config *c = &model->config;
+    const size_t widest = max_size(max_size(c->D, c->F), c->H * c->head_dim);
+    run->model = model;
+    run->n_max = n_max;
+    run->T_max = T_max;
+    run->n_threads = max_size(1, (size_t)omp_get_max_threads());
+    run->gemm = model->gemm;
+    if (run->gemm == NULL && model->embed.copy == NULL)
+        run->gemm = sae_gemm_find(SAE_F32);
+    run->block = min_size(n_max, run->gemm == NULL ? BLOCK_SMALL : BLOCK_LARGE);
+    /* Rounded to a cache line, so that threads share none. */
+    run->head_scratch = (sae_lm_head_scratch(T_max, c->head_dim) + 15) / 16 * 16;
+    run->block_scratch =
+        max_size(run->block * (2 * c->D + sae_lm_mlp_cols(c)), SAE_GEMM_COLUMNS * widest) + 15;
+    run->block_scratch -= run->block_scratch % 16;
+    if (run->gemm != NULL && run->gemm->factors != NULL)
+        run->factor_scratch = max_size(run->block, TILE_ROWS) * widest * run->gemm->factor;
+    run->panel_bytes = panel_bytes(run);
 }
 
 enum sae_status sae_lm_run_open(struct sae_lm_run **ret, const struct sae_lm *model, size_t n_max,
@@ -85,15 +107,7 @@ enum sae_status sae_lm_run_open(struct sae_lm_run **ret, const struct sae_lm *mo
                            T_max, n_max, most);
     struct sae_lm_run *run = NULL;
     SAE_TRY(sae_mem_alloc(&run, 1, sizeof *run, err));
-    run->model = model;
-    run->n_max = n_max;
-    run->T_max = T_max;
-    run->n_threads = max_size(1, (size_t)omp_get_max_threads());
-    run->block = min_size(n_max, model->embed.copy != NULL ? BLOCK_SMALL : BLOCK_LARGE);
-    /* Rounded to a cache line, so that threads share none. */
-    run->head_scratch = (sae_lm_head_scratch(T_max, model->config.head_dim) + 15) / 16 * 16;
-    run->block_scratch =
-        run->block * (2 * model->config.D + sae_lm_mlp_cols(&model->config) + 15) / 16 * 16;
+    sae_lm_run_size(run, model, n_max, T_max);
     const enum sae_status st = alloc_all(run, err);
     if (st != SAE_OK) {
         sae_lm_run_close(run);
@@ -107,8 +121,8 @@ void sae_lm_run_close(struct sae_lm_run *run)
 {
     if (run == NULL)
         return;
-    float *const all[] = {run->x,      run->y,      run->qkv,     run->o,    run->panels,
-                          run->attend, run->blocks, run->cosines, run->sines};
+    void *const all[] = {run->x,      run->y,      run->qkv,     run->o,     run->panel_memory,
+                         run->attend, run->blocks, run->cosines, run->sines, run->factors};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
     sae_lm_pass_close(run->pass);
@@ -266,11 +280,11 @@ enum sae_status sae_lm_put_final(struct sae_lm_run *run, const float *y, size_t 
 }
 
 /* One tile of logits: product and cap. */
-static void head_tile(const struct sae_lm_run *run, const float *y, const float *E, float *logits,
+static void head_tile(const struct sae_lm_run *run, const float *y, const void *E, float *logits,
                       size_t n_rows, size_t n_words)
 {
     const struct sae_lm_config *c = &run->model->config;
-    sae_lm_multiply(logits, c->V, y, c->D, E, n_rows, n_words, c->D);
+    sae_lm_multiply(run, logits, c->V, y, c->D, E, n_rows, n_words, c->D);
     for (size_t i = 0; i < n_rows && c->final_cap > 0; i++)
         sae_lm_row_cap(logits + i * c->V, n_words, (float)c->final_cap);
 }
@@ -280,17 +294,17 @@ static void run_head(struct sae_lm_run *run, const float *y, size_t n, float *lo
 {
     const struct sae_lm_config *c = &run->model->config;
     const size_t D = c->D, V = c->V;
-    const size_t step = run->model->embed.copy != NULL ? V : min_size(HEAD_ROWS, V);
+    const size_t step = run->gemm == NULL ? V : min_size(HEAD_ROWS, V);
     const int blas_threads = sae_lm_hold_blas(), threads = sae_lm_run_threads(run);
     for (size_t v = 0; v < V && n > 0 && !sae_lm_run_stops(run); v += step) {
         const size_t m = min_size(step, V - v);
-        const float *E = sae_lm_run_fetch(&run->model->head, v, m, run->panels);
+        const void *E = sae_lm_run_fetch(run, &run->model->head, v, m, run->panels);
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
         for (size_t row = 0; row < n; row += TILE_ROWS)
             for (size_t word = 0; word < m; word += TILE_WORDS)
                 if (!sae_lm_run_stops(run))
-                    head_tile(run, y + row * D, E + word * D, logits + row * V + v + word,
-                              min_size(TILE_ROWS, n - row), min_size(TILE_WORDS, m - word));
+                    head_tile(run, y + row * D, sae_lm_fetched_at(run, E, word, D),
+                              logits + row * V + v + word, min_size(TILE_ROWS, n - row), min_size(TILE_WORDS, m - word));
     }
     sae_lm_release_blas(blas_threads);
 }

@@ -3,11 +3,12 @@
  *
  * A small model, held in f32, goes group by group: one thread takes a few sequences through all
  * layers, its working set stays in cache, and threads meet once a batch. A large one goes layer
- * by layer over all tokens, so that each weight is read and converted once a batch.
+ * by layer over all tokens, so that each weight is read and packed once a batch (gemm.h).
  *
- * Each thread multiplies its own block of rows by a BLAS that is held to one thread: two pools of
- * threads would fight for the processors. Blocks depend on the model and the batch alone, so the
- * numbers do not depend on the count of threads. One forward pass at a time per process. */
+ * Each thread multiplies its own block of rows; of a small model by a BLAS that is held to one thread, as
+ * two pools of threads would fight for the processors. Numbers do not depend on the count of threads: of
+ * a small model the blocks do not, of a large one rows do not depend on blocks. One forward pass at a
+ * time per process. */
 #include <cblas.h>
 #include <omp.h>
 #include <string.h>
@@ -15,8 +16,6 @@
 #include "lib/base/stop.h"
 #include "lm/rows.h"
 #include "lm/run.h"
-
-enum { PANEL_ROWS = 64 }; /* weight rows converted at a time by one thread */
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -55,34 +54,66 @@ int sae_lm_run_threads(const struct sae_lm_run *run)
     return (int)min_size(run->n_threads, max_size(1, (size_t)omp_get_max_threads()));
 }
 
-const float *sae_lm_run_fetch(const struct sae_lm_panel *panel, size_t first, size_t n,
-                              float *scratch)
+size_t sae_lm_packed_size(const struct sae_lm_run *run, size_t n_rows, size_t n_cols)
 {
-    if (panel->copy != NULL)
+    return run->gemm == NULL ? 0
+                             : sae_gemm_panels(n_rows) * sae_gemm_panel_size(run->gemm, n_cols);
+}
+
+const void *sae_lm_fetched_at(const struct sae_lm_run *run, const void *W, size_t at, size_t n_in)
+{
+    return run->gemm == NULL ? (const char *)W + at * n_in * sizeof(float)
+                             : (const char *)W + sae_lm_packed_size(run, at, n_in);
+}
+
+static float *block_scratch(const struct sae_lm_run *run)
+{
+    return run->blocks + (size_t)omp_get_thread_num() * run->block_scratch;
+}
+
+const void *sae_lm_run_fetch(const struct sae_lm_run *run, const struct sae_lm_panel *panel,
+                             size_t first, size_t n, char *scratch)
+{
+    if (run->gemm == NULL)
         return sae_lm_panel_rows(panel, first, n, NULL);
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i += PANEL_ROWS) {
-        const size_t some = min_size(PANEL_ROWS, n - i);
-        (void)sae_lm_panel_rows(panel, first + i, some, scratch + i * panel->n_cols);
-        sae_lm_panel_drop(panel, first + i, some);
+    const int threads = sae_lm_run_threads(run);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t i = 0; i < n; i += SAE_GEMM_COLUMNS) {
+        const size_t m = min_size(SAE_GEMM_COLUMNS, n - i);
+        run->gemm->pack(m, panel->n_cols, sae_lm_panel_rows(panel, first + i, m, block_scratch(run)),
+                        scratch + sae_lm_packed_size(run, i, panel->n_cols));
+        if (panel->copy == NULL)
+            sae_lm_panel_drop(panel, first + i, m);
     }
-    sae_lm_panel_drop(panel, first, n);
+    if (panel->copy == NULL)
+        sae_lm_panel_drop(panel, first, n);
     return scratch;
 }
 
-void sae_lm_multiply(float *y, size_t ld_y, const float *x, size_t ld_x, const float *W, size_t n,
-                     size_t n_out, size_t n_in)
+void sae_lm_multiply(const struct sae_lm_run *run, float *y, size_t ld_y, const float *x, size_t ld_x,
+                     const void *W, size_t n, size_t n_out, size_t n_in)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)n, (blasint)n_out, (blasint)n_in,
-                1.0F, x, (blasint)ld_x, W, (blasint)n_in, 0.0F, y, (blasint)ld_y);
+    if (run->gemm == NULL) {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)n, (blasint)n_out,
+                    (blasint)n_in, 1.0F, x, (blasint)ld_x, W, (blasint)n_in, 0.0F, y, (blasint)ld_y);
+        return;
+    }
+    const void *from = x;
+    if (run->gemm->factors != NULL) {
+        char *const factors = run->factors + (size_t)omp_get_thread_num() * run->factor_scratch;
+        run->gemm->factors(n, n_in, x, ld_x, factors);
+        from = factors;
+        ld_x = n_in;
+    }
+    run->gemm->product(n, n_out, n_in, from, ld_x, W, y, ld_y);
 }
 
 /* --- one layer ------------------------------------------------------------------------------ */
 
-/* Panels of one layer in f32. */
+/* Panels of one layer, fetched. */
 struct weights {
     const struct sae_lm_layer *layer;
-    const float *qkv, *out, *gate_up, *down;
+    const void *qkv, *out, *gate_up, *down;
 };
 
 static void add_bias(float *x, const float *bias, size_t rows, size_t cols)
@@ -116,7 +147,7 @@ static void project_block(struct sae_lm_run *run, const struct sae_lm_batch *b,
     for (size_t i = 0; i < m; i++)
         sae_lm_row_norm(c->norm, h + i * D, run->x + (first + i) * D,
                         w->layer->norms[SAE_LM_NORM_IN], D, c->norm_eps);
-    sae_lm_multiply(qkv, ld, h, D, w->qkv, m, ld, D);
+    sae_lm_multiply(run, qkv, ld, h, D, w->qkv, m, ld, D);
     add_bias(qkv, w->layer->qkv.bias, m, ld);
     for (size_t i = 0; i < m; i++)
         turn_heads(run, (size_t)(w->layer - run->model->layers), qkv + i * ld, (first + i) % b->T);
@@ -128,11 +159,11 @@ static void feed_forward(const struct sae_lm_run *run, const struct weights *w, 
 {
     const struct sae_lm_config *c = &run->model->config;
     const size_t D = c->D, F = c->F, ld = sae_lm_mlp_cols(c);
-    sae_lm_multiply(gu, ld, h, D, w->gate_up, m, ld, D);
+    sae_lm_multiply(run, gu, ld, h, D, w->gate_up, m, ld, D);
     add_bias(gu, w->layer->gate_up.bias, m, ld);
     for (size_t i = 0; i < m; i++)
         sae_lm_row_act(c->act, gu + i * ld, c->gated ? gu + i * ld + F : NULL, F);
-    sae_lm_multiply(a, D, gu, ld, w->down, m, D, F);
+    sae_lm_multiply(run, a, D, gu, ld, w->down, m, D, F);
     add_bias(a, w->layer->down.bias, m, D);
 }
 
@@ -214,7 +245,7 @@ static void finish_attention(const struct sae_lm_run *run, const struct block *b
         add_given(run, given, b->first, b->m);
     if ((parts & SAE_PART_ATTN_OUT) == 0)
         return;
-    sae_lm_multiply(a, D, run->o + b->first * hd, hd, b->w->out, b->m, D, hd);
+    sae_lm_multiply(run, a, D, run->o + b->first * hd, hd, b->w->out, b->m, D, hd);
     add_bias(a, b->w->layer->out.bias, b->m, D);
     keep(run, b->route, SAE_ATTN_OUT, b->layer, b->first, b->m, a,
          b->w->layer->norms[SAE_LM_NORM_POST_ATTN]);
@@ -284,11 +315,6 @@ static void attend_one(struct sae_lm_run *run, const struct sae_lm_batch *b, siz
     sae_lm_head_attend(&job, scratch);
 }
 
-static float *block_scratch(const struct sae_lm_run *run)
-{
-    return run->blocks + (size_t)omp_get_thread_num() * run->block_scratch;
-}
-
 static float *attend_scratch(const struct sae_lm_run *run)
 {
     return run->attend + (size_t)omp_get_thread_num() * run->head_scratch;
@@ -296,18 +322,23 @@ static float *attend_scratch(const struct sae_lm_run *run)
 
 /* --- all layers ----------------------------------------------------------------------------- */
 
-static size_t panel_size(const struct sae_lm_panel *panel)
+/* Rows of a block: as few blocks as fit, each thread as many as the others, whole tiles. A row's
+ * numbers do not depend on it (gemm.h). */
+static size_t rows_of_block(const struct sae_lm_run *run, size_t n)
 {
-    return panel->n_rows * panel->n_cols;
+    const size_t threads = (size_t)sae_lm_run_threads(run);
+    const size_t rounds = (n + threads * run->block - 1) / (threads * run->block);
+    const size_t even = (n + threads * rounds - 1) / (threads * rounds);
+    return min_size(run->block, (even + SAE_GEMM_ROWS - 1) / SAE_GEMM_ROWS * SAE_GEMM_ROWS);
 }
 
 /* Large model: the heads of one layer over all tokens. */
 static void run_heads(struct sae_lm_run *run, const struct sae_lm_batch *b, struct weights *w)
 {
     const int threads = sae_lm_run_threads(run);
-    const size_t block = run->block, n_blocks = (b->n + block - 1) / block;
+    const size_t block = rows_of_block(run, b->n), n_blocks = (b->n + block - 1) / block;
     const size_t layer = (size_t)(w->layer - run->model->layers);
-    w->qkv = sae_lm_run_fetch(&w->layer->qkv, 0, w->layer->qkv.n_rows, run->panels);
+    w->qkv = sae_lm_run_fetch(run, &w->layer->qkv, 0, w->layer->qkv.n_rows, run->panels);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < n_blocks; i++)
         if (!sae_lm_run_stops(run))
@@ -319,13 +350,14 @@ static void run_heads(struct sae_lm_run *run, const struct sae_lm_batch *b, stru
             attend_one(run, b, layer, i, attend_scratch(run));
 }
 
-/* A panel in f32 where its part runs; *at moves behind it. */
-static const float *fetch_part(const struct sae_lm_panel *panel, bool runs, float **at)
+/* A panel where its part runs; *at moves behind it. */
+static const void *fetch_part(const struct sae_lm_run *run, const struct sae_lm_panel *panel,
+                              bool runs, char **at)
 {
     if (!runs)
         return NULL;
-    const float *const rows = sae_lm_run_fetch(panel, 0, panel->n_rows, *at);
-    *at += panel_size(panel);
+    const void *const rows = sae_lm_run_fetch(run, panel, 0, panel->n_rows, *at);
+    *at += sae_lm_packed_size(run, panel->n_rows, panel->n_cols);
     return rows;
 }
 
@@ -336,15 +368,15 @@ static void run_layer(struct sae_lm_run *run, const struct sae_lm_batch *b,
     struct weights w = {.layer = &run->model->layers[layer]};
     const int threads = sae_lm_run_threads(run);
     const unsigned parts = sae_lm_route_parts(route, layer);
-    const size_t block = run->block, n_blocks = (b->n + block - 1) / block;
+    const size_t block = rows_of_block(run, b->n), n_blocks = (b->n + block - 1) / block;
     if (parts & SAE_PART_HEADS)
         run_heads(run, b, &w);
     if (sae_lm_run_stops(run))
         return;
-    float *at = run->panels;
-    w.out = fetch_part(&w.layer->out, (parts & SAE_PART_ATTN_OUT) != 0, &at);
-    w.gate_up = fetch_part(&w.layer->gate_up, (parts & SAE_PART_MLP) != 0, &at);
-    w.down = fetch_part(&w.layer->down, (parts & SAE_PART_MLP) != 0, &at);
+    char *at = run->panels;
+    w.out = fetch_part(run, &w.layer->out, (parts & SAE_PART_ATTN_OUT) != 0, &at);
+    w.gate_up = fetch_part(run, &w.layer->gate_up, (parts & SAE_PART_MLP) != 0, &at);
+    w.down = fetch_part(run, &w.layer->down, (parts & SAE_PART_MLP) != 0, &at);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < n_blocks; i++) {
         const struct block part = {route, &w, layer, i * block, min_size(block, b->n - i * block)};
@@ -380,7 +412,7 @@ void sae_lm_run_layers(struct sae_lm_run *run, const struct sae_lm_batch *b,
                        const struct sae_lm_route *route)
 {
     const int blas_threads = sae_lm_hold_blas(), threads = sae_lm_run_threads(run);
-    if (run->model->embed.copy != NULL) {
+    if (run->gemm == NULL) {
         const size_t step = max_size(1, run->block / b->T);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
         for (size_t seq = 0; seq < b->B; seq += step)

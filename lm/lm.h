@@ -37,13 +37,14 @@ SAE_MUST_CHECK enum sae_status sae_lm_id(struct sae_lm *model, char hex[65], str
 /* Runs opened from now on compute on a device. `how` is the operand type of their matrix products;
  * sums, norms, scores and the stream are f32. Each layer's weights are sent once, when it is first
  * needed. n_layers: how many will be, at most L. ops must outlive the model, and runs opened before
- * must be closed. With a backend of the host nothing changes.
+ * must be closed. Of the host's backends `how` may be f32 or bf16, and nothing is sent.
  * Fails: SAE_EBACKEND no such operations; SAE_EARG heads too wide; SAE_ENOMEM the weights of
- * n_layers do not fit the device, with both sizes */
+ * n_layers do not fit the device, with both sizes; SAE_EARG tf32 on the host */
 SAE_MUST_CHECK enum sae_status sae_lm_place(struct sae_lm *model, const struct sae_ops *ops,
                                             enum sae_precision how, size_t n_layers,
                                             struct sae_err *err);
-/* Backend and operand type of runs opened now, for records: "cpu f32", "cuda bf16". Borrowed. */
+/* Backend and operand type of runs opened now, for records: "cpu f32", "cuda bf16"; "cpu bf16
+ * pairs" where a processor adds two products at a time (gemm.h). Borrowed. */
 const char *sae_lm_numerics(const struct sae_lm *model);
 bool sae_lm_on_device(const struct sae_lm *model);
 

@@ -4,6 +4,7 @@
 #define SAE_LM_MODEL_H
 
 #include "lib/file/st.h"
+#include "lib/math/gemm.h"
 #include "lm/family.h"
 #include "lm/lm.h"
 
@@ -45,6 +46,7 @@ struct sae_lm {
     float *arena;           /* all norms and biases, and the copies of a small model */
     char id[65];
     struct sae_lm_device *device; /* device.h; NULL: runs compute on the host */
+    const struct sae_gemm *gemm;  /* there with these products; NULL: in f32 */
 };
 
 /* Floats of a norm's weights. */

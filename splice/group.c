@@ -83,13 +83,14 @@ static void report_text(const struct splice_group *group)
 static enum sae_status open_model(struct splice_group *group, const struct sae_evaluation *run,
                                   struct sae_err *err)
 {
-    const bool host = run->ops->host;
     SAE_TRY(sae_lm_open(&group->lm, group->source->model, err));
     SAE_TRY(sae_lm_id(group->lm, group->model_id, err));
-    SAE_TRY(sae_lm_place(group->lm, run->ops, group->settings.matmul, sae_lm_config(group->lm)->L,
-                         err));
+    SAE_TRY(sae_lm_place(group->lm, run->ops, (enum sae_precision)*group->settings.matmul,
+                         sae_lm_config(group->lm)->L, err));
+    const char *const numerics = sae_lm_numerics(group->lm);
+    const bool plain = strcmp(numerics, "cpu f32") == 0; /* all there was at first */
     (void)snprintf(group->cache_id, sizeof group->cache_id, "%s%s%s", group->model_id,
-                   host ? "" : " ", host ? "" : sae_lm_numerics(group->lm));
+                   plain ? "" : " ", plain ? "" : numerics);
     SAE_TRY(sae_lm_check_hook(group->lm, group->source->hook, err));
     for (size_t k = 0; k < run->n_group; k++)
         SAE_TRY(check_model(group, &run->group[k]->ckpt, err));

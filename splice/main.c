@@ -132,7 +132,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
             .keep = given.keep,
             .cache = given.reference,
             .cache_bytes = given.reference_size,
-            .matmul = (enum sae_precision)given.matmul}};
+            .matmul = &given.matmul}};
     const struct sae_eval eval = {
         .results = {{"core", "core", "core.json"}},
         .partial = ".part.hdf5",

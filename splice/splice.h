@@ -32,7 +32,7 @@ struct splice_settings {
     bool keep;                         /* the untouched model's passes, for the next checkpoint */
     const char *cache;                 /* folder for them; NULL = "reference" beside the store */
     uint64_t cache_bytes;              /* most that a text may take there */
-    enum sae_precision matmul;         /* factors of the language model on a device */
+    const int *matmul; /* of --matmul; final when the backend is open */
 };
 
 /* Where model and text of a checkpoint are; owned. */

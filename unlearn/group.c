@@ -144,7 +144,8 @@ static enum sae_status open_model(struct unlearn_group *g, struct sae_err *err)
 {
     SAE_TRY(sae_lm_open(&g->lm, g->folder, err));
     SAE_TRY(sae_lm_id(g->lm, g->model_id, err));
-    SAE_TRY(sae_lm_place(g->lm, g->ops, g->settings.matmul, sae_lm_config(g->lm)->L, err));
+    SAE_TRY(sae_lm_place(g->lm, g->ops, (enum sae_precision)*g->settings.matmul,
+                         sae_lm_config(g->lm)->L, err));
     g->config = sae_lm_config(g->lm);
     if (g->config->max_context < g->settings.context)
         g->settings.context = g->config->max_context;

@@ -178,7 +178,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .min_length = (size_t)given.min_length,
         .batch = (size_t)given.batch,
         .seed = given.seed,
-        .matmul = (enum sae_precision)given.matmul}};
+        .matmul = &given.matmul}};
     const struct sae_eval eval = {
         .results = {{"unlearning", "unlearning", "unlearn.json"}},
         .partial = ".part.json",

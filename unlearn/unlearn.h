@@ -46,7 +46,7 @@ struct unlearn_settings {
     size_t min_length;            /* characters; shorter documents are passed over */
     size_t batch;                 /* tokens that go through the model at a time */
     uint64_t seed;
-    enum sae_precision matmul; /* factors of the language model on a device */
+    const int *matmul; /* of --matmul; final when the backend is open */
 };
 
 /* --- task: the files of an evaluation ------------------------------------------------------- */

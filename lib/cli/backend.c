@@ -27,17 +27,20 @@ enum sae_status sae_cli_backend(const struct sae_ops **ret, const struct sae_cli
     return SAE_OK;
 }
 
-enum sae_status sae_cli_lm_backend(const struct sae_ops **ret, const struct sae_cli *cli,
-                                   enum sae_precision how, struct sae_err *err)
+enum sae_status sae_cli_lm_backend(const struct sae_ops **ret, const struct sae_cli *cli, int *matmul,
+                                   struct sae_err *err)
 {
     const struct sae_ops *ops = NULL;
     struct sae_err fallback_reason;
     char with[40];
-    SAE_TRY(sae_lm_open_ops(&ops, cli->backend, how, (size_t)cli->threads, &fallback_reason, err));
-    if (ops->host && how != SAE_F32 && sae_opt_given(cli, "matmul"))
-        return sae_err_set(err, SAE_EARG, "--matmul %s needs --backend cuda; the cpu computes in f32",
-                           sae_precision_names[how]);
-    snprintf(with, sizeof with, ", with factors in %s", sae_precision_names[how]);
+    SAE_TRY(sae_lm_open_ops(&ops, cli->backend, (enum sae_precision)*matmul, (size_t)cli->threads,
+                            &fallback_reason, err));
+    if (ops->host && !sae_opt_given(cli, "matmul"))
+        *matmul = SAE_F32;
+    if (ops->host && *matmul == SAE_TF32)
+        return sae_err_set(err, SAE_EARG,
+                           "--matmul tf32 needs --backend cuda; the cpu computes in f32 or bf16");
+    snprintf(with, sizeof with, ", with factors in %s", sae_precision_names[*matmul]);
     log_backend(ops, &fallback_reason, "the language model runs ", with);
     *ret = ops;
     return SAE_OK;

@@ -19,14 +19,15 @@ SAE_MUST_CHECK enum sae_status sae_cli_backend(const struct sae_ops **ret,
 #define SAE_CLI_LM_MATMUL(to, group)                                                               \
     {                                                                                              \
         "matmul", 0, SAE_OPT_ENUM, to, "bf16", sae_precision_names, 0, 0, "TYPE", group,           \
-            "operand type of the language model's matrix products on a GPU; accumulation is "      \
-            "f32. On the CPU everything is f32",                                                   \
+            "operand type of the language model's matrix products; accumulation is f32. "          \
+            "The default is that of a GPU; on the CPU it is f32, and tf32 is refused",             \
             SAE_OPT_UNRECORDED                                                                     \
     }
 
-/* Likewise by sae_lm_open_ops. Fails: also SAE_EARG --matmul was given and there is no device */
+/* Likewise by sae_lm_open_ops. *matmul, of that row, becomes f32 on the CPU unless it was given.
+ * Fails: also SAE_EARG --matmul tf32 was given and there is no device */
 SAE_MUST_CHECK enum sae_status sae_cli_lm_backend(const struct sae_ops **ret,
-                                                  const struct sae_cli *cli,
-                                                  enum sae_precision how, struct sae_err *err);
+                                                  const struct sae_cli *cli, int *matmul,
+                                                  struct sae_err *err);
 
 #endif /* SAE_LIB_CLI_BACKEND_H */

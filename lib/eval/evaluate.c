@@ -340,7 +340,7 @@ enum sae_status sae_evaluate(const struct sae_eval *eval, const struct sae_cli *
     if (eval->open)
         SAE_GO(st, eval->open(&run, err));
     if (eval->matmul)
-        SAE_GO(st, sae_cli_lm_backend(&run.ops, cli, (enum sae_precision)eval->matmul[0], err));
+        SAE_GO(st, sae_cli_lm_backend(&run.ops, cli, eval->matmul, err));
     else
         SAE_GO(st, sae_cli_backend(&run.ops, cli, "", err));
     SAE_GO(st, find(&run, err));

@@ -94,7 +94,7 @@ struct sae_eval {
     } results[SAE_EVAL_RESULTS];
     const char *partial; /* end of the name of unfinished work: ".part.json"; NULL: there is none */
     struct sae_eval_options *options;
-    const int *matmul; /* of --matmul where a language model runs (lib/cli/backend.h), else NULL */
+    int *matmul; /* of --matmul where a language model runs (lib/cli/backend.h), else NULL */
     void *data;        /* the program's own */
 
     enum sae_status (*open)(struct sae_evaluation *run, struct sae_err *err);

@@ -291,7 +291,13 @@ expect 1 "cannot make folder 'file': a file of that name is there" at --text tex
 # where there is a device, it makes a store; elsewhere a line says what is missing
 err=$(at --text c.txt --context 8 --backend cuda -o there 2>&1 >/dev/null) ||
     case "$err" in *"backend 'cuda'"*) ;; *) wrong "--backend cuda: says '$err'" ;; esac
-expect 2 '--matmul bf16 needs --backend cuda' at --text c.txt --backend cpu --matmul bf16 -o x
+expect 2 '--matmul tf32 needs --backend cuda' at --text c.txt --backend cpu --matmul tf32 -o x
+# Factors in bf16 on the CPU are another kind of numerics: the record has it, and f32 does not go on with it.
+expect 0 "" at --text texts --tokens 96 --context 16 --backend cpu --matmul bf16 -o rounded
+for file in rounded/acts*; do
+    grep -qa 'cpu bf16' "$file" || wrong "$file does not name its numerics"
+done
+expect 1 "made differently: numerics" at --text texts --tokens 96 --context 16 --backend cpu -o rounded
 # What --force is to replace stays until there is something to replace it with.
 cp -r acts kept
 expect 1 "line 1 has no field 'text'" at --text no_text.jsonl --force -o kept
