@@ -12,6 +12,7 @@
 enum {
     BLOCK_SMALL = 128, /* rows of a block; the working set of a small model stays in cache */
     BLOCK_LARGE = 85 * SAE_GEMM_ROWS, /* a block and one of the weights fit the caches */
+    GROUP_MAX = 1 << 20, /* weights of a layer of a small model: 4 MB */
     HEAD_ROWS = 32768, /* vocabulary rows converted at a time */
     TILE_ROWS = 256,   /* tile of logits: rows by words */
     TILE_WORDS = 2048
@@ -74,6 +75,17 @@ static enum sae_status alloc_all(struct sae_lm_run *run, struct sae_err *err)
     return sae_mem_alloc(&run->blocks, run->n_threads, run->block_scratch * f, err);
 }
 
+/* Whether a model's weights are copies of which a layer stays in cache beside a block of rows. */
+static bool goes_by_groups(const struct sae_lm *m)
+{
+    const struct sae_lm_layer *y = &m->layers[0];
+    const struct sae_lm_panel *const all[] = {&y->qkv, &y->out, &y->gate_up, &y->down};
+    size_t size = 0;
+    for (size_t i = 0; i < 4; i++)
+        size += all[i]->n_rows * all[i]->n_cols;
+    return m->embed.copy != NULL && size <= GROUP_MAX;
+}
+
 void sae_lm_run_size(struct sae_lm_run *run, const struct sae_lm *model, size_t n_max, size_t T_max)
 {
     const struct sae_lm_config *c = &model->config;
@@ -83,7 +95,7 @@ void sae_lm_run_size(struct sae_lm_run *run, const struct sae_lm *model, size_t 
     run->T_max = T_max;
     run->n_threads = max_size(1, (size_t)omp_get_max_threads());
     run->gemm = model->gemm;
-    if (run->gemm == NULL && model->embed.copy == NULL)
+    if (run->gemm == NULL && !goes_by_groups(model))
         run->gemm = sae_gemm_find(SAE_F32);
     run->block = min_size(n_max, run->gemm == NULL ? BLOCK_SMALL : BLOCK_LARGE);
     /* Rounded to a cache line, so that threads share none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* layers : batches of sequences through the layers.
  *
- * A small model, held in f32, goes group by group: one thread takes a few sequences through all
+ * A small model, held in f32, a layer of which fits the cache, goes group by group: one thread takes a few sequences through all
  * layers, its working set stays in cache, and threads meet once a batch. A large one goes layer
  * by layer over all tokens, so that each weight is read and packed once a batch (gemm.h).
  *

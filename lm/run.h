@@ -10,7 +10,7 @@
 
 struct sae_lm_run {
     const struct sae_lm *model;
-    const struct sae_gemm *gemm; /* packed weights; NULL: OpenBLAS and a small model's copies */
+    const struct sae_gemm *gemm; /* packed weights; NULL: a small model, by OpenBLAS */
     size_t n_max, T_max, block;  /* block: rows of one at most */
     size_t n_threads;
     size_t head_scratch, block_scratch; /* floats of one thread */

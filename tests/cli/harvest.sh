@@ -297,7 +297,7 @@ expect 0 "" at --text texts --tokens 96 --context 16 --backend cpu --matmul bf16
 for file in rounded/acts*; do
     grep -qa 'cpu bf16' "$file" || wrong "$file does not name its numerics"
 done
-expect 1 "made differently: numerics" at --text texts --tokens 96 --context 16 --backend cpu -o rounded
+expect 2 "made differently: numerics" at --text texts --tokens 96 --context 16 --backend cpu -o rounded
 # What --force is to replace stays until there is something to replace it with.
 cp -r acts kept
 expect 1 "line 1 has no field 'text'" at --text no_text.jsonl --force -o kept

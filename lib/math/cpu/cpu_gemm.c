@@ -15,6 +15,7 @@
 #include "lib/math/gemm.h"
 
 enum { COLS = SAE_GEMM_COLUMNS, ROWS = SAE_GEMM_ROWS, KB = SAE_GEMM_BLOCK };
+enum { WIDE = 4, NARROW = 2 }; /* bytes of a factor */
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -176,7 +177,7 @@ __attribute__((optimize("fp-contract=off"))) static void tile_any(const struct t
                 tile->y[r * COLS + j] += x * w[k * COLS + j];
         }
 }
-PRODUCT(product_any, tile_any, sizeof(float))
+PRODUCT(product_any, tile_any, WIDE)
 
 #if defined(__x86_64__)
 #define EACH(i, n) _Pragma("GCC unroll 8") for (size_t i = 0; i < (n); i++)
@@ -198,7 +199,7 @@ __attribute__((target("avx2,fma"))) static void tile_avx2(const struct tile *til
         EACH(r, ROWS) EACH(v, VECS) _mm256_store_ps(tile->y + r * COLS + j + 8 * v, sum[r][v]);
     }
 }
-PRODUCT(product_avx2, tile_avx2, sizeof(float))
+PRODUCT(product_avx2, tile_avx2, WIDE)
 
 enum { VECS = COLS / 16 };
 
@@ -218,7 +219,7 @@ __attribute__((target("avx512f"))) static void tile_avx512(const struct tile *ti
     }
     EACH(r, ROWS) EACH(v, VECS) _mm512_store_ps(tile->y + r * COLS + 16 * v, sum[r][v]);
 }
-PRODUCT(product_avx512, tile_avx512, sizeof(float))
+PRODUCT(product_avx512, tile_avx512, WIDE)
 
 /* The pair of columns 2 p of row r in every lane; the last of an odd number has a zero beside it.
  */
@@ -257,21 +258,21 @@ __attribute__((target("avx512f,avx512bf16"))) static void tile_pairs(const struc
     }
     EACH(r, ROWS) EACH(v, VECS) _mm512_store_ps(tile->y + r * COLS + 16 * v, sum[r][v]);
 }
-PRODUCT(product_pairs, tile_pairs, sizeof(uint16_t))
+PRODUCT(product_pairs, tile_pairs, NARROW)
 #endif
 
 /* --- choice --------------------------------------------------------------------------------- */
 
 /* Of each type the plainest first. */
 static const struct sae_gemm kernels[] = {
-    {"portable",    SAE_F32,  sizeof(float),    pack_any,         NULL,            product_any   },
-    {"portable",    SAE_BF16, sizeof(float),    pack_any_rounded, factors_rounded, product_any   },
+    {"portable",    SAE_F32,  WIDE,   pack_any,         NULL,            product_any   },
+    {"portable",    SAE_BF16, WIDE,   pack_any_rounded, factors_rounded, product_any   },
 #if defined(__x86_64__)
-    {"avx2",        SAE_F32,  sizeof(float),    pack_avx,         NULL,            product_avx2  },
-    {"avx2",        SAE_BF16, sizeof(float),    pack_avx_rounded, factors_rounded, product_avx2  },
-    {"avx512",      SAE_F32,  sizeof(float),    pack_avx,         NULL,            product_avx512},
-    {"avx512",      SAE_BF16, sizeof(float),    pack_avx_rounded, factors_rounded, product_avx512},
-    {"avx512-bf16", SAE_BF16, sizeof(uint16_t), pack_pairs,       factors_bf16,    product_pairs },
+    {"avx2",        SAE_F32,  WIDE,   pack_avx,         NULL,            product_avx2  },
+    {"avx2",        SAE_BF16, WIDE,   pack_avx_rounded, factors_rounded, product_avx2  },
+    {"avx512",      SAE_F32,  WIDE,   pack_avx,         NULL,            product_avx512},
+    {"avx512",      SAE_BF16, WIDE,   pack_avx_rounded, factors_rounded, product_avx512},
+    {"avx512-bf16", SAE_BF16, NARROW, pack_pairs,       factors_bf16,    product_pairs },
 #endif
 };
 
