@@ -50,8 +50,7 @@ from sae_probes.utils_data import DATA_PATH
 
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOOK = "blocks.0.hook_resid_post"
-SETS = "22_headline_isobama,95_toxic_is,106_hate_hate,118_us_state_CA,139_news_class_Politics," \
-       "151_it_tick_HR Support"
+SETS = "22_headline_isobama,95_toxic_is,139_news_class_Politics,151_it_tick_HR Support"
 
 
 class TopK:
