@@ -260,8 +260,9 @@ def own_draws(args, up, mean, theirs, table):
              for seed in range(1, args.own_seeds + 1)]
         e = np.nan if one else mean[key + "_se"]
         f = np.nan if one else np.std(v, ddof=1) / np.sqrt(len(v))
-        table.row("neurons", k, f"{mean[key]:.4f}", f"{e:.4f}", f"{np.mean(v):.4f}", f"{f:.4f}",
-                  f"{mean[key] - np.mean(v):+.4f}", f"{np.hypot(e, f):.4f}")
+        e, f, both = ("-" if one else f"{x:.4f}" for x in (e, f, np.hypot(e, f)))
+        table.row("neurons", k, f"{mean[key]:.4f}", e, f"{np.mean(v):.4f}", f,
+                  f"{mean[key] - np.mean(v):+.4f}", both)
         say(table.lines[-1])
 
 
