@@ -5,8 +5,8 @@
 #   ./demo.sh                     on the language model that ships in data/tiny-g2: nine runs, about ten
 #                                 minutes of computing on two cores
 #   ./demo.sh --model MODEL       on a language model of yours, a folder or a GGUF file: six runs, every
-#                                 evaluation at 25, 50, 75 and 100 % of them. About 40 minutes on two cores
-#                                 for SmolLM2-135M (data/models brings it)
+#                                 evaluation at 25, 50, 75 and 100 % of them; data/models brings a model,
+#                                 docs/SMOLLM2.md says what came out and what it took
 #       --layer L                 layer to look at (default: the middle one)
 #       --tokens N                activations to harvest, such as 1M; the words and labelled texts follow
 #                                 (default: 250k)
