@@ -29,7 +29,7 @@ enum sae_status harvest_tap_open(struct harvest_tap *ret, const char *folder, st
     SAE_GO(st, sae_lm_id(tap.model, tap.model_id, err));
     SAE_GO(st, sae_tok_open(&tap.tok, folder, tap.config, err));
     sae_lm_set_specials(tap.model, tap.tok);
-    SAE_GO(st, sae_digest_file(sae_tok_path(tap.tok), tap.tokenizer, err));
+    SAE_GO(st, sae_lm_digest(tap.model, sae_tok_path(tap.tok), tap.tokenizer, err));
     *ret = tap;
     return SAE_OK;
 done:

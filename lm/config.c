@@ -89,7 +89,7 @@ enum sae_status sae_lm_config_read(struct sae_lm_config *config, const char *fol
     size_t len = 0;
     enum sae_status st;
     if (sae_lm_is_gguf(folder))
-        return sae_lm_gguf_config(config, folder, err);
+        return sae_lm_gguf_config(config, NULL, folder, err);
     SAE_GO(st, sae_fs_join(&path, folder, "config.json", err));
     SAE_GO(st, check_folder(folder, path, err));
     SAE_GO(st, sae_fs_read(&text, &len, path, CONFIG_MAX, err));

@@ -248,15 +248,10 @@ static enum sae_status put_scale(const struct source *s)
 static enum sae_status find_family(struct source *s)
 {
     const json_t *const arch = json_object_get(s->meta, "general.architecture"),
-                        *const type = json_object_get(s->meta, "general.type"),
-                        *const parts = json_object_get(s->meta, "split.count");
+                        *const type = json_object_get(s->meta, "general.type");
     char expected[300] = "one of ";
     if (type && (!json_is_string(type) || strcmp(json_string_value(type), "model") != 0))
         return refuse(s, "general.type", type, "\"model\"");
-    if (parts && json_integer_value(parts) > 1)
-        return refuse(s, "split.count", parts,
-                      "1: files in parts are not read, join them with "
-                      "llama-gguf-split --merge");
     s->family = json_is_string(arch) ? sae_lm_family_of_gguf(json_string_value(arch)) : NULL;
     if (s->family) {
         s->rules = s->family->gguf;
@@ -294,8 +289,8 @@ static void name_file(char name[256], const char *path)
         name[strlen(name) - strlen(".gguf")] = '\0';
 }
 
-enum sae_status sae_lm_gguf_config(struct sae_lm_config *config, const char *path,
-                                   struct sae_err *err)
+enum sae_status sae_lm_gguf_config(struct sae_lm_config *config, struct sae_st **ret,
+                                   const char *path, struct sae_err *err)
 {
     json_t *meta = NULL;
     struct sae_st *tensors = NULL;
@@ -313,6 +308,10 @@ enum sae_status sae_lm_gguf_config(struct sae_lm_config *config, const char *pat
         found.norm = SAE_LM_RMS;
     name_file(found.name, path);
     *config = found;
+    if (ret) {
+        *ret = tensors;
+        tensors = NULL;
+    }
 done:
     if (st != SAE_OK)
         (void)sae_err_prefix(err, "'%s'", path);

@@ -8,13 +8,15 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "lib/file/st.h"
 #include "lm/config.h"
 
 /* Whether the model's path names a file, which must then be GGUF. */
 bool sae_lm_is_gguf(const char *path);
-/* Fails: SAE_EIO, SAE_EFORMAT, SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status sae_lm_gguf_config(struct sae_lm_config *config, const char *path,
-                                                  struct sae_err *err);
+/* The config, and the tensors unless ret is NULL: the file is parsed once for both. Fails: SAE_EIO,
+ * SAE_EFORMAT, SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status sae_lm_gguf_config(struct sae_lm_config *config, struct sae_st **ret,
+                                                  const char *path, struct sae_err *err);
 /* The object of a tokenizer.json for tok_bpe, new reference. A third element of a merge is its
  * rank. Fails: likewise */
 SAE_MUST_CHECK enum sae_status sae_lm_gguf_tokenizer(json_t **ret, const char *path,

@@ -33,6 +33,10 @@ const struct sae_lm_config *sae_lm_config(const struct sae_lm *model);
 /* SHA-256 over config.json, tokenizer.model, tokenizer.json where that is read, and the weight
  * files; computed once, on request. */
 SAE_MUST_CHECK enum sae_status sae_lm_id(struct sae_lm *model, char hex[65], struct sae_err *err);
+/* SHA-256 of a file, which is not read again where it is the model's first and sae_lm_id has read it: a
+ * GGUF file is the tokenizer's too. */
+SAE_MUST_CHECK enum sae_status sae_lm_digest(struct sae_lm *model, const char *path, char hex[65],
+                                             struct sae_err *err);
 
 /* Runs opened from now on compute on a device. `how` is the operand type of their matrix products;
  * sums, norms, scores and the stream are f32. Each layer's weights are sent once, when it is first

@@ -12,7 +12,6 @@
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
-#include "lib/file/gguf.h"
 #include "lm/config.h"
 #include "lm/device.h"
 #include "lm/gguf.h"
@@ -357,7 +356,8 @@ void sae_lm_panel_drop(const struct sae_lm_panel *panel, size_t first, size_t n)
         const bool is_scattered = panel->layout == SAE_LM_TRANSPOSED || is_laid_out(panel, i);
         const size_t rows = t->shape[panel->layout == SAE_LM_TRANSPOSED ? 1 : 0],
                      bytes = (t->end - t->begin) / rows;
-        const size_t from = first > top ? first - top : 0, to = first + n > top ? first + n - top : 0;
+        const size_t from = first > top ? first - top : 0,
+                     to = first + n > top ? first + n - top : 0;
         if (is_scattered && n == panel->n_rows)
             sae_map_drop(t->data, t->end - t->begin);
         else if (!is_scattered && from < rows && to > from)
@@ -425,14 +425,13 @@ static enum sae_status convert(const struct finder *f, size_t copy_max)
 
 /* --- the folder ----------------------------------------------------------------------------- */
 
-static enum sae_status open_tensors(struct sae_st **ret, const char *folder, struct sae_err *err)
+/* The config and the tensors. */
+static enum sae_status open_files(struct sae_lm *m, const char *folder, struct sae_err *err)
 {
-    json_t *meta = NULL;
-    if (!sae_lm_is_gguf(folder))
-        return sae_st_open_folder(ret, folder, err);
-    SAE_TRY(sae_gguf_open(&meta, ret, folder, err));
-    json_decref(meta);
-    return SAE_OK;
+    if (sae_lm_is_gguf(folder))
+        return sae_lm_gguf_config(&m->config, &m->st, folder, err);
+    SAE_TRY(sae_lm_config_read(&m->config, folder, err));
+    return sae_st_open_folder(&m->st, folder, err);
 }
 
 enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder, size_t copy_max,
@@ -443,8 +442,7 @@ enum sae_status sae_lm_open_with(struct sae_lm **ret, const char *folder, size_t
     enum sae_status st;
     SAE_TRY(sae_mem_alloc(&m, 1, sizeof *m, err));
     SAE_GO(st, sae_mem_strdup(&m->folder, folder, err));
-    SAE_GO(st, sae_lm_config_read(&m->config, folder, err));
-    SAE_GO(st, open_tensors(&m->st, folder, err));
+    SAE_GO(st, open_files(m, folder, err));
     SAE_GO(st, sae_mem_alloc(&m->layers, m->config.L, sizeof *m->layers, err));
     SAE_GO(st, sae_mem_alloc(&f.used, sae_st_size(m->st), sizeof *f.used, err));
     SAE_GO(st, sae_mem_alloc(&f.vectors, m->config.L * LAYER_VECTORS + MODEL_VECTORS,
@@ -496,9 +494,9 @@ void sae_lm_set_specials(struct sae_lm *model, const struct sae_tok *tok)
 /* --- identity ------------------------------------------------------------------------------- */
 
 /* Adds "name hex\n" of one file, the form of a checksum list. */
-static enum sae_status add_file(struct sae_digest *digest, const char *path, struct sae_err *err)
+static enum sae_status add_file(struct sae_digest *digest, const char *path,
+                                char hex[SAE_DIGEST_HEX], struct sae_err *err)
 {
-    char hex[SAE_DIGEST_HEX];
     SAE_TRY(sae_digest_file(path, hex, err));
     const char *name = sae_fs_base(path);
     sae_digest_update(digest, name, strlen(name));
@@ -512,12 +510,12 @@ static enum sae_status add_file(struct sae_digest *digest, const char *path, str
 static enum sae_status add_named(struct sae_digest *digest, const char *folder, const char *name,
                                  bool *found, struct sae_err *err)
 {
-    char *path = NULL;
+    char *path = NULL, hex[SAE_DIGEST_HEX];
     SAE_TRY(sae_fs_join(&path, folder, name, err));
     enum sae_status st = SAE_OK;
     *found = sae_fs_is_file(path);
     if (*found)
-        st = add_file(digest, path, err);
+        st = add_file(digest, path, hex, err);
     free(path);
     return st;
 }
@@ -532,10 +530,23 @@ enum sae_status sae_lm_id(struct sae_lm *model, char hex[65], struct sae_err *er
         SAE_TRY(add_named(&digest, model->folder, "tokenizer.model", &found, err));
         if (!found || !model->config.family->is_sentencepiece)
             SAE_TRY(add_named(&digest, model->folder, "tokenizer.json", &found, err));
-        for (size_t i = 0; i < sae_st_n_files(model->st); i++)
-            SAE_TRY(add_file(&digest, sae_st_file(model->st, i), err));
+        for (size_t i = 0; i < sae_st_n_files(model->st); i++) {
+            char hex_of[SAE_DIGEST_HEX];
+            SAE_TRY(add_file(&digest, sae_st_file(model->st, i), hex_of, err));
+            if (i == 0)
+                memcpy(model->first_hex, hex_of, sizeof model->first_hex);
+        }
         sae_digest_hex(&digest, model->id);
     }
     memcpy(hex, model->id, sizeof model->id);
+    return SAE_OK;
+}
+
+enum sae_status sae_lm_digest(struct sae_lm *model, const char *path, char hex[65],
+                              struct sae_err *err)
+{
+    if (model->first_hex[0] == '\0' || strcmp(path, sae_st_file(model->st, 0)) != 0)
+        return sae_digest_file(path, hex, err);
+    memcpy(hex, model->first_hex, sizeof model->first_hex);
     return SAE_OK;
 }

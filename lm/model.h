@@ -44,7 +44,7 @@ struct sae_lm {
     const float *positions; /* [max_context][D], or NULL */
     const float *norm;      /* the final one */
     float *arena;           /* all norms and biases, and the copies of a small model */
-    char id[65];
+    char id[65], first_hex[65]; /* SHA-256 of the first of the files; "": not asked for yet */
     struct sae_lm_device *device; /* device.h; NULL: runs compute on the host */
     const struct sae_gemm *gemm;  /* there with these products; NULL: in f32 */
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* gguf : see the header.
+/* gguf : one file.
  *
  * Contents:  1. bytes   2. metadata   3. tensors   4. the file */
-#include "lib/file/gguf.h"
+#include "lib/file/gguf_inner.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -15,7 +15,6 @@
 #include "lib/base/mem.h"
 #include "lib/base/utf8.h"
 #include "lib/file/blocks.h"
-#include "lib/file/st_inner.h"
 
 enum {
     KEY_MAX = 65535, /* bytes, of the format */
@@ -391,32 +390,27 @@ static enum sae_status read_all(struct reader *r, json_t *meta, struct sae_st_te
     return place(r, *ret, *ret_n, alignment);
 }
 
-enum sae_status sae_gguf_open(json_t **ret_meta, struct sae_st **ret, const char *path,
+enum sae_status sae_gguf_read(json_t **ret_meta, struct sae_st_part *ret, const char *path,
                               struct sae_err *err)
 {
-    struct sae_map map = {0};
-    struct sae_st_tensor *tensors = NULL;
-    size_t n = 0;
+    struct sae_st_part part = {0};
     enum sae_status st;
     json_t *const meta = json_object();
     if (!meta)
         return sae_err_set(err, SAE_ENOMEM, "metadata of '%s'", path);
-    SAE_GO(st, sae_map_open(&map, path, err));
-    struct reader r = {.bytes = map.bytes, .n = map.n, .err = err};
-    st = read_all(&r, meta, &tensors, &n);
-    if (st != SAE_OK) {
-        (void)sae_err_prefix(err, "'%s'", path);
-        goto done;
-    }
-    st = sae_st_adopt(ret, path, map, tensors, n, err); /* takes map and tensors */
-    map = (struct sae_map){0};
-    tensors = NULL;
-done:
-    sae_st_tensors_free(tensors, n);
-    sae_map_close(&map);
+    SAE_GO(st, sae_mem_strdup(&part.path, path, err));
+    SAE_GO(st, sae_map_open(&part.map, path, err));
+    struct reader r = {.bytes = part.map.bytes, .n = part.map.n, .err = err};
+    st = read_all(&r, meta, &part.tensors, &part.n);
     if (st != SAE_OK)
+        (void)sae_err_prefix(err, "'%s'", path);
+done:
+    if (st != SAE_OK) {
+        sae_st_part_free(&part);
         json_decref(meta);
-    else
-        *ret_meta = meta;
-    return st;
+        return st;
+    }
+    *ret_meta = meta;
+    *ret = part;
+    return SAE_OK;
 }

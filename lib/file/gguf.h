@@ -2,7 +2,8 @@
 /* gguf : a strict reader of GGUF files (llama.cpp), version 2 and 3, little endian: metadata as
  * JSON, tensors as st.h has them, dimensions in the order of an array [rows][columns]. Nothing of
  * the file is believed before it is checked, and no count asks for memory that the file's size does
- * not bear out. Format: docs/gguf.md of ggml. */
+ * not bear out. A file in parts is opened by its first, NAME-00001-of-00003.gguf. Format:
+ * docs/gguf.md of ggml. */
 #ifndef SAE_LIB_FILE_GGUF_H
 #define SAE_LIB_FILE_GGUF_H
 

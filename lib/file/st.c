@@ -187,24 +187,29 @@ enum sae_status sae_st_open(struct sae_st **ret, const char *path, struct sae_er
     return status;
 }
 
-enum sae_status sae_st_adopt(struct sae_st **ret, const char *path, struct sae_map map,
-                               struct sae_st_tensor *tensors, size_t n, struct sae_err *err)
+void sae_st_part_free(struct sae_st_part *part)
+{
+    sae_st_tensors_free(part->tensors, part->n);
+    sae_map_close(&part->map);
+    free(part->path);
+    *part = (struct sae_st_part){0};
+}
+
+enum sae_status sae_st_adopt(struct sae_st **ret, struct sae_st_part *parts, size_t n,
+                             struct sae_err *err)
 {
     struct sae_st *st = NULL;
-    enum sae_status status = make_st(&st, 1, err);
-    if (status != SAE_OK) {
-        sae_st_tensors_free(tensors, n);
-        sae_map_close(&map);
-        return status;
+    SAE_TRY(make_st(&st, n, err));
+    for (size_t i = 0; i < n; i++) {
+        st->shards[st->n_shards++] = (struct shard){parts[i].map, parts[i].tensors, parts[i].n};
+        st->files[st->n_files++] = parts[i].path;
+        parts[i] = (struct sae_st_part){0};
     }
-    st->shards[st->n_shards++] = (struct shard){map, tensors, n};
-    SAE_GO(status, sae_mem_strdup(&st->files[0], path, err));
-    st->n_files = 1;
-    SAE_GO(status, index_names(st, err));
-    *ret = st;
-done:
+    const enum sae_status status = index_names(st, err);
     if (status != SAE_OK)
         sae_st_close(st);
+    else
+        *ret = st;
     return status;
 }
 

@@ -13,10 +13,18 @@ SAE_MUST_CHECK enum sae_status sae_st_parse(struct sae_st_tensor **ret, size_t *
                                               struct sae_err *err);
 void sae_st_tensors_free(struct sae_st_tensor *tensors, size_t n);
 
-/* One file whose tensors another reader found, as an open sae_st. Takes map and tensors, also where
- * it fails. Fails: SAE_EFORMAT two of one name; SAE_ENOMEM */
-SAE_MUST_CHECK enum sae_status sae_st_adopt(struct sae_st **ret, const char *path,
-                                              struct sae_map map, struct sae_st_tensor *tensors,
-                                              size_t n, struct sae_err *err);
+/* A file whose tensors another reader found. */
+struct sae_st_part {
+    char *path;
+    struct sae_map map;
+    struct sae_st_tensor *tensors;
+    size_t n;
+};
+void sae_st_part_free(struct sae_st_part *part); /* and empties it */
+
+/* n such files as an open sae_st, which takes them: they are emptied. Fails, and then they are the
+ * caller's or emptied: SAE_EFORMAT two tensors of one name; SAE_ENOMEM */
+SAE_MUST_CHECK enum sae_status sae_st_adopt(struct sae_st **ret, struct sae_st_part *parts,
+                                            size_t n, struct sae_err *err);
 
 #endif /* SAE_LIB_FILE_ST_INNER_H */

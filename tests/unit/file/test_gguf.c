@@ -270,13 +270,95 @@ static void test_tensors(void **state)
     refuse("5 dimensions");
 }
 
+/* --- parts ---------------------------------------------------------------------------------- */
+
+/* What the parts of a file claim, and which one is left out (-1: none). */
+struct parts {
+    const char *folder;
+    int n, claimed_n, no_of_second, n_tensors, left_out;
+};
+
+static void name_part(char path[400], const struct parts *p, int i)
+{
+    (void)snprintf(path, 400, "%s/m-%05d-of-%05d.gguf", p->folder, i + 1, p->n);
+}
+
+static void write_parts(const struct parts *p)
+{
+    char path[400], name[2] = "a";
+    for (int i = 0; i < p->n; i++) {
+        head(3, 1, i == 0 ? 4 : 3);
+        if (i == 0)
+            key("u8", 0, 7, 1);
+        key("split.no", 2, (uint64_t)(i == 1 ? p->no_of_second : i), 2);
+        key("split.count", 2, (uint64_t)p->claimed_n, 2);
+        key("split.tensors.count", 5, (uint64_t)p->n_tensors, 4);
+        name[0] = (char)('a' + i);
+        tensor(name, 2, 1, 0, 0);
+        data(8);
+        name_part(path, p, i);
+        FILE *const f = fopen(path, "wb");
+        assert_true(f && fwrite(file, 1, n_file, f) == n_file && fclose(f) == 0);
+        if (i == p->left_out)
+            assert_int_equal(remove(path), 0);
+    }
+}
+
+/* Opens from part `which`; word: of the refusal, NULL: none. */
+static void open_parts(const struct parts *p, int which, const char *word)
+{
+    char path[400];
+    json_t *meta = NULL;
+    struct sae_st *st = NULL;
+    write_parts(p);
+    name_part(path, p, which);
+    const enum sae_status status = sae_gguf_open(&meta, &st, path, &g_err);
+    if (word && (status == SAE_OK || !strstr(g_err.msg, word)))
+        fail_msg("status %d, '%s' does not say '%s'", (int)status, g_err.msg, word);
+    if (!word) {
+        assert_int_equal(status, SAE_OK);
+        assert_int_equal(json_integer_value(json_object_get(meta, "u8")), 7);
+        assert_true(sae_st_size(st) == (size_t)p->n && sae_st_n_files(st) == (size_t)p->n);
+        assert_true(sae_st_find(st, "a") && sae_st_find(st, "c"));
+    }
+    json_decref(meta);
+    sae_st_close(st);
+    for (int i = 0; i < p->n; i++) {
+        name_part(path, p, i);
+        (void)remove(path);
+    }
+}
+
+static void test_parts(void **state)
+{
+    char folder[] = "/tmp/gguf-parts-XXXXXX";
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    const struct parts good = {folder, 3, 3, 1, 3, -1};
+    struct parts p = good;
+    open_parts(&good, 0, NULL);
+    open_parts(&good, 1, "is part 2 of 3; give the first, whose name ends in -00001-of-00003.gguf");
+    p.left_out = 2;
+    open_parts(&p, 0, "m-00003-of-00003.gguf");
+    p = good;
+    p.no_of_second = 2;
+    open_parts(&p, 0, "m-00002-of-00003.gguf': 'split.no' is 2 of 3, expected 1 of 3");
+    p = good;
+    p.n_tensors = 4;
+    open_parts(&p, 0, "3 tensors in 3 parts, but 'split.tensors.count' is 4");
+    p = good;
+    p.claimed_n = 4;
+    open_parts(&p, 0, "give the first, whose name ends in -00001-of-00004.gguf");
+    p.claimed_n = 0;
+    open_parts(&p, 0, "'split.count' is 0");
+    (void)rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_parts),   cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_keys),   cmocka_unit_test(test_tensors),
     };
     return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);
 }
