@@ -45,6 +45,7 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "Input", 0),
     SAE_EVAL_ROWS(given.eval),
+    SAE_EVAL_PLAN(given.eval),
     {"train-size", 0, SAE_OPT_COUNT, &given.train_size, "4000", .min = 4, .max = 1e9, .arg = "N",
      .group = "Probes", .help = "training texts per probe, at most; half of them are positive"},
     {"test-size", 0, SAE_OPT_COUNT, &given.test_size, "1000", .min = 4, .max = 1e9, .arg = "N",

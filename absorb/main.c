@@ -50,6 +50,7 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "Input", 0),
     SAE_EVAL_ROWS(given.eval),
+    SAE_EVAL_PLAN(given.eval),
     {"keep", 0, SAE_OPT_FLAG, &given.keep, "true", .group = "Speed",
      .help = "cache the ground-truth probe beside the word set; --no-keep: no cache"},
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "2048", .min = 1, .max = 1e7, .arg = "N",

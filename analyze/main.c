@@ -51,6 +51,7 @@ static const struct sae_opt options[] = {
      .group = "Input",
      .help = "with --acts: tokens at the end of the store on which overlaps are counted"},
     SAE_EVAL_ROWS(given.eval),
+    SAE_EVAL_PLAN(given.eval),
     SAE_CHART_ROWS(given.drawing),
     {0}};
 /* clang-format on */

@@ -79,6 +79,7 @@ static const struct sae_opt options[] = {
      .group = "Input", .help = "number of leading store rows to scan; 0: all",
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ROWS(given.eval),
+    SAE_EVAL_PLAN(given.eval),
     {"model", 0, SAE_OPT_PATH, &given.model, NULL, .arg = "DIR", .group = "Input",
      .help = "folder or GGUF file with the tokenizer; default: that of the store's "
              "language model"},

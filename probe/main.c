@@ -62,6 +62,7 @@ static const struct sae_opt options[] = {
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "Input", 0),
     SAE_EVAL_ROWS(given.eval),
+    SAE_EVAL_PLAN(given.eval),
     {"batch", 0, SAE_OPT_COUNT, &given.batch, "4096", .min = 1, .max = 1e7, .arg = "N",
      .group = "Input", .help = "tokens encoded at a time; with --protocol sae-probes 512 unless it is given"},
     {0}};

@@ -42,6 +42,7 @@ static const struct sae_opt opts[] = {
      .help = "write densities and cosines of each latent to the result (eval_result_details)",
      .flags = SAE_OPT_MAIN},
     SAE_EVAL_ROWS(given.eval),
+    SAE_EVAL_PLAN(given.eval),
     {"layer", 0, SAE_OPT_U64, &given.layer, NULL, .min = 0, .max = 255, .arg = "N",
      .group = "What to measure on",
      .help = "layer where activations are replaced; default: the one trained on"},

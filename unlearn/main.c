@@ -48,6 +48,7 @@ static const struct sae_opt opts[] = {
              "the activations", .flags = SAE_OPT_MAIN},
     SAE_EVAL_ALL(given.eval, "What to measure on", 0),
     SAE_EVAL_ROWS(given.eval),
+    SAE_EVAL_PLAN(given.eval),
     {"multipliers", 0, SAE_OPT_REALS, &given.multipliers, "25,50,100,200", .min = 0, .max = 1e9,
      .arg = "X,..", .group = "Grid",
      .help = "values; a clamped latent that fires is set to minus such a value", .flags = SAE_OPT_MAIN},

@@ -189,8 +189,7 @@ static enum sae_status plan_group(struct sae_evaluation *run, struct sae_err *er
     char *folder = NULL;
     enum sae_status st;
     if (!e->plan)
-        return is_asked ? sae_err_set(err, SAE_EARG, "%s has no --plan", run->cli->program->name)
-                        : SAE_OK;
+        return SAE_OK;
     SAE_TRY(sae_mem_alloc(&plan, 1, sizeof *plan, err));
     SAE_GO(st, e->options->out ? sae_mem_strdup(&folder, e->options->out, err)
                                : sae_target_run(&folder, run->group[0]->path, err));

@@ -40,6 +40,8 @@ struct sae_eval_options {
     bool all, plan;
     bool brief; /* of several SAEs no table of each; set by open */
 };
+/* The option --plan, of evaluations that can tell. */
+#define SAE_EVAL_PLAN(given) SAE_PLAN_ROW(&(given).plan, SAE_OPT_MAIN)
 /* The option --all; more: flags besides SAE_OPT_MAIN. */
 #define SAE_EVAL_ALL(given, heading, more)                                                         \
     {                                                                                              \
@@ -52,7 +54,6 @@ struct sae_eval_options {
      .help = "activation store to evaluate on; default: the one the SAE was trained on. "          \
              "Required for SAEs from other packages",                                              \
      .flags = SAE_OPT_MAIN},                                                                       \
-    SAE_PLAN_ROW(&(given).plan, SAE_OPT_MAIN),                                                     \
     {                                                                                              \
         "out", 'o', SAE_OPT_PATH, &(given).out, NULL, .arg = "DIR|FILE.json", .group = "Output",   \
         .help = "file or folder of the results (in DIR, named as by SAEBench); default: "          \
