@@ -44,6 +44,32 @@ static void widen_q4_1(float *to, const uint8_t *b)
     }
 }
 
+/* The fifth bit of element i, of 32 in four bytes, in its place. */
+static int fifth_bit(const uint8_t *b, size_t i)
+{
+    return (b[i / 8] >> (i % 8) & 1) << 4;
+}
+
+/* d, 4 bytes of fifth bits, 16 bytes: d (q - 16) */
+static void widen_q5_0(float *to, const uint8_t *b)
+{
+    const float d = half_at(b);
+    for (size_t i = 0; i < 16; i++) {
+        to[i] = (float)(((b[6 + i] & 15) | fifth_bit(b + 2, i)) - 16) * d;
+        to[i + 16] = (float)((b[6 + i] >> 4 | fifth_bit(b + 2, i + 16)) - 16) * d;
+    }
+}
+
+/* d, m, 4 bytes of fifth bits, 16 bytes: d q + m */
+static void widen_q5_1(float *to, const uint8_t *b)
+{
+    const float d = half_at(b), m = half_at(b + 2);
+    for (size_t i = 0; i < 16; i++) {
+        to[i] = (float)((b[8 + i] & 15) | fifth_bit(b + 4, i)) * d + m;
+        to[i + 16] = (float)(b[8 + i] >> 4 | fifth_bit(b + 4, i + 16)) * d + m;
+    }
+}
+
 /* --- 2. blocks of 256 ----------------------------------------------------------------------- */
 
 /* Scale and minimum of part k of 8, six bits each in 12 bytes. */
@@ -106,6 +132,8 @@ static const struct sae_blocks kinds[] = {
     {SAE_ST_F16,  "F16",  1,  1,   2,   NULL      },
     {SAE_ST_Q4_0, "Q4_0", 2,  32,  18,  widen_q4_0},
     {SAE_ST_Q4_1, "Q4_1", 3,  32,  20,  widen_q4_1},
+    {SAE_ST_Q5_0, "Q5_0", 6,  32,  22,  widen_q5_0},
+    {SAE_ST_Q5_1, "Q5_1", 7,  32,  24,  widen_q5_1},
     {SAE_ST_Q8_0, "Q8_0", 8,  32,  34,  widen_q8_0},
     {SAE_ST_Q4_K, "Q4_K", 12, 256, 144, widen_q4_k},
     {SAE_ST_Q5_K, "Q5_K", 13, 256, 176, widen_q5_k},
@@ -133,7 +161,7 @@ const struct sae_blocks *sae_blocks_of(enum sae_st_dtype dtype)
 const char *sae_blocks_other(uint32_t id)
 {
     static const char *const names[] = {
-        [6] = "Q5_0",    [7] = "Q5_1",     [9] = "Q8_1",    [10] = "Q2_K",    [11] = "Q3_K",
+        [9] = "Q8_1",    [10] = "Q2_K",    [11] = "Q3_K",
         [15] = "Q8_K",   [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S",
         [20] = "IQ4_NL", [21] = "IQ3_S",   [22] = "IQ2_S",  [23] = "IQ4_XS",  [24] = "I8",
         [25] = "I16",    [26] = "I32",     [27] = "I64",    [28] = "F64",     [29] = "IQ1_M",

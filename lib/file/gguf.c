@@ -246,7 +246,7 @@ static enum sae_status read_type_of(struct reader *r, struct sae_st_tensor *t,
         const char *const name = sae_blocks_other((uint32_t)id);
         return sae_err_set(r->err, SAE_EFORMAT,
                            "tensor '%s' is %s (type %" PRIu64 "); read are F32, F16, BF16, Q8_0, "
-                           "Q4_0, Q4_1, Q4_K, Q5_K and Q6_K",
+                           "Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K",
                            t->name, name ? name : "of a kind that is not known", id);
     }
     t->dtype = (*kind)->dtype;

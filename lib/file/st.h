@@ -20,6 +20,8 @@ enum sae_st_dtype {
     SAE_ST_Q8_0,  /* from here on blocks.h: of GGUF files alone */
     SAE_ST_Q4_0,
     SAE_ST_Q4_1,
+    SAE_ST_Q5_0,
+    SAE_ST_Q5_1,
     SAE_ST_Q4_K,
     SAE_ST_Q5_K,
     SAE_ST_Q6_K

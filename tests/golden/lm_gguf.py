@@ -245,9 +245,11 @@ def blocks(out):
     rng = np.random.default_rng(5)
     w = GGUFWriter(os.path.join(out, "blocks.gguf"), "llama")
     want = {}
-    halves = {Q.Q8_0: [0], Q.Q4_0: [0], Q.Q4_1: [0, 2], Q.Q4_K: [0, 2], Q.Q5_K: [0, 2], Q.Q6_K: [208]}
+    halves = {Q.Q8_0: [0], Q.Q4_0: [0], Q.Q4_1: [0, 2], Q.Q5_0: [0], Q.Q5_1: [0, 2],
+              Q.Q4_K: [0, 2], Q.Q5_K: [0, 2], Q.Q6_K: [208]}
     for kind, at in halves.items():
-        bytes_ = {Q.Q8_0: 34, Q.Q4_0: 18, Q.Q4_1: 20, Q.Q4_K: 144, Q.Q5_K: 176, Q.Q6_K: 210}[kind]
+        bytes_ = {Q.Q8_0: 34, Q.Q4_0: 18, Q.Q4_1: 20, Q.Q5_0: 22, Q.Q5_1: 24, Q.Q4_K: 144,
+                   Q.Q5_K: 176, Q.Q6_K: 210}[kind]
         per_row = 512 // (32 if bytes_ < 100 else 256)
         raw = rng.integers(0, 256, (3 * per_row, bytes_), dtype=np.uint8)
         for i in at:  # scales of every size, among them subnormal ones

@@ -46,7 +46,7 @@ static void test_blocks(void **state)
     OK(sae_gguf_open(&meta, &st, path, &g_err));
     name_path(path, "lm_gguf/", "blocks.safetensors");
     OK(sae_st_open(&want, path, &g_err));
-    assert_int_equal(sae_st_size(st), 6);
+    assert_int_equal(sae_st_size(st), 8);
     for (size_t i = 0; i < sae_st_size(st); i++) {
         const struct sae_st_tensor *const t = sae_st_at(st, i), *const w =
                                                                     sae_st_find(want, t->name);

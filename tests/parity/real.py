@@ -5,8 +5,8 @@
     tests/parity/real.py --predict build/tests/parity/predict MODEL.gguf TEXT [-T 256]
 
 Prints the mean cross-entropy of both, the largest difference of a logit, at how many positions the most
-likely next token is the same, and how each goes on after the text, greedily by transformers and one
-token by saekit. Needs torch, transformers and gguf; it is no part of ./test.sh."""
+likely next token is the same.
+Needs torch, transformers and gguf; it is no part of ./test.sh."""
 import argparse
 import os
 import subprocess

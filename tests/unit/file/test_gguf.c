@@ -237,8 +237,8 @@ static void test_tensors(void **state)
     refuse("'t' begins at 16, expected a multiple of 32");
     one(4, 4, 0, 32);
     refuse("'t' ends at byte 96 of the data, which has 64");
-    one(4, 4, 6, 0);
-    refuse("'t' is Q5_0 (type 6)");
+    one(4, 4, 10, 0);
+    refuse("'t' is Q2_K (type 10)");
     one(4, 4, 99, 0);
     refuse("not known (type 99)");
     one(16, 4, 2, 0);
