@@ -92,6 +92,24 @@ static bool is_blank(const struct sae_str *row)
     return strspn(row->s, " \t\f\v") == row->len;
 }
 
+/* The next line to docs->row, or as much of it as a piece takes. A line that begins with blanks is
+ * read on up to something else: only then is it known whether it ends a paragraph. */
+static enum sae_status read_line(struct sae_docs *docs, bool *ret_more, bool *ret_whole,
+                                 struct sae_err *err)
+{
+    struct sae_str part = {0};
+    enum sae_status st;
+    SAE_GO(st, sae_bytes_line_part(&docs->bytes, &docs->row, piece_free(docs), ret_more, ret_whole,
+                                   err));
+    while (!docs->line_open && *ret_more && !*ret_whole && is_blank(&docs->row)) {
+        SAE_GO(st, sae_bytes_line_part(&docs->bytes, &part, docs->piece, ret_more, ret_whole, err));
+        SAE_GO(st, sae_str_append(&docs->row, part.s, part.len, err));
+    }
+done:
+    sae_str_clear(&part);
+    return st;
+}
+
 /* Lines up to the next blank one; blank lines before it are passed over. */
 static enum sae_status next_paragraph(struct sae_docs *docs, bool *ret_more, struct sae_err *err)
 {
@@ -99,8 +117,7 @@ static enum sae_status next_paragraph(struct sae_docs *docs, bool *ret_more, str
     while (!docs->ended && piece_free(docs) > 0) {
         const bool begins = !docs->line_open;
         bool more, whole;
-        SAE_TRY(sae_bytes_line_part(&docs->bytes, &docs->row, piece_free(docs), &more, &whole,
-                                    err));
+        SAE_TRY(read_line(docs, &more, &whole, err));
         docs->line_open = more && !whole;
         docs->line += begins && more;
         const bool blank = more && whole && begins && is_blank(&docs->row);

@@ -436,15 +436,18 @@ static void documents_come_in_pieces(void **state)
     sae_str_clear(&json);
 }
 
-/* Paragraphs and lines of every length around that of a piece. */
+/* Paragraphs, lines and the blanks between them, of every length around that of a piece. */
 static void paragraphs_come_in_pieces(void **state)
 {
     (void)state;
+    static const int blanks[] = {0, 3, 9, 10, 25};
     char text[200];
     for (int split = SAE_DOCS_SPLIT_BLANK; split <= SAE_DOCS_SPLIT_LINE; split++)
-        for (size_t n = 1; n < 60; n++) {
-            const int len = snprintf(text, sizeof text, "%.*s\n\nsecond\n", (int)n,
-                                     "a bb ccc dddd eeeee ffffff ggggggg hhhhhhhh iiiiiiiii jjjjjj");
+        for (size_t i = 0; i < (size_t)30 * 5; i++) {
+            const size_t n = 1 + i % 30;
+            const int len = snprintf(text, sizeof text, "%.*s\n%*s\nsecond\n", (int)n,
+                                     "a bb ccc dddd eeeee ffffff ggggggg hhhhhhhh iiiiiiiii jjjjjj",
+                                     blanks[i / 30], "");
             struct sae_files files = {0};
             struct sae_docs docs;
             struct sae_str all[2] = {{0}, {0}};
