@@ -14,6 +14,7 @@
 #include "harvest/origin.h"
 #include "lib/base/bf16.h"
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/file/h5.h"
 #include "lib/file/json.h"
@@ -133,7 +134,15 @@ static enum sae_status adopt_shard(struct harvest_shards *s, const char *path, s
     json_t *old = NULL;
     size_t dims[2];
     enum sae_status st;
-    SAE_GO(st, sae_h5_open(&file, path, "activations", err));
+    struct sae_err why = {0};
+    st = sae_h5_open(&file, path, "activations", &why);
+    s->renews = st == SAE_EFORMAT;
+    if (s->renews) {
+        sae_log_warn("%s; it and the shards after it are made again", why.msg);
+        return SAE_OK;
+    }
+    if (st != SAE_OK)
+        return sae_err_set(err, st, "%s", why.msg);
     SAE_GO(st, sae_json_parse(&old, sae_h5_record(file), path, err));
     s->other_text = harvest_origin_other_text(old, s->record);
     if (s->other_text)
@@ -160,6 +169,44 @@ done:
     return st;
 }
 
+/* A shard behind a gap: one of this store may be replaced, any other is refused. */
+static enum sae_status check_later(const struct harvest_shards *s, const char *name, struct sae_err *err)
+{
+    struct sae_h5 *file = NULL;
+    json_t *old = NULL;
+    char *path = NULL;
+    enum sae_status st;
+    SAE_GO(st, sae_fs_join(&path, s->dir, name, err));
+    SAE_GO(st, sae_h5_open(&file, path, "activations", err));
+    SAE_GO(st, sae_json_parse(&old, sae_h5_record(file), path, err));
+    st = harvest_origin_check(old, s->record, path, err);
+done:
+    json_decref(old);
+    sae_h5_close(file);
+    free(path);
+    return st;
+}
+
+/* No shard n_shards is there: are there later ones? */
+static enum sae_status check_gap(struct harvest_shards *s, struct sae_err *err)
+{
+    char **names = NULL;
+    size_t n = 0, later = 0;
+    enum sae_status st = SAE_OK;
+    SAE_TRY(sae_fs_list(&names, &n, s->dir, "acts_", ".h5", err));
+    for (size_t i = 0; st == SAE_OK && i < n; i++)
+        if (strtoull(names[i] + strlen("acts_"), NULL, 10) > s->n_shards) {
+            st = check_later(s, names[i], err);
+            later++;
+        }
+    s->renews = later > 0;
+    if (st == SAE_OK && later > 0)
+        sae_log_warn("'%s': shard %zu is missing; it and the %zu after it are made again", s->dir,
+                     s->n_shards, later);
+    sae_fs_list_free(names, n);
+    return st;
+}
+
 enum sae_status harvest_shards_adopt(struct harvest_shards *s, struct sae_err *err)
 {
     for (;;) {
@@ -168,7 +215,9 @@ enum sae_status harvest_shards_adopt(struct harvest_shards *s, struct sae_err *e
         const bool exists = sae_fs_is_file(path);
         const enum sae_status st = exists ? adopt_shard(s, path, err) : SAE_OK;
         free(path);
-        if (st != SAE_OK || !exists || s->other_text)
+        if (st == SAE_OK && !exists)
+            return check_gap(s, err);
+        if (st != SAE_OK || s->other_text || s->renews)
             return st;
     }
 }
@@ -183,7 +232,7 @@ enum sae_status harvest_shards_write(struct harvest_shards *s, struct sae_err *e
     if (s->replaces)
         SAE_TRY(remove_store(s->dir, err));
     s->replaces = false;
-    SAE_TRY(sae_acts_shard_write(s->dir, s->n_shards, &s->shard, s->record, false, err));
+    SAE_TRY(sae_acts_shard_write(s->dir, s->n_shards, &s->shard, s->record, s->renews, err));
     harvest_shards_add_norms(s, s->rows, s->shard.n);
     s->n_shards++;
     s->shard.n = 0;

@@ -20,6 +20,7 @@ struct harvest_shards {
     json_t *record;              /* that of the first shard if one is taken over */
     bool replaces;               /* --force */
     bool other_text;             /* shards follow that were made before the text was changed */
+    bool renews;                 /* shards follow one that is missing or damaged: they are made again */
     size_t n_shards;
     uint64_t n_stored; /* rows of the shards that were taken over */
     /* the one being filled: its n, and its arrays, which are the four below */
@@ -42,8 +43,8 @@ void harvest_shards_clear(struct harvest_shards *s); /* accepts zeroed; record t
 SAE_MUST_CHECK enum sae_status harvest_shards_find_complete(struct sae_acts **ret,
                                                             const struct harvest_shards *s,
                                                             struct sae_err *err);
-/* Takes over whole shards of an earlier pass, up to the first that is not there (or, with
- * other_text, is of another text). Fails: SAE_EARG one with another record; SAE_EFORMAT; SAE_EIO */
+/* Takes over whole shards of an earlier pass, up to the first that is not there or cannot be read
+ * (or, with other_text, is of another text). Those after it are made again. Fails: SAE_EARG one with another record; SAE_EFORMAT; SAE_EIO */
 SAE_MUST_CHECK enum sae_status harvest_shards_adopt(struct harvest_shards *s, struct sae_err *err);
 
 /* Writes the shard being filled, if it has rows, and empties it. */

@@ -46,7 +46,8 @@ struct pass {
     uint64_t n_rows; /* passed so far */
     size_t n_contexts;
     struct old_shard *old; /* of the only store: rows are compared with these, and no model runs */
-    uint64_t last_document, n_empty;
+    uint64_t last_document, n_documents; /* n_documents: that gave a row */
+    uint64_t n_empty;
     struct sae_progress bar;
 };
 
@@ -221,6 +222,7 @@ static enum sae_status run_batch(struct pass *p, struct sae_err *err)
 static enum sae_status take_row(struct pass *p, size_t at, struct sae_err *err)
 {
     const uint64_t row = p->n_rows++;
+    p->n_documents += row == 0 || p->doc[at] != p->last_document;
     p->last_document = p->doc[at];
     for (size_t i = 0; i < p->n; i++)
         if (row >= p->out[i].to.n_stored)
@@ -350,7 +352,7 @@ static enum sae_status finish(struct pass *p, struct out *out, struct sae_err *e
         .n_rows = (size_t)p->n_rows,
         .n_shards = out->to.n_shards,
         .n_contexts = p->n_contexts,
-        .n_documents = p->last_document + 1,
+        .n_documents = p->n_documents,
         .n_empty = p->n_empty - p->docs.left.n,
         .n_left = p->docs.left.n,
         .n_replaced = p->docs.left.n_replaced,

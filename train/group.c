@@ -382,10 +382,10 @@ enum sae_status job_train(struct job *job, struct sae_err *err)
     SAE_TRY(sae_mem_alloc(&group_of, job->n, sizeof *group_of, err));
     loop.n_groups = job_groups(job, limit, group_of, &most, &planned);
     tell_plan(job, limit, loop.n_groups, most);
-    warn_of(job, planned);
     tell_short(job);
     tell_epochs(job);
     SAE_GO(st, job_check_disk(job, most, err));
+    warn_of(job, planned);
     begin_bar(&loop);
     for (; loop.group < loop.n_groups; loop.group++)
         SAE_GO(st, train_numbered(&loop, group_of, err));

@@ -169,6 +169,16 @@ for file in whole/acts*; do
     cmp "$file" "part/$(basename "$file")" || wrong "shards of an earlier text: $file differs"
 done
 [ "$(ls whole)" = "$(ls part)" ] || wrong "shards of an earlier text stay"
+
+# A shard that is missing or damaged is made again, and those after it, to the same bytes.
+for loss in "rm part/acts_00001.h5" "truncate -s 9000 part/acts_00001.h5"; do
+    rm part/acts.json
+    $loss
+    expect 0 "made again" at --text edited --context 64 --shard-rows 2000 -o part
+    for file in whole/acts_*; do
+        cmp "$file" "part/$(basename "$file")" || wrong "after $loss: $file differs"
+    done
+done
 rm whole/acts.json part/acts.json
 sed '1s/the people/some people/' rows.jsonl >edited/a.jsonl
 expect 0 "0 whole shards (0 rows) come before" at --text edited --context 64 --shard-rows 2000 -o part
