@@ -290,6 +290,7 @@ static enum sae_status run(const struct sae_cli *cli, struct sae_err *err)
         .data = &work,
         .open = open_work,
         .same = same,
+        .all_needed = true,
         .begin = begin,
         .one = match_one,
         .end = end_group,

@@ -42,9 +42,15 @@ static enum sae_status drop_unreadable(struct sae_evaluation *run, struct sae_er
         }
         if (run->n_unreadable++ == 0)
             first = why;
-        sae_log_warn("%s; left out", why.msg);
+        if (!run->eval->all_needed)
+            sae_log_warn("%s; left out", why.msg);
         free(run->paths[i]);
     }
+    if (run->n_unreadable > 0 && run->eval->all_needed)
+        return sae_err_set(err, first.code,
+                           "%s; every result here depends on all SAEs named, so none is written: mend "
+                           "it or name the others",
+                           first.msg);
     return run->n == 0 && n > 0 ? sae_err_set(err, first.code, "%s", first.msg) : SAE_OK;
 }
 

@@ -103,6 +103,7 @@ struct sae_eval {
                              struct sae_err *err);
     /* Whether two SAEs, both checked, are measured together. All are loaded first then. */
     bool (*same)(const struct sae_eval_subject *a, const struct sae_eval_subject *b);
+    bool all_needed; /* a result depends on all SAEs named: one that cannot be read ends the command */
     enum sae_status (*begin)(struct sae_evaluation *run, struct sae_err *err);
     /* Lists what the group takes, seconds where plan->is_asked. It must write nothing: with --plan no
      * paths have been made. */

@@ -69,6 +69,12 @@ holds "$(jq '.[0].eval_result_metrics.match.mcc_decoder' signed.json) <= $a" "wi
 grep -q 'PW-MCC' report.txt || complain "sae-report does not show PW-MCC"
 "$build/report/sae-report" -q --no-draw --csv - $runs | grep -q 'pw_mcc' || complain "--csv lacks pw_mcc"
 
+# Every result depends on all SAEs named: with a damaged one there is none.
+head -c 3000 wide.h5 >damaged.h5
+"$match" -q --across $run/ckpt_100.h5 damaged.h5 -o out3 >/dev/null 2>err.txt && complain "a damaged SAE: taken"
+grep -q 'damaged.h5.*depends on all' err.txt || complain "a damaged SAE: not told as one"
+[ -e out3 ] && complain "a damaged SAE: a result is written"
+
 "$match" nowhere.h5 >/dev/null 2>err.txt && complain "no file: taken"
 grep -q 'nowhere.h5' err.txt || complain "no file: not named"
 exit $bad
