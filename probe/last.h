@@ -93,6 +93,7 @@ struct probe_last_set {
     struct probe_last_score *latents; /* [n_k] */
     uint32_t *selected;               /* [k max] */
     struct probe_last_score neurons;
+    bool is_unfit; /* not opened, since its texts are too few for the protocol */
     bool has_latents, has_neurons;
 };
 SAE_MUST_CHECK enum sae_status probe_last_set_open(struct probe_last_set *ret, const char *path,

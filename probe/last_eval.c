@@ -46,8 +46,17 @@ static enum sae_status select_sets(struct sae_evaluation *run, struct sae_eval_s
                            err));
     SAE_GO(st, sae_mem_alloc(&w->sets, n, sizeof *w->sets, err));
     for (size_t i = 0; i < n; i++) {
-        struct probe_last_set *const set = &w->sets[i];
-        SAE_GO(st, probe_last_set_open(set, paths[i], &w->settings, err));
+        struct probe_last_set *const set = &w->sets[w->n_sets];
+        struct sae_err why = {0};
+        st = probe_last_set_open(set, paths[i], &w->settings, &why);
+        if (st != SAE_OK && (!set->is_unfit || (i + 1 == n && w->n_sets == 0))) {
+            sae_err_set(err, st, "%s", why.msg);
+            goto done;
+        }
+        if (st != SAE_OK) {
+            sae_log_warn("%s; left out", why.msg);
+            continue;
+        }
         w->n_sets++;
         SAE_GO(st, sae_store_check(&subject->ckpt, set->path, set->d, set->record, err));
         take_neurons(w, set);

@@ -16,9 +16,13 @@ enum sae_status probe_last_set_open(struct probe_last_set *ret, const char *path
     struct sae_lasts lasts = {0};
     struct probe_last_draw draw = {0};
     struct probe_last_set set = {0};
+    ret->is_unfit = false;
     SAE_TRY(sae_lasts_load(&lasts, path, err));
     enum sae_status st;
-    SAE_GO(st, probe_last_draw(&draw, lasts.label, lasts.n, settings->seed, lasts.name, err));
+    st = probe_last_draw(&draw, lasts.label, lasts.n, settings->seed, lasts.name, err);
+    ret->is_unfit = st == SAE_EFORMAT;
+    if (st != SAE_OK)
+        goto done;
     SAE_GO(st, sae_mem_strdup(&set.path, path, err));
     SAE_GO(st, sae_mem_strdup(&set.name, lasts.name, err));
     SAE_GO(st, sae_mem_alloc(&set.latents, settings->n_k, sizeof *set.latents, err));

@@ -14,6 +14,9 @@ cd "$dir" || exit 1
 "$build/train/sae-train" -q --acts acts --m 24 --k 3 --batch 128 --heldout-rows 256 --lr 0.003 --steps 200 \
     --checkpoints 0,50,100 --seed 1,2,3 --freeze none,decoder -o sweep >/dev/null || exit 1
 
+"$match" --help=all | grep -q -- '--plan' && complain "--plan is in the help, but cannot be told"
+"$match" --plan sweep >/dev/null 2>&1 && complain "--plan is taken, but cannot be told"
+
 number() { jq -r ".eval_result_metrics.match.$2" "$1"; }
 holds() { awk "BEGIN { exit !($1) }" || complain "not so: $2 ($1)"; }
 
