@@ -202,11 +202,12 @@ enum sae_status harvest_dataset_load(struct harvest_dataset *ret, const char *so
     if (set.left.n > 1)
         sae_log_warn("'%s': %" PRIu64 " of %" PRIu64 " rows are left out; the first: %s", path,
                      set.left.n, set.left.n + set.n_rows, set.left.first);
-    if (set.n_classes < 2) {
+    if (set.n_classes < (columns->one_class ? 1 : 2)) {
         st = sae_err_set(err, SAE_EFORMAT,
-                         "'%s' has %zu texts of %zu classes; probing needs two "
+                         "'%s' has %zu text%s of %zu class%s; probing needs two "
                          "classes or more",
-                         path, set.n, set.n_classes);
+                         path, set.n, set.n == 1 ? "" : "s", set.n_classes,
+                         set.n_classes == 1 ? "" : "es");
         goto done;
     }
     *ret = set;

@@ -16,6 +16,7 @@ struct harvest_columns {
     const char *split, *attribute; /* used where the file has them; NULL: never */
     const char *name; /* of the set; NULL: by the file's name */
     size_t first; /* texts of a class read of a data set without end (preset.h); 0: all */
+    bool one_class; /* a file of one class is taken too */
     bool need_split, need_attribute; /* asked for by name: a file without one is refused */
 };
 

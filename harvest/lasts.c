@@ -108,7 +108,7 @@ static enum sae_status make_set(struct harvest_tap *tap, const char *source, boo
                                 struct totals *totals, struct sae_err *err)
 {
     const struct harvest_columns columns = {
-        .text = "prompt", .label = "target", .name = totals->name};
+        .text = "prompt", .label = "target", .name = totals->name, .one_class = true};
     struct work w = {.tap = tap};
     struct sae_str file = {0};
     char *path = NULL;
@@ -123,8 +123,8 @@ static enum sae_status make_set(struct harvest_tap *tap, const char *source, boo
     if (totals->passed_over)
         goto done;
     if (w.data.n_classes != 2) {
-        st = sae_err_set(err, SAE_EFORMAT, "'%s' has %zu classes; expected two", source,
-                         w.data.n_classes);
+        st = sae_err_set(err, SAE_EFORMAT, "'%s' has %zu class%s; expected two", source,
+                         w.data.n_classes, w.data.n_classes == 1 ? "" : "es");
         goto done;
     }
     w.texts = (struct harvest_texts){.taps = &w.tap,
@@ -244,7 +244,8 @@ static enum sae_status make_all(struct harvest_tap *tap, const struct harvest_la
         SAE_TRY(st);
     }
     if (n_passed > 0)
-        sae_log_info("%zu files of more than two classes are passed over", n_passed);
+        sae_log_info("%zu file%s of one class, or of more than two, passed over", n_passed,
+                     n_passed == 1 ? "" : "s");
     return SAE_OK;
 }
 

@@ -25,7 +25,7 @@ struct harvest_lasts_settings {
     json_t *answer; /* object that gets "sae_probes": [...]; NULL: a table goes to stdout */
 };
 
-/* Makes every set. In a folder, files of more than two classes are passed over and counted; a file
+/* Makes every set. In a folder, files of one class or of more than two are passed over and counted; a file
  * that was named must have two.
  * Fails: SAE_EARG the folder has another set of that name; SAE_EFORMAT; SAE_EIO; SAE_EINTR */
 SAE_MUST_CHECK enum sae_status harvest_lasts_write(struct harvest_tap *tap,

@@ -122,7 +122,7 @@ static void bad_files_are_refused(void **state)
                    "2 of 3 rows cannot be used; the first: ");
     expect_refusal("x.csv", "text,label\na,\n", "line 2: the label is empty");
     expect_refusal("x.csv", "text,label\na,caf\xe9\n", "line 2: the label is not valid UTF-8");
-    expect_refusal("x.csv", "text,label\na,b\nc,b\n", "2 texts of 1 classes");
+    expect_refusal("x.csv", "text,label\na,b\nc,b\n", "2 texts of 1 class;");
     expect_refusal("x.csv", "text,label,split\na,b,dev\n", "line 2: split 'dev'");
     expect_refusal("x.jsonl", "{\"text\": \"a\", \"class\": \"b\"}\n",
                    "line 1 has no field 'label'; it has: text, class; see --label-column");

@@ -479,6 +479,9 @@ static void last_token_is_kept(void **state)
     snprintf(path, sizeof path, "%s/8_many.csv", folder);
     static const char many[] = "prompt,target\na b,1\nb c,2\nc d,3\n";
     assert_int_equal(sae_fs_write(path, many, strlen(many), NULL), SAE_OK);
+    snprintf(path, sizeof path, "%s/7_one.csv", folder);
+    static const char one[] = "prompt,target\na b,1\nb c,1\n";
+    assert_int_equal(sae_fs_write(path, one, strlen(one), NULL), SAE_OK);
     char *named[] = {folder};
     json_t *invocation = json_object(), *answer = json_object();
     const struct sae_strs sources = {1, named};
@@ -487,7 +490,7 @@ static void last_token_is_kept(void **state)
                                                .batch = 2, .answer = answer};
     expect_ok(harvest_lasts_write(&tap, &set, &err), &err);
     const json_t *const made = json_object_get(answer, "sae_probes");
-    assert_int_equal(json_array_size(made), 1); /* three classes are passed over */
+    assert_int_equal(json_array_size(made), 1); /* one class and three are passed over */
     assert_in_range(sae_json_u64(json_array_get(made, 0), "truncated", 0), 2, 3);
     struct sae_lasts lasts;
     snprintf(path, sizeof path, "%s/last_9_pets and others.h5", out);
@@ -504,6 +507,9 @@ static void last_token_is_kept(void **state)
     snprintf(path, sizeof path, "%s/8_many.csv", folder);
     named[0] = path;
     assert_int_equal(harvest_lasts_write(&tap, &set, &err), SAE_EFORMAT);
+    snprintf(path, sizeof path, "%s/7_one.csv", folder);
+    assert_int_equal(harvest_lasts_write(&tap, &set, &err), SAE_EFORMAT);
+    assert_non_null(strstr(err.msg, "has 1 class;"));
     sae_str_clear(&csv);
     json_decref(invocation);
     json_decref(answer);
