@@ -187,9 +187,11 @@ static enum sae_status begin(struct sae_evaluation *run, struct sae_err *err)
     if (given.with_random && w->n > 1)
         SAE_TRY(match_random(run, err));
     if (w->n == 1)
-        sae_log_info("'%s' has no other seed among the SAEs named: it is held against its own last "
+        sae_log_info("'%s' has no %s among the SAEs named: it is held against its own last "
                      "checkpoint alone",
-                     run->group[0]->path);
+                     run->group[0]->path,
+                     given.across ? "other SAE of its activations' width, equally far trained,"
+                                  : "other seed");
     for (size_t i = 0; i < w->n; i++)
         match_scores_finish(&w->scores[i]);
     return SAE_OK;

@@ -17,6 +17,11 @@ cd "$dir" || exit 1
 "$match" --help=all | grep -q -- '--plan' && complain "--plan is in the help, but cannot be told"
 "$match" --plan sweep >/dev/null 2>&1 && complain "--plan is taken, but cannot be told"
 
+one=$(ls sweep/*/ckpt_100.h5 | head -n 1)
+"$match" --across "$one" 2>&1 >/dev/null | grep -q "no other SAE of its activations' width" ||
+    complain "--across: why an SAE is alone is not said"
+rm -f "${one%.h5}.match.json"
+
 number() { jq -r ".eval_result_metrics.match.$2" "$1"; }
 holds() { awk "BEGIN { exit !($1) }" || complain "not so: $2 ($1)"; }
 
