@@ -28,6 +28,13 @@ except ImportError:
 SHARD_BYTES = 128 << 20
 
 
+def _last_row(first, last, n):
+    last = n if last is None else last
+    if not 0 <= first <= last <= n:
+        raise IndexError(f"rows {first} to {last} of {n}")
+    return last
+
+
 class Store:
     """An activation store. Shards are opened when they are read."""
 
@@ -42,9 +49,7 @@ class Store:
                        for s, e in zip(self.index["shards"], ends)]
 
     def _read(self, name, first, last):
-        last = self.shape[0] if last is None else last
-        if not 0 <= first <= last <= self.shape[0]:
-            raise IndexError(f"rows {first} to {last} of {self.shape[0]}")
+        last = _last_row(first, last, self.shape[0])
         parts = []
         for begin, end, file in self._spans:
             a, b = max(first, begin), min(last, end)
@@ -87,7 +92,7 @@ class Latents:
 
     def dense(self, first=0, last=None):
         """Rows [first, last) as float32 [rows][latents]."""
-        last = self.shape[0] if last is None else last
+        last = _last_row(first, last, self.shape[0])
         start = self.start[first:last + 1].astype(np.int64)
         out = np.zeros((last - first, self.shape[1]), np.float32)
         row = np.repeat(np.arange(last - first), np.diff(start))
@@ -150,15 +155,42 @@ def _bf16_type():
     return t
 
 
+def _rows_of(x):
+    """x as an array [rows][width] of numbers that bf16 holds."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiu" and x.dtype.name != "bfloat16":
+        raise ValueError(f"rows of type {x.dtype}, expected real numbers")
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"expected an array [rows][width], got {x.shape}")
+    for first in range(0, len(x), 4096):  # before anything is written, in little memory
+        part = np.asarray(x[first:first + 4096], dtype=np.float32)
+        bad = np.argwhere(~np.isfinite(part) | ~np.isfinite(round_bf16(part)))
+        if len(bad):
+            raise ValueError(f"row {first + bad[0][0]}, column {bad[0][1]}: NaN, infinite or beyond bf16")
+    return x
+
+
+def _column_of(name, values, n, kind):
+    """Whole numbers, one a row, that the type of the column holds."""
+    values = np.asarray(values)
+    if values.shape != (n,):
+        raise ValueError(f"{name} has shape {values.shape}, expected ({n},)")
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"{name} is of type {values.dtype}, expected whole numbers")
+    most = np.iinfo(kind).max
+    bad = np.flatnonzero((values < 0) | (values > most))
+    if len(bad):
+        raise ValueError(f"{name} holds {values[bad[0]]} at row {bad[0]}, expected 0 to {most}")
+    return values.astype(kind)
+
+
 def write_store(folder, x, token=None, document=None, position=None, model=None, layer=None, hook=None):
     """A store of the rows of x [rows][width]. The folder must be new. Ids tell shards apart, and are not
     those that saekit would make: sae-train --verify refuses the store."""
-    if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"expected an array [rows][width], got {x.shape}")
+    x = _rows_of(x)
     columns = {"token": (token, "<u4"), "document": (document, "<u4"), "position": (position, "<u2")}
-    for name, (values, _) in columns.items():
-        if values is not None and np.shape(values) != (len(x),):
-            raise ValueError(f"{name} has shape {np.shape(values)}, expected ({len(x)},)")
+    columns = {name: _column_of(name, values, len(x), kind)
+               for name, (values, kind) in columns.items() if values is not None}
     site = {"model": model, "layer": layer, "hook": hook, "d": int(x.shape[1])}
     record = {"inputs": [{"role": "import", "path": "saekit.py", "id": "none"}], "site": site}
     os.makedirs(folder)
@@ -166,15 +198,12 @@ def write_store(folder, x, token=None, document=None, position=None, model=None,
     shards = []
     for i, first in enumerate(range(0, len(x), n)):
         part = round_bf16(x[first:first + n])
-        if not np.isfinite(part).all():
-            raise ValueError(f"rows {first} to {first + len(part)}: NaN, infinite or beyond bf16")
         name, digest = f"acts_{i:05d}.h5", hashlib.sha256(part.tobytes()).hexdigest()
         with h5py.File(os.path.join(folder, name), "w") as h:
             rows = h5py.h5d.create(h.id, b"rows", _bf16_type(), h5py.h5s.create_simple(part.shape))
             rows.write(h5py.h5s.ALL, h5py.h5s.ALL, part)
-            for column, (values, kind) in columns.items():
-                if values is not None:
-                    h[column] = np.asarray(values[first:first + n]).astype(kind)
+            for column, values in columns.items():
+                h[column] = values[first:first + n]
             h["record"] = json.dumps(record)
             h.attrs.update(kind="activations", id=digest)
             h.attrs["format_version"], h.attrs["shard"] = np.uint64(1), np.uint64(i)

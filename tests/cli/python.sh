@@ -21,6 +21,8 @@ for to in z.npy z.safetensors; do
 done
 "$build/analyze/sae-analyze" -q --no-charts run >/dev/null
 "$python" - <<'END'
+import os
+
 import numpy as np
 import saekit
 
@@ -57,12 +59,29 @@ made = saekit.write_store("mine", x, token=token, layer=3)
 assert np.array_equal(made.rows(), x) and np.array_equal(made.column("token"), token)
 wide = np.array([[1.00390625, 1.01171875, -3.0, 1e-40]], np.float32)  # halves go to even
 assert saekit.round_bf16(wide)[0, :3].tolist() == [1.0, 1.015625, -3.0]
-for bad in (np.full((2, 2), np.nan, np.float32), np.full((2, 2), 3.4e38, np.float32)):
+def refused(kind, call):
     try:
-        saekit.write_store(f"bad{bad[0, 0]}", bad)
-    except ValueError:
-        continue
-    raise AssertionError("written")
+        call()
+    except kind:
+        assert not os.path.exists("bad"), "a refused store is left"
+    else:
+        raise AssertionError("not refused")
+
+
+def bits(value):  # a NaN of any sign and payload
+    return np.array([[1, value]], np.uint32).view(np.float32)
+
+
+good = np.ones((4, 2), np.float32)
+for bad in (bits(0x7fffffff), bits(0xffffffff), bits(0x7fc00000), bits(0x7f7fffff), bits(0x7f800000),
+            good.astype(np.complex64), good.astype(object), good[0], np.zeros((0, 2), np.float32)):
+    refused(ValueError, lambda: saekit.write_store("bad", bad))
+for name, bad in (("token", [-1, 0, 0, 0]), ("position", [0, 65536, 0, 0]), ("document", [0, 1 / 3, 1, 1]),
+                  ("document", [0, 2**32, 0, 0]), ("token", [0, 0, 0])):
+    refused(ValueError, lambda: saekit.write_store("bad", good, **{name: bad}))
+for span in ((0, 10**9), (5, 3), (-1, 5)):
+    refused(IndexError, lambda: z.dense(*span))
+    refused(IndexError, lambda: acts.rows(*span))
 try:
     made.column("document")
 except KeyError:
