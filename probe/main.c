@@ -218,6 +218,9 @@ static enum sae_status check_protocol(const struct sae_cli *cli, struct sae_err 
                                "--%s has no meaning with --protocol sae-probes, which fixes the "
                                "sizes itself; leave it out",
                                of_saebench[i]);
+    if (sae_opt_given(cli, "plan"))
+        return sae_err_set(err, SAE_EARG,
+                           "--plan does not measure --protocol sae-probes; leave one of them out");
     if (given.setting != 0)
         return sae_err_set(err, SAE_EARG,
                            "--setting %s is not computed here; expected normal, the one that "

@@ -80,11 +80,14 @@ static enum sae_status parse_head(struct sae_tensor *tensor, bool *fortran, stru
                     return sae_err_set(err, SAE_EFORMAT,
                                        "elements of type '|O' are Python objects, which are not "
                                        "read; save numbers: x.astype(numpy.float32)");
-                const int len = (int)(t.end - t.at < 8 ? t.end - t.at : 8);
+                const char *const name = t.at + (t.at < t.end && *t.at == '\'');
+                int len = 0;
+                while (len < 12 && name + len < t.end && name[len] != '\'')
+                    len++;
                 return sae_err_set(err, SAE_EFORMAT,
-                                   "elements of type %.*s; little-endian floats and whole numbers "
+                                   "elements of type '%.*s'; little-endian floats and whole numbers "
                                    "are read",
-                                   len, t.at);
+                                   len, name);
             }
         } else if (!has[1] && eat(&t, "'fortran_order':")) {
             has[1] = true;

@@ -147,6 +147,8 @@ $harvest --import late.npy --shard-rows 1000 -o late >/dev/null || complain "the
 refused 1 "it is empty" $harvest --import none.npy -o no
 head -c 2048 /dev/zero | npy "'|O'" '(16, 16)' >objects.npy
 refused 1 "'objects.npy': elements of type '|O' are Python objects" $harvest --import objects.npy -o no
+head -c 2048 /dev/zero | npy "'>f4'" '(16, 16)' >swapped.npy
+refused 1 "'swapped.npy': elements of type '>f4'; little-endian" $harvest --import swapped.npy -o no
 refused 1 "is it transposed?" $harvest --import wide.npy -o no
 refused 1 "cannot read 'lost.npy'" $harvest --import lost.npy -o no
 refused 1 "of no known kind" $harvest --import prose.txt -o no
