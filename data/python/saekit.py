@@ -141,8 +141,9 @@ def results(folder):
 
 
 def round_bf16(x):
-    """float32 rounded to the nearest bf16, ties to even."""
+    """float32 rounded to the nearest bf16, ties to even. A NaN stays one."""
     u = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
+    u = np.where((u & np.uint32(0x7FFFFFFF)) > 0x7F800000, np.uint32(0x7FC00000), u)
     u = u + (np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1)))
     return (u & np.uint32(0xFFFF0000)).view(np.float32)
 
@@ -163,7 +164,8 @@ def _rows_of(x):
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"expected an array [rows][width], got {x.shape}")
     for first in range(0, len(x), 4096):  # before anything is written, in little memory
-        part = np.asarray(x[first:first + 4096], dtype=np.float32)
+        with np.errstate(over="ignore"):
+            part = np.asarray(x[first:first + 4096], dtype=np.float32)
         bad = np.argwhere(~np.isfinite(part) | ~np.isfinite(round_bf16(part)))
         if len(bad):
             raise ValueError(f"row {first + bad[0][0]}, column {bad[0][1]}: NaN, infinite or beyond bf16")
@@ -193,6 +195,7 @@ def write_store(folder, x, token=None, document=None, position=None, model=None,
                for name, (values, kind) in columns.items() if values is not None}
     site = {"model": model, "layer": layer, "hook": hook, "d": int(x.shape[1])}
     record = {"inputs": [{"role": "import", "path": "saekit.py", "id": "none"}], "site": site}
+    record_text = json.dumps(record)  # before the folder is made: it may fail
     os.makedirs(folder)
     n = max(1, min(65536, SHARD_BYTES // (2 * x.shape[1])))
     shards = []
@@ -204,7 +207,7 @@ def write_store(folder, x, token=None, document=None, position=None, model=None,
             rows.write(h5py.h5s.ALL, h5py.h5s.ALL, part)
             for column, values in columns.items():
                 h[column] = values[first:first + n]
-            h["record"] = json.dumps(record)
+            h["record"] = record_text
             h.attrs.update(kind="activations", id=digest)
             h.attrs["format_version"], h.attrs["shard"] = np.uint64(1), np.uint64(i)
         shards.append({"file": name, "rows": len(part), "id": digest})

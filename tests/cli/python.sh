@@ -79,6 +79,9 @@ for bad in (bits(0x7fffffff), bits(0xffffffff), bits(0x7fc00000), bits(0x7f7ffff
 for name, bad in (("token", [-1, 0, 0, 0]), ("position", [0, 65536, 0, 0]), ("document", [0, 1 / 3, 1, 1]),
                   ("document", [0, 2**32, 0, 0]), ("token", [0, 0, 0])):
     refused(ValueError, lambda: saekit.write_store("bad", good, **{name: bad}))
+for nan in (0x7fffffff, 0xffffffff, 0x7f800001):
+    assert np.isnan(saekit.round_bf16(bits(nan))[0, 1])
+refused(TypeError, lambda: saekit.write_store("bad", good, layer={1}))
 for span in ((0, 10**9), (5, 3), (-1, 5)):
     refused(IndexError, lambda: z.dense(*span))
     refused(IndexError, lambda: acts.rows(*span))
