@@ -54,11 +54,30 @@ static enum sae_status drop_unreadable(struct sae_evaluation *run, struct sae_er
     return run->n == 0 && n > 0 ? sae_err_set(err, first.code, "%s", first.msg) : SAE_OK;
 }
 
+/* A file that is named twice is measured once: its result has one place. */
+static void drop_repeated(struct sae_evaluation *run)
+{
+    const size_t n = run->n;
+    run->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = 0;
+        while (at < run->n && !sae_fs_same(run->paths[at], run->paths[i]))
+            at++;
+        if (at == run->n) {
+            run->paths[run->n++] = run->paths[i];
+            continue;
+        }
+        sae_log_warn("'%s' is named twice; it is taken once", run->paths[i]);
+        free(run->paths[i]);
+    }
+}
+
 static enum sae_status find(struct sae_evaluation *run, struct sae_err *err)
 {
     const struct sae_cli *const cli = run->cli;
     SAE_TRY(sae_target_find(&run->paths, &run->n, cli->args, cli->n_args, run->eval->options->all,
                             err));
+    drop_repeated(run);
     SAE_TRY(drop_unreadable(run, err));
     SAE_TRY(sae_mem_alloc(&run->subjects, run->n, sizeof *run->subjects, err));
     SAE_TRY(sae_mem_alloc(&run->group, run->n, sizeof *run->group, err));

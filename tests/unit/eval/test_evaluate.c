@@ -325,6 +325,17 @@ static void json_is_the_file(void **state)
     free(file);
 }
 
+static void one_named_twice_is_taken_once(void **state)
+{
+    (void)state;
+    expect(0, "-q --json run_1 run_2 ./run_1/ckpt_100.h5");
+    says("ckpt_100.h5' is named twice; it is taken once");
+    assert_null(strstr(strstr(said, "is named twice") + 1, "is named twice"));
+    const char *const first = strstr(out, "eval_type_id");
+    assert_non_null(strstr(first + 1, "eval_type_id"));
+    assert_null(strstr(strstr(first + 1, "eval_type_id") + 1, "eval_type_id"));
+}
+
 static void a_damaged_one_is_left_out_and_counted(void **state)
 {
     (void)state;
@@ -431,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(several_in_the_order_they_were_named, setup, teardown),
         cmocka_unit_test_setup_teardown(groups_are_measured_together, setup, teardown),
         cmocka_unit_test_setup_teardown(json_is_the_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_named_twice_is_taken_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_one_is_left_out_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(results_go_where_out_says, setup, teardown),
         cmocka_unit_test_setup_teardown(two_results_of_one, setup, teardown),
