@@ -1,7 +1,8 @@
 #!/bin/sh
 # --plan of every program that has it: it writes nothing, and the memory, disk and lists it names are those
-# of the real command, which is run and measured. Memory lies within 5 % and 2 MB of the most the process
-# held. Times depend on what else the machine does: they are looked at for order of magnitude alone.
+# of the real command, which is run and measured. Memory lies within 5 % and 6 MB of the most the process
+# held: some megabytes of a small process are what its libraries and the allocator touch, run by run. Times
+# depend on what else the machine does: they are looked at for order of magnitude alone.
 # Usage: plan.sh BUILD_ROOT SOURCE_ROOT
 set -eu
 build=$1
@@ -36,7 +37,7 @@ check() {
         "$(number plan.out disk_bytes) bytes of disk, took ${disk}k; $(number plan.out seconds) s, took $wall"
     awk -v plan="$(number plan.out memory_bytes)" -v took="$took" 'BEGIN {
         d = plan - took
-        exit !((d < 0 ? -d : d) <= 0.05 * took + 2e6)
+        exit !((d < 0 ? -d : d) <= 0.05 * took + 6e6)
     }' || { cat plan.out; fail "$name: memory"; }
     awk -v plan="$(number plan.out disk_bytes)" -v took="$disk" 'BEGIN {
         exit !(took * 1024 <= 1.2 * plan + 1e6)
