@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* acts : an activation store as one array file, row by row.
  * Contents: 1. columns   2. headers   3. data */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "convert/convert.h"
 #include "lib/base/bf16.h"
-#include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/base/part.h"
 #include "lib/base/stop.h"
@@ -60,9 +57,7 @@ static bool has(const struct export *e, const struct column *column)
 
 static enum sae_status put(const struct export *e, const void *data, size_t n, struct sae_err *err)
 {
-    if (fwrite(data, 1, n, e->f) == n)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EIO, "cannot write '%s': %s", e->path, strerror(errno));
+    return convert_put(e->f, e->path, data, n, err);
 }
 
 static enum sae_status put_st_head(const struct export *e, struct sae_err *err)
@@ -161,15 +156,7 @@ static enum sae_status prepare(struct export *e, const char *store, bool force, 
     SAE_TRY(sae_mem_alloc(&e->narrow, e->block * e->d, sizeof *e->narrow, err));
     SAE_TRY(sae_mem_alloc(&e->u32, e->block, sizeof *e->u32, err));
     SAE_TRY(sae_mem_alloc(&e->u16, e->block, sizeof *e->u16, err));
-    char *dir = NULL;
-    SAE_TRY(sae_fs_dir(&dir, e->path, err));
-    const double need = (double)e->n * ((e->npy ? 4 : 2) * (double)e->d + 10);
-    const double free_bytes = sae_fs_free_bytes(dir);
-    free(dir);
-    if (free_bytes < 0 || need <= free_bytes)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EIO, "'%s' will take %.1f GB, but only %.1f GB are free", e->path,
-                       need / 1e9, free_bytes / 1e9);
+    return convert_check_disk(e->path, (double)e->n * ((e->npy ? 4 : 2) * (double)e->d + 10), "", err);
 }
 
 static void clear(struct export *e)
@@ -195,12 +182,7 @@ enum sae_status convert_acts(const char *out, const char *store, bool force, siz
     sae_progress_begin(&e.bar, "export", "rows", 0, e.n);
     st = put_all(&e, err);
     sae_progress_end(&e.bar);
-    if (fclose(e.f) != 0 && st == SAE_OK)
-        st = sae_err_set(err, SAE_EIO, "cannot write '%s': %s", out, strerror(errno));
-    if (st == SAE_OK)
-        st = sae_part_publish(part, out, force, err);
-    else
-        unlink(part);
+    st = convert_finish(e.f, part, out, force, st, err);
     *ret_rows = e.n;
     *ret_d = e.d;
 done:

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lib/base/err.h"
 #include "lib/math/ops.h"
@@ -49,6 +50,20 @@ struct convert_site {
     uint64_t layer, context;
 };
 struct convert_site convert_site_of(const struct sae_ckpt *ckpt);
+
+/* --- what the exports of rows share (file.c) ------------------------------------------------ */
+
+/* SAE_EIO, with errno's reason. */
+enum sae_status convert_cannot_write(const char *path, struct sae_err *err);
+SAE_MUST_CHECK enum sae_status convert_put(FILE *to, const char *path, const void *data, size_t n,
+                                           struct sae_err *err);
+/* Refuses a file of `need` bytes that will not fit beside what is there; hint: how it would, or "". */
+SAE_MUST_CHECK enum sae_status convert_check_disk(const char *path, double need, const char *hint,
+                                                  struct sae_err *err);
+/* Closes the part file and, where st is SAE_OK, gives it its name; else removes it. Returns st or
+ * what failed. */
+SAE_MUST_CHECK enum sae_status convert_finish(FILE *f, const char *part, const char *path, bool force,
+                                              enum sae_status st, struct sae_err *err);
 
 /* The rows of a store as f32 (.npy) or as bf16 beside token, document and position, as far as the store
  * has them (.safetensors); whole or not at all. Fails: SAE_EARG out is named otherwise, or there and

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "convert/convert.h"
-#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/part.h"
@@ -43,15 +42,10 @@ struct export {
 
 /* --- 1. files ------------------------------------------------------------------------------ */
 
-static enum sae_status cannot_write(const struct export *e, struct sae_err *err)
-{
-    return sae_err_set(err, SAE_EIO, "cannot write '%s': %s", e->path, strerror(errno));
-}
-
 static enum sae_status put(const struct export *e, FILE *to, const void *data, size_t n,
                            struct sae_err *err)
 {
-    return fwrite(data, 1, n, to) == n ? SAE_OK : cannot_write(e, err);
+    return convert_put(to, e->path, data, n, err);
 }
 
 /* Behind what is buffered: to a place that was left free. */
@@ -64,7 +58,7 @@ static enum sae_status put_at(const struct export *e, const void *data, size_t n
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
-            return cannot_write(e, err);
+            return convert_cannot_write(e->path, err);
         from += done;
         at += (uint64_t)done;
         n -= (size_t)done;
@@ -94,7 +88,7 @@ static enum sae_status append_values(struct export *e, struct sae_err *err)
     rewind(e->values);
     for (size_t n; (n = fread(e->x, 1, cap, e->values)) > 0;)
         SAE_TRY(put(e, e->f, e->x, n, err));
-    return ferror(e->values) ? cannot_write(e, err) : SAE_OK;
+    return ferror(e->values) ? convert_cannot_write(e->path, err) : SAE_OK;
 }
 
 /* Entries of row i are [start[i], start[i + 1]) of latent and value. */
@@ -138,7 +132,7 @@ static enum sae_status put_all(struct export *e, struct sae_err *err)
     if (e->npy)
         SAE_TRY(put(e, e->f, head, sae_npy_head(head, 2, shape), err));
     else if (fseeko(e->f, (off_t)(HEAD_BYTES + ((uint64_t)e->n + 1) * 8), SEEK_SET) != 0)
-        return cannot_write(e, err);
+        return convert_cannot_write(e->path, err);
     for (size_t first = 0; first < e->n; first += e->block) {
         const size_t n = e->n - first < e->block ? e->n - first : e->block;
         const struct sae_csr *f;
@@ -172,21 +166,6 @@ static enum sae_status check_pair(const struct export *e, const char *store, str
     return SAE_OK;
 }
 
-/* Of a sparse file nobody knows the size before; dense ones are large. */
-static enum sae_status check_disk(const struct export *e, struct sae_err *err)
-{
-    char *dir = NULL;
-    SAE_TRY(sae_fs_dir(&dir, e->path, err));
-    const double need = (double)e->n * (e->npy ? 4 * (double)e->m : 8);
-    const double free_bytes = sae_fs_free_bytes(dir);
-    free(dir);
-    if (free_bytes < 0 || need <= free_bytes)
-        return SAE_OK;
-    return sae_err_set(err, SAE_EIO, "'%s' will take %.1f GB, but only %.1f GB are free%s", e->path,
-                       need / 1e9, free_bytes / 1e9,
-                       e->npy ? "; -o FILE.safetensors takes the active latents alone" : "");
-}
-
 static enum sae_status prepare(struct export *e, const char *store, const struct sae_ops *ops, bool force,
                                struct sae_err *err)
 {
@@ -196,7 +175,10 @@ static enum sae_status prepare(struct export *e, const char *store, const struct
     e->d = sae_acts_d(e->acts);
     e->m = e->ckpt->model.m;
     SAE_TRY(check_pair(e, store, err));
-    SAE_TRY(check_disk(e, err));
+    /* of a sparse file nobody knows the size before; dense ones are large */
+    SAE_TRY(convert_check_disk(
+        e->path, (double)e->n * (e->npy ? 4 * (double)e->m : 8),
+        e->npy ? "; -o FILE.safetensors takes the active latents alone" : "", err));
     const size_t fit = BLOCK_BYTES / sizeof *e->x / (e->m > e->d ? e->m : e->d);
     e->block = fit < 1 ? 1 : fit > BLOCK_ROWS ? BLOCK_ROWS : fit;
     SAE_TRY(sae_coder_open(&e->coder, &e->ckpt->model, ops, e->block, err));
@@ -215,7 +197,7 @@ static enum sae_status open_values(struct export *e, struct sae_err *err)
     e->values = freopen(part, "w+b", made);
     unlink(part);
     free(part);
-    return e->values != NULL ? SAE_OK : cannot_write(e, err);
+    return e->values != NULL ? SAE_OK : convert_cannot_write(e->path, err);
 }
 
 static void clear(struct export *e)
@@ -246,12 +228,7 @@ enum sae_status convert_latents(const char *out, const char *store, const struct
     sae_progress_begin(&e.bar, "export", "rows", 0, e.n);
     st = put_all(&e, err);
     sae_progress_end(&e.bar);
-    if (fclose(e.f) != 0 && st == SAE_OK)
-        st = cannot_write(&e, err);
-    if (st == SAE_OK)
-        st = sae_part_publish(part, out, force, err);
-    else
-        unlink(part);
+    st = convert_finish(e.f, part, out, force, st, err);
     *ret = (struct convert_latents){.n_rows = e.n, .n_latents = e.m, .n_entries = e.nnz};
 done:
     free(part);
