@@ -53,10 +53,7 @@ enum sae_status absorb_partial_save(struct absorb_partial *partial, struct sae_e
     }
     json_t *const whole =
         json_pack("{s:s, s:o, s:o}", "key", partial->key, "ranking", ranking, "splits", splits);
-    if (!whole)
-        return sae_err_set(err, SAE_ENOMEM, "out of memory writing '%s'", partial->path);
-    struct sae_err why;
-    const enum sae_status st = sae_cache_wrote(sae_json_save(partial->path, whole, &why), &why, err);
+    const enum sae_status st = sae_cache_save(partial->path, whole, err);
     json_decref(whole);
     partial->saved = sae_stop_clock();
     return st;

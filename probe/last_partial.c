@@ -57,10 +57,7 @@ enum sae_status probe_last_partial_save(const char *path, const struct sae_ckpt 
                                               score_json(&sets[i].neurons)));
     }
     json_t *const partial = json_pack("{s:o, s:o}", "key", key_of(ckpt, settings), "sets", done);
-    if (!partial)
-        return sae_err_set(err, SAE_ENOMEM, "out of memory writing '%s'", path);
-    struct sae_err why;
-    const enum sae_status st = sae_cache_wrote(sae_json_save(path, partial, &why), &why, err);
+    const enum sae_status st = sae_cache_save(path, partial, err);
     json_decref(partial);
     return st;
 }

@@ -89,12 +89,11 @@ enum sae_status unlearn_partial_save(const struct unlearn_partial *partial, stru
     json_t *json = json_pack("{s:O, s:O, s:O}", "key", partial->key, "known", partial->known,
                              "cells", partial->cells);
     enum sae_status st = SAE_OK;
-    struct sae_err why;
     if (json == NULL || put_density(json, "forget", partial->forget, partial->m) != 0 ||
         put_density(json, "retain", partial->retain, partial->m) != 0)
         st = sae_err_set(err, SAE_ENOMEM, "out of memory ('%s')", partial->path);
     else
-        st = sae_cache_wrote(sae_json_save(partial->path, json, &why), &why, err);
+        st = sae_cache_save(partial->path, json, err);
     json_decref(json);
     return st;
 }

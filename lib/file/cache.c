@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "lib/base/log.h"
+#include "lib/file/json.h"
 
 enum sae_status sae_cache_wrote(enum sae_status st, const struct sae_err *why, struct sae_err *err)
 {
@@ -18,4 +19,12 @@ enum sae_status sae_cache_wrote(enum sae_status st, const struct sae_err *why, s
                      "have saved",
                      why->msg);
     return SAE_OK;
+}
+
+enum sae_status sae_cache_save(const char *path, const json_t *value, struct sae_err *err)
+{
+    struct sae_err why;
+    if (value == NULL)
+        return sae_err_set(err, SAE_ENOMEM, "out of memory writing '%s'", path);
+    return sae_cache_wrote(sae_json_save(path, value, &why), &why, err);
 }
