@@ -3,13 +3,14 @@
  * that records, options and other packages give them. A hook is a point of a layer. With x the
  * stream, N a norm, [] where a family has it, layer l computes
  *
- *   resid_pre   x                                    the stream that enters the layer
- *   attn_z      z                                    the heads' outputs side by side, [n_heads
- * d_head] attn_out    a = [N](W_o z [+ b])                 what attention adds to the stream
- *   resid_mid   x + a                                not with a parallel residual
- *   mlp_in      h = N(x + a), parallel: N(x)         what the MLP reads: after the norm and its
- * weights mlp_out     m = [N](MLP(h))                      what the MLP adds to the stream
- *   resid_post  x + a + m                            resid_pre of the next layer
+ *   resid_pre   x                     the stream that enters the layer
+ *   attn_z      z                     the heads' outputs side by side, [n_heads d_head]
+ *   attn_out    a = [N](W_o z [+ b])  what attention adds to the stream
+ *   resid_mid   x + a                 not with a parallel residual
+ *   mlp_in      h = N(x + a)          what the MLP reads, after the norm and its weights
+ *                   N(x)              likewise, with a parallel residual
+ *   mlp_out     m = [N](MLP(h))       what the MLP adds to the stream
+ *   resid_post  x + a + m             resid_pre of the next layer
  */
 #ifndef SAE_LIB_FILE_HOOK_H
 #define SAE_LIB_FILE_HOOK_H
@@ -55,8 +56,7 @@ struct sae_point_row {
     const char *lens; /* as TransformerLens names it within "blocks.L.": "hook_mlp_out" */
     bool of_heads;    /* as wide as all heads together, not as the stream */
     bool of_branch;   /* not the stream: to go on from it the stream beside it is needed, too */
-    unsigned needs,
-        needs_parallel; /* parts of its layer that lead to it, the stream at entry given */
+    unsigned needs, needs_parallel; /* parts of its layer that lead to it, the stream at entry given */
     unsigned after;     /* parts that follow where it is replaced */
 };
 extern const struct sae_point_row sae_points[SAE_N_POINTS];
@@ -73,8 +73,7 @@ SAE_MUST_CHECK enum sae_status sae_hook_option(struct sae_hook *ret, bool *ret_h
 /* What options say of it, for their help. */
 #define SAE_HOOK_HELP                                                                              \
     "resid_pre, attn_z, attn_out, resid_mid, mlp_in, mlp_out or resid_post; or a whole name such " \
-    "as "                                                                                          \
-    "blocks.12.hook_mlp_out, which also gives the layer"
+    "as blocks.12.hook_mlp_out, which also gives the layer"
 /* Its name as records have it: "blocks.3.hook_mlp_out". */
 enum { SAE_HOOK_NAME = 64 };
 const char *sae_hook_name(char name[SAE_HOOK_NAME], struct sae_hook hook);
