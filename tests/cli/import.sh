@@ -14,15 +14,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 bad=0
 complain() { echo "$*"; bad=1; }
-refused() { # STATUS TEXT COMMAND...
-    want=$1 text=$2
-    shift 2
-    out=$("$@" 2>&1 >/dev/null)
-    got=$?
-    [ $got = "$want" ] || complain "status $got, not $want: $*"
-    [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] || complain "more than one line: $out"
-    case "$out" in *"$text"*) ;; *) complain "'$*' does not say '$text': $out" ;; esac
-}
+. "$root/tests/cli/refused.sh"
 npy() { # DESCR SHAPE: a .npy whose data is the standard input
     head="{'descr': $1, 'fortran_order': False, 'shape': $2, }"
     printf "\223NUMPY\001\000\\$(printf %03o $((${#head} + 1)))\000%s\n" "$head"

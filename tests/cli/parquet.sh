@@ -14,15 +14,7 @@ cd "$work" || exit 1
 bad=0
 complain() { echo "$*"; bad=1; }
 at() { "$build/harvest/sae-harvest" --model "$root/data/tiny-g2" --layer 3 -q "$@"; }
-refused() { # STATUS TEXT COMMAND...
-    want=$1 text=$2
-    shift 2
-    out=$("$@" 2>&1 >/dev/null)
-    got=$?
-    [ $got = "$want" ] || complain "status $got, not $want: $*"
-    [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] || complain "more than one line: $out"
-    case "$out" in *"$text"*) ;; *) complain "'$*' does not say '$text': $out" ;; esac
-}
+. "$root/tests/cli/refused.sh"
 numbers() { h5dump -y -w 1 -d "$2" "$1" | sed -n 's/^ *\([0-9][0-9]*\),*$/\1/p'; }
 
 # --- a folder of files, snappy and zstd, is the text that it holds ---
